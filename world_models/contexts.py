@@ -1,0 +1,28 @@
+"""Start contexts: real histories from which dreams begin. N contexts, K frames, H x W x C a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.protocols import Context
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """A set of real start histories."""
+
+    frames: np.ndarray  # (N, K, H, W, C) uint8
+    actions: np.ndarray  # (N, K - 1) int64
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def choose(self, indices: Tensor) -> Context:
+        """The contexts with these numbers, (B,) int64, as tensors on the device of `indices`."""
+        rows = indices.cpu().numpy()
+        frames, actions = torch.from_numpy(self.frames[rows]), torch.from_numpy(self.actions[rows])
+        return Context(frames.to(indices.device), actions.to(indices.device))

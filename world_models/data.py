@@ -1,0 +1,104 @@
+"""Clips for training, cut from a dataset at read time. B clips, K context frames, S steps after the context."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collectors.dataset import Dataset
+from world_models.contexts import Contexts
+from world_models.protocols import WorldSpec
+
+
+class Clips(NamedTuple):
+    """B windows; steps past the end of an episode are not `valid` and hold its last frame."""
+
+    frames: Tensor  # (B, K + S, H, W, C) uint8
+    actions: Tensor  # (B, S) int64; actions[:, s] led to frames[:, K + s]
+    reward_classes: Tensor  # (B, S) int64
+    terminations: Tensor  # (B, S) bool
+    valid: Tensor  # (B, S) bool
+
+
+class ClipReader:
+    """Draws clips of some episodes, the ones with an event (a reward, an end) more often.
+
+    `event_weight` counts a step with an event that many times. Data position is the caller's generator: equal
+    generators give equal batches.
+    """
+
+    def __init__(self, dataset: Dataset, episodes: list[int], context_length: int, steps: int, event_weight: float):
+        if not episodes:
+            raise ValueError("no episodes to read: collect more frames, or lower the validation and test shares")
+        self.dataset, self.context_length, self.steps = dataset, context_length, steps
+        self.reward_values = np.array(dataset.spec["reward_values"], np.float32)
+        self._index(set(episodes))
+        shards = dataset.shards
+        events = np.concatenate([(s.rewards[r] != 0) | s.terminations[r] for s, r in zip(shards, self._kept)])
+        self.events = events
+        weight = np.where(events, event_weight, 1.0)
+        self.cumulative = np.cumsum(weight / weight.sum())
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def _index(self, episodes: set[int]) -> None:
+        """A row for every kept step: shard, step row, first step row and length of its episode, number in the shard."""
+        rows, self._kept = [], []
+        for number, shard in enumerate(self.dataset.shards):
+            order = np.repeat(np.arange(len(shard.lengths)), shard.lengths)
+            keep = np.isin(order + shard.first_episode, list(episodes))
+            step = np.flatnonzero(keep)
+            order = order[keep]
+            self._kept.append(step)
+            rows.append((np.full(len(step), number), step, shard.step_starts[order], shard.lengths[order], order))
+        columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+        self.shard, self.step, self.start, self.length, self.order = columns
+
+    def draw(self, count: int, generator: np.random.Generator) -> Clips:
+        """`count` clips; the drawn step is at a random place in its clip so that events fall on every dreamed depth."""
+        rows = np.searchsorted(self.cumulative, generator.random(count)).clip(max=len(self) - 1)
+        back = generator.integers(0, self.steps, count)
+        return self.cut(rows, np.maximum(self.step[rows] - back, self.start[rows]))
+
+    def cut(self, rows: np.ndarray, first: np.ndarray | None = None) -> Clips:
+        """Clips of the episodes of these rows, the first action at step row `first` (default: the row's own step)."""
+        first = self.step[rows] if first is None else first
+        start, length, order = self.start[rows], self.length[rows], self.order[rows]
+        steps = first[:, None] + np.arange(self.steps)
+        valid = steps < (start + length)[:, None]
+        steps = np.minimum(steps, (start + length - 1)[:, None])  # (B, S)
+        seen = first[:, None] + np.arange(1 - self.context_length, self.steps + 1)
+        seen = np.clip(seen, start[:, None], (start + length)[:, None]) + order[:, None]  # one more frame an episode
+        frames = self._gather("frames", self.shard[rows], seen)
+        actions = self._gather("actions", self.shard[rows], steps)
+        rewards = self._gather("rewards", self.shard[rows], steps)
+        terminations = self._gather("terminations", self.shard[rows], steps)
+        classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
+        return Clips(*map(torch.from_numpy, (frames, actions.astype(np.int64), classes, terminations, valid)))
+
+    def _gather(self, name: str, shards: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """One array's rows (B, T) out of each row's own shard."""
+        arrays = [getattr(shard, name) for shard in self.dataset.shards]
+        out = np.empty((*rows.shape, *arrays[0].shape[1:]), arrays[0].dtype)
+        for number in np.unique(shards):
+            chosen = shards == number
+            out[chosen] = arrays[number][rows[chosen]]
+        return out
+
+
+def start_contexts(reader: ClipReader, count: int, generator: np.random.Generator) -> Contexts:
+    """Contexts of `count` different episodes at their first frame, as a reset of the real game gives them."""
+    starts = np.flatnonzero(reader.step == reader.start)
+    rows = generator.choice(starts, min(count, len(starts)), replace=False)
+    clips = reader.cut(rows)
+    actions = np.zeros((len(rows), reader.context_length - 1), np.int64)
+    return Contexts(clips.frames[:, : reader.context_length].numpy(), actions)
+
+
+def read_spec(dataset: Dataset) -> WorldSpec:
+    """The dataset's world specification."""
+    return WorldSpec.from_dict(dataset.spec)

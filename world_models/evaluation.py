@@ -1,0 +1,206 @@
+"""`neural-envs evaluate BUNDLE --real RealSnake-v0 --data data/snake --out DIR`: a dream held against its game.
+
+Writes DIR/evaluation.json with the figures of measurements.py, plots, a strip and films (real | dreamed | difference).
+Everything is read off the dataset's test split, which training never saw, and off dreams that policies play.
+"""
+
+import importlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from collectors.dataset import Dataset
+from collectors.settings import parse
+from world_models import measurements, pictures, scorecard
+from world_models.checkpoint import Bundle, load_bundle, update_scores
+from world_models.held_out import HeldOut
+from world_models.snake_rules import SnakeRules
+
+TESTED_RULES = {"snake": SnakeRules}
+
+
+def _setting(default: Any, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Settings of `neural-envs evaluate`. The last three name functions as "module:function": policies, released bundles and
+    the ranking live in packages that world_models must not import, so the command line hands them over."""
+
+    bundle: str = field(metadata={"help": "released name or directory of the bundle"})
+    real: str = _setting("RealSnake-v0", "id of the real environment")
+    data: str = _setting("", "dataset whose test split is held out from training")
+    out: str = _setting("evaluation", "directory for evaluation.json, plots and films")
+    transitions: int = _setting(10_000, "teacher-forced transitions, at most")
+    random_actions: int = _setting(3_000, "of these, how many are dreamed again with random actions")
+    rollouts: int = _setting(128, "open-loop rollouts")
+    horizon: int = _setting(64, "steps of a rollout")
+    kid_depth: int = _setting(32, "steps after which frames are compared by KID")
+    kid_frames: int = _setting(128, "frames for KID, at most; 0 leaves it out")
+    survival_steps: int = _setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
+    survival_lanes: int = _setting(32, "dreams played at a time")
+    policies: tuple[str, ...] = _setting(("random", "astar"), "names of a random and a good policy")
+    sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
+    batch: int = _setting(128, "transitions in one forward")
+    seed: int = _setting(0, "seed of every choice made here")
+    device: str = _setting("cpu", "torch device")
+    update_card: bool = _setting(False, "write the figures into the bundle's config.json and model card")
+    policy_maker: str = _setting("collectors.policies:make_policy", "function (name, actions) -> policy")
+    resolver: str = _setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
+    ranking: str = _setting("", "function (world, bundle=, seed=) -> policy_ranking, as agents.ranking:rank_policies")
+
+
+def named(reference: str):
+    """The object called "module:name"; raises ValueError that says what is missing."""
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{reference!r} is not a module:function that can be imported ({error})") from error
+
+
+def rules_of(real: str) -> SnakeRules | None:
+    """The rule checker of a real environment, None where none is written; raises gymnasium's error for an unknown id."""
+    env = gymnasium.make(real if ":" in real else f"collectors:{real}").unwrapped
+    rules = TESTED_RULES.get(env.world_spec()["world"])
+    return rules and rules(env.decode_frames, env.apples, env.wrap, env.tail_deadly)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Everything that was dreamed for an evaluation."""
+
+    one_step: measurements.OneStep
+    random_actions: measurements.OneStep
+    rollouts: measurements.Rollouts
+    closed: dict[str, measurements.ClosedLoop]
+
+
+def evaluate(bundle: Bundle, dataset: Dataset, rules: SnakeRules | None, config: EvaluateConfig, policies: dict) -> tuple[dict, Runs]:
+    """The figures and the runs they are read off. `policies`: name -> function that makes a pixel policy for one lane."""
+    model = bundle.model
+    check_twins(model.spec, dataset)
+    if config.sampler_steps:
+        if not hasattr(model, "sampler_steps"):
+            raise ValueError(f"the bundle {config.bundle} has no sampler, so sampler_steps cannot be set")
+        model.sampler_steps = config.sampler_steps
+    generator = np.random.default_rng(config.seed)
+    held_out = HeldOut(dataset, model.context_length)
+    runs = _run(bundle, held_out, rules, config, policies, generator)
+    return _figures(runs, rules, model.spec, config, generator), runs
+
+
+def check_twins(spec, dataset: Dataset) -> None:
+    """Raises ValueError where a model and a dataset speak of different games."""
+    other = dataset.spec
+    for name, mine, its in (("frame shape", list(spec.frame_shape), list(other["frame_shape"])),
+                            ("actions", list(spec.action_names), list(other["action_names"])),
+                            ("world", spec.world, other["world"])):  # fmt: skip
+        if mine != its:
+            raise ValueError(f"the bundle's {name} is {mine} but the dataset's is {its}: evaluate it on data of its own game")
+
+
+def _run(bundle: Bundle, held_out: HeldOut, rules, config: EvaluateConfig, policies: dict, generator) -> Runs:
+    model, actions = bundle.model, len(bundle.model.spec.action_names)
+    places = held_out.transitions(config.transitions, generator)
+    one = measurements.one_step(model, held_out, places, rules, config.batch)
+    count = min(config.random_actions, len(places))
+    again = [places[i] for i in np.sort(generator.choice(len(places), count, replace=False))]
+    drawn = torch.from_numpy(generator.integers(actions, size=len(again)))
+    other = measurements.one_step(model, held_out, again, rules, config.batch, drawn)
+    starts = held_out.starts(config.rollouts, config.horizon, generator)
+    opened = measurements.rollouts(model, held_out, starts, config.horizon)
+    closed = {
+        name: measurements.closed_loop(model, bundle.contexts, make, config.survival_steps, config.survival_lanes, rules, config.seed)
+        for name, make in policies.items()
+    }
+    return Runs(one, other, opened, closed)
+
+
+def _figures(runs: Runs, rules, spec, config: EvaluateConfig, generator) -> dict:
+    closed = list(runs.closed.values())
+    reward, termination = scorecard.outcome_figures(runs.one_step, runs.rollouts, closed, spec.reward_values)
+    trusted = scorecard.trust_figures(runs.one_step, runs.random_actions, rules)
+    depth = min(config.kid_depth, config.horizon)
+    kid = scorecard.kid_figures(runs.rollouts, depth, config.kid_frames) if config.kid_frames else {"omitted": "kid_frames is 0"}
+    food = scorecard.food_figures(runs.one_step, closed, rules, generator)
+    return {
+        "one_step": scorecard.one_step_figures(runs.one_step),
+        "rollout": scorecard.rollout_figures(runs.rollouts, config.horizon),
+        "kid": kid,
+        "reward": reward,
+        "termination": termination,
+        "action_sensitivity": scorecard.action_figures(runs.one_step, runs.random_actions, rules),
+        "rules": {**scorecard.rule_figures(runs.one_step, runs.random_actions, rules), **food},
+        "trust": trusted,
+        "policy_ranking": {"omitted": "no --ranking function was given"},
+        "survival": {name: scorecard.survival_figures(run) for name, run in runs.closed.items()},
+    }
+
+
+def card_scores(figures: dict) -> dict:
+    """The few figures that a model card shows."""
+    rules, survival = figures["rules"], figures["survival"]
+    return {
+        **{f"one_step.{k}": figures["one_step"][k] for k in ("psnr", "ssim", "exact_frame_rate")},
+        "rollout.break_even_horizon": figures["rollout"]["break_even_horizon"],
+        **{f"rules.{k}": rules.get(k) for k in ("transition_exact_rate", "one_food_after_eating", "food_uniformity_p")},
+        **{f"reward.f1[{value}]": score["f1"] for value, score in figures["reward"]["one_step"]["classes"].items()},
+        "termination.f1": figures["termination"]["one_step"]["f1"],
+        "trust.auroc": figures["trust"]["auroc"],
+        **{f"survival.{name}.one_head_one_food": run.get("one_head_one_food") for name, run in survival.items()},
+    }
+
+
+def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
+    """Plots of quality against horizon, a strip, and films of the longest rollout and of the dreams that policies play."""
+    curves = figures["rollout"]["curves"]
+    for metric, unit in (("psnr", "dB"), ("ssim", "")):
+        lines = {name: [np.nan if v is None else v for v in curve[metric]] for name, curve in curves.items()}
+        pictures.line_plot(folder / f"{metric}.png", lines, f"{metric.upper()} against horizon", unit)
+    row = int(runs.rollouts.real_running.sum(1).argmax())
+    real, dreamed = runs.rollouts.real_frames[row].numpy(), runs.rollouts.frames[row].numpy()
+    pictures.write_film(folder, "side_by_side", pictures.side_by_side(real, dreamed), fps)
+    pictures.write_strip(folder / "strip.png", [real, dreamed])
+    for name, run in runs.closed.items():
+        film = run.frames.repeat(4, 1).repeat(4, 2)
+        pictures.write_film(folder, f"dream_{name.replace(':', '_')}", film, fps)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
+    if not config.data:
+        raise ValueError("evaluate needs held-out episodes; record some with `neural-envs collect snake --out data/snake`, "
+                         "then add --data data/snake")  # fmt: skip
+    started, folder = time.monotonic(), Path(config.out)
+    path = Path(config.bundle) if Path(config.bundle).is_dir() else Path(named(config.resolver)(config.bundle))
+    bundle, dataset, maker = load_bundle(path, config.device), Dataset(config.data), named(config.policy_maker)
+    actions = len(bundle.model.spec.action_names)
+    policies = {name: (lambda name=name: maker(name, actions)) for name in config.policies}
+    figures, runs = evaluate(bundle, dataset, rules_of(config.real), config, policies)
+    if config.ranking:
+        figures["policy_ranking"] = named(config.ranking)(bundle.model.spec.world, bundle=str(path), seed=config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_pictures(folder, runs, figures, bundle.model.spec.fps)
+    about = {"bundle": config.bundle, "real": config.real, "data": {"path": config.data, "fingerprint": dataset.fingerprint},
+             "seconds": round(time.monotonic() - started, 1)}  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps({**about, **figures}, indent=1) + "\n")
+    scores = card_scores(figures)
+    if config.update_card:
+        update_scores(path, scores)
+    for name, value in scores.items():
+        print(f"{name:44s} {'-' if value is None else format(value, '.5g')}")
+    print(f"written: {folder / 'evaluation.json'} ({about['seconds']} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Models: what composes networks, objectives and samplers into a `WorldModel`."""

@@ -1,0 +1,112 @@
+"""What all next-frame models share: a window of recent frames as state, an outcome head, losses on one step.
+
+B lanes, K context frames, H x W x C a frame, D features on a G x G grid, R reward classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models import frames as pixels
+from world_models.networks.grid import GridConfig, OutcomeHead
+from world_models.noise import NoiseStream
+from world_models.protocols import Context, Transition, WorldSpec
+
+
+class Window(NamedTuple):
+    """The state of a next-frame model: all it remembers is what it saw last."""
+
+    frames: Tensor  # (B, K, H, W, C) uint8, oldest first
+
+
+class Step(NamedTuple):
+    """One recorded transition, as the trainer hands it over."""
+
+    frames: Tensor  # (B, K, H, W, C) uint8, perhaps damaged or dreamed
+    action: Tensor  # (B,) int64
+    next_frame: Tensor  # (B, H, W, C) uint8, real
+    reward_class: Tensor  # (B,) int64, index into spec.reward_values
+    termination: Tensor  # (B,) bool
+
+
+class StepLoss(NamedTuple):
+    """Losses of one step, each (B,), and the frame to go on from."""
+
+    terms: dict[str, Tensor]
+    frame: Tensor  # (B, H, W, C) uint8, without gradient
+
+
+class NextFrameModel(nn.Module, ABC):
+    """A `WorldModel` that paints the next frame from the last K. Subclasses say how."""
+
+    wrong_patch = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
+
+    def __init__(self, spec: WorldSpec, grid: GridConfig, context_length: int, change_weight: float):
+        super().__init__()
+        self.spec, self.grid, self.context_length, self.change_weight = spec, grid, context_length, change_weight
+        height, width, self.colours = spec.frame_shape
+        if height % grid.patch or width % grid.patch:
+            raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {grid.patch}")
+        self.grid_shape = (height // grid.patch, width // grid.patch)
+        self.head = OutcomeHead(grid, self.colours, len(spec.reward_values))
+        self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
+
+    @abstractmethod
+    def features(self, x: Tensor, action: Tensor) -> Tensor:
+        """x (B, K * C, H, W) in [-1, 1], action (B,) -> (B, D, G, G)."""
+
+    @abstractmethod
+    def sample(self, features: Tensor, noise: NoiseStream) -> Tensor:
+        """A next frame (B, C, H, W) in about [-1, 1]."""
+
+    @abstractmethod
+    def frame_loss(self, features: Tensor, last: Tensor, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses (B,) by name and a predicted frame; last and target (B, C, H, W)."""
+
+    def init(self, context: Context) -> Window:
+        """The state after seeing a context of `context_length` frames. Raises ValueError on another shape."""
+        expected = (self.context_length, *self.spec.frame_shape)
+        if tuple(context.frames.shape[1:]) != expected:
+            raise ValueError(f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}")
+        return Window(context.frames)
+
+    def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
+        """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
+        features = self.features(pixels.stack(state.frames), action)
+        frame = pixels.to_uint8(self.sample(features, noise))
+        reward, termination, trust = self.head(features, pixels.stack(frame[:, None]))
+        return Transition(
+            Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1)),
+            frame,
+            self.reward_values[reward.argmax(1)],
+            termination > 0,
+            trust.sigmoid(),
+        )
+
+    def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
+        """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
+        features = self.features(pixels.stack(step.frames), step.action)
+        target = pixels.stack(step.next_frame[:, None])
+        terms, painted = self.frame_loss(features, pixels.stack(step.frames[:, -1:]), target, generator)
+        frame = pixels.to_uint8(painted.detach())
+        reward, termination, trust = self.head(features, pixels.stack(frame[:, None]))
+        error = F.avg_pool2d((painted.detach() - target) ** 2, self.grid.patch).mean(1).amax((1, 2))  # (B,)
+        terms["reward"] = F.cross_entropy(reward, step.reward_class, reduction="none")
+        terms["termination"] = F.binary_cross_entropy_with_logits(
+            termination, step.termination.float(), reduction="none"
+        )
+        right = (error < self.wrong_patch).float()
+        terms["trust"] = F.binary_cross_entropy_with_logits(trust, right, reduction="none")
+        terms["wrong"] = 1 - right  # not a loss (weight 0): the share of frames with a wrong patch
+        return StepLoss(terms, frame)
+
+    def change_weights(self, last: Tensor, target: Tensor) -> Tensor:
+        """Weights (B, 1, H, W) that count a patch that changes `1 + change_weight` times: few do, and they matter."""
+        changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), self.grid.patch) > 0.05
+        weight = 1 + self.change_weight * changed.float()
+        return F.interpolate(weight, scale_factor=self.grid.patch, mode="nearest")

@@ -1,0 +1,1 @@
+"""Networks on a grid of patches; none of them knows about objectives, samplers or environments."""

@@ -1,0 +1,87 @@
+"""The two-part grid network: a dear half that reads the context once, a cheap half that paints.
+
+B lanes, K context frames, C colours, D channels, G x G patch grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.networks.layers import PatchEmbed, PatchOut, fourier, trunk
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """Sizes of the two halves."""
+
+    width: int = 64  # channels of every token
+    patch: int = 4  # pixels along the side of a patch
+    encoder_depth: int = 2  # mixing blocks that read the context, once a step
+    decoder_depth: int = 2  # mixing blocks that paint, once a denoising step
+    attention: bool = False  # self-attention after every mixing block
+
+
+class Encoder(nn.Module):
+    """Context frames and the action -> features (B, D, G, G)."""
+
+    def __init__(self, config: GridConfig, channels: int, actions: int):
+        super().__init__()
+        self.embed = PatchEmbed(channels, config.width, config.patch)
+        self.action = nn.Embedding(actions + 1, config.width)  # the last row is the learned null for guidance
+        self.trunk = trunk(config.width, config.encoder_depth, config.attention)
+
+    def forward(self, frames: Tensor, action: Tensor) -> Tensor:
+        """frames (B, K * C, H, W) in [-1, 1], action (B,) int64; the number of actions stands for 'none given'."""
+        return self.trunk(self.embed(frames) + self.action(action)[:, :, None, None])
+
+
+class Decoder(nn.Module):
+    """Tokens -> frame (B, C, H, W)."""
+
+    def __init__(self, config: GridConfig, channels: int):
+        super().__init__()
+        self.trunk = trunk(config.width, config.decoder_depth, config.attention)
+        self.out = PatchOut(config.width, channels, config.patch)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.out(self.trunk(tokens))
+
+
+class GridDenoiser(nn.Module):
+    """A denoiser (see `protocols.Network`): what it says of x at level t, given the features of context and action."""
+
+    def __init__(self, config: GridConfig, channels: int, context_channels: int, actions: int):
+        super().__init__()
+        self.encoder = Encoder(config, context_channels, actions)
+        self.embed = PatchEmbed(channels, config.width, config.patch)
+        self.level = nn.Sequential(nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.decoder = Decoder(config, channels)
+
+    def encode(self, frames: Tensor, action: Tensor) -> Tensor:
+        return self.encoder(frames, action)
+
+    def forward(self, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+        level = self.level(fourier(t, features.shape[1]))[:, :, None, None]
+        return self.decoder(self.embed(x) + level + features)
+
+
+class OutcomeHead(nn.Module):
+    """What a frame pays: reward classes, termination and trust, from the features and the frame that was sampled."""
+
+    def __init__(self, config: GridConfig, channels: int, rewards: int):
+        super().__init__()
+        self.rewards = rewards
+        self.embed = PatchEmbed(channels, config.width, config.patch)
+        self.mix = nn.Conv2d(config.width, config.width, 1)
+        self.out = nn.Linear(2 * config.width, rewards + 2)
+
+    def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """features (B, D, G, G), frame (B, C, H, W) in [-1, 1] -> logits: reward (B, R), termination (B,), trust (B,)."""
+        h = F.silu(self.mix(F.silu(features + self.embed(frame))))
+        tokens = h.permute(0, 2, 3, 1).flatten(1, 2)  # (B, G * G, D)
+        out = self.out(torch.cat((tokens.mean(1), tokens.amax(1)), 1))
+        return out[:, : self.rewards], out[:, self.rewards], out[:, self.rewards + 1]

@@ -1,0 +1,53 @@
+"""Objectives: how a network learns to turn noise into frames. x_t = alpha(t) x0 + sigma(t) noise.
+
+B lanes, C x H x W a frame. Symbols inside formulas are those of the paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from world_models.protocols import Network
+
+
+@dataclass(frozen=True)
+class EDM:
+    """Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364.
+
+    Here t is sigma itself and alpha = 1. Levels are drawn log-normally over a wide range, since where a new thing
+    lands is decided at noise between 0.5 and 3, above what texture needs.
+    """
+
+    sigma_data: float = 0.5
+    log_mean: float = -0.2  # of ln sigma, in training
+    log_std: float = 1.5
+    sigma_min: float = 0.02
+    sigma_max: float = 10.0
+    rho: float = 7.0
+
+    def sample_t(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Training levels: ln sigma ~ N(log_mean, log_std^2)."""
+        return (torch.randn(shape, generator=generator) * self.log_std + self.log_mean).exp()
+
+    def levels(self, steps: int) -> Tensor:
+        """(steps + 1,) decreasing from sigma_max to sigma_min, then 0 (eq. 5)."""
+        ramp = torch.linspace(0, 1, steps)
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        return torch.cat(((high + ramp * (low - high)) ** self.rho, torch.zeros(1)))
+
+    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+        """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1). x (B, C, H, W), t (B,)."""
+        sigma = t[:, None, None, None]
+        total = sigma**2 + self.sigma_data**2
+        c_skip, c_out, c_in = self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
+        return c_skip * x + c_out * network(c_in * x, t.log() / 4, features)
+
+    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Tensor) -> Tensor:
+        """lambda(sigma) |D - x0|^2 per element, lambda = 1 / c_out^2 (eq. 8)."""
+        sigma = t[:, None, None, None]
+        denoised = self.denoise(network, x0 + sigma * noise, t, features)
+        weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+        return weight * (denoised - x0) ** 2

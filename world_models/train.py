@@ -1,0 +1,264 @@
+"""`neural-envs train PRESET a.b=c`: trains a world model and writes its bundle.
+
+B clips, S rollout steps. Every step after the first starts from the model's own frame, so that a dream learns to
+mend itself. Everything that decides the result (weights, optimizer, averages, generators) is in the checkpoint: a
+resumed run gives the weights of an unbroken one.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collectors.dataset import Dataset, DatasetError
+from collectors.progress import progress
+from collectors.settings import as_text, parse
+from world_models import frames as pixels
+from world_models.checkpoint import build_model, save_bundle
+from world_models.data import ClipReader, Clips, read_spec, start_contexts
+from world_models.models.next_frame import NextFrameModel, Step
+from world_models.presets import PRESETS, TrainConfig
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what is kept."""
+
+
+def damage(frames: Tensor, config: TrainConfig, patch: int, generator: torch.Generator) -> Tensor:
+    """Contexts as a dream might have spoilt them: Gaussian noise, and patches of a neighbour in the batch.
+
+    frames (B, K, H, W, C) uint8 -> the same, another tensor.
+    """
+    count = len(frames)
+    sigma = torch.rand(count, generator=generator) * config.noise * (torch.rand(count, generator=generator) < 0.5)
+    noise = torch.randn(frames.shape, generator=generator) * (sigma * 127.5)[:, None, None, None, None]
+    out = (frames + noise).round().clamp(0, 255).to(torch.uint8)
+    hit = (torch.rand(count, generator=generator) < config.damage).nonzero()[:, 0]
+    rows, columns = frames.shape[2] // patch, frames.shape[3] // patch
+    r = torch.randint(rows, (len(hit), 1, 1), generator=generator) * patch + torch.arange(patch)[:, None]
+    c = torch.randint(columns, (len(hit), 1, 1), generator=generator) * patch + torch.arange(patch)
+    out[hit[:, None, None], -1, r, c] = frames[(hit[:, None, None] + 1) % count, -1, r, c]
+    return out
+
+
+def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int, generator) -> dict[str, Tensor]:
+    """Mean losses by name over the valid steps of the clips, each step on the model's own last frame."""
+    length, patch = model.context_length, model.grid.patch
+    context = clips.frames[:, :length]
+    if model.training:
+        context = damage(context, config, patch, generator)
+    sums: dict[str, Tensor] = {}
+    for s in range(steps):
+        action = clips.actions[:, s]
+        if model.training and config.action_dropout:
+            drop = torch.rand(len(action), generator=generator) < config.action_dropout
+            action = torch.where(drop, len(model.spec.action_names), action)
+        step = Step(context, action, clips.frames[:, length + s], clips.reward_classes[:, s], clips.terminations[:, s])
+        loss = model.step_loss(step, generator)
+        for name, value in loss.terms.items():
+            sums[name] = sums.get(name, 0) + (value * clips.valid[:, s]).sum()
+        context = torch.cat((context[:, 1:], loss.frame[:, None]), 1)
+    return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
+
+
+def total(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
+    """The weighted sum that is minimised."""
+    weights = {
+        "reward": config.reward_weight,
+        "termination": config.termination_weight,
+        "trust": config.trust_weight,
+        "wrong": 0.0,
+    }
+    return sum(weights.get(name, 1.0) * value for name, value in terms.items())
+
+
+def schedule(config: TrainConfig, update: int) -> float:
+    """Learning rate of an update: linear warm-up, then a cosine down to 2 %."""
+    if update < config.warmup:
+        return config.learning_rate * (update + 1) / config.warmup
+    share = (update - config.warmup) / max(1, config.updates - config.warmup)
+    return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+
+
+class Trainer:
+    """One run: model, average, optimizer, generators, and where they are kept."""
+
+    def __init__(self, config: TrainConfig, dataset: Dataset):
+        torch.manual_seed(config.seed)
+        self.config, self.dataset, self.update, self.seconds, self.best = config, dataset, 0, 0.0, math.inf
+        self.model = build_model(read_spec(dataset), config.model).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        )
+        self.noise = torch.Generator().manual_seed(config.seed)
+        self.order = np.random.default_rng(config.seed)
+        split, length = dataset.split(), self.model.context_length
+        self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, config.event_weight)
+        self.validation = ClipReader(dataset, split["validation"], length, config.rollout_steps, config.event_weight)
+
+    def state(self) -> dict:
+        """All that decides how the run goes on."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "noise": self.noise.get_state(),
+            "order": self.order.bit_generator.state,
+            "progress": {"update": self.update, "seconds": self.seconds, "best": self.best},
+        }
+
+    def load(self, state: dict) -> None:
+        """Inverse of `state`."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.noise.set_state(state["noise"])
+        self.order.bit_generator.state = state["order"]
+        self.update, self.seconds, self.best = (state["progress"][k] for k in ("update", "seconds", "best"))
+
+    def step(self) -> dict[str, float]:
+        """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
+        config = self.config
+        steps = 1 if self.update < config.rollout_from * config.updates else config.rollout_steps
+        clips = self.train.draw(config.batch_size, self.order)
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule(config, self.update)
+        self.model.train()
+        terms = unroll(self.model, clips, config, steps, self.noise)
+        loss = total(terms, config)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at update {self.update}; the last good checkpoint is kept in {config.out}. "
+                "Go on with a lower learning_rate or clip."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        decay = min(config.ema, (1 + self.update) / (10 + self.update))
+        averages, weights = list(self.average.parameters()), [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        self.update += 1
+        return {name: value.item() for name, value in terms.items()}
+
+    @torch.no_grad()
+    def validate(self, batches: int = 8) -> dict[str, float]:
+        """Held-out losses of the averaged weights, always on the same clips with the same noise."""
+        order, noise = np.random.default_rng(1), torch.Generator().manual_seed(1)
+        rows: dict[str, list[float]] = {}
+        for _ in range(batches):
+            clips = self.validation.draw(64, order)
+            for name, value in unroll(self.average, clips, self.config, self.config.rollout_steps, noise).items():
+                rows.setdefault(name, []).append(value.item())
+        return {name: float(np.mean(values)) for name, values in rows.items()}
+
+    def save(self, provenance: dict) -> None:
+        """Writes a checkpoint and the bundle of the averaged weights, each under a temporary name first."""
+        out = self.config.out
+        target = out / f"checkpoint_{self.update:07d}.pt"
+        torch.save(self.state(), out / "writing.tmp")
+        os.replace(out / "writing.tmp", target)
+        for old in sorted(out.glob("checkpoint_*.pt"))[:-2]:
+            old.unlink()
+        contexts = start_contexts(self.validation, self.config.contexts, np.random.default_rng(0))
+        save_bundle(out / "bundle", self.average, contexts, {**provenance, "updates": self.update}, {})
+
+
+def newest_checkpoint(out: Path) -> dict | None:
+    """The newest checkpoint that can be read, or None; a damaged one is passed over with a word on stderr."""
+    for path in sorted(out.glob("checkpoint_*.pt"), reverse=True):
+        try:
+            return torch.load(path, weights_only=False)
+        except Exception as error:  # whatever a half-written file makes torch raise
+            print(f"passing over {path}: {error}", file=sys.stderr)
+    return None
+
+
+def write_strip(model: NextFrameModel, clips: Clips, path: Path) -> None:
+    """A picture: real next frames above the dreamed ones."""
+    import cv2
+
+    from world_models.noise import NoiseStream
+
+    length = model.context_length
+    with torch.inference_mode():
+        features = model.features(pixels.stack(clips.frames[:, :length]), clips.actions[:, 0])
+        dreamed = pixels.to_uint8(model.sample(features, NoiseStream.from_seeds(torch.arange(len(features)))))
+    rows = (clips.frames[:, length - 1], clips.frames[:, length], dreamed)
+    picture = torch.cat([row.permute(1, 0, 2, 3).flatten(1, 2) for row in rows]).numpy()
+    cv2.imwrite(str(path), cv2.resize(picture[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
+
+
+def log(path: Path, row: dict) -> None:
+    """Appends a row to metrics.csv, with a header the first time."""
+    fresh = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, row.keys())
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def train(config: TrainConfig) -> Path:
+    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError."""
+    dataset = Dataset(config.data)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    trainer = Trainer(config, dataset)
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "resolved_config.yaml").write_text(as_text(config) + "\n")
+    found = newest_checkpoint(config.out) if config.resume else None
+    if found:
+        trainer.load(found)
+    provenance = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps, "command": " ".join(sys.argv[1:])}
+    begun, spent = time.monotonic(), trainer.seconds
+    bar = progress(total=config.updates, desc="train", unit="update")
+    bar.update(trainer.update)
+    picture = trainer.validation.draw(10, np.random.default_rng(3))
+    while trainer.update < config.updates and time.monotonic() - begun < config.minutes * 60:
+        terms = trainer.step()
+        bar.update(1)
+        trainer.seconds = spent + time.monotonic() - begun
+        if trainer.update % config.validate_every == 0 or trainer.update == config.updates:
+            held_out = trainer.validate()
+            row = {"update": trainer.update, "seconds": round(trainer.seconds, 1)}
+            row |= {f"train_{k}": v for k, v in terms.items()} | {f"validation_{k}": v for k, v in held_out.items()}
+            log(config.out / "metrics.csv", row)
+            trainer.save(provenance)
+            write_strip(trainer.average, picture, config.out / "strip.png")
+    trainer.save(provenance)
+    return config.out / "bundle"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words and not words[0].startswith("-") else "snake"
+    if name not in PRESETS:
+        import difflib
+
+        near = difflib.get_close_matches(name, PRESETS, 1, 0.0)[0]
+        print(f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {', '.join(PRESETS)}", file=sys.stderr)
+        return 2
+    config = parse(PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}")
+    try:
+        print(f"bundle: {train(replace(config))}")
+    except (DatasetError, TrainingError, ValueError) as error:
+        print(f"neural-envs train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
