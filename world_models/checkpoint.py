@@ -1,9 +1,9 @@
 """Bundles: checkpoints that can be played. No pickle anywhere in one.
 
-    config.json          format version, kind of model and its config, WorldSpec, provenance, measured scores
-    model.safetensors    averaged weights in half precision
-    contexts.npz         real start contexts as uint8
-    README.md            the model card
+config.json          format version, kind of model and its config, WorldSpec, provenance, measured scores
+model.safetensors    averaged weights in half precision
+contexts.npz         real start contexts as uint8
+README.md            the model card
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
     spec, model = _build(path, config)
     _load_weights(path / "model.safetensors", model)
     contexts = _load_contexts(path / "contexts.npz", spec, model.context_length)
-    return Bundle(model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), contexts, config, path)
+    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Bundle(model, contexts, config, path)
 
 
 def _read_config(path: Path) -> dict:
@@ -95,7 +96,9 @@ def _read_config(path: Path) -> dict:
     if not isinstance(version, int):
         raise BundleError(f"{path / 'config.json'} has no format_version")
     if version > FORMAT_VERSION:
-        raise BundleError(f"{path} has format {version}, newer than this package's {FORMAT_VERSION}: upgrade neural-envs")
+        raise BundleError(
+            f"{path} has format {version}, newer than {FORMAT_VERSION}, the newest known: upgrade neural-envs"
+        )
     if set(config) != KEYS:
         unknown, missing = sorted(set(config) - KEYS), sorted(KEYS - set(config))
         raise BundleError(f"{path / 'config.json'}: unknown keys {unknown}, missing keys {missing}")
@@ -155,7 +158,7 @@ def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
     if contexts.frames.shape[1:] != expected or contexts.frames.dtype != np.uint8 or not len(contexts):
         raise BundleError(f"{file}: contexts of shape {contexts.frames.shape}, expected (N, {expected}) uint8, N > 0")
     if contexts.actions.shape != (len(contexts), length - 1):
-        raise BundleError(f"{file}: actions of shape {contexts.actions.shape}, expected ({len(contexts)}, {length - 1})")
+        raise BundleError(f"{file}: actions of shape {contexts.actions.shape}, not ({len(contexts)}, {length - 1})")
     return contexts
 
 

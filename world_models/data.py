@@ -26,11 +26,19 @@ class Clips(NamedTuple):
 class ClipReader:
     """Draws clips of some episodes, the ones with an event (a reward, an end) more often.
 
-    `event_weight` counts a step with an event that many times. Data position is the caller's generator: equal
-    generators give equal batches.
+    `event_weight` counts a step with a reward that many times, `end_weight` one that ends the game: ends are rare.
+    Data position is the caller's generator: equal generators give equal batches.
     """
 
-    def __init__(self, dataset: Dataset, episodes: list[int], context_length: int, steps: int, event_weight: float):
+    def __init__(
+        self,
+        dataset: Dataset,
+        episodes: list[int],
+        context_length: int,
+        steps: int,
+        event_weight: float = 1.0,
+        end_weight: float = 1.0,
+    ):
         if not episodes:
             raise ValueError("no episodes to read: collect more frames, or lower the validation and test shares")
         self.dataset, self.context_length, self.steps = dataset, context_length, steps
@@ -39,7 +47,8 @@ class ClipReader:
         shards = dataset.shards
         events = np.concatenate([(s.rewards[r] != 0) | s.terminations[r] for s, r in zip(shards, self._kept)])
         self.events = events
-        weight = np.where(events, event_weight, 1.0)
+        ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept)])
+        weight = np.where(ends, end_weight, np.where(events, event_weight, 1.0))
         self.cumulative = np.cumsum(weight / weight.sum())
 
     def __len__(self) -> int:

@@ -31,8 +31,8 @@ def _setting(default: Any, text: str):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Settings of `neural-envs evaluate`. The last three name functions as "module:function": policies, released bundles and
-    the ranking live in packages that world_models must not import, so the command line hands them over."""
+    """Settings of `neural-envs evaluate`. The last three name functions as "module:function": policies, released
+    bundles and the ranking live in packages that world_models must not import, so the command line hands them over."""
 
     bundle: str = field(metadata={"help": "released name or directory of the bundle"})
     real: str = _setting("RealSnake-v0", "id of the real environment")
@@ -43,7 +43,7 @@ class EvaluateConfig:
     rollouts: int = _setting(128, "open-loop rollouts")
     horizon: int = _setting(64, "steps of a rollout")
     kid_depth: int = _setting(32, "steps after which frames are compared by KID")
-    kid_frames: int = _setting(128, "frames for KID, at most; 0 leaves it out")
+    kid_frames: int = _setting(128, "frames for KID, at most; under 2 leaves it out")
     survival_steps: int = _setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
     survival_lanes: int = _setting(32, "dreams played at a time")
     policies: tuple[str, ...] = _setting(("random", "astar"), "names of a random and a good policy")
@@ -67,7 +67,7 @@ def named(reference: str):
 
 
 def rules_of(real: str) -> SnakeRules | None:
-    """The rule checker of a real environment, None where none is written; raises gymnasium's error for an unknown id."""
+    """The rule checker of a real environment, None where none is written; an unknown id raises gymnasium's error."""
     env = gymnasium.make(real if ":" in real else f"collectors:{real}").unwrapped
     rules = TESTED_RULES.get(env.world_spec()["world"])
     return rules and rules(env.decode_frames, env.apples, env.wrap, env.tail_deadly)
@@ -83,8 +83,10 @@ class Runs:
     closed: dict[str, measurements.ClosedLoop]
 
 
-def evaluate(bundle: Bundle, dataset: Dataset, rules: SnakeRules | None, config: EvaluateConfig, policies: dict) -> tuple[dict, Runs]:
-    """The figures and the runs they are read off. `policies`: name -> function that makes a pixel policy for one lane."""
+def evaluate(
+    bundle: Bundle, dataset: Dataset, rules: SnakeRules | None, config: EvaluateConfig, policies: dict
+) -> tuple[dict, Runs]:
+    """The figures and the runs they are read off. `policies`: name -> function that makes one lane's pixel policy."""
     model = bundle.model
     check_twins(model.spec, dataset)
     if config.sampler_steps:
@@ -104,44 +106,44 @@ def check_twins(spec, dataset: Dataset) -> None:
                             ("actions", list(spec.action_names), list(other["action_names"])),
                             ("world", spec.world, other["world"])):  # fmt: skip
         if mine != its:
-            raise ValueError(f"the bundle's {name} is {mine} but the dataset's is {its}: evaluate it on data of its own game")
+            raise ValueError(f"the bundle's {name} is {mine}, the dataset's {its}: take data of the bundle's own game")
 
 
 def _run(bundle: Bundle, held_out: HeldOut, rules, config: EvaluateConfig, policies: dict, generator) -> Runs:
-    model, actions = bundle.model, len(bundle.model.spec.action_names)
+    model, actions, decode = bundle.model, len(bundle.model.spec.action_names), rules and rules.decode
     places = held_out.transitions(config.transitions, generator)
-    one = measurements.one_step(model, held_out, places, rules, config.batch)
+    one = measurements.one_step(model, held_out, places, decode, config.batch)
     count = min(config.random_actions, len(places))
     again = [places[i] for i in np.sort(generator.choice(len(places), count, replace=False))]
     drawn = torch.from_numpy(generator.integers(actions, size=len(again)))
-    other = measurements.one_step(model, held_out, again, rules, config.batch, drawn)
+    other = measurements.one_step(model, held_out, again, decode, config.batch, drawn)
     starts = held_out.starts(config.rollouts, config.horizon, generator)
     opened = measurements.rollouts(model, held_out, starts, config.horizon)
+    size = (config.survival_steps, config.survival_lanes)
     closed = {
-        name: measurements.closed_loop(model, bundle.contexts, make, config.survival_steps, config.survival_lanes, rules, config.seed)
+        name: measurements.closed_loop(model, bundle.contexts, make, size, decode, config.seed)
         for name, make in policies.items()
     }
     return Runs(one, other, opened, closed)
 
 
 def _figures(runs: Runs, rules, spec, config: EvaluateConfig, generator) -> dict:
-    closed = list(runs.closed.values())
-    reward, termination = scorecard.outcome_figures(runs.one_step, runs.rollouts, closed, spec.reward_values)
-    trusted = scorecard.trust_figures(runs.one_step, runs.random_actions, rules)
-    depth = min(config.kid_depth, config.horizon)
-    kid = scorecard.kid_figures(runs.rollouts, depth, config.kid_frames) if config.kid_frames else {"omitted": "kid_frames is 0"}
-    food = scorecard.food_figures(runs.one_step, closed, rules, generator)
+    one, other, opened = runs.one_step, runs.random_actions, runs.rollouts
+    judged = {name: rules and scorecard.judge(run, rules) for name, run in runs.closed.items()}
+    closed = [(run, judged[name]) for name, run in runs.closed.items() if judged[name]]
+    reward, termination = scorecard.outcome_figures(one, opened, closed, spec.reward_values)
+    food = scorecard.food_figures(one, closed, rules, generator)
     return {
-        "one_step": scorecard.one_step_figures(runs.one_step),
-        "rollout": scorecard.rollout_figures(runs.rollouts, config.horizon),
-        "kid": kid,
+        "one_step": scorecard.one_step_figures(one),
+        "rollout": scorecard.rollout_figures(opened, config.horizon),
+        "kid": scorecard.kid_figures(opened, min(config.kid_depth, config.horizon), config.kid_frames),
         "reward": reward,
         "termination": termination,
-        "action_sensitivity": scorecard.action_figures(runs.one_step, runs.random_actions, rules),
-        "rules": {**scorecard.rule_figures(runs.one_step, runs.random_actions, rules), **food},
-        "trust": trusted,
+        "action_sensitivity": scorecard.action_figures(one, other, rules),
+        "rules": {**scorecard.rule_figures(one, other, rules), **food},
+        "trust": scorecard.trust_figures(one, other, rules),
         "policy_ranking": {"omitted": "no --ranking function was given"},
-        "survival": {name: scorecard.survival_figures(run) for name, run in runs.closed.items()},
+        "survival": {name: scorecard.survival_figures(run, judged[name]) for name, run in runs.closed.items()},
     }
 
 
@@ -160,7 +162,7 @@ def card_scores(figures: dict) -> dict:
 
 
 def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
-    """Plots of quality against horizon, a strip, and films of the longest rollout and of the dreams that policies play."""
+    """Plots of quality against horizon, a strip, and films of the longest rollout and of dreams that policies play."""
     curves = figures["rollout"]["curves"]
     for metric, unit in (("psnr", "dB"), ("ssim", "")):
         lines = {name: [np.nan if v is None else v for v in curve[metric]] for name, curve in curves.items()}
@@ -178,10 +180,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
     if not config.data:
-        raise ValueError("evaluate needs held-out episodes; record some with `neural-envs collect snake --out data/snake`, "
-                         "then add --data data/snake")  # fmt: skip
+        remedy = "record some with `neural-envs collect snake --out data/snake`, then add --data data/snake"
+        raise ValueError(f"evaluate needs held-out episodes; {remedy}")
     started, folder = time.monotonic(), Path(config.out)
-    path = Path(config.bundle) if Path(config.bundle).is_dir() else Path(named(config.resolver)(config.bundle))
+    path = Path(named(config.resolver)(config.bundle))
     bundle, dataset, maker = load_bundle(path, config.device), Dataset(config.data), named(config.policy_maker)
     actions = len(bundle.model.spec.action_names)
     policies = {name: (lambda name=name: maker(name, actions)) for name in config.policies}
@@ -190,15 +192,16 @@ def main(argv: list[str] | None = None) -> int:
         figures["policy_ranking"] = named(config.ranking)(bundle.model.spec.world, bundle=str(path), seed=config.seed)
     folder.mkdir(parents=True, exist_ok=True)
     write_pictures(folder, runs, figures, bundle.model.spec.fps)
-    about = {"bundle": config.bundle, "real": config.real, "data": {"path": config.data, "fingerprint": dataset.fingerprint},
-             "seconds": round(time.monotonic() - started, 1)}  # fmt: skip
+    data = {"path": config.data, "fingerprint": dataset.fingerprint, "split": "test"}
+    seconds = round(time.monotonic() - started, 1)
+    about = {"bundle": config.bundle, "real": config.real, "data": data, "seed": config.seed, "seconds": seconds}
     (folder / "evaluation.json").write_text(json.dumps({**about, **figures}, indent=1) + "\n")
     scores = card_scores(figures)
     if config.update_card:
         update_scores(path, scores)
     for name, value in scores.items():
         print(f"{name:44s} {'-' if value is None else format(value, '.5g')}")
-    print(f"written: {folder / 'evaluation.json'} ({about['seconds']} s)")
+    print(f"written: {folder / 'evaluation.json'} ({seconds} s)")
     return 0
 
 

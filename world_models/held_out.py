@@ -17,7 +17,7 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What happened after B places, H steps long; `lengths` (B,) says how many of the H are real, the rest repeat the end."""
+    """What happened in the H steps after B places; `lengths` (B,) of the H are real, the rest repeat the end."""
 
     context: Context
     actions: Tensor  # (B, H) int64
@@ -46,7 +46,7 @@ class HeldOut:
         return self._places(chosen)
 
     def starts(self, count: int, horizon: int, generator: np.random.Generator) -> list[Place]:
-        """Rollout starts: half of them `horizon` steps before an episode's end or earlier where there are such, half anywhere."""
+        """Rollout starts: half with `horizon` steps left in their episode, where there are such, half anywhere."""
         offset = np.concatenate([[0], np.cumsum(self.lengths)])
         early = [np.arange(o, o + n - horizon + 1) for o, n in zip(offset, self.lengths, strict=False) if n >= horizon]
         early = np.concatenate(early) if early else np.arange(len(self))
@@ -57,7 +57,9 @@ class HeldOut:
     def _places(self, numbers: np.ndarray) -> list[Place]:
         ends = np.cumsum(self.lengths)
         row = np.searchsorted(ends, numbers, side="right")
-        return [Place(int(self.episodes[r]), int(n - ends[r] + self.lengths[r])) for r, n in zip(row, numbers, strict=True)]
+        return [
+            Place(int(self.episodes[r]), int(n - ends[r] + self.lengths[r])) for r, n in zip(row, numbers, strict=True)
+        ]
 
     def window(self, places: list[Place], horizon: int = 1) -> Window:
         """The contexts of B places and the H steps after them."""
@@ -66,7 +68,9 @@ class HeldOut:
             if place.episode != current:
                 current, episode = place.episode, self.dataset.episode(place.episode)
             rows.append(self._row(episode, place.step, horizon))
-        context_frames, context_actions, *rest = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
+        context_frames, context_actions, *rest = (
+            torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)
+        )
         return Window(Context(context_frames, context_actions), *rest)
 
     def _row(self, episode, step: int, horizon: int) -> tuple[np.ndarray, ...]:

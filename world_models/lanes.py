@@ -1,4 +1,4 @@
-"""Lanes: the elements of a batch of environments. A state is any NamedTuple (or nest of them) of batch-first tensors."""
+"""Lanes: the elements of a batch of environments. A state is any (nested) NamedTuple of batch-first tensors."""
 
 from __future__ import annotations
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from collectors.progress import progress
-from world_models.held_out import HeldOut, Place
+from world_models.held_out import HeldOut, Place, Window
 from world_models.lanes import put_lanes
 from world_models.metrics import exact, psnr, ssim
 from world_models.noise import NoiseStream
-from world_models.snake_rules import Legality, Outcome, SnakeRules, food_ranks
+
+KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
 
 
 class Boards(NamedTuple):
@@ -38,7 +39,20 @@ class OneStep(NamedTuple):
     trust: Tensor
     real_reward: Tensor
     real_termination: Tensor
+    reward_confidence: Tensor | None  # the model's probability of the reward it gave; None where it tells none
+    termination_confidence: Tensor | None
     boards: Boards | None
+
+
+def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Tensor | None]:
+    """Probabilities of the reward and the termination that a dream gave, from a model that can tell them.
+
+    `model.outcome_probabilities(state, action, frame)` gives (B, R) over spec.reward_values and (B,) of termination.
+    """
+    if not hasattr(model, "outcome_probabilities"):
+        return None, None
+    reward, termination = model.outcome_probabilities(state, action, dream.frame)
+    return reward.amax(1).float().cpu(), torch.where(dream.termination, termination, 1 - termination).float().cpu()
 
 
 def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -46,20 +60,33 @@ def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def one_step(model, held_out: HeldOut, places: list[Place], rules: SnakeRules | None, batch: int = 128,
-             actions: Tensor | None = None) -> OneStep:  # fmt: skip
-    """Dreams one step from each real context, with the recorded actions or with `actions` (N,) in their stead."""
+def one_step(
+    model, held_out: HeldOut, places: list[Place], decode=None, batch: int = 128, actions: Tensor | None = None
+) -> OneStep:
+    """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
+
+    `decode`, where a world has one, turns frames (B, H, W, C) into boards of codes (B, G, G).
+    """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
         window = held_out.window(places[start : start + batch])
         action = window.actions[:, 0] if actions is None else actions[start : start + batch]
-        noise = NoiseStream.from_seeds(torch.arange(start, start + len(action)))
-        dream = _on_cpu(model.step(model.init(_to(window.context, model)), action.to(_device(model)), _noise_to(noise, model)))
-        last, real = window.frames[:, 0], window.frames[:, 1]
-        boards = rules and Boards(*(rules.decode(f.numpy()) for f in (last, real, dream.frame)))
-        rows.append(OneStep(_pictures(dream.frame, real), _pictures(last, real), action, dream.reward, dream.termination,
-                            dream.trust, window.rewards[:, 0], window.terminations[:, 0], boards))  # fmt: skip
+        rows.append(_dream_once(model, window, action, decode, start))
     return _joined(rows)
+
+
+def _dream_once(model, window: Window, action: Tensor, decode, seed: int) -> OneStep:
+    """One batch of transitions; lane i draws the noise of seed + i."""
+    noise = _to(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
+    state, chosen = model.init(_to(window.context, model)), action.to(_device(model))
+    dream = model.step(state, chosen, noise)
+    sure = _confidence(model, state, chosen, dream)
+    dream = _on_cpu(dream)
+    last, real = window.frames[:, 0], window.frames[:, 1]
+    boards = decode and Boards(*(decode(f.numpy()) for f in (last, real, dream.frame)))
+    said = (action, dream.reward, dream.termination, dream.trust)
+    true = (window.rewards[:, 0], window.terminations[:, 0])
+    return OneStep(_pictures(dream.frame, real), _pictures(last, real), *said, *true, *sure, boards)
 
 
 def _joined(rows: list[OneStep]) -> OneStep:
@@ -95,7 +122,7 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
     window = held_out.window(places, horizon)
     state, device = model.init(_to(window.context, model)), _device(model)
-    noise = _noise_to(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
+    noise = _to(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
     running, frames, rows = torch.ones(len(places), dtype=torch.bool), [window.frames[:, 0]], []
     for h in progress(range(horizon), desc="open loop"):
         dream = model.step(state, window.actions[:, h].to(device), noise)
@@ -112,14 +139,11 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
 class ClosedLoop(NamedTuple):
     """Dreams that a policy plays, restarted from a stored context when they end. T steps of L lanes, (T, L) each."""
 
-    legality: Legality | None
-    right: np.ndarray | None  # the transition is what the rules say, from a legal board
+    actions: np.ndarray
     rewards: np.ndarray
     terminations: np.ndarray
-    due_rewards: np.ndarray | None  # what the rules say of the dreamed board and the action
-    due_terminations: np.ndarray | None
-    eaten: np.ndarray | None
-    food_ranks: np.ndarray | None  # (eaten once,) places of new food, uniform in [0, 1) if fair
+    before: np.ndarray | None  # (T, L, G, G) codes of the board that was seen
+    after: np.ndarray | None  # (T, L, G, G) codes of the board that was dreamed
     finite: bool
     frames: np.ndarray  # (T', H, W, C): the first lane's first frames, to look at
 
@@ -131,7 +155,7 @@ class _Player:
         self.model, self.contexts, self.device = model, contexts, _device(model)
         self.generator = np.random.default_rng(seed)
         self.policies = [make_policy() for _ in range(lanes)]
-        self.noise = _noise_to(NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model)
+        self.noise = _to(NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model)
         self.state, self.seen = self._fresh(lanes)
         self._reset_policies(range(lanes))
 
@@ -159,59 +183,43 @@ class _Player:
 
 
 @torch.inference_mode()
-def closed_loop(model, contexts, make_policy: Callable[[], Callable], steps: int, lanes: int, rules: SnakeRules | None,
-                seed: int = 0, keep: int = 200) -> ClosedLoop:  # fmt: skip
-    """A policy plays L dreams for T steps; `make_policy()` gives one pixel policy a lane."""
-    player, fair = _Player(model, contexts, make_policy, lanes, seed), np.random.default_rng(seed)
-    boards = rules.decode(player.seen) if rules else None
-    finite, rows, ranks, kept = True, [], [], []
+def closed_loop(
+    model, contexts, make_policy: Callable[[], Callable], size: tuple[int, int], decode=None, seed: int = 0
+) -> ClosedLoop:
+    """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy."""
+    steps, lanes = size
+    player = _Player(model, contexts, make_policy, lanes, seed)
+    board = decode and decode(player.seen)
+    finite, rows, kept = True, [], []
     for _ in progress(range(steps), desc="closed loop"):
         action, dream = player.step()
         finite = finite and bool(torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all())
-        if len(kept) < keep:
+        if len(kept) < KEPT_FRAMES:
             kept.append(player.seen[0].copy())
-        judged, ended = None, np.flatnonzero(dream.termination.numpy())
-        if rules:
-            after = rules.decode(player.seen)
-            judged = _judge(rules, boards, action, after)
-            ranks.append(food_ranks(after[judged[1].eaten & judged[0].all], fair))
-            boards = after
-        rows.append((judged, dream.reward.numpy(), dream.termination.numpy()))
+        after = decode and decode(player.seen)
+        rows.append((action, dream.reward.numpy(), dream.termination.numpy(), board, after))
+        ended = np.flatnonzero(dream.termination.numpy())
+        board = after
         if len(ended):
             player.restart(ended)
-            if rules:
-                boards[ended] = rules.decode(player.seen[ended])
-    return _closed_loop_of(rows, ranks, finite, np.stack(kept))
-
-
-def _judge(rules: SnakeRules, before: np.ndarray, action: np.ndarray, after: np.ndarray) -> tuple[Legality, Outcome, np.ndarray]:
-    """Legality of the new boards, what the move had to do, and whether it did (from a legal board)."""
-    outcome = rules.outcome(before, action)
-    return rules.legality(after), outcome, rules.legality(before).all & rules.agrees(outcome, after)
-
-
-def _closed_loop_of(rows: list, ranks: list, finite: bool, kept: np.ndarray) -> ClosedLoop:
-    judged, rewards, terminations = zip(*rows, strict=True)
-    rewards, terminations = np.stack(rewards), np.stack(terminations)
-    if judged[0] is None:
-        return ClosedLoop(None, None, rewards, terminations, None, None, None, None, finite, kept)
-    legality = Legality(*(np.stack(column) for column in zip(*(j[0] for j in judged), strict=True)))
-    due = [np.stack([getattr(j[1], name) for j in judged]) for name in ("reward", "termination", "eaten")]
-    right = np.stack([j[2] for j in judged])
-    return ClosedLoop(legality, right, rewards, terminations, *due, np.concatenate(ranks), finite, kept)
+            if decode:
+                board = after.copy()
+                board[ended] = decode(player.seen[ended])
+    columns = [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
+    return ClosedLoop(*columns, finite, np.stack(kept))
 
 
 def _device(model) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu")) if hasattr(model, "parameters") else torch.device("cpu")
+    """Where a model lives; test doubles without parameters live on the CPU."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def _to(context, model):
-    return type(context)(*(leaf.to(_device(model)) for leaf in context))
-
-
-def _noise_to(noise: NoiseStream, model) -> NoiseStream:
-    return NoiseStream(*(leaf.to(_device(model)) for leaf in noise))
+def _to(leaves, model):
+    """A context or a noise stream on the model's device."""
+    return type(leaves)(*(leaf.to(_device(model)) for leaf in leaves))
 
 
 def _on_cpu(dream):
-    return dream._replace(state=None, **{n: getattr(dream, n).cpu() for n in ("frame", "reward", "termination", "trust")})
+    """A transition's outputs on the CPU, without its state."""
+    outputs = {name: getattr(dream, name).cpu() for name in ("frame", "reward", "termination", "trust")}
+    return dream._replace(state=None, **outputs)

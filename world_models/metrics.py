@@ -20,13 +20,13 @@ def psnr(frames: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(frames: Tensor, target: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity of each frame, (N,) float32: Wang et al. 2004, Gaussian window, valid region, mean of channels."""
+    """Structural similarity of each frame, (N,) float32 (Wang et al. 2004), Gaussian window, valid region."""
     _same_shape(frames, target)
     x, y = (f.float().permute(0, 3, 1, 2) for f in (frames, target))  # (N, C, H, W)
     rows, columns = (_gaussian_band(size, window, sigma).to(x.device) for size in x.shape[2:])
 
-    def blur(image: Tensor) -> Tensor:  # two banded products: on a CPU ten times faster than a depthwise convolution
-        return rows @ image @ columns.T
+    def blur(image: Tensor) -> Tensor:  # two matrix products: on a CPU ten times faster than a depthwise convolution
+        return (image @ columns.T).transpose(2, 3) @ rows.T  # (N, C, W', H'): transposed, but only its mean counts
 
     mean_x, mean_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
@@ -84,7 +84,7 @@ def classification(predicted: Tensor, actual: Tensor, classes: tuple[float, ...]
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error in [0, 1] (Guo et al. 2017, eq. 3): mean |confidence - accuracy| over equal-width bins."""
+    """Expected calibration error in [0, 1] (Guo et al. 2017, eq. 3): mean |confidence - accuracy|, equal-width bins."""
     index = (confidence.double() * bins).long().clamp(0, bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence.double() - correct.double())
     return float(gap.abs().sum() / len(confidence))
@@ -115,7 +115,7 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def uniformity_p(uniform: Tensor, bins: int = 16) -> float | None:
-    """p-value of a chi-square test that values (N,) in [0, 1) are uniform; None under 5 expected a bin (Cochran's rule)."""
+    """p-value of a chi-square test that values (N,) in [0, 1) are uniform; None under 5 expected a bin (Cochran)."""
     expected = len(uniform) / bins
     if expected < 5:
         return None
@@ -155,7 +155,7 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
             metric.reset()
             _update(metric, frames[:count], False)
             values[name] = float(metric.compute()[0])
-    return {**values, "features": "EfficientNet-Lite0 (ImageNet), 224 px", "samples": count}
+    return {**values, "features": "EfficientNet-Lite0 (ImageNet), 128 px", "samples": count}
 
 
 def _update(metric, frames: Tensor, real: bool) -> None:
@@ -178,7 +178,7 @@ def _efficientnet_features() -> torch.nn.Module:
             self.backbone.load_state_dict(torch.load(path, weights_only=True))
 
         def forward(self, frames: Tensor) -> Tensor:
-            pixels = torch.nn.functional.interpolate(frames.float() / 127.5 - 1, size=(224, 224), mode="bilinear")
+            pixels = torch.nn.functional.interpolate(frames.float() / 127.5 - 1, size=(128, 128), mode="bilinear")
             return self.backbone.extract_features(pixels).mean((2, 3))  # (N, 1280)
 
     return Features()

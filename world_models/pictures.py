@@ -10,7 +10,9 @@ COLOURS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
 INK, PAPER = (40, 40, 40), (255, 255, 255)
 
 
-def line_plot(path: str | Path, curves: dict[str, list[float]], title: str, unit: str, size: tuple[int, int] = (640, 400)) -> None:
+def line_plot(
+    path: str | Path, curves: dict[str, list[float]], title: str, unit: str, size: tuple[int, int] = (640, 400)
+) -> None:
     """Writes a PNG with one line a curve; points are steps 1, 2, ...; missing points are nan."""
     width, height = size
     left, right, top, bottom = 70, width - 20, 40, height - 45
@@ -20,8 +22,8 @@ def line_plot(path: str | Path, curves: dict[str, list[float]], title: str, unit
     steps = max(len(curve) for curve in curves.values())
     picture = np.full((height, width, 3), PAPER, np.uint8)
     cv2.rectangle(picture, (left, top), (right, bottom), INK, 1)
-    for label, place in ((title, (left, 26)), (unit, (5, 26)), (f"{high:.3g}", (8, top + 5)), (f"{low:.3g}", (8, bottom)),
-                         ("1", (left, bottom + 18)), (f"{steps} steps", (right - 75, bottom + 18))):  # fmt: skip
+    labels = {title: (left, 26), unit: (5, 26), f"{high:.3g}": (8, top + 5), f"{low:.3g}": (8, bottom)}
+    for label, place in {**labels, "1": (left, bottom + 18), f"{steps} steps": (right - 75, bottom + 18)}.items():
         _write(picture, label, place, INK)
     for number, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]

@@ -19,26 +19,28 @@ class TrainConfig:
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
-    updates: int = field(default=20_000, metadata={"help": "optimizer steps"})
+    updates: int = field(default=5_700, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
-    rollout_from: float = field(default=0.15, metadata={"help": "share of updates with a single step first"})
+    rollout_from: float = field(default=0.5, metadata={"help": "share of updates with a single step first"})
     learning_rate: float = field(default=2e-3, metadata={"help": "peak of warm-up and cosine"})
     warmup: int = field(default=300, metadata={"help": "updates"})
     weight_decay: float = field(default=1e-3, metadata={"help": "of AdamW"})
     clip: float = field(default=1.0, metadata={"help": "largest gradient norm"})
     ema: float = field(default=0.998, metadata={"help": "decay of the averaged weights"})
-    event_weight: float = field(default=5.0, metadata={"help": "how often a step with an event is drawn"})
+    event_weight: float = field(default=5.0, metadata={"help": "how often a step with a reward is drawn"})
+    end_weight: float = field(default=30.0, metadata={"help": "how often a step that ends the game is drawn"})
     noise: float = field(default=0.1, metadata={"help": "largest standard deviation of context noise, of [-1, 1]"})
     damage: float = field(default=0.1, metadata={"help": "share of clips with a patch of their context replaced"})
     action_dropout: float = field(default=0.0, metadata={"help": "share of samples without their action (guidance)"})
     reward_weight: float = field(default=0.02, metadata={"help": "of the reward head's loss"})
     termination_weight: float = field(default=0.02, metadata={"help": "of the termination head's loss"})
     trust_weight: float = field(default=0.002, metadata={"help": "of the trust head's loss"})
-    validate_every: int = field(default=500, metadata={"help": "updates between validations and checkpoints"})
+    validate_every: int = field(default=250, metadata={"help": "updates between validations and checkpoints"})
+    validation_batches: int = field(default=8, metadata={"help": "of 64 held-out clips"})
     contexts: int = field(default=256, metadata={"help": "start contexts in the bundle"})
-    threads: int = field(default=0, metadata={"help": "CPU threads; 0 leaves torch's choice"})
+    threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice. 1 on a shared machine"})
     resume: bool = field(default=True, metadata={"help": "go on from the newest good checkpoint in out"})
 
 
@@ -49,8 +51,10 @@ def snake() -> TrainConfig:
 
 def snake_edm() -> TrainConfig:
     """Snake by diffusion: EDM, three Euler steps, attention in both halves."""
-    grid = GridConfig(width=64, encoder_depth=2, decoder_depth=2, attention=True)
-    return TrainConfig(model=DiffusionConfig(grid=grid), out=Path("runs/snake-edm"), learning_rate=1e-3)
+    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, attention=True)
+    return TrainConfig(
+        model=DiffusionConfig(grid=grid), out=Path("runs/snake-edm"), learning_rate=1e-3, updates=6_000, rollout_steps=1
+    )
 
 
 PRESETS: dict[str, Callable[[], TrainConfig]] = {

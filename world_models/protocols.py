@@ -52,7 +52,8 @@ class WorldSpec:
         """Inverse of `as_dict`; raises ValueError that names missing or unknown keys."""
         names = {f.name for f in fields(cls)}
         if names != set(values):
-            raise ValueError(f"world spec: missing {sorted(names - set(values))}, unknown {sorted(set(values) - names)}")
+            missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
+            raise ValueError(f"world spec: missing {missing}, unknown {unknown}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

@@ -29,7 +29,10 @@ class Euler:
 
 
 class Guided(nn.Module):
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6) on the action: features hold both halves."""
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6) on the action.
+
+    Features hold both halves, the one with the action first.
+    """
 
     def __init__(self, network: nn.Module, scale: float, null_action: int):
         super().__init__()

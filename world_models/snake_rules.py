@@ -27,7 +27,7 @@ for _code, (_a, _b) in enumerate(BODY_PAIRS, BODY):
 
 
 class Legality(NamedTuple):
-    """What holds on each board, (B,) bool each."""
+    """What holds on each board, (B,) bool each; a head may be alive or dead."""
 
     one_head: np.ndarray
     one_food: np.ndarray
@@ -64,7 +64,7 @@ class SnakeRules(NamedTuple):
     tail_deadly: bool = False
 
     def legality(self, codes: np.ndarray) -> Legality:
-        """One head, the right number of foods, and a body that leads from the head to the tail through every segment."""
+        """One head, the right number of foods, and links that lead from the head through every segment to the tail."""
         heads = ((codes >= HEAD) & (codes < TAIL)).sum((1, 2))
         foods = (codes == FOOD).sum((1, 2))
         return Legality(heads == 1, foods == self.apples, (heads == 1) & self._connected(codes))
@@ -81,7 +81,7 @@ class SnakeRules(NamedTuple):
         return meet & one_tail & (self._walk(codes) == segments)
 
     def _shift(self, values: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(B, G, G) bool: the value of each cell's neighbour at `offset`, False beyond the edge unless the board wraps."""
+        """(B, G, G) bool: each cell's neighbour at `offset`; False beyond the edge of a board without wrap-around."""
         if self.wrap:
             return np.roll(values, tuple(-offset), (1, 2))
         size = values.shape[1]
@@ -92,7 +92,9 @@ class SnakeRules(NamedTuple):
         """(B,) segments passed on the way from the head, -1 where the way does not end at a tail."""
         lane, size = np.arange(len(codes)), codes.shape[1]
         is_head = (codes >= HEAD) & (codes < TAIL)
-        place = np.stack(np.unravel_index(is_head.reshape(len(codes), -1).argmax(1), (size, size)), 1)  # (B, 2)
+        place = np.stack(
+            np.unravel_index(is_head.reshape(len(codes), size * size).argmax(1), (size, size)), 1
+        )  # (B, 2)
         side = LINKS[codes[lane, place[:, 0], place[:, 1]]].argmax(1)  # the way on
         count, going = np.ones(len(codes), int), is_head.any((1, 2))
         arrived = np.zeros(len(codes), bool)
@@ -110,7 +112,7 @@ class SnakeRules(NamedTuple):
         return np.where(arrived, count, -1)
 
     def outcome(self, codes: np.ndarray, actions: np.ndarray) -> Outcome:
-        """What `actions` (B,) do on legal boards (B, G, G) of living snakes; for other boards the answer means nothing."""
+        """What `actions` (B,) do on legal boards (B, G, G) of living snakes; elsewhere the answer means nothing."""
         lane, size = np.arange(len(codes)), codes.shape[1]
         head = _first(codes, HEAD, DEAD)
         neck = (codes[lane, head[:, 0], head[:, 1]] - HEAD) % 4
@@ -145,20 +147,32 @@ class SnakeRules(NamedTuple):
         """(B,) bool: every cell as it must be; where food was eaten, wherever the new food lies."""
         return same_boards(outcome.codes, codes, outcome.eaten)
 
-    def recover_action(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hit, telling), (B,) bool: the action taken explains `after` best of the four; the four do not all do the same."""
+    def playable(self, codes: np.ndarray) -> np.ndarray:
+        """(B,) bool: legal boards with a living snake, from which `outcome` means something."""
+        return self.legality(codes).all & ((codes >= HEAD) & (codes < DEAD)).any((1, 2))
+
+    def recover_action(
+        self, before: np.ndarray, after: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How well `after` gives away the action taken, from playable boards `before`.
+
+        Returns (credit, telling): credit (B,) in [0, 1] is 1 where the outcome of that action lies nearest to `after`,
+        shared between different outcomes that lie equally near; telling (B,) bool where not all actions do the same.
+        """
         outcomes = [self.outcome(before, np.full(len(before), action)) for action in range(4)]
         cells = [o.codes != np.where((after == FOOD) & o.eaten[:, None, None], EMPTY, after) for o in outcomes]
         distance = np.stack([c.sum((1, 2)) for c in cells], 1)  # (B, 4)
-        taken = distance[np.arange(len(actions)), actions]
-        telling = np.any([(o.codes != outcomes[0].codes).any((1, 2)) for o in outcomes], 0)
-        return taken == distance.min(1), telling
+        codes, lane = np.stack([o.codes for o in outcomes], 1), np.arange(len(before))
+        alike = (codes == codes[lane, actions][:, None]).all((2, 3))  # (B, 4): does the same as the one taken
+        nearest = distance == distance.min(1, keepdims=True)
+        return nearest[lane, actions] * alike.sum(1) / nearest.sum(1), ~alike.all(1)
 
 
 def _first(codes: np.ndarray, low: int, high: int) -> np.ndarray:
     """(B, 2) row and column of the first cell with low <= code < high."""
-    flat = ((codes >= low) & (codes < high)).reshape(len(codes), -1).argmax(1)
-    return np.stack(np.unravel_index(flat, codes.shape[1:]), 1)
+    size = codes.shape[1]
+    flat = ((codes >= low) & (codes < high)).reshape(len(codes), size * size).argmax(1)
+    return np.stack(np.unravel_index(flat, (size, size)), 1)
 
 
 def same_boards(expected: np.ndarray, codes: np.ndarray, eaten: np.ndarray) -> np.ndarray:
@@ -169,13 +183,13 @@ def same_boards(expected: np.ndarray, codes: np.ndarray, eaten: np.ndarray) -> n
 
 
 def food_ranks(codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Places of the one food on boards (B, G, G) as numbers that are uniform in [0, 1) if the place is uniform over free cells.
+    """Places of the one food on boards (B, G, G) as numbers, uniform in [0, 1) if food is uniform over free cells.
 
     The randomised rank of the food's cell among the cells that no snake covers, counted along a Z-shaped curve,
     so that equal-width bins of it are compact patches of the board.
     """
-    order = _z_order(codes.shape[1])
-    flat = codes.reshape(len(codes), -1)[:, order]
+    size = codes.shape[1]
+    flat = codes.reshape(len(codes), size * size)[:, _z_order(size)]
     free = flat < HEAD
     rank = (np.cumsum(free, 1) - 1)[np.arange(len(flat)), (flat == FOOD).argmax(1)]
     return (rank + generator.random(len(flat))) / free.sum(1)

@@ -94,9 +94,10 @@ class Trainer:
     """One run: model, average, optimizer, generators, and where they are kept."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset):
-        torch.manual_seed(config.seed)
-        self.config, self.dataset, self.update, self.seconds, self.best = config, dataset, 0, 0.0, math.inf
-        self.model = build_model(read_spec(dataset), config.model).to(memory_format=torch.channels_last)
+        self.config, self.dataset, self.update, self.seconds = config, dataset, 0, 0.0
+        with torch.random.fork_rng():  # torch's layers draw their weights from the global generator: borrow it
+            torch.manual_seed(config.seed)
+            self.model = build_model(read_spec(dataset), config.model).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -104,8 +105,9 @@ class Trainer:
         self.noise = torch.Generator().manual_seed(config.seed)
         self.order = np.random.default_rng(config.seed)
         split, length = dataset.split(), self.model.context_length
-        self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, config.event_weight)
-        self.validation = ClipReader(dataset, split["validation"], length, config.rollout_steps, config.event_weight)
+        weights = (config.event_weight, config.end_weight)
+        self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, *weights)
+        self.validation = ClipReader(dataset, split["validation"], length, config.rollout_steps, *weights)
 
     def state(self) -> dict:
         """All that decides how the run goes on."""
@@ -115,7 +117,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
             "order": self.order.bit_generator.state,
-            "progress": {"update": self.update, "seconds": self.seconds, "best": self.best},
+            "progress": {"update": self.update, "seconds": self.seconds},
         }
 
     def load(self, state: dict) -> None:
@@ -125,7 +127,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
         self.order.bit_generator.state = state["order"]
-        self.update, self.seconds, self.best = (state["progress"][k] for k in ("update", "seconds", "best"))
+        self.update, self.seconds = (state["progress"][k] for k in ("update", "seconds"))
 
     def step(self) -> dict[str, float]:
         """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
@@ -153,11 +155,11 @@ class Trainer:
         return {name: value.item() for name, value in terms.items()}
 
     @torch.no_grad()
-    def validate(self, batches: int = 8) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Held-out losses of the averaged weights, always on the same clips with the same noise."""
         order, noise = np.random.default_rng(1), torch.Generator().manual_seed(1)
         rows: dict[str, list[float]] = {}
-        for _ in range(batches):
+        for _ in range(self.config.validation_batches):
             clips = self.validation.draw(64, order)
             for name, value in unroll(self.average, clips, self.config, self.config.rollout_steps, noise).items():
                 rows.setdefault(name, []).append(value.item())
@@ -171,7 +173,7 @@ class Trainer:
         os.replace(out / "writing.tmp", target)
         for old in sorted(out.glob("checkpoint_*.pt"))[:-2]:
             old.unlink()
-        contexts = start_contexts(self.validation, self.config.contexts, np.random.default_rng(0))
+        contexts = start_contexts(self.train, self.config.contexts, np.random.default_rng(0))
         save_bundle(out / "bundle", self.average, contexts, {**provenance, "updates": self.update}, {})
 
 
@@ -249,7 +251,8 @@ def main(argv: list[str] | None = None) -> int:
         import difflib
 
         near = difflib.get_close_matches(name, PRESETS, 1, 0.0)[0]
-        print(f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {', '.join(PRESETS)}", file=sys.stderr)
+        known = ", ".join(PRESETS)
+        print(f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {known}", file=sys.stderr)
         return 2
     config = parse(PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}")
     try:

@@ -32,7 +32,7 @@ class ChanceConfig:
     grid: GridConfig = field(default_factory=GridConfig)
     context_length: int = 1  # frames the model sees
     variables: int = 1  # independent categorical variables, each a place on the patch grid
-    prior_weight: float = 3e-3  # pull of the prior towards the posterior
+    prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
     change_weight: float = 20.0  # extra weight of patches that change
 

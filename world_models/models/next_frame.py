@@ -79,7 +79,8 @@ class NextFrameModel(nn.Module, ABC):
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.features(pixels.stack(state.frames), action)
         frame = pixels.to_uint8(self.sample(features, noise))
-        reward, termination, trust = self.head(features, pixels.stack(frame[:, None]))
+        own = features[: len(frame)]  # under guidance a second half without the action follows
+        reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
         return Transition(
             Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1)),
             frame,

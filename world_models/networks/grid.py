@@ -58,7 +58,8 @@ class GridDenoiser(nn.Module):
         super().__init__()
         self.encoder = Encoder(config, context_channels, actions)
         self.embed = PatchEmbed(channels, config.width, config.patch)
-        self.level = nn.Sequential(nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        width = config.width
+        self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.decoder = Decoder(config, channels)
 
     def encode(self, frames: Tensor, action: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class OutcomeHead(nn.Module):
         self.out = nn.Linear(2 * config.width, rewards + 2)
 
     def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """features (B, D, G, G), frame (B, C, H, W) in [-1, 1] -> logits: reward (B, R), termination (B,), trust (B,)."""
+        """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R), termination (B,) and trust (B,)."""
         h = F.silu(self.mix(F.silu(features + self.embed(frame))))
         tokens = h.permute(0, 2, 3, 1).flatten(1, 2)  # (B, G * G, D)
         out = self.out(torch.cat((tokens.mean(1), tokens.amax(1)), 1))

@@ -1,0 +1,55 @@
+# Every target works on a fresh clone: it makes .venv and installs what is missing, once.
+#   make demo    a dreamed game beside the real one, an agent trained in the dream and measured in the real game
+#   make test    the default test suite
+# Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
+
+NEWEST_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(NEWEST_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+TORCH  ?= 2.13.0
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+FRAMES ?= 200000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test install lint train clean
+
+help:
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, train, clean'
+
+demo: $(STAMP)
+	$(BIN)/neural-envs demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+install: $(STAMP)
+
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/codespell
+
+train: $(STAMP)
+	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume
+	$(BIN)/neural-envs train snake
+
+clean:
+	rm -rf .venv build *.egg-info demo .pytest_cache .ruff_cache
+
+# Plain `pip install torch` on Linux means several GB of CUDA. Without an NVIDIA card the CPU build is taken: from what pip
+# is set up to reach, then from PyTorch's own index; the label +cpu can match no other build. The last resort is the plain
+# version (a mirror may serve its CPU build under that name). Everywhere else the range in pyproject.toml decides.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "neural-envs needs Python 3.11 or newer: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEWEST_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "on Debian: apt install python3-venv" >&2; exit 1; }
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then echo "torch is there"; \
+	elif [ "$$(uname -s)" = Linux ] && ! nvidia-smi >/dev/null 2>&1; then \
+		echo "installing the CPU build of torch $(TORCH)"; \
+		$(PIP) install --quiet --retries 1 "torch==$(TORCH)+cpu" 2>/dev/null \
+		|| $(PIP) install --timeout 20 --retries 1 "torch==$(TORCH)+cpu" --extra-index-url https://download.pytorch.org/whl/cpu \
+		|| $(PIP) install "torch==$(TORCH)"; \
+	fi
+	@echo "installing neural-envs and what it needs"
+	$(PIP) install --quiet --editable ".[agents,kid,dev]"
+	@touch $@

@@ -1,0 +1,3 @@
+"""Agents that learn in dreams and are measured in the real games. Needs the `agents` extra (stable-baselines3)."""
+
+__neural_envs__ = True  # `neural-envs` checks this, because other distributions also install a package named `agents`

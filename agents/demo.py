@@ -1,0 +1,109 @@
+"""The whole idea in two minutes: `neural-envs demo`.
+
+A good player plays a dreamed game and the real one; then PPO learns in the dream and is measured in the real game.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+from collectors.policies import make_policy
+from collectors.settings import parse
+
+from .evaluate import Evaluation, evaluate_policy
+from .ppo import PPOConfig, load_policy, train_ppo
+from .presets import snake_demo
+from .worlds import env_id, find_world
+
+STRIP_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
+
+    out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
+    seconds: float = field(default=45.0, metadata={"help": "time for learning in the dream"})
+    steps: int = field(default=60_000, metadata={"help": "most steps for learning in the dream"})
+    frames: int = field(default=200, metadata={"help": "most frames of the video"})
+    episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
+    seed: int = field(default=0, metadata={"help": "seed of everything"})
+    bundle: str = field(default=find_world("snake").bundle, metadata={"help": "the dream's model"})
+
+
+def make_dream(config: DemoConfig) -> gym.Env:
+    return gym.make(env_id("snake", "dream"), bundle=config.bundle)
+
+
+def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
+    """Play one game of at most `frames` frames; return the film, (T, H, W, C) uint8, and the sum of its rewards."""
+    policy.reset(np.random.default_rng(seed))
+    frame, _ = env.reset(seed=seed, options=options)
+    film, total, ended = [frame], 0.0, False
+    while not ended and len(film) < frames:
+        frame, reward, termination, truncation, _ = env.step(policy(frame))
+        film.append(frame)
+        total += reward
+        ended = termination or truncation
+    env.close()
+    return np.stack(film), total
+
+
+def film_both(config: DemoConfig) -> list[str]:
+    """Write the dreamed game beside the real one, as a video and as a strip; return what to print."""
+    from neural_envs.video import side_by_side, write_strip, write_video
+
+    player = make_policy("astar", 4)
+    real, real_return = play_film(gym.make(env_id("snake", "real")), player, config.frames, config.seed)
+    start = {"context": real[0]}  # the dream goes on from the real game's first frame
+    dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
+    films = side_by_side(dream, real)
+    try:
+        video = write_video(Path(config.out) / "dream_vs_real.mp4", films)
+    except ImportError:  # no ffmpeg on this machine
+        video = write_video(Path(config.out) / "dream_vs_real.gif", films)
+    rows = [film[np.linspace(0, min(len(dream), len(real)) - 1, STRIP_FRAMES).astype(int)] for film in (dream, real)]
+    strip = write_strip(Path(config.out) / "strip.png", rows, labels=("dream", "real"))
+    return [
+        f"  dream (left): {len(dream) - 1} steps, return {dream_return:.0f}; "
+        f"real game (right): {len(real) - 1} steps, return {real_return:.0f}",
+        f"  video {video}, pictures {strip}",
+    ]
+
+
+def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
+    """Train PPO in the dream; return how it and a random policy play the real game."""
+    out = str(Path(config.out) / "ppo")
+    run = PPOConfig("snake", "dream", config.steps, out, config.seed, config.bundle, snake_demo())
+    trained = load_policy(train_ppo(run, config.seconds))
+    policies = {"random": make_policy("random", 4), "learned in the dream": trained}
+    game = env_id("snake", "real")
+    return {name: evaluate_policy(policy, game, config.episodes, config.seed) for name, policy in policies.items()}
+
+
+def format_table(rows: dict[str, Evaluation]) -> str:
+    """Return the evaluations as lines for a terminal."""
+    lines = [f"{'in the real game':<24}{'return':>8}{'apples':>8}  {'95 %':<16}{'steps':>7}"]
+    for name, row in rows.items():
+        span = "{:.2f} to {:.2f}".format(*row.apples_ci)
+        lines.append(f"{name:<24}{row.return_mean:>8.2f}{row.apples_mean:>8.2f}  {span:<16}{row.length_mean:>7.0f}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = parse(DemoConfig, sys.argv[1:] if argv is None else argv, "neural-envs demo")
+    start = time.monotonic()
+    try:
+        print("1. a good player (A*, which sees only pixels) in the dream and in the real game", flush=True)
+        print("\n".join(film_both(config)))
+        print(f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game", flush=True)
+        print(format_table(learn_and_measure(config)))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"neural-envs demo: {error}", file=sys.stderr)
+        return 1
+    print(f"done in {time.monotonic() - start:.0f} s")
+    return 0

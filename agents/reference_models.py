@@ -1,0 +1,233 @@
+"""Other people's world models, rebuilt to their published sizes with untrained weights, to be timed and nothing else.
+
+DIAMOND's Atari denoiser and reward/end model (Alonso et al. 2024, arXiv:2405.12399; eloialonso/diamond, MIT) and the
+pixel U-Net of the Snake pixel-EDM system. Timing needs no trained weights: every weight is multiplied all the same.
+B lanes, C channels, D the condition's width. Frames are float in [-1, 1], (B, 3, 64, 64).
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DIAMOND_LEVELS = (5.0, 0.2831, 0.002, 0.0)  # noise levels of its three Euler steps
+SNAKE_LEVELS = (80.0, 2.515, 0.002, 0.0)
+SIGMA_DATA = 0.5
+
+
+class AdaptiveNorm(nn.Module):
+    """Group normalisation whose scale and shift come from the condition (B, D)."""
+
+    def __init__(self, channels: int, condition: int, groups: int):
+        super().__init__()
+        self.groups, self.linear = groups, nn.Linear(condition, 2 * channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.linear(condition)[:, :, None, None].chunk(2, 1)
+        return F.group_norm(x, self.groups, eps=1e-5) * (1 + scale) + shift
+
+
+class Attention(nn.Module):
+    """Self-attention over the places of a feature map, added to it."""
+
+    def __init__(self, channels: int, heads: int, groups: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, channels)
+        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, C / heads, places)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)  # (B, heads, C / heads, places)
+        return x + self.out(mixed.reshape(x.shape))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, 1)
+
+
+class DiamondBlock(nn.Module):
+    """AdaGN, SiLU, convolution, twice; attention after the sum where asked for."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int, attention: bool = False):
+        super().__init__()
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.norm1 = AdaptiveNorm(inputs, condition, max(1, inputs // 32))
+        self.conv1 = convolution(inputs, outputs)
+        self.norm2 = AdaptiveNorm(outputs, condition, max(1, outputs // 32))
+        self.conv2 = convolution(outputs, outputs)
+        self.attention = Attention(outputs, outputs // 8, max(1, outputs // 32)) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x, condition)))
+        return self.attention(self.skip(x) + self.conv2(F.silu(self.norm2(h, condition))))
+
+
+class DiamondDenoiser(nn.Module):
+    """The Atari denoiser: 4,405,699 + 64 A parameters. Four levels of 64 channels at 64, 32, 16 and 8 pixels."""
+
+    def __init__(self, actions: int = 4, channels: int = 64, condition: int = 256):
+        super().__init__()
+        self.register_buffer("frequencies", torch.linspace(-2, 2, condition // 2))  # random ones cost the same
+        self.action = nn.Embedding(actions, condition // 4)
+        self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
+        self.conv_in = convolution(15, channels)
+
+        def blocks(inputs: int, count: int, attention: bool = False) -> nn.ModuleList:
+            return nn.ModuleList(DiamondBlock(inputs, channels, condition, attention) for _ in range(count))
+
+        self.down = nn.ModuleList(blocks(channels, 2) for _ in range(4))
+        self.shrink = nn.ModuleList(convolution(channels, channels, 2) for _ in range(3))
+        self.middle = blocks(channels, 2, attention=True)
+        self.up = nn.ModuleList(blocks(2 * channels, 3) for _ in range(4))
+        self.grow = nn.ModuleList(convolution(channels, channels) for _ in range(3))
+        self.norm_out, self.conv_out = nn.GroupNorm(max(1, channels // 32), channels), convolution(channels, 3)
+
+    def forward(self, noisy: Tensor, past: Tensor, actions: Tensor, sigma: float) -> Tensor:
+        """noisy (B, 3, H, W), past (B, 12, H, W), actions (B, 4) -> denoised (B, 3, H, W), quantised to 8 bits."""
+        sigma = math.sqrt(sigma**2 + 0.3**2)
+        c_in, c_skip = 1 / math.sqrt(sigma**2 + 0.25), 0.25 / (sigma**2 + 0.25)
+        phase = 2 * math.pi * math.log(sigma) / 4 * self.frequencies
+        fourier = torch.cat((phase.cos(), phase.sin()))
+        condition = self.condition(fourier + self.action(actions).flatten(1))
+        x = self._trunk(torch.cat((past / SIGMA_DATA, c_in * noisy), 1), condition)
+        clean = c_skip * noisy + sigma * math.sqrt(c_skip) * x
+        return ((clean.clamp(-1, 1) + 1) * 127.5).to(torch.uint8).float() / 127.5 - 1
+
+    def _trunk(self, x: Tensor, condition: Tensor) -> Tensor:
+        x, skips = self.conv_in(x), []
+        for level, blocks in enumerate(self.down):
+            x = self.shrink[level - 1](x) if level else x
+            kept = [x]
+            for block in blocks:
+                kept.append(x := block(x, condition))
+            skips.append(kept)
+        for block in self.middle:
+            x = block(x, condition)
+        for level, blocks in enumerate(self.up):
+            x = self.grow[level - 1](F.interpolate(x, scale_factor=2.0)) if level else x
+            for block, skip in zip(blocks, reversed(skips[3 - level]), strict=True):
+                x = block(torch.cat((x, skip), 1), condition)
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class DiamondRewardEnd(nn.Module):
+    """The Atari reward/end model: 5,900,352 + 128 A parameters; convolutions of 32 channels, LSTM of 512."""
+
+    def __init__(self, actions: int = 4, channels: int = 32, condition: int = 128, hidden: int = 512):
+        super().__init__()
+        self.action = nn.Embedding(actions, condition)
+        self.conv_in = convolution(6, channels)
+
+        def pair(attention: bool = False) -> nn.ModuleList:
+            return nn.ModuleList(DiamondBlock(channels, channels, condition, attention) for _ in range(2))
+
+        self.levels = nn.ModuleList([*(pair() for _ in range(4)), pair(attention=True)])
+        self.shrink = nn.ModuleList(convolution(channels, channels, 2) for _ in range(3))
+        self.lstm = nn.LSTM(channels * 8 * 8, hidden, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 5, bias=False))
+
+    def forward(self, frame: Tensor, following: Tensor, action: Tensor, memory=None):
+        """Two frames (B, 3, H, W), action (B,), LSTM memory -> logits (B, 5) of 3 reward signs and 2 ends, memory."""
+        x, condition = self.conv_in(torch.cat((frame, following), 1)), self.action(action)
+        for level, blocks in enumerate(self.levels):
+            x = self.shrink[level - 1](x) if 0 < level < 4 else x
+            for block in blocks:
+                x = block(x, condition)
+        out, memory = self.lstm(x.flatten(1)[:, None], memory)
+        return self.head(out[:, 0]), memory
+
+
+class SnakeBlock(nn.Module):
+    """Convolution, AdaGN, SiLU, twice, and a 1x1 skip."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int):
+        super().__init__()
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.conv1, self.conv2 = convolution(inputs, outputs), convolution(outputs, outputs)
+        self.norm1, self.norm2 = (AdaptiveNorm(outputs, condition, 32) for _ in range(2))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = F.silu(self.norm1(self.conv1(x), condition))
+        return self.skip(x) + F.silu(self.norm2(self.conv2(h), condition))
+
+
+class SnakePixelUNet(nn.Module):
+    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters."""
+
+    def __init__(self, actions: int = 4, condition: int = 512):
+        super().__init__()
+        self.noise, self.action = (
+            nn.Sequential(nn.Linear(inputs, condition), nn.SiLU(), nn.Linear(condition, condition))
+            for inputs in (1, actions)
+        )
+        self.conv_in = convolution(15, 128)
+        sizes = ((128, 256), (256, 512), (512, 512))
+        self.down = nn.ModuleList(SnakeBlock(i, o, condition) for i, o in sizes)
+        self.shrink = nn.ModuleList(convolution(o, o, 2) for _, o in sizes)
+        self.middle = nn.ModuleList(SnakeBlock(512, 512, condition) for _ in range(2))
+        self.attention = Attention(512, 8, 32)
+        sizes = ((512, 512, 512), (512, 512, 256), (256, 256, 128))  # channels in, of the skip, out
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(i, i, 4, 2, 1) for i, _, _ in sizes)
+        self.up = nn.ModuleList(SnakeBlock(i + skip, o, condition) for i, skip, o in sizes)
+        self.norm_out, self.conv_out = nn.GroupNorm(32, 128), convolution(128, 3)
+
+    def forward(self, noisy: Tensor, past: Tensor, action: Tensor, sigma: float) -> Tensor:
+        """noisy (B, 3, H, W), past (B, 12, H, W), action (B, A) one-hot or zeros -> denoised (B, 3, H, W)."""
+        total = sigma**2 + SIGMA_DATA**2
+        condition = self.noise(noisy.new_full((len(noisy), 1), math.log(sigma))) + self.action(action)
+        x, skips = self.conv_in(torch.cat((past, noisy / math.sqrt(total)), 1)), []
+        for block, shrink in zip(self.down, self.shrink, strict=True):
+            skips.append(x := block(x, condition))
+            x = shrink(x)
+        x = self.middle[1](self.attention(self.middle[0](x, condition)), condition)
+        for block, grow in zip(self.up, self.grow, strict=True):
+            x = block(torch.cat((grow(x), skips.pop()), 1), condition)
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return SIGMA_DATA**2 / total * noisy + sigma * SIGMA_DATA / math.sqrt(total) * x
+
+
+def euler(levels: tuple[float, ...], noisy: Tensor, denoise) -> Tensor:
+    """Euler steps down `levels`; `denoise(x, sigma)` estimates the clean frame."""
+    for sigma, following in zip(levels, levels[1:], strict=False):
+        clean = denoise(noisy, sigma)
+        noisy = noisy + (noisy - clean) / sigma * (following - sigma)
+    return noisy
+
+
+def _draws(lanes: int) -> tuple[torch.Generator, Tensor]:
+    """A generator and the past of B lanes as 12 channels, laid out as convolutions on a CPU like it best."""
+    generator = torch.Generator().manual_seed(0)
+    return generator, torch.randn(lanes, 12, 64, 64, generator=generator).to(memory_format=torch.channels_last)
+
+
+def diamond_dreams(lanes: int, denoiser: DiamondDenoiser, outcome: DiamondRewardEnd) -> Iterator[Tensor]:
+    """Endless DIAMOND frames (B, 3, 64, 64): three denoiser calls and one reward/end call each."""
+    (generator, past), memory = _draws(lanes), None
+    actions = torch.zeros(lanes, 4, dtype=torch.int64)
+    while True:
+        noise = torch.randn(lanes, 3, 64, 64, generator=generator)
+        frame = euler(DIAMOND_LEVELS, noise, lambda x, sigma, past=past: denoiser(x, past, actions, sigma))
+        logits, memory = outcome(past[:, 9:], frame, actions[:, -1], memory)
+        torch.multinomial(logits[:, :3].softmax(1), 1, generator=generator)
+        past = torch.cat((past[:, 3:], frame), 1)
+        yield frame
+
+
+def snake_dreams(lanes: int, network: SnakePixelUNet, guidance: float = 2.0) -> Iterator[Tensor]:
+    """Endless frames of the Snake pixel-EDM system: three steps, each with and without the action."""
+    generator, past = _draws(lanes)
+    action = F.one_hot(torch.zeros(lanes, dtype=torch.int64), 4).float()
+
+    def guided(x: Tensor, sigma: float) -> Tensor:
+        free = network(x, past, torch.zeros_like(action), sigma)
+        return free + guidance * (network(x, past, action, sigma) - free)
+
+    while True:
+        noise = 80.0 * torch.randn(lanes, 3, 64, 64, generator=generator)
+        frame = euler(SNAKE_LEVELS, noise, guided).clamp(-1, 1)
+        past = torch.cat((past[:, 3:], frame), 1)
+        yield frame

@@ -1,0 +1,126 @@
+"""Rates of work, measured in turn, and the kinds of work that the benchmark measures."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from collectors.progress import progress
+from neural_envs import bundles
+from neural_envs.vector_env import NeuralVectorEnv
+
+Advance = Callable[[], int]  # does some work and returns how much (frames, steps, samples)
+
+
+def rate(advance: Advance, seconds: float) -> float:
+    """Work per second over at least `seconds` and at least one call."""
+    done, begun = 0, time.perf_counter()
+    while not done or time.perf_counter() - begun < seconds:
+        done += advance()
+    return done / (time.perf_counter() - begun)
+
+
+def rates_in_turn(subjects: dict[str, Advance], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """The rates of all subjects, each warmed up by one call, measured in turn in each of `rounds` rounds."""
+    found = {name: [] for name in subjects}
+    for advance in subjects.values():
+        advance()
+    for name in progress(list(subjects) * rounds, desc="timing"):
+        found[name].append(rate(subjects[name], seconds))
+    return found
+
+
+def dream(bundle: str, lanes: int, steps: int | None) -> Advance:
+    """Steps of a vector environment of dreams with random actions; counts frames."""
+    env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, lanes))
+    number = iter(range(10**9))
+
+    def advance() -> int:
+        env.step(actions[next(number) % 64])
+        return lanes
+
+    return advance
+
+
+def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
+    """Frames of a comparison network."""
+
+    def advance() -> int:
+        with torch.inference_mode():
+            return len(next(frames))
+
+    return advance
+
+
+def convolution_peak(lanes: int = 16, channels: int = 64) -> Advance:
+    """The fastest kind of convolution on a CPU: 3x3, channels last, 64 by 64 pixels; counts multiply-adds."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(lanes, channels, 64, 64, generator=generator).to(memory_format=torch.channels_last)
+    weight = torch.randn(channels, channels, 3, 3, generator=generator).to(memory_format=torch.channels_last)
+    work = lanes * channels * channels * 9 * 64 * 64
+
+    def advance() -> int:
+        with torch.inference_mode():
+            torch.nn.functional.conv2d(image, weight, padding=1)
+        return work
+
+    return advance
+
+
+def macs(call: Callable[[], Any]) -> int:
+    """Multiply-adds of the matrix products and convolutions of one call."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() // 2
+
+
+CHILD = """
+import json, resource, sys, time
+begun = time.perf_counter()
+import neural_envs
+imported, torch_free = time.perf_counter(), "torch" not in sys.modules
+import gymnasium
+gymnasium.make("neural_envs:NeuralEnv-v0", bundle=sys.argv[1]).reset(seed=0)
+made = time.perf_counter()
+env = gymnasium.make_vec("neural_envs:NeuralEnv-v0", num_envs=int(sys.argv[2]), bundle=sys.argv[1])
+env.reset(seed=0)
+for _ in range(5):
+    env.step(env.action_space.sample())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+found = {"import_seconds": imported - begun, "import_without_torch": torch_free, "make_and_reset_seconds": made - imported}
+print(json.dumps({**found, "lanes": int(sys.argv[2]), "peak_memory_mib": peak / 2**20}))
+"""
+
+
+def startup(bundle: str, lanes: int) -> dict:
+    """Seconds to import and to the first frame, and peak memory of a dream, each in a process of its own."""
+    words = [sys.executable, "-c", CHILD, str(bundles.resolve_bundle(bundle)), str(lanes)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"a dream of {bundle} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def real_env(identifier: str, **options) -> Advance:
+    """Steps of the real game with random actions, starting again when it ends."""
+    env = gymnasium.make(identifier, **options)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).integers(env.action_space.n, size=1000).tolist()
+
+    def advance() -> int:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return len(actions)
+
+    return advance

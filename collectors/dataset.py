@@ -1,0 +1,292 @@
+"""The dataset format, writer and reader. A dataset is a directory:
+
+    manifest.json       format version, spec, EnvSpec, policy, seed, shards with counts, sizes and sha256
+    episodes.csv        a row an episode
+    shard_000000_{frames,actions,rewards,terminated,truncated}.npy      memory-mapped; every frame once
+
+E episodes of a shard follow each other; one of T steps has T + 1 frames. What the manifest lists is there in full: a
+shard is written under a temporary name, then renamed, then listed. Windows are cut by readers.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.rollout import Episode
+
+FORMAT_VERSION = 1
+ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
+TEMPORARY = ".writing_"
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used; the message says why and what to do."""
+
+
+class EpisodeRow(NamedTuple):
+    """A row of episodes.csv. `start` is the first step in the shard's actions; its first frame is at start + (number of
+    episodes before it in the shard)."""
+
+    id: int
+    shard: int
+    start: int
+    length: int
+    return_: float
+    terminated: bool
+    truncated: bool
+    policy: str
+    seed: int
+
+
+class Shard(NamedTuple):
+    """Memory maps over E episodes; step t of episode e is at step_starts[e] + t, its frame at frame_starts[e] + t."""
+
+    frames: np.ndarray  # (S + E, H, W, C) uint8
+    actions: np.ndarray  # (S,) int64
+    rewards: np.ndarray  # (S,) float32
+    terminations: np.ndarray  # (S,) bool
+    truncations: np.ndarray  # (S,) bool
+    frame_starts: np.ndarray  # (E,) int64
+    step_starts: np.ndarray  # (E,) int64
+    lengths: np.ndarray  # (E,) int64, steps
+    first_episode: int  # the id of its first episode
+
+
+class Dataset:
+    """Reads a dataset. Opening checks every file's presence and size; `verify=True` also every sha256.
+
+    Raises DatasetError for a directory that is none, a newer format, and a missing, truncated or altered file.
+    """
+
+    def __init__(self, path: str | Path, verify: bool = False):
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        self.spec: dict = self.manifest["spec"]
+        entries = self.manifest["shards"]
+        self.episodes = _number(_rows_of_shards(self.path, entries))
+        for entry in entries:
+            _check_files(self.path, entry, verify)
+        self.shards = [self._open(entry) for entry in entries]
+        self._position = {entry["index"]: position for position, entry in enumerate(entries)}
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the manifest, and so of everything: equal for equal data."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def steps(self) -> int:
+        return sum(len(shard.actions) for shard in self.shards)
+
+    def episode(self, index: int) -> Episode:
+        """Episode number `index`, its arrays copied out of the shard."""
+        row = self.episodes[index]
+        shard = self.shards[self._position[row.shard]]
+        steps = slice(row.start, row.start + row.length)
+        first = int(shard.frame_starts[index - shard.first_episode])
+        arrays = (shard.actions[steps], shard.rewards[steps], shard.terminations[steps], shard.truncations[steps])
+        frames = np.array(shard.frames[first : first + row.length + 1])
+        return Episode(frames, *map(np.array, arrays), row.seed, row.policy)
+
+    def split(self, validation: float = 0.1, test: float = 0.1) -> dict[str, list[int]]:
+        """Episode ids for train, validation and test, by a hash of each episode's seed: more data moves no episode."""
+        if min(validation, test) < 0 or validation + test >= 1:
+            raise ValueError(f"validation and test are shares that leave some to train on, got {validation} and {test}")
+        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+        for row in self.episodes:
+            place = int.from_bytes(hashlib.sha256(str(row.seed).encode()).digest()[:8], "big") / 2**64
+            part = "validation" if place < validation else "test" if place < validation + test else "train"
+            parts[part].append(row.id)
+        return parts
+
+    def _open(self, entry: dict) -> Shard:
+        arrays = [_map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS]
+        rows = [row for row in self.episodes if row.shard == entry["index"]]
+        lengths = np.array([row.length for row in rows], np.int64)
+        steps = np.cumsum(lengths) - lengths
+        frames, actions, rewards, terminations, truncations = arrays
+        starts = steps + np.arange(len(rows))
+        first = rows[0].id if rows else 0
+        return Shard(frames, actions, rewards, terminations, truncations, starts, steps, lengths, first)
+
+
+class DatasetWriter:
+    """Adds shards to a dataset directory. `header` is what the manifest says apart from its shards: at least `spec`
+    (a WorldSpec as dict), `env_spec` (EnvSpec as JSON text), `policy` and `seed`."""
+
+    def __init__(self, path: str | Path, header: dict):
+        self.path = Path(path)
+        self.header = json.loads(json.dumps({"format_version": FORMAT_VERSION, **header}))
+        self.path.mkdir(parents=True, exist_ok=True)
+        for left_over in self.path.glob(TEMPORARY + "*"):
+            shutil.rmtree(left_over)
+        listed = (self.path / "manifest.json").exists()
+        self.shards: dict[int, dict] = {e["index"]: e for e in read_manifest(self.path)["shards"]} if listed else {}
+        rows = _rows_of_shards(self.path, list(self.shards.values())) if listed else []
+        self._rows = {index: [row for row in rows if row.shard == index] for index in self.shards}
+        self._write_tables()
+
+    def add(self, written: "WrittenShard") -> None:
+        """Moves a finished shard from its temporary directory into the dataset, in place of an older one."""
+        if written.entry["index"] in self.shards:
+            self.remove(written.entry["index"])
+        for name in ARRAYS:
+            file = array_name(written.entry["index"], name)
+            os.replace(Path(written.directory) / file, self.path / file)
+        os.rmdir(written.directory)
+        self.shards[written.entry["index"]] = written.entry
+        self._rows[written.entry["index"]] = written.rows
+        self._write_tables()
+
+    def remove(self, index: int) -> None:
+        """Takes a shard out, to be written anew."""
+        del self.shards[index], self._rows[index]
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        """Rows first: a reader ignores rows of shards that the manifest does not list."""
+        rows = _number([row for index in sorted(self.shards) for row in self._rows[index]])
+        _replace_text(self.path / "episodes.csv", _csv_text(rows, header=True))
+        manifest = {**self.header, "shards": [self.shards[index] for index in sorted(self.shards)]}
+        _replace_text(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+class WrittenShard(NamedTuple):
+    """A finished shard that is not yet part of its dataset."""
+
+    directory: str
+    entry: dict  # its manifest entry
+    rows: list[EpisodeRow]
+
+
+def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
+    """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add` makes them count."""
+    directory = Path(path) / f"{TEMPORARY}{index:06d}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    entry = {"index": index, "quota": quota, "episodes": len(episodes), "steps": sum(len(e) for e in episodes)}
+    entry["frame_shape"] = list(episodes[0].frames.shape[1:])
+    files = {}
+    for name, parts in zip(ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True):
+        files[array_name(index, name)] = _write_array(directory / array_name(index, name), parts)
+    rows = _rows(index, episodes)
+    rows_hash = hashlib.sha256(_csv_text(_number(rows)).encode()).hexdigest()
+    return WrittenShard(str(directory), {**entry, "episodes_sha256": rows_hash, "files": files}, rows)
+
+
+def array_name(index: int, name: str) -> str:
+    return f"shard_{index:06d}_{name}.npy"
+
+
+def read_manifest(path: Path) -> dict:
+    """The manifest of a dataset directory, its version checked."""
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise DatasetError(f"{path} is not a dataset: it has no manifest.json; make one with `neural-envs collect`")
+    try:
+        manifest = json.loads(file.read_text())
+        version = manifest["format_version"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DatasetError(f"{file} is damaged ({error!r}); collect the data again") from error
+    if version != FORMAT_VERSION:
+        raise DatasetError(f"{path} has format version {version!r}, this version of neural-envs reads {FORMAT_VERSION}")
+    if not {"spec", "env_spec", "policy", "seed", "shards"} <= manifest.keys():
+        raise DatasetError(f"{file} is damaged: an entry is missing; collect the data again")
+    return manifest
+
+
+def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
+    """Writes the parts one after the other as one .npy file; its size and sha256."""
+    total = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    head = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": total}
+    np.lib.format.write_array_header_1_0(head, description)
+    digest, size = hashlib.sha256(), 0
+    with file.open("wb") as stream:
+        for piece in (head.getvalue(), *(np.ascontiguousarray(part).tobytes() for part in parts)):
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _check_files(path: Path, entry: dict, verify: bool) -> None:
+    for name, expected in entry["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise DatasetError(f"{file} is missing; `collect --resume` makes it again")
+        size = file.stat().st_size
+        if size != expected["bytes"]:
+            raise DatasetError(f"{file} has {size} bytes, not {expected['bytes']}; `collect --resume` makes it again")
+        if verify:
+            with file.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
+                    raise DatasetError(f"{file} is altered; delete it and `collect --resume` makes it again")
+
+
+def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
+    """The memory map of one array, its dtype and shape checked."""
+    steps, frames = entry["steps"], (entry["steps"] + entry["episodes"], *entry["frame_shape"])
+    shape, kind = (frames, np.uint8) if name == "frames" else ((steps,), None)
+    kind = kind or {"actions": np.int64, "rewards": np.float32}.get(name, np.bool_)
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DatasetError(f"{file} is not a readable array ({error})") from error
+    if array.shape != shape or array.dtype != kind:
+        raise DatasetError(f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}")
+    return array
+
+
+def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
+    rows, start = [], 0
+    for e in episodes:
+        total = round(float(e.rewards.astype(np.float64).sum()), 6)
+        ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
+        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed))
+        start += len(e)
+    return rows
+
+
+def _number(rows: list[EpisodeRow]) -> list[EpisodeRow]:
+    return [row._replace(id=index) for index, row in enumerate(rows)]
+
+
+def _csv_text(rows: list[EpisodeRow], header: bool = False) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    if header:
+        table.writerow([name.rstrip("_") for name in EpisodeRow._fields])
+    table.writerows(row._replace(terminated=int(row.terminated), truncated=int(row.truncated)) for row in rows)
+    return text.getvalue()
+
+
+def _rows_of_shards(path: Path, entries: list[dict]) -> list[EpisodeRow]:
+    """The rows of the listed shards, shard by shard, each checked against the manifest's hash."""
+    rows: dict[int, list[EpisodeRow]] = {}
+    try:
+        for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
+            numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
+            ends = (line["terminated"] == "1", line["truncated"] == "1")
+            row = EpisodeRow(*numbers, float(line["return"]), *ends, line["policy"], int(line["seed"]))
+            rows.setdefault(row.shard, []).append(row)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}/episodes.csv is missing or damaged ({error!r}); collect again") from error
+    for entry in entries:
+        text = _csv_text(_number(rows.get(entry["index"], [])))
+        if hashlib.sha256(text.encode()).hexdigest() != entry["episodes_sha256"]:
+            raise DatasetError(f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or altered")
+    return [row for entry in entries for row in rows[entry["index"]]]
+
+
+def _replace_text(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, file)

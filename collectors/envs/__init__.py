@@ -1,0 +1,1 @@
+"""The real games, each in one file."""

@@ -1,0 +1,19 @@
+"""The table of real environments: world name -> how Gymnasium makes it."""
+
+import gymnasium
+
+ENVIRONMENTS = {
+    "snake": {"id": "RealSnake-v0", "entry_point": "collectors.envs.snake:RealSnake", "max_episode_steps": 1000},
+}
+
+
+def register_environments() -> None:
+    """Registers every row of the table; calling it again changes nothing."""
+    for row in ENVIRONMENTS.values():
+        if row["id"] not in gymnasium.registry:
+            gymnasium.register(**row)
+
+
+def environment_id(name: str) -> str:
+    """The Gymnasium id of a world name ("snake" -> "RealSnake-v0"); anything else is taken to be an id already."""
+    return ENVIRONMENTS[name]["id"] if name in ENVIRONMENTS else name

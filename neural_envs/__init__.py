@@ -1,0 +1,30 @@
+"""Learned simulators as Gymnasium environments. Importing this registers the ids, without torch.
+
+>>> import gymnasium as gym, neural_envs
+>>> env = gym.make("NeuralSnake-v0")
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neural_envs.registration import register_environments
+
+__neural_envs__ = True
+__version__ = "0.1.0"
+__all__ = ["NeuralEnv", "NeuralVectorEnv", "__version__"]
+
+register_environments()
+
+
+def __getattr__(name: str) -> Any:
+    """The two classes, imported (with torch) when first asked for."""
+    if name == "NeuralEnv":
+        from neural_envs.env import NeuralEnv
+
+        return NeuralEnv
+    if name == "NeuralVectorEnv":
+        from neural_envs.vector_env import NeuralVectorEnv
+
+        return NeuralVectorEnv
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,115 @@
+"""The command `neural-envs VERB ...`: a table of verbs, each a module with `main(argv) -> exit code`.
+
+`collectors` and `agents` are common names, so the table checks that the package it found is this project's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from importlib.metadata import packages_distributions
+from typing import NamedTuple
+
+VERBS = {
+    "collect": ("collectors.collect:main", "play a real game and record a dataset"),
+    "stats": ("collectors.stats:main", "describe a dataset: table and contact sheet"),
+    "train": ("world_models.train:main", "train a world model on a dataset"),
+    "evaluate": ("world_models.evaluation:main", "measure a bundle against the real game"),
+    "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
+    "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
+    "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
+    "bench": ("agents.bench:main", "measure the speed of every released bundle"),
+    "demo": ("agents.demo:main", "a tour: a dreamed game, a short training, a small table"),
+}
+EXTRAS = {  # top-level module -> the extra of this distribution that brings it
+    "stable_baselines3": "agents",
+    "tensorboard": "tensorboard",
+    "huggingface_sb3": "hub",
+}
+_OURS = ("collectors", "world_models", "neural_envs", "agents")
+
+
+class Failure(NamedTuple):
+    """A sentence for the user and the exit code that goes with it."""
+
+    message: str
+    code: int
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns its exit code. 2 is a wrong command line, 1 a command that could not do its work."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        from neural_envs import __version__
+
+        print(f"neural-envs {__version__}")
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        return _fail(Failure(_unknown(verb), 2))
+    try:
+        module, function = VERBS[verb][0].split(":")
+        failure = foreign(module.split(".")[0])
+        return _fail(failure) if failure else getattr(importlib.import_module(module), function)(rest)
+    except KeyboardInterrupt:
+        return _fail(Failure(f"{verb}: interrupted", 130))
+    except Exception as error:
+        return _fail(_explained(verb, error))
+
+
+def foreign(package: str) -> Failure | None:
+    """None where the top-level package of this name is ours, else whose it is and what to do."""
+    try:
+        found = importlib.import_module(package)
+        if getattr(found, "__neural_envs__", False):
+            return None
+    except ModuleNotFoundError as error:
+        if error.name == package:
+            return Failure(
+                f"the package '{package}' is missing: reinstall with pip install --force-reinstall neural-envs", 1
+            )
+    except Exception:
+        pass  # somebody else's package that cannot even be imported: named below
+    owners = [name for name in packages_distributions().get(package, []) if name != "neural-envs"]
+    owner = f"the distribution '{owners[0]}'" if owners else f"another '{package}' first on the Python path"
+    remedy = f"pip uninstall {owners[0]}" if owners else "start from another directory"
+    return Failure(
+        f"the name '{package}' belongs to {owner}, which hides this project's package; "
+        f"{remedy}, or install neural-envs in a virtual environment of its own",
+        1,
+    )
+
+
+def _explained(verb: str, error: Exception) -> Failure:
+    """A sentence for what the user can mend (our own errors, Gymnasium's, a missing extra); anything else is raised."""
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
+        return Failure(f'{verb} needs {error.name}, which is not installed: pip install "neural-envs[{extra}]"', 1)
+    if type(error).__module__.split(".")[0] in (*_OURS, "gymnasium"):
+        return Failure(f"{verb}: {error}", 1)
+    raise error
+
+
+def _unknown(verb: str) -> str:
+    near = difflib.get_close_matches(verb, VERBS, 1, 0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(VERBS)}"
+    return f"unknown verb '{verb}'{hint}"
+
+
+def _fail(failure: Failure) -> int:
+    print(f"neural-envs: {failure.message}", file=sys.stderr)
+    return failure.code
+
+
+def _help() -> str:
+    lines = [f"  {verb:10} {text}" for verb, (_, text) in VERBS.items()]
+    return "\n".join(
+        ["usage: neural-envs VERB [settings]", "", *lines, "", "neural-envs VERB --help lists a verb's settings."]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

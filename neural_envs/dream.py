@@ -1,0 +1,132 @@
+"""Dreams without Gymnasium: a bundle's model and start contexts as functions of one value, the `DreamState`.
+
+B lanes, H x W x C a frame. Nothing here changes in place: a step gives a new value, lanes start anew by `put_lanes`,
+and random numbers are a stream per lane, so no lane ever feels its neighbours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neural_envs import bundles
+from world_models.lanes import put_lanes, take_lanes
+from world_models.noise import NoiseStream
+from world_models.protocols import Context, State, Transition
+
+_CONTEXT_SALT = 0x5EED
+
+
+class DreamState(NamedTuple):
+    """All that B dreams carry; `world_models.lanes.take_lanes` picks or repeats lanes of it."""
+
+    model: State
+    noise: NoiseStream
+    frame: Tensor  # (B, H, W, C) uint8, what is seen now
+    elapsed: Tensor  # (B,) int64, steps in this episode
+    finished: Tensor  # (B,) bool, the last step ended the episode
+
+
+class Outcome(NamedTuple):
+    """What a step tells apart from the frame; (B,) each."""
+
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    trust: Tensor
+    low_trust: Tensor
+
+    @classmethod
+    def of_reset(cls, lanes: int, device: torch.device) -> Outcome:
+        """Reward 0, not done, full trust."""
+        zero, no = torch.zeros(lanes, device=device), torch.zeros(lanes, dtype=torch.bool, device=device)
+        return cls(zero, no, no, zero + 1, no)
+
+
+class Dreamer:
+    """A bundle on a device. source: released name, directory, Hub repository (pickled as such), or a loaded Bundle."""
+
+    def __init__(self, source: Any, device: str) -> None:
+        self.source, self.device, self._sampler_steps = source, bundles.checked_device(device), None
+        self._load()
+
+    def _load(self) -> None:
+        named = isinstance(self.source, str | Path)
+        loaded = bundles.load(self.source, str(self.device)) if named else self.source
+        if not hasattr(loaded, "contexts"):
+            kind = type(loaded).__name__
+            raise TypeError(f"a dream starts from a bundle (a model with start contexts), got a {kind}")
+        self.config, self.contexts = loaded.config, loaded.contexts
+        self.model = loaded.model if named else loaded.model.to(self.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model where its bundle's name brings it back."""
+        loaded = ("model", "contexts", "config") if isinstance(self.source, str | Path) else ()
+        return {name: value for name, value in self.__dict__.items() if name not in loaded}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "model" not in state:
+            self._load()
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps a frame; None is the bundle's default."""
+        return self._sampler_steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int | None) -> None:
+        if steps not in (None, 1) and not hasattr(self.model, "sampler_steps"):
+            raise ValueError(f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}")
+        self._sampler_steps = steps if steps is None else positive(steps, "sampler_steps")
+
+    def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
+        """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the lane's stream."""
+        if context is None:
+            context = self.contexts.choose(noise.integers(len(self.contexts), _CONTEXT_SALT))
+        context = Context(*(part.to(self.device) for part in context))
+        zero = torch.zeros(len(noise.seeds), dtype=torch.int64, device=self.device)
+        return DreamState(self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool())
+
+    def step(self, state: DreamState, action: Tensor) -> Transition:
+        """The model's step; the model may be shared, so its sampler_steps are ours only for the length of this call."""
+        if self._sampler_steps is None or not hasattr(self.model, "sampler_steps"):
+            return self.model.step(state.model, action, state.noise)
+        theirs, self.model.sampler_steps = self.model.sampler_steps, self._sampler_steps
+        try:
+            return self.model.step(state.model, action, state.noise)
+        finally:
+            self.model.sampler_steps = theirs
+
+
+def streams(seed: int | list[int | None], old: NoiseStream | None, lanes: int, device: torch.device) -> NoiseStream:
+    """A stream for every lane: of seed + i, or of a list's seeds, where None keeps the lane's old stream."""
+    seeds = [seed + i for i in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
+    if len(seeds) != lanes:
+        raise ValueError(f"{len(seeds)} seeds for {lanes} lanes: give one int, or one for each lane")
+    if None in seeds and old is None:
+        raise ValueError("a lane without a seed goes on with its stream, but this is the first reset: seed every lane")
+    wrapped = np.array([int(s or 0) % 2**64 for s in seeds], np.uint64).view(np.int64)  # torch has no uint64 sums
+    fresh = NoiseStream.from_seeds(torch.from_numpy(wrapped).to(device))
+    if None not in seeds:
+        return fresh
+    kept = torch.tensor([s is None for s in seeds], device=device)
+    return put_lanes(fresh, kept, take_lanes(old, kept))
+
+
+def map_leaves(state: Any, function) -> Any:
+    """A state with every tensor replaced by function(tensor)."""
+    if isinstance(state, Tensor):
+        return function(state)
+    return type(state)(*(map_leaves(leaf, function) for leaf in state))
+
+
+def positive(value: int, name: str) -> int:
+    """The value as int; raises ValueError where it is not a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} is a whole number of at least 1, got {value!r}")
+    return int(value)

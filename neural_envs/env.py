@@ -1,0 +1,93 @@
+"""One dream as a Gymnasium environment: a batch of one over `NeuralVectorEnv`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from neural_envs.dream import DreamState
+from neural_envs.registration import has_registered_limit
+from neural_envs.vector_env import NeuralVectorEnv
+
+
+class NeuralEnv(gym.Env):
+    """A dream of one bundle; the arguments are those of `NeuralVectorEnv`.
+
+    Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose max_episode_steps
+    argument changes it); otherwise, and when this class is called directly, the environment counts by itself.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+
+    def __init__(
+        self, bundle: Any = "snake", device: str = "cpu", render_mode: str | None = None, **settings: Any
+    ) -> None:
+        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps"}
+        if unknown:
+            raise TypeError(f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to gym.make_vec")
+        self._dream = NeuralVectorEnv(1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings)
+        self.render_mode = render_mode
+        self.observation_space = self._dream.single_observation_space
+        self.action_space = self._dream.single_action_space
+        self.metadata = {**type(self).metadata, "render_fps": self._dream.world.fps}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """(frame (H, W, C) uint8, info). options["context"]: dream on from given frames, see `starts.context_from`."""
+        super().reset(seed=seed)
+        if self.spec is not None and has_registered_limit(self.spec.id):
+            self._dream.max_episode_steps = 2**62  # gym.make counts
+        frames, info = self._dream.reset(seed=seed, options=options)
+        return frames[0], _lane(info)
+
+    def step(self, action: int):
+        """(frame, float, bool, bool, info): info holds "trust" and, where min_trust is set, "low_trust"."""
+        frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
+        return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
+
+    def render(self) -> np.ndarray | None:
+        """rgb_array: (H, W, 3) uint8. human: None, drawn in a window."""
+        frames = self._dream.render()
+        return None if frames is None else frames[0]
+
+    def close(self) -> None:
+        """Close the window; calling it twice is fine."""
+        self._dream.close()
+
+    def get_state(self) -> DreamState:
+        """A snapshot (a batch of one), owned by the caller."""
+        return self._dream.get_state()
+
+    def set_state(self, state: DreamState, seed: int | None = None) -> None:
+        """Go on from a snapshot; with a seed, with that seed's random stream."""
+        self._dream.set_state(state, seed)
+
+    def get_keys_to_action(self) -> dict[tuple, int]:
+        """The keyboard for gymnasium.utils.play."""
+        return self._dream.get_keys_to_action()
+
+    @property
+    def world(self):
+        """The WorldSpec of the game that is dreamed."""
+        return self._dream.world
+
+    @property
+    def bundle(self) -> dict:
+        """The bundle's configuration, provenance and scores."""
+        return self._dream.bundle
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps a frame; None is the bundle's default."""
+        return self._dream.sampler_steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int | None) -> None:
+        self._dream.sampler_steps = steps
+
+
+def _lane(info: dict[str, Any]) -> dict[str, Any]:
+    """The only lane's info, as Python values."""
+    return {key: value[0].item() for key, value in info.items() if not key.startswith("_")}

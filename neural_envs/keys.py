@@ -1,0 +1,74 @@
+"""What held and tapped keys mean: from key codes to actions, without pygame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+QUEUED_TAPS = 2  # quick taps kept for the next steps, so that a fast double turn is not lost
+LETTERS = frozenset(range(ord("a"), ord("z") + 1))
+
+
+class Keys:
+    """From held keys to actions, by a table ``{(key, ...): action}`` of letters or key codes (`get_keys_to_action`).
+
+    The latest key counts first; a tap shorter than a step still acts once. ``()`` in the table is the action of no
+    keys; without it the last action goes on (Snake: the last direction). Keys `reserved` for commands act only where
+    an action has no others; where one of WASD is reserved, so are all letters, rather than half of a hand.
+    """
+
+    def __init__(self, table: Mapping[Any, int], reserved: frozenset[int] = frozenset()):
+        combinations = {_key_codes(keys): action for keys, action in table.items()}
+        if any(keys & reserved & LETTERS for keys in combinations):
+            reserved = reserved | LETTERS
+        free = {keys: action for keys, action in combinations.items() if not keys & reserved}
+        self.table = free | {keys: act for keys, act in combinations.items() if act not in free.values()}
+        self.held: list[int] = []
+        self.taps: deque[int] = deque(maxlen=QUEUED_TAPS)
+        self.last: int | None = None
+
+    def knows(self, key: int) -> bool:
+        return any(key in keys for keys in self.table)
+
+    def press(self, key: int) -> bool:
+        """Take note that `key` went down; False for a key without a meaning."""
+        if not self.knows(key):
+            return False
+        self.held = [*(other for other in self.held if other != key), key]
+        action = self._held_action()
+        if action is not None:
+            self.taps.append(action)
+        return True
+
+    def release(self, key: int) -> None:
+        self.held = [other for other in self.held if other != key]
+
+    def forget(self) -> None:
+        """A new game: nothing pressed earlier acts in it, except a key that is still held."""
+        self.taps.clear()
+        self.last = None
+
+    def next_action(self) -> int | None:
+        """The action of the next step, or None while no key has said anything yet."""
+        held = self._held_action()
+        if self.taps:
+            self.last = self.taps.popleft()
+        elif held is not None:
+            self.last = held
+        elif frozenset() in self.table:
+            self.last = self.table[frozenset()]
+        return self.last
+
+    def _held_action(self) -> int | None:
+        held = set(self.held)
+        fitting = [keys for keys in self.table if keys and keys <= held]
+        best = max(fitting, key=lambda keys: (len(keys), max(map(self.held.index, keys))), default=None)
+        return None if best is None else self.table[best]
+
+
+def _key_codes(keys: Any) -> frozenset[int]:
+    """``"wd"``, ``("w", "d")``, ``(119, 100)`` or one code -> the set of key codes."""
+    parts = [keys] if isinstance(keys, int) else list(keys)
+    return frozenset(ord(part) if isinstance(part, str) else int(part) for part in parts)
+

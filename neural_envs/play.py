@@ -1,0 +1,158 @@
+"""`neural-envs play WORLD`: play a dream with the keyboard, alone or beside the real game with the same keys.
+
+The real twin and the policies belong to `collectors`, which this package does not import: both are found by name, and
+only when they are asked for. A dream alone needs nothing but its bundle.
+"""
+
+from __future__ import annotations
+
+import importlib
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from collectors.settings import parse
+from neural_envs.keys import Keys
+from neural_envs.session import PlaySession, Side
+from neural_envs.video import WRITERS
+
+POLICIES = "collectors.policies:make_policy"
+
+
+class World(NamedTuple):
+    """A game by the ids of its dream and its real twin, and the policy that TAB calls."""
+
+    dream: str
+    real: str
+    policy: str
+
+
+WORLDS = {
+    "snake": World("neural_envs:NeuralSnake-v0", "collectors:RealSnake-v0", "astar"),
+}
+
+
+class PlayError(RuntimeError):
+    """Something that was asked for is not there; the message is a sentence for the person at the keyboard."""
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class PlayConfig:
+    """Play a dream. A held key is the action; with no key Snake goes on. Keys: R new game, P pause, N single step,
+    TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, V record, ESC leave."""
+
+    world: str = _setting("snake", "which game: " + ", ".join(WORLDS))
+    real: bool = _setting(False, "show the real game beside the dream, with the same start and the same keys")
+    policy: str = _setting("", "let this policy play from the start (TAB takes over), e.g. astar")
+    bundle: str = _setting("", "another bundle: released name, directory or Hub repository")
+    device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
+    fps: int = _setting(0, "steps a second; 0 is the world's own pace")
+    scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
+    max_steps: int = _setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
+    record: str = _setting("", "record from the start into this .mp4 or .gif")
+    seed: int | None = _setting(None, "seed of the first game; none draws one")
+
+    def __post_init__(self) -> None:
+        if self.world not in WORLDS:
+            raise ValueError(f"there is no world '{self.world}' to play; there are {', '.join(WORLDS)}")
+        for name in ("fps", "scale", "max_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"setting '{name}' is 0 or more, got {getattr(self, name)}")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"setting 'seed' is 0 or more, got {self.seed}")
+        if self.record and not self.record.lower().endswith(tuple(WRITERS)):
+            raise ValueError(f"setting 'record' is a file name ending in {' or '.join(WRITERS)}, got '{self.record}'")
+
+
+def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
+    """The worlds and policies that `config` names, ready to be played. Raises PlayError, or what the bundle raises."""
+    world = WORLDS[config.world]
+    bundle = {"bundle": config.bundle} if config.bundle else {}
+    dream = gymnasium.make(world.dream, device=config.device, disable_env_checker=True, **bundle)
+    sides = [Side("dream", dream)]
+    if config.real:
+        sides.append(Side("real", _real_twin(world.real, dream)))
+    keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
+    seed = secrets.randbelow(2**31) if config.seed is None else config.seed
+    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy), _share_start, seed)
+    if config.policy:
+        session.load_policy()
+        session.policy_plays = True
+    return session
+
+
+def policy_maker(name: str) -> Callable[[int], Any]:
+    """A function from the number of actions to the policy of this name; `collectors` is imported when it is called."""
+
+    def make(actions: int) -> Any:
+        _check_owner("collectors", f"the policy '{name}'")
+        module, function = POLICIES.split(":")
+        return getattr(importlib.import_module(module), function)(name, actions)
+
+    return make
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `play`; returns the exit code."""
+    config = parse(PlayConfig, argv, "neural-envs play", positional=("world",))
+    try:
+        from neural_envs.screen import RESERVED, DisplayError, Screen, open_display
+    except ImportError as error:
+        return _fail(f"the window needs pygame: pip install pygame ({error})")
+    try:
+        open_display()
+        session = make_session(config, RESERVED)
+        policy = config.policy or WORLDS[config.world].policy
+        screen = Screen(session, config.world, policy, config.fps, config.scale, config.record)
+        screen.run(config.max_steps)
+    except (PlayError, DisplayError, ImportError, ValueError, OSError, gymnasium.error.Error) as error:
+        return _fail(str(error))
+    for side in session.sides:
+        print(f"{side.title}: return {side.score.return_:g} after {side.score.steps} steps")
+    print(f"game {session.episode}, first one from --seed {session.seed}")
+    for path in screen.recorded:
+        print(f"recorded {path}")
+    return 0
+
+
+def _real_twin(name: str, dream: gymnasium.Env) -> gymnasium.Env:
+    """The real game of that id; PlayError where it is missing or does not fit the dream."""
+    _check_owner(name.partition(":")[0], "the real game")
+    try:
+        real = gymnasium.make(name, disable_env_checker=True)
+    except (ImportError, gymnasium.error.Error) as error:
+        raise PlayError(f"the real game {name} is not here ({error}); play the dream alone, without --real") from error
+    if real.observation_space != dream.observation_space or real.action_space != dream.action_space:
+        raise PlayError(
+            f"the dream ({dream.observation_space}, {dream.action_space}) and the real game "
+            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's bundle or leave out --real"
+        )
+    return real
+
+
+def _share_start(frame: np.ndarray) -> dict[str, Any]:
+    """The reset options with which a dream starts from this frame."""
+    return {"context": frame}
+
+
+def _check_owner(package: str, wanted: str) -> None:
+    """PlayError unless the top-level package of that name is this project's."""
+    from neural_envs.cli import foreign
+
+    failure = foreign(package)
+    if failure is not None:
+        raise PlayError(f"{wanted} is not here: {failure.message}")
+
+
+def _fail(sentence: str) -> int:
+    print(f"neural-envs play: {sentence}", file=sys.stderr)
+    return 1

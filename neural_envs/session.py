@@ -1,0 +1,244 @@
+"""A game being played, without a window: who acts, what both worlds show, pause, single steps, snapshots.
+
+A session has one side (the dream) or two (dream and real), moves them in step, and knows nothing of pygame: the
+window turns keys into calls, calls `tick` at the world's pace, and draws `sides`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from neural_envs.keys import Keys
+
+MESSAGE_SECONDS = 2.5
+LINGER_SECONDS = 1.2  # how long the end of a game is shown before the next one starts
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the HUD shows of a side. `trust` is None where the world gives none; `ending` is "" while the game runs."""
+
+    frame: np.ndarray  # (H, W, 3) uint8
+    reward: float = 0.0
+    return_: float = 0.0
+    trust: float | None = None
+    steps: int = 0
+    ending: str = ""
+
+
+class Side:
+    """One world on show: its environment (one whose observations are frames) and the score so far."""
+
+    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None):
+        self.title, self.env, self.score = title, env, score
+
+    def reset(self, seed: int | None, options: dict | None = None) -> None:
+        frame, info = self.env.reset(seed=seed, options=options)
+        self.score = Score(np.asarray(frame), trust=_trust(info))
+
+    def step(self, action: int) -> None:
+        frame, reward, terminated, truncated, info = self.env.step(action)
+        ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
+        total, steps = self.score.return_ + float(reward), self.score.steps + 1
+        self.score = Score(np.asarray(frame), float(reward), total, _trust(info), steps, ending)
+
+    def snapshot(self) -> Snapshot:
+        if hasattr(self.env.unwrapped, "get_state"):
+            return Snapshot(self.score, copy.deepcopy(self.env.unwrapped.get_state()), self._step_limits())
+        return Snapshot(self.score, copy.deepcopy(self.env), [])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to `snapshot`, which stays good for more."""
+        self.score = snapshot.score
+        if isinstance(snapshot.state, gymnasium.Env):
+            self.env = copy.deepcopy(snapshot.state)
+        else:
+            self.env.unwrapped.set_state(copy.deepcopy(snapshot.state))
+            for wrapper, elapsed in snapshot.elapsed:
+                wrapper._elapsed_steps = elapsed
+
+    def _step_limits(self) -> list[tuple[gymnasium.Wrapper, int]]:
+        """The TimeLimit wrappers around the world and their counts: the world's `set_state` does not turn them back."""
+        found, env = [], self.env
+        while isinstance(env, gymnasium.Wrapper):
+            if isinstance(env, gymnasium.wrappers.TimeLimit):
+                found.append((env, env._elapsed_steps))
+            env = env.env
+        return found
+
+
+class Snapshot(NamedTuple):
+    """A side as it was: a world with `get_state` gives its state, any other a copy of the whole environment."""
+
+    score: Score
+    state: Any
+    elapsed: list[tuple[gymnasium.Wrapper, int]]
+
+
+class PlaySession:
+    """The worlds `sides` (the dream first) under one hand: a person's `keys`, or a policy on each side's own frames.
+
+    `make_policy(actions)` is called when a policy is first asked for; its errors become the message. Where given,
+    `share_start(frame)` makes the `reset` options with which the dream starts from the real game's first frame.
+    """
+
+    def __init__(
+        self,
+        sides: list[Side],
+        keys: Keys,
+        make_policy: Callable[[int], Any] | None = None,
+        share_start: Callable[[np.ndarray], dict] | None = None,
+        seed: int = 0,
+    ):
+        self.sides, self.keys, self.seed = sides, keys, seed
+        self.make_policy, self.share_start = make_policy, share_start
+        self.policies: list[Any] = []
+        self.policy_plays = self.paused = False
+        self.episode = 0
+        self.moments = 0  # steps and waits so far, over all games; pauses do not count
+        self.saved: tuple[list[Snapshot], list[Any], int | None] | None = None
+        self.message, self.message_ticks, self.linger = "", 0, 0
+        self.fps = int(sides[0].env.metadata.get("render_fps") or 10)  # the world's own pace
+        self.reset()
+
+    @property
+    def over(self) -> bool:
+        return all(side.score.ending for side in self.sides)
+
+    @property
+    def waiting(self) -> bool:
+        """A person is to play and has not yet said anything."""
+        keys = self.keys
+        silent = keys.last is None and not keys.taps and not keys.held and frozenset() not in keys.table
+        return silent and not self.policy_plays and not self.over
+
+    def reset(self) -> None:
+        """A new game on every side; the first one from the session's seed, the others from the worlds' own streams."""
+        seed = self.seed if self.episode == 0 else None
+        for side in self.sides[1:]:
+            side.reset(seed)
+        options = self.share_start(self.sides[1].score.frame) if self.share_start and len(self.sides) > 1 else None
+        self.sides[0].reset(seed, options)
+        self.episode += 1
+        self.linger = round(LINGER_SECONDS * self.fps)
+        self.keys.forget()
+        self._reset_policies()
+
+    def tick(self) -> None:
+        """One beat of the clock: a step, a wait for the first key, or a new game after an end; nothing under pause."""
+        self.message_ticks -= 1
+        if self.message_ticks <= 0:
+            self.message = ""
+        if self.paused:
+            return
+        self.moments += 1
+        if not self.over:
+            self._step()
+        elif self.linger > 0:
+            self.linger -= 1
+        else:
+            self.reset()
+
+    def single_step(self) -> None:
+        """Pause, and go on by exactly one step."""
+        self.paused = True
+        self.moments += 1
+        if self.over:
+            self.reset()
+        elif not self._step():
+            self.say("press a direction, then N")
+
+    def toggle_pause(self) -> None:
+        self.paused = not self.paused
+
+    def toggle_player(self) -> None:
+        """Hand over to the policy or back; where there is no policy, say why and leave things as they are."""
+        if not self.policy_plays and not self.policies:
+            try:
+                self.load_policy()
+            except (RuntimeError, ImportError, ValueError, AttributeError) as error:
+                return self.say(str(error))
+        self.policy_plays = not self.policy_plays
+        self.say("the policy plays" if self.policy_plays else "you play")
+
+    def load_policy(self) -> None:
+        """Make one policy a side; raises what `make_policy` raises, ValueError where there is none."""
+        if self.make_policy is None:
+            raise ValueError("no policy for this world; start with --policy NAME")
+        self.policies = [self.make_policy(int(side.env.action_space.n)) for side in self.sides]
+        self._reset_policies()
+
+    def snapshot(self) -> None:
+        self.saved = [side.snapshot() for side in self.sides], copy.deepcopy(self.policies), self.keys.last
+        self.say(f"snapshot taken at step {self.sides[0].score.steps}")
+
+    def snapshot_or_restore(self) -> None:
+        """Take the snapshot, or go back to it where there is one; `snapshot` takes a new one at any time."""
+        return self.snapshot() if self.saved is None else self.restore()
+
+    def restore(self) -> None:
+        """Back to the snapshot on every side, which stays good for more."""
+        if self.saved is None:
+            return self.say("there is no snapshot yet")
+        snapshots, policies, last = self.saved
+        for side, snapshot in zip(self.sides, snapshots, strict=True):
+            side.restore(snapshot)
+        self.policies = copy.deepcopy(policies) or self.policies
+        self.keys.forget()
+        self.keys.last = last
+        self.linger = round(LINGER_SECONDS * self.fps)
+        self.say(f"back at step {self.sides[0].score.steps}")
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps a dreamed frame where somebody chose them; None is the bundle's own choice."""
+        return getattr(self.sides[0].env.unwrapped, "sampler_steps", None)
+
+    def set_sampler_steps(self, steps: int) -> None:
+        dream = self.sides[0].env.unwrapped
+        if not hasattr(dream, "sampler_steps"):
+            return self.say("this model draws a frame in one call: no sampler steps to choose")
+        try:
+            dream.sampler_steps = steps
+        except ValueError as error:
+            return self.say(str(error))
+        self.say(f"sampler steps: {steps}")
+
+    def say(self, message: str) -> None:
+        self.message, self.message_ticks = message, round(MESSAGE_SECONDS * self.fps) + 1
+
+    def _step(self) -> bool:
+        """One action on every side still in its game; False when a person has not chosen one yet."""
+        if self.policy_plays:
+            actions = [int(policy(side.score.frame)) for policy, side in zip(self.policies, self.sides, strict=True)]
+        else:
+            actions = [self.keys.next_action()] * len(self.sides)
+        if actions[0] is None:
+            return False
+        for side, action in zip(self.sides, actions, strict=True):
+            if not side.score.ending:
+                side.step(action)
+            else:
+                side.score = replace(side.score, reward=0.0)
+        if self.policy_plays:
+            self.keys.last = actions[0]  # taking over goes on in the same direction
+        return True
+
+    def _reset_policies(self) -> None:
+        for policy in self.policies:
+            policy.reset(np.random.default_rng([self.seed, self.episode]))
+
+
+def _trust(info: Mapping[str, Any]) -> float | None:
+    return float(np.asarray(info["trust"]).reshape(-1)[0]) if "trust" in info else None
+
+
+def _why(info: Mapping[str, Any]) -> str:
+    """Why an episode was cut: a sentence's end for the HUD."""
+    return "the model no longer trusts itself" if info.get("low_trust") else "step limit"

@@ -1,0 +1,281 @@
+"""N dreams as one Gymnasium vector environment: one batched forward of a world model is one step of all of them.
+
+B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the dreaming itself is in `dream.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from neural_envs.dream import Dreamer, DreamState, Outcome, map_leaves, positive, streams
+from neural_envs.starts import context_from
+from neural_envs.window import Window, keys_to_action, tile
+from world_models.lanes import put_lanes, take_lanes
+from world_models.noise import NoiseStream
+from world_models.protocols import Context
+
+_NO_LIMIT = 2**62
+
+
+class NeuralVectorEnv(gym.vector.VectorEnv):
+    """B dreams of one bundle.
+
+    num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model` takes one too).
+    autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep", "Disabled"). max_episode_steps: None is the
+    bundle's own limit, -1 none. output: "numpy", or "torch" for tensors that stay on `device`. min_trust: truncate a
+    dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them.
+
+    reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see `context_from`).
+    Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i). Under SAME_STEP, info["final_obs"] is
+    dense: the frame each lane's step ended in, with the mask "_final_obs" for those that finished.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        bundle: Any = "snake",
+        device: str = "cpu",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        output: str = "numpy",
+        min_trust: float | None = None,
+        render_mode: str | None = None,
+        model: Any = None,
+        sampler_steps: int | None = None,
+    ) -> None:
+        self.num_envs = positive(num_envs, "num_envs")
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.output = _one_of("output", output, ("numpy", "torch"))
+        self.render_mode = _one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        self.min_trust = min_trust
+        self._dreamer = Dreamer(bundle if model is None else model, device)
+        self.device, self.bundle, self.world = self._dreamer.device, self._dreamer.config, self._dreamer.model.spec
+        steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
+        self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
+        self.sampler_steps = sampler_steps
+        self._set_spaces()
+        self._state: DreamState | None = None
+        self._window: Window | None = None
+
+    def _set_spaces(self) -> None:
+        shape, count = tuple(self.world.frame_shape), len(self.world.action_names)
+        self.single_observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+        self.single_action_space = gym.spaces.Discrete(count)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.metadata = {**type(self).metadata, "render_fps": self.world.fps, "autoreset_mode": self.autoreset_mode}
+        if self.output == "torch":
+            self.metadata["torch"] = True
+
+    # ---------------------------------------------------------------- Gymnasium
+
+    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None):
+        """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of every lane."""
+        self._check_open()
+        seed = int(seed) if isinstance(seed, np.integer) else seed
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        mask, context = self._options(options)
+        noise = self._streams(seed)
+        with torch.inference_mode():
+            lanes = mask.nonzero()[:, 0]
+            context = None if context is None else Context(*take_lanes(context, lanes))
+            fresh = self._dreamer.start(take_lanes(noise, lanes), context)
+            self._state = fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
+            info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
+        return self._shown(), self._out(info)
+
+    def step(self, actions):
+        """(frames, rewards float32, terminations, truncations, info), one row a lane; see the class for info."""
+        before, action = self._current(), self._action(actions)
+        if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
+            done = before.finished.nonzero()[:, 0].tolist()
+            raise ResetNeeded(
+                f"lanes {done} have finished: call reset() or reset(options={{'reset_mask': mask}}) first"
+            )
+        with torch.inference_mode():
+            after, outcome = self._advance(before, action)
+            if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+                after, outcome = self._restart_next_step(before, after, outcome)
+                info = self._info(outcome)
+            elif self.autoreset_mode is AutoresetMode.SAME_STEP:
+                after, info = self._restart_same_step(after, outcome)
+            else:
+                info = self._info(outcome)
+        self._state = after
+        return self._shown(), *(self._out(x) for x in (outcome.reward, outcome.terminated, outcome.truncated, info))
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """rgb_array: a tuple of (H, W, 3) uint8, one a lane. human: None, all lanes in one window."""
+        if self.render_mode is None:
+            gym.logger.warn('render() shows nothing: make the environment with render_mode="rgb_array" or "human".')
+            return None
+        frames = self._current().frame.cpu().numpy().copy()
+        frames = frames.repeat(3, -1) if frames.shape[-1] == 1 else frames
+        if self.render_mode == "rgb_array":
+            return tuple(frames)
+        if self._window is None:
+            self._window = Window(f"neural-envs: a dream of {self.world.world}", self.world.fps)
+        self._window.show(tile(frames))
+        return None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window and let the model go."""
+        if getattr(self, "_window", None) is not None:
+            self._window.close()
+        self._window = self._state = None
+
+    def get_keys_to_action(self) -> dict[tuple, int]:
+        """The keyboard for gymnasium.utils.play."""
+        return keys_to_action(self.world.action_names)
+
+    # ---------------------------------------------------------------- snapshots
+
+    def get_state(self) -> DreamState:
+        """A snapshot of every lane, owned by the caller; `take_lanes(snapshot, indices)` picks or repeats lanes."""
+        return map_leaves(self._current(), torch.clone)
+
+    def set_state(self, state: DreamState, seed: int | None = None) -> None:
+        """Go on from a snapshot of B lanes. With a seed, lane i draws the stream of seed + i from here on: a branch."""
+        self._check_open()
+        if tuple(state.frame.shape) != (self.num_envs, *self.world.frame_shape):
+            wanted = (self.num_envs, *self.world.frame_shape)
+            raise ValueError(
+                f"the snapshot's frames are {tuple(state.frame.shape)}, this environment's {wanted}; "
+                "world_models.lanes.take_lanes picks or repeats lanes of a snapshot"
+            )
+        state = map_leaves(state, lambda leaf: leaf.to(self.device, copy=True))
+        self._state = state if seed is None else state._replace(noise=self._streams(seed))
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps a frame; None is the bundle's default."""
+        return self._dreamer.sampler_steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int | None) -> None:
+        self._dreamer.sampler_steps = steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the window (and but a model that its bundle's name brings back)."""
+        return {**self.__dict__, "_window": None}
+
+    # ---------------------------------------------------------------- the dream
+
+    def _advance(self, before: DreamState, action: Tensor) -> tuple[DreamState, Outcome]:
+        moved = self._dreamer.step(before, action)
+        elapsed = before.elapsed + 1
+        low = moved.trust < (float("-inf") if self.min_trust is None else self.min_trust)
+        truncated = (elapsed >= self.max_episode_steps) | low
+        finished = moved.termination | truncated
+        after = DreamState(moved.state, before.noise.next(), moved.frame, elapsed, finished)
+        return after, Outcome(moved.reward, moved.termination, truncated, moved.trust, low)
+
+    def _restart_next_step(self, before: DreamState, after: DreamState, outcome: Outcome):
+        """Lanes that had finished before this step: their action is ignored, they begin anew."""
+        lanes = before.finished.nonzero()[:, 0]
+        if not len(lanes):
+            return after, outcome
+        fresh = self._dreamer.start(take_lanes(before.noise, lanes))
+        return put_lanes(after, lanes, fresh), put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
+
+    def _restart_same_step(self, after: DreamState, outcome: Outcome):
+        """Lanes that finished in this step begin anew within it; what they ended in goes to info."""
+        lanes = after.finished.nonzero()[:, 0]
+        if not len(lanes):
+            return after, self._info(outcome)
+        mask = after.finished
+        shown = put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
+        final = {"final_obs": after.frame, "_final_obs": mask}
+        final |= {"final_info": self._info(outcome, mask), "_final_info": mask}
+        return put_lanes(after, lanes, self._dreamer.start(take_lanes(after.noise, lanes))), {
+            **self._info(shown),
+            **final,
+        }
+
+    def _info(self, outcome: Outcome, mask: Tensor | None = None) -> dict[str, Any]:
+        mask = torch.ones_like(outcome.terminated) if mask is None else mask
+        info = {"trust": outcome.trust, "_trust": mask}
+        return info if self.min_trust is None else {**info, "low_trust": outcome.low_trust, "_low_trust": mask}
+
+    # ---------------------------------------------------------------- what comes in and goes out
+
+    def _streams(self, seed: int | list[int | None] | None) -> NoiseStream:
+        """Every lane's stream: from the seed where it has one, else going on where it was."""
+        old = None if self._state is None else self._state.noise
+        if seed is None and old is not None:
+            return old
+        seed = int(self.np_random.integers(2**63)) if seed is None else seed
+        return streams(seed, old, self.num_envs, self.device)
+
+    def _options(self, options: dict[str, Any] | None) -> tuple[Tensor, Context | None]:
+        """(mask (B,) bool of the lanes to reset, context of B lanes or None)."""
+        options = options or {}
+        unknown = set(options) - {"reset_mask", "context"}
+        if unknown:
+            raise ValueError(f"unknown reset options {sorted(unknown)}; there are 'reset_mask' and 'context'")
+        context = options.get("context")
+        if context is not None:
+            context = context_from(context, self._dreamer.model, self.num_envs)
+            context = Context(context.frames.to(self.device), context.actions.to(self.device))
+        mask = options.get("reset_mask")
+        mask = torch.ones(self.num_envs, dtype=torch.bool) if mask is None else torch.as_tensor(mask)
+        if mask.dtype != torch.bool or tuple(mask.shape) != (self.num_envs,) or not mask.any():
+            raise ValueError(f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}")
+        if self._state is None and not mask.all():
+            raise ResetNeeded("the first reset starts every lane: call reset() without a reset_mask first")
+        return mask.to(self.device), context
+
+    def _action(self, actions: Any) -> Tensor:
+        """(B,) int64 on the device; raises ValueError that lists the actions."""
+        given = actions if isinstance(actions, Tensor) else np.asarray(actions)
+        count = len(self.world.action_names)
+        if isinstance(given, Tensor):
+            whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
+        else:
+            whole = given.dtype.kind in "iu"
+        if whole and given.shape == (self.num_envs,) and not ((given < 0) | (given >= count)).any():
+            return torch.as_tensor(given).to(self.device, torch.int64)
+        names = ", ".join(f"{i} {name}" for i, name in enumerate(self.world.action_names))
+        raise ValueError(f"actions are ({self.num_envs},) whole numbers among {names}; got {actions!r}")
+
+    def _shown(self):
+        """The current frames as the caller wants them, drawn too where there is a window."""
+        if self.render_mode == "human":
+            self.render()
+        return self._out(self._state.frame)
+
+    def _out(self, value: Any) -> Any:
+        """Fresh arrays or tensors, never views of our own; dictionaries item by item. Not in inference mode."""
+        if isinstance(value, dict):
+            return {key: self._out(item) for key, item in value.items()}
+        return value.clone() if self.output == "torch" else value.cpu().numpy().copy()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError("this environment was closed: make a new one with gym.make or gym.make_vec")
+
+    def _current(self) -> DreamState:
+        self._check_open()
+        if self._state is None:
+            raise ResetNeeded("there is no dream yet: call reset() first")
+        return self._state
+
+
+def _one_of(name: str, value: Any, choices: tuple) -> Any:
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    return AutoresetMode(_one_of("autoreset_mode", getattr(mode, "value", mode), tuple(m.value for m in AutoresetMode)))

@@ -1,0 +1,75 @@
+"""The window of render_mode="human": frames enlarged by a whole number, no audio. H x W x C a frame."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+
+_LONGEST_SIDE = 512  # pixels on the screen
+
+
+class Window:
+    """A pygame window that opens at the first frame shown."""
+
+    def __init__(self, title: str, fps: int) -> None:
+        self._title, self._fps = title, fps
+        self._screen = self._clock = None
+
+    def show(self, frame: np.ndarray) -> None:
+        """Draw one frame, (H, W, 3) uint8, and wait until it is due at the window's frames per second."""
+        pygame = _pygame()
+        scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
+        picture = frame.repeat(scale, 0).repeat(scale, 1).swapaxes(0, 1)  # (W, H, 3)
+        if self._screen is None:
+            pygame.display.init()
+            pygame.display.set_caption(self._title)
+            self._screen, self._clock = pygame.display.set_mode(picture.shape[:2]), pygame.time.Clock()
+        pygame.event.pump()
+        self._screen.blit(pygame.surfarray.make_surface(picture), (0, 0))
+        pygame.display.flip()
+        self._clock.tick(self._fps)
+
+    def close(self) -> None:
+        """Close the window; it may be closed already."""
+        if self._screen is not None:
+            _pygame().display.quit()
+            self._screen = self._clock = None
+
+
+def tile(frames: np.ndarray) -> np.ndarray:
+    """Lanes side by side in a near-square grid: (B, H, W, C) -> (rows * H, columns * W, C)."""
+    count, height, width, channels = frames.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    grid = np.zeros((rows * columns, height, width, channels), frames.dtype)
+    grid[:count] = frames
+    grid = grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)
+
+
+def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
+    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" is two keys), digits otherwise."""
+    pygame = _pygame()
+    arrows = {"up": pygame.K_UP, "down": pygame.K_DOWN, "left": pygame.K_LEFT, "right": pygame.K_RIGHT}
+    letters = {"up": "w", "down": "s", "left": "a", "right": "d", "fire": " ", "serve": " "}
+    keys: dict[tuple, int] = {}
+    for action, name in enumerate(action_names):
+        words = name.lower().replace("-", "_").split("_")
+        if words[0] in ("noop", "none", "stay", "nothing"):
+            continue  # no key pressed
+        if not all(word in letters for word in words):
+            keys[(str(action % 10),)] = action
+            continue
+        keys[tuple(arrows.get(word, letters[word]) for word in words)] = action
+        keys[tuple(letters[word] for word in words)] = action
+    return keys
+
+
+def _pygame():
+    try:
+        import pygame
+    except ImportError as error:
+        raise DependencyNotInstalled("a window needs pygame: pip install pygame") from error
+    return pygame

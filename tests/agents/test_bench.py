@@ -1,0 +1,145 @@
+"""The networks compared with are the published ones to the last parameter; the figures add up; the command writes them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from agents import bench, reference_models, timing
+from world_models.checkpoint import save_bundle
+from world_models.contexts import Contexts
+from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.networks.grid import GridConfig
+from world_models.protocols import WorldSpec
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path):
+    spec = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
+    model = ChanceModel(spec, ChanceConfig(GridConfig(width=8, encoder_depth=1, decoder_depth=1)))
+    shape = (3, model.context_length)
+    contexts = Contexts(np.zeros((*shape, 16, 16, 3), np.uint8), np.zeros((3, model.context_length - 1), np.int64))
+    save_bundle(tmp_path / "tiny", model, contexts, {}, {})
+    return tmp_path / "tiny"
+
+
+def giga_macs(call) -> float:
+    return timing.macs(call) / 1e9
+
+
+@pytest.mark.parametrize("actions", [3, 4, 18])
+def test_diamonds_networks_have_the_published_number_of_parameters(actions):
+    assert parameters(reference_models.DiamondDenoiser(actions)) == 4_405_699 + 64 * actions
+    assert parameters(reference_models.DiamondRewardEnd(actions)) == 5_900_352 + 128 * actions
+
+
+def test_the_snake_unet_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        assert parameters(reference_models.SnakePixelUNet()) == 53_283_843
+
+
+def test_a_diamond_frame_takes_the_published_arithmetic():
+    denoiser, outcome = reference_models.DiamondDenoiser(), reference_models.DiamondRewardEnd()
+    frame, past = torch.zeros(1, 3, 64, 64), torch.zeros(1, 12, 64, 64)
+    actions = torch.zeros(1, 4, dtype=torch.int64)
+    assert giga_macs(lambda: denoiser(frame, past, actions, 5.0)) == pytest.approx(3.04, rel=0.01)
+    assert giga_macs(lambda: outcome(frame, frame, actions[:, 0])) == pytest.approx(0.23, rel=0.03)
+
+
+def test_diamond_dreams_go_on_with_finite_quantised_frames():
+    parts = reference_models.DiamondDenoiser(channels=32).eval(), reference_models.DiamondRewardEnd().eval()
+    dreams = reference_models.diamond_dreams(2, *parts)
+    with torch.inference_mode():
+        frames = [next(dreams) for _ in range(2)]
+    assert all(frame.shape == (2, 3, 64, 64) and frame.isfinite().all() for frame in frames)
+    assert not torch.equal(*frames)
+
+
+def test_euler_steps_end_on_a_denoiser_that_knows_the_answer():
+    answer = torch.full((1, 3, 4, 4), 0.25)
+    calls = []
+    found = reference_models.euler(
+        reference_models.DIAMOND_LEVELS, torch.ones(1, 3, 4, 4), lambda x, s: calls.append(s) or answer
+    )
+    assert torch.allclose(found, answer, atol=1e-6) and calls == [5.0, 0.2831, 0.002]
+
+
+def test_guidance_costs_a_second_forward_at_every_step():
+    calls = []
+
+    def network(noisy, past, action, sigma):
+        calls.append(float(action.sum()))
+        return noisy
+
+    assert next(reference_models.snake_dreams(2, network)).shape == (2, 3, 64, 64)
+    assert calls == [0, 2] * 3
+
+
+def test_macs_of_a_linear_layer_are_its_weights():
+    layer = nn.Linear(30, 20)
+    assert timing.macs(lambda: layer(torch.zeros(1, 30))) == 600
+
+
+def test_a_rate_is_work_over_time_and_makes_at_least_one_call():
+    calls = []
+    assert timing.rate(lambda: calls.append(0) or 5, seconds=0) > 0
+    assert len(calls) == 1
+
+
+def test_rounds_take_turns_after_one_warm_up_each():
+    order = []
+    subjects = {name: (lambda name=name: order.append(name) or 1) for name in "ab"}
+    rates = timing.rates_in_turn(subjects, rounds=2, seconds=0)
+    assert order == list("ab" * 3) and [len(rates[name]) for name in "ab"] == [2, 2]
+
+
+def test_ratios_are_taken_within_a_round_at_equal_lanes():
+    rates = {("snake", 1, 1): [100, 10, 90], ("snake", 64, 1): [7, 7, 7], ("diamond", 1, 3): [4, 0.4, 3]}
+    assert bench.ratios(["snake"], rates) == {"diamond": {"snake": {1: {1: 25}}}}
+
+
+def test_the_real_game_is_stepped_a_thousand_times_a_call():
+    assert timing.real_env("collectors:RealSnake-v0", observation="grid")() == 1000
+
+
+def test_the_command_writes_every_figure(tiny_bundle, tmp_path, capsys):
+    words = [
+        "--bundles",
+        str(tiny_bundle),
+        "--lanes",
+        "1,2",
+        "--diamond-lanes",
+        "1",
+        "--snake-unet-lanes",
+        "",
+        "--rounds",
+        "1",
+    ]
+    words += [
+        "--seconds",
+        "0",
+        "--data",
+        str(tmp_path / "none"),
+        "--memory-lanes",
+        "2",
+        "--out",
+        str(tmp_path / "b.json"),
+    ]
+    assert bench.main(words) == 0
+    figures = json.loads((tmp_path / "b.json").read_text())
+    (own,) = figures["bundles"].values()
+    assert set(own["frames_per_second"]) == {"1", "2"} and own["frames_per_second"]["1"]["1"] > 0
+    assert own["macs_per_frame"]["1"] > 0 and own["startup"]["peak_memory_mib"] > 50
+    assert own["startup"]["import_without_torch"] is True
+    assert figures["references"]["diamond"]["parameters"] == 4_405_955 + 5_900_864
+    assert figures["references"]["diamond"]["macs_per_frame"] == pytest.approx(9.36e9, rel=0.01)
+    assert figures["ratios"]["diamond"][str(tiny_bundle)]["1"]["1"] > 1
+    assert figures["per_second"]["real_env_steps_grid"] > 1000
+    assert figures["per_second"]["training_samples"] is None is figures["per_second"]["dataset_read_samples"]
+    assert "frames/s" in capsys.readouterr().out

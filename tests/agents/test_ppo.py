@@ -1,0 +1,80 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box
+
+from agents import ppo
+from agents.networks import PatchCNN
+from agents.ppo import PPOConfig, load_policy, train_ppo
+from agents.presets import PPOSettings
+
+SMALL = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
+
+
+def config(tmp_path, **changes) -> PPOConfig:
+    return dataclasses.replace(PPOConfig("snake", "real", 64, str(tmp_path / "run"), ppo=SMALL), **changes)
+
+
+def test_two_iterations_train_and_the_saved_policy_acts_as_the_trained_one(tmp_path):
+    path = train_ppo(config(tmp_path))
+    model = load_policy(path)
+    assert model.num_timesteps == 64
+    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
+    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    again = load_policy(ppo.save_policy(model, tmp_path / "copy.zip"))
+    assert np.array_equal(model.predict(frames, deterministic=True)[0], again.predict(frames, deterministic=True)[0])
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path):
+    first, second = (load_policy(train_ppo(config(tmp_path, out=str(tmp_path / name)))) for name in "ab")
+    weights = zip(first.policy.parameters(), second.policy.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_an_interrupted_training_leaves_no_policy(tmp_path, monkeypatch):
+    def interrupt(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stable_baselines3.PPO.train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(config(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no trained policy .* train one with"):
+        load_policy(tmp_path / "run" / "policy.zip")
+
+
+def test_a_time_limit_ends_the_training_early(tmp_path):
+    assert load_policy(train_ppo(config(tmp_path, steps=10_000_000), seconds=0)).num_timesteps == 4
+
+
+def test_the_command_trains_and_says_where_the_policy_is(tmp_path, capsys):
+    words = ["snake", "--world", "real", "--steps", "32", "--out", str(tmp_path / "run")]
+    small = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1"]
+    assert ppo.main(words + small) == 0
+    assert "policy.zip" in capsys.readouterr().out
+    assert "n_steps: 8" in (tmp_path / "run" / "settings.yaml").read_text()
+
+
+def test_the_command_refuses_an_unknown_setting_and_an_unknown_world(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        ppo.main(["snake", "--stepz", "3"])
+    assert stop.value.code == 2
+    assert ppo.main(["snok", "--world", "real", "--out", str(tmp_path)]) == 1
+    assert "the worlds are snake" in capsys.readouterr().err
+
+
+def test_the_network_sees_the_same_neighbourhood_at_every_place():
+    network = PatchCNN(Box(0, 1, (3, 64, 64), np.float32)).eval()
+    frames = torch.zeros(2, 3, 64, 64)
+    frames[0, :, 20:24, 20:24] = 1  # one unlike cell
+    frames[1, :, 40:44, 28:32] = 1
+    grid = network.patches(frames)
+    around = network.maps(grid) @ network.near(grid).flatten(2).transpose(1, 2)
+    assert torch.allclose(around[0], around[1], atol=1e-2)
+    assert network(frames).shape == (2, 128)
+
+
+def test_the_network_refuses_frames_that_are_no_whole_number_of_cells():
+    with pytest.raises(ValueError, match="multiples of 4"):
+        PatchCNN(Box(0, 1, (3, 62, 64), np.float32))

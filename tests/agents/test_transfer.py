@@ -1,0 +1,104 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import transfer
+from agents.evaluate import Episodes
+from agents.transfer import TransferConfig, TransferError, run_transfer, transfer_interval, transfer_score
+
+RETURNS = {"dream": 7.0, "real": 9.0, "random": -1.0}
+KEYS = {"return_mean", "return_ci", "apples_mean", "apples_ci", "length_mean", "episodes"}
+
+
+def episodes(mean: float, count: int = 100) -> Episodes:
+    spread = np.linspace(-1, 1, count)
+    return Episodes(mean + spread, np.full(count, 3), np.full(count, 50))
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path) -> list[str]:
+    """Replace training and playing by stubs; the list says what was trained and played, in order."""
+    calls: list[str] = []
+
+    def train(run):
+        calls.append(f"train {run.world}")
+        path = Path(run.out) / "policy.zip"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(run.world)
+        return path
+
+    def play(policy, env_id, count, seed, **settings):
+        assert env_id == "collectors:RealSnake-v0"
+        calls.append(f"play {policy}")
+        return episodes(RETURNS[policy], count)
+
+    monkeypatch.setattr(transfer, "train_ppo", train)
+    monkeypatch.setattr(transfer, "play_policy", play)
+    monkeypatch.setattr(transfer, "load_policy", lambda path: Path(path).read_text())
+    monkeypatch.setattr(transfer, "make_policy", lambda name, actions: name)
+    return calls
+
+
+@pytest.fixture
+def config(tmp_path) -> TransferConfig:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "config.json").write_text("{}")
+    (bundle / "model.safetensors").write_bytes(b"weights")
+    return TransferConfig("snake", steps=1000, episodes=100, out=str(tmp_path / "out"), bundle=str(bundle))
+
+
+def test_transfer_is_the_share_of_the_real_learning():
+    assert transfer_score(dream=7, real=9, random=-1) == pytest.approx(0.8)
+    assert transfer_score(dream=-1, real=9, random=-1) == 0
+    assert np.isnan(transfer_score(dream=5, real=1, random=1))
+
+
+def test_the_interval_holds_the_score_and_follows_the_spread():
+    narrow = transfer_interval({name: episodes(mean).returns for name, mean in RETURNS.items()})
+    wide = transfer_interval({name: episodes(mean, 10).returns for name, mean in RETURNS.items()})
+    assert narrow[0] < 0.8 < narrow[1]
+    assert wide[1] - wide[0] > narrow[1] - narrow[0]
+
+
+def test_the_report_has_every_key_and_is_what_was_written(trained, config):
+    result = run_transfer(config)
+    assert json.loads((Path(config.out) / "transfer.json").read_text()) == result
+    assert all(set(result[name]) == KEYS for name in ("dream", "real", "random"))
+    assert result["transfer"] == pytest.approx(0.8) and result["budget_steps"] == 1000
+    assert {"transfer_ci", "seconds_dream", "seconds_real"} <= set(result)
+    assert "transfer 0.800" in transfer.format_table(result)
+
+
+def test_a_finished_half_is_not_trained_again(trained, config):
+    first = run_transfer(config)
+    (Path(config.out) / "real" / "half.json").unlink()
+    trained.clear()
+    assert run_transfer(config)["transfer"] == first["transfer"]
+    assert trained == ["train real", "play real"]
+
+
+def test_more_episodes_are_played_with_the_policies_that_are_there(trained, config):
+    run_transfer(config)
+    trained.clear()
+    assert run_transfer(dataclasses.replace(config, episodes=200))["dream"]["episodes"] == 200
+    assert trained == ["play dream", "play real", "play random"]
+
+
+def test_other_settings_or_another_model_are_refused(trained, config):
+    run_transfer(config)
+    with pytest.raises(TransferError, match="other settings"):
+        run_transfer(dataclasses.replace(config, steps=2000))
+    (Path(config.bundle) / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(TransferError, match="another model"):
+        run_transfer(config)
+
+
+def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(trained, config, capsys):
+    assert transfer.main(["snake", "--out", config.out, "--bundle", config.bundle, "--steps", "1000"]) == 0
+    assert "random" in capsys.readouterr().out
+    assert transfer.main(["snake", "--out", config.out + "2", "--bundle", "./nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err

@@ -1,0 +1,155 @@
+"""The dataset: what is written is read, in the contract's alignment, and damage is refused with a sentence."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from collectors.collect import collect
+from collectors.dataset import Dataset, DatasetError
+from collectors.envs.snake import RealSnake
+from collectors.stats import contact_sheet, statistics, table
+from collectors.stats import main as stats_main
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "snake"
+    collect("RealSnake-v0", path, 700, "mix", seed=3, shard_steps=300)
+    return path
+
+
+@pytest.fixture
+def copy(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "copy")
+
+
+def test_every_episode_has_one_frame_more_than_actions_and_ends_only_at_its_end(original):
+    dataset = Dataset(original)
+    assert dataset.steps >= 700 and [row.id for row in dataset.episodes] == list(range(len(dataset.episodes)))
+    for row in dataset.episodes:
+        episode = dataset.episode(row.id)
+        assert len(episode.frames) == row.length + 1 == len(episode.actions) + 1
+        ends = episode.terminations | episode.truncations
+        assert ends[-1] and not ends[:-1].any()
+        assert (row.terminated, row.truncated) == (episode.terminations[-1], episode.truncations[-1])
+        assert row.return_ == episode.rewards.sum() and row.seed == episode.seed
+
+
+def test_actions_and_rewards_stand_beside_the_frames_that_they_led_to(original):
+    """Replaying an episode's actions from its seed gives its frames and rewards."""
+    dataset = Dataset(original)
+    env = RealSnake()
+    for row in dataset.episodes[:5]:
+        episode = dataset.episode(row.id)
+        np.testing.assert_array_equal(env.reset(seed=row.seed)[0], episode.frames[0])
+        for step, action in enumerate(episode.actions):
+            frame, reward, terminated, _, _ = env.step(action)
+            np.testing.assert_array_equal(frame, episode.frames[step + 1])
+            assert (reward, terminated) == (episode.rewards[step], episode.terminations[step])
+
+
+def test_shards_index_their_episodes(original):
+    dataset = Dataset(original)
+    for shard in dataset.shards:
+        assert isinstance(shard.frames, np.memmap) and not shard.frames.flags.writeable
+        assert len(shard.frames) == len(shard.actions) + len(shard.lengths) and shard.lengths.sum() == len(
+            shard.rewards
+        )
+        for place, (frame, step, length) in enumerate(
+            zip(shard.frame_starts, shard.step_starts, shard.lengths, strict=True)
+        ):
+            episode = dataset.episode(shard.first_episode + place)
+            np.testing.assert_array_equal(shard.frames[frame : frame + length + 1], episode.frames)
+            np.testing.assert_array_equal(shard.actions[step : step + length], episode.actions)
+
+
+def test_the_split_is_whole_disjoint_and_stable_when_data_are_added(original, tmp_path):
+    dataset = Dataset(original)
+    parts = dataset.split(0.2, 0.2)
+    assert sorted(sum(parts.values(), [])) == list(range(len(dataset.episodes)))
+    more = collect("RealSnake-v0", tmp_path / "more", 900, "mix", seed=3, shard_steps=300)
+    seeds = {name: {more.episodes[i].seed for i in ids} for name, ids in more.split(0.2, 0.2).items()}
+    for name, ids in parts.items():
+        assert all(dataset.episodes[i].seed in seeds[name] for i in ids if dataset.episodes[i].shard < 2)
+
+
+def test_the_fingerprint_tells_data_apart(original, copy, tmp_path):
+    other = collect("RealSnake-v0", tmp_path / "other", 700, "mix", seed=4, shard_steps=300)
+    assert Dataset(original).fingerprint == Dataset(copy).fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("name", ["frames", "actions", "rewards", "terminated", "truncated"])
+def test_a_truncated_shard_is_refused(copy, name):
+    file = copy / f"shard_000001_{name}.npy"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(DatasetError, match=rf"shard_000001_{name}.npy has \d+ bytes"):
+        Dataset(copy)
+
+
+def test_a_missing_shard_is_refused(copy):
+    (copy / "shard_000000_frames.npy").unlink()
+    with pytest.raises(DatasetError, match=r"shard_000000_frames.npy is missing; .*--resume"):
+        Dataset(copy)
+
+
+def test_an_altered_shard_is_refused_when_verified(copy):
+    file = copy / "shard_000000_frames.npy"
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 1
+    file.write_bytes(content)
+    Dataset(copy)
+    with pytest.raises(DatasetError, match=r"shard_000000_frames.npy is altered"):
+        Dataset(copy, verify=True)
+
+
+def test_an_altered_header_of_a_shard_is_refused(copy):
+    file = copy / "shard_000000_actions.npy"
+    file.write_bytes(file.read_bytes().replace(b"<i8", b"<f8"))
+    with pytest.raises(DatasetError, match="float64"):
+        Dataset(copy)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(DatasetError, match="not a readable array"):
+        Dataset(copy)
+
+
+def test_an_altered_or_missing_episode_table_is_refused(copy):
+    table_file = copy / "episodes.csv"
+    lines = table_file.read_text().splitlines()
+    table_file.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(DatasetError, match="episodes.csv does not fit shard"):
+        Dataset(copy)
+    table_file.write_text("a,b\n1,2\n")
+    with pytest.raises(DatasetError, match="episodes.csv is missing or damaged"):
+        Dataset(copy)
+    table_file.unlink()
+    with pytest.raises(DatasetError, match="episodes.csv is missing or damaged"):
+        Dataset(copy)
+
+
+def test_a_newer_format_a_broken_manifest_and_no_dataset_are_refused(copy, tmp_path):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
+    with pytest.raises(DatasetError, match="format version 99"):
+        Dataset(copy)
+    del manifest["spec"]
+    for text in ("{", "[]", json.dumps(manifest)):
+        (copy / "manifest.json").write_text(text)
+        with pytest.raises(DatasetError, match=r"manifest.json is damaged"):
+            Dataset(copy)
+    with pytest.raises(DatasetError, match="is not a dataset"):
+        Dataset(tmp_path / "nothing")
+
+
+def test_statistics_count_what_is_there_and_the_sheet_is_a_png(original, tmp_path, capsys):
+    dataset = Dataset(original)
+    found = statistics(dataset)
+    assert found["episodes"] == len(dataset.episodes) and found["steps"] == dataset.steps
+    assert sum(found["actions"].values()) == pytest.approx(1) == sum(found["rewards"].values())
+    assert sum(row["share"] for row in found["policies"].values()) == pytest.approx(1)
+    assert f"{dataset.steps} steps" in table(found)
+    assert contact_sheet(dataset, 3, 4).shape == (2 * (3 * 66 + 2), 2 * (4 * 66 + 2), 3)
+    assert stats_main([str(original), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert (tmp_path / "sheet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "contact sheet" in capsys.readouterr().out

@@ -1,0 +1,171 @@
+"""The command line: what it accepts, what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from collectors.progress import progress
+from collectors.settings import SettingsError, apply_overrides, as_text, parse
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    learning_rate: float = field(default=1e-5, metadata={"help": "peak of the cosine"})
+    betas: tuple[float, float] = (0.9, 0.99)
+    kind: Literal["adamw", "sgd"] = "adamw"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Do a job."""
+
+    world: str
+    max_steps: int = field(default=10, metadata={"help": "steps to take"})
+    wrap: bool = True
+    limit: float | None = None
+    names: tuple[str, ...] = ()
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+    def __post_init__(self):
+        if self.max_steps < 0:
+            raise ValueError("max_steps must not be negative")
+
+
+def job(*words: str) -> Job:
+    return parse(Job, words, "job", positional=("world",))
+
+
+def refused(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        job(*words)
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def printed(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        job(*words)
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_defaults_hold_where_nothing_is_said():
+    assert job("snake") == Job("snake")
+
+
+@pytest.mark.parametrize("words", [["--max-steps", "5"], ["--max_steps=5"], ["max_steps=5"], ["max-steps=5"]])
+def test_all_spellings_of_a_setting_are_the_same(words):
+    assert job("snake", *words) == Job("snake", max_steps=5)
+
+
+def test_a_flag_is_turned_on_and_off():
+    assert job("snake", "--no-wrap").wrap is False
+    assert job("snake", "--wrap").wrap is True
+    assert job("snake", "wrap=off").wrap is False
+
+
+def test_optional_and_negative_and_tuple_values_are_read():
+    read = job("snake", "--limit", "-0.5", "--names", "a,b")
+    assert (read.limit, read.names) == (-0.5, ("a", "b"))
+    assert job("snake", "limit=none").limit is None
+
+
+def test_dotted_overrides_reach_nested_settings():
+    read = job("snake", "optimizer.learning_rate=3e-4", "--optimizer.betas", "0.8,0.9", "--optimizer.kind=sgd")
+    assert read.optimizer == Optimizer(3e-4, (0.8, 0.9), "sgd")
+
+
+def test_a_preset_instance_gives_the_defaults():
+    assert parse(Job("pong", max_steps=3), ["wrap=no"], "job") == Job("pong", max_steps=3, wrap=False)
+
+
+def test_apply_overrides_leaves_the_original_alone():
+    before = Job("snake")
+    after = apply_overrides(before, {"optimizer.learning_rate": "0.1", "max_steps": "2"})
+    assert (after.optimizer.learning_rate, after.max_steps) == (0.1, 2)
+    assert before == Job("snake")
+    with pytest.raises(SettingsError, match="did you mean 'max_steps'"):
+        apply_overrides(before, {"max_step": "2"})
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name(capsys):
+    assert (
+        refused(capsys, "snake", "--max-stepz", "5") == "job: unknown setting 'max-stepz'; did you mean 'max_steps'?\n"
+    )
+    assert "did you mean 'optimizer.learning_rate'?" in refused(capsys, "snake", "learning_rate=1")
+    assert "did you mean 'optimizer.learning_rate'?" in refused(capsys, "snake", "optimizer.learning_rat=1")
+    assert "see --help" in refused(capsys, "snake", "--qqqqqq", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-steps", "1.5"], "setting 'max_steps' got '1.5', expected int"),
+        (["max_steps=1e3"], "setting 'max_steps' got '1e3', expected int"),
+        (["limit=fast"], "setting 'limit' got 'fast', expected float or none"),
+        (["wrap=maybe"], "setting 'wrap' got 'maybe', expected bool"),
+        (["optimizer.betas=1"], "setting 'optimizer.betas' got '1', expected float,float"),
+        (["optimizer.kind=adam"], "setting 'optimizer.kind' got 'adam', expected {adamw,sgd}"),
+        (["--max-steps"], "setting 'max_steps' needs a value of type int"),
+        (["--max-steps", "--wrap"], "setting 'max_steps' needs a value of type int"),
+        (["pong"], "unexpected word 'pong'"),
+        (["--max-steps", "-1"], "max_steps must not be negative"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_type(capsys, words, said):
+    assert said in refused(capsys, "snake", *words)
+
+
+def test_a_missing_setting_is_named(capsys):
+    assert "setting 'world' (str) is missing" in refused(capsys)
+
+
+def test_help_lists_every_setting_with_default_and_meaning(capsys):
+    text = printed(capsys, "--help")
+    assert text.startswith("usage: job WORLD")
+    assert "Do a job." in text
+    for part in (
+        "--world str",
+        "(required)",
+        "--max-steps int",
+        "[10]",
+        "steps to take",
+        "--optimizer.learning-rate float",
+    ):
+        assert part in text
+
+
+def test_cfg_prints_the_resolved_settings_nested(capsys):
+    text = printed(capsys, "snake", "--cfg", "max_steps=7", "optimizer.betas=0.5,0.6")
+    assert (
+        "world: snake\nmax_steps: 7\nwrap: true\nlimit: null\nnames: []\noptimizer:\n  learning_rate: 1.0e-05\n" in text
+    )
+    assert "  betas: [0.5, 0.6]" in text
+
+
+def test_words_that_yaml_would_misread_are_quoted():
+    assert 'world: "no"' in as_text(Job("no"))
+    assert 'world: "3"' in as_text(Job("3"))
+    assert 'world: "a: b"' in as_text(Job("a: b"))
+    assert "world: data/snake" in as_text(Job("data/snake"))
+
+
+def test_progress_is_silent_where_stderr_is_no_terminal(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    assert list(progress(range(3), desc="work")) == [0, 1, 2]
+    assert stream.getvalue() == ""
+
+
+def test_progress_shows_a_bar_on_a_terminal(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", stream)
+    assert list(progress(range(3), desc="work")) == [0, 1, 2]
+    assert "work" in stream.getvalue()

@@ -1,0 +1,53 @@
+"""Finding bundles."""
+
+from __future__ import annotations
+
+import pytest
+
+from neural_envs import bundles
+from neural_envs.env import NeuralEnv
+
+checkpoint = pytest.importorskip("world_models.checkpoint")
+
+
+def test_a_missing_bundle_is_named_with_what_there_is(monkeypatch):
+    monkeypatch.setattr(bundles, "released_names", lambda: ["snake", "snake-edm"])
+    with pytest.raises(checkpoint.BundleError, match="no bundle 'snaek'.*snake, snake-edm.*directory"):
+        NeuralEnv("snaek")
+
+
+def test_a_directory_that_is_no_bundle_says_why(tmp_path):
+    with pytest.raises(checkpoint.BundleError, match=r"no config\.json"):
+        bundles.resolve_bundle(tmp_path)
+
+
+def test_a_missing_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "_download", lambda name: pytest.fail("asked the Hub"))
+    for name in (str(tmp_path / "none"), "./none", "runs/a/b"):
+        with pytest.raises(checkpoint.BundleError, match="no bundle"):
+            bundles.resolve_bundle(name)
+
+
+def test_a_repository_that_cannot_be_fetched_says_so(monkeypatch):
+    import huggingface_hub
+
+    def refuse(*args, **kwargs):
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(checkpoint.BundleError, match=r"Hub repository.*\(offline\)"):
+        bundles.resolve_bundle("somebody/dream")
+
+
+def test_a_bundle_is_loaded_once_until_its_files_change(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(checkpoint, "load_bundle", lambda path, device: object())
+    first = bundles.load(tmp_path)
+    assert bundles.load(str(tmp_path)) is first
+    (tmp_path / "model.safetensors").write_text("")
+    assert bundles.load(tmp_path) is not first
+
+
+def test_released_bundles_are_complete():
+    for name in bundles.released_names():
+        assert all((bundles.resolve_bundle(name) / file).is_file() for file in bundles._FILES)

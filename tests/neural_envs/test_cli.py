@@ -1,0 +1,103 @@
+"""The command: verbs, and what happens when one cannot run."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+
+from neural_envs import cli
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """Installs a verb "work" whose main is the function given."""
+
+    def install(main):
+        module = types.ModuleType("agents.work")
+        module.main = main
+        package = types.ModuleType("agents")
+        package.__neural_envs__ = True
+        monkeypatch.setitem(sys.modules, "agents", package)
+        monkeypatch.setitem(sys.modules, "agents.work", module)
+        monkeypatch.setitem(cli.VERBS, "work", ("agents.work:main", "work"))
+
+    return install
+
+
+def raising(error):
+    def main(argv):
+        raise error
+
+    return main
+
+
+def test_help_lists_every_verb(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in cli.VERBS)
+
+
+def test_no_verb_shows_the_help_and_fails(capsys):
+    assert cli.main([]) == 2 and "usage" in capsys.readouterr().out
+
+
+def test_version_is_printed(capsys):
+    assert cli.main(["--version"]) == 0 and capsys.readouterr().out.startswith("neural-envs 0.")
+
+
+def test_an_unknown_verb_names_the_nearest(capsys):
+    assert cli.main(["trian"]) == 2 and "did you mean 'train'?" in capsys.readouterr().err
+    assert cli.main(["xyzzy"]) == 2 and "collect, stats, train" in capsys.readouterr().err
+
+
+def test_a_verb_gets_the_rest_of_the_line_and_gives_the_exit_code(verb):
+    seen = []
+    verb(lambda argv: seen.append(argv) or 3)
+    assert cli.main(["work", "a", "--b=1"]) == 3 and seen == [["a", "--b=1"]]
+
+
+def test_a_missing_extra_is_named(verb, capsys):
+    verb(raising(ModuleNotFoundError("No module", name="stable_baselines3.common")))
+    assert cli.main(["work"]) == 1 and 'pip install "neural-envs[agents]"' in capsys.readouterr().err
+
+
+def test_our_own_errors_are_a_sentence_and_others_are_raised(verb, capsys):
+    checkpoint = pytest.importorskip("world_models.checkpoint")
+    verb(raising(checkpoint.BundleError("the bundle is of a newer format")))
+    assert cli.main(["work"]) == 1 and "work: the bundle is of a newer format" in capsys.readouterr().err
+    verb(raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["work"])
+
+
+def test_an_interrupted_verb_exits_with_130(verb):
+    verb(raising(KeyboardInterrupt()))
+    assert cli.main(["work"]) == 130
+
+
+def test_a_foreign_package_of_our_name_is_named_with_its_distribution(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "agents", types.ModuleType("agents"))
+    monkeypatch.setattr(cli, "packages_distributions", lambda: {"agents": ["openai-agents", "neural-envs"]})
+    assert cli.main(["ppo"]) == 1
+    text = capsys.readouterr().err
+    assert "'openai-agents'" in text and "pip uninstall openai-agents" in text
+
+
+def test_a_foreign_folder_of_our_name_is_told_apart(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "agents", types.ModuleType("agents"))
+    monkeypatch.setattr(cli, "packages_distributions", dict)
+    assert cli.main(["ppo"]) == 1 and "start from another directory" in capsys.readouterr().err
+
+
+def test_every_extra_that_is_named_exists():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(cli.EXTRAS.values()) <= set(project["optional-dependencies"])
+
+
+def test_all_four_packages_carry_the_marker():
+    for package in cli._OURS:
+        assert cli.foreign(package) is None, package

@@ -1,0 +1,83 @@
+"""Every kind of world model, tiny and with random weights, as an environment made by name from its bundle directory."""
+
+from __future__ import annotations
+
+import pickle
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+import neural_envs  # noqa: F401  (registers the ids)
+from world_models.checkpoint import save_bundle
+from world_models.contexts import Contexts
+from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.networks.grid import GridConfig
+from world_models.protocols import WorldSpec
+
+SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)
+GRID = GridConfig(width=8, encoder_depth=1, decoder_depth=1)
+MODELS = {
+    "chance": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID)),
+    "chance of two frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=2)),
+    "diffusion": lambda: DiffusionModel(SPEC, DiffusionConfig(grid=GRID)),
+}
+
+
+@pytest.fixture(params=MODELS)
+def bundle(request, tmp_path):
+    """The directory of a bundle of one kind."""
+    torch.manual_seed(0)
+    model, rng = MODELS[request.param](), np.random.default_rng(0)
+    for parameter in model.parameters():  # the zero-initialised ones too, so that everything has an effect
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    frames = rng.integers(256, size=(6, model.context_length, *SPEC.frame_shape), dtype=np.uint8)
+    save_bundle(tmp_path, model, Contexts(frames, rng.integers(4, size=(6, model.context_length - 1))), {}, {})
+    return str(tmp_path)
+
+
+def test_it_passes_the_checker_of_gymnasium(bundle):
+    check_env(gym.make("NeuralEnv-v0", bundle=bundle, render_mode="rgb_array").unwrapped)
+
+
+def test_lanes_are_single_environments_up_to_rounding_through_resets(bundle):
+    env = gym.make_vec("NeuralEnv-v0", 3, bundle=bundle)
+    singles = [gym.make("NeuralEnv-v0", bundle=bundle) for _ in range(3)]
+    frames, _ = env.reset(seed=8)
+    np.testing.assert_array_equal(frames, [single.reset(seed=8 + lane)[0] for lane, single in enumerate(singles)])
+    for step in range(3):
+        frames, _, terminated, truncated, info = env.step(np.full(3, step))
+        true = info["final_obs"] if (terminated | truncated).any() else frames
+        for lane, single in enumerate(singles):
+            frame, _, end, cut, _ = single.step(step)
+            assert np.abs(frame.astype(int) - true[lane]).max() <= 2 and (end, cut) == (
+                terminated[lane],
+                truncated[lane],
+            )
+            if end or cut:
+                np.testing.assert_array_equal(single.reset()[0], frames[lane])
+
+
+def test_snapshots_and_pickles_bring_it_back(bundle):
+    env = gym.make_vec("NeuralEnv-v0", 2, bundle=bundle)
+    env.reset(seed=0)
+    env.step([0, 1])
+    snapshot, twin = env.get_state(), pickle.loads(pickle.dumps(env))
+    first = [env.step([2, 3])[0] for _ in range(14)]  # beyond the limit of 12 steps
+    env.set_state(snapshot)
+    np.testing.assert_array_equal(first, [env.step([2, 3])[0] for _ in range(14)])
+    np.testing.assert_array_equal(first, [twin.step([2, 3])[0] for _ in range(14)])
+
+
+def test_sampler_steps_are_taken_where_the_model_has_them(bundle):
+    model = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped._dream._dreamer.model
+    if hasattr(model, "sampler_steps"):
+        envs = [gym.make("NeuralEnv-v0", bundle=bundle, sampler_steps=steps) for steps in (1, 4)]
+        frames = [(env.reset(seed=0), env.step(0))[1][0] for env in envs]
+        assert (frames[0] != frames[1]).any() and model.sampler_steps == 3
+    else:
+        with pytest.raises(ValueError, match="one call"):
+            gym.make("NeuralEnv-v0", bundle=bundle, sampler_steps=4)

@@ -1,0 +1,104 @@
+"""Films and strips: what is written can be read back, and what cannot be written leaves nothing behind."""
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from neural_envs.video import open_video, side_by_side, write_strip, write_video
+
+COLOURS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
+
+
+def film(length=4, height=16, width=16):
+    """(T, H, W, 3): one flat colour a frame."""
+    return np.broadcast_to(COLOURS[np.arange(length) % 4, None, None], (length, height, width, 3)).copy()
+
+
+def read_mp4(path):
+    reader = imageio_ffmpeg.read_frames(str(path))
+    facts = next(reader)
+    width, height = facts["size"]
+    return facts, np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def test_an_mp4_can_be_read_back_with_its_size_pace_and_colours(tmp_path):
+    path = write_video(tmp_path / "deep" / "film.mp4", film(), fps=10, scale=4)
+    facts, frames = read_mp4(path)
+    assert facts["fps"] == 10 and frames.shape == (4, 64, 64, 3)
+    assert np.abs(frames.mean((1, 2)) - COLOURS).max() < 8
+
+
+def test_an_mp4_of_odd_sides_is_padded_to_even_ones(tmp_path):
+    _, frames = read_mp4(write_video(tmp_path / "odd.mp4", film(3, 15, 17), scale=1))
+    assert frames.shape == (3, 16, 18, 3)
+
+
+def test_a_gif_can_be_read_back_frame_by_frame(tmp_path):
+    with Image.open(write_video(tmp_path / "film.gif", film(), fps=10, scale=2)) as picture:
+        assert picture.n_frames == 4 and picture.size == (32, 32) and picture.info["duration"] == 100
+        for index, colour in enumerate(COLOURS):
+            picture.seek(index)
+            assert np.abs(np.asarray(picture.convert("RGB"), int) - colour).max() < 4
+
+
+def test_frames_may_come_from_a_generator(tmp_path):
+    _, frames = read_mp4(write_video(tmp_path / "film.mp4", (frame for frame in film(5)), scale=1))
+    assert len(frames) == 5
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_a_broken_film_leaves_no_file_and_the_old_one_stays(tmp_path, name):
+    (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(ValueError, match="the first one"):
+        write_video(tmp_path / name, [film()[0], film(1, 8, 8)[0]])
+    with pytest.raises(ValueError, match="no frames"):
+        write_video(tmp_path / name, [])
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"old"
+
+
+def test_a_film_appears_only_when_it_is_closed(tmp_path):
+    writer = open_video(tmp_path / "film.mp4", 10)
+    writer.add(film()[0])
+    assert not (tmp_path / "film.mp4").exists()
+    writer.close()
+    assert (tmp_path / "film.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "frame, name, words",
+    [
+        (np.zeros((8, 8, 3)), "a.mp4", "uint8"),
+        (np.zeros((8, 8), np.uint8), "a.mp4", "shape"),
+        (film()[0], "a.avi", r"\.mp4 or \.gif"),
+    ],
+)
+def test_what_is_no_frame_or_no_known_suffix_is_refused_with_a_sentence(tmp_path, frame, name, words):
+    with pytest.raises(ValueError, match=words):
+        write_video(tmp_path / name, [frame])
+
+
+def test_side_by_side_puts_frames_in_a_row_and_lets_the_shorter_film_wait():
+    both = side_by_side(film(2), film(4), gap=3)
+    assert both.shape == (4, 16, 35, 3)
+    assert (both[3, :, :16] == COLOURS[1]).all() and (both[3, :, 19:] == COLOURS[3]).all()
+    assert side_by_side(film()[0], film(1, 20, 8)[0], gap=0).shape == (20, 24, 3)
+    with pytest.raises(ValueError, match="two frames or two films"):
+        side_by_side(film(), film()[0])
+
+
+def test_a_strip_shows_every_row_enlarged_and_named(tmp_path):
+    path = write_strip(tmp_path / "strip.png", [film(3), film(4)], scale=2, gap=4, labels=["real", "dream"])
+    picture = np.asarray(Image.open(path))
+    assert picture.shape[0] == 4 + 32 + 4 + 32 + 4 and picture.shape[1] > 4 + 4 * 32 + 3 * 4 + 4
+    for colour in COLOURS:
+        assert (picture == colour).all(-1).sum() >= 32 * 32
+    plain = np.asarray(Image.open(write_strip(tmp_path / "plain.png", [film(3)], scale=1, gap=0)))
+    assert (plain == np.concatenate(film(3), axis=1)).all()
+
+
+def test_a_strip_without_pictures_or_with_too_few_labels_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        write_strip(tmp_path / "strip.png", [film(2), film(0)])
+    with pytest.raises(ValueError, match="1 labels for 2 rows"):
+        write_strip(tmp_path / "strip.png", [film(2), film(2)], labels=["real"])

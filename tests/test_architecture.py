@@ -1,0 +1,168 @@
+"""The laws of the house, read from the source with ast: which way imports point, and where randomness comes from."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("collectors", "world_models", "neural_envs", "agents")  # each may import only those to its left
+FOR_EVERYBODY = ("collectors.settings", "collectors.progress")  # the command line's settings and progress bar
+READERS_OF_DATA = tuple(f"world_models/{name}.py" for name in ("data", "train", "evaluation", "held_out"))
+COLLECTORS_MAY_USE = {"collectors", "numpy", "gymnasium", "tqdm", "PIL", *sys.stdlib_module_names}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+NUMPY_RANDOM_ALLOWED = {"default_rng", "Generator", "SeedSequence", "PCG64", "Philox", "BitGenerator"}
+TORCH_RANDOM = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "rand_like", "randn_like"}
+FILES = {
+    path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+MODULES = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES]
+
+
+def imports(file: str) -> Iterator[str]:
+    """The dotted name of every module that the file imports anywhere, lazily too."""
+    package = file.split("/")[:-1]
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            submodules = [f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES]
+            yield from submodules if len(submodules) == len(node.names) else [base, *submodules]
+
+
+def calls(file: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call in the file with the dotted text of what is called."""
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Attribute, ast.Name)):
+            yield ast.unparse(node.func), node
+
+
+def puts_back(file: str, line: int) -> bool:
+    """Whether the line stands in a ``with torch.random.fork_rng(...)``."""
+    blocks = (node for node in ast.walk(TREES[file]) if isinstance(node, ast.With))
+    forks = (node for node in blocks if any("fork_rng" in ast.unparse(item) for item in node.items))
+    return any(node.lineno <= line <= node.end_lineno for node in forks)
+
+
+def within(name: str, modules: tuple[str, ...]) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in modules)
+
+
+def fresh_python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_four_packages_are_there_and_marked_as_ours():
+    for package in PACKAGES:
+        assert "__neural_envs__ = True" in (ROOT / package / "__init__.py").read_text(), package
+        assert (ROOT / package / "py.typed").is_file(), package
+
+
+def test_imports_point_only_to_the_left():
+    wrong = []
+    for file in FILES:
+        right = PACKAGES[PACKAGES.index(file.split("/")[0]) + 1 :]
+        wrong += [(file, name) for name in imports(file) if within(name, right)]
+    assert wrong == []
+
+
+def test_only_the_data_side_of_world_models_sees_collectors_and_only_its_reader():
+    wrong = []
+    for file in FILES:
+        allowed = FOR_EVERYBODY + (("collectors.dataset",) if file in READERS_OF_DATA else ())
+        if file.startswith(("world_models/", "neural_envs/")):
+            wrong += [
+                (file, name) for name in imports(file) if within(name, ("collectors",)) and not within(name, allowed)
+            ]
+    assert wrong == []
+
+
+def test_only_agents_imports_stable_baselines3():
+    assert {
+        file.split("/")[0] for file in FILES if "stable_baselines3" in {n.split(".")[0] for n in imports(file)}
+    } <= {"agents"}
+
+
+def test_collectors_uses_numpy_and_gymnasium_only():
+    used = {name.split(".")[0] for file in FILES if file.startswith("collectors/") for name in imports(file)}
+    assert used - COLLECTORS_MAY_USE == set()
+
+
+def breaks_the_law_of_randomness(file: str, name: str, call: ast.Call) -> bool:
+    """Drawing from a global generator, making one without a seed, or seeding torch's where it is not put back."""
+    last = name.rpartition(".")[2]
+    if re.fullmatch(r"(np|numpy)\.random\.\w+", name) and last not in NUMPY_RANDOM_ALLOWED:
+        return True
+    if last == "default_rng":
+        return not call.args and not call.keywords
+    if name == f"torch.{last}" and last in TORCH_RANDOM:
+        return not any(keyword.arg == "generator" for keyword in call.keywords)
+    return name in ("torch.manual_seed", "torch.seed") and not puts_back(file, call.lineno)
+
+
+def test_randomness_is_an_argument():
+    wrong = [
+        f"{file}:{call.lineno} {name}"
+        for file in FILES
+        for name, call in calls(file)
+        if breaks_the_law_of_randomness(file, name, call)
+    ]
+    assert wrong == []
+    assert [file for file in FILES if "random" in set(imports(file))] == []
+
+
+def test_every_third_party_import_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    declared = {re.split(r"[<>=!;\[ ]", line)[0].lower().replace("_", "-") for line in required}
+    used = {name.split(".")[0] for file in FILES for name in imports(file)} - {*PACKAGES, *sys.stdlib_module_names}
+    assert {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in used} - declared == set()
+
+
+def test_collectors_is_loaded_without_torch():
+    modules = [module for module in MODULES if within(module, ("collectors",))]
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print('torch' in sys.modules)"
+    assert fresh_python(code).split()[-1] == "False"
+
+
+def test_neural_envs_registers_its_ids_without_torch():
+    code = "import sys, gymnasium, neural_envs; print('NeuralSnake-v0' in gymnasium.registry, 'torch' in sys.modules)"
+    assert fresh_python(code).split() == ["True", "False"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks one interpreter per module")
+def test_every_file_can_be_the_first_one_imported():
+    """Finds circular imports that the usual order hides; the heavy libraries are loaded once and forked from."""
+    code = f"""
+import importlib, os, sys, traceback
+import gymnasium, numpy, torch, stable_baselines3
+for module in {MODULES}:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit(f"{{module}} does not import")
+"""
+    fresh_python(code)

@@ -1,0 +1,63 @@
+"""Small things to test world models with: a tiny recorded game and tiny models."""
+
+import numpy as np
+import pytest
+import torch
+
+from world_models.contexts import Contexts
+from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.networks.grid import GridConfig
+from world_models.protocols import Context, WorldSpec
+
+SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
+GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
+CONFIGS = {
+    "chance": ChanceConfig(grid=GRID, context_length=2),
+    "chance-two-variables": ChanceConfig(grid=GRID, context_length=1, variables=2),
+    "diffusion": DiffusionConfig(grid=GRID, context_length=2, sampler_steps=2),
+    "diffusion-attention": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, True), context_length=4),
+    "diffusion-guided": DiffusionConfig(grid=GRID, context_length=2, guidance=1.5),
+}
+
+
+def make_model(name: str, seed: int = 0):
+    """A tiny model with random weights, the zero-initialised ones too, so that everything has an effect."""
+    torch.manual_seed(seed)
+    config = CONFIGS[name]
+    model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def make_context(model, lanes: int, seed: int = 0) -> Context:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (lanes, model.context_length, *SPEC.frame_shape)
+    frames = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    return Context(frames, torch.zeros(lanes, model.context_length - 1, dtype=torch.int64))
+
+
+def make_contexts(model, count: int = 5) -> Contexts:
+    context = make_context(model, count)
+    return Contexts(context.frames.numpy(), context.actions.numpy())
+
+
+@pytest.fixture(params=list(CONFIGS))
+def model(request):
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="session")
+def dataset_path(tmp_path_factory):
+    """A small recording of the real Snake on an 8 x 8 board, by a random player."""
+    from collectors.collect import collect
+
+    path = tmp_path_factory.mktemp("data") / "snake"
+    collect("RealSnake-v0", path, frames=400, policy="random", workers=1, seed=0, shard_steps=200)
+    return path
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)

@@ -1,0 +1,83 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest_models import make_context, make_contexts, make_model
+from safetensors.torch import load_file, save_file
+
+from world_models.checkpoint import BundleError, load_bundle, save_bundle, update_scores
+from world_models.noise import NoiseStream
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = make_model("chance")
+    save_bundle(tmp_path / "b", model, make_contexts(model), {"command": "test"}, {})
+    return tmp_path / "b"
+
+
+@pytest.mark.parametrize("name", ["chance", "chance-two-variables", "diffusion", "diffusion-attention"])
+def test_a_loaded_bundle_dreams_what_was_saved(tmp_path, name):
+    model = make_model(name).half().float()  # bundles keep half precision
+    save_bundle(tmp_path, model, make_contexts(model), {}, {})
+    loaded = load_bundle(tmp_path).model
+    noise, action = NoiseStream.from_seeds(torch.arange(2)), torch.tensor([0, 1])
+    frames = [m.step(m.init(make_context(m, 2)), action, noise).frame for m in (model, loaded)]
+    assert torch.equal(*frames) and loaded.config == model.config and loaded.spec == model.spec
+
+
+def test_no_file_of_a_bundle_holds_a_pickle(saved):
+    assert sorted(p.name for p in saved.iterdir()) == ["README.md", "config.json", "contexts.npz", "model.safetensors"]
+    with np.load(saved / "contexts.npz", allow_pickle=False) as arrays:
+        assert arrays["frames"].dtype == np.uint8
+
+
+def test_scores_are_written_into_the_config_and_the_card(saved):
+    update_scores(saved, {"transition_exact_rate": 0.5})
+    assert load_bundle(saved).config["scores"] == {"transition_exact_rate": 0.5}
+    assert "transition_exact_rate: 0.5" in (saved / "README.md").read_text()
+
+
+def change_config(path, **changes):
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def change_weights(path, change):
+    weights = load_file(path / "model.safetensors")
+    save_file(change(dict(weights)), path / "model.safetensors")
+
+
+def without_one(weights):
+    weights.pop("prior.1.bias")
+    return weights
+
+
+DAMAGE = {
+    "no config.json": lambda p: (p / "config.json").unlink(),
+    "damaged": lambda p: (p / "config.json").write_text("{"),
+    "newer than": lambda p: change_config(p, format_version=99),
+    "unknown keys": lambda p: change_config(p, surprise=1),
+    "kind": lambda p: change_config(p, kind="oracle"),
+    "missing keys": lambda p: change_config(p, model={"grid": {}}),
+    "world spec": lambda p: change_config(p, spec={"world": "snake"}),
+    "missing tensors": lambda p: change_weights(p, without_one),
+    "unknown tensors": lambda p: change_weights(p, lambda w: {**w, "extra": torch.zeros(1)}),
+    "shape": lambda p: change_weights(p, lambda w: {**w, "prior.1.bias": torch.zeros(7)}),
+    "model.safetensors is damaged": lambda p: (p / "model.safetensors").write_bytes(b"x" * 100),
+    "model.safetensors is missing": lambda p: (p / "model.safetensors").unlink(),
+    "contexts of shape": lambda p: np.savez(
+        p / "contexts.npz", frames=np.zeros((2, 3), np.uint8), actions=np.zeros((2, 1))
+    ),
+    "contexts.npz is damaged": lambda p: (p / "contexts.npz").write_bytes(b"x" * 100),
+}
+
+
+@pytest.mark.parametrize("sentence", DAMAGE)
+def test_a_damaged_bundle_is_refused_with_a_sentence(saved, tmp_path, sentence):
+    broken = shutil.copytree(saved, tmp_path / "broken")
+    DAMAGE[sentence](broken)
+    with pytest.raises(BundleError, match=sentence):
+        load_bundle(broken)

@@ -1,0 +1,210 @@
+"""A perfect dream must score full marks, a frozen one must be found out, and the command must write what it says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from snake_doubles import CopySnake, PerfectSnake
+
+from collectors.collect import collect
+from collectors.policies import make_policy
+from world_models import evaluation
+from world_models.checkpoint import Bundle
+from world_models.contexts import Contexts
+from world_models.held_out import HeldOut, Place
+from world_models.snake_rules import SnakeRules
+
+KEYS = {"one_step", "rollout", "kid", "reward", "termination", "action_sensitivity", "rules", "trust", "policy_ranking"}
+GRID = 8
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "snake"
+    options = {"grid_size": GRID}
+    return collect("RealSnake-v0", path, 6000, policy="mix", seed=3, shard_steps=3000, env_options=options)
+
+
+def evaluated(model, dataset, **changes):
+    """The figures and runs of a double, with few samples."""
+    sizes = {"transitions": 600, "random_actions": 300, "rollouts": 16, "horizon": 20, "survival_lanes": 4}
+    settings = {**sizes, "survival_steps": 80, "kid_depth": 10, "kid_frames": 0, **changes}
+    config = evaluation.EvaluateConfig(bundle="double", **settings)
+    window = HeldOut(dataset, 2, "train").window([Place(i, 0) for i in dataset.split()["train"][:20]])
+    contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
+    policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
+    rules = evaluation.rules_of("RealSnake-v0")
+    bundle = Bundle(model.eval(), contexts, {}, None)
+    return evaluation.evaluate(bundle, dataset, rules, config, policies)
+
+
+@pytest.fixture(scope="module")
+def perfect(dataset):
+    return evaluated(PerfectSnake(GRID), dataset)
+
+
+@pytest.fixture(scope="module")
+def frozen(dataset):
+    return evaluated(CopySnake(GRID), dataset)
+
+
+def test_every_figure_of_the_measures_is_there(perfect):
+    assert set(perfect[0]) == KEYS | {"survival"}
+    json.dumps(perfect[0], allow_nan=False)
+
+
+def test_a_perfect_dream_gets_every_board_right(perfect):
+    rules = perfect[0]["rules"]
+    full = [name for name in rules if not name.startswith(("samples", "food"))]
+    assert {name: rules[name] for name in full} == dict.fromkeys(full, 1.0)
+    assert rules["samples_eating"] > 10 and rules["food_uniformity_p"] > 0.001
+
+
+def test_a_perfect_dream_gets_every_reward_and_end_right(perfect):
+    reward, termination = perfect[0]["reward"], perfect[0]["termination"]
+    for kind in ("one_step", "closed_loop"):
+        assert [score["f1"] for score in reward[kind]["classes"].values()] == [1, 1, 1]
+        assert termination[kind]["f1"] == 1 and termination[kind]["support"] > 1
+    assert reward["calibration_error"] == termination["calibration_error"] == 0
+
+
+def test_a_perfect_dream_survives_and_tells_its_action(perfect):
+    for run in perfect[0]["survival"].values():
+        assert run["one_head_one_food"] == run["transition_exact_rate"] == 1 and run["no_nan"]
+        assert run["right_throughout"] == run["legal_throughout"] == {"lanes": 1, "dreams": 1}
+    actions = perfect[0]["action_sensitivity"]
+    assert actions["dream"] == actions["real"] == actions["dream_random_actions"] == 1
+
+
+def test_a_perfect_dream_differs_from_the_recording_only_where_chance_does(perfect):
+    one_step, rollout = perfect[0]["one_step"], perfect[0]["rollout"]
+    assert one_step["others"]["exact_frame_rate"] == 1 > one_step["events"]["exact_frame_rate"]
+    assert one_step["events"]["samples"] + one_step["others"]["samples"] == one_step["samples"] == 600
+    assert rollout["psnr"]["1"] > rollout["psnr"]["20"] and rollout["break_even_horizon"] is None
+
+
+def test_a_frozen_dream_is_found_out(frozen):
+    figures = frozen[0]
+    assert figures["rules"]["transition_exact_rate"] == 0 == figures["rules"]["transition_exact_rate_random_actions"]
+    assert figures["action_sensitivity"]["dream"] < 0.6 and figures["action_sensitivity"]["real"] == 1
+    assert figures["reward"]["one_step"]["classes"]["1"]["f1"] == 0 == figures["termination"]["one_step"]["f1"]
+    assert figures["one_step"]["psnr"] == figures["one_step"]["copy_last_frame"]["psnr"]
+    assert figures["survival"]["random"]["right_throughout"] == {"lanes": 0, "dreams": 0}
+    assert figures["survival"]["random"]["legal_frames"] == 1
+
+
+def test_trust_is_judged_only_where_something_is_wrong(perfect, frozen):
+    assert perfect[0]["trust"]["auroc"] is None and perfect[0]["trust"]["wrong"] == 0
+    assert frozen[0]["trust"]["wrong"] == frozen[0]["trust"]["samples"] == 900
+    assert frozen[0]["reward"]["calibration_error"].keys() == {"omitted"}
+
+
+def test_what_cannot_be_measured_says_why(perfect):
+    assert "few" in perfect[0]["kid"]["omitted"] and "ranking" in perfect[0]["policy_ranking"]["omitted"]
+
+
+def test_an_open_loop_stops_where_the_dream_or_the_recording_ends(perfect):
+    run = perfect[1].rollouts
+    assert (run.terminations.sum(1) <= 1).all() and (run.running[:, 0]).all()
+    ended = (~run.running[:, -1]).nonzero()[:, 0]
+    assert (run.frames[ended, -1] == run.frames[ended, -2]).all() and (run.rewards[~run.running] == 0).all()
+
+
+def test_the_same_seed_gives_the_same_figures(dataset, perfect):
+    assert evaluated(PerfectSnake(GRID), dataset)[0] == perfect[0]
+
+
+def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
+    held_out = HeldOut(dataset, 4)
+    number = int(held_out.episodes[held_out.lengths.argmax()])
+    episode = dataset.episode(number)
+    window = held_out.window([Place(number, 1), Place(number, 5)], horizon=3)
+    frames, actions = window.context
+    assert (frames[0].numpy() == episode.frames[[0, 0, 0, 1]]).all()
+    assert actions[0].tolist() == [0, 0, episode.actions[0]]
+    assert actions[1].tolist() == episode.actions[2:5].tolist()
+    assert (window.frames[1].numpy() == episode.frames[5:9]).all()
+
+
+def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
+    held_out = HeldOut(dataset, 2)
+    number = int(held_out.episodes[0])
+    episode = dataset.episode(number)
+    window = held_out.window([Place(number, len(episode) - 1)], horizon=4)
+    assert (
+        window.lengths.tolist() == [1]
+        and window.terminations[0].tolist() == [bool(episode.terminations[-1])] + [False] * 3
+    )
+    assert (window.frames[0, 1:].numpy() == episode.frames[-1]).all()
+
+
+def test_held_out_transitions_are_different_ones_of_the_test_split(dataset):
+    held_out = HeldOut(dataset, 2)
+    places = held_out.transitions(10**6, np.random.default_rng(0))
+    assert len(places) == len(held_out) == len(set(places))
+    assert {place.episode for place in places} == set(dataset.split()["test"])
+    assert all(0 <= place.step < dataset.episodes[place.episode].length for place in places)
+    starts = held_out.starts(64, 20, np.random.default_rng(0))
+    assert sum(dataset.episodes[p.episode].length - p.step >= 20 for p in starts) >= 32
+
+
+def test_a_bundle_of_another_game_is_refused_by_name(dataset):
+    with pytest.raises(ValueError, match="frame shape is .*64.* the dataset's .*32"):
+        evaluated(CopySnake(16), dataset)
+
+
+def test_sampler_steps_need_a_sampler(dataset):
+    with pytest.raises(ValueError, match="has no sampler"):
+        evaluated(CopySnake(GRID), dataset, sampler_steps=2)
+
+
+def test_pictures_and_films_are_written(perfect, tmp_path):
+    figures, runs = perfect
+    evaluation.write_pictures(tmp_path, runs, figures, fps=10)
+    names = {
+        "psnr.png",
+        "ssim.png",
+        "strip.png",
+        "side_by_side.mp4",
+        "side_by_side.gif",
+        "dream_random.mp4",
+        "dream_astar.gif",
+    }
+    assert names <= {path.name for path in tmp_path.iterdir() if path.stat().st_size > 200}
+
+
+def test_the_command_asks_for_data_and_says_how_to_get_it():
+    with pytest.raises(ValueError, match="neural-envs collect snake --out data/snake"):
+        evaluation.main(["snake"])
+
+
+def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path, monkeypatch, capsys):
+    bundle = Bundle(
+        PerfectSnake(GRID).eval(),
+        Contexts(np.zeros((1, 2, 32, 32, 3), np.uint8), np.zeros((1, 1), np.int64)),
+        {},
+        tmp_path,
+    )
+    written = {}
+    monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: perfect)
+    monkeypatch.setattr(evaluation, "update_scores", lambda path, scores: written.update(scores))
+    words = [str(tmp_path), "--data", str(dataset.path), "--out", str(tmp_path / "out"), "--update-card"]
+    assert evaluation.main(words) == 0
+    saved = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"] == 1.0
+    assert saved["data"]["fingerprint"] == dataset.fingerprint
+    assert "evaluation.json" in capsys.readouterr().out
+
+
+def test_a_wrong_function_reference_says_so():
+    with pytest.raises(ValueError, match="not a module:function"):
+        evaluation.named("collectors.policies:nothing")
+
+
+def test_rules_come_from_the_real_environment():
+    rules = evaluation.rules_of("RealSnake-v0")
+    assert isinstance(rules, SnakeRules) and rules.apples == 1
+    frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8).numpy()
+    assert rules.decode(frame).shape == (1, 16, 16)

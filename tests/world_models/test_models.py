@@ -1,0 +1,90 @@
+"""One contract for every world model."""
+
+import pytest
+import torch
+from conftest_models import CONFIGS, SPEC, make_context, make_model
+
+from world_models.lanes import put_lanes, take_lanes
+from world_models.models.chance import divergence, straight_through
+from world_models.models.next_frame import Step
+from world_models.noise import NoiseStream
+from world_models.protocols import Context, WorldModel
+
+
+def noise(lanes):
+    return NoiseStream.from_seeds(torch.arange(lanes) + 10)
+
+
+def test_it_is_a_world_model_and_its_transitions_have_the_promised_types(model):
+    assert isinstance(model, WorldModel)
+    out = model.step(model.init(make_context(model, 3)), torch.tensor([0, 1, 0]), noise(3))
+    assert out.frame.shape == (3, *SPEC.frame_shape) and out.frame.dtype == torch.uint8
+    assert out.reward.dtype == torch.float32 and set(out.reward.tolist()) <= set(SPEC.reward_values)
+    assert out.termination.dtype == torch.bool and ((out.trust >= 0) & (out.trust <= 1)).all()
+    assert torch.equal(out.state.frames[:, -1], out.frame)
+
+
+def test_a_step_is_pure_and_repeatable(model):
+    state = model.init(make_context(model, 2))
+    before = state.frames.clone()
+    first, second = (model.step(state, torch.tensor([0, 1]), noise(2)) for _ in range(2))
+    assert torch.equal(state.frames, before) and torch.equal(first.frame, second.frame)
+
+
+def test_a_lane_dreams_the_same_alone_and_among_others(model):
+    state, action = model.init(make_context(model, 4)), torch.tensor([0, 1, 1, 0])
+    together = model.step(state, action, noise(4))
+    one = torch.tensor([2])
+    alone = model.step(take_lanes(state, one), action[one], take_lanes(noise(4), one))
+    difference = (alone.frame.int() - together.frame[one].int()).abs()
+    assert difference.max() <= 1  # float rounding may tip a pixel over
+
+
+def test_the_action_and_the_noise_both_matter(model):
+    state = model.init(make_context(model, 1))
+    frame = model.step(state, torch.tensor([0]), noise(1)).frame
+    assert not torch.equal(frame, model.step(state, torch.tensor([1]), noise(1)).frame)
+    others = [model.step(state, torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([s]))).frame for s in range(9)]
+    assert any(not torch.equal(frame, other) for other in others)
+
+
+def test_lanes_can_be_reset_in_the_middle_of_a_dream(model):
+    state = model.step(model.init(make_context(model, 3)), torch.tensor([0, 1, 0]), noise(3)).state
+    fresh = model.init(make_context(model, 1, seed=5))
+    mixed = put_lanes(state, torch.tensor([False, True, False]), fresh)
+    assert torch.equal(mixed.frames[1], fresh.frames[0]) and torch.equal(mixed.frames[0], state.frames[0])
+
+
+def test_a_context_of_another_shape_is_refused(model):
+    context = make_context(model, 1)
+    with pytest.raises(ValueError, match="shape"):
+        model.init(Context(context.frames[:, :, :8], context.actions))
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "diffusion-guided"])
+def test_every_weight_gets_a_gradient_from_the_loss(name):
+    model = make_model(name).train()
+    frames = make_context(model, 6).frames
+    step = Step(
+        frames, torch.tensor([0, 1] * 3), frames[:, 0], torch.tensor([0, 1, 2] * 2), torch.tensor([True, False] * 3)
+    )
+    terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
+    sum(value.mean() for value in terms.values()).backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert idle == []
+
+
+def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_probabilities():
+    logits = torch.randn(4, 1, 5, requires_grad=True)
+    draw = straight_through(logits.log_softmax(2), torch.Generator().manual_seed(0))
+    assert torch.allclose(draw.sum(2), torch.ones(4, 1)) and torch.allclose(draw.max(2).values, torch.ones(4, 1))
+    weights = torch.randn(5)
+    (draw * weights).sum().backward()
+    expected = torch.autograd.grad((logits.softmax(2) * weights).sum(), logits)[0]
+    assert torch.allclose(logits.grad, expected, atol=1e-6)
+
+
+def test_the_divergence_agrees_with_torch():
+    p, q = torch.randn(3, 2, 7).log_softmax(2), torch.randn(3, 2, 7).log_softmax(2)
+    expected = torch.nn.functional.kl_div(q, p, log_target=True, reduction="none").sum((1, 2))
+    assert torch.allclose(divergence(p, q), expected, atol=1e-6)

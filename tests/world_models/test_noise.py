@@ -1,0 +1,51 @@
+import torch
+
+from world_models.noise import NoiseStream
+
+
+def stream(*seeds):
+    return NoiseStream.from_seeds(torch.tensor(seeds))
+
+
+def test_a_lane_draws_the_same_numbers_whatever_its_neighbours_are():
+    alone, together = stream(7).normal((3, 5), 2), stream(3, 7, 9).normal((3, 5), 2)
+    assert torch.equal(alone[0], together[1])
+
+
+def test_seeds_steps_and_salts_each_change_the_numbers():
+    base = stream(1).bits((1000,), 0)
+    others = (stream(2).bits((1000,), 0), stream(1).next().bits((1000,), 0), stream(1).bits((1000,), 1))
+    assert all((base != other).all() for other in others)
+
+
+def test_uniform_numbers_have_the_mean_variance_and_range_of_a_uniform():
+    x = stream(*range(100)).uniform((1000,), 0).double()
+    assert x.min() >= 0 and x.max() < 1
+    assert abs(x.mean() - 1 / 2) < 4 / (12 * 1e5) ** 0.5 and abs(x.var() - 1 / 12) < 1e-3
+
+
+def test_consecutive_steps_and_neighbouring_seeds_are_uncorrelated():
+    a, b = stream(*range(100)), stream(*range(1, 101))
+    rows = [s.uniform((1000,), 0).flatten() for s in (a, b, a.next())]
+    correlation = torch.corrcoef(torch.stack([rows[0], rows[2]]))[0, 1]
+    shifted = torch.corrcoef(
+        torch.stack([rows[0].view(100, 1000)[:99].flatten(), rows[1].view(100, 1000)[1:].flatten()])
+    )
+    assert abs(correlation) < 0.015 and abs(shifted[0, 1]) < 0.015
+
+
+def test_normal_numbers_have_the_moments_of_a_standard_normal():
+    x = stream(*range(100)).normal((1000,), 0).double()
+    assert abs(x.mean()) < 0.015 and abs(x.var() - 1) < 0.02 and abs((x**4).mean() - 3) < 0.1
+
+
+def test_categorical_draws_follow_the_softmax():
+    probability = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    draws = stream(*range(20_000)).categorical(probability.log().expand(20_000, 4), 0)
+    share = torch.bincount(draws, minlength=4) / 20_000
+    assert torch.allclose(share, probability, atol=0.015) and share[3] == 0
+
+
+def test_integers_reach_every_value_and_no_other():
+    draws = stream(*range(2000)).integers(7, 0)
+    assert set(draws.tolist()) == set(range(7))

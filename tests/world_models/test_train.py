@@ -1,0 +1,150 @@
+import csv
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest_models import GRID
+
+from collectors.dataset import Dataset
+from world_models import train as training
+from world_models.checkpoint import load_bundle
+from world_models.data import ClipReader, start_contexts
+from world_models.models.chance import ChanceConfig
+from world_models.models.diffusion import DiffusionConfig
+from world_models.presets import PRESETS, TrainConfig
+
+
+def config_for(dataset_path, out, **changes):
+    quick = TrainConfig(
+        model=ChanceConfig(grid=GRID, context_length=2), data=dataset_path, out=out, updates=6, batch_size=4,
+        warmup=2, validate_every=3, validation_batches=1, contexts=4,
+    )  # fmt: skip
+    return replace(quick, **changes)
+
+
+@pytest.mark.parametrize("model", [ChanceConfig(grid=GRID), DiffusionConfig(grid=GRID, context_length=2)])
+def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, model):
+    path = training.train(config_for(dataset_path, tmp_path, model=model))
+    assert load_bundle(path).config["provenance"]["updates"] == 6
+    rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
+    assert [row["update"] for row in rows] == ["3", "6"]
+    assert "updates: 6" in (tmp_path / "resolved_config.yaml").read_text() and (tmp_path / "strip.png").exists()
+
+
+def weights(path):
+    return load_bundle(path).model.state_dict()
+
+
+def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(dataset_path, tmp_path):
+    whole = training.train(config_for(dataset_path, tmp_path / "whole"))
+    config = config_for(dataset_path, tmp_path / "broken")
+    trainer = training.Trainer(config, Dataset(dataset_path))
+    config.out.mkdir()
+    for _ in range(4):
+        trainer.step()
+    trainer.save({})
+    resumed = training.train(config)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(dataset_path, tmp_path, capsys):
+    training.train(config_for(dataset_path, tmp_path))
+    newest = sorted(tmp_path.glob("checkpoint_*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert training.newest_checkpoint(tmp_path)["progress"]["update"] == 3
+    assert "passing over" in capsys.readouterr().err
+
+
+def test_a_killed_trainer_leaves_a_run_that_resumes(dataset_path, tmp_path):
+    small = ["model.grid.encoder_depth=1", "model.grid.width=16", "batch_size=2", "threads=1", "validation_batches=1"]
+    words = ["snake", f"data={dataset_path}", f"out={tmp_path}", "validate_every=2", *small]
+    process = subprocess.Popen([sys.executable, "-m", "world_models.train", *words, "updates=100000"])
+    deadline = time.monotonic() + 90
+    while len(list(tmp_path.glob("checkpoint_*.pt"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    reached = training.newest_checkpoint(tmp_path)["progress"]["update"]
+    assert reached >= 2 and load_bundle(tmp_path / "bundle").contexts
+    assert training.main([*words, f"updates={reached + 1}"]) == 0
+    assert training.newest_checkpoint(tmp_path)["progress"]["update"] == reached + 1
+
+
+def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpoint(dataset_path, tmp_path):
+    config = config_for(dataset_path, tmp_path)
+    trainer = training.Trainer(config, Dataset(dataset_path))
+    trainer.step()
+    before = {k: v.clone() for k, v in trainer.average.state_dict().items()}
+    trainer.model.paint.weight.data.fill_(float("nan"))
+    with pytest.raises(training.TrainingError, match="learning_rate"):
+        trainer.step()
+    assert all(torch.equal(v, before[k]) for k, v in trainer.average.state_dict().items())
+
+
+def test_training_brings_the_loss_down(dataset_path, tmp_path):
+    trainer = training.Trainer(config_for(dataset_path, tmp_path, updates=60, batch_size=8), Dataset(dataset_path))
+    losses = [trainer.step()["frame"] for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_clips_hold_what_the_episode_holds_and_never_cross_its_ends(dataset_path):
+    dataset = Dataset(dataset_path)
+    reader = ClipReader(dataset, list(range(len(dataset.episodes))), 2, 3, event_weight=1.0)
+    row = 0
+    for number in range(3):
+        episode = dataset.episode(number)
+        length = len(episode.actions)
+        clips = reader.cut(np.arange(row, row + length))
+        for t in range(length):
+            wanted = np.clip(np.arange(t - 1, t + 4), 0, length)
+            assert np.array_equal(clips.frames[t].numpy(), episode.frames[wanted])
+            assert clips.valid[t].tolist() == [t + s < length for s in range(3)]
+            assert clips.actions[t, 0] == episode.actions[t]
+            assert reader.reward_values[clips.reward_classes[t, 0]] == episode.rewards[t]
+        assert clips.terminations[length - 1, 0] == episode.terminations[-1]
+        row += length
+
+
+def test_events_are_drawn_more_often_with_a_weight(dataset_path, generator):
+    dataset = Dataset(dataset_path)
+    shares = []
+    for weight in (1.0, 20.0):
+        reader = ClipReader(dataset, list(range(len(dataset.episodes))), 1, 1, weight, weight)
+        clips = reader.draw(2000, generator)
+        shares.append((clips.terminations | (clips.reward_classes != 1)).float().mean().item())
+    assert shares[0] < 0.25 < shares[1]
+
+
+def test_start_contexts_are_first_frames(dataset_path, generator):
+    dataset = Dataset(dataset_path)
+    reader = ClipReader(dataset, list(range(len(dataset.episodes))), 3, 1, 1.0)
+    contexts = start_contexts(reader, 5, generator)
+    firsts = {dataset.episode(i).frames[0].tobytes() for i in range(len(dataset.episodes))}
+    assert len(contexts) == 5 and all(frame.tobytes() in firsts for row in contexts.frames for frame in row)
+
+
+def test_an_unknown_preset_names_the_nearest(capsys):
+    assert training.main(["snaek"]) == 2
+    assert "did you mean 'snake'" in capsys.readouterr().err
+
+
+def test_an_unknown_key_names_the_nearest(capsys):
+    with pytest.raises(SystemExit) as stop:
+        training.main(["snake", "model.grid.widht=3"])
+    assert stop.value.code == 2 and "model.grid.width" in capsys.readouterr().err
+
+
+def test_a_missing_dataset_is_an_error_of_one_sentence(tmp_path, capsys):
+    assert training.main(["snake", f"data={tmp_path / 'none'}", f"out={tmp_path}"]) == 1
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_every_preset_makes_a_model_within_its_budget():
+    for preset in PRESETS.values():
+        config = preset()
+        assert config.model.grid.width <= 64
