@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from world_models.contexts import Contexts
@@ -53,7 +53,7 @@ def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: di
     """Writes a bundle directory file by file, each complete before it takes its name; config.json comes last."""
     path.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
-    save_file(weights, path / "model.tmp")
+    (path / "model.tmp").write_bytes(save(weights))  # save_file would make it unreadable for other users
     os.replace(path / "model.tmp", path / "model.safetensors")
     np.savez_compressed(path / "contexts.tmp.npz", frames=contexts.frames, actions=contexts.actions)
     os.replace(path / "contexts.tmp.npz", path / "contexts.npz")

@@ -1,4 +1,4 @@
-"""The networks compared with are the published ones to the last parameter; the figures add up; the command writes them."""
+"""The comparison networks are the published ones to the last parameter; figures add up; the command writes them."""
 
 import json
 

@@ -187,6 +187,7 @@ def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path,
         tmp_path,
     )
     written = {}
+    (tmp_path / "config.json").write_text("{}")
     monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: perfect)
     monkeypatch.setattr(evaluation, "update_scores", lambda path, scores: written.update(scores))

@@ -34,6 +34,7 @@ class ChanceConfig:
     variables: int = 1  # independent categorical variables, each a place on the patch grid
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
+    posterior_scale: float = 2.0  # of its logits: the straight-through gradient alone leaves a few percent of stray draws
     change_weight: float = 20.0  # extra weight of patches that change
 
 
@@ -68,7 +69,8 @@ class ChanceModel(NextFrameModel):
 
     def frame_loss(self, features: Tensor, last: Tensor, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         prior = self.prior(features).flatten(2).log_softmax(2)  # (B, V, N)
-        posterior = self.posterior(features + self.seen(target)).flatten(2).log_softmax(2)
+        seen = self.posterior(features + self.seen(target)).flatten(2)
+        posterior = (self.config.posterior_scale * seen).log_softmax(2)
         frame = self.decode(features, straight_through(posterior, generator))
         terms = {
             "frame": ((frame - target) ** 2 * self.change_weights(last, target)).mean((1, 2, 3)),
