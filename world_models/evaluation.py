@@ -45,7 +45,7 @@ class EvaluateConfig:
     kid_depth: int = _setting(32, "steps after which frames are compared by KID")
     kid_frames: int = _setting(128, "frames for KID, at most; under 2 leaves it out")
     survival_steps: int = _setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
-    survival_lanes: int = _setting(32, "dreams played at a time")
+    survival_lanes: int = _setting(16, "dreams played at a time")
     policies: tuple[str, ...] = _setting(("random", "astar"), "names of a random and a good policy")
     sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
     batch: int = _setting(128, "transitions in one forward")

@@ -19,7 +19,7 @@ class TrainConfig:
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
-    updates: int = field(default=6_750, metadata={"help": "optimizer steps"})
+    updates: int = field(default=6_000, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
