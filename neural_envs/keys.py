@@ -71,4 +71,3 @@ def _key_codes(keys: Any) -> frozenset[int]:
     """``"wd"``, ``("w", "d")``, ``(119, 100)`` or one code -> the set of key codes."""
     parts = [keys] if isinstance(keys, int) else list(keys)
     return frozenset(ord(part) if isinstance(part, str) else int(part) for part in parts)
-

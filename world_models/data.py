@@ -45,10 +45,9 @@ class ClipReader:
         self.reward_values = np.array(dataset.spec["reward_values"], np.float32)
         self._index(set(episodes))
         shards = dataset.shards
-        events = np.concatenate([(s.rewards[r] != 0) | s.terminations[r] for s, r in zip(shards, self._kept)])
-        self.events = events
-        ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept)])
-        weight = np.where(ends, end_weight, np.where(events, event_weight, 1.0))
+        paid = np.concatenate([s.rewards[r] != 0 for s, r in zip(shards, self._kept, strict=True)])
+        ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept, strict=True)])
+        weight = np.where(ends, end_weight, np.where(paid, event_weight, 1.0))
         self.cumulative = np.cumsum(weight / weight.sum())
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ Everything is read off the dataset's test split, which training never saw, and o
 
 import importlib
 import json
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class EvaluateConfig:
 
     bundle: str = field(metadata={"help": "released name or directory of the bundle"})
     real: str = _setting("RealSnake-v0", "id of the real environment")
-    data: str = _setting("", "dataset whose test split is held out from training")
+    data: str = _setting("data/snake", "dataset whose test split is held out from training")
     out: str = _setting("evaluation", "directory for evaluation.json, plots and films")
     transitions: int = _setting(10_000, "teacher-forced transitions, at most")
     random_actions: int = _setting(3_000, "of these, how many are dreamed again with random actions")
@@ -54,7 +55,7 @@ class EvaluateConfig:
     update_card: bool = _setting(False, "write the figures into the bundle's config.json and model card")
     policy_maker: str = _setting("collectors.policies:make_policy", "function (name, actions) -> policy")
     resolver: str = _setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
-    ranking: str = _setting("", "function (world, bundle=, seed=) -> policy_ranking, as agents.ranking:rank_policies")
+    ranking: str = _setting("agents.ranking:rank_policies", "function -> policy_ranking; empty leaves it out")
 
 
 def named(reference: str):
@@ -179,9 +180,10 @@ def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
-    if not config.data:
-        remedy = "record some with `neural-envs collect snake --out data/snake`, then add --data data/snake"
-        raise ValueError(f"evaluate needs held-out episodes; {remedy}")
+    if not (Path(config.data) / "manifest.json").is_file():
+        remedy = f"record some with `neural-envs collect snake --frames 200000 --out {config.data}`"
+        print(f"neural-envs evaluate: there are no held-out episodes in {config.data!r}; {remedy}", file=sys.stderr)
+        return 1
     started, folder = time.monotonic(), Path(config.out)
     path = Path(named(config.resolver)(config.bundle))
     bundle, dataset, maker = load_bundle(path, config.device), Dataset(config.data), named(config.policy_maker)

@@ -174,9 +174,9 @@ def test_pictures_and_films_are_written(perfect, tmp_path):
     assert names <= {path.name for path in tmp_path.iterdir() if path.stat().st_size > 200}
 
 
-def test_the_command_asks_for_data_and_says_how_to_get_it():
-    with pytest.raises(ValueError, match="neural-envs collect snake --out data/snake"):
-        evaluation.main(["snake"])
+def test_the_command_asks_for_data_and_says_how_to_get_it(tmp_path, capsys):
+    assert evaluation.main(["snake", "--data", str(tmp_path / "none")]) == 1
+    assert "neural-envs collect snake" in capsys.readouterr().err
 
 
 def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path, monkeypatch, capsys):
@@ -191,7 +191,7 @@ def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path,
     monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: perfect)
     monkeypatch.setattr(evaluation, "update_scores", lambda path, scores: written.update(scores))
-    words = [str(tmp_path), "--data", str(dataset.path), "--out", str(tmp_path / "out"), "--update-card"]
+    words = [str(tmp_path), "--data", str(dataset.path), "--out", str(tmp_path / "out"), "--update-card", "--ranking="]
     assert evaluation.main(words) == 0
     saved = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"] == 1.0

@@ -89,6 +89,12 @@ class NextFrameModel(nn.Module, ABC):
             trust.sigmoid(),
         )
 
+    def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
+        features = self.features(pixels.stack(state.frames), action)[: len(frame)]
+        reward, termination, _ = self.head(features, pixels.stack(frame[:, None]))
+        return reward.softmax(1), termination.sigmoid()
+
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
         features = self.features(pixels.stack(step.frames), step.action)
