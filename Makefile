@@ -10,7 +10,7 @@ TORCH  ?= 2.13.0
 BIN    := .venv/bin
 STAMP  := .venv/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-FRAMES ?= 200000
+FRAMES ?= 160000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test install lint train clean
