@@ -27,8 +27,8 @@ class DemoConfig:
     """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
 
     out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
-    seconds: float = field(default=45.0, metadata={"help": "time for learning in the dream"})
-    steps: int = field(default=60_000, metadata={"help": "most steps for learning in the dream"})
+    seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
+    steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
     frames: int = field(default=200, metadata={"help": "most frames of the video"})
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     seed: int = field(default=0, metadata={"help": "seed of everything"})
