@@ -28,6 +28,7 @@ from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
 MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel)}
+ADDED = {"copy", "flow", "precondition"}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 
@@ -117,15 +118,17 @@ def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
 
 
 def _from_dict(config_class: type, values: dict):
-    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors."""
+    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors.
+
+    Keys of `ADDED` came after the first release: a bundle without them is older, and means the default.
+    """
     fields = {f.name: f for f in dataclasses.fields(config_class)}
-    if set(fields) != set(values):
-        raise ValueError(
-            f"{config_class.__name__}: unknown keys {sorted(set(values) - set(fields))}, "
-            f"missing keys {sorted(set(fields) - set(values))}"
-        )
+    unknown, missing = set(values) - set(fields), set(fields) - set(values) - ADDED
+    if unknown or missing:
+        raise ValueError(f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
     nested = {n: f.default_factory for n, f in fields.items() if dataclasses.is_dataclass(f.default_factory)}
-    return config_class(**{n: _from_dict(nested[n], v) if n in nested else v for n, v in values.items()})
+    read = {n: _from_dict(nested[n], v) if n in nested else v for n, v in values.items()}
+    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 
 
 def _load_weights(file: Path, model: nn.Module) -> None:

@@ -10,23 +10,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from world_models.protocols import Network
+from world_models.protocols import Features, Network
 
 
 @dataclass(frozen=True)
 class EDM:
     """Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364.
 
-    Here t is sigma itself and alpha = 1. Levels are drawn log-normally over a wide range, since where a new thing
-    lands is decided at noise between 0.5 and 3, above what texture needs.
+    Here t is sigma itself and alpha = 1. Where a new thing lands is decided at noise between 0.5 and 5: a patch of
+    food stands out of noise of 1 by six standard deviations, of 5 by one. So levels are drawn there, far above those
+    of photographs, and the last sampled one is high: from there on a frame of flat colours is known.
     """
 
     sigma_data: float = 0.5
-    log_mean: float = -0.2  # of ln sigma, in training
-    log_std: float = 1.5
-    sigma_min: float = 0.02
-    sigma_max: float = 10.0
+    log_mean: float = 0.2  # of ln sigma, in training
+    log_std: float = 1.0
+    sigma_min: float = 0.4  # last level that the network is called at
+    sigma_max: float = 6.0
     rho: float = 7.0
+    precondition: bool = True  # False: the network paints x0 itself, for networks that copy from the last frame
 
     def sample_t(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Training levels: ln sigma ~ N(log_mean, log_std^2)."""
@@ -38,14 +40,15 @@ class EDM:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return torch.cat(((high + ramp * (low - high)) ** self.rho, torch.zeros(1)))
 
-    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1). x (B, C, H, W), t (B,)."""
         sigma = t[:, None, None, None]
         total = sigma**2 + self.sigma_data**2
         c_skip, c_out, c_in = self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
-        return c_skip * x + c_out * network(c_in * x, t.log() / 4, features)
+        painted = network(c_in * x, t.log() / 4, features)
+        return c_skip * x + c_out * painted if self.precondition else painted
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Tensor) -> Tensor:
+    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
         """lambda(sigma) |D - x0|^2 per element, lambda = 1 / c_out^2 (eq. 8)."""
         sigma = t[:, None, None, None]
         denoised = self.denoise(network, x0 + sigma * noise, t, features)

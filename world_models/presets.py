@@ -19,7 +19,7 @@ class TrainConfig:
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
-    updates: int = field(default=6_000, metadata={"help": "optimizer steps"})
+    updates: int = field(default=8_000, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
@@ -32,7 +32,7 @@ class TrainConfig:
     event_weight: float = field(default=5.0, metadata={"help": "how often a step with a reward is drawn"})
     end_weight: float = field(default=30.0, metadata={"help": "how often a step that ends the game is drawn"})
     noise: float = field(default=0.1, metadata={"help": "largest standard deviation of context noise, of [-1, 1]"})
-    damage: float = field(default=0.1, metadata={"help": "share of clips with a patch of their context replaced"})
+    damage: float = field(default=0.2, metadata={"help": "share of clips with a patch of their context replaced"})
     action_dropout: float = field(default=0.0, metadata={"help": "share of samples without their action (guidance)"})
     reward_weight: float = field(default=0.02, metadata={"help": "of the reward head's loss"})
     termination_weight: float = field(default=0.02, metadata={"help": "of the termination head's loss"})
@@ -51,7 +51,7 @@ def snake() -> TrainConfig:
 
 def snake_edm() -> TrainConfig:
     """Snake by diffusion: EDM, three Euler steps, attention in both halves."""
-    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, attention=True)
+    grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
         model=DiffusionConfig(grid=grid), out=Path("runs/snake-edm"), learning_rate=1e-3, updates=6_000, rollout_steps=1
     )

@@ -32,6 +32,13 @@ class Transition(NamedTuple):
     trust: Tensor  # (B,) float32 in [0, 1], how far the model believes itself
 
 
+class Features(NamedTuple):
+    """What the dear half of a network hands to the cheap one."""
+
+    tokens: Tensor  # (B, D, G, G) on the patch grid
+    last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
+
+
 @dataclass(frozen=True)
 class WorldSpec:
     """What a game looks like from outside; equal for the real game and for its dreams."""
@@ -72,11 +79,11 @@ class WorldModel(Protocol):
 class Network(Protocol):
     """A denoiser in two halves, because this decides the speed of everything."""
 
-    def encode(self, frames: Tensor, action: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
         """Dear half, once per environment step. frames (B, K*C, H, W) float in [-1, 1]; action (B,)."""
         ...
 
-    def __call__(self, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """Cheap half, once per denoising step. x (B, C, H, W), t (B,)."""
         ...
 
@@ -90,11 +97,11 @@ class Objective(Protocol):
         """(steps + 1,) decreasing, the last one clean."""
         ...
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Tensor) -> Tensor:
+    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
         """Per-element loss, (B, C, H, W)."""
         ...
 
-    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """Estimate of x0, (B, C, H, W)."""
         ...
 
@@ -102,4 +109,4 @@ class Objective(Protocol):
 class Sampler(Protocol):
     """From noise to a frame: an objective and a few numbers."""
 
-    def __call__(self, network: Network, noise: Tensor, features: Tensor) -> Tensor: ...
+    def __call__(self, network: Network, noise: Tensor, features: Features) -> Tensor: ...

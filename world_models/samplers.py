@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from world_models.objectives import EDM
-from world_models.protocols import Network
+from world_models.protocols import Features, Network
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Euler:
     objective: EDM
     steps: int
 
-    def __call__(self, network: Network, noise: Tensor, features: Tensor) -> Tensor:
+    def __call__(self, network: Network, noise: Tensor, features: Features) -> Tensor:
         """noise (B, C, H, W) standard normal -> frame (B, C, H, W)."""
         levels = self.objective.levels(self.steps).to(noise)
         x = noise * levels[0]
@@ -38,11 +38,11 @@ class Guided(nn.Module):
         super().__init__()
         self.network, self.scale, self.null_action = network, scale, null_action
 
-    def encode(self, frames: Tensor, action: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
         """(2 B, D, G, G): the features with the action, then without."""
         return self.network.encode(frames.repeat(2, 1, 1, 1), torch.cat((action, action * 0 + self.null_action)))
 
-    def forward(self, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
         with_action, without = self.network(x.repeat(2, 1, 1, 1), t.repeat(2), features).chunk(2)
         return without + self.scale * (with_action - without)
 

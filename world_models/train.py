@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
@@ -37,17 +38,25 @@ class TrainingError(RuntimeError):
 def damage(frames: Tensor, config: TrainConfig, patch: int, generator: torch.Generator) -> Tensor:
     """Contexts as a dream might have spoilt them: Gaussian noise, and patches of a neighbour in the batch.
 
-    frames (B, K, H, W, C) uint8 -> the same, another tensor.
+    The patch is one in which the neighbour differs, so that things go missing and appear, not only background: a model
+    that has never seen a board without food will not put a lost food back. frames (B, K, H, W, C) uint8 -> the same,
+    another tensor.
     """
     count = len(frames)
     sigma = torch.rand(count, generator=generator) * config.noise * (torch.rand(count, generator=generator) < 0.5)
     noise = torch.randn(frames.shape, generator=generator) * (sigma * 127.5)[:, None, None, None, None]
     out = (frames + noise).round().clamp(0, 255).to(torch.uint8)
     hit = (torch.rand(count, generator=generator) < config.damage).nonzero()[:, 0]
-    rows, columns = frames.shape[2] // patch, frames.shape[3] // patch
-    r = torch.randint(rows, (len(hit), 1, 1), generator=generator) * patch + torch.arange(patch)[:, None]
-    c = torch.randint(columns, (len(hit), 1, 1), generator=generator) * patch + torch.arange(patch)
-    out[hit[:, None, None], -1, r, c] = frames[(hit[:, None, None] + 1) % count, -1, r, c]
+    if not len(hit):
+        return out
+    last, other = frames[hit, -1], frames[(hit + 1) % count, -1]  # (h, H, W, C)
+    differs = F.max_pool2d((last != other).any(-1).float()[:, None], patch).flatten(1)  # (h, G * G)
+    place = torch.multinomial(differs + 1e-6, 1, generator=generator)  # (h, 1)
+    columns = frames.shape[3] // patch
+    r = (place // columns)[..., None] * patch + torch.arange(patch)[:, None]  # (h, P, 1)
+    c = (place % columns)[..., None] * patch + torch.arange(patch)  # (h, 1, P)
+    rows = torch.arange(len(hit))[:, None, None]
+    out[hit[:, None, None], -1, r, c] = other[rows, r, c]
     return out
 
 
@@ -196,7 +205,7 @@ def write_strip(model: NextFrameModel, clips: Clips, path: Path) -> None:
     length = model.context_length
     with torch.inference_mode():
         features = model.features(pixels.stack(clips.frames[:, :length]), clips.actions[:, 0])
-        dreamed = pixels.to_uint8(model.sample(features, NoiseStream.from_seeds(torch.arange(len(features)))))
+        dreamed = pixels.to_uint8(model.sample(features, NoiseStream.from_seeds(torch.arange(len(clips.frames)))))
     rows = (clips.frames[:, length - 1], clips.frames[:, length], dreamed)
     picture = torch.cat([row.permute(1, 0, 2, 3).flatten(1, 2) for row in rows]).numpy()
     cv2.imwrite(str(path), cv2.resize(picture[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))

@@ -31,14 +31,14 @@ def test_denoise_with_the_exact_network_is_the_posterior_mean():
 
 
 def test_many_euler_steps_bring_noise_to_the_data_distribution():
-    objective = EDM(sigma_max=40.0)
+    objective = EDM(sigma_min=0.02, sigma_max=40.0)
     noise = torch.randn(20_000, 1, 1, 1, generator=torch.Generator().manual_seed(0))
     x = Euler(objective, 200)(GaussianNetwork(objective), noise, None)
     assert abs(x.mean() - MEAN) < 0.02 and abs(x.std() - STD) < 0.02
 
 
 def test_one_euler_step_is_one_denoising_call_at_the_highest_level():
-    objective = EDM()
+    objective = EDM(sigma_max=10.0)
     noise = torch.randn(3, 1, 2, 2)
     expected = objective.denoise(GaussianNetwork(objective), noise * 10.0, torch.full((3,), 10.0), None)
     assert torch.allclose(Euler(objective, 1)(GaussianNetwork(objective), noise, None), expected, atol=1e-5)

@@ -20,7 +20,7 @@ from world_models.models.next_frame import NextFrameModel
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.layers import MixBlock, PatchEmbed
 from world_models.noise import NoiseStream
-from world_models.protocols import WorldSpec
+from world_models.protocols import Features, WorldSpec
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
@@ -55,25 +55,25 @@ class ChanceModel(NextFrameModel):
         self.paint = nn.Conv2d(config.variables, width, 1, bias=False)
         self.decoder = Decoder(config.grid, self.colours)
 
-    def features(self, x: Tensor, action: Tensor) -> Tensor:
-        return self.encoder(x, action)
+    def features(self, x: Tensor, action: Tensor) -> Features:
+        return self.encoder(x, action, self.colours)
 
-    def decode(self, features: Tensor, chance: Tensor) -> Tensor:
-        """features (B, D, G, G), chance (B, V, N) one-hot -> frame (B, C, H, W)."""
-        return self.decoder(features + self.paint(chance.unflatten(2, self.grid_shape)))
+    def decode(self, features: Features, chance: Tensor) -> Tensor:
+        """chance (B, V, N) one-hot -> frame (B, C, H, W)."""
+        return self.decoder(features.tokens + self.paint(chance.unflatten(2, self.grid_shape)), features.last)
 
-    def sample(self, features: Tensor, noise: NoiseStream) -> Tensor:
-        logits = self.prior(features).flatten(2)  # (B, V, N)
+    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
+        logits = self.prior(features.tokens).flatten(2)  # (B, V, N)
         draws = [noise.categorical(logits[:, v], CHANCE_SALT + v) for v in range(self.config.variables)]
-        return self.decode(features, F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(features))
+        return self.decode(features, F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits))
 
-    def frame_loss(self, features: Tensor, last: Tensor, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
-        prior = self.prior(features).flatten(2).log_softmax(2)  # (B, V, N)
-        seen = self.posterior(features + self.seen(target)).flatten(2)
+    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+        prior = self.prior(features.tokens).flatten(2).log_softmax(2)  # (B, V, N)
+        seen = self.posterior(features.tokens + self.seen(target)).flatten(2)
         posterior = (self.config.posterior_scale * seen).log_softmax(2)
         frame = self.decode(features, straight_through(posterior, generator))
         terms = {
-            "frame": ((frame - target) ** 2 * self.change_weights(last, target)).mean((1, 2, 3)),
+            "frame": ((frame - target) ** 2 * self.change_weights(features.last, target)).mean((1, 2, 3)),
             "prior": self.config.prior_weight * divergence(posterior.detach(), prior),
             "posterior": self.config.posterior_weight * divergence(posterior, prior.detach()),
         }

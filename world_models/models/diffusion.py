@@ -11,7 +11,7 @@ from world_models.models.next_frame import NextFrameModel
 from world_models.networks.grid import GridConfig, GridDenoiser
 from world_models.noise import NoiseStream
 from world_models.objectives import EDM
-from world_models.protocols import WorldSpec
+from world_models.protocols import Features, WorldSpec
 from world_models.samplers import Euler, guide
 
 FRAME_SALT = 1
@@ -26,7 +26,7 @@ class DiffusionConfig:
     context_length: int = 1  # frames the model sees
     sampler_steps: int = 3  # denoising calls a frame, unless set otherwise when dreaming
     guidance: float = 1.0  # on the action; 1 is off and costs one forward
-    change_weight: float = 20.0  # extra weight of patches that change
+    change_weight: float = 0.0  # extra weight of patches that change; above 0 it also dreams rare things too often
 
 
 class DiffusionModel(NextFrameModel):
@@ -42,23 +42,23 @@ class DiffusionModel(NextFrameModel):
         actions = len(spec.action_names)
         self.network = GridDenoiser(config.grid, self.colours, config.context_length * self.colours, actions)
 
-    def features(self, x: Tensor, action: Tensor) -> Tensor:
+    def features(self, x: Tensor, action: Tensor) -> Features:
         if self.training or self.config.guidance == 1:
             return self.network.encode(x, action)
         return guide(self.network, self.config.guidance, len(self.spec.action_names)).encode(x, action)
 
-    def sample(self, features: Tensor, noise: NoiseStream) -> Tensor:
+    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         height, width, _ = self.spec.frame_shape
         start = noise.normal((self.colours, height, width), FRAME_SALT).contiguous(memory_format=torch.channels_last)
         network = guide(self.network, self.config.guidance, len(self.spec.action_names))
         return Euler(self.objective, self.sampler_steps)(network, start, features)
 
-    def frame_loss(self, features: Tensor, last: Tensor, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         t = self.objective.sample_t((len(target),), generator).to(target)
         noise = torch.randn(target.shape, generator=generator).to(target)
         noise = noise.contiguous(memory_format=torch.channels_last)
         error = self.objective.loss(self.network, target, t, noise, features)
-        terms = {"frame": (error * self.change_weights(last, target)).mean((1, 2, 3))}
+        terms = {"frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3))}
         with torch.no_grad():  # the frame of a one-step dream, for the head and for self-rollouts
             painted = self.objective.denoise(self.network, target + 0.3 * noise, torch.full_like(t, 0.3), features)
         return terms, painted

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.networks.grid import GridConfig, OutcomeHead
 from world_models.noise import NoiseStream
-from world_models.protocols import Context, Transition, WorldSpec
+from world_models.protocols import Context, Features, Transition, WorldSpec
 
 
 class Window(NamedTuple):
@@ -57,16 +57,16 @@ class NextFrameModel(nn.Module, ABC):
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
 
     @abstractmethod
-    def features(self, x: Tensor, action: Tensor) -> Tensor:
-        """x (B, K * C, H, W) in [-1, 1], action (B,) -> (B, D, G, G)."""
+    def features(self, x: Tensor, action: Tensor) -> Features:
+        """x (B, K * C, H, W) in [-1, 1], action (B,) -> what all that follows is computed from."""
 
     @abstractmethod
-    def sample(self, features: Tensor, noise: NoiseStream) -> Tensor:
+    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         """A next frame (B, C, H, W) in about [-1, 1]."""
 
     @abstractmethod
-    def frame_loss(self, features: Tensor, last: Tensor, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses (B,) by name and a predicted frame; last and target (B, C, H, W)."""
+    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses (B,) by name and a predicted frame; target (B, C, H, W)."""
 
     def init(self, context: Context) -> Window:
         """The state after seeing a context of `context_length` frames. Raises ValueError on another shape."""
@@ -79,7 +79,7 @@ class NextFrameModel(nn.Module, ABC):
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.features(pixels.stack(state.frames), action)
         frame = pixels.to_uint8(self.sample(features, noise))
-        own = features[: len(frame)]  # under guidance a second half without the action follows
+        own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
         return Transition(
             Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1)),
@@ -91,17 +91,18 @@ class NextFrameModel(nn.Module, ABC):
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
-        features = self.features(pixels.stack(state.frames), action)[: len(frame)]
-        reward, termination, _ = self.head(features, pixels.stack(frame[:, None]))
+        features = self.features(pixels.stack(state.frames), action)
+        own = features.tokens[: len(frame)]
+        reward, termination, _ = self.head(own, pixels.stack(frame[:, None]))
         return reward.softmax(1), termination.sigmoid()
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
         features = self.features(pixels.stack(step.frames), step.action)
         target = pixels.stack(step.next_frame[:, None])
-        terms, painted = self.frame_loss(features, pixels.stack(step.frames[:, -1:]), target, generator)
+        terms, painted = self.frame_loss(features, target, generator)
         frame = pixels.to_uint8(painted.detach())
-        reward, termination, trust = self.head(features, pixels.stack(frame[:, None]))
+        reward, termination, trust = self.head(features.tokens, pixels.stack(frame[:, None]))
         error = F.avg_pool2d((painted.detach() - target) ** 2, self.grid.patch).mean(1).amax((1, 2))  # (B,)
         terms["reward"] = F.cross_entropy(reward, step.reward_class, reduction="none")
         terms["termination"] = F.binary_cross_entropy_with_logits(

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.networks.layers import PatchEmbed, PatchOut, fourier, trunk
+from world_models.networks.layers import CopyOut, PatchEmbed, PatchOut, fourier, trunk
+from world_models.protocols import Features
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ class GridConfig:
     encoder_depth: int = 2  # mixing blocks that read the context, once a step
     decoder_depth: int = 2  # mixing blocks that paint, once a denoising step
     attention: bool = False  # self-attention after every mixing block
+    copy: tuple[int, ...] = ()  # patches may be copied from the last frame, from so many pixels off along each axis
+    flow: float = 0.0  # and from so many pixels off at most in any direction, wherever the network points; 0: not
+
+    @property
+    def copies(self) -> bool:
+        return bool(self.copy) or self.flow > 0
 
 
 class Encoder(nn.Module):
@@ -34,21 +41,28 @@ class Encoder(nn.Module):
         self.action = nn.Embedding(actions + 1, config.width)  # the last row is the learned null for guidance
         self.trunk = trunk(config.width, config.encoder_depth, config.attention)
 
-    def forward(self, frames: Tensor, action: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, action: Tensor, colours: int) -> Features:
         """frames (B, K * C, H, W) in [-1, 1], action (B,) int64; the number of actions stands for 'none given'."""
-        return self.trunk(self.embed(frames) + self.action(action)[:, :, None, None])
+        tokens = self.trunk(self.embed(frames) + self.action(action)[:, :, None, None])
+        return Features(tokens, frames[:, -colours:])
 
 
 class Decoder(nn.Module):
-    """Tokens -> frame (B, C, H, W)."""
+    """Tokens -> frame (B, C, H, W), painted, or where the config says so blended from painting and copies."""
 
     def __init__(self, config: GridConfig, channels: int):
         super().__init__()
         self.trunk = trunk(config.width, config.decoder_depth, config.attention)
         self.out = PatchOut(config.width, channels, config.patch)
+        self.copy = CopyOut(config.width, config.patch, config.copy, config.flow) if config.copies else None
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.out(self.trunk(tokens))
+    def paint(self, tokens: Tensor, last: Tensor) -> Tensor:
+        """tokens (B, D, G, G) after the trunk, last (B, C, H, W) -> (B, C, H, W)."""
+        painted = self.out(tokens)
+        return painted if self.copy is None else self.copy(tokens, painted, last)
+
+    def forward(self, tokens: Tensor, last: Tensor) -> Tensor:
+        return self.paint(self.trunk(tokens), last)
 
 
 class GridDenoiser(nn.Module):
@@ -56,18 +70,25 @@ class GridDenoiser(nn.Module):
 
     def __init__(self, config: GridConfig, channels: int, context_channels: int, actions: int):
         super().__init__()
-        self.encoder = Encoder(config, context_channels, actions)
+        self.encoder, self.colours, self.patch = Encoder(config, context_channels, actions), channels, config.patch
         self.embed = PatchEmbed(channels, config.width, config.patch)
         width = config.width
         self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.decoder = Decoder(config, channels)
+        # How much of the noisy patch itself goes to the output, token by token. What EDM asks for is the clean frame
+        # minus a share of the noisy one: without this path the tokens would have to carry every noisy value.
+        self.keep = nn.Conv2d(width, 1, 1)
+        nn.init.zeros_(self.keep.weight)
+        nn.init.zeros_(self.keep.bias)
 
-    def encode(self, frames: Tensor, action: Tensor) -> Tensor:
-        return self.encoder(frames, action)
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
+        return self.encoder(frames, action, self.colours)
 
-    def forward(self, x: Tensor, t: Tensor, features: Tensor) -> Tensor:
-        level = self.level(fourier(t, features.shape[1]))[:, :, None, None]
-        return self.decoder(self.embed(x) + level + features)
+    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
+        level = self.level(fourier(t, features.tokens.shape[1]))[:, :, None, None]
+        tokens = self.decoder.trunk(self.embed(x) + level + features.tokens)
+        keep = self.keep(tokens).repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)  # (B, 1, H, W)
+        return self.decoder.paint(tokens, features.last) + keep * x
 
 
 class OutcomeHead(nn.Module):

@@ -99,8 +99,70 @@ class PatchOut(nn.Module):
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
 
 
+class CopyOut(nn.Module):
+    """Each patch is painted, or copied from the last frame, or a blend of the two: a softmax over the sources.
+
+    What does not change, or only moves, then costs the tokens nothing and does not fade over a long dream. Sources are
+    the frame moved by given distances along each axis and, with `flow`, warped by a displacement that each patch
+    predicts (Finn, Goodfellow & Levine 2016, arXiv:1605.07157; Jaderberg et al. 2015, arXiv:1506.02025, eq. 5).
+    """
+
+    def __init__(self, width: int, patch: int, distances: tuple[int, ...], flow: float):
+        super().__init__()
+        moves = {(sign * d * (1 - axis), sign * d * axis) for d in distances for axis in (0, 1) for sign in (1, -1)}
+        self.moves, self.flow, self.patch = sorted(moves), flow, patch
+        self.norm = TokenNorm(width)
+        self.choose = nn.Conv2d(width, 1 + len(self.moves) + (flow > 0), 1)
+        self.point = nn.Conv2d(width, 2, 1) if flow else None
+        for layer in filter(None, (self.choose, self.point)):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Tensor, painted: Tensor, last: Tensor) -> Tensor:
+        """tokens (B, D, G, G), painted and last (B, C, H, W) -> (B, C, H, W)."""
+        tokens = F.silu(self.norm(tokens))
+        share = self.choose(tokens).softmax(1)  # (B, 1 + sources, G, G)
+        sources = [shifted(last, *move) for move in self.moves]
+        if self.point is not None:
+            sources.append(warped(last, self.flow * torch.tanh(self.point(tokens)), self.patch))
+        share = share[:, :, :, None, :, None]  # (B, 1 + sources, G, 1, G, 1)
+        if len(sources) == 1:
+            blend = torch.lerp(self.tiles(sources[0]), self.tiles(painted), share[:, 0])
+        else:
+            blend = sum(share[:, i] * self.tiles(source) for i, source in enumerate((painted, *sources)))
+        return blend.reshape(painted.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+
+    def tiles(self, frame: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, G, P, G, P * C), a view where channels come last in memory."""
+        batch, channels, height, width = frame.shape
+        patch = self.patch
+        shape = (batch, height // patch, patch, width // patch, patch * channels)
+        return frame.permute(0, 2, 3, 1).reshape(shape)
+
+
+def shifted(frame: Tensor, down: int, right: int) -> Tensor:
+    """The frame (B, C, H, W) moved by whole pixels; its edge is repeated into what comes in."""
+    if not (down or right):
+        return frame
+    margin = max(abs(down), abs(right))
+    height, width = frame.shape[2:]
+    padded = F.pad(frame, (margin,) * 4, mode="replicate")
+    return padded[:, :, margin - down : margin - down + height, margin - right : margin - right + width]
+
+
+def warped(frame: Tensor, flow: Tensor, patch: int) -> Tensor:
+    """The frame (B, C, H, W) read `flow` (B, 2, G, G) pixels off, x first, bilinearly; its edge is repeated."""
+    height, width = frame.shape[2:]
+    rows = torch.linspace(-1, 1, height, device=frame.device)[:, None].expand(height, width)
+    columns = torch.linspace(-1, 1, width, device=frame.device).expand(height, width)
+    scale = flow.new_tensor((2 / (width - 1), 2 / (height - 1)))
+    offset = flow.repeat_interleave(patch, 2).repeat_interleave(patch, 3).permute(0, 2, 3, 1) * scale  # (B, H, W, 2)
+    grid = torch.stack((columns, rows), 2) + offset
+    return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
 def fourier(t: Tensor, width: int) -> Tensor:
     """Sinusoidal features of a noise level. t (B,) -> (B, width)."""
-    frequency = torch.exp(torch.linspace(0, math.log(1000.0), width // 2, device=t.device))
+    frequency = torch.exp(torch.linspace(0, math.log(50.0), width // 2, device=t.device))
     angle = t[:, None] * frequency
     return torch.cat((angle.cos(), angle.sin()), 1)
