@@ -20,7 +20,7 @@ import numpy as np
 from collectors.dataset import Dataset, DatasetError, DatasetWriter, WrittenShard, read_manifest, write_shard
 from collectors.policies import Policy, make_policy
 from collectors.progress import progress
-from collectors.registration import environment_id
+from collectors.registration import collect_options, environment_id
 from collectors.rollout import rollout
 from collectors.settings import parse
 
@@ -76,13 +76,13 @@ def collect(
     `resume` is False, or one that was collected with other settings; `frames` may grow.
     """
     CollectSettings(env_id, frames, workers=workers, seed=seed, shard_steps=shard_steps)  # checks the numbers
-    with gymnasium.make(env_id, **(env_options or {})) as env:
+    with gymnasium.make(env_id, **{**collect_options(env_id), **(env_options or {})}) as env:
         if not hasattr(env.unwrapped, "world_spec"):
             raise DatasetError(f"{env_id} has no world_spec(), which says what a dream of it must know")
         actions, spec, env_spec = env.action_space.n, env.unwrapped.world_spec(), env.spec.to_json()
     policy_name = policy if isinstance(policy, str) else getattr(policy, "name", type(policy).__name__)
     if isinstance(policy, str):
-        make_policy(policy, actions)  # a wrong name is an error here, not in a worker
+        make_policy(policy, actions, spec["world"])  # a wrong name is an error here, not in a worker
     header = {"spec": spec, "env_spec": env_spec, "policy": policy_name, "seed": seed, "shard_steps": shard_steps}
     _check_directory(Path(out), header, resume)
     writer = DatasetWriter(out, header)
@@ -99,7 +99,8 @@ def collect(
 def play_shard(task: ShardTask) -> WrittenShard:
     """Plays episodes until a shard is full and writes it; runs in a worker."""
     env = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(task.env_spec))
-    policy = make_policy(task.policy, env.action_space.n) if isinstance(task.policy, str) else task.policy
+    world = env.unwrapped.world_spec()["world"]
+    policy = make_policy(task.policy, env.action_space.n, world) if isinstance(task.policy, str) else task.policy
     episodes, steps = [], 0
     while steps < task.quota:
         sequence = np.random.SeedSequence(task.seed, spawn_key=(task.index, len(episodes)))

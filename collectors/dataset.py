@@ -43,6 +43,7 @@ class EpisodeRow(NamedTuple):
     truncated: bool
     policy: str
     seed: int
+    key: str = ""  # equal keys fall into one split; "train:...", "validation:..." and "test:..." say into which
 
 
 class Shard(NamedTuple):
@@ -93,17 +94,19 @@ class Dataset:
         first = int(shard.frame_starts[index - shard.first_episode])
         arrays = (shard.actions[steps], shard.rewards[steps], shard.terminations[steps], shard.truncations[steps])
         frames = np.array(shard.frames[first : first + row.length + 1])
-        return Episode(frames, *map(np.array, arrays), row.seed, row.policy)
+        return Episode(frames, *map(np.array, arrays), row.seed, row.policy, row.key)
 
     def split(self, validation: float = 0.1, test: float = 0.1) -> dict[str, list[int]]:
-        """Episode ids for train, validation and test, by a hash of each episode's seed: more data moves no episode."""
+        """Episode ids for train, validation and test, by a hash of each episode's key or, where it has none, its seed:
+        more data moves no episode. A key that begins with a part's name and a colon belongs to that part."""
         if min(validation, test) < 0 or validation + test >= 1:
             raise ValueError(f"validation and test are shares that leave some to train on, got {validation} and {test}")
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for row in self.episodes:
-            place = int.from_bytes(hashlib.sha256(str(row.seed).encode()).digest()[:8], "big") / 2**64
+            place = int.from_bytes(hashlib.sha256((row.key or str(row.seed)).encode()).digest()[:8], "big") / 2**64
             part = "validation" if place < validation else "test" if place < validation + test else "train"
-            parts[part].append(row.id)
+            forced = row.key.partition(":")[0]
+            parts[forced if ":" in row.key and forced in parts else part].append(row.id)
         return parts
 
     def _open(self, entry: dict) -> Shard:
@@ -250,7 +253,7 @@ def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
     for e in episodes:
         total = round(float(e.rewards.astype(np.float64).sum()), 6)
         ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
-        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed))
+        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed, e.key))
         start += len(e)
     return rows
 
@@ -260,11 +263,14 @@ def _number(rows: list[EpisodeRow]) -> list[EpisodeRow]:
 
 
 def _csv_text(rows: list[EpisodeRow], header: bool = False) -> str:
+    """The rows as a table; without a header, as they are hashed: without empty keys, as before there were keys."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     if header:
         table.writerow([name.rstrip("_") for name in EpisodeRow._fields])
-    table.writerows(row._replace(terminated=int(row.terminated), truncated=int(row.truncated)) for row in rows)
+    for row in rows:
+        cells = row._replace(terminated=int(row.terminated), truncated=int(row.truncated))
+        table.writerow(cells if header or row.key else cells[:-1])
     return text.getvalue()
 
 
@@ -275,7 +281,8 @@ def _rows_of_shards(path: Path, entries: list[dict]) -> list[EpisodeRow]:
         for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
             numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
             ends = (line["terminated"] == "1", line["truncated"] == "1")
-            row = EpisodeRow(*numbers, float(line["return"]), *ends, line["policy"], int(line["seed"]))
+            last = (line["policy"], int(line["seed"]), line.get("key") or "")
+            row = EpisodeRow(*numbers, float(line["return"]), *ends, *last)
             rows.setdefault(row.shard, []).append(row)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}/episodes.csv is missing or damaged ({error!r}); collect again") from error
