@@ -28,6 +28,14 @@ STRIP = 4  # rows of the score at 64 pixels: three of pips, one line
 BACKGROUND, BALL_COLOUR = np.array([6, 24, 24], float), np.array([255, 255, 255], float)
 LEFT_COLOUR, RIGHT_COLOUR = np.array([255, 0, 0], float), np.array([0, 255, 255], float)
 LINE_COLOUR, DIM = (40, 80, 80), 0.2  # the wall under the score; how bright a pip is that nobody has won yet
+
+
+def _inverse(colour: np.ndarray) -> np.ndarray:
+    """(3, 2) float32: least squares from what a pixel adds to the background to its shares of ball and paddle."""
+    return np.linalg.pinv(np.stack([BALL_COLOUR - BACKGROUND, colour - BACKGROUND])).astype(np.float32)
+
+
+_LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOUR), _inverse(RIGHT_COLOUR)
 _NOISE = 0.02  # a paddle's pixel that is covered less than this counts as empty
 _MISSING = 0.3  # a shape of which less than this share is seen is not there
 
@@ -126,10 +134,11 @@ class Screen:
     def read(self, frames: np.ndarray) -> PongState:
         """What (B, S, S, 3) uint8 frames show."""
         court = frames[:, self.top :]
-        share = (court[..., 0].astype(np.float32) - BACKGROUND[0]) / (255 - BACKGROUND[0])  # of a pixel by the ball
+        dark, bright = float(BACKGROUND[0]), float(BALL_COLOUR[0])
+        share = (court[..., 0].astype(np.float32) - dark) / (bright - dark)  # of a pixel that the ball covers
         width = self._left.shape[2]
-        share[:, :, :width], left = _unmix(court[:, :, :width], LEFT_COLOUR)
-        share[:, :, -width:], right = _unmix(court[:, :, -width:], RIGHT_COLOUR)
+        share[:, :, :width], left = _unmix(court[:, :, :width], _LEFT_INVERSE)
+        share[:, :, -width:], right = _unmix(court[:, :, -width:], _RIGHT_INVERSE)
         scores = self._count_pips(frames) if self.top else np.zeros((2, len(frames)), np.int64)
         return PongState(self._find_ball(share), self._centre(left[:, :, 0]), self._centre(right[:, :, -1]), *scores)
 
@@ -191,10 +200,9 @@ def _mix(under: np.ndarray, over: np.ndarray, share: np.ndarray) -> np.ndarray:
     return (under + share * (over - under) + 0.5).astype(np.uint8)
 
 
-def _unmix(pixels: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the ball, and of a paddle of this colour beneath it, in (..., 3) pixels, by least squares."""
-    inverse = np.linalg.pinv(np.stack([BALL_COLOUR - BACKGROUND, colour - BACKGROUND]))  # (3, 2)
-    shares = (pixels - BACKGROUND) @ inverse
+def _unmix(pixels: np.ndarray, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., 3) pixels -> float32 shares of the ball, and of the paddle beneath it."""
+    shares = (pixels.astype(np.float32) - BACKGROUND.astype(np.float32)) @ inverse
     ball = shares[..., 0]
     return ball, shares[..., 1] / np.maximum(1 - ball, 0.05)
 
