@@ -7,6 +7,12 @@ import gymnasium
 
 ENVIRONMENTS = {
     "snake": {"id": "RealSnake-v0", "entry_point": "collectors.envs.snake:RealSnake", "max_episode_steps": 1000},
+    "pong": {
+        "id": "RealPong-v0",
+        "entry_point": "collectors.envs.pong:RealPong",
+        "vector_entry_point": "collectors.envs.pong:RealPongVector",
+        "max_episode_steps": 3000,
+    },
 }
 
 
