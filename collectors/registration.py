@@ -4,6 +4,12 @@ import gymnasium
 
 ENVIRONMENTS = {
     "snake": {"id": "RealSnake-v0", "entry_point": "collectors.envs.snake:RealSnake", "max_episode_steps": 1000},
+    "worldmap": {
+        "id": "RealWorldMap-v0",
+        "entry_point": "collectors.envs.world_map:RealWorldMap",
+        "max_episode_steps": 200,
+        "collect_options": {"region": "split"},  # what `collect` asks for unless told otherwise
+    },
 }
 
 
@@ -11,7 +17,7 @@ def register_environments() -> None:
     """Registers every row of the table; calling it again changes nothing."""
     for row in ENVIRONMENTS.values():
         if row["id"] not in gymnasium.registry:
-            gymnasium.register(**row)
+            gymnasium.register(**{key: value for key, value in row.items() if key != "collect_options"})
 
 
 def environment_id(name: str) -> str:
