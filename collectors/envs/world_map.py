@@ -21,12 +21,8 @@ MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 TASKS, STEP_REWARD, LANDFALL_REWARD = ("landfall", None), -0.01, 1.0
 
 # Bands of longitude in 54ths of the map's width (on Earth: 6 2/3 degrees). They touch but do not overlap; the first
-# holds the map's edge.
-BANDS = {
-    "train": ((47, 60), (9, 18), (23, 27), (30, 43)),
-    "validation": ((6, 9), (27, 30)),
-    "test": ((18, 23), (43, 47)),
-}
+# goes on across the map's edge. Test is the Atlantic, validation East Asia and the west of Australia.
+BANDS = {"train": ((47, 71), (25, 41)), "validation": ((41, 47),), "test": ((17, 25),)}
 REGIONS = (None, *BANDS, "split")
 SPLIT_SHARES = (0.8, 0.1, 0.1)  # of the episodes of region="split", in the order of BANDS
 
@@ -99,7 +95,7 @@ class RealWorldMap(gymnasium.Env):
     `region` keeps an episode within one band of longitude (`BANDS`), so that episodes of "train", "validation" and
     "test" share no pixel; an episode is truncated where the window's next step east or west could leave the band (no
     invisible walls). "split" draws one of the three for each episode. reset's info then holds `split_key`, such as
-    "test:1", the second band of the test region. Every info holds `position`, the window's top left (row, column).
+    "train:1", the second band of the train region. Every info holds `position`, the window's top left (row, column).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
