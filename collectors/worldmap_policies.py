@@ -82,9 +82,10 @@ def package_chart() -> Chart:
 class CoastPolicy:
     """The shortest way to the nearest landfall.
 
-    Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on another map) on the
+    Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on another map) by the
     land that the frame shows: to the nearest place in sight whose middle would be half land, else towards the most
-    land in sight, else on a sticky walk. Among equally short ways it chooses by chance.
+    land in sight, else on a sticky walk. Land that proves too small is left behind. Among equally short ways it chooses
+    by chance.
     """
 
     name = "coast"
@@ -93,29 +94,38 @@ class CoastPolicy:
         self._walk, self._chart = StickyPolicy(actions, 0.95), chart
 
     def reset(self, generator: Generator) -> None:
-        self._generator = generator
+        self._generator, self._leaving = generator, 0
         self._walk.reset(generator)
 
     def __call__(self, observation: np.ndarray) -> int:
         chart = self._chart or package_chart()
         place = chart.find(observation)
-        actions = chart.best_actions(*place) if place else actions_to_land_in_sight(land_mask(observation))
+        actions = chart.best_actions(*place) if place else self._by_sight(land_mask(observation))
         if not actions:
             return self._walk(observation)
         return actions[int(self._generator.integers(len(actions)))]
 
+    def _by_sight(self, mask: np.ndarray) -> list[int]:
+        actions = actions_to_land_in_sight(mask, shores=not self._leaving)
+        self._leaving = max(self._leaving - 1, 0)
+        if not actions and not self._leaving and mask.any():
+            self._leaving = WINDOW // STRIDE
+        return actions
 
-def actions_to_land_in_sight(mask: np.ndarray) -> list[int]:
-    """Actions that begin a shortest way to the land of a window's mask (64, 64) bool; none where none is in sight."""
-    padded = np.pad(mask, REACH * STRIDE)  # what is out of sight counts as sea
-    counts = middle_land(padded)[::STRIDE, ::STRIDE]  # (7, 7): land pixels in the middle after -3 to 3 moves
+
+def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]:
+    """Actions that begin a shortest way to the land in a window's mask (64, 64) bool: to the nearest landfall, else (if
+    `shores`) to where most land would be in the middle. None where there is none to go to."""
+    counts = middle_land(np.pad(mask, REACH * STRIDE))  # what is out of sight counts as sea
+    counts = counts[::STRIDE, ::STRIDE]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
     rows, columns = np.indices(counts.shape) - REACH
     moves = abs(rows) + abs(columns)
-    goals = (2 * counts >= MIDDLE**2) & (moves > 0)
-    if goals.any():
-        goals &= moves == moves[goals].min()
-    else:
-        goals = (counts == counts.max()) & (counts > 0) & (moves > 0)
+    goals = 2 * counts >= MIDDLE**2
+    if not goals.any():
+        goals = (counts == counts.max()) & (counts > 0) & shores
+    if not goals.any():
+        return []
+    goals &= moves == moves[goals].min()
     down, right = rows[goals], columns[goals]
     wanted = ((down < 0).any(), (down > 0).any(), (right < 0).any(), (right > 0).any())
     return [action for action, useful in enumerate(wanted) if useful]

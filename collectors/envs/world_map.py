@@ -63,11 +63,17 @@ class EarthMap:
         return self.pixels[row : row + WINDOW, column : column + WINDOW]
 
 
-@lru_cache(maxsize=2)
 def load_map(path: str | Path = DEFAULT_MAP) -> EarthMap:
     """Decodes an image file; once a process, all environments share it. ValueError for a file that makes no map."""
-    if not Path(path).is_file():
+    path = Path(path).resolve()
+    if not path.is_file():
         raise FileNotFoundError(f"there is no map at {path}")
+    return _decode(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _decode(path: Path, changed: int) -> EarthMap:
+    """The map in a file as it was at the time `changed`."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f"the map {path} is not an image that can be read; PNG, JPEG and WebP can")
@@ -111,7 +117,7 @@ class RealWorldMap(gymnasium.Env):
     ):
         _check_options(stride, task, region, render_mode)
         self.stride, self.task, self.region, self.render_mode = int(stride), task, region, render_mode
-        self._map = load_map(str(map or DEFAULT_MAP))
+        self._map = load_map(map or DEFAULT_MAP)
         self._starts = {part: _starts(self._map, self.stride, task, part) for part in _parts(region)}
         self._width, self._last_row = self._map.width, self._map.landed.shape[0] - 1
         self._moves = tuple((row * self.stride, column * self.stride) for row, column in MOVES)
