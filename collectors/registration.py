@@ -1,4 +1,7 @@
-"""The table of real environments: world name -> how Gymnasium makes it."""
+"""The table of real environments: world name -> how Gymnasium makes it.
+
+`collect_options` are the options with which `collect` plays a world unless it is told others.
+"""
 
 import gymnasium
 
@@ -23,3 +26,8 @@ def register_environments() -> None:
 def environment_id(name: str) -> str:
     """The Gymnasium id of a world name ("snake" -> "RealSnake-v0"); anything else is taken to be an id already."""
     return ENVIRONMENTS[name]["id"] if name in ENVIRONMENTS else name
+
+
+def collect_options(env_id: str) -> dict:
+    """The options with which an id is collected by default."""
+    return next((row.get("collect_options", {}) for row in ENVIRONMENTS.values() if row["id"] == env_id), {})
