@@ -11,7 +11,7 @@ ENVIRONMENTS = {
         "id": "RealWorldMap-v0",
         "entry_point": "collectors.envs.world_map:RealWorldMap",
         "max_episode_steps": 200,
-        "collect_options": {"region": "split"},  # what `collect` asks for unless told otherwise
+        "collect_options": {"region": "split"},
     },
 }
 

@@ -11,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import collectors  # noqa: F401  registers the ids
+from collectors.collect import collect
 from collectors.envs.world_map import BANDS, DEFAULT_MAP, RealWorldMap, land_mask, load_map, middle_land
 from collectors.policies import make_policy
 from collectors.rollout import rollout
@@ -181,6 +182,12 @@ def test_split_draws_every_region_by_its_share_and_says_which():
     parts = [env.reset(seed=seed)[1]["split_key"].partition(":")[0] for seed in range(1000)]
     assert 750 < parts.count("train") < 850 and parts.count("validation") > 60 and parts.count("test") > 60
     assert "split_key" not in RealWorldMap().reset(seed=0)[1]
+
+
+def test_a_dataset_of_the_map_is_split_by_region(tmp_path):
+    dataset = collect("RealWorldMap-v0", tmp_path, frames=3000, policy="mix", workers=1)
+    for part, ids in dataset.split().items():
+        assert ids and all(dataset.episodes[index].key.startswith(part + ":") for index in ids)
 
 
 def test_the_land_mask_knows_water_of_every_depth_from_ice_and_land():
