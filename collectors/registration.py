@@ -13,6 +13,12 @@ ENVIRONMENTS = {
         "vector_entry_point": "collectors.envs.pong:RealPongVector",
         "max_episode_steps": 3000,
     },
+    "worldmap": {
+        "id": "RealWorldMap-v0",
+        "entry_point": "collectors.envs.world_map:RealWorldMap",
+        "max_episode_steps": 200,
+        "collect_options": {"region": "split"},
+    },
 }
 
 
