@@ -47,14 +47,13 @@ class PongBatch:
         self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
         self._last = np.zeros(lanes, np.int64)
 
-    def reset(self, mask: np.ndarray, generators: list[Generator]) -> None:
-        """New games in the lanes of `mask` (B,) bool; generators: one a lane, or one for each lane of the mask."""
+    def reset(self, mask: np.ndarray, generators: list[Generator | None]) -> None:
+        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes are not used."""
         lanes = np.flatnonzero(mask)
-        chosen = generators if len(generators) == len(lanes) else [generators[lane] for lane in lanes]
-        for lane, generator in zip(lanes, chosen, strict=True):
-            habit = int(generator.choice(len(self._habits), p=self._weights))
+        for lane in lanes:
+            habit = int(generators[lane].choice(len(self._habits), p=self._weights))
             self.names[lane], self._own[lane] = self._habits[habit].name, self._table[habit]
-            self._generators[lane], self._cursor[lane] = generator, BLOCK
+            self._generators[lane], self._cursor[lane] = generators[lane], BLOCK
         self._x[lanes] = np.nan
         self._last[lanes] = 0
 
