@@ -155,14 +155,14 @@ def mix(number: str, actions: int) -> PongPolicy:
     if number:
         raise ValueError("mix takes no number")
     table = [
-        (0.15, Habits("random", noise=1.0)),
-        (0.15, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
-        (0.10, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
-        (0.10, Habits("scripted", aim=25)),
-        (0.12, Habits("scripted:0.2", noise=0.2, aim=25)),
-        (0.18, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
-        (0.16, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
-        (0.04, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
+        (0.25, Habits("random", noise=1.0)),
+        (0.18, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
+        (0.15, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
+        (0.12, Habits("scripted", aim=25)),
+        (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
+        (0.12, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
+        (0.08, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
+        (0.02, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
     ]
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
 
