@@ -47,14 +47,13 @@ class PongBatch:
         self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
         self._last = np.zeros(lanes, np.int64)
 
-    def reset(self, mask: np.ndarray, generators: list[Generator]) -> None:
-        """New games in the lanes of `mask` (B,) bool; generators: one a lane, or one for each lane of the mask."""
+    def reset(self, mask: np.ndarray, generators: list[Generator | None]) -> None:
+        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes are not used."""
         lanes = np.flatnonzero(mask)
-        chosen = generators if len(generators) == len(lanes) else [generators[lane] for lane in lanes]
-        for lane, generator in zip(lanes, chosen, strict=True):
-            habit = int(generator.choice(len(self._habits), p=self._weights))
+        for lane in lanes:
+            habit = int(generators[lane].choice(len(self._habits), p=self._weights))
             self.names[lane], self._own[lane] = self._habits[habit].name, self._table[habit]
-            self._generators[lane], self._cursor[lane] = generator, BLOCK
+            self._generators[lane], self._cursor[lane] = generators[lane], BLOCK
         self._x[lanes] = np.nan
         self._last[lanes] = 0
 
@@ -156,14 +155,14 @@ def mix(number: str, actions: int) -> PongPolicy:
     if number:
         raise ValueError("mix takes no number")
     table = [
-        (0.15, Habits("random", noise=1.0)),
-        (0.15, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
-        (0.10, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
-        (0.10, Habits("scripted", aim=25)),
-        (0.12, Habits("scripted:0.2", noise=0.2, aim=25)),
-        (0.18, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
-        (0.16, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
-        (0.04, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
+        (0.25, Habits("random", noise=1.0)),
+        (0.18, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
+        (0.15, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
+        (0.12, Habits("scripted", aim=25)),
+        (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
+        (0.12, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
+        (0.08, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
+        (0.02, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
     ]
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
 

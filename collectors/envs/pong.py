@@ -135,7 +135,7 @@ class RealPongVector(gymnasium.vector.VectorEnv):
         """(frames (B, S, S, 3) uint8, rewards (B,) float64, terminations (B,), truncations (B,), info)."""
         if not self._generators:
             raise ResetNeeded("no game is running; call reset() before step()")
-        waiting = self._finished
+        waiting = self._finished.copy()
         if waiting.any() and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"lanes {waiting.nonzero()[0].tolist()} have finished; reset them by 'reset_mask' first")
         rewards, ended = self._core.step(_checked_actions(actions, self.num_envs))

@@ -161,7 +161,7 @@ class Screen:
         """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column."""
         share = np.where(share < _NOISE, 0, share) / self._edge_share
         height = share.sum(1)
-        height = np.where(height > _MISSING * self.paddle_height, height, np.nan)
+        height = np.where((height > _MISSING * self.paddle_height) & (share.max(1) > 0.5), height, np.nan)
         row = (share * np.arange(self.rows)).sum(1) / height
         return self._whole(row, height, self.paddle_height).astype(np.float32)
 
