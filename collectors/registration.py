@@ -1,9 +1,19 @@
-"""The table of real environments: world name -> how Gymnasium makes it."""
+"""The table of real environments: world name -> how Gymnasium makes it.
+
+`collect_options` are the options with which `collect` plays a world unless it is told others.
+"""
 
 import gymnasium
 
 ENVIRONMENTS = {
     "snake": {"id": "RealSnake-v0", "entry_point": "collectors.envs.snake:RealSnake", "max_episode_steps": 1000},
+    "coinrun": {
+        "id": "RealCoinRun-v0",
+        "entry_point": "collectors.envs.coinrun:RealCoinRun",
+        "vector_entry_point": "collectors.envs.coinrun:RealCoinRunVector",
+        "max_episode_steps": 1000,
+        "collect_options": {"levels": "split"},
+    },
 }
 
 
@@ -11,9 +21,14 @@ def register_environments() -> None:
     """Registers every row of the table; calling it again changes nothing."""
     for row in ENVIRONMENTS.values():
         if row["id"] not in gymnasium.registry:
-            gymnasium.register(**row)
+            gymnasium.register(**{key: value for key, value in row.items() if key != "collect_options"})
 
 
 def environment_id(name: str) -> str:
     """The Gymnasium id of a world name ("snake" -> "RealSnake-v0"); anything else is taken to be an id already."""
     return ENVIRONMENTS[name]["id"] if name in ENVIRONMENTS else name
+
+
+def collect_options(env_id: str) -> dict:
+    """The options with which an id is collected by default."""
+    return next((row.get("collect_options", {}) for row in ENVIRONMENTS.values() if row["id"] == env_id), {})
