@@ -2,7 +2,7 @@
 
 envpool was chosen over the wheels of procgen because plain pip installs it beside numpy 2 and Gymnasium 1.x on Python
 3.11 and on 3.12 and later, and because it is kept up; those of procgen ask for numpy < 2, gym and gym3, and end with
-Python 3.12. The price is 1.3 GB of disk (assets of other games come along), half the speed of one lane and no saved
+Python 3.12. The price is 1 GB of disk (assets of other games come along), half the speed of one lane and no saved
 states.
 """
 
@@ -69,7 +69,7 @@ def load_envpool():
     try:
         _preload_qt()
         import envpool
-        import envpool.procgen
+        from envpool.procgen import ProcgenEnvSpec  # noqa: F401  found only where Qt 5 is
     except (ImportError, OSError) as error:
         raise gymnasium.error.DependencyNotInstalled(
             f"RealCoinRun-v0 needs the CoinRun engine, which cannot be loaded ({error}); install it with {COMMAND}"
