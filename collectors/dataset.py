@@ -8,9 +8,7 @@ E episodes of a shard follow each other; one of T steps has T + 1 frames. What t
 shard is written under a temporary name, then renamed, then listed. Windows are cut by readers.
 """
 
-import csv
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -20,29 +18,31 @@ from typing import NamedTuple
 import numpy as np
 
 from collectors.rollout import Episode
+from collectors.shards import (
+    ARRAYS,
+    TEMPORARY,
+    DatasetError,
+    EpisodeRow,
+    WrittenShard,
+    array_name,
+    csv_text,
+    number_rows,
+    read_rows,
+    write_shard,
+)
 
 FORMAT_VERSION = 1
-ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
-TEMPORARY = ".writing_"
-
-
-class DatasetError(ValueError):
-    """A dataset that cannot be used; the message says why and what to do."""
-
-
-class EpisodeRow(NamedTuple):
-    """A row of episodes.csv. `start` is the first step in the shard's actions; its first frame is at start + (number of
-    episodes before it in the shard)."""
-
-    id: int
-    shard: int
-    start: int
-    length: int
-    return_: float
-    terminated: bool
-    truncated: bool
-    policy: str
-    seed: int
+MOST_REWARDS = 255
+__all__ = [
+    "Dataset",
+    "DatasetError",
+    "DatasetWriter",
+    "EpisodeRow",
+    "Shard",
+    "WrittenShard",
+    "read_manifest",
+    "write_shard",
+]
 
 
 class Shard(NamedTuple):
@@ -70,7 +70,7 @@ class Dataset:
         self.manifest = read_manifest(self.path)
         self.spec: dict = self.manifest["spec"]
         entries = self.manifest["shards"]
-        self.episodes = _number(_rows_of_shards(self.path, entries))
+        self.episodes = number_rows(read_rows(self.path, entries))
         for entry in entries:
             _check_files(self.path, entry, verify)
         self.shards = [self._open(entry) for entry in entries]
@@ -93,17 +93,19 @@ class Dataset:
         first = int(shard.frame_starts[index - shard.first_episode])
         arrays = (shard.actions[steps], shard.rewards[steps], shard.terminations[steps], shard.truncations[steps])
         frames = np.array(shard.frames[first : first + row.length + 1])
-        return Episode(frames, *map(np.array, arrays), row.seed, row.policy)
+        return Episode(frames, *map(np.array, arrays), row.seed, row.policy, row.key)
 
     def split(self, validation: float = 0.1, test: float = 0.1) -> dict[str, list[int]]:
-        """Episode ids for train, validation and test, by a hash of each episode's seed: more data moves no episode."""
+        """Episode ids for train, validation and test, by a hash of each episode's key or, where it has none, its seed:
+        more data moves no episode. A key that begins with a part's name and a colon belongs to that part."""
         if min(validation, test) < 0 or validation + test >= 1:
             raise ValueError(f"validation and test are shares that leave some to train on, got {validation} and {test}")
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for row in self.episodes:
-            place = int.from_bytes(hashlib.sha256(str(row.seed).encode()).digest()[:8], "big") / 2**64
+            place = int.from_bytes(hashlib.sha256((row.key or str(row.seed)).encode()).digest()[:8], "big") / 2**64
             part = "validation" if place < validation else "test" if place < validation + test else "train"
-            parts[part].append(row.id)
+            forced = row.key.partition(":")[0]
+            parts[forced if ":" in row.key and forced in parts else part].append(row.id)
         return parts
 
     def _open(self, entry: dict) -> Shard:
@@ -119,7 +121,8 @@ class Dataset:
 
 class DatasetWriter:
     """Adds shards to a dataset directory. `header` is what the manifest says apart from its shards: at least `spec`
-    (a WorldSpec as dict), `env_spec` (EnvSpec as JSON text), `policy` and `seed`."""
+    (a WorldSpec as dict; where its `reward_values` are empty they are found in the data), `env_spec` (EnvSpec as JSON
+    text), `policy` and `seed`."""
 
     def __init__(self, path: str | Path, header: dict):
         self.path = Path(path)
@@ -129,11 +132,11 @@ class DatasetWriter:
             shutil.rmtree(left_over)
         listed = (self.path / "manifest.json").exists()
         self.shards: dict[int, dict] = {e["index"]: e for e in read_manifest(self.path)["shards"]} if listed else {}
-        rows = _rows_of_shards(self.path, list(self.shards.values())) if listed else []
+        rows = read_rows(self.path, list(self.shards.values())) if listed else []
         self._rows = {index: [row for row in rows if row.shard == index] for index in self.shards}
         self._write_tables()
 
-    def add(self, written: "WrittenShard") -> None:
+    def add(self, written: WrittenShard) -> None:
         """Moves a finished shard from its temporary directory into the dataset, in place of an older one."""
         if written.entry["index"] in self.shards:
             self.remove(written.entry["index"])
@@ -141,7 +144,7 @@ class DatasetWriter:
             file = array_name(written.entry["index"], name)
             os.replace(Path(written.directory) / file, self.path / file)
         os.rmdir(written.directory)
-        self.shards[written.entry["index"]] = written.entry
+        self.shards[written.entry["index"]] = self._with_rewards(written.entry)
         self._rows[written.entry["index"]] = written.rows
         self._write_tables()
 
@@ -150,39 +153,32 @@ class DatasetWriter:
         del self.shards[index], self._rows[index]
         self._write_tables()
 
+    @property
+    def _finds_rewards(self) -> bool:
+        return not self.header["spec"]["reward_values"]
+
+    def _with_rewards(self, entry: dict) -> dict:
+        """The entry with the rewards of its shard where the header's spec has none: they are found while collecting."""
+        if not self._finds_rewards:
+            return entry
+        values = np.unique(np.load(self.path / array_name(entry["index"], "rewards"))).tolist()
+        if len(values) > MOST_REWARDS:
+            raise DatasetError(
+                f"the game pays {len(values)} different rewards, a model tells {MOST_REWARDS} apart at most; collect "
+                "their signs: --options reward=sign"
+            )
+        return {**entry, "reward_values": values}
+
     def _write_tables(self) -> None:
         """Rows first: a reader ignores rows of shards that the manifest does not list."""
-        rows = _number([row for index in sorted(self.shards) for row in self._rows[index]])
-        _replace_text(self.path / "episodes.csv", _csv_text(rows, header=True))
-        manifest = {**self.header, "shards": [self.shards[index] for index in sorted(self.shards)]}
+        rows = number_rows([row for index in sorted(self.shards) for row in self._rows[index]])
+        _replace_text(self.path / "episodes.csv", csv_text(rows, header=True))
+        entries = [self.shards[index] for index in sorted(self.shards)]
+        manifest = {**self.header, "shards": entries}
+        if self._finds_rewards:
+            found = {value for entry in entries for value in entry["reward_values"]}
+            manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}
         _replace_text(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-
-
-class WrittenShard(NamedTuple):
-    """A finished shard that is not yet part of its dataset."""
-
-    directory: str
-    entry: dict  # its manifest entry
-    rows: list[EpisodeRow]
-
-
-def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
-    """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add` makes them count."""
-    directory = Path(path) / f"{TEMPORARY}{index:06d}"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    entry = {"index": index, "quota": quota, "episodes": len(episodes), "steps": sum(len(e) for e in episodes)}
-    entry["frame_shape"] = list(episodes[0].frames.shape[1:])
-    files = {}
-    for name, parts in zip(ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True):
-        files[array_name(index, name)] = _write_array(directory / array_name(index, name), parts)
-    rows = _rows(index, episodes)
-    rows_hash = hashlib.sha256(_csv_text(_number(rows)).encode()).hexdigest()
-    return WrittenShard(str(directory), {**entry, "episodes_sha256": rows_hash, "files": files}, rows)
-
-
-def array_name(index: int, name: str) -> str:
-    return f"shard_{index:06d}_{name}.npy"
 
 
 def read_manifest(path: Path) -> dict:
@@ -200,21 +196,6 @@ def read_manifest(path: Path) -> dict:
     if not {"spec", "env_spec", "policy", "seed", "shards"} <= manifest.keys():
         raise DatasetError(f"{file} is damaged: an entry is missing; collect the data again")
     return manifest
-
-
-def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
-    """Writes the parts one after the other as one .npy file; its size and sha256."""
-    total = (sum(len(part) for part in parts), *parts[0].shape[1:])
-    head = io.BytesIO()
-    description = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": total}
-    np.lib.format.write_array_header_1_0(head, description)
-    digest, size = hashlib.sha256(), 0
-    with file.open("wb") as stream:
-        for piece in (head.getvalue(), *(np.ascontiguousarray(part).tobytes() for part in parts)):
-            stream.write(piece)
-            digest.update(piece)
-            size += len(piece)
-    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 def _check_files(path: Path, entry: dict, verify: bool) -> None:
@@ -243,47 +224,6 @@ def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
     if array.shape != shape or array.dtype != kind:
         raise DatasetError(f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}")
     return array
-
-
-def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
-    rows, start = [], 0
-    for e in episodes:
-        total = round(float(e.rewards.astype(np.float64).sum()), 6)
-        ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
-        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed))
-        start += len(e)
-    return rows
-
-
-def _number(rows: list[EpisodeRow]) -> list[EpisodeRow]:
-    return [row._replace(id=index) for index, row in enumerate(rows)]
-
-
-def _csv_text(rows: list[EpisodeRow], header: bool = False) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    if header:
-        table.writerow([name.rstrip("_") for name in EpisodeRow._fields])
-    table.writerows(row._replace(terminated=int(row.terminated), truncated=int(row.truncated)) for row in rows)
-    return text.getvalue()
-
-
-def _rows_of_shards(path: Path, entries: list[dict]) -> list[EpisodeRow]:
-    """The rows of the listed shards, shard by shard, each checked against the manifest's hash."""
-    rows: dict[int, list[EpisodeRow]] = {}
-    try:
-        for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
-            numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
-            ends = (line["terminated"] == "1", line["truncated"] == "1")
-            row = EpisodeRow(*numbers, float(line["return"]), *ends, line["policy"], int(line["seed"]))
-            rows.setdefault(row.shard, []).append(row)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path}/episodes.csv is missing or damaged ({error!r}); collect again") from error
-    for entry in entries:
-        text = _csv_text(_number(rows.get(entry["index"], [])))
-        if hashlib.sha256(text.encode()).hexdigest() != entry["episodes_sha256"]:
-            raise DatasetError(f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or altered")
-    return [row for entry in entries for row in rows[entry["index"]]]
 
 
 def _replace_text(file: Path, text: str) -> None:

@@ -3,15 +3,14 @@
 A policy is reset with a generator at the start of each episode; all its randomness comes from there.
 """
 
+import importlib
+import importlib.util
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-from collectors.astar import board_of, plan
-from collectors.envs.snake_codes import FOOD, decode_frames, walk_body
-
 Generator = np.random.Generator
-NAMES = "random, sticky:0.8, astar, astar:0.1, wander:0.2 and mix"
 
 
 class PolicyError(ValueError):
@@ -23,6 +22,9 @@ class Policy(Protocol):
 
     def reset(self, generator: Generator) -> None: ...
     def __call__(self, observation: np.ndarray) -> int: ...
+
+
+Maker = Callable[[str, int], Policy]  # (the number after the colon as text, number of actions) -> policy
 
 
 class RandomPolicy:
@@ -42,7 +44,7 @@ class StickyPolicy:
     """Repeats its last action with probability `repeat`, else draws one at random."""
 
     def __init__(self, actions: int, repeat: float = 0.8):
-        self.actions, self.repeat, self.name = actions, _probability(repeat), f"sticky:{repeat:g}"
+        self.actions, self.repeat, self.name = actions, probability(repeat), f"sticky:{repeat:g}"
 
     def reset(self, generator: Generator) -> None:
         self._generator, self._last = generator, int(generator.integers(self.actions))
@@ -57,7 +59,7 @@ class EpsilonPolicy:
     """Plays at random with probability `epsilon`, else as `inner` does."""
 
     def __init__(self, inner: Policy, epsilon: float, actions: int):
-        self.inner, self.epsilon, self.actions = inner, _probability(epsilon), actions
+        self.inner, self.epsilon, self.actions = inner, probability(epsilon), actions
         self.name = f"{inner.name}:{epsilon:g}"
 
     def reset(self, generator: Generator) -> None:
@@ -92,77 +94,43 @@ class MixturePolicy:
         return self._chosen(observation)
 
 
-class AStarPolicy:
-    """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes straight on.
+def random_mix(actions: int) -> MixturePolicy:
+    """The mix of a world that has none of its own: half random, half sticky."""
+    return MixturePolicy([RandomPolicy(actions), StickyPolicy(actions)], [1, 1])
 
-    A way to the food is kept until it is walked, as long as head and food are where the plan expects them. With
-    probability `wander` it takes a random move instead, but one that does not kill at once: so long snakes get into
-    places that A* would not go to.
+
+MAKERS: dict[str, Maker] = {
+    "random": lambda number, actions: RandomPolicy(actions),
+    "sticky": lambda number, actions: StickyPolicy(actions, float(number or 0.8)),
+    "mix": lambda number, actions: random_mix(actions),
+}
+
+
+def makers_of(world: str) -> dict[str, Maker]:
+    """What `make_policy` knows for a world: the general kinds and those of its own module, imported when asked for."""
+    module = f"collectors.{world}_policies"
+    if not world.isidentifier() or importlib.util.find_spec(module) is None:
+        return MAKERS
+    return {**MAKERS, **importlib.import_module(module).MAKERS}
+
+
+def make_policy(name: str, actions: int, world: str = "") -> Policy:
+    """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world` has of its own.
+
+    Without a world the names are those of Snake. Raises PolicyError for a name or a number that makes no policy.
     """
-
-    def __init__(self, wrap: bool = False, wander: float = 0.0):
-        self.wrap, self.wander = wrap, _probability(wander)
-        self.name = f"wander:{wander:g}" if wander else "astar"
-        self._forget()
-
-    def reset(self, generator: Generator) -> None:
-        self._generator = generator
-        self._forget()
-
-    def _forget(self) -> None:
-        self._path: list[int] = []
-        self._head, self._foods, self._last = -1, [], 0
-
-    def __call__(self, observation: np.ndarray) -> int:
-        codes = observation if observation.ndim == 2 else decode_frames(observation[None])[0]
-        grid_size, cells = codes.shape[0], codes.ravel().tolist()
-        body = walk_body(cells, grid_size, self.wrap)
-        if body is None:
-            return self._last
-        board, foods = board_of(grid_size, self.wrap), [cell for cell, code in enumerate(cells) if code == FOOD]
-        if self.wander and self._generator.random() < self.wander:
-            moves = [cell for cell in board.moves[body[0]] if cells[cell] <= FOOD or cell == body[-1]]
-            self._path = [moves[int(self._generator.integers(len(moves)))]] if moves else []
-        elif not self._path or body[0] != self._head or foods != self._foods:
-            self._path = plan(board, body, foods)[::-1]
-        if self._path:
-            self._head, self._foods = self._path.pop(), foods
-            self._last = board.neighbours[body[0]].index(self._head)
-        else:
-            self._last = board.neighbours[body[1]].index(body[0])
-        return self._last
-
-
-def snake_mix(actions: int) -> MixturePolicy:
-    """15 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends and long snakes occur.
-
-    Weights count episodes. A* without deadly noise plays some hundred steps, the others some ten, so it gets few.
-    """
-    noisy = [EpsilonPolicy(AStarPolicy(), epsilon, actions) for epsilon in (0.05, 0.2, 0.4)]
-    wandering = [AStarPolicy(wander=share) for share in (0.1, 0.3)]
-    policies = [RandomPolicy(actions), StickyPolicy(actions), AStarPolicy(), *noisy, *wandering]
-    return MixturePolicy(policies, [0.08, 0.07, 0.05, 0.35, 0.17, 0.13, 0.05, 0.1])
-
-
-def make_policy(name: str, actions: int) -> Policy:
-    """The policy of a name: random, sticky[:repeat], astar[:epsilon], wander:share, mix."""
     kind, _, number = name.partition(":")
-    makers = {
-        "random": lambda: RandomPolicy(actions),
-        "sticky": lambda: StickyPolicy(actions, float(number or 0.8)),
-        "astar": lambda: EpsilonPolicy(AStarPolicy(), float(number), actions) if number else AStarPolicy(),
-        "wander": lambda: AStarPolicy(wander=float(number or 0.2)),
-        "mix": lambda: snake_mix(actions),
-    }
+    makers = makers_of(world or "snake")
     if kind not in makers or (number and kind in ("random", "mix")):
-        raise PolicyError(f"no policy is called {name!r}; there are {NAMES}")
+        raise PolicyError(f"no policy of {world or 'snake'} is called {name!r}; there are {', '.join(makers)}")
     try:
-        return makers[kind]()
+        return makers[kind](number, actions)
     except ValueError as error:
-        raise PolicyError(f"the policy {name!r} needs a probability from 0 to 1 after the colon") from error
+        raise PolicyError(f"the policy {name!r} has a wrong number after the colon: {error}") from error
 
 
-def _probability(value: float) -> float:
+def probability(value: float) -> float:
+    """The value itself; ValueError outside [0, 1]."""
     if not 0 <= value <= 1:
         raise ValueError(f"a probability lies between 0 and 1, not at {value}")
     return value

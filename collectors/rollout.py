@@ -19,6 +19,7 @@ class Episode(NamedTuple):
     truncations: np.ndarray  # (T,) bool
     seed: int
     policy_name: str
+    key: str = ""  # what decides its split (a level, a region), "" where only the seed does
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -26,7 +27,7 @@ class Episode(NamedTuple):
 
 def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
     """Plays one episode to its end. The seed decides everything: the game's chance and the policy's."""
-    observation, _ = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed)
     policy.reset(np.random.default_rng([seed, 1]))
     frames, actions, outcomes = [observation], [], []
     ended = False
@@ -39,5 +40,15 @@ def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
     rewards, terminations, truncations = zip(*outcomes, strict=True)
     return Episode(
         np.stack(frames), np.array(actions, np.int64), np.array(rewards, np.float32),
-        np.array(terminations, bool), np.array(truncations, bool), seed, getattr(policy, "name", type(policy).__name__),
+        np.array(terminations, bool), np.array(truncations, bool), seed, policy_name(policy), split_key(info),
     )  # fmt: skip
+
+
+def policy_name(policy) -> str:
+    """What a dataset calls a policy: its name, or its type's."""
+    return getattr(policy, "name", type(policy).__name__)
+
+
+def split_key(info: dict) -> str:
+    """The key that an environment gives an episode in its reset's info, "" for none."""
+    return str(info["split_key"]) if "split_key" in info else ""

@@ -89,10 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     dataset = Dataset(settings.data, verify=settings.verify)
     if not dataset.episodes:
         raise DatasetError(f"{settings.data} has no finished shard yet; go on with `collect --resume`")
-    print(table(statistics(dataset)))
     sheet = Path(settings.sheet or Path(settings.data) / "contact_sheet.png")
     write_png(sheet, contact_sheet(dataset, settings.episodes, settings.columns))
-    print(f"\ncontact sheet: {sheet}")
+    print(f"{table(statistics(dataset))}\n\ncontact sheet: {sheet}")
     return 0
 
 

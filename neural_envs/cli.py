@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from importlib.metadata import packages_distributions
 from typing import NamedTuple
@@ -25,6 +26,9 @@ VERBS = {
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "stable_baselines3": "agents",
     "tensorboard": "tensorboard",
+    "ray": "ray",
+    "minari": "minari",
+    "h5py": "minari",
     "huggingface_sb3": "hub",
 }
 _OURS = ("collectors", "world_models", "neural_envs", "agents")
@@ -54,7 +58,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         module, function = VERBS[verb][0].split(":")
         failure = foreign(module.split(".")[0])
-        return _fail(failure) if failure else getattr(importlib.import_module(module), function)(rest)
+        if failure:
+            return _fail(failure)
+        code = getattr(importlib.import_module(module), function)(rest)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of a pipe (head, less) has gone; what is left to print goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         return _fail(Failure(f"{verb}: interrupted", 130))
     except Exception as error:

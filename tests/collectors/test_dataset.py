@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from collectors.collect import collect
-from collectors.dataset import Dataset, DatasetError
+from collectors.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.envs.snake import RealSnake
+from collectors.rollout import Episode
 from collectors.stats import contact_sheet, statistics, table
 from collectors.stats import main as stats_main
 
@@ -153,3 +154,25 @@ def test_statistics_count_what_is_there_and_the_sheet_is_a_png(original, tmp_pat
     assert stats_main([str(original), "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert (tmp_path / "sheet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "contact sheet" in capsys.readouterr().out
+
+
+def test_episodes_of_one_key_fall_into_one_split_and_a_key_may_name_its_part(original, tmp_path):
+    episodes = [Dataset(original).episode(number) for number in range(8)]
+    keys = ["7", "7", "7", "test:1", "validation:1", "train:1", "", "test"]
+    writer = DatasetWriter(tmp_path / "d", Dataset(original).manifest | {"shards": []})
+    keyed = [Episode(*episode[:7], key) for episode, key in zip(episodes, keys, strict=True)]
+    writer.add(write_shard(tmp_path / "d", 0, 1, keyed))
+    dataset = Dataset(tmp_path / "d", verify=True)
+    assert [row.key for row in dataset.episodes] == keys and dataset.episode(3).key == "test:1"
+    parts = dataset.split(0.3, 0.3)
+    part_of = {number: name for name, numbers in parts.items() for number in numbers}
+    assert part_of[0] == part_of[1] == part_of[2]
+    assert [part_of[number] for number in (3, 4, 5)] == ["test", "validation", "train"]
+
+
+def test_a_table_without_the_key_column_opens_with_the_same_fingerprint_and_split(original, copy):
+    lines = (copy / "episodes.csv").read_text().splitlines()
+    assert lines[0].endswith(",seed,key") and all(line.endswith(",") for line in lines[1:])
+    (copy / "episodes.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    assert Dataset(copy).fingerprint == Dataset(original).fingerprint
+    assert Dataset(copy).split() == Dataset(original).split()

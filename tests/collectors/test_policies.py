@@ -8,7 +8,6 @@ import collectors  # noqa: F401  registers the ids
 from collectors.astar import board_of, plan, safest_move, shortest_path
 from collectors.envs.snake_codes import BODY, FOOD, HEAD, TAIL, draw
 from collectors.policies import (
-    AStarPolicy,
     EpsilonPolicy,
     MixturePolicy,
     PolicyError,
@@ -17,6 +16,7 @@ from collectors.policies import (
     make_policy,
 )
 from collectors.rollout import rollout
+from collectors.snake_policies import AStarPolicy
 
 FRAME = np.zeros((64, 64, 3), np.uint8)
 BOARD = board_of(8)
@@ -126,3 +126,15 @@ def test_astar_plays_on_a_board_that_wraps():
 def test_a_wrong_policy_name_is_refused(name):
     with pytest.raises(PolicyError, match="polic"):
         make_policy(name, 4)
+
+
+def test_a_world_without_policies_of_its_own_gets_the_general_ones():
+    mixture = make_policy("mix", 3, world="ALE/Pong-v5")
+    names = set()
+    for seed in range(20):
+        mixture.reset(np.random.default_rng(seed))
+        names.add(mixture.name)
+    assert names == {"random", "sticky:0.8"}
+    with pytest.raises(PolicyError, match="there are random, sticky, mix"):
+        make_policy("astar", 3, world="ALE/Pong-v5")
+    assert make_policy("astar", 4, world="snake").name == make_policy("astar", 4).name == "astar"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tomllib
 import types
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from neural_envs import cli
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -72,6 +75,16 @@ def test_our_own_errors_are_a_sentence_and_others_are_raised(verb, capsys):
     verb(raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         cli.main(["work"])
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    code = "import sys; from neural_envs import cli; cli.VERBS['x'] = ('agents.x:main', 'x')\n"
+    code += "import types, agents; module = sys.modules['agents.x'] = types.ModuleType('agents.x')\n"
+    code += "module.main = lambda words: [print('word' * 1000) for _ in range(1000)] and 0\nsys.exit(cli.main(['x']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
 
 
 def test_an_interrupted_verb_exits_with_130(verb):

@@ -1,0 +1,136 @@
+"""Who plays shards: this process, worker processes, or a Ray cluster. All run the same pure function of a task."""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
+
+from collectors.dataset import DatasetError, WrittenShard, write_shard
+from collectors.lanes import LanePlayer
+from collectors.policies import Policy, make_policy
+from collectors.rollout import Episode, rollout
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that decides a shard, and `path` and `lanes`, which do not; sent to a worker."""
+
+    path: str
+    env_spec: str  # EnvSpec as JSON
+    world: str
+    policy: str | Policy
+    seed: int
+    index: int
+    quota: int  # steps; the last episode is played to its end
+    lanes: int = 1  # episodes at once, where the game has a vector environment
+
+    def seed_of(self, number: int) -> int:
+        """The seed of the shard's episode of this number."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(self.index, number))
+        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def play_episodes(task: ShardTask) -> list[Episode]:
+    """Plays episodes until a shard is full; a pure function of the task. The game's own vector environment plays them
+    where it has one."""
+    spec = EnvSpec.from_json(task.env_spec)
+    if spec.vector_entry_point is None:
+        with gymnasium.make(spec) as env:
+            policy = task_policy(task, env.action_space.n)
+            episodes, steps = [], 0
+            while steps < task.quota:
+                episodes.append(rollout(env, policy, task.seed_of(len(episodes))))
+                steps += len(episodes[-1])
+            return episodes
+    mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
+    with contextlib.closing(gymnasium.make_vec(spec, num_envs=task.lanes, **mode)) as env:
+        policy = task_policy(task, env.single_action_space.n)
+        return LanePlayer(env, policy, task.seed_of).play(task.quota)
+
+
+def task_policy(task: ShardTask, actions: int) -> Policy:
+    return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
+
+
+def play_shard(task: ShardTask) -> WrittenShard:
+    """Plays a shard and writes it into a temporary directory of its dataset."""
+    return write_shard(task.path, task.index, task.quota, play_episodes(task))
+
+
+def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
+    """Shards in the order in which they are finished. With `ray`, an address or "local", a cluster plays them."""
+    if ray:
+        return run_on_ray(tasks, ray, workers)
+    return run_processes(tasks, workers) if workers > 1 and len(tasks) > 1 else map(play_shard, tasks)
+
+
+def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard]:
+    context = multiprocessing.get_context("spawn")  # a fork of a process that runs torch threads can hang
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _end_with_parent)
+    try:
+        for future in as_completed([pool.submit(play_shard, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[WrittenShard]:
+    """Episodes are played on the cluster and written here, so that its machines need no common disk. "local" starts a
+    cluster of `workers` processes and ends it; elsewhere the cluster decides how many shards are played at once."""
+    import ray
+
+    waiting = list(reversed(tasks))
+    with _cluster(ray, address, workers):
+        play = ray.remote(play_episodes)
+        most = max(1, int(ray.cluster_resources().get("CPU", 1)))  # what is played ahead waits in memory
+        running = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < most:
+                    task = waiting.pop()
+                    running[play.remote(task)] = task
+                done, _ = ray.wait(list(running), num_returns=1)
+                task = running.pop(done[0])
+                yield write_shard(task.path, task.index, task.quota, ray.get(done[0]))
+        except ray.exceptions.WorkerCrashedError as error:
+            raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+
+
+@contextlib.contextmanager
+def _cluster(ray, address: str, workers: int):
+    """A connection to a Ray cluster, closed at the end if it was opened here."""
+    opened = not ray.is_initialized()
+    if opened:
+        local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address=address, log_to_driver=False, **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise DatasetError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one") from error
+    try:
+        yield
+    finally:
+        if opened:
+            ray.shutdown()
+
+
+def _end_with_parent() -> None:
+    """A killed collector must not leave workers behind that write on."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
