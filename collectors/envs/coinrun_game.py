@@ -29,9 +29,10 @@ class CoinRunOptions:
     `observation`: "rgb" (64, 64, 3) or "grey84" (84, 84, 1), resized bilinearly.
     `stack`: that many frames, oldest first, in the channels; by default 1 of rgb and 4 of grey84, (84, 84, 4). An
     episode starts with its first frame repeated.
-    `terminal_frame`: the engine never draws the frame that shows the end. "hold" repeats the last frame seen: what
-    ends the game is then to be seen in the frames before (the coin or the enemy within a step's reach) and the end in
-    that nothing moves any more. "mark" draws a 2 pixel border around it, green for the coin and red for death.
+    `terminal_frame`: the engine never draws the frame that shows the end. "hold" repeats the last frame seen: the end
+    is to be seen in that everything stops in the middle of a move (measured: 164 of 164 ends, 163 of them right after
+    a frame that differed; 5 % of the other frames repeat theirs), and what ended the game, coin or enemy, is within a
+    step's reach. "mark" draws a 2 pixel border around it, green for the coin and red for death.
     """
 
     distribution_mode: str = "easy"

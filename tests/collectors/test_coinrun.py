@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
 from collectors.coinrun_policies import JUMP_RIGHT, MAKERS, RUN_RIGHT, RightPolicy
+from collectors.collect import collect
 from collectors.envs.coinrun import RealCoinRun, RealCoinRunVector
 from collectors.envs.coinrun_game import ACTIONS, CoinRunOptions, split_key
 from collectors.policies import MixturePolicy
@@ -247,6 +248,18 @@ def test_many_lanes_come_from_gymnasium_with_the_registered_limit():
     truncated = [lanes.step(np.full(2, NONE))[3].tolist() for _ in range(5)]
     assert truncated == [[False, False]] * 4 + [[True, True]]
     assert lanes.world_spec()["max_episode_steps"] == 5
+
+
+@needs_engine
+def test_a_dataset_is_the_same_from_one_lane_or_many_and_is_split_by_level(tmp_path):
+    def record(lanes):
+        options = {"levels": "split", "max_episode_steps": 8}
+        return collect("RealCoinRun-v0", tmp_path / str(lanes), 300, "right:0.9", lanes=lanes, env_options=options)
+
+    dataset, other = record(1), record(4)
+    assert dataset.fingerprint == other.fingerprint
+    for part, ids in dataset.split().items():
+        assert len(ids) > 0 and all(dataset.episode(i).key.startswith(f"{part}:") for i in ids)
 
 
 def test_the_right_biased_policy_runs_right_as_often_as_it_is_told():
