@@ -19,6 +19,13 @@ ENVIRONMENTS = {
         "max_episode_steps": 200,
         "collect_options": {"region": "split"},
     },
+    "coinrun": {
+        "id": "RealCoinRun-v0",
+        "entry_point": "collectors.envs.coinrun:RealCoinRun",
+        "vector_entry_point": "collectors.envs.coinrun:RealCoinRunVector",
+        "max_episode_steps": 1000,
+        "collect_options": {"levels": "split"},
+    },
 }
 
 
