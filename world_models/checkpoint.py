@@ -28,7 +28,7 @@ from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
 MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel)}
-ADDED = {"copy", "flow", "precondition"}
+ADDED = {"copy", "flow", "precondition", "entropy_weight"}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 
