@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -114,6 +115,7 @@ def _cluster(ray, address: str, workers: int):
     """A connection to a Ray cluster, closed at the end if it was opened here."""
     opened = not ray.is_initialized()
     if opened:
+        _check_address(address)
         local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, **local)
@@ -124,6 +126,16 @@ def _cluster(ray, address: str, workers: int):
     finally:
         if opened:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """DatasetError where nobody listens at host:port; Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise DatasetError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one") from error
 
 
 def _end_with_parent() -> None:
