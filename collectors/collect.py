@@ -1,4 +1,5 @@
-"""`neural-envs collect snake --frames 200000 --out data/snake`: plays a real game and writes a dataset.
+"""`neural-envs collect snake --frames 200000 --out data/snake`: plays a real game and writes a dataset. Or any other
+Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
 
 Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on the number of
 workers, and a collection that was killed goes on to the result it would have had.
@@ -16,7 +17,7 @@ import gymnasium
 from collectors.dataset import Dataset, DatasetError, DatasetWriter, read_manifest
 from collectors.policies import Policy, make_policy
 from collectors.progress import progress
-from collectors.registration import collect_options, environment_id
+from collectors.registration import ANY_GAME, ENVIRONMENTS, collect_options, environment_id
 from collectors.rollout import policy_name
 from collectors.settings import parse
 from collectors.workers import ShardTask, run_tasks
@@ -26,7 +27,10 @@ from collectors.workers import ShardTask, run_tasks
 class CollectSettings:
     """Plays a real game with a policy and writes a dataset."""
 
-    world: str = field(metadata={"help": "the game: snake, or any Gymnasium id that has a world_spec()"})
+    world: str = field(
+        default="", metadata={"help": "the game: " + ", ".join(ENVIRONMENTS) + ", or an id of that kind"}
+    )
+    env: str = field(default="", metadata={"help": "instead: any Gymnasium id with pictures, as ALE/Pong-v5"})
     frames: int = field(default=200_000, metadata={"help": "steps to collect, at least; may grow with --resume"})
     policy: str = field(default="mix", metadata={"help": "random, sticky:0.8, mix, or one of the world's own"})
     workers: int = field(default=2, metadata={"help": "processes; the data do not depend on their number"})
@@ -39,6 +43,8 @@ class CollectSettings:
     resume: bool = field(default=False, metadata={"help": "go on with the dataset that is there"})
 
     def __post_init__(self):
+        if bool(self.world) == bool(self.env):
+            raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
         if min(self.frames, self.workers, self.shard_steps, self.lanes) < 1 or self.seed < 0:
             raise ValueError("frames, workers, shard_steps and lanes must be at least 1, and seed at least 0")
 
@@ -66,7 +72,9 @@ def collect(
     DatasetError where `out` holds a dataset and `resume` is False, or one that was collected with other settings
     (`frames` may grow), and when the disk is full: what was finished is kept.
     """
-    CollectSettings(env_id, frames, workers=workers, seed=seed, shard_steps=shard_steps, lanes=lanes)  # checks them
+    CollectSettings(
+        env_id, frames=frames, workers=workers, seed=seed, shard_steps=shard_steps, lanes=lanes
+    )  # checks them
     header = _header(env_id, env_options or {}, policy) | {"seed": seed, "shard_steps": shard_steps}
     _check_directory(Path(out), header, resume)
     quotas = [min(shard_steps, frames - start) for start in range(0, frames, shard_steps)]
@@ -150,16 +158,19 @@ def read_options(words: tuple[str, ...]) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
-    out = settings.out or f"data/{settings.world}"
+    name = settings.world or settings.env
+    out = settings.out or f"data/{name.replace('/', '-').replace(':', '-')}"
+    env_id, options = environment_id(settings.world), read_options(settings.options)
+    if settings.env:
+        env_id, options = ANY_GAME["id"], {"env": settings.env, **options}
     with progress(total=settings.frames, desc="collect", unit="step") as bar:
         try:
             dataset = collect(
-                environment_id(settings.world), out, settings.frames, settings.policy, settings.workers, settings.seed,
-                settings.shard_steps, read_options(settings.options), settings.resume, bar.update,
-                settings.lanes, settings.ray,
+                env_id, out, settings.frames, settings.policy, settings.workers, settings.seed,
+                settings.shard_steps, options, settings.resume, bar.update, settings.lanes, settings.ray,
             )  # fmt: skip
         except TypeError as error:  # an option that the game's constructor does not know
-            raise DatasetError(f"{settings.world} cannot be made: {error}") from error
+            raise DatasetError(f"{name} cannot be made: {error}") from error
     print(f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint {dataset.fingerprint[:16]}")
     return 0
 

@@ -165,7 +165,7 @@ class DatasetWriter:
         if len(values) > MOST_REWARDS:
             raise DatasetError(
                 f"the game pays {len(values)} different rewards, a model tells {MOST_REWARDS} apart at most; collect "
-                "their signs: --options reward=sign"
+                "their signs: --options reward=sign, in another directory"
             )
         return {**entry, "reward_values": values}
 

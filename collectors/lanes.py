@@ -1,7 +1,7 @@
 """Many episodes at once: one step of a vector environment moves all its lanes. B lanes."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -90,79 +90,112 @@ class _Moment(NamedTuple):
     """What one step of all lanes gave."""
 
     actions: np.ndarray  # (B,)
-    frames: np.ndarray  # (B, H, W, C), after the actions
     rewards: np.ndarray  # (B,)
     terminations: np.ndarray  # (B,)
     truncations: np.ndarray  # (B,)
 
 
+class Job:
+    """A shard to be played: its first episodes that together have `quota` steps. `seed_of` a number is its seed."""
+
+    def __init__(self, seed_of: Callable[[int], int], quota: int):
+        self.seed_of, self.quota = seed_of, quota
+        self.begun, self.finished_steps = 0, 0
+        self.episodes: list[Episode] = []  # number 0, 1, ... without a gap
+        self.ahead: dict[int, Episode] = {}
+        self.steps = 0  # in `episodes`
+
+    def take(self, number: int, episode: Episode) -> None:
+        """Adds a finished episode; those past the quota are dropped: one by one they would not have been begun."""
+        self.ahead[number] = episode
+        self.finished_steps += len(episode)
+        while not self.done and len(self.episodes) in self.ahead:
+            self.episodes.append(self.ahead.pop(len(self.episodes)))
+            self.steps += len(self.episodes[-1])
+
+    @property
+    def done(self) -> bool:
+        return self.steps >= self.quota
+
+
 class _Start(NamedTuple):
     """The beginning of the episode in a lane."""
 
+    job: Job
     number: int
     seed: int
     moment: int  # the number of its first moment
-    frame: np.ndarray
     policy: str
     key: str
 
 
 class LanePlayer:
-    """Plays episodes number 0, 1, ... in the lanes of a vector environment with autoreset DISABLED.
+    """Plays jobs in the lanes of a vector environment with autoreset DISABLED.
 
-    A lane that is done takes the next number; the number decides an episode's seed and so all that is in it. Which
-    lane plays it and what happens in the others changes nothing.
+    A lane that is done takes the next episode of the first job that seems to need one more, so that lanes go on with
+    the next job while the last episodes of one are played. Job and number decide an episode's seed and so all that is
+    in it: which lane plays it, when, and what happens in the others changes nothing.
     """
 
-    def __init__(self, env: VectorEnv, policy: Policy, seed_of: Callable[[int], int]):
-        self.env, self.policy, self.seed_of = env, policy, seed_of
+    def __init__(self, env: VectorEnv, policy: Policy):
+        self.env, self.policy = env, policy
         self.batch = as_batch(policy, env.num_envs)
         self.starts: list[_Start | None] = [None] * env.num_envs
+        self.films: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]  # the frames of each lane's episode
         self.moments: list[_Moment] = []  # the first is number `forgotten`
-        self.forgotten, self.begun = 0, 0
-        self.finished: dict[int, Episode] = {}
+        self.forgotten = 0
+        self.mean_length, self.ended = 0.0, 0  # of the episodes so far, and how many they are
 
-    def play(self, quota: int) -> list[Episode]:
-        """The first episodes that together have `quota` steps, as playing them one by one would give them."""
-        episodes, steps, done = [], 0, np.ones(self.env.num_envs, bool)
-        while True:
-            if done.any():
-                self._start(done)
-            done = self._step()
-            while len(episodes) in self.finished:
-                episodes.append(self.finished.pop(len(episodes)))
-                steps += len(episodes[-1])
-                if steps >= quota:
-                    return episodes
+    def play(self, jobs: list[Job]) -> Iterator[Job]:
+        """The jobs, each as soon as it is done; their episodes are those that playing one by one would give."""
+        waiting, ended = list(jobs), np.ones(self.env.num_envs, bool)
+        while waiting:
+            if ended.any():
+                self._start(ended, waiting)
+            ended = self._step()
+            yield from (job for job in waiting if job.done)
+            waiting = [job for job in waiting if not job.done]
 
-    def _start(self, lanes: np.ndarray) -> None:
-        count = self.env.num_envs
-        numbers = {int(lane): self.begun + place for place, lane in enumerate(np.flatnonzero(lanes))}
-        self.begun += len(numbers)
-        seeds = {lane: self.seed_of(number) for lane, number in numbers.items()}
-        frames, infos = self.env.reset(seed=[seeds.get(i) for i in range(count)], options={"reset_mask": lanes})
-        self.frames = np.array(frames)
-        self.batch.reset(lanes, [np.random.default_rng([seeds[i], 1]) if i in seeds else None for i in range(count)])
-        names, keys, now = _names(self.batch, self.policy, count), infos.get("split_key"), self._now()
-        for lane, number in numbers.items():
+    def _next(self, waiting: list[Job]) -> Job:
+        """The job that the next episode is for; the first where all seem to have enough."""
+        for job in waiting:
+            flying = [self._now() - start.moment for start in self.starts if start is not None and start.job is job]
+            if job.finished_steps + sum(max(steps, self.mean_length) for steps in flying) < job.quota:
+                return job
+        return waiting[0]
+
+    def _start(self, lanes: np.ndarray, waiting: list[Job]) -> None:
+        chosen, count, now = np.flatnonzero(lanes), self.env.num_envs, self._now()
+        seeds: list[int | None] = [None] * count
+        for lane in chosen:
+            job = self._next(waiting)
+            seeds[lane] = job.seed_of(job.begun)
+            self.starts[lane] = _Start(job, job.begun, seeds[lane], now, "", "")
+            job.begun += 1
+        self.frames, infos = self.env.reset(seed=seeds, options={"reset_mask": lanes})
+        self.batch.reset(lanes, [None if seed is None else np.random.default_rng([seed, 1]) for seed in seeds])
+        names, keys = _names(self.batch, self.policy, count), infos.get("split_key")
+        for lane in chosen:
             key = "" if keys is None else str(keys[lane])
-            self.starts[lane] = _Start(number, seeds[lane], now, self.frames[lane], names[lane], key)
+            self.starts[lane] = self.starts[lane]._replace(policy=names[lane], key=key)
+            self.films[lane] = [self.frames[lane].copy()]
 
     def _step(self) -> np.ndarray:
         """One step of all lanes; which of them (B,) bool are done."""
         actions = self.batch(self.frames)
-        frames, rewards, terminations, truncations, _ = self.env.step(actions)
-        self.frames = np.array(frames)
-        self.moments.append(_Moment(actions, self.frames, rewards, terminations, truncations))
-        done = np.asarray(terminations) | np.asarray(truncations)
+        self.frames, *outcome, _ = self.env.step(actions)
+        moment = _Moment(*(np.array(column) for column in (actions, *outcome)))
+        self.moments.append(moment)
+        for film, frame in zip(self.films, self.frames, strict=True):
+            film.append(frame.copy())
+        done = moment.terminations | moment.truncations
         for lane in np.flatnonzero(done):
-            self.finished[self.starts[lane].number] = self._episode(lane)
+            start, episode = self.starts[lane], self._episode(lane)
+            start.job.take(start.number, episode)
+            self.starts[lane], self.ended = None, self.ended + 1
+            self.mean_length += (len(episode) - self.mean_length) / self.ended
         if done.any():
-            begun = (
-                min(start.moment for lane, start in enumerate(self.starts) if not done[lane])
-                if not done.all()
-                else self._now()
-            )
+            begun = min((start.moment for start in self.starts if start is not None), default=self._now())
             del self.moments[: begun - self.forgotten]
             self.forgotten = begun
         return done
@@ -173,11 +206,6 @@ class LanePlayer:
     def _episode(self, lane: int) -> Episode:
         start = self.starts[lane]
         moments = self.moments[start.moment - self.forgotten :]
-        columns = zip(
-            *((m.actions[lane], m.rewards[lane], m.terminations[lane], m.truncations[lane]) for m in moments),
-            strict=True,
-        )
-        kinds = (np.int64, np.float32, bool, bool)
-        arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-        frames = np.stack([start.frame, *(moment.frames[lane] for moment in moments)])
-        return Episode(frames, *arrays, start.seed, start.policy, start.key)
+        kinds = {"actions": np.int64, "rewards": np.float32, "terminations": bool, "truncations": bool}
+        arrays = [np.array([getattr(m, name)[lane] for m in moments], kind) for name, kind in kinds.items()]
+        return Episode(np.stack(self.films[lane]), *arrays, start.seed, start.policy, start.key)

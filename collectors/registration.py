@@ -27,11 +27,12 @@ ENVIRONMENTS = {
         "collect_options": {"levels": "split"},
     },
 }
+ANY_GAME = {"id": "AnyGame-v0", "entry_point": "collectors.any_game:AnyGame"}  # a Gymnasium game by its id, `env=`
 
 
 def register_environments() -> None:
     """Registers every row of the table; calling it again changes nothing."""
-    for row in ENVIRONMENTS.values():
+    for row in (*ENVIRONMENTS.values(), ANY_GAME):
         if row["id"] not in gymnasium.registry:
             gymnasium.register(**{key: value for key, value in row.items() if key != "collect_options"})
 

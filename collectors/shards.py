@@ -78,7 +78,7 @@ def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
     np.lib.format.write_array_header_1_0(head, description)
     digest, size = hashlib.sha256(), 0
     with file.open("wb") as stream:
-        for piece in (head.getvalue(), *(np.ascontiguousarray(part).tobytes() for part in parts)):
+        for piece in (head.getvalue(), *(memoryview(np.ascontiguousarray(part)).cast("B") for part in parts)):
             stream.write(piece)
             digest.update(piece)
             size += len(piece)

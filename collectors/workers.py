@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,9 +16,11 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from collectors.dataset import DatasetError, WrittenShard, write_shard
-from collectors.lanes import LanePlayer
+from collectors.lanes import Job, LanePlayer
 from collectors.policies import Policy, make_policy
 from collectors.rollout import Episode, rollout
+
+GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes; what a killed one loses
 
 
 @dataclass(frozen=True)
@@ -39,50 +42,72 @@ class ShardTask:
         return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
-def play_episodes(task: ShardTask) -> list[Episode]:
-    """Plays episodes until a shard is full; a pure function of the task. The game's own vector environment plays them
-    where it has one."""
-    spec = EnvSpec.from_json(task.env_spec)
+def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
+    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is done."""
+    for task, episodes in play(tasks):
+        yield write_shard(task.path, task.index, task.quota, episodes)
+
+
+def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
+    """The episodes of tasks of one game and policy, by the game's own vector environment where it has one."""
+    spec = EnvSpec.from_json(tasks[0].env_spec)
     if spec.vector_entry_point is None:
-        with gymnasium.make(spec) as env:
-            policy = task_policy(task, env.action_space.n)
-            episodes, steps = [], 0
-            while steps < task.quota:
-                episodes.append(rollout(env, policy, task.seed_of(len(episodes))))
-                steps += len(episodes[-1])
-            return episodes
+        with contextlib.closing(gymnasium.make(spec)) as env:
+            policy = task_policy(tasks[0], env.action_space.n)
+            yield from ((task, play_single(env, policy, task)) for task in tasks)
+        return
     mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
-    with contextlib.closing(gymnasium.make_vec(spec, num_envs=task.lanes, **mode)) as env:
-        policy = task_policy(task, env.single_action_space.n)
-        return LanePlayer(env, policy, task.seed_of).play(task.quota)
+    with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
+        policy = task_policy(tasks[0], env.single_action_space.n)
+        jobs = {Job(task.seed_of, task.quota): task for task in tasks}
+        yield from ((jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs)))
+
+
+def play_single(env: gymnasium.Env, policy: Policy, task: ShardTask) -> list[Episode]:
+    """Plays episodes one by one until a shard is full."""
+    episodes, steps = [], 0
+    while steps < task.quota:
+        episodes.append(rollout(env, policy, task.seed_of(len(episodes))))
+        steps += len(episodes[-1])
+    return episodes
+
+
+def play_episodes(task: ShardTask) -> list[Episode]:
+    """The episodes of one shard; a pure function of the task."""
+    return next(play([task]))[1]
 
 
 def task_policy(task: ShardTask, actions: int) -> Policy:
     return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
 
 
-def play_shard(task: ShardTask) -> WrittenShard:
-    """Plays a shard and writes it into a temporary directory of its dataset."""
-    return write_shard(task.path, task.index, task.quota, play_episodes(task))
-
-
 def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
     """Shards in the order in which they are finished. With `ray`, an address or "local", a cluster plays them."""
+    if not tasks:
+        return iter(())
     if ray:
         return run_on_ray(tasks, ray, workers)
-    return run_processes(tasks, workers) if workers > 1 and len(tasks) > 1 else map(play_shard, tasks)
+    return run_processes(tasks, workers) if workers > 1 and len(tasks) > 1 else play_shards(tasks)
 
 
 def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard]:
+    """Worker processes play shards in groups, in which no lane is ever idle but at the end."""
+    batched = EnvSpec.from_json(tasks[0].env_spec).vector_entry_point is not None
+    size = min(GROUP, -(-len(tasks) // workers)) if batched else 1
+    groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     context = multiprocessing.get_context("spawn")  # a fork of a process that runs torch threads can hang
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(groups)), context, _end_with_parent)
     try:
-        for future in as_completed([pool.submit(play_shard, task) for task in tasks]):
-            yield future.result()
+        for future in as_completed([pool.submit(_play_group, group) for group in groups]):
+            yield from future.result()
     except BrokenProcessPool as error:
         raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _play_group(tasks: list[ShardTask]) -> list[WrittenShard]:
+    return list(play_shards(tasks))
 
 
 def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[WrittenShard]:
@@ -114,6 +139,7 @@ def _cluster(ray, address: str, workers: int):
     """A connection to a Ray cluster, closed at the end if it was opened here."""
     opened = not ray.is_initialized()
     if opened:
+        _check_address(address)
         local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, **local)
@@ -124,6 +150,16 @@ def _cluster(ray, address: str, workers: int):
     finally:
         if opened:
             ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """DatasetError where nobody listens at host:port; Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise DatasetError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one") from error
 
 
 def _end_with_parent() -> None:

@@ -15,8 +15,11 @@ from typing import NamedTuple
 VERBS = {
     "collect": ("collectors.collect:main", "play a real game and record a dataset"),
     "stats": ("collectors.stats:main", "describe a dataset: table and contact sheet"),
+    "export": ("collectors.interchange:export_main", "write a dataset as a Minari set"),
+    "import": ("collectors.interchange:import_main", "read a Minari set as a dataset"),
     "train": ("world_models.train:main", "train a world model on a dataset"),
     "evaluate": ("world_models.evaluation:main", "measure a bundle against the real game"),
+    "push": ("neural_envs.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),

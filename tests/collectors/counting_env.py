@@ -14,7 +14,7 @@ SPEC = {
 
 
 class CountingGame(gymnasium.Env):
-    """Ends after 3 to 39 steps, as chance has it; pays 1 or 0 by chance and action; the level is the seed's last digit."""
+    """Ends after 3 to 39 steps, as chance has it; pays 1 or 0 by chance and action; the level is the last digit."""
 
     metadata = {"render_modes": [], "render_fps": 10}
     observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)

@@ -1,6 +1,7 @@
 """Batched play: the same episodes as one by one, whatever the lanes, the workers and the cluster."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -149,3 +150,30 @@ def test_a_ray_address_without_a_cluster_is_a_sentence(tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(DatasetError, match="no Ray cluster at '127.0.0.1:1'"):
         collect("Counting-v0", tmp_path / "d", 100, "mix", ray="127.0.0.1:1")
+
+
+class Deadly(Parity):
+    """Kills the worker that plays it once the file is there."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+
+    def __call__(self, observation):
+        if self.file.exists():
+            os._exit(9)
+        return super().__call__(observation)
+
+
+def test_a_killed_worker_is_a_sentence_and_resuming_ends_with_the_same_data(tmp_path):
+    deadly = Deadly(tmp_path / "die")
+    settings = {"policy": deadly, "seed": 6, "shard_steps": 100}
+    collect("Counting-v0", tmp_path / "d", 100, **settings)
+    deadly.file.touch()
+    with pytest.raises(DatasetError, match="a worker was killed; `--resume` goes on"):
+        collect("Counting-v0", tmp_path / "d", 400, workers=2, resume=True, **settings)
+    assert len(Dataset(tmp_path / "d", verify=True).shards) == 1
+    deadly.file.unlink()
+    collect("Counting-v0", tmp_path / "d", 400, resume=True, **settings)
+    collect("Counting-v0", tmp_path / "whole", 400, **settings)
+    assert contents(tmp_path / "d") == contents(tmp_path / "whole")

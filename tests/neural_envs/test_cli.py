@@ -54,7 +54,7 @@ def test_version_is_printed(capsys):
 
 def test_an_unknown_verb_names_the_nearest(capsys):
     assert cli.main(["trian"]) == 2 and "did you mean 'train'?" in capsys.readouterr().err
-    assert cli.main(["xyzzy"]) == 2 and "collect, stats, train" in capsys.readouterr().err
+    assert cli.main(["xyzzy"]) == 2 and "collect, stats, export, import, train" in capsys.readouterr().err
 
 
 def test_a_verb_gets_the_rest_of_the_line_and_gives_the_exit_code(verb):

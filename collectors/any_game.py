@@ -1,0 +1,145 @@
+"""Any Gymnasium game with discrete actions as frames of one size: `collectors:AnyGame-v0`, `collect --env ID`."""
+
+import importlib
+
+import cv2
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}  # register ids
+LIMIT = 10_000  # steps, for a game that sets itself none
+SMALLEST_PICTURE = 16  # a smaller array is a coded observation
+
+
+class AnyGameError(gymnasium.error.Error):
+    """A game that cannot be collected; the message says why."""
+
+
+class AnyGame(gymnasium.Env):
+    """The game `env` (a Gymnasium id, also module:id), its pictures resized to (size, size, 3) uint8 by area.
+
+    The picture is the observation where that is one, else what `render()` gives as an rgb_array; `picture` says which
+    ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps` 0 is the game's own limit, or 10 000.
+    Other options go to the game. Raises AnyGameError for a game without discrete actions or without pictures.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+
+    def __init__(
+        self,
+        env: str,
+        size: int = 64,
+        reward: str = "raw",
+        picture: str = "auto",
+        max_steps: int = 0,
+        render_mode: str | None = None,
+        **options,
+    ):
+        _check_options(size, reward, picture, max_steps)
+        self.name, self.size, self.reward, self.render_mode = env, size, reward, render_mode
+        self.game, self.renders = _make(env, picture, options)
+        if not isinstance(self.game.action_space, spaces.Discrete):
+            raise AnyGameError(f"{env} has the actions {self.game.action_space}; a dream needs discrete ones")
+        self._first_action = int(self.game.action_space.start)
+        self.action_space = spaces.Discrete(int(self.game.action_space.n))
+        self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        self.metadata = {**self.metadata, "render_fps": int(self.game.metadata.get("render_fps") or 30)}
+        self.limit = max_steps or (self.game.spec.max_episode_steps if self.game.spec else 0) or LIMIT
+        self._frame, self._steps = np.zeros((size, size, 3), np.uint8), 0
+
+    def world_spec(self) -> dict:
+        """The fields of `world_models.protocols.WorldSpec`; raw rewards are left open, to be found in the data."""
+        return {
+            "world": self.name,
+            "frame_shape": [self.size, self.size, 3],
+            "action_names": self._action_names(),
+            "reward_values": [-1.0, 0.0, 1.0] if self.reward == "sign" else [],
+            "fps": self.metadata["render_fps"],
+            "max_episode_steps": self.limit,
+        }
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        super().reset(seed=seed)
+        observation, info = self.game.reset(seed=None if seed is None else seed % 2**31, options=options)
+        self._steps = 0
+        return self._look(observation), info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.game.step(int(action) + self._first_action)
+        self._steps += 1
+        paid = float(np.sign(reward)) if self.reward == "sign" else float(reward)
+        return self._look(observation), paid, bool(terminated), bool(truncated) or self._steps >= self.limit, info
+
+    def render(self) -> np.ndarray | None:
+        return self._frame.copy() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        self.game.close()
+
+    def _look(self, observation) -> np.ndarray:
+        """A fresh frame; what is seen after a step is also what `render` shows."""
+        self._frame = resized(self.game.render() if self.renders else observation, self.size)
+        return self._frame.copy()
+
+    def _action_names(self) -> list[str]:
+        meanings = getattr(self.game.unwrapped, "get_action_meanings", None)
+        enumeration = getattr(self.game.unwrapped, "actions", None)  # MiniGrid's way
+        if meanings is not None:
+            names = [str(name).lower() for name in meanings()]
+        else:
+            names = [str(action.name) for action in enumeration] if isinstance(enumeration, type) else []
+        return names if len(names) == self.action_space.n else [str(number) for number in range(self.action_space.n)]
+
+
+def resized(picture: np.ndarray, size: int) -> np.ndarray:
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger pictures are averaged over areas."""
+    picture = np.asarray(picture, np.uint8)
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
+    shrinks = min(picture.shape[:2]) >= size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    return np.ascontiguousarray(cv2.resize(picture, (size, size), interpolation=method))
+
+
+def _make(name: str, picture: str, options: dict) -> tuple[gymnasium.Env, bool]:
+    """The game, and whether its pictures come from `render()`. Raises AnyGameError."""
+    for prefix, package in PACKAGES.items():
+        if name.startswith(prefix):
+            _import(package, name)
+    game = gymnasium.make(name, disable_env_checker=True, **options)
+    if picture != "render" and is_picture(game.observation_space):
+        return game, False
+    if picture == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+        game.close()
+        raise AnyGameError(f"{name} has no pictures: it observes {game.observation_space} and renders no rgb_array")
+    game.close()
+    return gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array", **options), True
+
+
+def _import(package: str, name: str) -> None:
+    try:
+        importlib.import_module(package)  # registers its ids
+    except ModuleNotFoundError as error:
+        distribution = package.replace("_", "-")
+        raise AnyGameError(f"{name} needs {package}, which is not installed: pip install {distribution}") from error
+
+
+def is_picture(space: spaces.Space) -> bool:
+    """Whether the observations of a space are pictures."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+        return False
+    return min(space.shape[:2]) >= SMALLEST_PICTURE and (len(space.shape) == 2 or space.shape[2] in (1, 3))
+
+
+def _check_options(size: int, reward: str, picture: str, max_steps: int) -> None:
+    if size < 8:
+        raise AnyGameError(f"size is at least 8 pixels, got {size}")
+    if max_steps < 0:
+        raise AnyGameError(f"max_steps is 0 (the game's own limit) or more, got {max_steps}")
+    for name, value, allowed in (
+        ("reward", reward, ("raw", "sign")),
+        ("picture", picture, ("auto", "observation", "render")),
+    ):
+        if value not in allowed:
+            raise AnyGameError(f"{name} must be one of {allowed}, got {value!r}")

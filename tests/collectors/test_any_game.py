@@ -1,0 +1,140 @@
+"""Any Gymnasium game: pictures of one size, a spec read from the game, data, and a dream of it."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from collectors.any_game import AnyGame, AnyGameError, is_picture, resized
+from collectors.collect import collect, main
+from collectors.dataset import Dataset, DatasetError
+
+
+class Picture(gymnasium.Env):
+    """A grey 20x30 picture of the steps so far; actions 5, 6 and 7; pays its step number / `share`, for three steps."""
+
+    metadata = {"render_modes": []}
+    observation_space = spaces.Box(0, 255, (20, 30), np.uint8)
+
+    def __init__(self, share: float = 2.0, continuous: bool = False, length: int = 3):
+        self.share, self.length = share, length
+        self.action_space = spaces.Box(0, 1, (1,)) if continuous else spaces.Discrete(3, start=5)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros((20, 30), np.uint8), {}
+
+    def step(self, action):
+        assert 5 <= action <= 7
+        self.count += 1
+        return (
+            np.full((20, 30), 10 * self.count % 256, np.uint8),
+            self.count / self.share,
+            self.count == self.length,
+            False,
+            {},
+        )
+
+
+class Vector(Picture):
+    """The same without pictures."""
+
+    observation_space = spaces.Box(0, 255, (4,), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    for game in (Picture, Vector):
+        if f"{game.__name__}-v0" not in gymnasium.registry:
+            gymnasium.register(f"{game.__name__}-v0", entry_point=f"tests.collectors.test_any_game:{game.__name__}")
+
+
+def test_pictures_are_resized_by_area_and_grey_ones_get_three_channels():
+    picture = np.zeros((128, 192), np.uint8)
+    picture[::2] = 100
+    assert (resized(picture, 64) == 50).all() and resized(picture[..., None], 64).shape == (64, 64, 3)
+    assert resized(np.full((16, 16, 3), 7, np.uint8), 64).shape == (64, 64, 3)
+    assert is_picture(Picture.observation_space) and not is_picture(Vector.observation_space)
+    assert not is_picture(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_picture(spaces.Discrete(3))
+
+
+def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
+    env = gymnasium.make("AnyGame-v0", env="Picture-v0", size=32, reward="sign", max_steps=2)
+    spec = env.unwrapped.world_spec()
+    assert spec == {
+        "world": "Picture-v0", "frame_shape": [32, 32, 3], "action_names": ["0", "1", "2"],
+        "reward_values": [-1.0, 0.0, 1.0], "fps": 30, "max_episode_steps": 2,
+    }  # fmt: skip
+    assert env.reset(seed=2**62)[0].shape == (32, 32, 3) and env.action_space == spaces.Discrete(3)
+    assert env.step(0)[1:4] == (1.0, False, False) and env.step(2)[1:4] == (1.0, False, True)
+
+
+def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
+    options = {"env": "Picture-v0"}
+    dataset = collect("AnyGame-v0", tmp_path / "d", 12, "mix", shard_steps=6, env_options=options)
+    assert dataset.spec["reward_values"] == [0.5, 1.0, 1.5] and dataset.spec["world"] == "Picture-v0"
+    collect("AnyGame-v0", tmp_path / "d", 30, "mix", shard_steps=6, env_options=options, resume=True)
+    whole = collect("AnyGame-v0", tmp_path / "whole", 30, "mix", shard_steps=6, env_options=options)
+    assert Dataset(tmp_path / "d", verify=True).fingerprint == whole.fingerprint
+
+
+def test_too_many_different_rewards_name_the_remedy(tmp_path):
+    words = ["--env=Picture-v0", "--workers=1", f"--out={tmp_path / 'd'}", "--frames=400"]
+    with pytest.raises(DatasetError, match="300 different rewards.*--options reward=sign"):
+        main([*words, "--options=length=300"])
+    assert main([*words[:2], f"--out={tmp_path / 'e'}", "--frames=400", "--options=length=300,reward=sign"]) == 0
+    spec = json.loads((tmp_path / "e" / "manifest.json").read_text())["spec"]
+    assert spec["reward_values"] == [-1.0, 0.0, 1.0] and spec["world"] == "Picture-v0"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"env": "Picture-v0", "continuous": True}, "needs discrete"),
+        ({"env": "Vector-v0"}, "no pictures"),
+        ({"env": "Picture-v0", "reward": "log"}, "reward must be one of"),
+        ({"env": "Picture-v0", "size": 4}, "size is at least"),
+        ({"env": "Picture-v0", "max_steps": -1}, "max_steps"),
+    ],
+)
+def test_a_game_that_makes_no_dream_is_refused_with_a_sentence(options, words):
+    with pytest.raises(AnyGameError, match=words):
+        AnyGame(**options)
+
+
+def test_the_command_wants_one_game(capsys):
+    for words in ([], ["snake", "--env=Picture-v0"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "name the game to collect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["MiniGrid-Empty-5x5-v0", "ALE/Pong-v5"])
+def test_a_public_game_is_collected_and_names_its_actions(tmp_path, name):
+    pytest.importorskip({"M": "minigrid", "A": "ale_py"}[name[0]])
+    options = {"env": name, "reward": "sign", "max_steps": 40}
+    dataset = collect("AnyGame-v0", tmp_path / "d", 80, "mix", seed=1, env_options=options)
+    again = collect("AnyGame-v0", tmp_path / "e", 80, "mix", seed=1, env_options=options)
+    assert dataset.fingerprint == again.fingerprint and dataset.spec["max_episode_steps"] == 40
+    assert {"forward", "noop"} & set(dataset.spec["action_names"])
+    assert dataset.episode(0).frames.std() > 5
+
+
+def test_a_public_game_is_collected_trained_and_dreamt(tmp_path):
+    pytest.importorskip("minigrid")
+    from world_models.train import main as train
+
+    game = ["--env=MiniGrid-Empty-5x5-v0", "--options=reward=sign,max_steps=20,size=32"]
+    assert main([*game, "--frames=600", "--workers=1", f"--out={tmp_path / 'data'}"]) == 0
+    tiny = ["model.grid.width=8", "model.grid.encoder_depth=1", "model.grid.decoder_depth=1", "batch_size=4"]
+    tiny += ["updates=3", "contexts=4", "validation_batches=1", "threads=1"]
+    assert train(["snake", f"data={tmp_path / 'data'}", f"out={tmp_path / 'run'}", *tiny]) == 0
+    dream = gymnasium.make("neural_envs:NeuralEnv-v0", bundle=str(tmp_path / "run" / "bundle"))
+    real = gymnasium.make("collectors:AnyGame-v0", env="MiniGrid-Empty-5x5-v0", size=32)
+    assert (dream.observation_space, dream.action_space) == (real.observation_space, real.action_space)
+    dream.reset(seed=0)
+    frame, reward, *_ = dream.step(2)
+    assert frame.shape == (32, 32, 3) and reward in (-1.0, 0.0, 1.0)

@@ -1,0 +1,122 @@
+"""To Minari and back without loss."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+
+from collectors.collect import collect
+from collectors.dataset import Dataset, DatasetError
+from collectors.interchange import export_dataset, export_main, import_dataset, import_main
+from tests.collectors import counting_env
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+minari = pytest.importorskip("minari")
+pytest.importorskip("h5py")
+
+
+@pytest.fixture(autouse=True)
+def shelf(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "shelf"))
+    counting_env.register()
+
+
+def foreign(name, observations, actions, space, action_space, **options) -> None:
+    """A set of one episode that somebody else made."""
+    from minari.data_collector import EpisodeBuffer
+
+    steps = len(actions)
+    ends = np.arange(steps) == steps - 1
+    episode = EpisodeBuffer(
+        id=0, observations=observations, actions=actions, rewards=np.arange(steps) / 4, terminations=ends,
+        truncations=np.zeros(steps, bool), infos={},
+    )  # fmt: skip
+    minari.create_dataset_from_buffers(
+        name, [episode], observation_space=space, action_space=action_space, jpeg_encoding=False, data_format="hdf5"
+    )
+
+
+def pixels(*shape) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(0, 255, shape, np.uint8)
+
+
+@pytest.mark.parametrize("game", ["RealSnake-v0", "Counting-v0", "AnyGame-v0"])
+def test_a_dataset_comes_back_byte_by_byte(tmp_path, capsys, game):
+    options = {"env": "FrozenLake-v1", "size": 16} if game == "AnyGame-v0" else {}
+    before = collect(game, tmp_path / "before", 300, "mix", seed=3, shard_steps=120, env_options=options)
+    assert export_main([str(tmp_path / "before"), "--minari", "ours/mix-v0"]) == 0
+    assert import_main(["ours/mix-v0", "--out", str(tmp_path / "after")]) == 0
+    after = Dataset(tmp_path / "after", verify=True)
+    assert after.fingerprint == before.fingerprint and after.fingerprint[:16] in capsys.readouterr().out
+    for file in (tmp_path / "before").iterdir():
+        assert file.read_bytes() == (tmp_path / "after" / file.name).read_bytes(), file.name
+
+
+def test_minari_itself_sees_frames_seeds_ends_and_the_game(tmp_path):
+    dataset = collect("RealSnake-v0", tmp_path / "d", 200, "mix", seed=3)
+    export_dataset(tmp_path / "d", "snake/mix-v0", author="somebody")
+    found = minari.load_dataset("snake/mix-v0")
+    assert found.total_steps == dataset.steps and found.recover_environment().spec.id == "RealSnake-v0"
+    for episode, row in zip(found.iterate_episodes(), dataset.episodes, strict=True):
+        own = dataset.episode(row.id)
+        np.testing.assert_array_equal(episode.observations, own.frames)
+        np.testing.assert_array_equal(episode.actions, own.actions)
+        np.testing.assert_array_equal(episode.terminations, own.terminations)
+        assert episode.rewards.dtype == np.float32 and len(episode.observations) == row.length + 1
+    metadata = list(found.storage.get_episode_metadata([0]))[0]
+    assert (metadata["seed"], metadata["policy"]) == (dataset.episodes[0].seed, dataset.episodes[0].policy)
+
+
+def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    foreign("theirs/pictures-v0", frames, np.arange(5) % 3, pixels(32, 32, 3), gymnasium.spaces.Discrete(3))
+    dataset = import_dataset("theirs/pictures-v0", tmp_path / "d")
+    np.testing.assert_array_equal(dataset.episode(0).frames, frames)
+    assert dataset.spec["reward_values"] == [0.0, 0.25, 0.5, 0.75, 1.0] and dataset.spec["action_names"] == list("012")
+    assert import_dataset("theirs/pictures-v0", tmp_path / "e", size=16).spec["frame_shape"] == [16, 16, 3]
+
+
+@pytest.mark.parametrize(
+    ("space", "action_space", "words"),
+    [
+        (pixels(30, 40, 3), gymnasium.spaces.Discrete(3), r"shape \(30, 40, 3\).*--size 64"),
+        (pixels(32, 32), gymnasium.spaces.Discrete(3), r"shape \(32, 32\).*--size 64"),
+        (gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(3), "no pictures"),
+        (pixels(32, 32, 3), gymnasium.spaces.Box(0, 2, (1,)), "needs discrete"),
+    ],
+)
+def test_a_set_of_another_shape_is_refused_with_a_sentence(tmp_path, space, action_space, words):
+    observations = np.zeros((4, *space.shape), space.dtype)
+    foreign(
+        "theirs/other-v0", observations, np.zeros((3, *action_space.shape), action_space.dtype), space, action_space
+    )
+    with pytest.raises(DatasetError, match=words):
+        import_dataset("theirs/other-v0", tmp_path / "d")
+    assert not list(tmp_path.glob("d*"))
+
+
+def test_names_that_are_taken_missing_or_wrong_are_refused(tmp_path):
+    collect("Counting-v0", tmp_path / "d", 50, "mix")
+    export_dataset(tmp_path / "d", "ours/d-v0")
+    with pytest.raises(DatasetError, match="already holds ours/d-v0"):
+        export_dataset(tmp_path / "d", "ours/d-v0")
+    with pytest.raises(DatasetError, match="Minari holds no set ours/none-v0"):
+        import_dataset("ours/none-v0", tmp_path / "e")
+    with pytest.raises(DatasetError, match="cannot be written"):
+        export_dataset(tmp_path / "d", "no version")
+    with pytest.raises(DatasetError, match="is not empty"):
+        import_dataset("ours/d-v0", tmp_path / "d")
+
+
+def test_an_export_that_fails_leaves_no_half_set(tmp_path, monkeypatch):
+    collect("Counting-v0", tmp_path / "d", 50, "mix")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("collectors.interchange._buffers", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        export_dataset(tmp_path / "d", "ours/d-v0")
+    assert not (tmp_path / "shelf" / "ours" / "d-v0").exists()
+    assert json.loads((tmp_path / "d" / "manifest.json").read_text())["shards"]
