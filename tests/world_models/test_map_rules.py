@@ -1,4 +1,4 @@
-"""A perfect dream moves as the window does; a shifted, a frozen and a forgetful one are found out, each by its figure."""
+"""A perfect dream moves as the window does; what a shifted, frozen or forgetful one does wrong shows in its figure."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,9 @@ def test_a_perfect_dream_has_no_shift_error_and_keeps_every_known_pixel():
     assert rules["shift_error"] == 0 and rules["shift_within_half_pixel"] == 1 and rules["samples_shift"] == 24
     assert rules["known_psnr"] == rules["new_strip_psnr"] == rules["known_psnr_copy_last_frame"] == 100
     assert actions["dream"] == actions["real"] == actions["dream_random_actions"] == 1 and right.all()
-    assert set(rules["rollout"]["known_psnr"].values()) == {100} and set(rules["rollout"]["shift_error"].values()) == {0}
+    assert set(rules["rollout"]["known_psnr"].values()) == {100} and set(rules["rollout"]["shift_error"].values()) == {
+        0
+    }
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (0, -2), (1, 1)])
