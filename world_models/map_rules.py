@@ -31,7 +31,7 @@ class MapSeen(NamedTuple):
     real_shift: np.ndarray  # (N, 2) float64 as measured, which differs from the true one by the measure's own error
     dream_shift: np.ndarray  # (N, 2) float64
     telling: np.ndarray  # (N,) bool: there is enough in the frame to see a shift
-    known: np.ndarray  # (N, 2) float64 PSNR of the dream and of copying, on the pixels that the last frame shows
+    known: np.ndarray  # (N, 2) float64 PSNR of the dream and of the last frame, on the pixels that the last one shows
     new: np.ndarray  # (N,) float64 PSNR of the dream on the others; nan where there are none
 
 
@@ -67,7 +67,7 @@ class MapJudge(PictureJudge):
         last = context[:, -1]
         motion = self.motion(last, real, action)
         known = window(motion, motion, last.shape[1:3])
-        columns = [masked_psnr(frames, real, known) for frames in (dreamed, shown(last, motion))]
+        columns = [masked_psnr(frames, real, known) for frames in (dreamed, last)]
         shifts = [measured_shift(last, frames, self.reach) for frames in (real, dreamed)]
         new = masked_psnr(dreamed, real, ~known)
         return MapSeen(motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new)
