@@ -177,14 +177,25 @@ def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
+    try:
+        report(*evaluate_bundle(config))
+    except ValueError as error:
+        print(f"neural-envs evaluate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
+    """Evaluates a bundle, writes everything into `config.out`; returns the card's scores, the file of all figures and
+    the seconds it took. Raises ValueError with the remedy where there is nothing to evaluate on.
+    """
     started, path = time.monotonic(), Path(named(config.resolver)(config.bundle))
     bundle = load_bundle(path, config.device)
     spec = bundle.model.spec
     config = resolved(config, spec.world)
     if not (Path(config.data) / "manifest.json").is_file():
         remedy = f"record some with `neural-envs collect {spec.world} --frames 200000 --out {config.data}`"
-        print(f"neural-envs evaluate: there are no held-out episodes in {config.data!r}; {remedy}", file=sys.stderr)
-        return 1
+        raise ValueError(f"there are no held-out episodes in {config.data!r}; {remedy}")
     dataset, maker, judge = Dataset(config.data), named(config.policy_maker), judge_of(spec, config.real)
     actions = len(spec.action_names)
     policies = {name: (lambda name=name: maker(name, actions, world=spec.world)) for name in config.policies}
@@ -201,8 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     scores = card_scores(figures, judge)
     if config.update_card:
         update_scores(path, scores)
-    report(scores, folder / "evaluation.json", seconds)
-    return 0
+    return scores, folder / "evaluation.json", seconds
 
 
 def report(scores: dict, path: Path, seconds: float) -> None:

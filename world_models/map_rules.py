@@ -208,6 +208,8 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
 
     The middle is what stays in sight under every shift up to `reach` rows or columns. By FFT, in grey levels.
     """
+    if not len(frames):
+        return np.zeros((0, 2 * reach + 1, 2 * reach + 1))
     grey = [torch.from_numpy(f.mean(-1, dtype=np.float64)) for f in (last, frames)]
     centre = grey[0].mean((1, 2), keepdim=True)
     last, frames = (g - centre for g in grey)  # small numbers: less rounding

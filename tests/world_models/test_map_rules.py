@@ -99,6 +99,16 @@ def test_at_the_maps_edge_the_recording_tells_that_nothing_moved():
     assert (JUDGE.motion(frames[:, 0], frames[:, 1], actions[:, 0]) == MOVES[actions[:, 0]]).all()
 
 
+def test_where_no_rollout_goes_on_there_are_no_figures():
+    walks, actions = voyage(2, 6)
+    film = windows(walks)
+    step = one_step(JUDGE, film[:, :1], film[:, 1], film[:, 1], actions[:, 0])
+    opened = rollouts(film, film, actions[:, 1:])
+    opened = opened._replace(running=opened.running & False)
+    figures = JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["rollout"]
+    assert figures["known_psnr"]["5"] is None is figures["shift_error"]["5"] and figures["samples"]["5"] == 0
+
+
 def test_open_sea_tells_no_shift():
     sea = np.full((2, 64, 64, 3), 40, np.uint8)
     assert not map_rules.textured(sea, 10).any() and map_rules.textured(windows(np.full((1, 2), 100)), 10).all()
