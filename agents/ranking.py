@@ -45,4 +45,5 @@ def rank_policies(name: str, bundle: str | None = None, episodes: int = 32, hori
             means[kind] = float(played.returns.mean())
         rows.append({"policy": policy_name, **means})
     score = spearman([row["dream"] for row in rows], [row["real"] for row in rows])
+    score = None if np.isnan(score) else score
     return {"spearman": score, "episodes": episodes, "horizon": horizon, "policies": rows}

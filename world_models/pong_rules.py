@@ -222,7 +222,8 @@ def _after(tables: Table, steps: int) -> Table:
 
 def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> dict:
     """Share of the recording's bounces that the dream makes too: in the same step (one step), one sooner or later
-    (open loop); `bounce_precision` the share of the dream's open-loop bounces that the recording has.
+    (open loop: `bounce_recall`); `bounce_precision` the share of the dream's that the recording has, and
+    `bounce_accuracy` the harmonic mean of both, so that a ball that trembles gets nothing for it.
     """
     due, made = (_bounces(seen, frame) for frame in (REAL, DREAM))
     play = in_play(opened, real, dream)[:, :, None]
@@ -230,13 +231,22 @@ def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> 
     soon = [t | np.pad(t, ((0, 0), (1, 0), (0, 0)))[:, :-1] | np.pad(t, ((0, 0), (0, 1), (0, 0)))[:, 1:] for t in turns]
     ends = np.pad(play[:, 1:], ((0, 0), (0, 1), (0, 0)))  # a bounce in the last step in play may lack its neighbour
     (real_turns, dream_turns), (real_soon, dream_soon) = [t & ends for t in turns], soon
+    recall, precision = mean(dream_soon[real_turns]), mean(real_soon[dream_turns])
     return {
         "bounce_accuracy_one_step": mean(made[due]),
         "samples_bounces_one_step": int(due.sum()),
-        "bounce_accuracy": mean(dream_soon[real_turns]),
-        "bounce_precision": mean(real_soon[dream_turns]),
+        "bounce_accuracy": _harmonic(recall, precision),
+        "bounce_recall": recall,
+        "bounce_precision": precision,
         "samples_bounces": int(real_turns.sum()),
     }
+
+
+def _harmonic(recall: float | None, precision: float | None) -> float | None:
+    """Their harmonic mean; None where there was nothing to find, 0 where nothing of it was found."""
+    if recall is None:
+        return None
+    return 2 * recall * precision / (recall + precision) if precision and recall else 0.0
 
 
 def point_figures(run: OneStep) -> dict:

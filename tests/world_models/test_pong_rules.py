@@ -124,6 +124,11 @@ def test_a_ball_that_does_not_bounce_is_found_out():
     assert rules["bounce_accuracy"] < 0.5 and rules["rollout"]["ball_error"]["20"] > 5
 
 
+def test_a_trembling_ball_gets_nothing_for_turning_all_the_time():
+    rules, _, _ = figures(lambda t, s: ((s[0][0] + 4 * (t % 2), s[0][1] + 4 * (t % 2)), *s[1:]))
+    assert rules["bounce_recall"] > 0.9 and rules["bounce_precision"] < 0.6 and rules["bounce_accuracy"] < 0.75
+
+
 def test_a_paddle_that_stands_still_tells_no_action():
     rules, actions, _ = figures(lambda t, s: (*s[:2], 30, s[3]))
     assert rules["rollout"]["paddle_error"]["20"] > 1
