@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 
 from agents import reference_models as reference
 from agents.timing import Advance, convolution_peak, dream, macs, network_dream, rates_in_turn, real_env, startup
+from agents.worlds import WORLDS, env_id
 from collectors.dataset import Dataset
 from collectors.settings import parse
 from neural_envs import bundles
@@ -105,6 +107,18 @@ def data_subjects(config: BenchConfig) -> dict[str, Advance]:
     return {"dataset_read_samples": lambda: len(reader.draw(256, order).actions), "training_samples": train}
 
 
+def real_subjects(names: list[str]) -> dict[str, Advance]:
+    """The real games of the bundles' worlds, but Snake, which is timed anyway, and those that are not installed."""
+    worlds = {bundles.load(name).model.spec.world for name in names} & set(WORLDS) - {"snake"}
+    subjects = {}
+    for world in sorted(worlds):
+        try:
+            subjects[f"real_env_steps_{world}"] = real_env(env_id(world, "real"))
+        except (ImportError, gymnasium.error.Error) as error:
+            print(f"the real {world} is not timed: {error}")
+    return subjects
+
+
 def bundle_report(name: str, rates: dict[tuple, list[float]], peak: float, config: BenchConfig) -> dict:
     """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
     model = bundles.load(name).model
@@ -166,6 +180,7 @@ def bench(config: BenchConfig) -> dict:
     rates = rates_in_turn(subjects, config.rounds, config.seconds)
     peak = max(rates.pop("peak"))
     others = {f"real_env_steps_{kind}": real_env(config.real, observation=kind) for kind in ("rgb", "grid")}
+    others |= real_subjects(names)
     recorded = (Path(config.data) / "manifest.json").is_file()
     others |= data_subjects(config) if recorded else {}
     throughput = {

@@ -1,4 +1,4 @@
-"""The whole idea in two minutes: `neural-envs demo`.
+"""The whole idea in two minutes: `neural-envs demo`, or `neural-envs demo pong`.
 
 A good player plays a dreamed game and the real one; then PPO learns in the dream and is measured in the real game.
 """
@@ -16,8 +16,8 @@ from collectors.settings import parse
 
 from .evaluate import Evaluation, evaluate_policy
 from .ppo import PPOConfig, load_policy, train_ppo
-from .presets import snake_demo
-from .worlds import env_id, find_world
+from .presets import ppo_settings, quick
+from .worlds import action_count, dream_settings, env_id, find_world
 
 STRIP_FRAMES = 12
 
@@ -26,17 +26,18 @@ STRIP_FRAMES = 12
 class DemoConfig:
     """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
 
+    name: str = field(default="snake", metadata={"help": "the world"})
     out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
     seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
     steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
     frames: int = field(default=200, metadata={"help": "most frames of the video"})
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     seed: int = field(default=0, metadata={"help": "seed of everything"})
-    bundle: str = field(default=find_world("snake").bundle, metadata={"help": "the dream's model"})
+    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
 
 
 def make_dream(config: DemoConfig) -> gym.Env:
-    return gym.make(env_id("snake", "dream"), bundle=config.bundle)
+    return gym.make(env_id(config.name, "dream"), **dream_settings("dream", config.bundle))
 
 
 def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
@@ -57,8 +58,9 @@ def film_both(config: DemoConfig) -> list[str]:
     """Write the dreamed game beside the real one, as a video and as a strip; return what to print."""
     from neural_envs.video import side_by_side, write_strip, write_video
 
-    player = make_policy("astar", 4)
-    real, real_return = play_film(gym.make(env_id("snake", "real")), player, config.frames, config.seed)
+    game = gym.make(env_id(config.name, "real"))
+    player = make_policy(find_world(config.name).ranking[-1], int(game.action_space.n), world=config.name)
+    real, real_return = play_film(game, player, config.frames, config.seed)
     start = {"context": real[0]}  # the dream goes on from the real game's first frame
     dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
     films = side_by_side(dream, real)
@@ -78,30 +80,32 @@ def film_both(config: DemoConfig) -> list[str]:
 def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     """Train PPO in the dream; return how it and a random policy play the real game."""
     out = str(Path(config.out) / "ppo")
-    run = PPOConfig("snake", "dream", config.steps, out, config.seed, config.bundle, snake_demo())
+    settings = quick(ppo_settings(config.name))
+    run = PPOConfig(config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings)
     trained = load_policy(train_ppo(run, config.seconds))
-    policies = {"random": make_policy("random", 4), "learned in the dream": trained}
-    game = env_id("snake", "real")
+    game = env_id(config.name, "real")
+    policies = {"random": make_policy("random", action_count(game), world=config.name), "learned in the dream": trained}
     return {name: evaluate_policy(policy, game, config.episodes, config.seed) for name, policy in policies.items()}
 
 
-def format_table(rows: dict[str, Evaluation]) -> str:
-    """Return the evaluations as lines for a terminal."""
-    lines = [f"{'in the real game':<24}{'return':>8}{'apples':>8}  {'95 %':<16}{'steps':>7}"]
+def format_table(rows: dict[str, Evaluation], event: str = "apples") -> str:
+    """Return the evaluations as lines for a terminal; `event` is what the world pays for."""
+    lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
     for name, row in rows.items():
-        span = "{:.2f} to {:.2f}".format(*row.apples_ci)
-        lines.append(f"{name:<24}{row.return_mean:>8.2f}{row.apples_mean:>8.2f}  {span:<16}{row.length_mean:>7.0f}")
+        span = "{:.2f} to {:.2f}".format(*row.events_ci)
+        lines.append(f"{name:<24}{row.return_mean:>8.2f}{row.events_mean:>10.2f}  {span:<16}{row.length_mean:>7.0f}")
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    config = parse(DemoConfig, sys.argv[1:] if argv is None else argv, "neural-envs demo")
+    config = parse(DemoConfig, sys.argv[1:] if argv is None else argv, "neural-envs demo", positional=("name",))
     start = time.monotonic()
     try:
-        print("1. a good player (A*, which sees only pixels) in the dream and in the real game", flush=True)
+        player = find_world(config.name).ranking[-1]
+        print(f"1. a good player ({player}, which sees only pixels) in the dream and in the real game", flush=True)
         print("\n".join(film_both(config)))
         print(f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game", flush=True)
-        print(format_table(learn_and_measure(config)))
+        print(format_table(learn_and_measure(config), find_world(config.name).event))
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs demo: {error}", file=sys.stderr)
         return 1

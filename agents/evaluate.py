@@ -20,10 +20,10 @@ MAX_LANES = 64
 
 
 class Episodes(NamedTuple):
-    """What was counted, one element an episode; apples are the steps with a positive reward."""
+    """What was counted, one element an episode; events are the steps with a positive reward (Snake's apples)."""
 
     returns: np.ndarray  # (E,) float64
-    apples: np.ndarray  # (E,) int64
+    events: np.ndarray  # (E,) int64
     lengths: np.ndarray  # (E,) int64, steps
 
     def as_dict(self) -> dict[str, list]:
@@ -31,7 +31,13 @@ class Episodes(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: dict[str, list]) -> "Episodes":
+        values = {"events": values.get("apples"), **values}  # as they were called when Snake was the only world
         return cls(*(np.asarray(values[name]) for name in cls._fields))
+
+    @classmethod
+    def joined(cls, parts: "list[Episodes]") -> "Episodes":
+        """The episodes of all parts."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,15 @@ class Evaluation:
 
     return_mean: float
     return_ci: tuple[float, float]
-    apples_mean: float
-    apples_ci: tuple[float, float]
+    events_mean: float
+    events_ci: tuple[float, float]
     length_mean: float
     episodes: int
 
-    def as_dict(self) -> dict[str, Any]:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+    def as_dict(self, event: str = "events") -> dict[str, Any]:
+        """The fields as JSON has them; `event` is what the world calls an event, e.g. "apples" for "apples_mean"."""
+        rows = {key.replace("events", event): value for key, value in asdict(self).items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in rows.items()}
 
 
 class Agent(Protocol):
@@ -60,16 +68,46 @@ class Agent(Protocol):
 
 
 class ModelAgent:
-    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`."""
+    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`.
+
+    A model that was trained on several frames at once is shown as many, zeros before an episode's first.
+    """
 
     def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
         self._model, self._deterministic = model, deterministic
+        self._seen: np.ndarray | None = None  # (N, H, W, C * frames) uint8
 
     def reset(self, lanes: np.ndarray) -> None:
-        pass
+        if self._seen is not None:
+            self._seen[lanes] = 0
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        return self._model.predict(observations, deterministic=self._deterministic)[0]
+        return self._model.predict(self._stacked(observations), deterministic=self._deterministic)[0]
+
+    def _stacked(self, frames: np.ndarray) -> np.ndarray:
+        wanted, channels = self._model.observation_space.shape, frames.shape[-1]
+        count = int(np.prod(wanted)) // int(np.prod(frames.shape[1:]))
+        if count == 1:
+            return frames
+        if self._seen is None:
+            self._seen = np.zeros((*frames.shape[:-1], channels * count), frames.dtype)
+        self._seen = np.concatenate([self._seen[..., channels:], frames], axis=-1)
+        return self._seen
+
+
+class BatchAgent:
+    """A `collectors` policy that plays all lanes at once, each with a random stream of its own."""
+
+    def __init__(self, policy, num_envs: int, seed: int):
+        self._players = policy.batch(num_envs)
+        self._generators = [np.random.default_rng([seed, lane]) for lane in range(num_envs)]
+
+    def reset(self, lanes: np.ndarray) -> None:
+        if lanes.any():
+            self._players.reset(lanes, self._generators)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        return self._players(observations)
 
 
 class PolicyAgent:
@@ -91,6 +129,8 @@ def make_agent(policy, num_envs: int, seed: int, deterministic: bool = False) ->
     """Make an agent from a stable-baselines3 model or from a `collectors` policy."""
     if isinstance(policy, BaseAlgorithm):
         return ModelAgent(policy, deterministic)
+    if hasattr(policy, "batch"):
+        return BatchAgent(policy, num_envs, seed)
     return PolicyAgent(policy, num_envs, seed)
 
 
@@ -101,7 +141,7 @@ def play_episodes(env: VectorEnv, agent: Agent, episodes: int, seed: int, horizo
     """
     quota = np.full(env.num_envs, -(-episodes // env.num_envs))
     limit = np.inf if horizon is None else horizon
-    returns, apples, lengths = (np.zeros(env.num_envs, dtype=kind) for kind in (float, int, int))
+    returns, events, lengths = (np.zeros(env.num_envs, dtype=kind) for kind in (float, int, int))
     rows: list[tuple[float, int, int]] = []
     observations, _ = env.reset(seed=seed)
     agent.reset(np.ones(env.num_envs, dtype=bool))
@@ -110,12 +150,12 @@ def play_episodes(env: VectorEnv, agent: Agent, episodes: int, seed: int, horizo
         done = terminations | truncations
         running = lengths < limit
         returns += rewards * running
-        apples += (rewards > 0) & running
+        events += (rewards > 0) & running
         lengths += running
         for lane in np.flatnonzero(running & (done | (lengths >= limit)) & (quota > 0)):
-            rows.append((returns[lane], apples[lane], lengths[lane]))
+            rows.append((returns[lane], events[lane], lengths[lane]))
             quota[lane] -= 1
-        returns[done], apples[done], lengths[done] = 0, 0, 0
+        returns[done], events[done], lengths[done] = 0, 0, 0
         agent.reset(done)
     return Episodes(*(np.array(column) for column in zip(*rows, strict=True)))
 
@@ -138,8 +178,8 @@ def summarise(episodes: Episodes, seed: int = 0) -> Evaluation:
     return Evaluation(
         return_mean=float(episodes.returns.mean()),
         return_ci=interval(bootstrap(episodes.returns, generator)),
-        apples_mean=float(episodes.apples.mean()),
-        apples_ci=interval(bootstrap(episodes.apples, generator)),
+        events_mean=float(episodes.events.mean()),
+        events_ci=interval(bootstrap(episodes.events, generator)),
         length_mean=float(episodes.lengths.mean()),
         episodes=len(episodes.returns),
     )

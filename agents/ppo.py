@@ -2,12 +2,12 @@
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -16,9 +16,9 @@ from collectors.settings import as_text, parse
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, make_world
+from .worlds import Kind, make_world, weights_fingerprint
 
-POLICY_FILE = "policy.zip"
+POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,33 @@ class PPOConfig:
     out: str = field(default="runs/ppo", metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"})
     seed: int = field(default=0, metadata={"help": "seed of the network, the sampling and the worlds"})
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
+
+
+class Checkpoints(BaseCallback):
+    """Writes the learner between two rollouts, every so many, so that a killed run can go on."""
+
+    def __init__(self, path: Path, every: int):
+        super().__init__()
+        self._path, self._every, self._rollouts = path, every, 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts and self._rollouts % self._every == 0:
+            save_policy(self.model, self._path)
+        self._rollouts += 1
 
 
 class ProgressBar(BaseCallback):
     """Shows steps, rate and the mean return of the latest episodes; stops the training after `seconds`, if given."""
 
-    def __init__(self, total: int, desc: str, seconds: float | None = None):
+    def __init__(self, total: int, desc: str, seconds: float | None = None, done: int = 0):
         super().__init__()
         self._bar = progress(total=total, desc=desc, unit="step")
+        self._bar.update(done)
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def _on_step(self) -> bool:
@@ -82,20 +100,44 @@ def make_ppo(env: VecEnv, settings: PPOSettings, seed: int) -> PPO:
 def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     """Train as `config` says (at most `seconds` long, if given) and return the path of the saved policy.
 
-    The policy appears under its name only when it is complete, so its being there means that the run is finished.
+    The policy appears under its name only when it is complete, so its being there means that the run is finished. A
+    run that was killed goes on from its last checkpoint, if that was made with the same settings and the same dream;
+    its games start anew, so it is as good as the run it would have been, but not the same.
     """
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.yaml").write_text(as_text(config) + "\n")
-    env = make_world(config.name, config.world, config.ppo.num_envs, config.seed, config.bundle)
+    found = _open_run(out, run_text(config) + "\n")
+    done = PPO.load(found, device="cpu").num_timesteps if found else 0
+    settings, seed = config.ppo, config.seed + done
+    env = make_world(config.name, config.world, settings.num_envs, seed, config.bundle, settings.stack)
     try:
-        model = make_ppo(env, config.ppo, config.seed)
-        model.set_logger(configure(str(out), ["csv"]))
-        bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds)
-        model.learn(config.steps, callback=bar)
+        model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
+        model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))
+        bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
+        saving = Checkpoints(out / CHECKPOINT_FILE, config.save_every)
+        model.learn(config.steps - done, callback=[bar, saving], reset_num_timesteps=not done)
     finally:
         env.close()
-    return save_policy(model, out / POLICY_FILE)
+    policy = save_policy(model, out / POLICY_FILE)
+    (out / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return policy
+
+
+def run_text(config: PPOConfig, bundle: str | None = None) -> str:
+    """Return all that decides a run, as text: the settings and, in a dream, the fingerprint of its weights, those of
+    `bundle` where it is given.
+    """
+    model = weights_fingerprint(config.name, bundle or config.bundle) if config.world == "dream" else "none"
+    return as_text(replace(config, out="")) + f"\nmodel: {model}"
+
+
+def _open_run(out: Path, text: str) -> Path | None:
+    """Write the run's settings; return the checkpoint to go on from, None where there is none of this very run."""
+    settings, checkpoint = out / "settings.yaml", out / CHECKPOINT_FILE
+    if not (settings.is_file() and settings.read_text() == text):
+        checkpoint.unlink(missing_ok=True)
+    settings.write_text(text)
+    return checkpoint if checkpoint.is_file() else None
 
 
 def save_policy(model: PPO, path: Path) -> Path:

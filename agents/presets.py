@@ -1,6 +1,6 @@
 """PPO settings that learn each world on two CPU cores; the same for its dream and its real game."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,34 @@ class PPOSettings:
     clip_range: float = field(default=0.2, metadata={"help": "how far an update may move the policy"})
     features_dim: int = field(default=128, metadata={"help": "size of the feature vector"})
     width: int = field(default=16, metadata={"help": "channels of the patch convolution"})
+    stack: int = field(default=1, metadata={"help": "frames that the policy sees at once; speeds show only in several"})
 
 
 def snake() -> PPOSettings:
     return PPOSettings()
 
 
-def snake_demo() -> PPOSettings:
-    """For a budget of seconds: short rollouts, so that the policy is updated often."""
-    return PPOSettings(n_steps=16, batch_size=256, learning_rate=1e-3)
+def pong() -> PPOSettings:
+    """Points are far apart, and one frame shows no speed."""
+    return PPOSettings(n_steps=64, batch_size=1024, gamma=0.99, stack=4)
 
 
-PRESETS = {"snake": snake}
+def worldmap() -> PPOSettings:
+    """Short voyages; all there is to see is in one frame."""
+    return PPOSettings(width=32)
+
+
+def coinrun() -> PPOSettings:
+    """A coin is a long way off, jumps are seen in motion, and the pictures are rich."""
+    return PPOSettings(n_steps=64, batch_size=1024, gamma=0.99, width=32, features_dim=256, stack=4)
+
+
+def quick(settings: PPOSettings) -> PPOSettings:
+    """The same for a budget of seconds: short rollouts, so that the policy is updated often."""
+    return replace(settings, n_steps=16, batch_size=256)
+
+
+PRESETS = {"snake": snake, "pong": pong, "worldmap": worldmap, "coinrun": coinrun}
 
 
 def ppo_settings(name: str) -> PPOSettings:

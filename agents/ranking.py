@@ -7,9 +7,7 @@ import numpy as np
 from collectors.policies import make_policy
 
 from .evaluate import play_policy
-from .worlds import dream_settings, env_id
-
-POLICIES = ("random", "sticky", "astar:0.6", "astar:0.4", "astar:0.2", "astar:0.1", "astar:0.05", "astar")
+from .worlds import WORLDS, action_count, dream_settings, env_id, find_world
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
@@ -30,18 +28,22 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def rank_policies(name: str, bundle: str | None = None, episodes: int = 32, horizon: int = 300, seed: int = 0) -> dict:
-    """Play POLICIES in a world's dream and real game and return {"spearman", "episodes", "horizon", "policies"}.
+    """Play a world's policies in its dream and real game; return {"spearman", "episodes", "horizon", "policies"}.
 
-    The returns are means over `episodes` episodes, of each the first `horizon` steps.
+    The returns are means over `episodes` episodes, of each the first `horizon` steps. {"omitted": why} for a world
+    that is not in the table.
     """
-    rows = []
-    for policy_name in POLICIES:
+    if name not in WORLDS:
+        return {"omitted": f"no policies are listed for the world {name!r}"}
+    rows, actions = [], action_count(env_id(name, "real"))
+    for policy_name in find_world(name).ranking:
         means = {}
         for kind in ("dream", "real"):
-            policy = make_policy(policy_name, 4)
+            policy = make_policy(policy_name, actions, world=name)
             settings = dream_settings(kind, bundle)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             means[kind] = float(played.returns.mean())
         rows.append({"policy": policy_name, **means})
     score = spearman([row["dream"] for row in rows], [row["real"] for row in rows])
+    score = None if np.isnan(score) else score
     return {"spearman": score, "episodes": episodes, "horizon": horizon, "policies": rows}

@@ -1,10 +1,11 @@
-"""Does an agent that learned in the dream play the real game? `neural-envs transfer snake`.
+"""Does an agent that learned in the dream play the real game? `neural-envs transfer snake --seeds 0,1,2`.
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a random policy,
-are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return.
+are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return. With
+several seeds all is done once a seed, and the means are over all of their games. The real game is the one of training
+(CoinRun's training levels), for both halves alike.
 """
 
-import hashlib
 import json
 import sys
 import time
@@ -15,16 +16,16 @@ import numpy as np
 
 from collectors.policies import make_policy
 from collectors.settings import as_text, parse
-from neural_envs.bundles import resolve_bundle
 
 from .evaluate import Episodes, bootstrap, interval, play_policy, summarise
-from .ppo import POLICY_FILE, PPOConfig, load_policy, train_ppo
+from .ppo import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, env_id, find_world
+from .worlds import Kind, action_count, env_id, find_world
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 EPISODES_FILE = "episodes.json"
-ACTIONS = {"snake": 4}
+MEANS = ("return_mean", "length_mean")  # the third mean is that of what the world calls an event
+PLAYERS = (*HALVES, "random")
 
 
 class TransferError(ValueError):
@@ -40,6 +41,7 @@ class TransferConfig:
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     out: str = field(default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"})
     seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
+    seeds: tuple[int, ...] = field(default=(), metadata={"help": "several seeds, each with a folder; none: --seed"})
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
@@ -53,7 +55,21 @@ def transfer_score(dream: float, real: float, random: float) -> float:
 def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real and random."""
     generator = np.random.default_rng(seed)
-    dream, real, random = (bootstrap(returns[name], generator) for name in ("dream", "real", "random"))
+    return _score_interval(*(bootstrap(returns[name], generator) for name in PLAYERS))
+
+
+def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval over training seeds and their games: seeds are drawn with replacement, and of each
+    drawn seed its games are.
+    """
+    generator = np.random.default_rng(seed)
+    means = {name: np.stack([bootstrap(one[name], generator) for one in returns]) for name in PLAYERS}  # (S, resamples)
+    drawn = generator.integers(len(returns), size=means["dream"].shape)
+    return _score_interval(*(np.take_along_axis(means[name], drawn, 0).mean(0) for name in PLAYERS))
+
+
+def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> tuple[float, float]:
+    """Return the interval of the scores of resampled means."""
     learned = np.where(real == random, np.nan, real - random)
     scores = (dream - random) / learned
     scores = scores[np.isfinite(scores)]
@@ -66,13 +82,12 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     Raises TransferError if the half was made with other settings or with another model.
     """
     out = Path(config.out) / kind
-    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, config.ppo)
-    model = _fingerprint(config) if kind == "dream" else "none"
-    wanted = as_text(replace(run, out="", bundle=None)) + f"\nmodel: {model}"
+    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo)
+    wanted = run_text(replace(run, bundle=None), config.bundle)
     record = out / "half.json"
     if record.is_file() and (out / POLICY_FILE).is_file():
         made = json.loads(record.read_text())
-        if made["settings"] != wanted:
+        if not _same_run(made["settings"], wanted):
             raise TransferError(f"{out} was trained with other settings or another model; delete it or change --out")
         return made["seconds"]
     start = time.monotonic()
@@ -83,6 +98,13 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     return seconds
 
 
+def _same_run(made: str, wanted: str) -> bool:
+    """Whether both say the same; what an older record does not mention yet counts as the default."""
+    made_lines, wanted_lines = made.splitlines(), wanted.splitlines()
+    defaults = set(as_text(PPOConfig()).splitlines())
+    return set(made_lines) <= set(wanted_lines) and set(wanted_lines) - set(made_lines) <= defaults
+
+
 def measure(config: TransferConfig, name: str) -> Episodes:
     """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is done."""
     record = Path(config.out) / name / EPISODES_FILE
@@ -91,9 +113,12 @@ def measure(config: TransferConfig, name: str) -> Episodes:
         made = json.loads(record.read_text())
         if made["settings"] == wanted:
             return Episodes.from_dict(made["played"])
-    random = name == "random"
-    policy = make_policy("random", ACTIONS[config.name]) if random else load_policy(record.parent / POLICY_FILE)
-    played = play_policy(policy, env_id(config.name, "real"), config.episodes, config.seed + 1_000_000)
+    game = env_id(config.name, "real")
+    if name == "random":
+        policy = make_policy("random", action_count(game), world=config.name)
+    else:
+        policy = load_policy(record.parent / POLICY_FILE)
+    played = play_policy(policy, game, config.episodes, config.seed + 1_000_000)
     record.parent.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"settings": wanted, "played": played.as_dict()})
     return played
@@ -101,25 +126,45 @@ def measure(config: TransferConfig, name: str) -> Episodes:
 
 def run_transfer(config: TransferConfig) -> dict:
     """Do what is not done yet, write `transfer.json` and return what is in it."""
-    seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
-    played = {name: measure(config, name) for name in (*HALVES, "random")}
-    returns = {name: episodes.returns for name, episodes in played.items()}
-    means = {name: float(values.mean()) for name, values in returns.items()}
+    if not config.seeds:
+        return run_seed(config)[0]
+    root = Path(config.out)
+    runs = [replace(config, seed=s, seeds=(), out=str(root / f"seed_{s}")) for s in config.seeds]
+    results, played = zip(*(run_seed(run) for run in runs), strict=True)
+    pooled = {name: Episodes.joined([one[name] for one in played]) for name in PLAYERS}
+    returns = [{name: episodes.returns for name, episodes in one.items()} for one in played]
     result = {
-        **{name: summarise(episodes, config.seed).as_dict() for name, episodes in played.items()},
-        "transfer": transfer_score(**means),
+        **_summaries(pooled, config),
+        "transfer_ci": list(seeds_interval(returns, config.seeds[0])),
+        "budget_steps": config.steps,
+        **{f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1) for kind in HALVES},
+        "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
+    }
+    _write_json(root / "transfer.json", result)
+    return result
+
+
+def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
+    """Return what each player achieved and the score of the means."""
+    event = find_world(config.name).event
+    means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
+    rows = {name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()}
+    return {**rows, "transfer": transfer_score(**means)}
+
+
+def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
+    """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it is read off."""
+    seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
+    played = {name: measure(config, name) for name in PLAYERS}
+    returns = {name: episodes.returns for name, episodes in played.items()}
+    result = {
+        **_summaries(played, config),
         "transfer_ci": list(transfer_interval(returns, config.seed)),
         "budget_steps": config.steps,
         **seconds,
     }
     _write_json(Path(config.out) / "transfer.json", result)
-    return result
-
-
-def _fingerprint(config: TransferConfig) -> str:
-    """Return the sha256 of the weights that the dream runs on."""
-    weights = resolve_bundle(config.bundle or find_world(config.name).bundle) / "model.safetensors"
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
+    return result, played
 
 
 def _write_json(path: Path, values: dict) -> None:
@@ -130,12 +175,13 @@ def _write_json(path: Path, values: dict) -> None:
 
 def format_table(result: dict) -> str:
     """Return the result as lines for a terminal."""
-    lines = [f"{'trained in':<12}{'return':>8}  {'95 %':<16}{'apples':>8}  {'95 %':<16}{'steps':>7}{'episodes':>10}"]
-    for name in (*HALVES, "random"):
+    event = next(key[: -len("_mean")] for key in result["random"] if key not in MEANS and key.endswith("_mean"))
+    lines = [f"{'trained in':<12}{'return':>8}  {'95 %':<16}{event:>9}  {'95 %':<16}{'steps':>7}{'episodes':>10}"]
+    for name in PLAYERS:
         row = result[name]
-        spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", "apples_ci")]
+        spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", f"{event}_ci")]
         lines.append(
-            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row['apples_mean']:>8.2f}  {spans[1]:<16}"
+            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  {spans[1]:<16}"
             f"{row['length_mean']:>7.0f}{row['episodes']:>10}"
         )
     low, high = result["transfer_ci"]

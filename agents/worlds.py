@@ -1,12 +1,15 @@
 """The table of worlds: each is a pair of Gymnasium ids, the game and its dream."""
 
+import hashlib
 import importlib
 from dataclasses import dataclass
 from typing import Literal
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
+
+from neural_envs.bundles import resolve_bundle
 
 from .vec_env import SB3VecEnv
 
@@ -15,15 +18,34 @@ Kind = Literal["dream", "real"]
 
 @dataclass(frozen=True)
 class World:
-    """`real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's released model."""
+    """`real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's released model.
+
+    `event` names what a positive reward is paid for; `ranking` are policies from random to the best, the last one.
+    """
 
     real: str
     dream: str
     bundle: str
+    event: str
+    ranking: tuple[str, ...]
+
+
+def _world(name: str, title: str, event: str, ranking: tuple[str, ...]) -> World:
+    return World(f"collectors:Real{title}-v0", f"neural_envs:Neural{title}-v0", name, event, ranking)
+
+
+def _noisy(policy: str, *noise: float) -> tuple[str, ...]:
+    """Random and sticky play, then `policy` with less and less noise, then without."""
+    return ("random", "sticky", *(f"{policy}:{share:g}" for share in noise), policy)
 
 
 WORLDS = {
-    "snake": World(real="collectors:RealSnake-v0", dream="neural_envs:NeuralSnake-v0", bundle="snake"),
+    "snake": _world("snake", "Snake", "apples", _noisy("astar", 0.6, 0.4, 0.2, 0.1, 0.05)),
+    "pong": _world("pong", "Pong", "points", _noisy("scripted", 0.8, 0.6, 0.4, 0.2, 0.1)),
+    "worldmap": _world("worldmap", "WorldMap", "landfalls", _noisy("coast", 0.8, 0.6, 0.4, 0.2)),
+    "coinrun": _world(
+        "coinrun", "CoinRun", "coins", ("random", "sticky", "right:0.2", "right:0.4", "right:0.6", "right")
+    ),
 }
 
 
@@ -60,8 +82,29 @@ def dream_settings(kind: Kind, bundle: str | None) -> dict:
     return {"bundle": bundle} if kind == "dream" and bundle else {}
 
 
-def make_world(name: str, kind: Kind, num_envs: int, seed: int, bundle: str | None = None) -> VecMonitor:
-    """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game."""
+def action_count(identifier: str, **settings) -> int:
+    """Return how many actions "module:id" has."""
+    env = gym.make(identifier, disable_env_checker=True, **settings)
+    try:
+        return int(env.action_space.n)
+    finally:
+        env.close()
+
+
+def make_world(
+    name: str, kind: Kind, num_envs: int, seed: int, bundle: str | None = None, stack: int = 1
+) -> VecMonitor | VecFrameStack:
+    """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
+
+    With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
+    """
     env = SB3VecEnv(make_vector_env(env_id(name, kind), num_envs, **dream_settings(kind, bundle)))
     env.seed(seed)
-    return VecMonitor(env)
+    monitored = VecMonitor(env)
+    return VecFrameStack(monitored, stack, channels_order="last") if stack > 1 else monitored
+
+
+def weights_fingerprint(name: str, bundle: str | None = None) -> str:
+    """Return the sha256 of the weights that a world's dream runs on."""
+    weights = resolve_bundle(bundle or find_world(name).bundle) / "model.safetensors"
+    return hashlib.sha256(weights.read_bytes()).hexdigest()

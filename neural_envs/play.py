@@ -34,6 +34,9 @@ class World(NamedTuple):
 
 WORLDS = {
     "snake": World("neural_envs:NeuralSnake-v0", "collectors:RealSnake-v0", "astar"),
+    "pong": World("neural_envs:NeuralPong-v0", "collectors:RealPong-v0", "scripted"),
+    "worldmap": World("neural_envs:NeuralWorldMap-v0", "collectors:RealWorldMap-v0", "coast"),
+    "coinrun": World("neural_envs:NeuralCoinRun-v0", "collectors:RealCoinRun-v0", "right"),
 }
 
 
@@ -47,7 +50,7 @@ def _setting(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class PlayConfig:
-    """Play a dream. A held key is the action; with no key Snake goes on. Keys: R new game, P pause, N single step,
+    """Play a dream. A held key is the action; with no key the world goes on. Keys: R new game, P pause, N single step,
     TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, V record, ESC leave."""
 
     world: str = _setting("snake", "which game: " + ", ".join(WORLDS))
@@ -83,20 +86,20 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
         sides.append(Side("real", _real_twin(world.real, dream)))
     keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
-    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy), _share_start, seed)
+    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, config.world), _share_start, seed)
     if config.policy:
         session.load_policy()
         session.policy_plays = True
     return session
 
 
-def policy_maker(name: str) -> Callable[[int], Any]:
-    """A function from the number of actions to the policy of this name; `collectors` is imported when it is called."""
+def policy_maker(name: str, world: str = "") -> Callable[[int], Any]:
+    """A function from the number of actions to a world's policy of this name; it imports `collectors` when called."""
 
     def make(actions: int) -> Any:
         _check_owner("collectors", f"the policy '{name}'")
         module, function = POLICIES.split(":")
-        return getattr(importlib.import_module(module), function)(name, actions)
+        return getattr(importlib.import_module(module), function)(name, actions, world=world)
 
     return make
 

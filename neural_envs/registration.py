@@ -20,6 +20,9 @@ class Row(NamedTuple):
 
 ENVIRONMENTS = (
     Row("NeuralSnake-v0", 1000, {"bundle": "snake"}),
+    Row("NeuralPong-v0", 3000, {"bundle": "pong"}),
+    Row("NeuralWorldMap-v0", 200, {"bundle": "worldmap"}),
+    Row("NeuralCoinRun-v0", 1000, {"bundle": "coinrun"}),
     Row("NeuralEnv-v0", None, {}),  # gym.make("NeuralEnv-v0", bundle="path/to/bundle")
 )
 

@@ -58,7 +58,8 @@ def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
     for action, name in enumerate(action_names):
         words = name.lower().replace("-", "_").split("_")
         if words[0] in ("noop", "none", "stay", "nothing"):
-            continue  # no key pressed
+            keys[()] = action  # no key pressed
+            continue
         if not all(word in letters for word in words):
             keys[(str(action % 10),)] = action
             continue

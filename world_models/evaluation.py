@@ -1,4 +1,4 @@
-"""`neural-envs evaluate BUNDLE --real RealSnake-v0 --data data/snake --out DIR`: a dream held against its game.
+"""`neural-envs evaluate BUNDLE --out DIR`: a dream held against its game, the real one of the bundle's world.
 
 Writes DIR/evaluation.json with the figures of measurements.py, plots, a strip and films (real | dreamed | difference).
 Everything is read off the dataset's test split, which training never saw, and off dreams that policies play.
@@ -8,11 +8,10 @@ import importlib
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
@@ -21,9 +20,8 @@ from collectors.settings import parse
 from world_models import measurements, pictures, scorecard
 from world_models.checkpoint import Bundle, load_bundle, update_scores
 from world_models.held_out import HeldOut
-from world_models.snake_rules import SnakeRules
-
-TESTED_RULES = {"snake": SnakeRules}
+from world_models.judge import PictureJudge, Runs
+from world_models.judges import judge_of, world_of
 
 
 def _setting(default: Any, text: str):
@@ -36,8 +34,8 @@ class EvaluateConfig:
     bundles and the ranking live in packages that world_models must not import, so the command line hands them over."""
 
     bundle: str = field(metadata={"help": "released name or directory of the bundle"})
-    real: str = _setting("RealSnake-v0", "id of the real environment")
-    data: str = _setting("data/snake", "dataset whose test split is held out from training")
+    real: str = _setting("", "id of the real environment; none: that of the bundle's world")
+    data: str = _setting("", "dataset whose test split is held out from training; none: data/WORLD")
     out: str = _setting("evaluation", "directory for evaluation.json, plots and films")
     transitions: int = _setting(10_000, "teacher-forced transitions, at most")
     random_actions: int = _setting(3_000, "of these, how many are dreamed again with random actions")
@@ -47,13 +45,13 @@ class EvaluateConfig:
     kid_frames: int = _setting(128, "frames for KID, at most; under 2 leaves it out")
     survival_steps: int = _setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
     survival_lanes: int = _setting(16, "dreams played at a time")
-    policies: tuple[str, ...] = _setting(("random", "astar"), "names of a random and a good policy")
+    policies: tuple[str, ...] = _setting((), "names of a random and a good policy; none: the world's own")
     sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
     batch: int = _setting(128, "transitions in one forward")
     seed: int = _setting(0, "seed of every choice made here")
     device: str = _setting("cpu", "torch device")
     update_card: bool = _setting(False, "write the figures into the bundle's config.json and model card")
-    policy_maker: str = _setting("collectors.policies:make_policy", "function (name, actions) -> policy")
+    policy_maker: str = _setting("collectors.policies:make_policy", "function (name, actions, world=) -> policy")
     resolver: str = _setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
     ranking: str = _setting("agents.ranking:rank_policies", "function -> policy_ranking; empty leaves it out")
 
@@ -67,25 +65,15 @@ def named(reference: str):
         raise ValueError(f"{reference!r} is not a module:function that can be imported ({error})") from error
 
 
-def rules_of(real: str) -> SnakeRules | None:
-    """The rule checker of a real environment, None where none is written; an unknown id raises gymnasium's error."""
-    env = gymnasium.make(real if ":" in real else f"collectors:{real}").unwrapped
-    rules = TESTED_RULES.get(env.world_spec()["world"])
-    return rules and rules(env.decode_frames, env.apples, env.wrap, env.tail_deadly)
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Everything that was dreamed for an evaluation."""
-
-    one_step: measurements.OneStep
-    random_actions: measurements.OneStep
-    rollouts: measurements.Rollouts
-    closed: dict[str, measurements.ClosedLoop]
+def resolved(config: EvaluateConfig, world: str) -> EvaluateConfig:
+    """The settings with what was left out filled in from the bundle's world."""
+    row = world_of(world)
+    data, policies = config.data or f"data/{world}", config.policies or row.policies
+    return replace(config, real=config.real or row.real, data=data, policies=policies)
 
 
 def evaluate(
-    bundle: Bundle, dataset: Dataset, rules: SnakeRules | None, config: EvaluateConfig, policies: dict
+    bundle: Bundle, dataset: Dataset, judge: PictureJudge, config: EvaluateConfig, policies: dict
 ) -> tuple[dict, Runs]:
     """The figures and the runs they are read off. `policies`: name -> function that makes one lane's pixel policy."""
     model = bundle.model
@@ -96,8 +84,8 @@ def evaluate(
         model.sampler_steps = config.sampler_steps
     generator = np.random.default_rng(config.seed)
     held_out = HeldOut(dataset, model.context_length)
-    runs = _run(bundle, held_out, rules, config, policies, generator)
-    return _figures(runs, rules, model.spec, config, generator), runs
+    runs = _run(bundle, held_out, judge, config, policies, generator)
+    return _figures(runs, judge, model.spec, config, generator), runs
 
 
 def check_twins(spec, dataset: Dataset) -> None:
@@ -110,56 +98,65 @@ def check_twins(spec, dataset: Dataset) -> None:
             raise ValueError(f"the bundle's {name} is {mine}, the dataset's {its}: take data of the bundle's own game")
 
 
-def _run(bundle: Bundle, held_out: HeldOut, rules, config: EvaluateConfig, policies: dict, generator) -> Runs:
-    model, actions, decode = bundle.model, len(bundle.model.spec.action_names), rules and rules.decode
+def _run(bundle: Bundle, held_out: HeldOut, judge, config: EvaluateConfig, policies: dict, generator) -> Runs:
+    model, actions = bundle.model, len(bundle.model.spec.action_names)
     places = held_out.transitions(config.transitions, generator)
-    one = measurements.one_step(model, held_out, places, decode, config.batch)
+    one = measurements.one_step(model, held_out, places, judge.see, config.batch)
     count = min(config.random_actions, len(places))
     again = [places[i] for i in np.sort(generator.choice(len(places), count, replace=False))]
     drawn = torch.from_numpy(generator.integers(actions, size=len(again)))
-    other = measurements.one_step(model, held_out, again, decode, config.batch, drawn)
+    other = measurements.one_step(model, held_out, again, judge.see, config.batch, drawn)
     starts = held_out.starts(config.rollouts, config.horizon, generator)
     opened = measurements.rollouts(model, held_out, starts, config.horizon)
     size = (config.survival_steps, config.survival_lanes)
     closed = {
-        name: measurements.closed_loop(model, bundle.contexts, make, size, decode, config.seed)
+        name: measurements.closed_loop(model, bundle.contexts, make, size, judge.follow, config.seed)
         for name, make in policies.items()
     }
-    return Runs(one, other, opened, closed)
+    return Runs(one, other, opened, closed, {name: judge.verdict(run) for name, run in closed.items()})
 
 
-def _figures(runs: Runs, rules, spec, config: EvaluateConfig, generator) -> dict:
-    one, other, opened = runs.one_step, runs.random_actions, runs.rollouts
-    judged = {name: rules and scorecard.judge(run, rules) for name, run in runs.closed.items()}
-    closed = [(run, judged[name]) for name, run in runs.closed.items() if judged[name]]
-    reward, termination = scorecard.outcome_figures(one, opened, closed, spec.reward_values)
-    food = scorecard.food_figures(one, closed, rules, generator)
+def _figures(runs: Runs, judge: PictureJudge, spec, config: EvaluateConfig, generator) -> dict:
+    one, opened = runs.one_step, runs.rollouts
+    reward, termination = scorecard.outcome_figures(one, opened, judge.due(runs), spec.reward_values)
     return {
-        "one_step": scorecard.one_step_figures(one),
+        "one_step": scorecard.one_step_figures(one, judge.events(one)),
         "rollout": scorecard.rollout_figures(opened, config.horizon),
         "kid": scorecard.kid_figures(opened, min(config.kid_depth, config.horizon), config.kid_frames),
         "reward": reward,
         "termination": termination,
-        "action_sensitivity": scorecard.action_figures(one, other, rules),
-        "rules": {**scorecard.rule_figures(one, other, rules), **food},
-        "trust": scorecard.trust_figures(one, other, rules),
+        "action_sensitivity": judge.action_figures(runs),
+        "rules": judge.rule_figures(runs, generator),
+        "trust": scorecard.trust_figures(*judge.rightness(runs)),
         "policy_ranking": {"omitted": "no --ranking function was given"},
-        "survival": {name: scorecard.survival_figures(run, judged[name]) for name, run in runs.closed.items()},
+        "survival": {
+            name: {**scorecard.survival_figures(run), **judge.survival_figures(run, runs.verdicts[name])}
+            for name, run in runs.closed.items()
+        },
     }
 
 
-def card_scores(figures: dict) -> dict:
-    """The few figures that a model card shows."""
-    rules, survival = figures["rules"], figures["survival"]
+def card_scores(figures: dict, judge: PictureJudge) -> dict:
+    """The few figures that a model card shows: those of every world, then the judge's own."""
     return {
         **{f"one_step.{k}": figures["one_step"][k] for k in ("psnr", "ssim", "exact_frame_rate")},
         "rollout.break_even_horizon": figures["rollout"]["break_even_horizon"],
-        **{f"rules.{k}": rules.get(k) for k in ("transition_exact_rate", "one_food_after_eating", "food_uniformity_p")},
         **{f"reward.f1[{value}]": score["f1"] for value, score in figures["reward"]["one_step"]["classes"].items()},
         "termination.f1": figures["termination"]["one_step"]["f1"],
         "trust.auroc": figures["trust"]["auroc"],
-        **{f"survival.{name}.one_head_one_food": run.get("one_head_one_food") for name, run in survival.items()},
+        **{name: value for path in judge.card for name, value in at_path(figures, path.split(".")).items()},
     }
+
+
+def at_path(figures: dict, path: list[str]) -> dict:
+    """{dotted path: figure}; a "*" in the path stands for every key there, and what is not there is None."""
+    head, *rest = path
+    if not isinstance(figures, dict):
+        return {".".join(path): None}
+    below = {key: figures.get(key) for key in (figures if head == "*" else [head])}
+    if not rest:
+        return below
+    return {f"{key}.{tail}": v for key, value in below.items() for tail, v in at_path(value, rest).items()}
 
 
 def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
@@ -180,31 +177,49 @@ def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
-    if not (Path(config.data) / "manifest.json").is_file():
-        remedy = f"record some with `neural-envs collect snake --frames 200000 --out {config.data}`"
-        print(f"neural-envs evaluate: there are no held-out episodes in {config.data!r}; {remedy}", file=sys.stderr)
+    try:
+        report(*evaluate_bundle(config))
+    except ValueError as error:
+        print(f"neural-envs evaluate: {error}", file=sys.stderr)
         return 1
-    started, folder = time.monotonic(), Path(config.out)
-    path = Path(named(config.resolver)(config.bundle))
-    bundle, dataset, maker = load_bundle(path, config.device), Dataset(config.data), named(config.policy_maker)
-    actions = len(bundle.model.spec.action_names)
-    policies = {name: (lambda name=name: maker(name, actions)) for name in config.policies}
-    figures, runs = evaluate(bundle, dataset, rules_of(config.real), config, policies)
+    return 0
+
+
+def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
+    """Evaluates a bundle, writes everything into `config.out`; returns the card's scores, the file of all figures and
+    the seconds it took. Raises ValueError with the remedy where there is nothing to evaluate on.
+    """
+    started, path = time.monotonic(), Path(named(config.resolver)(config.bundle))
+    bundle = load_bundle(path, config.device)
+    spec = bundle.model.spec
+    config = resolved(config, spec.world)
+    if not (Path(config.data) / "manifest.json").is_file():
+        remedy = f"record some with `neural-envs collect {spec.world} --frames 200000 --out {config.data}`"
+        raise ValueError(f"there are no held-out episodes in {config.data!r}; {remedy}")
+    dataset, maker, judge = Dataset(config.data), named(config.policy_maker), judge_of(spec, config.real)
+    actions = len(spec.action_names)
+    policies = {name: (lambda name=name: maker(name, actions, world=spec.world)) for name in config.policies}
+    figures, runs = evaluate(bundle, dataset, judge, config, policies)
     if config.ranking:
-        figures["policy_ranking"] = named(config.ranking)(bundle.model.spec.world, bundle=str(path), seed=config.seed)
+        figures["policy_ranking"] = named(config.ranking)(spec.world, bundle=str(path), seed=config.seed)
+    folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_pictures(folder, runs, figures, bundle.model.spec.fps)
+    write_pictures(folder, runs, figures, spec.fps)
     data = {"path": config.data, "fingerprint": dataset.fingerprint, "split": "test"}
     seconds = round(time.monotonic() - started, 1)
     about = {"bundle": config.bundle, "real": config.real, "data": data, "seed": config.seed, "seconds": seconds}
     (folder / "evaluation.json").write_text(json.dumps({**about, **figures}, indent=1) + "\n")
-    scores = card_scores(figures)
+    scores = card_scores(figures, judge)
     if config.update_card:
         update_scores(path, scores)
+    return scores, folder / "evaluation.json", seconds
+
+
+def report(scores: dict, path: Path, seconds: float) -> None:
+    """Prints the figures of the card and where the others are."""
     for name, value in scores.items():
         print(f"{name:44s} {'-' if value is None else format(value, '.5g')}")
-    print(f"written: {folder / 'evaluation.json'} ({seconds} s)")
-    return 0
+    print(f"written: {path} ({seconds} s)")
 
 
 if __name__ == "__main__":

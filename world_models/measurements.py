@@ -1,11 +1,11 @@
 """Runs of a world model that evaluation reads its figures off: one step, open loop, closed loop.
 
-N transitions, R rollouts, H horizon, L lanes, G board size. Every function is a batched pass under inference_mode that
-returns what happened; what is good or bad about it is decided in evaluation.py.
+N transitions, R rollouts, H horizon, L lanes, K context frames. Every function is a batched pass under inference_mode
+that returns what happened; what is good or bad about it is decided by the judges (judge.py) and by scorecard.py.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,19 +17,13 @@ from world_models.lanes import put_lanes
 from world_models.metrics import exact, psnr, ssim
 from world_models.noise import NoiseStream
 
+See = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]  # PictureJudge.see
+Follow = Callable[[np.ndarray, np.ndarray], Any]  # PictureJudge.follow
 KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
 
 
-class Boards(NamedTuple):
-    """Codes (N, G, G) read off frames: before a transition, after it in the recording, after it in the dream."""
-
-    before: np.ndarray
-    real: np.ndarray
-    dreamed: np.ndarray
-
-
 class OneStep(NamedTuple):
-    """Teacher-forced transitions, (N,) each; `boards` is None for worlds without written rules."""
+    """Teacher-forced transitions, (N,) each; `seen` is what the judge kept of their frames, or None."""
 
     picture: dict[str, Tensor]  # psnr, ssim, exact of the dreamed frame
     copied: dict[str, Tensor]  # the same of the last frame, copied
@@ -41,7 +35,7 @@ class OneStep(NamedTuple):
     real_termination: Tensor
     reward_confidence: Tensor | None  # the model's probability of the reward it gave; None where it tells none
     termination_confidence: Tensor | None
-    boards: Boards | None
+    seen: Any
 
 
 def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Tensor | None]:
@@ -61,21 +55,26 @@ def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def one_step(
-    model, held_out: HeldOut, places: list[Place], decode=None, batch: int = 128, actions: Tensor | None = None
+    model,
+    held_out: HeldOut,
+    places: list[Place],
+    see: See | None = None,
+    batch: int = 128,
+    actions: Tensor | None = None,
 ) -> OneStep:
     """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
 
-    `decode`, where a world has one, turns frames (B, H, W, C) into boards of codes (B, G, G).
+    `see`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...), or None.
     """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
         window = held_out.window(places[start : start + batch])
         action = window.actions[:, 0] if actions is None else actions[start : start + batch]
-        rows.append(_dream_once(model, window, action, decode, start))
+        rows.append(_dream_once(model, window, action, see, start))
     return _joined(rows)
 
 
-def _dream_once(model, window: Window, action: Tensor, decode, seed: int) -> OneStep:
+def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: int) -> OneStep:
     """One batch of transitions; lane i draws the noise of seed + i."""
     noise = _to(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
     state, chosen = model.init(_to(window.context, model)), action.to(_device(model))
@@ -83,10 +82,11 @@ def _dream_once(model, window: Window, action: Tensor, decode, seed: int) -> One
     sure = _confidence(model, state, chosen, dream)
     dream = _on_cpu(dream)
     last, real = window.frames[:, 0], window.frames[:, 1]
-    boards = decode and Boards(*(decode(f.numpy()) for f in (last, real, dream.frame)))
+    frames = (window.context.frames.numpy(), real.numpy(), dream.frame.numpy())
+    seen = see and see(*frames, window.actions[:, 0].numpy())
     said = (action, dream.reward, dream.termination, dream.trust)
     true = (window.rewards[:, 0], window.terminations[:, 0])
-    return OneStep(_pictures(dream.frame, real), _pictures(last, real), *said, *true, *sure, boards)
+    return OneStep(_pictures(dream.frame, real), _pictures(last, real), *said, *true, *sure, seen)
 
 
 def _joined(rows: list[OneStep]) -> OneStep:
@@ -95,8 +95,8 @@ def _joined(rows: list[OneStep]) -> OneStep:
             return None
         if isinstance(values[0], dict):
             return {key: torch.cat([v[key] for v in values]) for key in values[0]}
-        if isinstance(values[0], Boards):
-            return Boards(*(np.concatenate(column) for column in zip(*values, strict=True)))
+        if isinstance(values[0], tuple):
+            return type(values[0])(*(np.concatenate(column) for column in zip(*values, strict=True)))
         return torch.cat(values)
 
     return OneStep(*(join(column) for column in zip(*rows, strict=True)))
@@ -115,6 +115,7 @@ class Rollouts(NamedTuple):
     real_terminations: Tensor
     running: Tensor  # (R, H) bool: the dream had not ended before this step
     real_running: Tensor  # (R, H) bool: nor had the recording
+    earlier: Tensor  # (R, H', W, C) uint8: the context's frame before the first; that one again where there is none
 
 
 @torch.inference_mode()
@@ -133,7 +134,8 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
     rewards, terminations, trust, was_running = (torch.stack(column, 1) for column in zip(*rows, strict=True))
     real_running = torch.arange(horizon) < window.lengths[:, None]
     return Rollouts(torch.stack(frames, 1), window.frames, window.actions, rewards, terminations, trust,
-                    window.rewards, window.terminations, was_running, real_running)  # fmt: skip
+                    window.rewards, window.terminations, was_running, real_running,
+                    window.context.frames[:, -2:][:, 0])  # fmt: skip
 
 
 class ClosedLoop(NamedTuple):
@@ -142,8 +144,7 @@ class ClosedLoop(NamedTuple):
     actions: np.ndarray
     rewards: np.ndarray
     terminations: np.ndarray
-    before: np.ndarray | None  # (T, L, G, G) codes of the board that was seen
-    after: np.ndarray | None  # (T, L, G, G) codes of the board that was dreamed
+    seen: Any  # what the judge kept of the frames before and after each step: arrays (T, L, ...), or None
     finite: bool
     frames: np.ndarray  # (T', H, W, C): the first lane's first frames, to look at
 
@@ -184,29 +185,38 @@ class _Player:
 
 @torch.inference_mode()
 def closed_loop(
-    model, contexts, make_policy: Callable[[], Callable], size: tuple[int, int], decode=None, seed: int = 0
+    model,
+    contexts,
+    make_policy: Callable[[], Callable],
+    size: tuple[int, int],
+    follow: Follow | None = None,
+    seed: int = 0,
 ) -> ClosedLoop:
-    """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy."""
+    """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy.
+
+    `follow`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a NamedTuple, or None.
+    """
     steps, lanes = size
     player = _Player(model, contexts, make_policy, lanes, seed)
-    board = decode and decode(player.seen)
-    finite, rows, kept = True, [], []
+    finite, rows, seen, kept = True, [], [], []
     for _ in progress(range(steps), desc="closed loop"):
+        before = player.seen
         action, dream = player.step()
         finite = finite and bool(torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all())
         if len(kept) < KEPT_FRAMES:
             kept.append(player.seen[0].copy())
-        after = decode and decode(player.seen)
-        rows.append((action, dream.reward.numpy(), dream.termination.numpy(), board, after))
+        seen.append(follow and follow(before, player.seen))
+        rows.append((action, dream.reward.numpy(), dream.termination.numpy()))
         ended = np.flatnonzero(dream.termination.numpy())
-        board = after
         if len(ended):
             player.restart(ended)
-            if decode:
-                board = after.copy()
-                board[ended] = decode(player.seen[ended])
-    columns = [None if column[0] is None else np.stack(column) for column in zip(*rows, strict=True)]
-    return ClosedLoop(*columns, finite, np.stack(kept))
+    columns = [np.stack(column) for column in zip(*rows, strict=True)]
+    return ClosedLoop(*columns, _stacked(seen), finite, np.stack(kept))
+
+
+def _stacked(rows: list):
+    """T NamedTuples of arrays (L, ...) as one of arrays (T, L, ...); None of Nones."""
+    return rows[0] and type(rows[0])(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def _device(model) -> torch.device:

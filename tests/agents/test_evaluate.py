@@ -1,8 +1,22 @@
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecFrameStack
 
-from agents.evaluate import Episodes, PolicyAgent, evaluate_policy, play_episodes, play_policy, summarise
-from agents.ranking import spearman
+from agents.evaluate import (
+    Episodes,
+    ModelAgent,
+    PolicyAgent,
+    evaluate_policy,
+    make_agent,
+    play_episodes,
+    play_policy,
+    summarise,
+)
+from agents.ranking import rank_policies, spearman
+from agents.vec_env import SB3VecEnv
+from agents.worlds import WORLDS
 from collectors.policies import make_policy
 from tests.agents.stub_envs import CountingVectorEnv
 
@@ -27,9 +41,9 @@ def test_every_lane_plays_the_same_number_of_episodes_even_if_that_is_more_than_
     assert sorted(played.lengths) == [2, 2, 3, 3, 4, 4]
 
 
-def test_apples_are_the_steps_with_a_positive_reward():
+def test_events_are_the_steps_with_a_positive_reward():
     played = play_episodes(CountingVectorEnv([3, 5], [1, -1]), Still(), episodes=2, seed=0)
-    assert dict(zip(played.lengths, played.apples, strict=True)) == {3: 3, 5: 0}
+    assert dict(zip(played.lengths, played.events, strict=True)) == {3: 3, 5: 0}
     assert dict(zip(played.lengths, played.returns, strict=True)) == {3: 3, 5: -5}
 
 
@@ -45,6 +59,64 @@ def test_each_lane_has_a_policy_with_a_random_stream_of_its_own():
     frames = np.zeros((2, 16, 16, 3), dtype=np.uint8)
     first, second = np.array([agent(frames) for _ in range(50)]).T
     assert not np.array_equal(first, second)
+
+
+class Recorder(BaseAlgorithm):
+    """A stand-in for a trained model that keeps what it is shown."""
+
+    def __init__(self, shape):
+        self.observation_space, self.shown = Box(0, 255, shape, np.uint8), []
+
+    def predict(self, observations, deterministic=False):
+        self.shown.append(observations.copy())
+        return np.zeros(len(observations), int), None
+
+    _setup_model = learn = None
+
+
+def test_a_model_of_several_frames_sees_what_it_saw_in_training():
+    lengths, actions = [3, 5], np.zeros(2, int)
+    trained = VecFrameStack(SB3VecEnv(CountingVectorEnv(lengths, [1, 1])), 4, channels_order="last")
+    expected = [trained.reset(), *(trained.step(actions)[0] for _ in range(9))]
+    model = Recorder((12, 16, 16))
+    play_episodes(CountingVectorEnv(lengths, [1, 1]), ModelAgent(model), episodes=4, seed=0)
+    assert len(model.shown) == 10
+    assert all(np.array_equal(a, b) for a, b in zip(model.shown, expected, strict=True))
+
+
+def test_a_model_of_one_frame_is_shown_it_unchanged():
+    model = Recorder((3, 16, 16))
+    play_episodes(CountingVectorEnv([3], [1]), ModelAgent(model), episodes=1, seed=0)
+    assert [frames.max() for frames in model.shown] == [0, 1, 2]
+
+
+def test_a_batched_policy_plays_all_lanes_at_once_and_is_told_which_begin_anew():
+    class Players:
+        calls = []
+
+        def reset(self, mask, generators):
+            self.calls.append((mask.tolist(), len(generators)))
+
+        def __call__(self, observations):
+            return np.zeros(len(observations), int)
+
+    policy = type("Policy", (), {"batch": lambda self, lanes: Players()})()
+    agent = make_agent(policy, 2, seed=0)
+    play_episodes(CountingVectorEnv([2, 4], [1, 1]), agent, episodes=2, seed=0)
+    assert Players.calls == [([True, True], 2), ([True, False], 2), ([True, True], 2)]
+
+
+def test_episodes_that_an_older_version_counted_can_be_read():
+    assert Episodes.from_dict({"returns": [1.0], "apples": [2], "lengths": [3]}).events.tolist() == [2]
+
+
+def test_a_world_that_is_not_in_the_table_has_no_ranking():
+    assert "ALE/Pong-v5" in rank_policies("ALE/Pong-v5")["omitted"]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_world_ranks_six_policies_or_more_from_random_on(name):
+    assert len(WORLDS[name].ranking) >= 6 and WORLDS[name].ranking[0] == "random"
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_episodes():

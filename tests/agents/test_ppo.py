@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box
+from stable_baselines3 import PPO
 
 from agents import ppo
+from agents.evaluate import play_policy
 from agents.networks import PatchCNN
 from agents.ppo import PPOConfig, load_policy, train_ppo
 from agents.presets import PPOSettings
@@ -42,6 +44,38 @@ def test_an_interrupted_training_leaves_no_policy(tmp_path, monkeypatch):
         train_ppo(config(tmp_path))
     with pytest.raises(FileNotFoundError, match="no trained policy .* train one with"):
         load_policy(tmp_path / "run" / "policy.zip")
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    run, train, updates = config(tmp_path, steps=192, save_every=2), PPO.train, []
+
+    def killed(self):
+        updates.append(self.num_timesteps)
+        if len(updates) == 4:
+            raise KeyboardInterrupt
+        train(self)
+
+    monkeypatch.setattr(PPO, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(run)
+    model = load_policy(train_ppo(run))
+    assert updates == [32, 64, 96, 128, 96, 128, 160, 192] and model.num_timesteps == 192
+    assert not (tmp_path / "run" / "checkpoint.zip").exists()
+    assert len((tmp_path / "run" / "progress_from_64.csv").read_text().splitlines()) == 5
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path):
+    run = config(tmp_path)
+    train_ppo(run)
+    ppo.save_policy(load_policy(tmp_path / "run" / "policy.zip"), tmp_path / "run" / "checkpoint.zip")
+    assert load_policy(train_ppo(dataclasses.replace(run, seed=1, steps=32))).num_timesteps == 32
+
+
+def test_a_policy_of_several_frames_is_trained_saved_and_measured(tmp_path):
+    path = train_ppo(config(tmp_path, steps=32, ppo=dataclasses.replace(SMALL, stack=4)))
+    model = load_policy(path)
+    assert model.observation_space.shape == (12, 64, 64)
+    assert len(play_policy(model, "collectors:RealSnake-v0", episodes=4, seed=0, horizon=20).returns) == 4
 
 
 def test_a_time_limit_ends_the_training_early(tmp_path):

@@ -38,7 +38,7 @@ def trained(monkeypatch, tmp_path) -> list[str]:
     monkeypatch.setattr(transfer, "train_ppo", train)
     monkeypatch.setattr(transfer, "play_policy", play)
     monkeypatch.setattr(transfer, "load_policy", lambda path: Path(path).read_text())
-    monkeypatch.setattr(transfer, "make_policy", lambda name, actions: name)
+    monkeypatch.setattr(transfer, "make_policy", lambda name, actions, world: name)
     return calls
 
 
@@ -95,6 +95,45 @@ def test_other_settings_or_another_model_are_refused(trained, config):
     (Path(config.bundle) / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(TransferError, match="another model"):
         run_transfer(config)
+
+
+def test_several_seeds_each_have_a_folder_and_one_report(trained, config):
+    result = run_transfer(dataclasses.replace(config, seeds=(3, 5)))
+    root = Path(config.out)
+    assert json.loads((root / "transfer.json").read_text()) == result
+    assert (root / "seed_3" / "dream" / "policy.zip").is_file() and (root / "seed_5" / "transfer.json").is_file()
+    assert result["dream"]["episodes"] == 200 and result["transfer"] == pytest.approx(0.8)
+    assert list(result["seeds"]) == ["3", "5"] and result["seeds"]["3"]["transfer"] == pytest.approx(0.8)
+    assert trained.count("train dream") == trained.count("train real") == 2
+    assert "transfer 0.800" in transfer.format_table(result)
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    same = [{name: episodes(mean).returns for name, mean in RETURNS.items()}] * 2
+    apart = [{**same[0], "dream": episodes(dream).returns} for dream in (5.0, 9.0)]
+    narrow, wide = transfer.seeds_interval(same), transfer.seeds_interval(apart)
+    assert narrow[0] < 0.8 < narrow[1] and wide[0] < 0.65 and wide[1] > 0.95
+
+
+def test_a_half_that_an_older_version_made_is_not_trained_again(trained, config):
+    run_transfer(config)
+    record = Path(config.out) / "real" / "half.json"
+    made = json.loads(record.read_text())
+    lines = [line for line in made["settings"].splitlines() if "stack" not in line and "save_every" not in line]
+    record.write_text(json.dumps({**made, "settings": "\n".join(lines)}))
+    trained.clear()
+    run_transfer(config)
+    assert trained == []
+    with pytest.raises(TransferError, match="other settings"):
+        run_transfer(dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, stack=4)))
+
+
+def test_other_worlds_do_not_pick_apples(trained, config, monkeypatch):
+    monkeypatch.setattr(transfer, "play_policy", lambda policy, env_id, count, seed: episodes(RETURNS[policy], count))
+    monkeypatch.setattr(transfer, "action_count", lambda identifier: 3)
+    result = run_transfer(dataclasses.replace(config, name="pong"))
+    assert "points_mean" in result["dream"] and "apples_mean" not in result["dream"]
+    assert "points" in transfer.format_table(result)
 
 
 def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(trained, config, capsys):

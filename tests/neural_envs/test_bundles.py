@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import pytest
 
 from neural_envs import bundles
@@ -51,3 +52,10 @@ def test_a_bundle_is_loaded_once_until_its_files_change(tmp_path, monkeypatch):
 def test_released_bundles_are_complete():
     for name in bundles.released_names():
         assert all((bundles.resolve_bundle(name) / file).is_file() for file in bundles._FILES)
+
+
+@pytest.mark.parametrize("id", ["NeuralPong-v0", "NeuralWorldMap-v0", "NeuralCoinRun-v0"])
+def test_a_world_whose_bundle_is_not_released_says_which_are(id, monkeypatch):
+    monkeypatch.setattr(bundles, "released_names", lambda: ["snake"])
+    with pytest.raises(ValueError, match=r"neither a released name .* use a released name \(snake\)"):
+        gym.make(f"neural_envs:{id}")

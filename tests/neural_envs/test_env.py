@@ -164,7 +164,7 @@ def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
     from neural_envs.window import keys_to_action
 
     keys = keys_to_action(("noop", "up_left", "jump"))
-    assert keys == {(pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}
+    assert keys == {(): 0, (pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}
 
 
 @pytest.mark.parametrize("action", [4, -1, 0.5, None, "up", np.array([0])])

@@ -394,7 +394,7 @@ def walk_world(monkeypatch, tmp_path):
         spec = gymnasium.envs.registration.EnvSpec(name, entry_point=_maker(double))
         monkeypatch.setitem(gymnasium.registry, name, spec)
     monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "RealWalk-v0", "homing"))
-    monkeypatch.setattr(play, "policy_maker", lambda name: Homing)
+    monkeypatch.setattr(play, "policy_maker", lambda name, world: Homing)
     monkeypatch.setattr(play, "_check_owner", lambda package, wanted: None)
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)

@@ -23,6 +23,7 @@ GRID = GridConfig(width=8, encoder_depth=1, decoder_depth=1)
 MODELS = {
     "chance": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID)),
     "chance of two frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=2)),
+    "chance of four frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=4)),
     "diffusion": lambda: DiffusionModel(SPEC, DiffusionConfig(grid=GRID)),
 }
 

@@ -1,10 +1,10 @@
 """A perfect dream must score full marks, a frozen one must be found out, and the command must write what it says."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from snake_doubles import CopySnake, PerfectSnake
 
 from collectors.collect import collect
@@ -13,10 +13,14 @@ from world_models import evaluation
 from world_models.checkpoint import Bundle
 from world_models.contexts import Contexts
 from world_models.held_out import HeldOut, Place
-from world_models.snake_rules import SnakeRules
+from world_models.judge import PictureJudge
+from world_models.judges import judge_of
+from world_models.snake_judge import SnakeJudge
 
 KEYS = {"one_step", "rollout", "kid", "reward", "termination", "action_sensitivity", "rules", "trust", "policy_ranking"}
 GRID = 8
+RESOLVER = "pathlib:Path"
+CONFIG = evaluation.EvaluateConfig(bundle="double")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def dataset(tmp_path_factory):
     return collect("RealSnake-v0", path, 6000, policy="mix", seed=3, shard_steps=3000, env_options=options)
 
 
-def evaluated(model, dataset, **changes):
+def evaluated(model, dataset, judge=None, **changes):
     """The figures and runs of a double, with few samples."""
     sizes = {"transitions": 600, "random_actions": 300, "rollouts": 16, "horizon": 20, "survival_lanes": 4}
     settings = {**sizes, "survival_steps": 80, "kid_depth": 10, "kid_frames": 0, **changes}
@@ -34,9 +38,9 @@ def evaluated(model, dataset, **changes):
     window = HeldOut(dataset, 2, "train").window([Place(i, 0) for i in dataset.split()["train"][:20]])
     contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
     policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
-    rules = evaluation.rules_of("RealSnake-v0")
+    judge = judge or judge_of(model.spec)
     bundle = Bundle(model.eval(), contexts, {}, None)
-    return evaluation.evaluate(bundle, dataset, rules, config, policies)
+    return evaluation.evaluate(bundle, dataset, judge, config, policies)
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +178,10 @@ def test_pictures_and_films_are_written(perfect, tmp_path):
     assert names <= {path.name for path in tmp_path.iterdir() if path.stat().st_size > 200}
 
 
-def test_the_command_asks_for_data_and_says_how_to_get_it(tmp_path, capsys):
-    assert evaluation.main(["snake", "--data", str(tmp_path / "none")]) == 1
+def test_the_command_asks_for_data_and_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    bundle = Bundle(CopySnake(16).eval(), None, {}, tmp_path)
+    monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
+    assert evaluation.main([str(tmp_path), "--data", str(tmp_path / "none"), "--resolver", RESOLVER]) == 1
     assert "neural-envs collect snake" in capsys.readouterr().err
 
 
@@ -204,8 +210,34 @@ def test_a_wrong_function_reference_says_so():
         evaluation.named("collectors.policies:nothing")
 
 
-def test_rules_come_from_the_real_environment():
-    rules = evaluation.rules_of("RealSnake-v0")
-    assert isinstance(rules, SnakeRules) and rules.apples == 1
-    frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8).numpy()
-    assert rules.decode(frame).shape == (1, 16, 16)
+def test_the_judge_comes_from_the_world_and_its_real_environment():
+    judge = judge_of(CopySnake(16).spec)
+    assert isinstance(judge, SnakeJudge) and judge.rules.apples == 1
+    assert judge.rules.decode(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 16, 16)
+
+
+def test_a_game_that_is_not_in_the_table_is_judged_by_its_pictures(dataset):
+    spec = replace(CopySnake(GRID).spec, world="ALE/Breakout-v5")
+    judge = judge_of(spec)
+    assert type(judge) is PictureJudge and evaluation.resolved(CONFIG, spec.world).policies == ("random",)
+
+
+def test_what_the_command_is_not_told_follows_from_the_world():
+    config = evaluation.resolved(CONFIG, "pong")
+    assert (config.real, config.data, config.policies) == ("RealPong-v0", "data/pong", ("random", "scripted"))
+    assert evaluation.resolved(replace(CONFIG, data="here"), "pong").data == "here"
+
+
+def test_a_picture_judge_fills_every_figure_or_says_why(dataset):
+    figures, _ = evaluated(CopySnake(GRID), dataset, PictureJudge(CopySnake(GRID).spec))
+    json.dumps(figures, allow_nan=False)
+    assert set(figures) == KEYS | {"survival"} and "no rules" in figures["rules"]["omitted"]
+    assert figures["trust"]["samples"] == figures["one_step"]["samples"] == 600
+    assert "closed_loop" not in figures["reward"] and figures["survival"]["random"]["no_nan"]
+
+
+def test_card_scores_are_found_by_dotted_paths():
+    figures = {"rules": {"ball": {"32": 0.5}}, "survival": {"random": {"ok": 1}, "astar": {"ok": 0}}}
+    assert evaluation.at_path(figures, ["rules", "ball", "32"]) == {"rules.ball.32": 0.5}
+    assert evaluation.at_path(figures, ["survival", "*", "ok"]) == {"survival.random.ok": 1, "survival.astar.ok": 0}
+    assert evaluation.at_path(figures, ["rules", "none", "32"]) == {"rules.none.32": None}
