@@ -26,7 +26,8 @@ class Clips(NamedTuple):
 class ClipReader:
     """Draws clips of some episodes, the ones with an event (a reward, an end) more often.
 
-    `event_weight` counts a step with a reward that many times, `end_weight` one that ends the game: ends are rare.
+    `event_weight` counts a step with another reward than the usual one that many times, `end_weight` one that ends the
+    game: ends are rare.
     Data position is the caller's generator: equal generators give equal batches.
     """
 
@@ -45,7 +46,9 @@ class ClipReader:
         self.reward_values = np.array(dataset.spec["reward_values"], np.float32)
         self._index(set(episodes))
         shards = dataset.shards
-        paid = np.concatenate([s.rewards[r] != 0 for s, r in zip(shards, self._kept, strict=True)])
+        rewards = np.concatenate([s.rewards[r] for s, r in zip(shards, self._kept, strict=True)])
+        values, counts = np.unique(rewards, return_counts=True)
+        paid = rewards != values[counts.argmax()]  # a world may pay, or take, a little in every step
         ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept, strict=True)])
         weight = np.where(ends, end_weight, np.where(paid, event_weight, 1.0))
         self.cumulative = np.cumsum(weight / weight.sum())

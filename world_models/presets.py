@@ -9,6 +9,7 @@ from pathlib import Path
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
 from world_models.networks.grid import GridConfig
+from world_models.objectives import EDM
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,58 @@ def snake_edm() -> TrainConfig:
     )
 
 
+def pong() -> TrainConfig:
+    """Pong: four frames show the speeds; longer clips, so that small errors do not add up over a rally."""
+    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4)
+    return TrainConfig(
+        model=model,
+        data=Path("data/pong"),
+        out=Path("runs/pong"),
+        updates=5_000,
+        rollout_steps=3,
+        rollout_from=0.6,
+        event_weight=20.0,
+        noise=0.05,
+    )
+
+
+def worldmap() -> TrainConfig:
+    """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion."""
+    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0, 8))
+    objective = EDM(log_mean=-0.5, log_std=1.2, sigma_min=0.1, precondition=False)
+    return TrainConfig(
+        model=DiffusionConfig(grid=grid, objective=objective),
+        data=Path("data/worldmap"),
+        out=Path("runs/worldmap"),
+        updates=5_000,
+        rollout_steps=1,
+        end_weight=10.0,
+        damage=0.0,
+        noise=0.02,
+    )
+
+
+def coinrun() -> TrainConfig:
+    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies; four frames show the speeds."""
+    grid = GridConfig(width=64, encoder_depth=3, decoder_depth=2, copy=(0,), flow=8.0)
+    return TrainConfig(
+        model=ChanceConfig(grid=grid, context_length=4, change_weight=0.0),
+        data=Path("data/coinrun"),
+        out=Path("runs/coinrun"),
+        updates=5_000,
+        learning_rate=1e-3,
+        rollout_steps=3,
+        rollout_from=0.6,
+        event_weight=20.0,
+        noise=0.02,
+        damage=0.0,
+    )
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
+    "pong": pong,
+    "worldmap": worldmap,
+    "coinrun": coinrun,
 }

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from runs import one_step, rollouts, runs_of
 
+from runs import one_step, rollouts, runs_of
 from world_models import map_rules
 from world_models.map_rules import MapJudge
 

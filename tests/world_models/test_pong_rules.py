@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from runs import one_step, rollouts, runs_of
 
+from runs import one_step, rollouts, runs_of
 from world_models.pong_rules import PongJudge
 
 STAY, UP, DOWN = range(3)

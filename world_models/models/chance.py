@@ -34,7 +34,9 @@ class ChanceConfig:
     variables: int = 1  # independent categorical variables, each a place on the patch grid
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
-    entropy_weight: float = 3e-4  # pull of the posterior towards uniform: where chance decides nothing, it tells nothing
+    entropy_weight: float = (
+        3e-4  # pull of the posterior towards uniform: where chance decides nothing, it tells nothing
+    )
     posterior_scale: float = 2.0  # of its logits: without it a few percent of its draws go astray
     change_weight: float = 20.0  # extra weight of patches that change
 
