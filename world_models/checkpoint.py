@@ -28,7 +28,6 @@ from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
 MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel)}
-ADDED = {"copy", "flow", "precondition", "entropy_weight"}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 
@@ -118,15 +117,13 @@ def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
 
 
 def _from_dict(config_class: type, values: dict):
-    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors.
-
-    Keys of `ADDED` came after the first release: a bundle without them is older, and means the default.
-    """
+    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors."""
     fields = {f.name: f for f in dataclasses.fields(config_class)}
-    unknown, missing = set(values) - set(fields), set(fields) - set(values) - ADDED
+    unknown, missing = set(values) - set(fields), set(fields) - set(values)
     if unknown or missing:
         raise ValueError(f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
-    nested = {n: f.default_factory for n, f in fields.items() if dataclasses.is_dataclass(f.default_factory)}
+    defaults = {n: f.default_factory() for n, f in fields.items() if f.default_factory is not dataclasses.MISSING}
+    nested = {n: type(value) for n, value in defaults.items() if dataclasses.is_dataclass(value)}
     read = {n: _from_dict(nested[n], v) if n in nested else v for n, v in values.items()}
     return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 

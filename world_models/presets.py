@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from world_models.models.chance import ChanceConfig
+from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import EDM
@@ -42,6 +42,7 @@ class TrainConfig:
     validation_batches: int = field(default=8, metadata={"help": "of 64 held-out clips"})
     contexts: int = field(default=256, metadata={"help": "start contexts in the bundle"})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice. 1 on a shared machine"})
+    init_from: str = field(default="", metadata={"help": "bundle whose weights to begin with, as far as they fit"})
     resume: bool = field(default=True, metadata={"help": "go on from the newest good checkpoint in out"})
 
 
@@ -51,10 +52,14 @@ def snake() -> TrainConfig:
 
 
 def snake_edm() -> TrainConfig:
-    """Snake by diffusion: EDM, three Euler steps, attention in both halves."""
+    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food is drawn first."""
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
-        model=DiffusionConfig(grid=grid), out=Path("runs/snake-edm"), learning_rate=1e-3, updates=6_000, rollout_steps=1
+        model=DiffusionConfig(grid=grid, chance=ChanceSettings()),
+        out=Path("runs/snake-edm"),
+        learning_rate=1e-3,
+        updates=4_500,
+        rollout_steps=1,
     )
 
 

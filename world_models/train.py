@@ -25,7 +25,7 @@ from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
 from collectors.settings import as_text, parse
 from world_models import frames as pixels
-from world_models.checkpoint import build_model, save_bundle
+from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
 from world_models.data import ClipReader, Clips, read_spec, start_contexts
 from world_models.models.next_frame import NextFrameModel, Step
 from world_models.presets import PRESETS, TrainConfig
@@ -124,6 +124,19 @@ class Trainer:
         weights = (config.event_weight, config.end_weight)
         self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, *weights)
         self.validation = ClipReader(dataset, split["validation"], length, config.rollout_steps, *weights)
+
+    def begin_with(self, bundle: Path) -> None:
+        """Takes over the weights of a bundle that fit by name and shape. Raises TrainingError where none do."""
+        try:
+            theirs = load_bundle(bundle).model.state_dict()
+        except BundleError as error:
+            raise TrainingError(f"init_from: {error}") from None
+        mine = self.model.state_dict()
+        fit = {name: value for name, value in theirs.items() if name in mine and value.shape == mine[name].shape}
+        if not fit:
+            raise TrainingError(f"init_from: no tensor of {bundle} fits this model; is it of another kind or width?")
+        for model in (self.model, self.average):
+            model.load_state_dict({**mine, **fit})
 
     def state(self) -> dict:
         """All that decides how the run goes on."""
@@ -239,6 +252,8 @@ def train(config: TrainConfig) -> Path:
     found = newest_checkpoint(config.out) if config.resume else None
     if found:
         trainer.load(found)
+    elif config.init_from:
+        trainer.begin_with(Path(config.init_from))
     provenance = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps, "command": " ".join(sys.argv[1:])}
     begun, spent = time.monotonic(), trainer.seconds
     bar = progress(total=config.updates, desc="train", unit="update")

@@ -51,7 +51,7 @@ def change_weights(path, change):
 
 
 def without_one(weights):
-    weights.pop("prior.1.bias")
+    weights.pop("chance.prior.1.bias")
     return weights
 
 
@@ -65,7 +65,7 @@ DAMAGE = {
     "world spec": lambda p: change_config(p, spec={"world": "snake"}),
     "missing tensors": lambda p: change_weights(p, without_one),
     "unknown tensors": lambda p: change_weights(p, lambda w: {**w, "extra": torch.zeros(1)}),
-    "shape": lambda p: change_weights(p, lambda w: {**w, "prior.1.bias": torch.zeros(7)}),
+    "shape": lambda p: change_weights(p, lambda w: {**w, "chance.prior.1.bias": torch.zeros(7)}),
     "model.safetensors is damaged": lambda p: (p / "model.safetensors").write_bytes(b"x" * 100),
     "model.safetensors is missing": lambda p: (p / "model.safetensors").unlink(),
     "contexts of shape": lambda p: np.savez(

@@ -17,7 +17,7 @@ from collectors.envs.snake import RealSnake
 from world_models import train as training
 from world_models.checkpoint import build_model, load_bundle
 from world_models.data import ClipReader, start_contexts
-from world_models.models.chance import ChanceConfig
+from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.noise import NoiseStream
 from world_models.presets import PRESETS, TrainConfig
@@ -85,7 +85,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpo
     trainer = training.Trainer(config, Dataset(dataset_path))
     trainer.step()
     before = {k: v.clone() for k, v in trainer.average.state_dict().items()}
-    trainer.model.paint.weight.data.fill_(float("nan"))
+    trainer.model.chance.paint.weight.data.fill_(float("nan"))
     with pytest.raises(training.TrainingError, match="learning_rate"):
         trainer.step()
     assert all(torch.equal(v, before[k]) for k, v in trainer.average.state_dict().items())
@@ -131,6 +131,18 @@ def test_start_contexts_are_first_frames(dataset_path, generator):
     contexts = start_contexts(reader, 5, generator)
     firsts = {dataset.episode(i).frames[0].tobytes() for i in range(len(dataset.episodes))}
     assert len(contexts) == 5 and all(frame.tobytes() in firsts for row in contexts.frames for frame in row)
+
+
+def test_a_run_can_begin_with_the_weights_of_a_bundle_that_fit(dataset_path, tmp_path, capsys):
+    first = config_for(dataset_path, tmp_path / "first")
+    bundle = training.train(first)
+    more = replace(first.model, chance=ChanceSettings(variables=2))
+    second = config_for(dataset_path, tmp_path / "second", model=more, updates=0, init_from=str(bundle))
+    theirs, mine = load_bundle(bundle).model.state_dict(), load_bundle(training.train(second)).model.state_dict()
+    assert torch.equal(mine["encoder.embed.weight"], theirs["encoder.embed.weight"])
+    assert mine["chance.paint.weight"].shape != theirs["chance.paint.weight"].shape
+    with pytest.raises(training.TrainingError, match="init_from"):
+        training.train(config_for(dataset_path, tmp_path / "third", init_from=str(tmp_path)))
 
 
 def test_an_unknown_preset_names_the_nearest(capsys):
