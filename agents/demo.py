@@ -17,7 +17,7 @@ from collectors.settings import parse
 from .evaluate import Evaluation, evaluate_policy
 from .ppo import PPOConfig, load_policy, train_ppo
 from .presets import ppo_settings, quick
-from .worlds import action_count, dream_settings, env_id, find_world
+from .worlds import action_count, env_id, env_settings, find_world
 
 STRIP_FRAMES = 12
 
@@ -37,7 +37,7 @@ class DemoConfig:
 
 
 def make_dream(config: DemoConfig) -> gym.Env:
-    return gym.make(env_id(config.name, "dream"), **dream_settings("dream", config.bundle))
+    return gym.make(env_id(config.name, "dream"), **env_settings(config.name, "dream", config.bundle))
 
 
 def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
