@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gymnasium
 
-from collectors.dataset import Dataset, DatasetError, DatasetWriter, read_manifest
+from collectors.dataset import Dataset, DatasetError, DatasetWriter, dataset_name, read_manifest
 from collectors.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.registration import ANY_GAME, ENVIRONMENTS, collect_options, environment_id
@@ -159,7 +159,7 @@ def read_options(words: tuple[str, ...]) -> dict:
 def main(argv: list[str] | None = None) -> int:
     settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
     name = settings.world or settings.env
-    out = settings.out or f"data/{name.replace('/', '-').replace(':', '-')}"
+    out = settings.out or f"data/{dataset_name(name)}"
     env_id, options = environment_id(settings.world), read_options(settings.options)
     if settings.env:
         env_id, options = ANY_GAME["id"], {"env": settings.env, **options}

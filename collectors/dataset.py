@@ -40,6 +40,7 @@ __all__ = [
     "EpisodeRow",
     "Shard",
     "WrittenShard",
+    "dataset_name",
     "read_manifest",
     "write_shard",
 ]
@@ -179,6 +180,11 @@ class DatasetWriter:
             found = {value for entry in entries for value in entry["reward_values"]}
             manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}
         _replace_text(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+def dataset_name(world: str) -> str:
+    """The name of a world's dataset directory: an id without what a file name must not hold."""
+    return world.replace("/", "-").replace(":", "-")
 
 
 def read_manifest(path: Path) -> dict:

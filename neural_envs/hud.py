@@ -100,7 +100,7 @@ class Hud:
         if score.ending:
             self._ribbon(score.ending.upper(), area, RED if score.ending == "game over" else AMBER)
         elif self.session.waiting:
-            self._ribbon("press a direction to begin", area, TEXT)
+            self._ribbon("press a key to begin", area, TEXT)
 
     def _ribbon(self, text: str, area: pygame.Rect, colour: tuple[int, int, int]) -> None:
         ribbon = pygame.Surface((area.width, 52), pygame.SRCALPHA)

@@ -131,7 +131,8 @@ class Screen:
 
 
 def _free_name(world: str) -> Path:
-    return next(path for n in range(1, 10**6) if not (path := Path(f"{world}-{n:03d}.mp4")).exists())
+    stem = world.replace("/", "-").replace(":", "-")
+    return next(path for n in range(1, 10**6) if not (path := Path(f"{stem}-{n:03d}.mp4")).exists())
 
 
 def _remedy() -> str:

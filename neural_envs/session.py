@@ -152,7 +152,7 @@ class PlaySession:
         if self.over:
             self.reset()
         elif not self._step():
-            self.say("press a direction, then N")
+            self.say("press the key of an action, then N")
 
     def toggle_pause(self) -> None:
         self.paused = not self.paused

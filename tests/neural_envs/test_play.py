@@ -302,7 +302,7 @@ def test_p_pauses_and_goes_on(screen):
 
 def test_n_goes_on_by_one_step_and_pauses(screen):
     key(screen, pygame.K_n)
-    assert "direction" in screen.session.message
+    assert "press the key" in screen.session.message
     key(screen, pygame.K_RIGHT)
     for _ in range(2):
         key(screen, pygame.K_n)
@@ -371,7 +371,7 @@ def test_escape_and_the_windows_cross_leave(screen, kind, facts):
 def test_the_window_shows_both_worlds_pixel_for_pixel(screen):
     screen.show()
     picture, scale = screen.picture(), screen.hud.layout.scale
-    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a direction"
+    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a key"
 
 
 def test_every_state_of_the_session_can_be_drawn(screen):
