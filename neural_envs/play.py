@@ -143,8 +143,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
-    """The real game: `twin` or the world's `own`; one that is not ours, and where neither is named the one that the dream
-    is called after, in frames like the dream's. PlayError where it is missing or does not fit the dream."""
+    """The real game `twin`, else the world's `own`, else the one that the dream is called after; a game that is not
+    ours is shown in frames like the dream's. PlayError where it is missing or does not fit the dream."""
     name, options = twin or own, {}
     _check_owner("collectors", "the real game")
     identifier = name
