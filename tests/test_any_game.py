@@ -46,6 +46,7 @@ def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
     figures = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert figures["one_step"]["samples"] == 40 and set(figures["survival"]) == {"random"}
     assert "omitted" in figures["policy_ranking"] and "omitted" in figures["rules"]
+    assert 0 <= figures["action_sensitivity"]["dream"] <= 1
 
 
 def test_missing_data_are_asked_for_by_the_games_id(run, capsys, monkeypatch, tmp_path):

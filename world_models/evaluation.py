@@ -85,6 +85,7 @@ def evaluate(
         model.sampler_steps = config.sampler_steps
     generator = np.random.default_rng(config.seed)
     held_out = HeldOut(dataset, model.context_length)
+    judge.study(HeldOut(dataset, model.context_length, "train"), config.seed)
     runs = _run(bundle, held_out, judge, config, policies, generator)
     return _figures(runs, judge, model.spec, config, generator), runs
 
