@@ -1,8 +1,9 @@
-"""Can the action be told from what was dreamed? For worlds without rules: a small network that learned it on real frames.
+"""Can the action be told from what was dreamed? For worlds without rules: by a small network that learned it on real
+frames.
 
-N transitions, A actions, H x W x C a frame. The probe is trained on training episodes, judges never see it learn; it is
-asked for real and for dreamed next frames of the test split, and for a copied one: what it then still gets right comes
-from habits of the players, not from the frame.
+N transitions, A actions, H x W x C a frame. The probe is trained on training episodes; it is asked for real and for
+dreamed next frames of the test split, and for a copied one: what it then still gets right comes from habits of the
+players, not from the frame.
 """
 
 from typing import NamedTuple
@@ -92,7 +93,7 @@ class ProbingJudge(PictureJudge):
         return Told(*(self.probe(past, torch.from_numpy(after)).argmax(1).numpy() for after in nexts))
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the probe is right; `copied` and `most_common`, the share of one action, are what needs no dream."""
+        """How often the probe is right; `copied` and `most_common`, the share of one action, need no dream."""
         run, other = runs.one_step, runs.random_actions
         if run.seen is None:
             return super().action_figures(runs)
