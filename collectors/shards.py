@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from collectors.rollout import Episode
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
-TEMPORARY = ".writing_"
+TEMPORARY, NOTE = ".writing_", "finished.json"
 
 
 class DatasetError(ValueError):
@@ -53,6 +54,21 @@ def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode
     except OSError:  # a full disk: what was written of the shard only takes room
         shutil.rmtree(directory, ignore_errors=True)
         raise
+
+
+def mark_finished(written: WrittenShard) -> WrittenShard:
+    """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of it."""
+    (Path(written.directory) / NOTE).write_text(json.dumps([written.entry, written.rows]))
+    return written
+
+
+def read_finished(directory: Path) -> WrittenShard | None:
+    """The shard in a temporary directory, None where it was not finished."""
+    try:
+        entry, rows = json.loads((directory / NOTE).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    return WrittenShard(str(directory), entry, [EpisodeRow(*row) for row in rows])
 
 
 def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
