@@ -17,7 +17,7 @@ from collectors.settings import parse
 from .evaluate import Evaluation, evaluate_policy
 from .ppo import PPOConfig, load_policy, train_ppo
 from .presets import ppo_settings, quick
-from .worlds import action_count, env_id, env_settings, find_world
+from .worlds import WORLDS, action_count, env_id, env_settings, find_world
 
 STRIP_FRAMES = 12
 
@@ -26,7 +26,7 @@ STRIP_FRAMES = 12
 class DemoConfig:
     """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
+    name: str = field(default="snake", metadata={"help": "the world: " + ", ".join(WORLDS)})
     out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
     seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
     steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
@@ -37,6 +37,7 @@ class DemoConfig:
 
 
 def make_dream(config: DemoConfig) -> gym.Env:
+    """Make the world's dream."""
     return gym.make(env_id(config.name, "dream"), **env_settings(config.name, "dream", config.bundle))
 
 
@@ -88,7 +89,7 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     return {name: evaluate_policy(policy, game, config.episodes, config.seed) for name, policy in policies.items()}
 
 
-def format_table(rows: dict[str, Evaluation], event: str = "apples") -> str:
+def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
     """Return the evaluations as lines for a terminal; `event` is what the world pays for."""
     lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
     for name, row in rows.items():
@@ -98,6 +99,7 @@ def format_table(rows: dict[str, Evaluation], event: str = "apples") -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     config = parse(DemoConfig, sys.argv[1:] if argv is None else argv, "neural-envs demo", positional=("name",))
     start = time.monotonic()
     try:

@@ -17,7 +17,7 @@ from collectors.settings import as_text, parse
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, make_world, named_world, weights_fingerprint
+from .worlds import WORLD_HELP, Kind, make_world, named_world, weights_fingerprint
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
@@ -26,7 +26,7 @@ POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 class PPOConfig:
     """Train PPO in a world's dream or in its real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world; none: the bundle's"})
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
     world: Kind = field(default="dream", metadata={"help": "where to train: in the dream or in the real game"})
     steps: int = field(default=300_000, metadata={"help": "environment steps, all lanes together"})
     out: str = field(default="runs/ppo", metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"})
@@ -161,6 +161,7 @@ def load_policy(path: str | Path) -> PPO:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     start = time.monotonic()
     try:

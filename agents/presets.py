@@ -23,6 +23,7 @@ class PPOSettings:
 
 
 def snake() -> PPOSettings:
+    """One frame shows the whole board, apples come often: the defaults."""
     return PPOSettings()
 
 

@@ -1,4 +1,4 @@
-"""Does an agent that learned in the dream play the real game? `neural-envs transfer snake --seeds 0,1,2`.
+"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds 0,1,2`.
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a random policy,
 are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return. With
@@ -20,7 +20,7 @@ from collectors.settings import as_text, parse
 from .evaluate import Episodes, bootstrap, interval, play_policy, summarise
 from .ppo import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, action_count, env_id, env_settings, find_world, named_world
+from .worlds import WORLD_HELP, Kind, action_count, env_id, env_settings, find_world, named_world
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 EPISODES_FILE = "episodes.json"
@@ -36,7 +36,7 @@ class TransferError(ValueError):
 class TransferConfig:
     """Train the same PPO in the dream and in the real game, then measure both in the real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
     steps: int = field(default=300_000, metadata={"help": "training budget of each, in environment steps"})
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     out: str = field(default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"})
@@ -208,6 +208,7 @@ def format_table(result: dict) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
         name = named_world(words, TransferConfig.name)

@@ -56,6 +56,9 @@ WORLDS = {
 }
 
 
+WORLD_HELP = "the world: " + ", ".join(WORLDS) + "; with --bundle and no name the bundle's"
+
+
 class UnknownWorldError(ValueError):
     """The world or its kind is not in the table; the message lists what is."""
 

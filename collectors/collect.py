@@ -1,4 +1,4 @@
-"""`neural-envs collect snake --frames 200000 --out data/snake`: plays a real game and writes a dataset. Or any other
+"""`neural-envs collect WORLD --frames 200000 --out data/WORLD`: plays a real game and writes a dataset. Or any other
 Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
 
 Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on the number of
@@ -36,7 +36,7 @@ class CollectSettings:
     workers: int = field(default=2, metadata={"help": "processes; the data do not depend on their number"})
     seed: int = field(default=0, metadata={"help": "decides the data"})
     out: str = field(default="", metadata={"help": "directory to write; data/WORLD if empty"})
-    shard_steps: int = field(default=20_000, metadata={"help": "steps a shard; what a killed collector loses"})
+    shard_steps: int = field(default=20_000, metadata={"help": "steps a shard; a killed worker loses the one it plays"})
     lanes: int = field(default=16, metadata={"help": "games at once in a worker, where the game can; not in the data"})
     ray: str = field(default="", metadata={"help": "play on a Ray cluster: its address, or local to start one"})
     options: tuple[str, ...] = field(default=(), metadata={"help": "of the game, as grid_size=32,wrap=true"})
@@ -157,6 +157,7 @@ def read_options(words: tuple[str, ...]) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code. Raises DatasetError, PolicyError and Gymnasium's errors."""
     settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"

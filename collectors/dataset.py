@@ -85,6 +85,7 @@ class Dataset:
 
     @property
     def steps(self) -> int:
+        """How many steps there are in all shards."""
         return sum(len(shard.actions) for shard in self.shards)
 
     def episode(self, index: int) -> Episode:

@@ -83,6 +83,7 @@ def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode
 
 
 def array_name(index: int, name: str) -> str:
+    """The file of an array (one of ARRAYS) of a shard."""
     return f"shard_{index:06d}_{name}.npy"
 
 
@@ -112,6 +113,7 @@ def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
 
 
 def number_rows(rows: list[EpisodeRow]) -> list[EpisodeRow]:
+    """The rows with ids 0, 1, 2, ..."""
     return [row._replace(id=index) for index, row in enumerate(rows)]
 
 

@@ -80,6 +80,7 @@ def play_episodes(task: ShardTask) -> list[Episode]:
 
 
 def task_policy(task: ShardTask, actions: int) -> Policy:
+    """The policy of a task for a game of so many actions."""
     return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
 
 

@@ -41,6 +41,7 @@ class Layout(NamedTuple):
     footer: int  # height of what is below the worlds
 
     def left(self, index: int) -> int:
+        """Where the picture of a side begins."""
         return MARGIN + index * (self.picture[0] + MARGIN)
 
 
@@ -63,6 +64,7 @@ class Hud:
         self.fonts = {size: pygame.font.Font(None, size) for size in (20, 22, 26, 32, 46)}
 
     def draw(self, status: Status) -> None:
+        """Paint everything anew."""
         self.surface.fill(GROUND)
         self._header(status)
         for index, side in enumerate(self.session.sides):
@@ -185,4 +187,5 @@ def picture_of(frame: np.ndarray, scale: int) -> pygame.Surface:
 
 
 def trust_colour(trust: float) -> tuple[int, int, int]:
+    """Green, amber or red for a trust in [0, 1]."""
     return GREEN if trust >= 0.8 else AMBER if trust >= 0.4 else RED

@@ -29,6 +29,7 @@ class Keys:
         self.last: int | None = None
 
     def knows(self, key: int) -> bool:
+        """Whether the key takes part in an action."""
         return any(key in keys for keys in self.table)
 
     def described(self, names: Sequence[str]) -> str:
@@ -51,6 +52,7 @@ class Keys:
         return True
 
     def release(self, key: int) -> None:
+        """Take note that `key` went up."""
         self.held = [other for other in self.held if other != key]
 
     def forget(self) -> None:

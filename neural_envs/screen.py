@@ -105,6 +105,7 @@ class Screen:
         self.session.say(f"recording {self.film.path.name}")
 
     def stop_film(self) -> None:
+        """Finish a recording, if one runs; one without a picture leaves no file."""
         film, self.film = self.film, None
         if film is None:
             return

@@ -224,6 +224,16 @@ def test_a_snapshot_brings_both_worlds_back_as_often_as_wanted():
         assert places(session) == [101, 101] and session.sides[0].score.return_ == 1.0
 
 
+def test_a_real_game_that_cannot_be_copied_has_no_snapshots_and_play_goes_on():
+    session = make_session(real=True)
+    session.sides[1].env.engine = os  # a module cannot be copied, as CoinRun's engine cannot
+    session.snapshot()
+    assert "cannot be copied" in session.message and session.saved is None
+    session.keys.press(pygame.K_RIGHT)
+    session.tick()
+    assert places(session) == [101, 101]
+
+
 def test_a_snapshot_of_a_wrapped_world_brings_its_step_limit_back():
     env = gymnasium.wrappers.TimeLimit(DreamWalk(), 10)
     session = PlaySession([Side("dream", env)], Keys(ARROWS))
