@@ -120,7 +120,7 @@ def measure(config: TransferConfig, name: str) -> Episodes:
         if made["settings"] == wanted:
             return Episodes.from_dict(made["played"])
     game = env_id(config.name, "real", config.bundle)
-    settings = env_settings(config.name, "real", config.bundle, config.real_options)
+    settings = _real_settings(config)
     if name == "random":
         policy = make_policy("random", action_count(game, **settings), world=config.name)
     else:
@@ -129,6 +129,11 @@ def measure(config: TransferConfig, name: str) -> Episodes:
     record.parent.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"settings": wanted, "played": played.as_dict()})
     return played
+
+
+def _real_settings(config: TransferConfig) -> dict:
+    """Return the constructor settings of the real game in which all are measured."""
+    return env_settings(config.name, "real", config.bundle, config.real_options)
 
 
 def run_transfer(config: TransferConfig) -> dict:
@@ -160,6 +165,8 @@ def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
 
 def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
     """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it is read off."""
+    if config.real_options:  # wrong ones are told before an hour of training
+        action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
     seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
     played = {name: measure(config, name) for name in PLAYERS}
     returns = {name: episodes.returns for name, episodes in played.items()}

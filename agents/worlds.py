@@ -101,9 +101,18 @@ def make_vector_env(identifier: str, num_envs: int, **settings) -> VectorEnv:
     if module:
         importlib.import_module(module)
     if gym.spec(bare).vector_entry_point is not None:
-        return gym.make_vec(bare, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP.value, **settings)
-    lanes = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gym.make_vec(bare, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=lanes, **settings)
+        lanes = {"autoreset_mode": AutoresetMode.SAME_STEP.value}
+    else:
+        lanes = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": AutoresetMode.SAME_STEP}}
+    return _made(gym.make_vec, bare, settings, num_envs=num_envs, **lanes)
+
+
+def _made(make, identifier: str, settings: dict, **rest):
+    """Return make(identifier, ...); an option that the game does not know is a ValueError that names the game."""
+    try:
+        return make(identifier, **rest, **settings)
+    except TypeError as error:
+        raise ValueError(f"{identifier} cannot be made with {settings}: {error}") from error
 
 
 def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequence[str] = ()) -> dict:
@@ -117,7 +126,7 @@ def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequ
 
 def action_count(identifier: str, **settings) -> int:
     """Return how many actions "module:id" has."""
-    env = gym.make(identifier, disable_env_checker=True, **settings)
+    env = _made(gym.make, identifier, settings, disable_env_checker=True)
     try:
         return int(env.action_space.n)
     finally:

@@ -162,3 +162,9 @@ def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_rememb
     for options in ((), ("wrap=true",), ("wrap=true",)):
         run_transfer(dataclasses.replace(config, real_options=options))
     assert seen == [{}] * 3 + [{"wrap": True}] * 3
+
+
+def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config):
+    with pytest.raises(ValueError, match="RealSnake-v0 cannot be made with .*'levels': 'test'"):
+        run_transfer(dataclasses.replace(config, real_options=("levels=test",)))
+    assert trained == []
