@@ -155,11 +155,12 @@ def _real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
     try:
         real = gymnasium.make(identifier, disable_env_checker=True, **options)
     except (ImportError, gymnasium.error.Error) as error:
-        raise PlayError(f"the real game {name} is not here ({error}); play the dream alone, without --real") from error
+        raise PlayError(f"the real game {name} is not here ({error}); play the dream alone") from error
     if real.observation_space != dream.observation_space or real.action_space != dream.action_space:
         raise PlayError(
             f"the dream ({dream.observation_space}, {dream.action_space}) and the real game "
-            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's bundle or leave out --real"
+            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's bundle "
+            "or play the dream alone"
         )
     return real
 

@@ -447,7 +447,7 @@ def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(wa
     assert "no bundle" in capsys.readouterr().err
     monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "Nowhere-v0", "homing"))
     assert main(["walk", "--real"]) == 1
-    assert "without --real" in capsys.readouterr().err
+    assert "play the dream alone" in capsys.readouterr().err
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names_when_it_is_asked_for():
