@@ -8,6 +8,7 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks.grid import GridConfig
+from world_models.objectives import EDM
 from world_models.protocols import Context, WorldSpec
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
@@ -15,9 +16,11 @@ GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, context_length=1, variables=2),
+    "chance-copies": ChanceConfig(grid=GridConfig(16, 4, 1, 1, copy=(0,), flow=3.0), context_length=2),
     "diffusion": DiffusionConfig(grid=GRID, context_length=2, sampler_steps=2),
     "diffusion-attention": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, True), context_length=4),
     "diffusion-guided": DiffusionConfig(grid=GRID, context_length=2, guidance=1.5),
+    "diffusion-copies": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, copy=(0, 4)), objective=EDM(precondition=False)),
 }
 
 

@@ -70,8 +70,8 @@ def test_every_weight_gets_a_gradient_from_the_loss(name):
     )
     terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
     sum(value.mean() for value in terms.values()).backward()
-    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-    assert idle == []
+    idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
+    assert idle <= {"prior.1.bias", "posterior.2.bias"}  # the same for all places, so a softmax takes no notice
 
 
 def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_probabilities():

@@ -47,7 +47,7 @@ def test_one_euler_step_is_one_denoising_call_at_the_highest_level():
 def test_levels_decrease_from_the_highest_to_clean():
     levels = EDM().levels(5)
     assert len(levels) == 6 and (levels[:-1] > levels[1:]).all() and levels[-1] == 0
-    assert torch.isclose(levels[0], torch.tensor(10.0)) and torch.isclose(levels[4], torch.tensor(0.02))
+    assert torch.isclose(levels[0], torch.tensor(6.0)) and torch.isclose(levels[4], torch.tensor(0.4))
 
 
 def test_the_loss_of_the_exact_denoiser_is_below_that_of_a_wrong_one():

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 import torch
 from conftest_models import GRID
+from torch.utils.flop_counter import FlopCounterMode
 
+from collectors.collect import collect
 from collectors.dataset import Dataset
+from collectors.envs.snake import RealSnake
 from world_models import train as training
-from world_models.checkpoint import load_bundle
+from world_models.checkpoint import build_model, load_bundle
 from world_models.data import ClipReader, start_contexts
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
+from world_models.noise import NoiseStream
 from world_models.presets import PRESETS, TrainConfig
+from world_models.protocols import Context, WorldSpec
 
 
 def config_for(dataset_path, out, **changes):
@@ -144,7 +149,39 @@ def test_a_missing_dataset_is_an_error_of_one_sentence(tmp_path, capsys):
     assert str(tmp_path / "none") in capsys.readouterr().err
 
 
-def test_every_preset_makes_a_model_within_its_budget():
-    for preset in PRESETS.values():
-        config = preset()
-        assert config.model.grid.width <= 64
+def test_a_small_pay_in_every_step_is_no_event(tmp_path, generator):
+    data = collect(
+        "RealSnake-v0", tmp_path / "data", 400, "random", shard_steps=200, env_options={"step_penalty": 0.01}
+    )
+    reader = ClipReader(data, list(range(len(data.episodes))), 1, 1, 20.0, 20.0)
+    clips = reader.draw(2000, generator)
+    assert (clips.terminations | (clips.reward_classes != 1)).float().mean() > 0.25
+
+
+def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, generator):
+    dataset = Dataset(dataset_path)
+    reader = ClipReader(dataset, list(range(len(dataset.episodes))), 1, 1)
+    frames = reader.draw(256, generator).frames[:, :1]
+    config = replace(config_for(dataset_path, None), noise=0.0, damage=1.0)
+    damaged = training.damage(frames, config, 4, torch.Generator().manual_seed(0))
+    changed = (damaged != frames).any(-1)[:, 0].unflatten(2, (-1, 4)).unflatten(1, (-1, 4)).any(4).any(2)  # (B, G, G)
+    assert (changed.sum((1, 2)) == 1).all()
+    codes = RealSnake.decode_frames(damaged[:, 0].numpy())
+    assert 0.05 < ((codes == RealSnake.FOOD).sum((1, 2)) == 0).mean() < 0.5  # the food is gone
+    assert torch.equal(training.damage(frames, replace(config, damage=0.0), 4, torch.Generator()), frames)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_makes_a_model_within_its_budget(name):
+    config = PRESETS[name]()
+    spec = WorldSpec(name, (64, 64, 3), tuple("abcdefghijklmno"), (-1.0, 0.0, 1.0), 10, 100)
+    model = build_model(spec, config.model)
+    weights = sum(value.numel() for value in model.state_dict().values())
+    assert 2 * weights < 4e6  # bytes in half precision; with its contexts a bundle must stay under 8 MB
+    context = Context(torch.zeros(1, model.context_length, 64, 64, 3, dtype=torch.uint8),
+                      torch.zeros(1, model.context_length - 1, dtype=torch.int64))  # fmt: skip
+    state, seeds = model.init(context), NoiseStream.from_seeds(torch.zeros(1, dtype=torch.int64))
+    calls = FlopCounterMode(display=False)
+    with calls, torch.inference_mode():
+        model.step(state, torch.zeros(1, dtype=torch.int64), seeds)
+    assert calls.get_total_flops() / 2 < 0.3e9  # multiplications a frame
