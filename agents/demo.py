@@ -17,7 +17,7 @@ from collectors.settings import parse
 from .evaluate import Evaluation, evaluate_policy
 from .ppo import PPOConfig, load_policy, train_ppo
 from .presets import ppo_settings, quick
-from .worlds import action_count, dream_settings, env_id, find_world
+from .worlds import WORLD_HELP, action_count, env_id, env_settings, find_world, named_world
 
 STRIP_FRAMES = 12
 
@@ -26,7 +26,7 @@ STRIP_FRAMES = 12
 class DemoConfig:
     """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
     out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
     seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
     steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
@@ -37,7 +37,9 @@ class DemoConfig:
 
 
 def make_dream(config: DemoConfig) -> gym.Env:
-    return gym.make(env_id(config.name, "dream"), **dream_settings("dream", config.bundle))
+    """Make the world's dream."""
+    dream = env_id(config.name, "dream", config.bundle)
+    return gym.make(dream, **env_settings(config.name, "dream", config.bundle))
 
 
 def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
@@ -58,8 +60,9 @@ def film_both(config: DemoConfig) -> list[str]:
     """Write the dreamed game beside the real one, as a video and as a strip; return what to print."""
     from neural_envs.video import side_by_side, write_strip, write_video
 
-    game = gym.make(env_id(config.name, "real"))
-    player = make_policy(find_world(config.name).ranking[-1], int(game.action_space.n), world=config.name)
+    world = find_world(config.name, config.bundle)
+    game = gym.make(world.real, **world.options)
+    player = make_policy(world.ranking[-1], int(game.action_space.n), world=config.name)
     real, real_return = play_film(game, player, config.frames, config.seed)
     start = {"context": real[0]}  # the dream goes on from the real game's first frame
     dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
@@ -83,12 +86,15 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     settings = quick(ppo_settings(config.name))
     run = PPOConfig(config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings)
     trained = load_policy(train_ppo(run, config.seconds))
-    game = env_id(config.name, "real")
-    policies = {"random": make_policy("random", action_count(game), world=config.name), "learned in the dream": trained}
-    return {name: evaluate_policy(policy, game, config.episodes, config.seed) for name, policy in policies.items()}
+    world = find_world(config.name, config.bundle)
+    random = make_policy("random", action_count(world.real, **world.options), world=config.name)
+    return {
+        name: evaluate_policy(policy, world.real, config.episodes, config.seed, **world.options)
+        for name, policy in (("random", random), ("learned in the dream", trained))
+    }
 
 
-def format_table(rows: dict[str, Evaluation], event: str = "apples") -> str:
+def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
     """Return the evaluations as lines for a terminal; `event` is what the world pays for."""
     lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
     for name, row in rows.items():
@@ -98,14 +104,17 @@ def format_table(rows: dict[str, Evaluation], event: str = "apples") -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config = parse(DemoConfig, sys.argv[1:] if argv is None else argv, "neural-envs demo", positional=("name",))
+    """Run the command; return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     start = time.monotonic()
     try:
-        player = find_world(config.name).ranking[-1]
+        config = parse(DemoConfig(name=named_world(words, "snake")), words, "neural-envs demo", positional=("name",))
+        world = find_world(config.name, config.bundle)
+        player = world.ranking[-1]
         print(f"1. a good player ({player}, which sees only pixels) in the dream and in the real game", flush=True)
         print("\n".join(film_both(config)))
         print(f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game", flush=True)
-        print(format_table(learn_and_measure(config), find_world(config.name).event))
+        print(format_table(learn_and_measure(config), world.event))
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs demo: {error}", file=sys.stderr)
         return 1

@@ -27,10 +27,12 @@ class Episodes(NamedTuple):
     lengths: np.ndarray  # (E,) int64, steps
 
     def as_dict(self) -> dict[str, list]:
+        """Return the columns as lists, for JSON."""
         return {name: values.tolist() for name, values in self._asdict().items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, list]) -> "Episodes":
+        """Inverse of `as_dict`."""
         values = {"events": values.get("apples"), **values}  # as they were called when Snake was the only world
         return cls(*(np.asarray(values[name]) for name in cls._fields))
 

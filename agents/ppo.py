@@ -1,4 +1,5 @@
-"""Train PPO in a dream or in the real game: `neural-envs ppo snake --world dream`."""
+"""Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`, or in the dream of any bundle:
+`neural-envs ppo --bundle runs/any/bundle`."""
 
 import sys
 import time
@@ -16,7 +17,7 @@ from collectors.settings import as_text, parse
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, make_world, weights_fingerprint
+from .worlds import WORLD_HELP, Kind, make_world, named_world, weights_fingerprint
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
@@ -25,13 +26,14 @@ POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 class PPOConfig:
     """Train PPO in a world's dream or in its real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
     world: Kind = field(default="dream", metadata={"help": "where to train: in the dream or in the real game"})
     steps: int = field(default=300_000, metadata={"help": "environment steps, all lanes together"})
     out: str = field(default="runs/ppo", metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"})
     seed: int = field(default=0, metadata={"help": "seed of the network, the sampling and the worlds"})
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
     save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
+    real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -109,7 +111,8 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     found = _open_run(out, run_text(config) + "\n")
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
-    env = make_world(config.name, config.world, settings.num_envs, seed, config.bundle, settings.stack)
+    lanes, stack, options = settings.num_envs, settings.stack, config.real_options
+    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
         model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))
@@ -153,16 +156,17 @@ def load_policy(path: str | Path) -> PPO:
     Raises FileNotFoundError with the remedy if there is none.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no trained policy at {path}; train one with: neural-envs ppo snake --out FOLDER")
+        raise FileNotFoundError(f"no trained policy at {path}; train one with: neural-envs ppo WORLD --out FOLDER")
     return PPO.load(path, device="cpu")
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    name = words[0] if words and not words[0].startswith("-") else PPOConfig.name
-    config = parse(PPOConfig(name=name, ppo=ppo_settings(name)), words, "neural-envs ppo", positional=("name",))
     start = time.monotonic()
     try:
+        name = named_world(words, PPOConfig.name)
+        config = parse(PPOConfig(name=name, ppo=ppo_settings(name)), words, "neural-envs ppo", positional=("name",))
         path = train_ppo(config)
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs ppo: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ class PPOSettings:
 
 
 def snake() -> PPOSettings:
+    """One frame shows the whole board, apples come often: the defaults."""
     return PPOSettings()
 
 
@@ -41,6 +42,11 @@ def coinrun() -> PPOSettings:
     return PPOSettings(n_steps=64, batch_size=1024, gamma=0.99, width=32, features_dim=256, stack=4)
 
 
+def any_game() -> PPOSettings:
+    """A game without a preset: four frames, for some of them move; a long horizon."""
+    return PPOSettings(n_steps=64, batch_size=1024, gamma=0.99, width=32, stack=4)
+
+
 def quick(settings: PPOSettings) -> PPOSettings:
     """The same for a budget of seconds: short rollouts, so that the policy is updated often."""
     return replace(settings, n_steps=16, batch_size=256)
@@ -50,5 +56,5 @@ PRESETS = {"snake": snake, "pong": pong, "worldmap": worldmap, "coinrun": coinru
 
 
 def ppo_settings(name: str) -> PPOSettings:
-    """Return the preset of a world; a world without one gets the defaults."""
-    return PRESETS.get(name, PPOSettings)()
+    """Return the preset of a world; one without a preset of its own gets that of any game."""
+    return PRESETS.get(name, any_game)()

@@ -7,7 +7,7 @@ import numpy as np
 from collectors.policies import make_policy
 
 from .evaluate import play_policy
-from .worlds import WORLDS, action_count, dream_settings, env_id, find_world
+from .worlds import WORLDS, action_count, env_id, env_settings, find_world
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
@@ -27,11 +27,19 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
     return float(a @ b / scale) if scale else float("nan")
 
 
-def rank_policies(name: str, bundle: str | None = None, episodes: int = 32, horizon: int = 300, seed: int = 0) -> dict:
+def rank_policies(
+    name: str,
+    bundle: str | None = None,
+    episodes: int = 32,
+    horizon: int = 300,
+    seed: int = 0,
+    real_options: Sequence[str] = (),
+) -> dict:
     """Play a world's policies in its dream and real game; return {"spearman", "episodes", "horizon", "policies"}.
 
     The returns are means over `episodes` episodes, of each the first `horizon` steps. {"omitted": why} for a world
-    that is not in the table.
+    that is not in the table. `real_options` are the real game's, as ("levels=test",): CoinRun without options plays its
+    training levels.
     """
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}
@@ -40,7 +48,7 @@ def rank_policies(name: str, bundle: str | None = None, episodes: int = 32, hori
         means = {}
         for kind in ("dream", "real"):
             policy = make_policy(policy_name, actions, world=name)
-            settings = dream_settings(kind, bundle)
+            settings = env_settings(name, kind, bundle, real_options)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             means[kind] = float(played.returns.mean())
         rows.append({"policy": policy_name, **means})

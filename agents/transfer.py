@@ -1,9 +1,9 @@
-"""Does an agent that learned in the dream play the real game? `neural-envs transfer snake --seeds 0,1,2`.
+"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds 0,1,2`.
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a random policy,
 are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return. With
-several seeds all is done once a seed, and the means are over all of their games. The real game is the one of training
-(CoinRun's training levels), for both halves alike.
+several seeds all is done once a seed, and the means are over all of their games. Both halves are measured in the same
+real game: that of training (CoinRun's training levels), or the one of `--real-options levels=test` (held-out levels).
 """
 
 import json
@@ -20,7 +20,7 @@ from collectors.settings import as_text, parse
 from .evaluate import Episodes, bootstrap, interval, play_policy, summarise
 from .ppo import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
 from .presets import PPOSettings, ppo_settings
-from .worlds import Kind, action_count, env_id, find_world
+from .worlds import WORLD_HELP, Kind, action_count, env_id, env_settings, find_world, named_world
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 EPISODES_FILE = "episodes.json"
@@ -36,18 +36,22 @@ class TransferError(ValueError):
 class TransferConfig:
     """Train the same PPO in the dream and in the real game, then measure both in the real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
     steps: int = field(default=300_000, metadata={"help": "training budget of each, in environment steps"})
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     out: str = field(default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"})
     seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
     seeds: tuple[int, ...] = field(default=(), metadata={"help": "several seeds, each with a folder; none: --seed"})
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    real_options: tuple[str, ...] = field(
+        default=(), metadata={"help": "of the real game in which all are measured, as levels=test; not of training"}
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
 def transfer_score(dream: float, real: float, random: float) -> float:
-    """Return the share of the real game's learning that the dream gives; nan where the real game taught nothing."""
+    """Return the share of the real game's learning that the dream gives; nan (null in JSON) where the real game taught
+    nothing."""
     learned = real - random
     return (dream - random) / learned if learned else float("nan")
 
@@ -109,19 +113,27 @@ def measure(config: TransferConfig, name: str) -> Episodes:
     """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is done."""
     record = Path(config.out) / name / EPISODES_FILE
     wanted = {"episodes": config.episodes, "seed": config.seed}
+    if config.real_options:
+        wanted["real_options"] = list(config.real_options)
     if record.is_file():
         made = json.loads(record.read_text())
         if made["settings"] == wanted:
             return Episodes.from_dict(made["played"])
-    game = env_id(config.name, "real")
+    game = env_id(config.name, "real", config.bundle)
+    settings = _real_settings(config)
     if name == "random":
-        policy = make_policy("random", action_count(game), world=config.name)
+        policy = make_policy("random", action_count(game, **settings), world=config.name)
     else:
         policy = load_policy(record.parent / POLICY_FILE)
-    played = play_policy(policy, game, config.episodes, config.seed + 1_000_000)
+    played = play_policy(policy, game, config.episodes, config.seed + 1_000_000, **settings)
     record.parent.mkdir(parents=True, exist_ok=True)
     _write_json(record, {"settings": wanted, "played": played.as_dict()})
     return played
+
+
+def _real_settings(config: TransferConfig) -> dict:
+    """Return the constructor settings of the real game in which all are measured."""
+    return env_settings(config.name, "real", config.bundle, config.real_options)
 
 
 def run_transfer(config: TransferConfig) -> dict:
@@ -140,13 +152,12 @@ def run_transfer(config: TransferConfig) -> dict:
         **{f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1) for kind in HALVES},
         "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
     }
-    _write_json(root / "transfer.json", result)
-    return result
+    return _write_result(root, result)
 
 
 def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
     """Return what each player achieved and the score of the means."""
-    event = find_world(config.name).event
+    event = find_world(config.name, config.bundle).event
     means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
     rows = {name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()}
     return {**rows, "transfer": transfer_score(**means)}
@@ -154,6 +165,8 @@ def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
 
 def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
     """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it is read off."""
+    if config.real_options:  # wrong ones are told before an hour of training
+        action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
     seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
     played = {name: measure(config, name) for name in PLAYERS}
     returns = {name: episodes.returns for name, episodes in played.items()}
@@ -163,13 +176,24 @@ def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
         "budget_steps": config.steps,
         **seconds,
     }
-    _write_json(Path(config.out) / "transfer.json", result)
-    return result, played
+    return _write_result(Path(config.out), result), played
+
+
+def _write_result(out: Path, result: dict) -> dict:
+    """Write and return `transfer.json`: the result, with None (null) for a score that there is not."""
+    low, high = result["transfer_ci"]
+    result = {**result, "transfer": _number(result["transfer"]), "transfer_ci": [_number(low), _number(high)]}
+    _write_json(out / "transfer.json", result)
+    return result
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _write_json(path: Path, values: dict) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n")
+    partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
     partial.replace(path)
 
 
@@ -184,16 +208,19 @@ def format_table(result: dict) -> str:
             f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  {spans[1]:<16}"
             f"{row['length_mean']:>7.0f}{row['episodes']:>10}"
         )
-    low, high = result["transfer_ci"]
+    if result["transfer"] is None:
+        return "\n".join([*lines, "transfer: none, for the real game taught nothing"])
+    low, high = (np.nan if end is None else end for end in result["transfer_ci"])
     return "\n".join([*lines, f"transfer {result['transfer']:.3f} (95 %: {low:.3f} to {high:.3f})"])
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    name = words[0] if words and not words[0].startswith("-") else TransferConfig.name
-    preset = TransferConfig(name=name, ppo=ppo_settings(name))
-    config = parse(preset, words, "neural-envs transfer", positional=("name",))
     try:
+        name = named_world(words, TransferConfig.name)
+        preset = TransferConfig(name=name, ppo=ppo_settings(name))
+        config = parse(preset, words, "neural-envs transfer", positional=("name",))
         result = run_transfer(config)
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs transfer: {error}", file=sys.stderr)

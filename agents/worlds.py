@@ -1,14 +1,19 @@
-"""The table of worlds: each is a pair of Gymnasium ids, the game and its dream."""
+"""The table of worlds: each is a pair of Gymnasium ids, the game and its dream. Any other game is known by a bundle."""
 
 import hashlib
 import importlib
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
 
+from collectors.any_game import twin_options
+from collectors.collect import read_options
 from neural_envs.bundles import resolve_bundle
 
 from .vec_env import SB3VecEnv
@@ -21,6 +26,7 @@ class World:
     """`real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's released model.
 
     `event` names what a positive reward is paid for; `ranking` are policies from random to the best, the last one.
+    `options` are those of the real game.
     """
 
     real: str
@@ -28,6 +34,7 @@ class World:
     bundle: str
     event: str
     ranking: tuple[str, ...]
+    options: dict = field(default_factory=dict)
 
 
 def _world(name: str, title: str, event: str, ranking: tuple[str, ...]) -> World:
@@ -49,21 +56,43 @@ WORLDS = {
 }
 
 
+WORLD_HELP = "the world: " + ", ".join(WORLDS) + "; with --bundle and no name the bundle's"
+
+
 class UnknownWorldError(ValueError):
     """The world or its kind is not in the table; the message lists what is."""
 
 
-def find_world(name: str) -> World:
-    if name not in WORLDS:
-        raise UnknownWorldError(f"unknown world {name!r}; the worlds are {', '.join(WORLDS)}")
-    return WORLDS[name]
+def find_world(name: str, bundle: str | None = None) -> World:
+    """Return a world of the table, or the game that a bundle dreams: any Gymnasium game, by its id."""
+    if name in WORLDS:
+        return WORLDS[name]
+    spec = bundle_spec(bundle) if bundle else {}
+    if name != spec.get("world"):
+        known = ", ".join(WORLDS) + (f", and of this bundle {spec['world']}" if spec else "; for others give a bundle")
+        raise UnknownWorldError(f"unknown world {name!r}; the worlds are {known}")
+    ranking, options = ("random", "sticky"), twin_options(spec)
+    return World("collectors:AnyGame-v0", "neural_envs:NeuralEnv-v0", bundle, "rewards", ranking, options)
 
 
-def env_id(name: str, kind: Kind) -> str:
+def bundle_spec(bundle: str) -> dict:
+    """Return what a bundle says of its world, a WorldSpec as dict."""
+    return json.loads((resolve_bundle(bundle) / "config.json").read_text())["spec"]
+
+
+def named_world(words: Sequence[str], otherwise: str) -> str:
+    """Return the world that a command line is about: its first word, else that of its --bundle, else `otherwise`."""
+    if words and not words[0].startswith("-") and "=" not in words[0]:
+        return words[0]
+    bundle = re.search(r"(?:^|\n)(?:--)?bundle[=\n]([^\n]+)", "\n".join(words))
+    return bundle_spec(bundle[1])["world"] if bundle else otherwise
+
+
+def env_id(name: str, kind: Kind, bundle: str | None = None) -> str:
     """Return the "module:id" of a world's dream or real game."""
     if kind not in ("dream", "real"):
         raise UnknownWorldError(f"unknown kind of world {kind!r}; it is 'dream' or 'real'")
-    return getattr(find_world(name), kind)
+    return getattr(find_world(name, bundle), kind)
 
 
 def make_vector_env(identifier: str, num_envs: int, **settings) -> VectorEnv:
@@ -72,19 +101,32 @@ def make_vector_env(identifier: str, num_envs: int, **settings) -> VectorEnv:
     if module:
         importlib.import_module(module)
     if gym.spec(bare).vector_entry_point is not None:
-        return gym.make_vec(bare, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP.value, **settings)
-    lanes = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gym.make_vec(bare, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=lanes, **settings)
+        lanes = {"autoreset_mode": AutoresetMode.SAME_STEP.value}
+    else:
+        lanes = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": AutoresetMode.SAME_STEP}}
+    return _made(gym.make_vec, bare, settings, num_envs=num_envs, **lanes)
 
 
-def dream_settings(kind: Kind, bundle: str | None) -> dict:
-    """Return the constructor settings that a bundle means: none in the real game, which has no model."""
-    return {"bundle": bundle} if kind == "dream" and bundle else {}
+def _made(make, identifier: str, settings: dict, **rest):
+    """Return make(identifier, ...); an option that the game does not know is a ValueError that names the game."""
+    try:
+        return make(identifier, **rest, **settings)
+    except TypeError as error:
+        raise ValueError(f"{identifier} cannot be made with {settings}: {error}") from error
+
+
+def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequence[str] = ()) -> dict:
+    """Return the constructor settings of a world's dream, its bundle, or of its real game, with `options` as
+    ("levels=test",) for it.
+    """
+    if kind == "dream":
+        return {"bundle": bundle} if bundle else {}
+    return {**find_world(name, bundle).options, **read_options(tuple(options))}
 
 
 def action_count(identifier: str, **settings) -> int:
     """Return how many actions "module:id" has."""
-    env = gym.make(identifier, disable_env_checker=True, **settings)
+    env = _made(gym.make, identifier, settings, disable_env_checker=True)
     try:
         return int(env.action_space.n)
     finally:
@@ -92,13 +134,21 @@ def action_count(identifier: str, **settings) -> int:
 
 
 def make_world(
-    name: str, kind: Kind, num_envs: int, seed: int, bundle: str | None = None, stack: int = 1
+    name: str,
+    kind: Kind,
+    num_envs: int,
+    seed: int,
+    bundle: str | None = None,
+    stack: int = 1,
+    options: Sequence[str] = (),
 ) -> VecMonitor | VecFrameStack:
     """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
 
     With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
+    `options` are the real game's, as ("levels=test",).
     """
-    env = SB3VecEnv(make_vector_env(env_id(name, kind), num_envs, **dream_settings(kind, bundle)))
+    settings = env_settings(name, kind, bundle, options)
+    env = SB3VecEnv(make_vector_env(env_id(name, kind, bundle), num_envs, **settings))
     env.seed(seed)
     monitored = VecMonitor(env)
     return VecFrameStack(monitored, stack, channels_order="last") if stack > 1 else monitored

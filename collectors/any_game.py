@@ -92,6 +92,18 @@ class AnyGame(gymnasium.Env):
         return names if len(names) == self.action_space.n else [str(number) for number in range(self.action_space.n)]
 
 
+def twin_options(spec: dict) -> dict:
+    """The options with which `AnyGame` plays the game that a world specification (a WorldSpec as dict) was read from;
+    `picture` and the game's own options are not told there."""
+    signs = [float(value) for value in spec["reward_values"]] == [-1.0, 0.0, 1.0]
+    return {
+        "env": spec["world"],
+        "size": spec["frame_shape"][0],
+        "reward": "sign" if signs else "raw",
+        "max_steps": spec["max_episode_steps"],
+    }
+
+
 def resized(picture: np.ndarray, size: int) -> np.ndarray:
     """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger pictures are averaged over areas."""
     picture = np.asarray(picture, np.uint8)

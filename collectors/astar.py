@@ -33,6 +33,7 @@ class Board:
 
 @lru_cache(maxsize=16)
 def board_of(grid_size: int, wrap: bool = False) -> Board:
+    """The board of a size, made once."""
     return Board(grid_size, wrap)
 
 

@@ -1,4 +1,4 @@
-"""`neural-envs collect snake --frames 200000 --out data/snake`: plays a real game and writes a dataset. Or any other
+"""`neural-envs collect WORLD --frames 200000 --out data/WORLD`: plays a real game and writes a dataset. Or any other
 Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
 
 Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on the number of
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gymnasium
 
-from collectors.dataset import Dataset, DatasetError, DatasetWriter, read_manifest
+from collectors.dataset import Dataset, DatasetError, DatasetWriter, dataset_name, read_manifest
 from collectors.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.registration import ANY_GAME, ENVIRONMENTS, collect_options, environment_id
@@ -36,7 +36,7 @@ class CollectSettings:
     workers: int = field(default=2, metadata={"help": "processes; the data do not depend on their number"})
     seed: int = field(default=0, metadata={"help": "decides the data"})
     out: str = field(default="", metadata={"help": "directory to write; data/WORLD if empty"})
-    shard_steps: int = field(default=20_000, metadata={"help": "steps a shard; what a killed collector loses"})
+    shard_steps: int = field(default=20_000, metadata={"help": "steps a shard; a killed worker loses the one it plays"})
     lanes: int = field(default=16, metadata={"help": "games at once in a worker, where the game can; not in the data"})
     ray: str = field(default="", metadata={"help": "play on a Ray cluster: its address, or local to start one"})
     options: tuple[str, ...] = field(default=(), metadata={"help": "of the game, as grid_size=32,wrap=true"})
@@ -157,9 +157,10 @@ def read_options(words: tuple[str, ...]) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code. Raises DatasetError, PolicyError and Gymnasium's errors."""
     settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
     name = settings.world or settings.env
-    out = settings.out or f"data/{name.replace('/', '-').replace(':', '-')}"
+    out = settings.out or f"data/{dataset_name(name)}"
     env_id, options = environment_id(settings.world), read_options(settings.options)
     if settings.env:
         env_id, options = ANY_GAME["id"], {"env": settings.env, **options}

@@ -27,6 +27,7 @@ from collectors.shards import (
     array_name,
     csv_text,
     number_rows,
+    read_finished,
     read_rows,
     write_shard,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "EpisodeRow",
     "Shard",
     "WrittenShard",
+    "dataset_name",
     "read_manifest",
     "write_shard",
 ]
@@ -83,6 +85,7 @@ class Dataset:
 
     @property
     def steps(self) -> int:
+        """How many steps there are in all shards."""
         return sum(len(shard.actions) for shard in self.shards)
 
     def episode(self, index: int) -> Episode:
@@ -128,13 +131,17 @@ class DatasetWriter:
         self.path = Path(path)
         self.header = json.loads(json.dumps({"format_version": FORMAT_VERSION, **header}))
         self.path.mkdir(parents=True, exist_ok=True)
-        for left_over in self.path.glob(TEMPORARY + "*"):
-            shutil.rmtree(left_over)
+        left_over = sorted(self.path.glob(TEMPORARY + "*"))  # of a killed writer: finished shards are kept
+        finished = [shard for shard in map(read_finished, left_over) if shard is not None]
+        for directory in {*map(str, left_over)} - {shard.directory for shard in finished}:
+            shutil.rmtree(directory)
         listed = (self.path / "manifest.json").exists()
         self.shards: dict[int, dict] = {e["index"]: e for e in read_manifest(self.path)["shards"]} if listed else {}
         rows = read_rows(self.path, list(self.shards.values())) if listed else []
         self._rows = {index: [row for row in rows if row.shard == index] for index in self.shards}
         self._write_tables()
+        for shard in finished:
+            self.add(shard)
 
     def add(self, written: WrittenShard) -> None:
         """Moves a finished shard from its temporary directory into the dataset, in place of an older one."""
@@ -143,7 +150,7 @@ class DatasetWriter:
         for name in ARRAYS:
             file = array_name(written.entry["index"], name)
             os.replace(Path(written.directory) / file, self.path / file)
-        os.rmdir(written.directory)
+        shutil.rmtree(written.directory)
         self.shards[written.entry["index"]] = self._with_rewards(written.entry)
         self._rows[written.entry["index"]] = written.rows
         self._write_tables()
@@ -179,6 +186,11 @@ class DatasetWriter:
             found = {value for entry in entries for value in entry["reward_values"]}
             manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}
         _replace_text(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+def dataset_name(world: str) -> str:
+    """The name of a world's dataset directory: an id without what a file name must not hold."""
+    return world.replace("/", "-").replace(":", "-")
 
 
 def read_manifest(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Datasets to and from Minari: `neural-envs export DATASET --minari snake/mix-v0`, `neural-envs import ID --out DIR`.
+"""Datasets to and from Minari: `neural-envs export DATASET --minari WORLD/mix-v0`, `neural-envs import ID --out DIR`.
 
 Lossless: pictures are stored as they are (Minari's own default is JPEG), an episode keeps its last frame, its seed, its
 policy and its split key, and a dataset that comes back has the fingerprint with which it went. Minari keeps its sets
@@ -36,7 +36,7 @@ class ExportSettings:
     """Writes a dataset as a Minari set, without loss."""
 
     data: str = field(metadata={"help": "the dataset's directory"})
-    minari: str = field(metadata={"help": "id of the new set, as snake/mix-v0"})
+    minari: str = field(metadata={"help": "id of the new set, as pong/mix-v0"})
     author: str = field(default="", metadata={"help": "to be named in the set"})
 
 
@@ -204,6 +204,7 @@ def _grouped(episodes: Iterator[Episode], shards: list[dict]) -> Iterator[tuple[
 
 
 def export_main(argv: list[str] | None = None) -> int:
+    """Runs `neural-envs export`; returns its exit code."""
     settings = parse(ExportSettings, argv, "neural-envs export", positional=("data", "minari"))
     export_dataset(settings.data, settings.minari, settings.author)
     print(f"{settings.data} is in Minari as {settings.minari}")
@@ -211,6 +212,7 @@ def export_main(argv: list[str] | None = None) -> int:
 
 
 def import_main(argv: list[str] | None = None) -> int:
+    """Runs `neural-envs import`; returns its exit code."""
     settings = parse(ImportSettings, argv, "neural-envs import", positional=("minari", "out"))
     dataset = import_dataset(settings.minari, settings.out, settings.size)
     print(f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, {dataset.fingerprint[:16]}")

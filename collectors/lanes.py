@@ -115,6 +115,7 @@ class Job:
 
     @property
     def done(self) -> bool:
+        """Whether its episodes fill the shard."""
         return self.steps >= self.quota
 
 

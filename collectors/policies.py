@@ -18,6 +18,8 @@ class PolicyError(ValueError):
 
 
 class Policy(Protocol):
+    """Plays one game by its frames; `reset` begins an episode."""
+
     name: str  # written into the dataset, episode by episode
 
     def reset(self, generator: Generator) -> None: ...

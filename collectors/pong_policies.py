@@ -125,6 +125,7 @@ class PongPolicy:
         return self._batch.names[0]
 
     def batch(self, lanes: int) -> PongBatch:
+        """The same player for many lanes."""
         return PongBatch(self._habits, self._weights, lanes)
 
     def reset(self, generator: Generator) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from collectors.rollout import Episode
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
-TEMPORARY = ".writing_"
+TEMPORARY, NOTE = ".writing_", "finished.json"
 
 
 class DatasetError(ValueError):
@@ -55,6 +56,21 @@ def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode
         raise
 
 
+def mark_finished(written: WrittenShard) -> WrittenShard:
+    """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of it."""
+    (Path(written.directory) / NOTE).write_text(json.dumps([written.entry, written.rows]))
+    return written
+
+
+def read_finished(directory: Path) -> WrittenShard | None:
+    """The shard in a temporary directory, None where it was not finished."""
+    try:
+        entry, rows = json.loads((directory / NOTE).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    return WrittenShard(str(directory), entry, [EpisodeRow(*row) for row in rows])
+
+
 def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
     entry = {"index": index, "quota": quota, "episodes": len(episodes), "steps": sum(len(e) for e in episodes)}
     entry["frame_shape"] = list(episodes[0].frames.shape[1:])
@@ -67,6 +83,7 @@ def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode
 
 
 def array_name(index: int, name: str) -> str:
+    """The file of an array (one of ARRAYS) of a shard."""
     return f"shard_{index:06d}_{name}.npy"
 
 
@@ -96,6 +113,7 @@ def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
 
 
 def number_rows(rows: list[EpisodeRow]) -> list[EpisodeRow]:
+    """The rows with ids 0, 1, 2, ..."""
     return [row._replace(id=index) for index, row in enumerate(rows)]
 
 

@@ -1,4 +1,4 @@
-"""`neural-envs stats data/snake`: what is in a dataset, as a table and a contact sheet."""
+"""`neural-envs stats data/WORLD`: what is in a dataset, as a table and a contact sheet."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +85,7 @@ def _means(lengths: np.ndarray, returns: np.ndarray) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
     settings = parse(StatsSettings, argv, "neural-envs stats", positional=("data",))
     dataset = Dataset(settings.data, verify=settings.verify)
     if not dataset.episodes:

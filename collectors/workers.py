@@ -19,8 +19,9 @@ from collectors.dataset import DatasetError, WrittenShard, write_shard
 from collectors.lanes import Job, LanePlayer
 from collectors.policies import Policy, make_policy
 from collectors.rollout import Episode, rollout
+from collectors.shards import mark_finished
 
-GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes; what a killed one loses
+GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class ShardTask:
 
 
 def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
-    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is done."""
+    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is done: a worker that is
+    killed loses what it is playing, not what it has written."""
     for task, episodes in play(tasks):
-        yield write_shard(task.path, task.index, task.quota, episodes)
+        yield mark_finished(write_shard(task.path, task.index, task.quota, episodes))
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
@@ -78,6 +80,7 @@ def play_episodes(task: ShardTask) -> list[Episode]:
 
 
 def task_policy(task: ShardTask, actions: int) -> Policy:
+    """The policy of a task for a game of so many actions."""
     return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
 
 

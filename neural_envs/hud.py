@@ -41,6 +41,7 @@ class Layout(NamedTuple):
     footer: int  # height of what is below the worlds
 
     def left(self, index: int) -> int:
+        """Where the picture of a side begins."""
         return MARGIN + index * (self.picture[0] + MARGIN)
 
 
@@ -63,6 +64,7 @@ class Hud:
         self.fonts = {size: pygame.font.Font(None, size) for size in (20, 22, 26, 32, 46)}
 
     def draw(self, status: Status) -> None:
+        """Paint everything anew."""
         self.surface.fill(GROUND)
         self._header(status)
         for index, side in enumerate(self.session.sides):
@@ -100,7 +102,7 @@ class Hud:
         if score.ending:
             self._ribbon(score.ending.upper(), area, RED if score.ending == "game over" else AMBER)
         elif self.session.waiting:
-            self._ribbon("press a direction to begin", area, TEXT)
+            self._ribbon("press a key to begin", area, TEXT)
 
     def _ribbon(self, text: str, area: pygame.Rect, colour: tuple[int, int, int]) -> None:
         ribbon = pygame.Surface((area.width, 52), pygame.SRCALPHA)
@@ -185,4 +187,5 @@ def picture_of(frame: np.ndarray, scale: int) -> pygame.Surface:
 
 
 def trust_colour(trust: float) -> tuple[int, int, int]:
+    """Green, amber or red for a trust in [0, 1]."""
     return GREEN if trust >= 0.8 else AMBER if trust >= 0.4 else RED

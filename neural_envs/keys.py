@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 QUEUED_TAPS = 2  # quick taps kept for the next steps, so that a fast double turn is not lost
@@ -29,7 +29,17 @@ class Keys:
         self.last: int | None = None
 
     def knows(self, key: int) -> bool:
+        """Whether the key takes part in an action."""
         return any(key in keys for keys in self.table)
+
+    def described(self, names: Sequence[str]) -> str:
+        """What the keys do, in words: "w: up, 4: pickup". Keys without a letter, as the arrows, are left out."""
+        said = {}
+        for keys, action in self.table.items():
+            if all(32 <= key < 127 for key in keys):
+                word = "+".join("space" if key == 32 else chr(key) for key in sorted(keys, reverse=True))
+                said.setdefault(action, f"{word or 'no key'}: {names[action]}")
+        return ", ".join(said[action] for action in sorted(said))
 
     def press(self, key: int) -> bool:
         """Take note that `key` went down; False for a key without a meaning."""
@@ -42,6 +52,7 @@ class Keys:
         return True
 
     def release(self, key: int) -> None:
+        """Take note that `key` went up."""
         self.held = [other for other in self.held if other != key]
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""`neural-envs play WORLD`: play a dream with the keyboard, alone or beside the real game with the same keys.
+"""`neural-envs play WORLD`, or any bundle: play a dream with the keyboard, alone or beside the real game.
 
 The real twin and the policies belong to `collectors`, which this package does not import: both are found by name, and
 only when they are asked for. A dream alone needs nothing but its bundle.
@@ -22,10 +22,12 @@ from neural_envs.session import PlaySession, Side
 from neural_envs.video import WRITERS
 
 POLICIES = "collectors.policies:make_policy"
+ANY_REAL, ANY_OPTIONS = "collectors:AnyGame-v0", "collectors.any_game:twin_options"  # the real twin of other games
 
 
 class World(NamedTuple):
-    """A game by the ids of its dream and its real twin, and the policy that TAB calls."""
+    """A game by the ids of its dream and its real twin, and the policy that TAB calls. An empty `real` is the Gymnasium
+    game after which the bundle's world is called."""
 
     dream: str
     real: str
@@ -38,6 +40,7 @@ WORLDS = {
     "worldmap": World("neural_envs:NeuralWorldMap-v0", "collectors:RealWorldMap-v0", "coast"),
     "coinrun": World("neural_envs:NeuralCoinRun-v0", "collectors:RealCoinRun-v0", "right"),
 }
+ANY_WORLD = World("neural_envs:NeuralEnv-v0", "", "random")
 
 
 class PlayError(RuntimeError):
@@ -53,10 +56,11 @@ class PlayConfig:
     """Play a dream. A held key is the action; with no key the world goes on. Keys: R new game, P pause, N single step,
     TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, V record, ESC leave."""
 
-    world: str = _setting("snake", "which game: " + ", ".join(WORLDS))
+    world: str = _setting("", "which game: " + ", ".join(WORLDS) + "; none: the bundle's, without a bundle snake")
     real: bool = _setting(False, "show the real game beside the dream, with the same start and the same keys")
-    policy: str = _setting("", "let this policy play from the start (TAB takes over), e.g. astar")
-    bundle: str = _setting("", "another bundle: released name, directory or Hub repository")
+    twin: str = _setting("", "show this real game beside the dream, any Gymnasium id; --real is the world's own")
+    policy: str = _setting("", "let this policy play from the start (TAB takes over): random or the world's, as astar")
+    bundle: str = _setting("", "another bundle of any game: released name, directory or Hub repository")
     device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
     fps: int = _setting(0, "steps a second; 0 is the world's own pace")
     scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
@@ -65,7 +69,7 @@ class PlayConfig:
     seed: int | None = _setting(None, "seed of the first game; none draws one")
 
     def __post_init__(self) -> None:
-        if self.world not in WORLDS:
+        if self.world and self.world not in WORLDS:
             raise ValueError(f"there is no world '{self.world}' to play; there are {', '.join(WORLDS)}")
         for name in ("fps", "scale", "max_steps"):
             if getattr(self, name) < 0:
@@ -78,28 +82,36 @@ class PlayConfig:
 
 def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
     """The worlds and policies that `config` names, ready to be played. Raises PlayError, or what the bundle raises."""
-    world = WORLDS[config.world]
+    name = world_name(config)
+    world = WORLDS.get(name, ANY_WORLD)
     bundle = {"bundle": config.bundle} if config.bundle else {}
     dream = gymnasium.make(world.dream, device=config.device, disable_env_checker=True, **bundle)
     sides = [Side("dream", dream)]
-    if config.real:
-        sides.append(Side("real", _real_twin(world.real, dream)))
+    if config.real or config.twin:
+        sides.append(Side("real", _real_twin(world.real, config.twin, dream)))
     keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
-    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, config.world), _share_start, seed)
+    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, name), _share_start, seed)
     if config.policy:
         session.load_policy()
         session.policy_plays = True
     return session
 
 
+def world_name(config: PlayConfig) -> str:
+    """The world that is played: the one named, else the bundle's, else Snake."""
+    if config.world or not config.bundle:
+        return config.world or "snake"
+    from neural_envs.bundles import load
+
+    return load(config.bundle, config.device).model.spec.world
+
+
 def policy_maker(name: str, world: str = "") -> Callable[[int], Any]:
     """A function from the number of actions to a world's policy of this name; it imports `collectors` when called."""
 
     def make(actions: int) -> Any:
-        _check_owner("collectors", f"the policy '{name}'")
-        module, function = POLICIES.split(":")
-        return getattr(importlib.import_module(module), function)(name, actions, world=world)
+        return _collectors(POLICIES, f"the policy '{name}'")(name, actions, world=world)
 
     return make
 
@@ -114,8 +126,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         open_display()
         session = make_session(config, RESERVED)
-        policy = config.policy or WORLDS[config.world].policy
-        screen = Screen(session, config.world, policy, config.fps, config.scale, config.record)
+        name = world_name(config)
+        policy = config.policy or WORLDS.get(name, ANY_WORLD).policy
+        screen = Screen(session, name, policy, config.fps, config.scale, config.record)
+        if name not in WORLDS:
+            print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
         screen.run(config.max_steps)
     except (PlayError, DisplayError, ImportError, ValueError, OSError, gymnasium.error.Error) as error:
         return _fail(str(error))
@@ -127,17 +142,25 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _real_twin(name: str, dream: gymnasium.Env) -> gymnasium.Env:
-    """The real game of that id; PlayError where it is missing or does not fit the dream."""
-    _check_owner(name.partition(":")[0], "the real game")
+def _real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
+    """The real game `twin`, else the world's `own`, else the one that the dream is called after; a game that is not
+    ours is shown in frames like the dream's. PlayError where it is missing or does not fit the dream."""
+    name, options = twin or own, {}
+    _check_owner("collectors", "the real game")
+    identifier = name
+    if not (twin.startswith("collectors:") or (own and not twin)):
+        options = _collectors(ANY_OPTIONS, "the real game")(dream.unwrapped.world.as_dict())
+        identifier, name = ANY_REAL, name or options["env"]
+        options["env"] = name
     try:
-        real = gymnasium.make(name, disable_env_checker=True)
+        real = gymnasium.make(identifier, disable_env_checker=True, **options)
     except (ImportError, gymnasium.error.Error) as error:
-        raise PlayError(f"the real game {name} is not here ({error}); play the dream alone, without --real") from error
+        raise PlayError(f"the real game {name} is not here ({error}); play the dream alone") from error
     if real.observation_space != dream.observation_space or real.action_space != dream.action_space:
         raise PlayError(
             f"the dream ({dream.observation_space}, {dream.action_space}) and the real game "
-            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's bundle or leave out --real"
+            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's bundle "
+            "or play the dream alone"
         )
     return real
 
@@ -145,6 +168,13 @@ def _real_twin(name: str, dream: gymnasium.Env) -> gymnasium.Env:
 def _share_start(frame: np.ndarray) -> dict[str, Any]:
     """The reset options with which a dream starts from this frame."""
     return {"context": frame}
+
+
+def _collectors(reference: str, wanted: str) -> Callable:
+    """The function "module:name" of `collectors`; PlayError where that package is somebody else's."""
+    _check_owner("collectors", wanted)
+    module, function = reference.split(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _check_owner(package: str, wanted: str) -> None:

@@ -105,6 +105,7 @@ class Screen:
         self.session.say(f"recording {self.film.path.name}")
 
     def stop_film(self) -> None:
+        """Finish a recording, if one runs; one without a picture leaves no file."""
         film, self.film = self.film, None
         if film is None:
             return
@@ -131,7 +132,8 @@ class Screen:
 
 
 def _free_name(world: str) -> Path:
-    return next(path for n in range(1, 10**6) if not (path := Path(f"{world}-{n:03d}.mp4")).exists())
+    stem = world.replace("/", "-").replace(":", "-")
+    return next(path for n in range(1, 10**6) if not (path := Path(f"{stem}-{n:03d}.mp4")).exists())
 
 
 def _remedy() -> str:

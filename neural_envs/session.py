@@ -39,16 +39,19 @@ class Side:
         self.title, self.env, self.score = title, env, score
 
     def reset(self, seed: int | None, options: dict | None = None) -> None:
+        """A new game."""
         frame, info = self.env.reset(seed=seed, options=options)
         self.score = Score(np.asarray(frame), trust=_trust(info))
 
     def step(self, action: int) -> None:
+        """One action; the score says what came of it."""
         frame, reward, terminated, truncated, info = self.env.step(action)
         ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
         total, steps = self.score.return_ + float(reward), self.score.steps + 1
         self.score = Score(np.asarray(frame), float(reward), total, _trust(info), steps, ending)
 
     def snapshot(self) -> Snapshot:
+        """The world as it is now. Raises what deepcopy does for an environment that cannot be copied."""
         if hasattr(self.env.unwrapped, "get_state"):
             return Snapshot(self.score, copy.deepcopy(self.env.unwrapped.get_state()), self._step_limits())
         return Snapshot(self.score, copy.deepcopy(self.env), [])
@@ -109,6 +112,7 @@ class PlaySession:
 
     @property
     def over(self) -> bool:
+        """Whether the game has ended on every side."""
         return all(side.score.ending for side in self.sides)
 
     @property
@@ -152,9 +156,10 @@ class PlaySession:
         if self.over:
             self.reset()
         elif not self._step():
-            self.say("press a direction, then N")
+            self.say("press the key of an action, then N")
 
     def toggle_pause(self) -> None:
+        """Stop the clock, or let it go on."""
         self.paused = not self.paused
 
     def toggle_player(self) -> None:
@@ -175,7 +180,11 @@ class PlaySession:
         self._reset_policies()
 
     def snapshot(self) -> None:
-        self.saved = [side.snapshot() for side in self.sides], copy.deepcopy(self.policies), self.keys.last
+        """Keep everything as it is now; where a world cannot be copied, say so."""
+        try:
+            self.saved = [side.snapshot() for side in self.sides], copy.deepcopy(self.policies), self.keys.last
+        except (TypeError, RuntimeError, copy.Error):  # an engine outside of Python, as CoinRun's
+            return self.say("this real game cannot be copied: play the dream alone for snapshots")
         self.say(f"snapshot taken at step {self.sides[0].score.steps}")
 
     def snapshot_or_restore(self) -> None:
@@ -201,6 +210,7 @@ class PlaySession:
         return getattr(self.sides[0].env.unwrapped, "sampler_steps", None)
 
     def set_sampler_steps(self, steps: int) -> None:
+        """Choose the denoising steps of the dream, where its model has them."""
         dream = self.sides[0].env.unwrapped
         if not hasattr(dream, "sampler_steps"):
             return self.say("this model draws a frame in one call: no sampler steps to choose")
@@ -211,6 +221,7 @@ class PlaySession:
         self.say(f"sampler steps: {steps}")
 
     def say(self, message: str) -> None:
+        """Show a message for a while."""
         self.message, self.message_ticks = message, round(MESSAGE_SECONDS * self.fps) + 1
 
     def _step(self) -> bool:

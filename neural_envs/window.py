@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 _LONGEST_SIDE = 512  # pixels on the screen
+_IDLE = ("noop", "none", "stay", "nothing")
 
 
 class Window:
@@ -50,22 +53,33 @@ def tile(frames: np.ndarray) -> np.ndarray:
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
-    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" is two keys), digits otherwise."""
+    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" and "upleft" are two keys), else the
+    action's number, or from 10 on a letter that is free: e, t, y, ...
+    """
     pygame = _pygame()
     arrows = {"up": pygame.K_UP, "down": pygame.K_DOWN, "left": pygame.K_LEFT, "right": pygame.K_RIGHT}
     letters = {"up": "w", "down": "s", "left": "a", "right": "d", "fire": " ", "serve": " "}
+    if "up" not in action_names:
+        arrows["forward"], letters["forward"] = arrows["up"], letters["up"]
     keys: dict[tuple, int] = {}
+    spare = iter("etyuiofghjklzxcbm")
     for action, name in enumerate(action_names):
-        words = name.lower().replace("-", "_").split("_")
-        if words[0] in ("noop", "none", "stay", "nothing"):
+        words = _key_words(name, letters)
+        if re.split("[-_]", name.lower())[0] in _IDLE:
             keys[()] = action  # no key pressed
-            continue
-        if not all(word in letters for word in words):
-            keys[(str(action % 10),)] = action
-            continue
-        keys[tuple(arrows.get(word, letters[word]) for word in words)] = action
-        keys[tuple(letters[word] for word in words)] = action
+        elif words:
+            keys[tuple(arrows.get(word, letters[word]) for word in words)] = action
+            keys[tuple(letters[word] for word in words)] = action
+        elif key := str(action) if action < 10 else next(spare, ""):
+            keys[(key,)] = action
     return keys
+
+
+def _key_words(name: str, known: Iterable[str]) -> list[str]:
+    """The known words that a name is made of, "up-left", "up_left" or "upleft"; none where there is another in it."""
+    word = "|".join(known)
+    text = name.lower()
+    return re.findall(word, text) if re.fullmatch(f"({word})([-_]?({word}))*", text) else []
 
 
 def _pygame():

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from collectors.dataset import Dataset
+from collectors.dataset import Dataset, dataset_name
 from collectors.settings import parse
 from world_models import measurements, pictures, scorecard
 from world_models.checkpoint import Bundle, load_bundle, update_scores
 from world_models.held_out import HeldOut
 from world_models.judge import PictureJudge, Runs
-from world_models.judges import judge_of, world_of
+from world_models.judges import WORLDS, judge_of, world_of
 
 
 def _setting(default: Any, text: str):
@@ -34,7 +34,8 @@ class EvaluateConfig:
     bundles and the ranking live in packages that world_models must not import, so the command line hands them over."""
 
     bundle: str = field(metadata={"help": "released name or directory of the bundle"})
-    real: str = _setting("", "id of the real environment; none: that of the bundle's world")
+    real: str = _setting("", "id of the real environment; none: that of the bundle's world, if it is known")
+    real_options: tuple[str, ...] = _setting((), "of the real game of the policy ranking, as levels=test")
     data: str = _setting("", "dataset whose test split is held out from training; none: data/WORLD")
     out: str = _setting("evaluation", "directory for evaluation.json, plots and films")
     transitions: int = _setting(10_000, "teacher-forced transitions, at most")
@@ -68,7 +69,7 @@ def named(reference: str):
 def resolved(config: EvaluateConfig, world: str) -> EvaluateConfig:
     """The settings with what was left out filled in from the bundle's world."""
     row = world_of(world)
-    data, policies = config.data or f"data/{world}", config.policies or row.policies
+    data, policies = config.data or f"data/{dataset_name(world)}", config.policies or row.policies
     return replace(config, real=config.real or row.real, data=data, policies=policies)
 
 
@@ -84,6 +85,7 @@ def evaluate(
         model.sampler_steps = config.sampler_steps
     generator = np.random.default_rng(config.seed)
     held_out = HeldOut(dataset, model.context_length)
+    judge.study(HeldOut(dataset, model.context_length, "train"), config.seed)
     runs = _run(bundle, held_out, judge, config, policies, generator)
     return _figures(runs, judge, model.spec, config, generator), runs
 
@@ -194,14 +196,16 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     spec = bundle.model.spec
     config = resolved(config, spec.world)
     if not (Path(config.data) / "manifest.json").is_file():
-        remedy = f"record some with `neural-envs collect {spec.world} --frames 200000 --out {config.data}`"
+        game = spec.world if spec.world in WORLDS else f"--env {spec.world}"
+        remedy = f"record some with `neural-envs collect {game} --frames 200000 --out {config.data}`"
         raise ValueError(f"there are no held-out episodes in {config.data!r}; {remedy}")
     dataset, maker, judge = Dataset(config.data), named(config.policy_maker), judge_of(spec, config.real)
     actions = len(spec.action_names)
     policies = {name: (lambda name=name: maker(name, actions, world=spec.world)) for name in config.policies}
     figures, runs = evaluate(bundle, dataset, judge, config, policies)
     if config.ranking:
-        figures["policy_ranking"] = named(config.ranking)(spec.world, bundle=str(path), seed=config.seed)
+        game = {"seed": config.seed, "real_options": config.real_options}
+        figures["policy_ranking"] = named(config.ranking)(spec.world, bundle=str(path), **game)
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     write_pictures(folder, runs, figures, spec.fps)

@@ -54,6 +54,9 @@ class PictureJudge:
         """The judge of a world; `game` is its real environment where `needs_game`."""
         return cls(spec)
 
+    def study(self, episodes, seed: int) -> None:
+        """Looks at training episodes, a `HeldOut` of them, before anything is dreamed; by default not at all."""
+
     def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray):
         """What to keep of a batch of transitions: a NamedTuple of arrays (N, ...), or None.
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import gymnasium
 
+from world_models.action_probe import ProbingJudge
 from world_models.judge import PictureJudge
 from world_models.map_rules import MapJudge
 from world_models.pong_rules import PongJudge
@@ -23,13 +24,13 @@ WORLDS = {
     "snake": World(SnakeJudge, "RealSnake-v0", ("random", "astar")),
     "pong": World(PongJudge, "RealPong-v0", ("random", "scripted")),
     "worldmap": World(MapJudge, "RealWorldMap-v0", ("random", "coast")),
-    "coinrun": World(PictureJudge, "RealCoinRun-v0", ("random", "right")),
+    "coinrun": World(ProbingJudge, "RealCoinRun-v0", ("random", "right")),
 }
 
 
 def world_of(name: str) -> World:
     """The row of a world; a game that is not in the table is judged by its pictures and played at random."""
-    return WORLDS.get(name, World(PictureJudge, "", ("random",)))
+    return WORLDS.get(name, World(ProbingJudge, "", ("random",)))
 
 
 def judge_of(spec: WorldSpec, real: str = "") -> PictureJudge:

@@ -111,10 +111,25 @@ def coinrun() -> TrainConfig:
     )
 
 
+def any_game() -> TrainConfig:
+    """Any Gymnasium game: a small chance model that sees four frames and may copy patches. `data` is the user's."""
+    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4)
+    return TrainConfig(
+        model=model,
+        data=Path("data/any"),
+        out=Path("runs/any"),
+        updates=5_000,
+        rollout_from=0.6,
+        event_weight=10.0,
+        noise=0.05,
+    )
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
     "pong": pong,
     "worldmap": worldmap,
     "coinrun": coinrun,
+    "any": any_game,
 }

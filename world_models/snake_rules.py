@@ -35,6 +35,7 @@ class Legality(NamedTuple):
 
     @property
     def all(self) -> np.ndarray:
+        """(B,) bool: one head, one food, all in one piece."""
         return self.one_head & self.one_food & self.connected
 
 
@@ -48,10 +49,12 @@ class Outcome(NamedTuple):
 
     @property
     def reward(self) -> np.ndarray:
+        """(B,) float32: 1 for food, -1 for death."""
         return self.eaten.astype(np.float32) - self.dead
 
     @property
     def termination(self) -> np.ndarray:
+        """(B,) bool."""
         return self.dead | self.won
 
 

@@ -58,6 +58,7 @@ class Engine:
         self._steps += 1
 
     def receive(self) -> Outcome:
+        """Ends the step that `send` began."""
         frames, rewards, terminated, truncated, info = self._pool.recv()
         ended, coin = bool(terminated[0] or truncated[0]), bool(info["prev_level_complete"][0])
         timeout = ended and not coin and self._steps >= TIMEOUT

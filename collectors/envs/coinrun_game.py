@@ -61,6 +61,7 @@ class CoinRunOptions:
 
     @property
     def training_levels(self) -> range:
+        """The levels of levels="train"."""
         return range(self.start_level, self.start_level + self.num_levels if self.num_levels else LAST_LEVEL + 1)
 
     @property
@@ -70,6 +71,7 @@ class CoinRunOptions:
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of an observation."""
         return (84, 84, self.depth) if self.observation == "grey84" else (SIDE, SIDE, 3 * self.depth)
 
     def draw_level(self, generator: np.random.Generator) -> int:
@@ -128,6 +130,7 @@ class CoinRunGame:
         return self._observation(), reward, terminated, truncated
 
     def info(self) -> dict:
+        """What reset and step tell besides: level, split key, and whether the coin was taken in this step."""
         return {"level": self._level, "split_key": self._key, "coin": self._coin}
 
     def _seen(self) -> np.ndarray:

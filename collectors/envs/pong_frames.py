@@ -36,7 +36,7 @@ def _inverse(colour: np.ndarray) -> np.ndarray:
 
 
 _LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOUR), _inverse(RIGHT_COLOUR)
-_NOISE = 0.02  # a paddle's pixel that is covered less than this counts as empty
+_SPREAD = 0.2  # how far noise may take a paddle's share of a pixel out of [0, 1]
 _MISSING = 0.3  # a shape of which less than this share is seen is not there
 
 
@@ -158,8 +158,14 @@ class Screen:
         return np.stack([x, y], 1).astype(np.float32)
 
     def _centre(self, share: np.ndarray) -> np.ndarray:
-        """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column."""
-        share = np.where(share < _NOISE, 0, share) / self._edge_share
+        """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column: the centroid of a
+        window round the place that is covered most, so that noise elsewhere moves nothing.
+        """
+        length = int(np.ceil(self.paddle_height))
+        sums = np.cumsum(np.pad(share, ((0, 0), (1, 0))), 1)
+        first = (sums[:, length:] - sums[:, :-length]).argmax(1) - 1  # one row more at both ends
+        rows = np.arange(self.rows) - first[:, None]
+        share = np.where((rows >= 0) & (rows < length + 2), share.clip(-_SPREAD, 1 + _SPREAD), 0) / self._edge_share
         height = share.sum(1)
         height = np.where((height > _MISSING * self.paddle_height) & (share.max(1) > 0.5), height, np.nan)
         row = (share * np.arange(self.rows)).sum(1) / height

@@ -56,6 +56,7 @@ class EarthMap:
 
     @property
     def width(self) -> int:
+        """Columns of the map; it goes round."""
         return self.landed.shape[1]
 
     def window(self, row: int, column: int) -> np.ndarray:

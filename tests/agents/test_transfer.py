@@ -141,3 +141,30 @@ def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(train
     assert "random" in capsys.readouterr().out
     assert transfer.main(["snake", "--out", config.out + "2", "--bundle", "./nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_score_that_there_is_not_is_null_in_the_file_and_a_sentence_in_the_table(trained, config, monkeypatch):
+    level = Episodes(np.ones(100), np.full(100, 3), np.full(100, 50))
+    monkeypatch.setattr(transfer, "play_policy", lambda *words, **settings: level)
+    result = run_transfer(config)
+    assert result["transfer"] is None and result["transfer_ci"] == [None, None]
+    written = (Path(config.out) / "transfer.json").read_text()
+    assert "NaN" not in written and json.loads(written)["transfer"] is None
+    assert "the real game taught nothing" in transfer.format_table(result)
+
+
+def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_remembered(trained, config, monkeypatch):
+    seen = []
+    play = transfer.play_policy
+    keep = lambda *words, **settings: (seen.append(settings), play(*words, **settings))[1]  # noqa: E731
+    monkeypatch.setattr(transfer, "play_policy", keep)
+    monkeypatch.setattr(transfer, "action_count", lambda game, **settings: 4)
+    for options in ((), ("wrap=true",), ("wrap=true",)):
+        run_transfer(dataclasses.replace(config, real_options=options))
+    assert seen == [{}] * 3 + [{"wrap": True}] * 3
+
+
+def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config):
+    with pytest.raises(ValueError, match="RealSnake-v0 cannot be made with .*'levels': 'test'"):
+        run_transfer(dataclasses.replace(config, real_options=("levels=test",)))
+    assert trained == []

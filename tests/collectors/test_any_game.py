@@ -121,20 +121,3 @@ def test_a_public_game_is_collected_and_names_its_actions(tmp_path, name):
     assert dataset.fingerprint == again.fingerprint and dataset.spec["max_episode_steps"] == 40
     assert {"forward", "noop"} & set(dataset.spec["action_names"])
     assert dataset.episode(0).frames.std() > 5
-
-
-def test_a_public_game_is_collected_trained_and_dreamt(tmp_path):
-    pytest.importorskip("minigrid")
-    from world_models.train import main as train
-
-    game = ["--env=MiniGrid-Empty-5x5-v0", "--options=reward=sign,max_steps=20,size=32"]
-    assert main([*game, "--frames=600", "--workers=1", f"--out={tmp_path / 'data'}"]) == 0
-    tiny = ["model.grid.width=8", "model.grid.encoder_depth=1", "model.grid.decoder_depth=1", "batch_size=4"]
-    tiny += ["updates=3", "contexts=4", "validation_batches=1", "threads=1"]
-    assert train(["snake", f"data={tmp_path / 'data'}", f"out={tmp_path / 'run'}", *tiny]) == 0
-    dream = gymnasium.make("neural_envs:NeuralEnv-v0", bundle=str(tmp_path / "run" / "bundle"))
-    real = gymnasium.make("collectors:AnyGame-v0", env="MiniGrid-Empty-5x5-v0", size=32)
-    assert (dream.observation_space, dream.action_space) == (real.observation_space, real.action_space)
-    dream.reset(seed=0)
-    frame, reward, *_ = dream.step(2)
-    assert frame.shape == (32, 32, 3) and reward in (-1.0, 0.0, 1.0)

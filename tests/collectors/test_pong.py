@@ -184,6 +184,18 @@ def test_what_is_drawn_is_read_back_far_below_a_pixel(size, most):
     assert np.abs(shown.left - row(core.left, 70)).max() < 3 * most
 
 
+def test_noise_of_a_few_grey_levels_moves_nothing_by_more_than_a_fraction_of_a_pixel():
+    generator, games = np.random.default_rng(1), 1000
+    core, view = PongCore(games), screen(64)
+    core.left[:], core.right[:] = generator.integers(-35, 606, (2, games))
+    core.x[:], core.y[:] = generator.integers(0, 469, games), generator.integers(0, 609, games)
+    clean = view.draw(core)
+    noisy = (clean + generator.normal(0, 6, clean.shape)).round().clip(0, 255).astype(np.uint8)
+    for shown, true in zip(RealPong.decode_frames(noisy)[:3], RealPong.decode_frames(clean)[:3], strict=True):
+        error = np.abs(shown - true)
+        assert error.mean() < 0.05 and error.max() < 0.35
+
+
 def test_the_ball_never_touches_the_score_and_the_score_never_the_court():
     low, high = PongCore(1), PongCore(1)
     high.y[:], high.left[:], high.right[:], high.left_score[:] = 621, 605, 605, 3

@@ -165,6 +165,9 @@ def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
 
     keys = keys_to_action(("noop", "up_left", "jump"))
     assert keys == {(): 0, (pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}
+    assert ("w", "d", " ") in keys_to_action(("noop", "uprightfire")) and ("1",) in keys_to_action(("noop", "uphill"))
+    assert keys_to_action(("left", "forward"))[("w",)] == 1 and ("1",) in keys_to_action(("up", "forward"))
+    assert list(keys_to_action(tuple(f"act{i}" for i in range(12))))[9:] == [("9",), ("e",), ("t",)]
 
 
 @pytest.mark.parametrize("action", [4, -1, 0.5, None, "up", np.array([0])])

@@ -224,6 +224,16 @@ def test_a_snapshot_brings_both_worlds_back_as_often_as_wanted():
         assert places(session) == [101, 101] and session.sides[0].score.return_ == 1.0
 
 
+def test_a_real_game_that_cannot_be_copied_has_no_snapshots_and_play_goes_on():
+    session = make_session(real=True)
+    session.sides[1].env.engine = os  # a module cannot be copied, as CoinRun's engine cannot
+    session.snapshot()
+    assert "cannot be copied" in session.message and session.saved is None
+    session.keys.press(pygame.K_RIGHT)
+    session.tick()
+    assert places(session) == [101, 101]
+
+
 def test_a_snapshot_of_a_wrapped_world_brings_its_step_limit_back():
     env = gymnasium.wrappers.TimeLimit(DreamWalk(), 10)
     session = PlaySession([Side("dream", env)], Keys(ARROWS))
@@ -302,7 +312,7 @@ def test_p_pauses_and_goes_on(screen):
 
 def test_n_goes_on_by_one_step_and_pauses(screen):
     key(screen, pygame.K_n)
-    assert "direction" in screen.session.message
+    assert "press the key" in screen.session.message
     key(screen, pygame.K_RIGHT)
     for _ in range(2):
         key(screen, pygame.K_n)
@@ -371,7 +381,7 @@ def test_escape_and_the_windows_cross_leave(screen, kind, facts):
 def test_the_window_shows_both_worlds_pixel_for_pixel(screen):
     screen.show()
     picture, scale = screen.picture(), screen.hud.layout.scale
-    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a direction"
+    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a key"
 
 
 def test_every_state_of_the_session_can_be_drawn(screen):
@@ -437,7 +447,7 @@ def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(wa
     assert "no bundle" in capsys.readouterr().err
     monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "Nowhere-v0", "homing"))
     assert main(["walk", "--real"]) == 1
-    assert "without --real" in capsys.readouterr().err
+    assert "play the dream alone" in capsys.readouterr().err
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names_when_it_is_asked_for():

@@ -10,6 +10,7 @@ from snake_doubles import CopySnake, PerfectSnake
 from collectors.collect import collect
 from collectors.policies import make_policy
 from world_models import evaluation
+from world_models.action_probe import ProbingJudge
 from world_models.checkpoint import Bundle
 from world_models.contexts import Contexts
 from world_models.held_out import HeldOut, Place
@@ -219,7 +220,7 @@ def test_the_judge_comes_from_the_world_and_its_real_environment():
 def test_a_game_that_is_not_in_the_table_is_judged_by_its_pictures(dataset):
     spec = replace(CopySnake(GRID).spec, world="ALE/Breakout-v5")
     judge = judge_of(spec)
-    assert type(judge) is PictureJudge and evaluation.resolved(CONFIG, spec.world).policies == ("random",)
+    assert type(judge) is ProbingJudge and evaluation.resolved(CONFIG, spec.world).policies == ("random",)
 
 
 def test_what_the_command_is_not_told_follows_from_the_world():

@@ -165,6 +165,32 @@ class Deadly(Parity):
         return super().__call__(observation)
 
 
+class Mortal(Parity):
+    """Kills the worker that plays it once two shards of a group are written."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def __call__(self, observation):
+        if len(list(self.folder.glob(".writing_*/finished.json"))) == 2:
+            os._exit(9)
+        return super().__call__(observation)
+
+
+def test_a_killed_worker_loses_only_the_shard_that_it_was_playing(tmp_path):
+    settings = {"seed": 6, "shard_steps": 100}
+    with pytest.raises(DatasetError, match="a worker was killed"):
+        collect("Counting-v0", tmp_path / "d", 800, Mortal(tmp_path / "d"), workers=2, **settings)
+    kept = {file.parent.name: file.stat().st_mtime_ns for file in tmp_path.glob("d/.writing_*/*frames.npy")}
+    assert len(list(tmp_path.glob("d/.writing_*/finished.json"))) >= 2
+    collect("Counting-v0", tmp_path / "d", 800, Mortal(tmp_path / "none"), resume=True, **settings)
+    collect("Counting-v0", tmp_path / "whole", 800, Mortal(tmp_path / "none"), **settings)
+    assert contents(tmp_path / "d") == contents(tmp_path / "whole")
+    again = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("d/*frames.npy")}
+    assert len(set(kept.values()) & set(again.values())) >= 2
+
+
 def test_a_killed_worker_is_a_sentence_and_resuming_ends_with_the_same_data(tmp_path):
     deadly = Deadly(tmp_path / "die")
     settings = {"policy": deadly, "seed": 6, "shard_steps": 100}
