@@ -285,6 +285,8 @@ def main(argv: list[str] | None = None) -> int:
         known = ", ".join(PRESETS)
         print(f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {known}", file=sys.stderr)
         return 2
+    if {"-h", "--help"} & set(words):
+        print(f"presets: {', '.join(PRESETS)}; these are the settings of {name}\n")
     config = parse(PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}")
     try:
         print(f"bundle: {train(replace(config))}")
