@@ -20,7 +20,7 @@ class TrainConfig:
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
-    updates: int = field(default=6_500, metadata={"help": "optimizer steps"})
+    updates: int = field(default=8_000, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
@@ -35,6 +35,9 @@ class TrainConfig:
     noise: float = field(default=0.1, metadata={"help": "largest standard deviation of context noise, of [-1, 1]"})
     damage: float = field(default=0.2, metadata={"help": "share of clips with a patch of their context replaced"})
     action_dropout: float = field(default=0.0, metadata={"help": "share of samples without their action (guidance)"})
+    entropy_until: float = field(
+        default=0.7, metadata={"help": "share of updates over which chance's entropy pull fades"}
+    )
     reward_weight: float = field(default=0.02, metadata={"help": "of the reward head's loss"})
     termination_weight: float = field(default=0.02, metadata={"help": "of the termination head's loss"})
     trust_weight: float = field(default=0.002, metadata={"help": "of the trust head's loss"})

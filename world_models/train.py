@@ -87,9 +87,13 @@ def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int,
     return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
 
 
-def total(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
-    """The weighted sum that is minimised."""
+def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor:
+    """The weighted sum that is minimised when `share` of the updates are done.
+
+    The pull of chance towards uniform fades: late in a run it would only make the posterior miss.
+    """
     weights = {
+        "entropy": max(0.0, 1 - share / config.entropy_until),
         "reward": config.reward_weight,
         "termination": config.termination_weight,
         "trust": config.trust_weight,
@@ -167,7 +171,7 @@ class Trainer:
             group["lr"] = schedule(config, self.update)
         self.model.train()
         terms = unroll(self.model, clips, config, steps, self.noise)
-        loss = total(terms, config)
+        loss = total(terms, config, self.update / config.updates)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at update {self.update}; the last good checkpoint is kept in {config.out}. "

@@ -33,7 +33,7 @@ class ChanceSettings:
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
     entropy_weight: float = 3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
-    posterior_scale: float = 2.0  # of its logits: without it a few percent of its draws go astray
+    posterior_scale: float = 5.0  # of its logits: without it a few percent of its draws go astray
 
 
 class Chance(nn.Module):
