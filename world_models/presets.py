@@ -83,7 +83,7 @@ def pong() -> TrainConfig:
 
 def worldmap() -> TrainConfig:
     """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion."""
-    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0, 8))
+    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0, 8), positions=True)
     objective = EDM(log_mean=-0.5, log_std=1.2, sigma_min=0.1, precondition=False)
     return TrainConfig(
         model=DiffusionConfig(grid=grid, objective=objective),
@@ -92,6 +92,8 @@ def worldmap() -> TrainConfig:
         updates=5_000,
         rollout_steps=1,
         end_weight=10.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
         damage=0.0,
         noise=0.02,
     )
@@ -99,7 +101,7 @@ def worldmap() -> TrainConfig:
 
 def coinrun() -> TrainConfig:
     """CoinRun: the camera moves by parts of a pixel, so patches are warped copies; four frames show the speeds."""
-    grid = GridConfig(width=64, encoder_depth=3, decoder_depth=2, copy=(0,), flow=8.0)
+    grid = GridConfig(width=64, encoder_depth=2, decoder_depth=2, copy=(0,), flow=8.0)
     return TrainConfig(
         model=ChanceConfig(grid=grid, context_length=4, change_weight=0.0),
         data=Path("data/coinrun"),

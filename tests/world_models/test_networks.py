@@ -59,7 +59,7 @@ def test_a_constant_flow_is_a_move_and_half_a_pixel_lies_halfway():
 
 
 def test_the_denoiser_can_give_back_the_noisy_patch_itself():
-    network = GridDenoiser(GridConfig(8, 4, 1, 1), 3, 3, 2)
+    network = GridDenoiser(GridConfig(8, 4, 1, 1), 3, 3, 2, (4, 4))
     x, action = torch.randn(2, 3, 16, 16), torch.tensor([0, 1])
     features = network.encode(LAST, action)
     plain = network(x, torch.zeros(2), features)

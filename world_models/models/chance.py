@@ -92,7 +92,8 @@ class ChanceModel(NextFrameModel):
         if config.chance.variables < 1:
             raise ValueError(f"a chance model needs at least one variable, got {config.chance.variables}")
         self.config = config
-        self.encoder = Encoder(config.grid, config.context_length * self.colours, len(spec.action_names))
+        channels = config.context_length * self.colours
+        self.encoder = Encoder(config.grid, channels, len(spec.action_names), self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colours)
         self.decoder = Decoder(config.grid, self.colours)
 

@@ -42,7 +42,8 @@ class DiffusionModel(NextFrameModel):
         self.config, self.objective = config, config.objective
         self.sampler_steps = config.sampler_steps
         actions = len(spec.action_names)
-        self.network = GridDenoiser(config.grid, self.colours, config.context_length * self.colours, actions)
+        channels = config.context_length * self.colours
+        self.network = GridDenoiser(config.grid, self.colours, channels, actions, self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colours) if config.chance.variables else None
 
     def features(self, x: Tensor, action: Tensor) -> Features:

@@ -24,6 +24,7 @@ class GridConfig:
     encoder_depth: int = 2  # mixing blocks that read the context, once a step
     decoder_depth: int = 2  # mixing blocks that paint, once a denoising step
     attention: bool = False  # self-attention after every mixing block
+    positions: bool = False  # tokens know where they are, for worlds in which a place pays
     copy: tuple[int, ...] = ()  # patches may be copied from the last frame, from so many pixels off along each axis
     flow: float = 0.0  # and from so many pixels off at most in any direction, wherever the network points; 0: not
 
@@ -35,15 +36,17 @@ class GridConfig:
 class Encoder(nn.Module):
     """Context frames and the action -> features (B, D, G, G)."""
 
-    def __init__(self, config: GridConfig, channels: int, actions: int):
+    def __init__(self, config: GridConfig, channels: int, actions: int, grid_shape: tuple[int, int]):
         super().__init__()
+        self.place = nn.Parameter(torch.zeros(config.width, *grid_shape)) if config.positions else None
         self.embed = PatchEmbed(channels, config.width, config.patch)
         self.action = nn.Embedding(actions + 1, config.width)  # the last row is the learned null for guidance
         self.trunk = trunk(config.width, config.encoder_depth, config.attention)
 
     def forward(self, frames: Tensor, action: Tensor, colours: int) -> Features:
         """frames (B, K * C, H, W) in [-1, 1], action (B,) int64; the number of actions stands for 'none given'."""
-        tokens = self.trunk(self.embed(frames) + self.action(action)[:, :, None, None])
+        tokens = self.embed(frames) + self.action(action)[:, :, None, None]
+        tokens = self.trunk(tokens if self.place is None else tokens + self.place)
         return Features(tokens, frames[:, -colours:])
 
 
@@ -68,9 +71,13 @@ class Decoder(nn.Module):
 class GridDenoiser(nn.Module):
     """A denoiser (see `protocols.Network`): what it says of x at level t, given the features of context and action."""
 
-    def __init__(self, config: GridConfig, channels: int, context_channels: int, actions: int):
+    def __init__(self, config: GridConfig, channels: int, context_channels: int, actions: int, grid_shape):
         super().__init__()
-        self.encoder, self.colours, self.patch = Encoder(config, context_channels, actions), channels, config.patch
+        self.encoder, self.colours, self.patch = (
+            Encoder(config, context_channels, actions, grid_shape),
+            channels,
+            config.patch,
+        )
         self.embed = PatchEmbed(channels, config.width, config.patch)
         width = config.width
         self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
