@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,12 @@ class ClipReader:
             rows.append((np.full(len(step), number), step, shard.step_starts[order], shard.lengths[order], order))
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         self.shard, self.step, self.start, self.length, self.order = columns
+
+    def with_steps(self, steps: int) -> ClipReader:
+        """The same episodes in clips of another length."""
+        other = copy.copy(self)
+        other.steps = steps
+        return other
 
     def draw(self, count: int, generator: np.random.Generator) -> Clips:
         """`count` clips; the drawn step is at a random place in its clip so that events fall on every dreamed depth."""

@@ -44,6 +44,8 @@ class TrainConfig:
     validate_every: int = field(default=250, metadata={"help": "updates between validations and checkpoints"})
     validation_batches: int = field(default=8, metadata={"help": "of 64 held-out clips"})
     contexts: int = field(default=256, metadata={"help": "start contexts in the bundle"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
+    precision: str = field(default="auto", metadata={"help": "auto, float32 or bfloat16 (slow on most processors)"})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice. 1 on a shared machine"})
     init_from: str = field(default="", metadata={"help": "bundle whose weights to begin with, as far as they fit"})
     resume: bool = field(default=True, metadata={"help": "go on from the newest good checkpoint in out"})

@@ -11,6 +11,7 @@ import copy
 import csv
 import math
 import os
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -19,60 +20,30 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
 from collectors.settings import as_text, parse
-from world_models import frames as pixels
+from world_models.augment import damage
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
 from world_models.data import ClipReader, Clips, read_spec, start_contexts
 from world_models.models.next_frame import NextFrameModel, Step
 from world_models.presets import PRESETS, TrainConfig
+from world_models.samples import write_samples
+
+SHOWN_STEPS = 32  # of the film that shows how a run dreams
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what is kept."""
 
 
-def damage(frames: Tensor, config: TrainConfig, patch: int, generator: torch.Generator) -> Tensor:
-    """Contexts as a dream might have spoilt them: Gaussian noise, and patches of a neighbour in the batch.
-
-    The patch is one in which the neighbour differs, and the likelier the fewer patches of its frame look like it: so
-    single things go missing, not only background. A model that has never seen a board without food will not put a lost
-    food back. frames (B, K, H, W, C) uint8 -> the same, another tensor.
-    """
-    count = len(frames)
-    sigma = torch.rand(count, generator=generator) * config.noise * (torch.rand(count, generator=generator) < 0.5)
-    noise = torch.randn(frames.shape, generator=generator) * (sigma * 127.5)[:, None, None, None, None]
-    out = (frames + noise).round().clamp(0, 255).to(torch.uint8)
-    hit = (torch.rand(count, generator=generator) < config.damage).nonzero()[:, 0]
-    if not len(hit):
-        return out
-    last, other = frames[hit, -1], frames[(hit + 1) % count, -1]  # (h, H, W, C)
-    differs = F.max_pool2d((last != other).any(-1).float()[:, None], patch).flatten(1)  # (h, G * G)
-    place = torch.multinomial(differs * rarity(last, patch) + 1e-6, 1, generator=generator)  # (h, 1)
-    columns = frames.shape[3] // patch
-    r = (place // columns)[..., None] * patch + torch.arange(patch)[:, None]  # (h, P, 1)
-    c = (place % columns)[..., None] * patch + torch.arange(patch)  # (h, 1, P)
-    rows = torch.arange(len(hit))[:, None, None]
-    out[hit[:, None, None], -1, r, c] = other[rows, r, c]
-    return out
-
-
-def rarity(frames: Tensor, patch: int) -> Tensor:
-    """One over the number of patches of the same frame with the same pixels. (B, H, W, C) uint8 -> (B, G * G)."""
-    tiles = frames.unflatten(2, (-1, patch)).unflatten(1, (-1, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
-    code = (tiles.long() * torch.arange(1, tiles.shape[2] + 1) ** 3).sum(2)  # (B, G * G), told apart all but surely
-    return 1 / (code[:, :, None] == code[:, None]).sum(2)
-
-
 def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int, generator) -> dict[str, Tensor]:
     """Mean losses by name over the valid steps of the clips, each step on the model's own last frame."""
-    length, patch = model.context_length, model.grid.patch
+    length, patch, device = model.context_length, model.grid.patch, model.reward_values.device
     context = clips.frames[:, :length]
     if model.training:
-        context = damage(context, config, patch, generator)
+        context = damage(context, config.noise, config.damage, patch, generator)
     sums: dict[str, Tensor] = {}
     for s in range(steps):
         action = clips.actions[:, s]
@@ -80,10 +51,10 @@ def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int,
             drop = torch.rand(len(action), generator=generator) < config.action_dropout
             action = torch.where(drop, len(model.spec.action_names), action)
         step = Step(context, action, clips.frames[:, length + s], clips.reward_classes[:, s], clips.terminations[:, s])
-        loss = model.step_loss(step, generator)
+        loss = model.step_loss(Step(*(part.to(device) for part in step)), generator)
         for name, value in loss.terms.items():
-            sums[name] = sums.get(name, 0) + (value * clips.valid[:, s]).sum()
-        context = torch.cat((context[:, 1:], loss.frame[:, None]), 1)
+            sums[name] = sums.get(name, 0) + (value * clips.valid[:, s].to(device)).sum()
+        context = torch.cat((context[:, 1:], loss.frame[:, None].cpu()), 1)
     return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
 
 
@@ -102,6 +73,27 @@ def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor
     return sum(weights.get(name, 1.0) * value for name, value in terms.items())
 
 
+def find_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a CUDA card where there is one. Raises TrainingError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"device {name!r} cannot be used here ({error}); try device=cpu") from None
+
+
+def use_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: "auto" where the hardware is good at it, which few processors are."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise TrainingError(f"precision is auto, float32 or bfloat16, not {precision!r}")
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
 def schedule(config: TrainConfig, update: int) -> float:
     """Learning rate of an update: linear warm-up, then a cosine down to 2 %."""
     if update < config.warmup:
@@ -114,10 +106,15 @@ class Trainer:
     """One run: model, average, optimizer, generators, and where they are kept."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset):
-        self.config, self.dataset, self.update, self.seconds = config, dataset, 0, 0.0
+        self.config, self.dataset, self.update, self.seconds, self.best = config, dataset, 0, 0.0, math.inf
         with torch.random.fork_rng():  # torch's layers draw their weights from the global generator: borrow it
             torch.manual_seed(config.seed)
-            self.model = build_model(read_spec(dataset), config.model).to(memory_format=torch.channels_last)
+            self.model = build_model(read_spec(dataset), config.model)
+        self.device = find_device(config.device)
+        self.autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=use_bfloat16(config.precision, self.device)
+        )
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -150,7 +147,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
             "order": self.order.bit_generator.state,
-            "progress": {"update": self.update, "seconds": self.seconds},
+            "progress": {"update": self.update, "seconds": self.seconds, "best": self.best},
         }
 
     def load(self, state: dict) -> None:
@@ -160,7 +157,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
         self.order.bit_generator.state = state["order"]
-        self.update, self.seconds = (state["progress"][k] for k in ("update", "seconds"))
+        self.update, self.seconds, self.best = (state["progress"][k] for k in ("update", "seconds", "best"))
 
     def step(self) -> dict[str, float]:
         """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
@@ -170,7 +167,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = schedule(config, self.update)
         self.model.train()
-        terms = unroll(self.model, clips, config, steps, self.noise)
+        with self.autocast:
+            terms = unroll(self.model, clips, config, steps, self.noise)
         loss = total(terms, config, self.update / config.updates)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -198,12 +196,17 @@ class Trainer:
                 rows.setdefault(name, []).append(value.item())
         return {name: float(np.mean(values)) for name, values in rows.items()}
 
-    def save(self, provenance: dict) -> None:
-        """Writes a checkpoint and the bundle of the averaged weights, each under a temporary name first."""
+    def save(self, provenance: dict, best: bool = False) -> None:
+        """Writes a checkpoint (and as best.pt too) and the bundle of the averaged weights, each under another name
+        first.
+        """
         out = self.config.out
         target = out / f"checkpoint_{self.update:07d}.pt"
         torch.save(self.state(), out / "writing.tmp")
         os.replace(out / "writing.tmp", target)
+        if best:
+            shutil.copyfile(target, out / "writing.tmp")
+            os.replace(out / "writing.tmp", out / "best.pt")
         for old in sorted(out.glob("checkpoint_*.pt"))[:-2]:
             old.unlink()
         contexts = start_contexts(self.train, self.config.contexts, np.random.default_rng(0))
@@ -218,21 +221,6 @@ def newest_checkpoint(out: Path) -> dict | None:
         except Exception as error:  # whatever a half-written file makes torch raise
             print(f"passing over {path}: {error}", file=sys.stderr)
     return None
-
-
-def write_strip(model: NextFrameModel, clips: Clips, path: Path) -> None:
-    """A picture: real next frames above the dreamed ones."""
-    import cv2
-
-    from world_models.noise import NoiseStream
-
-    length = model.context_length
-    with torch.inference_mode():
-        features = model.features(pixels.stack(clips.frames[:, :length]), clips.actions[:, 0])
-        dreamed = pixels.to_uint8(model.sample(features, NoiseStream.from_seeds(torch.arange(len(clips.frames)))))
-    rows = (clips.frames[:, length - 1], clips.frames[:, length], dreamed)
-    picture = torch.cat([row.permute(1, 0, 2, 3).flatten(1, 2) for row in rows]).numpy()
-    cv2.imwrite(str(path), cv2.resize(picture[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
 
 
 def log(path: Path, row: dict) -> None:
@@ -262,7 +250,7 @@ def train(config: TrainConfig) -> Path:
     begun, spent = time.monotonic(), trainer.seconds
     bar = progress(total=config.updates, desc="train", unit="update")
     bar.update(trainer.update)
-    picture = trainer.validation.draw(10, np.random.default_rng(3))
+    shown = trainer.validation.with_steps(SHOWN_STEPS).draw(10, np.random.default_rng(3))
     while trainer.update < config.updates and time.monotonic() - begun < config.minutes * 60:
         terms = trainer.step()
         bar.update(1)
@@ -272,8 +260,9 @@ def train(config: TrainConfig) -> Path:
             row = {"update": trainer.update, "seconds": round(trainer.seconds, 1)}
             row |= {f"train_{k}": v for k, v in terms.items()} | {f"validation_{k}": v for k, v in held_out.items()}
             log(config.out / "metrics.csv", row)
-            trainer.save(provenance)
-            write_strip(trainer.average, picture, config.out / "strip.png")
+            best, trainer.best = held_out["frame"] < trainer.best, min(held_out["frame"], trainer.best)
+            trainer.save(provenance, best)
+            write_samples(trainer.average, shown, config.out)
     trainer.save(provenance)
     return config.out / "bundle"
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from world_models.augment import rarity
 from world_models.networks.grid import GridConfig, GridDenoiser
 from world_models.networks.layers import CopyOut, shifted, warped
-from world_models.train import rarity
 
 LAST = 3 * (torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16) % 83) / 255 - 1
 

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from collectors.collect import collect
 from collectors.dataset import Dataset
 from collectors.envs.snake import RealSnake
 from world_models import train as training
+from world_models.augment import damage
 from world_models.checkpoint import build_model, load_bundle
 from world_models.data import ClipReader, start_contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
@@ -39,6 +41,11 @@ def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tm
     rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
     assert [row["update"] for row in rows] == ["3", "6"]
     assert "updates: 6" in (tmp_path / "resolved_config.yaml").read_text() and (tmp_path / "strip.png").exists()
+    film = imageio.mimread(tmp_path / "rollout.gif")
+    assert len(film) > 3 and film[0].shape[:2] == (256, 4 * (3 * 64 + 4)) and (tmp_path / "rollout.mp4").exists()
+    frame_losses = [float(row["validation_frame"]) for row in rows]
+    best = torch.load(tmp_path / "best.pt", weights_only=False)["progress"]
+    assert best["best"] == min(frame_losses) and best["update"] == [3, 6][int(np.argmin(frame_losses))]
 
 
 def weights(path):
@@ -145,6 +152,18 @@ def test_a_run_can_begin_with_the_weights_of_a_bundle_that_fit(dataset_path, tmp
         training.train(config_for(dataset_path, tmp_path / "third", init_from=str(tmp_path)))
 
 
+def test_a_device_or_precision_that_is_not_there_is_an_error_of_one_sentence(dataset_path, tmp_path):
+    for change in ({"device": "cuda:7"}, {"device": "toaster"}, {"precision": "float8"}):
+        with pytest.raises(training.TrainingError, match="device|precision"):
+            training.train(config_for(dataset_path, tmp_path, **change))
+
+
+def test_training_in_bfloat16_brings_numbers_too(dataset_path, tmp_path):
+    trainer = training.Trainer(config_for(dataset_path, tmp_path, precision="bfloat16"), Dataset(dataset_path))
+    assert trainer.autocast.fast_dtype == torch.bfloat16 and np.isfinite(list(trainer.step().values())).all()
+    assert not training.use_bfloat16("float32", torch.device("cpu"))
+
+
 def test_an_unknown_preset_names_the_nearest(capsys):
     assert training.main(["snaek"]) == 2
     assert "did you mean 'snake'" in capsys.readouterr().err
@@ -174,13 +193,12 @@ def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, gener
     dataset = Dataset(dataset_path)
     reader = ClipReader(dataset, list(range(len(dataset.episodes))), 1, 1)
     frames = reader.draw(256, generator).frames[:, :1]
-    config = replace(config_for(dataset_path, None), noise=0.0, damage=1.0)
-    damaged = training.damage(frames, config, 4, torch.Generator().manual_seed(0))
+    damaged = damage(frames, 0.0, 1.0, 4, torch.Generator().manual_seed(0))
     changed = (damaged != frames).any(-1)[:, 0].unflatten(2, (-1, 4)).unflatten(1, (-1, 4)).any(4).any(2)  # (B, G, G)
     assert (changed.sum((1, 2)) == 1).all()
     codes = RealSnake.decode_frames(damaged[:, 0].numpy())
     assert 0.05 < ((codes == RealSnake.FOOD).sum((1, 2)) == 0).mean() < 0.5  # the food is gone
-    assert torch.equal(training.damage(frames, replace(config, damage=0.0), 4, torch.Generator()), frames)
+    assert torch.equal(damage(frames, 0.0, 0.0, 4, torch.Generator()), frames)
 
 
 @pytest.mark.parametrize("name", PRESETS)

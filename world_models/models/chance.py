@@ -116,7 +116,7 @@ class ChanceModel(NextFrameModel):
 
 def straight_through(log_probability: Tensor, generator: torch.Generator) -> Tensor:
     """A one-hot draw whose gradient is that of the probabilities. (B, V, N) log-probabilities -> (B, V, N)."""
-    uniform = torch.rand(log_probability.shape, generator=generator, device=log_probability.device)
+    uniform = torch.rand(log_probability.shape, generator=generator).to(log_probability)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
     hard = F.one_hot((log_probability + gumbel).argmax(2), log_probability.shape[2])
     soft = log_probability.exp()
