@@ -91,7 +91,8 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)  # AMX; torch has no public name for it
+    return device.type == "cpu" and has_tiles()
 
 
 def schedule(config: TrainConfig, update: int) -> float:
@@ -107,6 +108,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, dataset: Dataset):
         self.config, self.dataset, self.update, self.seconds, self.best = config, dataset, 0, 0.0, math.inf
+        self.commands: list[str] = []  # all that the run was called with: a resumed one may have had other settings
         with torch.random.fork_rng():  # torch's layers draw their weights from the global generator: borrow it
             torch.manual_seed(config.seed)
             self.model = build_model(read_spec(dataset), config.model)
@@ -147,7 +149,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
             "order": self.order.bit_generator.state,
-            "progress": {"update": self.update, "seconds": self.seconds, "best": self.best},
+            "progress": {"update": self.update, "seconds": self.seconds, "best": self.best, "commands": self.commands},
         }
 
     def load(self, state: dict) -> None:
@@ -157,7 +159,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
         self.order.bit_generator.state = state["order"]
-        self.update, self.seconds, self.best = (state["progress"][k] for k in ("update", "seconds", "best"))
+        names = ("update", "seconds", "best", "commands")
+        self.update, self.seconds, self.best, self.commands = (state["progress"][name] for name in names)
 
     def step(self) -> dict[str, float]:
         """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
@@ -246,7 +249,9 @@ def train(config: TrainConfig) -> Path:
         trainer.load(found)
     elif config.init_from:
         trainer.begin_with(Path(config.init_from))
-    provenance = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps, "command": " ".join(sys.argv[1:])}
+    trainer.commands.append(f"from update {trainer.update}: {' '.join(sys.argv[1:])}")
+    command = "; ".join(trainer.commands)
+    provenance = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps, "command": command}
     begun, spent = time.monotonic(), trainer.seconds
     bar = progress(total=config.updates, desc="train", unit="update")
     bar.update(trainer.update)

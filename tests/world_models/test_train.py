@@ -59,8 +59,11 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(dataset_path, tmp_pa
     config.out.mkdir()
     for _ in range(4):
         trainer.step()
+    trainer.commands.append("from update 0: train snake learning_rate=1")
     trainer.save({})
     resumed = training.train(config)
+    command = load_bundle(resumed).config["provenance"]["command"]
+    assert command.startswith("from update 0: train snake learning_rate=1; from update 4: ")  # a card hides no change
     assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
 
 

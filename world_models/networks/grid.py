@@ -71,7 +71,9 @@ class Decoder(nn.Module):
 class GridDenoiser(nn.Module):
     """A denoiser (see `protocols.Network`): what it says of x at level t, given the features of context and action."""
 
-    def __init__(self, config: GridConfig, channels: int, context_channels: int, actions: int, grid_shape):
+    def __init__(
+        self, config: GridConfig, channels: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
+    ):
         super().__init__()
         self.encoder, self.colours, self.patch = (
             Encoder(config, context_channels, actions, grid_shape),
