@@ -22,6 +22,7 @@ class Clips(NamedTuple):
     reward_classes: Tensor  # (B, S) int64
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
+    odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
 
 
 class ClipReader:
@@ -51,8 +52,8 @@ class ClipReader:
         values, counts = np.unique(rewards, return_counts=True)
         paid = rewards != values[counts.argmax()]  # a world may pay, or take, a little in every step
         ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept, strict=True)])
-        weight = np.where(ends, end_weight, np.where(paid, event_weight, 1.0))
-        self.cumulative = np.cumsum(weight / weight.sum())
+        self.weight = np.where(ends, end_weight, np.where(paid, event_weight, 1.0)).astype(np.float32)
+        self.cumulative = np.cumsum(self.weight / self.weight.sum(dtype=np.float64))
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -79,13 +80,12 @@ class ClipReader:
     def draw(self, count: int, generator: np.random.Generator) -> Clips:
         """`count` clips; the drawn step is at a random place in its clip so that events fall on every dreamed depth."""
         rows = np.searchsorted(self.cumulative, generator.random(count)).clip(max=len(self) - 1)
-        back = generator.integers(0, self.steps, count)
-        return self.cut(rows, np.maximum(self.step[rows] - back, self.start[rows]))
+        back = np.minimum(generator.integers(0, self.steps, count), self.step[rows] - self.start[rows])
+        return self.cut(rows - back)
 
-    def cut(self, rows: np.ndarray, first: np.ndarray | None = None) -> Clips:
-        """Clips of the episodes of these rows, the first action at step row `first` (default: the row's own step)."""
-        first = self.step[rows] if first is None else first
-        start, length, order = self.start[rows], self.length[rows], self.order[rows]
+    def cut(self, rows: np.ndarray) -> Clips:
+        """Clips whose first action is that of these rows."""
+        first, start, length, order = (of[rows] for of in (self.step, self.start, self.length, self.order))
         steps = first[:, None] + np.arange(self.steps)
         valid = steps < (start + length)[:, None]
         steps = np.minimum(steps, (start + length - 1)[:, None])  # (B, S)
@@ -96,7 +96,9 @@ class ClipReader:
         rewards = self._gather("rewards", self.shard[rows], steps)
         terminations = self._gather("terminations", self.shard[rows], steps)
         classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
-        return Clips(*map(torch.from_numpy, (frames, actions.astype(np.int64), classes, terminations, valid)))
+        weights = self.weight[np.minimum(rows[:, None] + np.arange(self.steps), len(self) - 1)]
+        odds = (weights * valid).sum(1) / valid.sum(1)
+        return Clips(*map(torch.from_numpy, (frames, actions.astype(np.int64), classes, terminations, valid, odds)))
 
     def _gather(self, name: str, shards: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """One array's rows (B, T) out of each row's own shard."""

@@ -25,6 +25,9 @@ class TrainConfig:
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
     rollout_from: float = field(default=0.7, metadata={"help": "share of updates with a single step first"})
+    rollout_gradient: bool = field(
+        default=False, metadata={"help": "a step's error also mends the steps before it, for worlds where speeds count"}
+    )
     learning_rate: float = field(default=2e-3, metadata={"help": "peak of warm-up and cosine"})
     warmup: int = field(default=300, metadata={"help": "updates"})
     weight_decay: float = field(default=1e-3, metadata={"help": "of AdamW"})
@@ -69,23 +72,36 @@ def snake_edm() -> TrainConfig:
 
 
 def pong() -> TrainConfig:
-    """Pong: four frames show the speeds; longer clips, so that small errors do not add up over a rally."""
-    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4)
+    """Pong: eight frames tell the speeds well, and in clips of eight steps a wrong speed costs what it will cost."""
+    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=8)
     return TrainConfig(
         model=model,
         data=Path("data/pong"),
         out=Path("runs/pong"),
-        updates=5_000,
-        rollout_steps=3,
-        rollout_from=0.6,
+        validation_batches=3,
+        updates=6_000,
+        rollout_steps=8,
+        rollout_from=0.7,
+        rollout_gradient=True,
         event_weight=20.0,
-        noise=0.05,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.02,
     )
 
 
 def worldmap() -> TrainConfig:
     """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion."""
-    grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0, 8), positions=True)
+    grid = GridConfig(
+        width=96,
+        patch=8,
+        encoder_depth=2,
+        decoder_depth=3,
+        attention=True,
+        positions=True,
+        copy=(0, 8),
+        pixel_features=8,
+    )
     objective = EDM(log_mean=-0.5, log_std=1.2, sigma_min=0.1, precondition=False)
     return TrainConfig(
         model=DiffusionConfig(grid=grid, objective=objective),
@@ -108,11 +124,12 @@ def coinrun() -> TrainConfig:
         model=ChanceConfig(grid=grid, context_length=4, change_weight=0.0),
         data=Path("data/coinrun"),
         out=Path("runs/coinrun"),
-        updates=5_000,
+        updates=14_000,
         learning_rate=1e-3,
-        rollout_steps=3,
-        rollout_from=0.6,
+        rollout_from=0.85,
         event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
         noise=0.02,
         damage=0.0,
     )

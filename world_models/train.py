@@ -24,6 +24,7 @@ from torch import Tensor
 from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
 from collectors.settings import as_text, parse
+from world_models import frames as pixels
 from world_models.augment import damage
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
 from world_models.data import ClipReader, Clips, read_spec, start_contexts
@@ -31,6 +32,7 @@ from world_models.models.next_frame import NextFrameModel, Step
 from world_models.presets import PRESETS, TrainConfig
 from world_models.samples import write_samples
 
+OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
 SHOWN_STEPS = 32  # of the film that shows how a run dreams
 
 
@@ -39,11 +41,17 @@ class TrainingError(RuntimeError):
 
 
 def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int, generator) -> dict[str, Tensor]:
-    """Mean losses by name over the valid steps of the clips, each step on the model's own last frame."""
+    """Mean losses by name over the valid steps of the clips, each step on the model's own last frame.
+
+    The frames' losses are those of the clips as drawn. What a frame pays is learned at the rate of the game: a clip
+    that was drawn ten times as often counts a tenth, or a dream would end ten times too often wherever it is in doubt.
+    """
     length, patch, device = model.context_length, model.grid.patch, model.reward_values.device
-    context = clips.frames[:, :length]
+    frames = clips.frames[:, :length]
     if model.training:
-        context = damage(context, config.noise, config.damage, patch, generator)
+        frames = damage(frames, config.noise, config.damage, patch, generator)
+    context = pixels.stack(frames).to(device)
+    fair = (1 / clips.odds) / (1 / clips.odds).mean()
     sums: dict[str, Tensor] = {}
     for s in range(steps):
         action = clips.actions[:, s]
@@ -53,8 +61,10 @@ def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int,
         step = Step(context, action, clips.frames[:, length + s], clips.reward_classes[:, s], clips.terminations[:, s])
         loss = model.step_loss(Step(*(part.to(device) for part in step)), generator)
         for name, value in loss.terms.items():
-            sums[name] = sums.get(name, 0) + (value * clips.valid[:, s].to(device)).sum()
-        context = torch.cat((context[:, 1:], loss.frame[:, None].cpu()), 1)
+            weight = clips.valid[:, s] * (fair if name in OUTCOMES else 1.0)
+            sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
+        frame = loss.frame if config.rollout_gradient else loss.frame.detach()
+        context = torch.cat((context[:, model.colours :], frame), 1)
     return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
 
 

@@ -16,7 +16,9 @@ GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
-    "chance-copies": ChanceConfig(grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0), context_length=2),
+    "chance-copies": ChanceConfig(
+        grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0, pixel_features=4), context_length=2
+    ),
     "diffusion": DiffusionConfig(grid=GRID, context_length=2, sampler_steps=2),
     "diffusion-attention": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, True), context_length=4),
     "diffusion-chance": DiffusionConfig(grid=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5),

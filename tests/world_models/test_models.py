@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest_models import CONFIGS, SPEC, make_context, make_model
 
+from world_models import frames as pixels
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
 from world_models.models.next_frame import Step
@@ -65,9 +66,8 @@ def test_a_context_of_another_shape_is_refused(model):
 def test_every_weight_gets_a_gradient_from_the_loss(name):
     model = make_model(name).train()
     frames = make_context(model, 6).frames
-    step = Step(
-        frames, torch.tensor([0, 1] * 3), frames[:, 0], torch.tensor([0, 1, 2] * 2), torch.tensor([True, False] * 3)
-    )
+    actions, rewards, ends = torch.tensor([0, 1] * 3), torch.tensor([0, 1, 2] * 2), torch.tensor([True, False] * 3)
+    step = Step(pixels.stack(frames), actions, frames[:, 0], rewards, ends)
     terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
     sum(value.mean() for value in terms.values()).backward()
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
@@ -75,6 +75,19 @@ def test_every_weight_gets_a_gradient_from_the_loss(name):
         "chance.prior.1.bias",
         "chance.posterior.2.bias",
     }  # the same for all places, so a softmax takes no notice
+
+
+@pytest.mark.parametrize("name", ["chance", "diffusion"])
+def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(name):
+    model = make_model(name).train()
+    context = pixels.stack(make_context(model, 2).frames).requires_grad_()
+    none = torch.zeros(2, dtype=torch.int64)
+    target = make_context(model, 2, seed=5).frames[:, 0]
+    frame = model.step_loss(Step(context, none, target, none, none.bool()), torch.Generator().manual_seed(0)).frame
+    levels = (frame + 1) * 127.5
+    assert torch.allclose(levels, levels.round(), atol=1e-3) and frame.abs().max() < 1.0001
+    if name == "chance":  # diffusion paints it without gradient
+        assert torch.autograd.grad(frame.sum(), context)[0].abs().sum() > 0
 
 
 def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_probabilities():

@@ -1,11 +1,13 @@
 """Oracles for what networks must be able to do exactly: copy, move, warp, and see what is rare."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from world_models.augment import rarity
-from world_models.networks.grid import GridConfig, GridDenoiser
+from world_models.networks.grid import GridConfig, GridDenoiser, OutcomeHead
 from world_models.networks.layers import CopyOut, shifted, warped
 
 LAST = 3 * (torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16) % 83) / 255 - 1
@@ -56,6 +58,22 @@ def test_a_constant_flow_is_a_move_and_half_a_pixel_lies_halfway():
     flow[:, 0] = 0.5
     halfway = (LAST + shifted(LAST, 0, -1)) / 2
     assert torch.allclose(warped(LAST, flow, 4), halfway, atol=1e-4)
+
+
+def test_the_whole_frame_can_move_as_one():
+    layer = copier((0,), flow=8.0)
+    layer.choose.bias.data[2] = 30.0  # the warp
+    layer.pan.bias.data[0] = math.atanh(3 / 8)
+    out = layer(torch.randn(2, 8, 4, 4), torch.zeros_like(LAST), LAST)
+    assert torch.allclose(out, shifted(LAST, 0, -3), atol=1e-3)
+
+
+@pytest.mark.parametrize("features", [0, 4])
+def test_the_outcome_head_sees_single_pixels_nonlinearly_only_where_asked(features):
+    head = OutcomeHead(GridConfig(8, 4, pixel_features=features), 3, 2)
+    one, other, none = LAST, LAST.flip(2), torch.zeros_like(LAST)
+    seen = [head.embed(head.fine(frame)) for frame in (one + other, one, other, none)]
+    assert torch.allclose(seen[0] + seen[3], seen[1] + seen[2], atol=1e-4) == (features == 0)
 
 
 def test_the_denoiser_can_give_back_the_noisy_patch_itself():

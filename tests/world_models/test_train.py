@@ -135,6 +135,52 @@ def test_events_are_drawn_more_often_with_a_weight(dataset_path, generator):
     assert shares[0] < 0.25 < shares[1]
 
 
+def test_what_pays_is_learned_at_the_rate_of_the_game_however_often_it_is_drawn(dataset_path, generator):
+    """Clips weighed by one over their odds have as many ends and rewards as clips drawn evenly."""
+    dataset = Dataset(dataset_path)
+    for steps in (1, 3):
+        shares = []
+        for weights in ((1.0, 1.0), (8.0, 20.0)):
+            reader = ClipReader(dataset, list(range(len(dataset.episodes))), 1, steps, *weights)
+            clips = reader.draw(6000, generator)
+            paid = ((clips.reward_classes != 1) & clips.valid).float()
+            shares.append(((paid.sum(1) / clips.odds).sum() / (clips.valid.sum(1) / clips.odds).sum()).item())
+        assert shares[1] == pytest.approx(shares[0], rel=0.15)
+
+
+def test_the_outcome_losses_are_those_of_evenly_drawn_clips(dataset_path, tmp_path, generator):
+    config = config_for(dataset_path, tmp_path, rollout_steps=1)
+    trainer = training.Trainer(config, Dataset(dataset_path))
+    clips = trainer.train.draw(8, generator)
+    even, model = clips._replace(odds=torch.ones(8)), trainer.average
+    first = clips._replace(odds=torch.tensor([1.0] + [1e9] * 7))  # seven drawn far too often
+    alone = type(clips)(*(part[:1] for part in even))
+    loss = [training.unroll(model, c, config, 1, torch.Generator().manual_seed(0)) for c in (even, first, alone)]
+    assert loss[1]["termination"].item() == pytest.approx(loss[2]["termination"].item(), rel=1e-3)
+    assert loss[1]["frame"] == loss[0]["frame"] and loss[1]["termination"] != loss[0]["termination"]
+
+
+def test_with_a_rollout_gradient_a_late_error_mends_early_steps(dataset_path, tmp_path, generator):
+    losses = []
+    for gradient in (False, True):
+        config = config_for(dataset_path, tmp_path, rollout_steps=3, rollout_gradient=gradient)
+        trainer = training.Trainer(config, Dataset(dataset_path))
+        clips = trainer.train.with_steps(3).draw(4, np.random.default_rng(0))
+        last = clips._replace(valid=clips.valid & (torch.arange(3) == 2))  # only the third step has a loss
+        trainer.model.train()
+        context, contexts = trainer.model.encoder.forward, []
+
+        def encode(frames, *rest, forward=context, seen=contexts):
+            seen.append(frames)
+            return forward(frames, *rest)
+
+        trainer.model.encoder.forward = encode
+        terms = training.unroll(trainer.model, last, config, 3, torch.Generator().manual_seed(0))
+        assert [c.requires_grad for c in contexts] == [False, gradient, gradient]
+        losses.append(terms["frame"].item())
+    assert losses[0] == losses[1]
+
+
 def test_start_contexts_are_first_frames(dataset_path, generator):
     dataset = Dataset(dataset_path)
     reader = ClipReader(dataset, list(range(len(dataset.episodes))), 3, 1, 1.0)

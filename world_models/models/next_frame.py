@@ -27,7 +27,7 @@ class Window(NamedTuple):
 class Step(NamedTuple):
     """One recorded transition, as the trainer hands it over."""
 
-    frames: Tensor  # (B, K, H, W, C) uint8, perhaps damaged or dreamed
+    context: Tensor  # (B, K * C, H, W) in [-1, 1], oldest first, perhaps damaged or dreamed
     action: Tensor  # (B,) int64
     next_frame: Tensor  # (B, H, W, C) uint8, real
     reward_class: Tensor  # (B,) int64, index into spec.reward_values
@@ -38,7 +38,7 @@ class StepLoss(NamedTuple):
     """Losses of one step, each (B,), and the frame to go on from."""
 
     terms: dict[str, Tensor]
-    frame: Tensor  # (B, H, W, C) uint8, without gradient
+    frame: Tensor  # (B, C, H, W) in [-1, 1], rounded to grey levels; its gradient is that of the painted frame
 
 
 class NextFrameModel(nn.Module, ABC):
@@ -98,11 +98,11 @@ class NextFrameModel(nn.Module, ABC):
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
-        features = self.features(pixels.stack(step.frames), step.action)
+        features = self.features(step.context, step.action)
         target = pixels.stack(step.next_frame[:, None])
         terms, painted = self.frame_loss(features, target, generator)
-        frame = pixels.to_uint8(painted.detach())
-        reward, termination, trust = self.head(features.tokens, pixels.stack(frame[:, None]))
+        frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
+        reward, termination, trust = self.head(features.tokens, frame)
         error = F.avg_pool2d((painted.detach() - target) ** 2, self.grid.patch).mean(1).amax((1, 2))  # (B,)
         terms["reward"] = F.cross_entropy(reward, step.reward_class, reduction="none")
         terms["termination"] = F.binary_cross_entropy_with_logits(
@@ -111,7 +111,7 @@ class NextFrameModel(nn.Module, ABC):
         right = (error < self.wrong_patch).float()
         terms["trust"] = F.binary_cross_entropy_with_logits(trust, right, reduction="none")
         terms["wrong"] = 1 - right  # not a loss (weight 0): the share of frames with a wrong patch
-        return StepLoss(terms, frame)
+        return StepLoss(terms, frame + painted - painted.detach())
 
     def change_weights(self, last: Tensor, target: Tensor) -> Tensor:
         """Weights (B, 1, H, W) that count a patch that changes `1 + change_weight` times: few do, and they matter."""

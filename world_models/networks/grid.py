@@ -26,6 +26,7 @@ class GridConfig:
     attention: bool = False  # self-attention after every mixing block
     positions: bool = False  # tokens know where they are, for worlds in which a place pays
     copy: tuple[int, ...] = ()  # patches may be copied from the last frame, from so many pixels off along each axis
+    pixel_features: int = 0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
     flow: float = 0.0  # and from so many pixels off at most in any direction, wherever the network points; 0: not
 
     @property
@@ -105,14 +106,16 @@ class OutcomeHead(nn.Module):
 
     def __init__(self, config: GridConfig, channels: int, rewards: int):
         super().__init__()
-        self.rewards = rewards
-        self.embed = PatchEmbed(channels, config.width, config.patch)
+        self.rewards, fine = rewards, config.pixel_features
+        # A patch is embedded linearly, and no linear map counts the pixels of a colour: where that pays, look at each.
+        self.fine = nn.Sequential(nn.Conv2d(channels, fine, 1), nn.SiLU()) if fine else nn.Identity()
+        self.embed = PatchEmbed(fine or channels, config.width, config.patch)
         self.mix = nn.Conv2d(config.width, config.width, 1)
         self.out = nn.Linear(2 * config.width, rewards + 2)
 
     def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R), termination (B,) and trust (B,)."""
-        h = F.silu(self.mix(F.silu(features + self.embed(frame))))
+        h = F.silu(self.mix(F.silu(features + self.embed(self.fine(frame)))))
         tokens = h.permute(0, 2, 3, 1).flatten(1, 2)  # (B, G * G, D)
         out = self.out(torch.cat((tokens.mean(1), tokens.amax(1)), 1))
         return out[:, : self.rewards], out[:, self.rewards], out[:, self.rewards + 1]

@@ -104,8 +104,11 @@ class CopyOut(nn.Module):
 
     What does not change, or only moves, then costs the tokens nothing and does not fade over a long dream. Sources are
     the frame moved by given distances along each axis and, with `flow`, warped by a displacement that each patch
-    predicts (Finn, Goodfellow & Levine 2016, arXiv:1605.07157; Jaderberg et al. 2015, arXiv:1506.02025, eq. 5).
+    predicts (Finn, Goodfellow & Levine 2016, arXiv:1605.07157; Jaderberg et al. 2015, arXiv:1506.02025, eq. 5): what
+    the whole frame does, for cameras move all there is alike, and what it does beside.
     """
+
+    sharpness = 4.0  # of the choice: a share soon comes so near to 1 that a copy is exact to the grey level
 
     def __init__(self, width: int, patch: int, distances: tuple[int, ...], flow: float):
         super().__init__()
@@ -114,17 +117,19 @@ class CopyOut(nn.Module):
         self.norm = TokenNorm(width)
         self.choose = nn.Conv2d(width, 1 + len(self.moves) + (flow > 0), 1)
         self.point = nn.Conv2d(width, 2, 1) if flow else None
-        for layer in filter(None, (self.choose, self.point)):
+        self.pan = nn.Linear(2 * width, 2) if flow else None
+        for layer in filter(None, (self.choose, self.point, self.pan)):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, tokens: Tensor, painted: Tensor, last: Tensor) -> Tensor:
         """tokens (B, D, G, G), painted and last (B, C, H, W) -> (B, C, H, W)."""
         tokens = F.silu(self.norm(tokens))
-        share = self.choose(tokens).softmax(1)  # (B, 1 + sources, G, G)
+        share = (self.sharpness * self.choose(tokens)).softmax(1)  # (B, 1 + sources, G, G)
         sources = [shifted(last, *move) for move in self.moves]
         if self.point is not None:
-            sources.append(warped(last, self.flow * torch.tanh(self.point(tokens)), self.patch))
+            flow = self.point(tokens) + self.pan(pool(tokens))[:, :, None, None]
+            sources.append(warped(last, self.flow * torch.tanh(flow), self.patch))
         share = share[:, :, :, None, :, None]  # (B, 1 + sources, G, 1, G, 1)
         if len(sources) == 1:
             blend = torch.lerp(self.tiles(sources[0]), self.tiles(painted), share[:, 0])
