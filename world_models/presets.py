@@ -91,7 +91,10 @@ def pong() -> TrainConfig:
 
 
 def worldmap() -> TrainConfig:
-    """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion."""
+    """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion.
+
+    A move is 8 pixels, and so is a patch: what is new is one row or column of patches, each dreamed as a whole.
+    """
     grid = GridConfig(
         width=96,
         patch=8,
@@ -102,12 +105,13 @@ def worldmap() -> TrainConfig:
         copy=(0, 8),
         pixel_features=8,
     )
-    objective = EDM(log_mean=-0.5, log_std=1.2, sigma_min=0.1, precondition=False)
+    objective = EDM(log_mean=-0.2, log_std=1.2, sigma_min=0.1, precondition=False)
     return TrainConfig(
         model=DiffusionConfig(grid=grid, objective=objective),
         data=Path("data/worldmap"),
         out=Path("runs/worldmap"),
-        updates=5_000,
+        updates=8_000,
+        learning_rate=1.5e-3,
         rollout_steps=1,
         end_weight=10.0,
         reward_weight=0.1,
