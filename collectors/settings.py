@@ -1,9 +1,10 @@
 """Command-line settings: a dataclass is the whole definition of a command's settings.
 
 ``parse(Config, argv, prog)`` understands ``--name value``, ``--name=value``, ``--flag`` / ``--no-flag``, ``name=value``
-and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and underscores are the same. ``--cfg`` prints the
-resolved settings, ``--help`` lists them. Nothing is guessed: an unknown name, a value of the wrong type or a missing
-setting ends the command with exit code 2 and one sentence.
+and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and underscores are the same. A field with a dataclass
+of one of several kinds, told by ``metadata={"kinds": {"edm": EDM, ...}}``, also takes the name of a kind, ``a.b=edm``,
+for that one's defaults. ``--cfg`` prints the resolved settings, ``--help`` lists them. Nothing is guessed: an unknown
+name, a value of the wrong type or a missing setting ends the command with exit code 2 and one sentence.
 """
 
 from __future__ import annotations
@@ -40,26 +41,34 @@ class Setting(NamedTuple):
     help: str
 
 
-def list_settings(source: Any, prefix: str = "") -> list[Setting]:
-    """All leaves of `source`, a dataclass or an instance of one (whose values then are the defaults)."""
+def list_settings(source: Any, prefix: str = "", chosen: Mapping[str, Any] | None = None) -> list[Setting]:
+    """All leaves of `source`, a dataclass or an instance of one (whose values then are the defaults).
+
+    `chosen` are instances by dotted name to stand in place of those of `source`. A field of several kinds is listed
+    itself, with a ``KindOf`` for its type, before its leaves.
+    """
     found: list[Setting] = []
     for field, hint, default in _fields(source):
-        nested = _nested(hint, default)
+        nested = _nested(hint, (chosen or {}).get(prefix + field.name, default))
         if nested is not None:
-            found += list_settings(nested, f"{prefix}{field.name}.")
+            kinds = field.metadata.get("kinds", {})
+            name = {kind: name for name, kind in kinds.items()}.get(type(nested))
+            row = Setting(prefix + field.name, KindOf(kinds), name, field.metadata.get("help", ""))
+            found += ([row] if kinds else []) + list_settings(nested, f"{prefix}{field.name}.", chosen)
         else:
             found.append(Setting(prefix + field.name, hint, default, field.metadata.get("help", "")))
     return found
 
 
+class KindOf(NamedTuple):
+    """The type of a setting whose value is the name of a kind of dataclass."""
+
+    kinds: Mapping[str, type]
+
+
 def apply_overrides(config: Config, overrides: Mapping[str, str]) -> Config:
     """A copy of the dataclass instance `config` with ``{"a.b": "3"}`` applied; raises SettingsError."""
-    settings = {setting.name: setting for setting in list_settings(config)}
-    values = {}
-    for key, text in overrides.items():
-        setting = _find(settings, key)
-        values[setting.name] = _convert(setting, text)
-    return _build(config, values)
+    return _build(config, _read_words([f"{key}={text}" for key, text in overrides.items()], config, ()))
 
 
 def parse(
@@ -71,12 +80,13 @@ def parse(
     named in `positional`, in order. Prints and raises SystemExit: 0 after ``--help`` or ``--cfg``, 2 after an error.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    settings = {setting.name: setting for setting in list_settings(config_class)}
     if "-h" in words or "--help" in words:
         print(help_text(config_class, prog, positional))
         raise SystemExit(0)
     try:
-        config = _build(config_class, _read_words([word for word in words if word != "--cfg"], settings, positional))
+        config = _build(
+            config_class, _read_words([word for word in words if word != "--cfg"], config_class, positional)
+        )
     except SettingsError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -92,7 +102,10 @@ def as_text(config: Any, indent: int = 0) -> str:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            inside = as_text(value, indent + 1)
+            kind = [k for k, cls in field.metadata.get("kinds", {}).items() if cls is type(value)]
+            inside = "\n".join(
+                filter(None, [*(f"{'  ' * (indent + 1)}type: {k}" for k in kind), as_text(value, indent + 1)])
+            )
             lines.append(f"{'  ' * indent}{field.name}:" + (f"\n{inside}" if inside else " {}"))
         else:
             lines.append(f"{'  ' * indent}{field.name}: {_value_text(value)}")
@@ -119,6 +132,8 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
 
 def type_name(hint: Any) -> str:
     """How a type is called in help and errors: ``int``, ``float or none``, ``int,int,...``, ``one of a, b``."""
+    if isinstance(hint, KindOf):
+        return "{" + ",".join(hint.kinds) + "}"
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_name(argument) for argument in arguments)
@@ -154,7 +169,8 @@ def _nested(hint: Any, default: Any) -> Any:
 def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     arguments = {}
     for field, hint, default in _fields(source):
-        name, nested = prefix + field.name, _nested(hint, default)
+        name = prefix + field.name
+        nested = _nested(hint, values.get(name, default))
         if nested is not None:
             arguments[field.name] = _build(nested, values, f"{name}.")
         elif values.get(name, default) is REQUIRED:
@@ -169,8 +185,9 @@ def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
         raise SettingsError(str(error)) from error
 
 
-def _read_words(words: list[str], settings: Mapping[str, Setting], positional: Sequence[str]) -> dict[str, Any]:
-    """The values that the words set, by dotted name."""
+def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dict[str, Any]:
+    """The values that the words set, by dotted name. Kinds count wherever they are said, their settings with them."""
+    chosen, settings = _read_kinds(words, source)
     values: dict[str, Any] = {}
     open_names, rest = list(positional), list(words)
     while rest:
@@ -187,7 +204,24 @@ def _read_words(words: list[str], settings: Mapping[str, Setting], positional: S
             setting = settings[open_names.pop(0)]
             value = _convert(setting, word)
         values[setting.name] = value
-    return values
+    return {name: v for name, v in values.items() if not isinstance(settings[name].type, KindOf)} | chosen
+
+
+def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str, Setting]]:
+    """An instance for every field of several kinds that the words set, and all settings that there are with these.
+
+    A kind that the field has already leaves its values alone.
+    """
+    chosen: dict[str, Any] = {}
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+        key, equals, text = word.removeprefix("--").partition("=")
+        setting = settings.get(_normal(key)) if equals or word.startswith("--") else None
+        if setting is not None and isinstance(setting.type, KindOf):
+            name = _convert(setting, text if equals else after)
+            if name != setting.default:
+                chosen[setting.name] = setting.type.kinds[name]()
+    return chosen, {setting.name: setting for setting in list_settings(source, chosen=chosen)}
 
 
 def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) -> tuple[Setting, Any]:
@@ -228,6 +262,9 @@ def _find(settings: Mapping[str, Setting], key: str) -> Setting:
 
 
 def _convert(setting: Setting, text: str) -> Any:
+    if isinstance(setting.type, KindOf) and text not in setting.type.kinds:
+        near, known = difflib.get_close_matches(text, setting.type.kinds, 1, 0.0)[0], ", ".join(setting.type.kinds)
+        raise SettingsError(f"setting '{setting.name}' got '{text}'; did you mean '{near}'? There are {known}")
     try:
         return _parse_value(text, setting.type)
     except ValueError:
@@ -236,6 +273,8 @@ def _convert(setting: Setting, text: str) -> Any:
 
 def _parse_value(text: str, hint: Any) -> Any:
     """`text` as a value of type `hint`; raises ValueError."""
+    if isinstance(hint, KindOf):
+        return text
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _parse_union(text, arguments)

@@ -60,7 +60,7 @@ def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: di
     config = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
-        "model": dataclasses.asdict(model.config),
+        "model": _as_dict(model.config),
         "spec": model.spec.as_dict(),
         "provenance": {**provenance, "torch": torch.__version__.split("+")[0]},
         "scores": scores,
@@ -116,6 +116,28 @@ def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
         raise BundleError(f"{path / 'config.json'}: {error}") from None
 
 
+def _as_dict(config) -> dict:
+    """A (nested) frozen dataclass as a dictionary. Where a field may hold several kinds (see `metadata`), its name goes
+    first: {"type": "edm", ...}.
+    """
+    values = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            kind = [("type", k) for k, c in f.metadata.get("kinds", {}).items() if c is type(value)]
+            value = {**dict(kind), **_as_dict(value)}
+        values[f.name] = value
+    return values
+
+
+def _one_of(kinds: dict[str, type], name: str, values: dict):
+    """The inverse of `_as_dict` for a field of several kinds."""
+    kind = values.get("type") if isinstance(values, dict) else None
+    if kind not in kinds:
+        raise ValueError(f"{name} is of type {kind!r}; this package knows {sorted(kinds)}")
+    return _from_dict(kinds[kind], {k: v for k, v in values.items() if k != "type"})
+
+
 def _from_dict(config_class: type, values: dict):
     """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors."""
     fields = {f.name: f for f in dataclasses.fields(config_class)}
@@ -124,7 +146,9 @@ def _from_dict(config_class: type, values: dict):
         raise ValueError(f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
     defaults = {n: f.default_factory() for n, f in fields.items() if f.default_factory is not dataclasses.MISSING}
     nested = {n: type(value) for n, value in defaults.items() if dataclasses.is_dataclass(value)}
-    read = {n: _from_dict(nested[n], v) if n in nested else v for n, v in values.items()}
+    several = {n: f.metadata["kinds"] for n, f in fields.items() if "kinds" in f.metadata}
+    read = {n: _from_dict(nested[n], v) if n in nested and n not in several else v for n, v in values.items()}
+    read |= {n: _one_of(kinds, n, values[n]) for n, kinds in several.items()}
     return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 
 

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from collectors.dataset import Dataset
 from world_models.contexts import Contexts
-from world_models.protocols import WorldSpec
-
-
-class Clips(NamedTuple):
-    """B windows; steps past the end of an episode are not `valid` and hold its last frame."""
-
-    frames: Tensor  # (B, K + S, H, W, C) uint8
-    actions: Tensor  # (B, S) int64; actions[:, s] led to frames[:, K + s]
-    reward_classes: Tensor  # (B, S) int64
-    terminations: Tensor  # (B, S) bool
-    valid: Tensor  # (B, S) bool
-    odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
+from world_models.protocols import Clips, WorldSpec
 
 
 class ClipReader:

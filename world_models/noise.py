@@ -74,3 +74,27 @@ class NoiseStream(NamedTuple):
         """(B,) int64 draws from softmax(logits), by the Gumbel maximum. logits (B, N)."""
         uniform = self.uniform((logits.shape[1],), salt).clamp_min(2.0**-25)
         return (logits.float() - torch.log(-torch.log(uniform))).argmax(1)
+
+
+FRAME_SALT = 64  # keeps the draws of samplers apart from those of chance variables
+
+
+class Draws(NamedTuple):
+    """The normal draws of one dreamed frame, for a sampler: number 0 to start from, others for steps that renoise."""
+
+    stream: NoiseStream
+    shape: tuple[int, ...]  # of a lane's draw
+    salt: int = FRAME_SALT
+
+    def __call__(self, number: int) -> Tensor:
+        """(B, *shape) float32 standard normal, channels last where there are such."""
+        return channels_last(self.stream.normal(self.shape, self.salt + number))
+
+    def blank(self) -> Tensor:
+        """(B, *shape) zeros."""
+        return channels_last(torch.zeros(len(self.stream.seeds), *self.shape, device=self.stream.seeds.device))
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same in the memory format that convolutions like, if x is a batch of images."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

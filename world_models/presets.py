@@ -63,7 +63,7 @@ def snake_edm() -> TrainConfig:
     """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food is drawn first."""
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
-        model=DiffusionConfig(grid=grid, chance=ChanceSettings()),
+        model=DiffusionConfig(network=grid, chance=ChanceSettings()),
         out=Path("runs/snake-edm"),
         learning_rate=1e-3,
         updates=4_500,
@@ -107,7 +107,7 @@ def worldmap() -> TrainConfig:
     )
     objective = EDM(log_mean=-0.2, log_std=1.2, sigma_min=0.1, precondition=False)
     return TrainConfig(
-        model=DiffusionConfig(grid=grid, objective=objective),
+        model=DiffusionConfig(network=grid, objective=objective),
         data=Path("data/worldmap"),
         out=Path("runs/worldmap"),
         updates=8_000,

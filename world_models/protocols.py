@@ -6,11 +6,11 @@ B lanes, K context frames, H x W x C a frame, A actions.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from world_models.noise import NoiseStream
+from world_models.noise import Draws, NoiseStream
 
 State = Any  # a NamedTuple of batch-first tensors; only the model that made it looks inside
 
@@ -37,6 +37,27 @@ class Features(NamedTuple):
 
     tokens: Tensor  # (B, D, G, G) on the patch grid
     last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
+    rest: tuple = ()  # what else a network wants to keep: batch-first tensors, or tuples of such
+
+
+class Clips(NamedTuple):
+    """B windows; steps past the end of an episode are not `valid` and hold its last frame."""
+
+    frames: Tensor  # (B, K + S, H, W, C) uint8
+    actions: Tensor  # (B, S) int64; actions[:, s] led to frames[:, K + s]
+    reward_classes: Tensor  # (B, S) int64
+    terminations: Tensor  # (B, S) bool
+    valid: Tensor  # (B, S) bool
+    odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
+
+
+class Practice(NamedTuple):
+    """How clips are made harder in training; a model in eval mode sees them as they are."""
+
+    noise: float = 0.0  # largest standard deviation of context noise, of [-1, 1]
+    damage: float = 0.0  # share of clips with a patch of their context replaced
+    action_dropout: float = 0.0  # share of samples without their action
+    rollout_gradient: bool = False  # a step's error also mends the steps before it
 
 
 @dataclass(frozen=True)
@@ -76,26 +97,38 @@ class WorldModel(Protocol):
     def step(self, state: State, action: Tensor, noise: NoiseStream) -> Transition: ...
 
 
+class NetworkConfig(Protocol):
+    """What every network's settings, a frozen dataclass, have."""
+
+    null_action: ClassVar[bool]  # whether the network knows "no action given", which guidance needs
+    width: int  # channels of Features.tokens
+    patch: int  # pixels along the side of a token
+    pixel_features: int  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+
+
 class Network(Protocol):
-    """A denoiser in two halves, because this decides the speed of everything."""
+    """A denoiser in two halves, because this decides the speed of everything.
+
+    Built as Network(config, colours, context_channels, actions, grid_shape): C, K * C, A, (H / patch, W / patch).
+    """
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """Dear half, once per environment step. frames (B, K*C, H, W) float in [-1, 1]; action (B,)."""
+        """Dear half, once per environment step. frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none."""
         ...
 
     def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """Cheap half, once per denoising step. x (B, C, H, W), t (B,)."""
+        """Cheap half, once per denoising step. x (B, C, H, W), t (B,) as its objective tells it, in about [-1, 1]."""
         ...
 
 
 class Objective(Protocol):
     """x_t = alpha(t) x0 + sigma(t) noise; knows nothing of a network's insides."""
 
-    def sample_t(self, shape, generator) -> Tensor: ...
+    def alpha(self, t: Tensor) -> Tensor: ...
 
-    def levels(self, steps: int) -> Tensor:
-        """(steps + 1,) decreasing, the last one clean."""
-        ...
+    def sigma(self, t: Tensor) -> Tensor: ...
+
+    def sample_t(self, shape, generator) -> Tensor: ...
 
     def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
         """Per-element loss, (B, C, H, W)."""
@@ -105,8 +138,16 @@ class Objective(Protocol):
         """Estimate of x0, (B, C, H, W)."""
         ...
 
+    def learn(self, network: Network, x0: Tensor, features: Features, generator) -> tuple[Tensor, Tensor]:
+        """Per-element loss at drawn levels, and a predicted frame; both (B, C, H, W)."""
+        ...
+
 
 class Sampler(Protocol):
-    """From noise to a frame: an objective and a few numbers."""
+    """From noise to a frame: a few numbers."""
 
-    def __call__(self, network: Network, noise: Tensor, features: Features) -> Tensor: ...
+    steps: int
+
+    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+        """A frame (B, *draws.shape)."""
+        ...

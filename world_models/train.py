@@ -24,15 +24,12 @@ from torch import Tensor
 from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
 from collectors.settings import as_text, parse
-from world_models import frames as pixels
-from world_models.augment import damage
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
-from world_models.data import ClipReader, Clips, read_spec, start_contexts
-from world_models.models.next_frame import NextFrameModel, Step
+from world_models.data import ClipReader, read_spec, start_contexts
 from world_models.presets import PRESETS, TrainConfig
+from world_models.protocols import Practice
 from world_models.samples import write_samples
 
-OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
 SHOWN_STEPS = 32  # of the film that shows how a run dreams
 
 
@@ -40,36 +37,8 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what is kept."""
 
 
-def unroll(model: NextFrameModel, clips: Clips, config: TrainConfig, steps: int, generator) -> dict[str, Tensor]:
-    """Mean losses by name over the valid steps of the clips, each step on the model's own last frame.
-
-    The frames' losses are those of the clips as drawn. What a frame pays is learned at the rate of the game: a clip
-    that was drawn ten times as often counts a tenth, or a dream would end ten times too often wherever it is in doubt.
-    """
-    length, patch, device = model.context_length, model.grid.patch, model.reward_values.device
-    frames = clips.frames[:, :length]
-    if model.training:
-        frames = damage(frames, config.noise, config.damage, patch, generator)
-    context = pixels.stack(frames).to(device)
-    fair = (1 / clips.odds) / (1 / clips.odds).mean()
-    sums: dict[str, Tensor] = {}
-    for s in range(steps):
-        action = clips.actions[:, s]
-        if model.training and config.action_dropout:
-            drop = torch.rand(len(action), generator=generator) < config.action_dropout
-            action = torch.where(drop, len(model.spec.action_names), action)
-        step = Step(context, action, clips.frames[:, length + s], clips.reward_classes[:, s], clips.terminations[:, s])
-        loss = model.step_loss(Step(*(part.to(device) for part in step)), generator)
-        for name, value in loss.terms.items():
-            weight = clips.valid[:, s] * (fair if name in OUTCOMES else 1.0)
-            sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
-        frame = loss.frame if config.rollout_gradient else loss.frame.detach()
-        context = torch.cat((context[:, model.colours :], frame), 1)
-    return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
-
-
 def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor:
-    """The weighted sum that is minimised when `share` of the updates are done.
+    """The weighted sum that is minimised when `share` of the updates are done; a loss not named here weighs 1.
 
     The pull of chance towards uniform fades: late in a run it would only make the posterior miss.
     """
@@ -131,6 +100,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
+        self.practice = Practice(config.noise, config.damage, config.action_dropout, config.rollout_gradient)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.order = np.random.default_rng(config.seed)
         split, length = dataset.split(), self.model.context_length
@@ -181,7 +151,7 @@ class Trainer:
             group["lr"] = schedule(config, self.update)
         self.model.train()
         with self.autocast:
-            terms = unroll(self.model, clips, config, steps, self.noise)
+            terms = self.model.clip_losses(clips, self.practice, steps, self.noise)
         loss = total(terms, config, self.update / config.updates)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -205,7 +175,8 @@ class Trainer:
         rows: dict[str, list[float]] = {}
         for _ in range(self.config.validation_batches):
             clips = self.validation.draw(64, order)
-            for name, value in unroll(self.average, clips, self.config, self.config.rollout_steps, noise).items():
+            losses = self.average.clip_losses(clips, self.practice, self.config.rollout_steps, noise)
+            for name, value in losses.items():
                 rows.setdefault(name, []).append(value.item())
         return {name: float(np.mean(values)) for name, values in rows.items()}
 

@@ -1,62 +1,232 @@
-"""Closed forms: for Gaussian data the best denoiser is known, and so is where its sampler must arrive."""
+"""Closed forms: for Gaussian data the best network is known, and so is where every sampler must arrive."""
 
+from dataclasses import replace
+
+import pytest
 import torch
+from conftest_models import GRID
+from oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 
-from world_models.objectives import EDM
-from world_models.samplers import Euler, guide
+from world_models.models.diffusion import DiffusionConfig
+from world_models.noise import Draws, NoiseStream
+from world_models.objectives import DDPM, EDM, OBJECTIVES, EquilibriumMatching, FlowMatching, Regression
+from world_models.protocols import Features
+from world_models.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun, guide
 
-MEAN, STD = 0.3, 0.5
-
-
-class GaussianNetwork:
-    """The F of eq. 7 whose D is the exact posterior mean for x0 ~ N(MEAN, STD^2)."""
-
-    def __init__(self, objective: EDM):
-        self.objective = objective
-
-    def __call__(self, x, t, features):
-        sigma = (4 * t).exp()[:, None, None, None]
-        total = sigma**2 + self.objective.sigma_data**2
-        noisy = x * total.sqrt()
-        denoised = MEAN + STD**2 / (STD**2 + sigma**2) * (noisy - MEAN)
-        skip, out = self.objective.sigma_data**2 / total, sigma * self.objective.sigma_data / total.sqrt()
-        return (denoised - skip * noisy) / out
-
-
-def test_denoise_with_the_exact_network_is_the_posterior_mean():
-    objective = EDM()
-    x, t = torch.randn(4, 1, 2, 2), torch.tensor([0.1, 0.5, 2.0, 8.0])
-    expected = MEAN + STD**2 / (STD**2 + t[:, None, None, None] ** 2) * (x - MEAN)
-    assert torch.allclose(objective.denoise(GaussianNetwork(objective), x, t, None), expected, atol=1e-5)
-
-
-def test_many_euler_steps_bring_noise_to_the_data_distribution():
-    objective = EDM(sigma_min=0.02, sigma_max=40.0)
-    noise = torch.randn(20_000, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-    x = Euler(objective, 200)(GaussianNetwork(objective), noise, None)
-    assert abs(x.mean() - MEAN) < 0.02 and abs(x.std() - STD) < 0.02
+EQM = EquilibriumMatching
+PATHS = {
+    "edm": EDM(sigma_min=0.02, sigma_max=40.0),
+    "edm without preconditioning": EDM(sigma_min=0.02, sigma_max=40.0, precondition=False),
+    "ddpm of the noise": DDPM(prediction="noise", clamp=False),
+    "ddpm of v": DDPM(prediction="v", clamp=False),
+    "flow": FlowMatching(),
+    "flow to the frame, shifted": FlowMatching(prediction="frame", shift=3.0),
+}
+FIELDS = {
+    "the paper's": EQM(),
+    "linear": EQM("linear", multiplier=1.0),
+    "truncated": EQM("truncated", a=0.5, multiplier=2.0),
+    "piecewise": EQM("piecewise", a=0.3, b=2.0, multiplier=1.0),
+}
+REGRESSIONS = {error: Regression(error) for error in ("mse", "huber", "bce")}
+ALL = {
+    **PATHS,
+    **{f"eqm, {k}": v for k, v in FIELDS.items()},
+    **{f"regression, {k}": v for k, v in REGRESSIONS.items()},
+}
+NOTHING = Features(torch.zeros(0), torch.zeros(0))
 
 
-def test_one_euler_step_is_one_denoising_call_at_the_highest_level():
-    objective = EDM(sigma_max=10.0)
-    noise = torch.randn(3, 1, 2, 2)
-    expected = objective.denoise(GaussianNetwork(objective), noise * 10.0, torch.full((3,), 10.0), None)
-    assert torch.allclose(Euler(objective, 1)(GaussianNetwork(objective), noise, None), expected, atol=1e-5)
+def sampled(sampler, objective, lanes=400, size=8):
+    draws = Draws(NoiseStream.from_seeds(torch.arange(lanes)), (3, size, size))
+    return sampler(objective, GaussianNetwork(objective), draws, NOTHING)
 
 
-def test_levels_decrease_from_the_highest_to_clean():
-    levels = EDM().levels(5)
-    assert len(levels) == 6 and (levels[:-1] > levels[1:]).all() and levels[-1] == 0
-    assert torch.isclose(levels[0], torch.tensor(6.0)) and torch.isclose(levels[4], torch.tensor(0.4))
+def assert_gaussian(x, std=GAUSSIAN_STD, tolerance=0.02):
+    assert (x.mean((0, 2, 3)) - GAUSSIAN_MEAN.flatten()).abs().max() < tolerance
+    assert (x.std((0, 2, 3)) - std.flatten()).abs().max() < tolerance
 
 
-def test_the_loss_of_the_exact_denoiser_is_below_that_of_a_wrong_one():
-    objective, generator = EDM(), torch.Generator().manual_seed(0)
-    x0 = MEAN + STD * torch.randn(5000, 1, 1, 1, generator=generator)
-    t, noise = objective.sample_t((5000,), generator), torch.randn(5000, 1, 1, 1, generator=generator)
-    best = objective.loss(GaussianNetwork(objective), x0, t, noise, None).mean()
-    worse = objective.loss(lambda *a: GaussianNetwork(objective)(*a) + 0.3, x0, t, noise, None).mean()
-    assert abs((worse - best) - 0.09) < 0.03  # the weight 1 / c_out^2 makes an error of F count as itself
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("sampler", [Euler(120), Heun(24), Ancestral(200), Ancestral(120, eta=0.0)], ids=str)
+def test_every_path_sampler_brings_noise_to_the_data_distribution(name, sampler):
+    assert_gaussian(sampled(sampler, PATHS[name]))
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("method", ["gd", "nag", "nesterov"])
+def test_descent_brings_noise_to_the_data_distribution(name, method):
+    field = FIELDS[name]
+    rate = field.stride * (0.02 if method == "nesterov" else 0.03)
+    sampler = Descent(400, method, rate, momentum=0.3, threshold=0.0)
+    assert_gaussian(sampled(sampler, field, lanes=6, size=64), tolerance=0.04)
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_regression_is_the_mean_of_the_data(name):
+    assert_gaussian(sampled(Direct(), REGRESSIONS[name]), std=0 * GAUSSIAN_STD, tolerance=1e-4)
+
+
+def test_heun_needs_fewer_calls_than_euler():
+    objective, network = PATHS["edm"], GaussianNetwork(PATHS["edm"])
+    draws = Draws(NoiseStream.from_seeds(torch.arange(50)), (3, 4, 4))
+    exact = Euler(2000)(objective, network, draws, NOTHING)
+    errors = [(s(objective, network, draws, NOTHING) - exact).abs().mean() for s in (Euler(39), Heun(20))]
+    assert errors[1] < errors[0] / 3
+
+
+def test_ancestral_steps_without_fresh_noise_are_those_of_euler():
+    for objective in PATHS.values():
+        plain, still = sampled(Euler(7), objective, 20), sampled(Ancestral(7, eta=0.0), objective, 20)
+        assert torch.allclose(plain, still, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*PATHS, *(f"eqm, {k}" for k in FIELDS)])
+def test_the_exact_network_estimates_the_posterior_mean(name):
+    objective, t = ALL[name], torch.tensor([0.1, 0.15, 0.2]) * (400 if isinstance(ALL[name], DDPM) else 1)
+    x0, noise = gaussian_data(3, 64), torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    x = objective.noised(x0, t, noise)
+    alpha, sigma = objective.alpha(t)[:, None, None, None], objective.sigma(t)[:, None, None, None]
+    gain = alpha * GAUSSIAN_STD**2 / (alpha**2 * GAUSSIAN_STD**2 + sigma**2)
+    expected = GAUSSIAN_MEAN + gain * (x - alpha * GAUSSIAN_MEAN)
+    found = objective.denoise(GaussianNetwork(objective), x, t, NOTHING)
+    tolerance = 0.04 if isinstance(objective, EQM) else 1e-3  # the field has to guess t from the picture
+    assert (found - expected).abs().mean() < tolerance
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_answer_has_a_lower_loss_than_the_exact_network(name):
+    objective, generator = ALL[name], torch.Generator().manual_seed(0)
+    x0 = gaussian_data(256, 16)
+    t, noise = objective.sample_t((256,), generator), torch.randn(x0.shape, generator=generator)
+    network, losses = GaussianNetwork(objective), []
+    for change in (0.0, 0.2, -0.2):
+        answer = lambda *a, change=change: network(*a) + change  # noqa: E731
+        losses.append(objective.loss(answer, x0, t, noise, NOTHING).mean())
+    assert losses[0] < losses[1] and losses[0] < losses[2]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_training_step_shows_a_frame_like_the_data(name):
+    objective, x0 = ALL[name], gaussian_data(8, 32)
+    error, painted = objective.learn(GaussianNetwork(objective), x0, NOTHING, torch.Generator().manual_seed(0))
+    assert error.shape == painted.shape == x0.shape and error.min() >= 0
+    spread = GAUSSIAN_STD.mean() if isinstance(objective, Regression) else 0.3
+    assert (painted - x0).abs().mean() < spread
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_levels_decrease_from_noise_to_clean(name, steps):
+    objective = PATHS[name]
+    levels = objective.levels(steps)
+    assert len(levels) == steps + 1 and (levels[:-1] > levels[1:]).all() and levels[-1] == 0
+    assert objective.sigma(levels[-1]) == 0 and objective.alpha(levels[-1]) == 1
+    assert objective.alpha(levels[0]) / objective.sigma(levels[0]) < 0.03
+
+
+def test_levels_of_the_papers():
+    edm, flow = EDM().levels(5), FlowMatching(shift=3.0).levels(4)
+    assert torch.isclose(edm[0], torch.tensor(6.0)) and torch.isclose(edm[4], torch.tensor(0.4))
+    assert torch.allclose(flow, torch.tensor([1, 0.9, 0.75, 0.5, 0]))
+    betas = 1 - (DDPM().alpha_bar(torch.arange(1.0, 401)) / DDPM().alpha_bar(torch.arange(0.0, 400)))
+    assert torch.isclose(betas[-1], torch.tensor(0.999)) and (betas[:-1] < 0.8).all() and (betas > 0).all()
+
+
+def test_levels_may_differ_from_frame_to_frame_of_a_clip():
+    x0, t = torch.randn(2, 5, 3, 4, 4), torch.rand(2, 5) * 0.8 + 0.1
+    noise = torch.randn_like(x0)
+    for objective in (EDM(), FlowMatching(), DDPM(clamp=False), EQM()):
+        seen = objective.noised(x0, t, noise)
+        one = objective.noised(x0[:, 2], t[:, 2], noise[:, 2])
+        assert torch.allclose(seen[:, 2], one)
+        assert objective.loss(lambda x, t, f: 0 * x, x0, t, noise, NOTHING).shape == x0.shape
+
+
+def test_schedules_of_equilibrium_matching_end_at_rest():
+    gamma = torch.tensor([0.0, 0.4, 0.8, 0.9, 1.0])
+    assert torch.allclose(EQM().magnitude(gamma), torch.tensor([4, 4, 4, 2, 0.0]), atol=1e-5)
+    assert torch.allclose(EQM("linear", multiplier=1.0).magnitude(gamma), 1 - gamma)
+    bent = EQM("piecewise", a=0.4, b=2.0, multiplier=1.0).magnitude(gamma)
+    assert torch.allclose(bent, torch.tensor([2, 1, 1 / 3, 1 / 6, 0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gd", "nag", "nesterov"])
+def test_a_sample_at_rest_stays_and_does_not_wake_the_others(method):
+    goal = torch.tensor([0.0, 3.0])[:, None]  # the first sample is told to stay where it begins
+    calls = []
+
+    def field(x, t, features):
+        calls.append(x)
+        return 4 * (x - start - goal)
+
+    draws = Draws(NoiseStream.from_seeds(torch.arange(2)), (5,))
+    start = draws(0)
+    x = Descent(60, method, 0.05, threshold=0.4)(EQM(), field, draws, NOTHING)
+    assert torch.equal(x[0], start[0]) and len(calls) == 60
+    assert (x[1] - start[1] - 3).abs().max() <= 0.4 / 4 / (0.6 if method == "nesterov" else 1) and (
+        x[1] != start[1]
+    ).all()
+    assert torch.equal(x[1], Descent(90, method, 0.05, threshold=0.4)(EQM(), field, draws, NOTHING)[1])  # for good
+
+
+def test_motion_counts_more_where_something_moves_and_one_on_average():
+    last = torch.zeros(2, 3, 16, 16)
+    x0 = last.clone().repeat(1, 2, 1, 1)  # two frames ahead
+    x0[0, 3, 8, 8] = 0.5  # one colour of one pixel of the second
+    weight = Regression(motion_weight=5.0, motion_radius=1).motion(x0, last)
+    assert torch.allclose(weight.mean((1, 2, 3)), torch.ones(2)) and (weight[1] == 1).all()
+    heavy = weight[0] > 1.5
+    assert heavy[3:, 7:10, 7:10].all() and heavy.sum() == 27
+    assert torch.allclose(weight[0][heavy] / weight[0].min(), torch.tensor(6.0))
+
+
+FITTING = {(o, s) for s, sampler in SAMPLERS.items() for o, kind in OBJECTIVES.items() if kind in sampler.objectives}
+
+
+@pytest.mark.parametrize(("objective", "sampler"), [(o, s) for o in OBJECTIVES for s in SAMPLERS])
+def test_what_does_not_fit_is_refused_with_a_word_on_what_does(objective, sampler):
+    parts = {"network": GRID, "objective": OBJECTIVES[objective](), "sampler": SAMPLERS[sampler]()}
+    if (objective, sampler) in FITTING:
+        assert DiffusionConfig(**parts).sampler == parts["sampler"]
+        return
+    with pytest.raises(ValueError, match="is sampled by") as refusal:
+        DiffusionConfig(**parts)
+    named = str(refusal.value).partition("is sampled by ")[2].split(", ")
+    assert named == [s for s in SAMPLERS if (objective, s) in FITTING] and named
+
+
+def test_every_objective_has_a_sampler_and_every_sampler_an_objective():
+    assert {o for o, _ in FITTING} == set(OBJECTIVES) and {s for _, s in FITTING} == set(SAMPLERS)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Euler(0), "at least one step"),
+        (lambda: replace(Direct(), steps=2), "one call"),
+        (lambda: Descent(method="newton"), "gd, nag or nesterov"),
+        (lambda: DDPM(prediction="frame"), "noise or v"),
+        (lambda: DDPM(timesteps=1), "two timesteps"),
+        (lambda: FlowMatching(prediction="noise"), "velocity or frame"),
+        (lambda: FlowMatching(times="normal"), "logit-normal"),
+        (lambda: EQM("quadratic"), "linear, truncated or piecewise"),
+        (lambda: EQM(a=1.0), "0 < a < 1"),
+        (lambda: Regression("l1"), "mse, huber or bce"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_would_be_right(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_guidance_needs_a_network_with_a_null_action():
+    class Deaf(type(GRID)):
+        null_action = False
+
+    with pytest.raises(ValueError, match=r"null action \(grid.*for Deaf it is 1"):
+        DiffusionConfig(network=Deaf(), guidance=2.0)
+    assert DiffusionConfig(network=Deaf()).guidance == 1
 
 
 def test_guidance_of_scale_one_is_the_network_itself():
@@ -67,12 +237,13 @@ def test_guidance_of_scale_one_is_the_network_itself():
 def test_guidance_extrapolates_from_the_unconditional_answer():
     class Network(torch.nn.Module):
         def encode(self, frames, action):
-            return action.float()[:, None, None, None]
+            tokens = action.float()[:, None, None, None]
+            return Features(tokens, frames, (2 * tokens,))
 
         def forward(self, x, t, features):
-            return x * 0 + features
+            return x * 0 + features.tokens + features.rest[0]
 
     guided = guide(Network(), 3.0, 4)
     x = torch.zeros(2, 1, 1, 1)
     features = guided.encode(x, torch.tensor([0, 1]))
-    assert guided(x, torch.ones(2), features).flatten().tolist() == [4 + 3 * (0 - 4), 4 + 3 * (1 - 4)]
+    assert guided(x, torch.ones(2), features).flatten().tolist() == [3 * (4 + 3 * (0 - 4)), 3 * (4 + 3 * (1 - 4))]

@@ -20,7 +20,7 @@ from world_models.models.next_frame import NextFrameModel
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.layers import MixBlock, PatchEmbed
 from world_models.noise import NoiseStream
-from world_models.protocols import Features, WorldSpec
+from world_models.protocols import Features, NetworkConfig, WorldSpec
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
@@ -39,7 +39,7 @@ class ChanceSettings:
 class Chance(nn.Module):
     """What is random in a step: V categories, drawn from the prior in a dream and from the posterior in training."""
 
-    def __init__(self, settings: ChanceSettings, grid: GridConfig, colours: int):
+    def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colours: int):
         super().__init__()
         self.settings, width = settings, grid.width
         self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, settings.variables, 1))

@@ -1,50 +1,64 @@
-"""The diffusion next-frame model: a two-part network, the EDM objective and a few-step sampler."""
+"""The next-frame model composed of a network, an objective and a sampler: diffusion and its kin."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel
-from world_models.networks.grid import GridConfig, GridDenoiser
-from world_models.noise import NoiseStream
-from world_models.objectives import EDM
-from world_models.protocols import Features, WorldSpec
-from world_models.samplers import Euler, guide
-
-FRAME_SALT = 64  # keeps these draws apart from those of chance variables
+from world_models.networks import NETWORK_CONFIGS, build_network
+from world_models.networks.grid import GridConfig
+from world_models.noise import Draws, NoiseStream
+from world_models.objectives import EDM, OBJECTIVES, Objective
+from world_models.protocols import Features, NetworkConfig, WorldSpec
+from world_models.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """Settings of the diffusion model."""
+    """Settings of the model; what does not fit together is a ValueError that names what does."""
 
-    grid: GridConfig = field(default_factory=GridConfig)
-    objective: EDM = field(default_factory=EDM)
+    network: NetworkConfig = field(default_factory=GridConfig, metadata={"kinds": NETWORK_CONFIGS})
+    objective: Objective = field(default_factory=EDM, metadata={"kinds": OBJECTIVES})
+    sampler: Sampler = field(default_factory=Euler, metadata={"kinds": SAMPLERS})  # its steps may be set when dreaming
     chance: ChanceSettings = field(default_factory=lambda: ChanceSettings(variables=0))  # for what is decided at once
     context_length: int = 1  # frames the model sees
-    sampler_steps: int = 3  # denoising calls a frame, unless set otherwise when dreaming
-    guidance: float = 1.0  # on the action; 1 is off and costs one forward
+    guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
     change_weight: float = 0.0  # extra weight of patches that change; above 0 it also dreams rare things too often
+
+    def __post_init__(self):
+        check_fit(self.objective, self.sampler)
+        if self.guidance != 1 and not self.network.null_action:
+            fits = ", ".join(name for name, kind in NETWORK_CONFIGS.items() if kind.null_action)
+            raise ValueError(
+                f"guidance {self.guidance} needs a network with a null action ({fits}); for "
+                f"{type(self.network).__name__} it is 1"
+            )
 
 
 class DiffusionModel(NextFrameModel):
-    """Frames by denoising; `sampler_steps` may be set at any time."""
+    """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time."""
 
     kind = "diffusion"
     config_class = DiffusionConfig
 
     def __init__(self, spec: WorldSpec, config: DiffusionConfig):
-        super().__init__(spec, config.grid, config.context_length, config.change_weight)
-        self.config, self.objective = config, config.objective
-        self.sampler_steps = config.sampler_steps
-        actions = len(spec.action_names)
+        super().__init__(spec, config.network, config.context_length, config.change_weight)
+        self.config, self.objective, self.sampler = config, config.objective, config.sampler
         channels = config.context_length * self.colours
-        self.network = GridDenoiser(config.grid, self.colours, channels, actions, self.grid_shape)
-        self.chance = Chance(config.chance, config.grid, self.colours) if config.chance.variables else None
+        self.network = build_network(config.network, self.colours, channels, len(spec.action_names), self.grid_shape)
+        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.variables else None
+
+    @property
+    def sampler_steps(self) -> int:
+        """Steps that the sampler takes for a frame. Setting raises ValueError on a number that it cannot take."""
+        return self.sampler.steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int) -> None:
+        self.sampler = replace(self.sampler, steps=steps)
 
     def features(self, x: Tensor, action: Tensor) -> Features:
         if self.training or self.config.guidance == 1:
@@ -57,20 +71,13 @@ class DiffusionModel(NextFrameModel):
             places = self.chance.draw(own, noise).repeat(len(features.tokens) // len(own), 1, 1)
             features = features._replace(tokens=self.chance.painted(places, features.tokens))
         height, width, _ = self.spec.frame_shape
-        start = noise.normal((self.colours, height, width), FRAME_SALT).contiguous(memory_format=torch.channels_last)
         network = guide(self.network, self.config.guidance, len(self.spec.action_names))
-        return Euler(self.objective, self.sampler_steps)(network, start, features)
+        return self.sampler(self.objective, network, Draws(noise, (self.colours, height, width)), features)
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:
             places, terms = self.chance.look(features.tokens, target, generator)
             features = features._replace(tokens=self.chance.painted(places, features.tokens))
-        t = self.objective.sample_t((len(target),), generator).to(target)
-        noise = torch.randn(target.shape, generator=generator).to(target)
-        noise = noise.contiguous(memory_format=torch.channels_last)
-        error = self.objective.loss(self.network, target, t, noise, features)
-        terms = {"frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)), **terms}
-        with torch.no_grad():  # the frame of a one-step dream, for the head and for self-rollouts
-            painted = self.objective.denoise(self.network, target + 0.3 * noise, torch.full_like(t, 0.3), features)
-        return terms, painted
+        error, painted = self.objective.learn(self.network, target, features, generator)
+        return {"frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)), **terms}, painted

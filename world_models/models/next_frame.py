@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.networks.grid import GridConfig, OutcomeHead
+from world_models.augment import damage
+from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
-from world_models.protocols import Context, Features, Transition, WorldSpec
+from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, Transition, WorldSpec
+
+OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
 
 
 class Window(NamedTuple):
@@ -42,18 +45,22 @@ class StepLoss(NamedTuple):
 
 
 class NextFrameModel(nn.Module, ABC):
-    """A `WorldModel` that paints the next frame from the last K. Subclasses say how."""
+    """A `WorldModel` that paints the next frame from the last K. Subclasses say how.
+
+    `network` tells the patch grid: its width, patch and pixel_features are those of the outcome head.
+    """
 
     wrong_patch = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
 
-    def __init__(self, spec: WorldSpec, grid: GridConfig, context_length: int, change_weight: float):
+    def __init__(self, spec: WorldSpec, network: NetworkConfig, context_length: int, change_weight: float):
         super().__init__()
-        self.spec, self.grid, self.context_length, self.change_weight = spec, grid, context_length, change_weight
+        self.spec, self.context_length, self.change_weight = spec, context_length, change_weight
+        self.patch = patch = network.patch
         height, width, self.colours = spec.frame_shape
-        if height % grid.patch or width % grid.patch:
-            raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {grid.patch}")
-        self.grid_shape = (height // grid.patch, width // grid.patch)
-        self.head = OutcomeHead(grid, self.colours, len(spec.reward_values))
+        if height % patch or width % patch:
+            raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {patch}")
+        self.grid_shape = (height // patch, width // patch)
+        self.head = OutcomeHead(network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
 
     @abstractmethod
@@ -96,6 +103,40 @@ class NextFrameModel(nn.Module, ABC):
         reward, termination, _ = self.head(own, pixels.stack(frame[:, None]))
         return reward.softmax(1), termination.sigmoid()
 
+    def clip_losses(
+        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Mean losses by name over the valid steps of the clips, each step on the model's own last frame.
+
+        The frames' losses are those of the clips as drawn. What a frame pays is learned at the rate of the game: a clip
+        that was drawn ten times as often counts a tenth, or a dream would end ten times too often when in doubt.
+        """
+        length, device = self.context_length, self.reward_values.device
+        frames = clips.frames[:, :length]
+        if self.training:
+            frames = damage(frames, practice.noise, practice.damage, self.patch, generator)
+        context = pixels.stack(frames).to(device)
+        fair = (1 / clips.odds) / (1 / clips.odds).mean()
+        sums: dict[str, Tensor] = {}
+        for s in range(steps):
+            loss = self.step_loss(self.clip_step(clips, s, context, practice.action_dropout, generator), generator)
+            for name, value in loss.terms.items():
+                weight = clips.valid[:, s] * (fair if name in OUTCOMES else 1.0)
+                sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
+            frame = loss.frame if practice.rollout_gradient else loss.frame.detach()
+            context = torch.cat((context[:, self.colours :], frame), 1)
+        return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
+
+    def clip_step(self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator) -> Step:
+        """Step s of the clips on a context (B, K * C, H, W); in training a share of the actions is the null action."""
+        action, device = clips.actions[:, s], context.device
+        if self.training and dropout:
+            drop = torch.rand(len(action), generator=generator) < dropout
+            action = torch.where(drop, len(self.spec.action_names), action)
+        after = clips.frames[:, self.context_length + s]
+        step = Step(context, action, after, clips.reward_classes[:, s], clips.terminations[:, s])
+        return Step(*(part.to(device) for part in step))
+
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
         features = self.features(step.context, step.action)
@@ -103,7 +144,7 @@ class NextFrameModel(nn.Module, ABC):
         terms, painted = self.frame_loss(features, target, generator)
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
         reward, termination, trust = self.head(features.tokens, frame)
-        error = F.avg_pool2d((painted.detach() - target) ** 2, self.grid.patch).mean(1).amax((1, 2))  # (B,)
+        error = F.avg_pool2d((painted.detach() - target) ** 2, self.patch).mean(1).amax((1, 2))  # (B,)
         terms["reward"] = F.cross_entropy(reward, step.reward_class, reduction="none")
         terms["termination"] = F.binary_cross_entropy_with_logits(
             termination, step.termination.float(), reduction="none"
@@ -115,6 +156,6 @@ class NextFrameModel(nn.Module, ABC):
 
     def change_weights(self, last: Tensor, target: Tensor) -> Tensor:
         """Weights (B, 1, H, W) that count a patch that changes `1 + change_weight` times: few do, and they matter."""
-        changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), self.grid.patch) > 0.05
+        changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), self.patch) > 0.05
         weight = 1 + self.change_weight * changed.float()
-        return F.interpolate(weight, scale_factor=self.grid.patch, mode="nearest")
+        return F.interpolate(weight, scale_factor=self.patch, mode="nearest")

@@ -1,1 +1,29 @@
-"""Networks on a grid of patches; none of them knows about objectives, samplers or environments."""
+"""Networks that denoise; each is built of its config, see `protocols.Network`."""
+
+from typing import NamedTuple
+
+from torch import nn
+
+from world_models.networks.grid import GridConfig, GridDenoiser
+from world_models.protocols import NetworkConfig
+
+
+class Kind(NamedTuple):
+    """A row of the table."""
+
+    config: type
+    network: type[nn.Module]
+
+
+NETWORKS: dict[str, Kind] = {
+    "grid": Kind(GridConfig, GridDenoiser),
+}
+NETWORK_CONFIGS = {name: kind.config for name, kind in NETWORKS.items()}
+
+
+def build_network(
+    config: NetworkConfig, colours: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
+) -> nn.Module:
+    """The network that belongs to a config, with fresh weights."""
+    network = next(kind.network for kind in NETWORKS.values() if kind.config is type(config))
+    return network(config, colours, context_channels, actions, grid_shape)

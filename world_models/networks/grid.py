@@ -6,18 +6,21 @@ B lanes, K context frames, C colours, D channels, G x G patch grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models.networks.layers import CopyOut, PatchEmbed, PatchOut, fourier, trunk
-from world_models.protocols import Features
+from world_models.protocols import Features, NetworkConfig
 
 
 @dataclass(frozen=True)
 class GridConfig:
     """Sizes of the two halves."""
+
+    null_action: ClassVar[bool] = True
 
     width: int = 64  # channels of every token
     patch: int = 4  # pixels along the side of a patch
@@ -76,11 +79,8 @@ class GridDenoiser(nn.Module):
         self, config: GridConfig, channels: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
     ):
         super().__init__()
-        self.encoder, self.colours, self.patch = (
-            Encoder(config, context_channels, actions, grid_shape),
-            channels,
-            config.patch,
-        )
+        self.colours, self.patch = channels, config.patch
+        self.encoder = Encoder(config, context_channels, actions, grid_shape)
         self.embed = PatchEmbed(channels, config.width, config.patch)
         width = config.width
         self.level = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
@@ -104,7 +104,7 @@ class GridDenoiser(nn.Module):
 class OutcomeHead(nn.Module):
     """What a frame pays: reward classes, termination and trust, from the features and the frame that was sampled."""
 
-    def __init__(self, config: GridConfig, channels: int, rewards: int):
+    def __init__(self, config: NetworkConfig, channels: int, rewards: int):
         super().__init__()
         self.rewards, fine = rewards, config.pixel_features
         # A patch is embedded linearly, and no linear map counts the pixels of a colour: where that pays, look at each.

@@ -1,26 +1,27 @@
-"""Objectives: how a network learns to turn noise into frames. x_t = alpha(t) x0 + sigma(t) noise.
-
-B lanes, C x H x W a frame. Symbols inside formulas are those of the paper.
-"""
+"""EDM. Symbols inside formulas are those of the paper."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from world_models.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
 
 @dataclass(frozen=True)
-class EDM:
+class EDM(Path):
     """Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364.
 
     Here t is sigma itself and alpha = 1. Where a new thing lands is decided at noise between 0.5 and 5: a patch of
     food stands out of noise of 1 by six standard deviations, of 5 by one. So levels are drawn there, far above those
     of photographs, and the last sampled one is high: from there on a frame of flat colours is known.
     """
+
+    preview_t: ClassVar[float] = PREVIEW_NOISE
 
     sigma_data: float = 0.5
     log_mean: float = 0.2  # of ln sigma, in training
@@ -29,6 +30,12 @@ class EDM:
     sigma_max: float = 6.0
     rho: float = 7.0
     precondition: bool = True  # False: the network paints x0 itself, for networks that copy from the last frame
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return t
 
     def sample_t(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Training levels: ln sigma ~ N(log_mean, log_std^2)."""
@@ -41,8 +48,8 @@ class EDM:
         return torch.cat(((high + ramp * (low - high)) ** self.rho, torch.zeros(1)))
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1). x (B, C, H, W), t (B,)."""
-        sigma = t[:, None, None, None]
+        """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1)."""
+        sigma = spread(t, x)
         total = sigma**2 + self.sigma_data**2
         c_skip, c_out, c_in = self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
         painted = network(c_in * x, t.log() / 4, features)
@@ -50,7 +57,7 @@ class EDM:
 
     def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
         """lambda(sigma) |D - x0|^2 per element, lambda = 1 / c_out^2 (eq. 8)."""
-        sigma = t[:, None, None, None]
-        denoised = self.denoise(network, x0 + sigma * noise, t, features)
+        sigma = spread(t, x0)
+        denoised = self.denoise(network, self.noised(x0, t, noise), t, features)
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
         return weight * (denoised - x0) ** 2
