@@ -54,9 +54,23 @@ def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
     """(bundle, lanes, sampler steps) -> how to dream so. A bundle without a sampler takes one call a frame."""
     subjects = {}
     for name in names:
-        steps = config.sampler_steps if hasattr(bundles.load(name).model, "sampler_steps") else (None,)
+        steps = takes(bundles.load(name).model, config.sampler_steps) or (None,)
         subjects |= {(name, n, s or 1): dream(name, n, s) for n in config.lanes for s in steps}
     return subjects
+
+
+def takes(model: torch.nn.Module, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Those numbers of sampler steps that a model can take."""
+    before, fit = getattr(model, "sampler_steps", None), []
+    for steps in numbers if before is not None else ():
+        try:
+            model.sampler_steps = steps
+            fit.append(steps)
+        except ValueError:  # it says that it takes one
+            continue
+        finally:
+            model.sampler_steps = before
+    return tuple(fit)
 
 
 def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import re
 import sys
 import types
@@ -20,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from collectors.settings_text import as_text, value_text
+
 Config = TypeVar("Config")
 REQUIRED = dataclasses.MISSING
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
-PLAIN_WORD = re.compile(r"[A-Za-z_./][\w./:@-]*(?<!:)")
-RESERVED_WORDS = {"true", "false", "null", "none", "yes", "no", "on", "off", "~", ""}
 TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -94,22 +93,6 @@ def parse(
         print(as_text(config))
         raise SystemExit(0)
     return config
-
-
-def as_text(config: Any, indent: int = 0) -> str:
-    """A dataclass instance as YAML, fit for ``resolved_config.yaml``: nested by indentation, sequences in brackets."""
-    lines = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            kind = [k for k, cls in field.metadata.get("kinds", {}).items() if cls is type(value)]
-            inside = "\n".join(
-                filter(None, [*(f"{'  ' * (indent + 1)}type: {k}" for k in kind), as_text(value, indent + 1)])
-            )
-            lines.append(f"{'  ' * indent}{field.name}:" + (f"\n{inside}" if inside else " {}"))
-        else:
-            lines.append(f"{'  ' * indent}{field.name}: {_value_text(value)}")
-    return "\n".join(lines)
 
 
 def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> str:
@@ -213,7 +196,7 @@ def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str
     A kind that the field has already leaves its values alone.
     """
     chosen: dict[str, Any] = {}
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
         key, equals, text = word.removeprefix("--").partition("=")
         setting = settings.get(_normal(key)) if equals or word.startswith("--") else None
@@ -304,16 +287,5 @@ def _refuse() -> typing.NoReturn:
     raise ValueError("not a value of this type")
 
 
-def _value_text(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(map(_value_text, value)) + "]"
-    if value is None or isinstance(value, (bool, int)):
-        return json.dumps(value)
-    if isinstance(value, float):
-        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))  # YAML 1.1 reads 1e-05 as a word
-    text = str(value)
-    return text if PLAIN_WORD.fullmatch(text) and text.lower() not in RESERVED_WORDS else json.dumps(text)
-
-
 def _default_text(default: Any) -> str:
-    return "(required)" if default is REQUIRED else f"[{_value_text(default)}]"
+    return "(required)" if default is REQUIRED else f"[{value_text(default)}]"

@@ -82,7 +82,12 @@ class Dreamer:
     def sampler_steps(self, steps: int | None) -> None:
         if steps not in (None, 1) and not hasattr(self.model, "sampler_steps"):
             raise ValueError(f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}")
-        self._sampler_steps = steps if steps is None else positive(steps, "sampler_steps")
+        steps = steps if steps is None else positive(steps, "sampler_steps")
+        if steps is not None and hasattr(self.model, "sampler_steps"):
+            theirs = self.model.sampler_steps
+            self.model.sampler_steps = steps  # a model may refuse, and better now than in a step
+            self.model.sampler_steps = theirs
+        self._sampler_steps = steps
 
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the lane's stream."""

@@ -132,7 +132,7 @@ class GaussianNetwork:
 
     def EquilibriumMatching(self, x: Tensor, t: Tensor) -> Tensor:
         """The mean of (noise - x0) c over all gamma that the picture may have: it shows in the picture's moments."""
-        gamma = torch.linspace(0, 1, 401)[1:-1]
+        gamma = torch.linspace(0, 1, 201)[1:-1]
         weight = self.level_odds(x, gamma)[..., None, None, None]  # (B, N, 1, 1, 1)
         likely = weight.amax((0, 2, 3, 4)) > 1e-6
         answer = torch.zeros_like(x)

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from agents import bench, reference_models, timing
-from world_models.checkpoint import save_bundle
+from world_models.checkpoint import load_bundle, save_bundle
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks.grid import GridConfig
+from world_models.objectives import Regression
 from world_models.protocols import WorldSpec
+from world_models.samplers import Direct
 
 
 def parameters(network: nn.Module) -> int:
@@ -27,6 +30,16 @@ def tiny_bundle(tmp_path):
     contexts = Contexts(np.zeros((*shape, 16, 16, 3), np.uint8), np.zeros((3, model.context_length - 1), np.int64))
     save_bundle(tmp_path / "tiny", model, contexts, {}, {})
     return tmp_path / "tiny"
+
+
+def test_each_bundle_is_timed_with_the_sampler_steps_that_it_takes(tiny_bundle):
+    spec = load_bundle(tiny_bundle).model.spec
+    grid = GridConfig(width=8, encoder_depth=1, decoder_depth=1)
+    sampled = DiffusionModel(spec, DiffusionConfig(grid))
+    direct = DiffusionModel(spec, DiffusionConfig(grid, Regression(), Direct()))
+    assert bench.takes(load_bundle(tiny_bundle).model, (1, 2)) == ()
+    assert bench.takes(sampled, (1, 5)) == (1, 5) and sampled.sampler_steps == 3
+    assert bench.takes(direct, (1, 2, 3)) == (1,)
 
 
 def giga_macs(call) -> float:

@@ -169,3 +169,61 @@ def test_progress_shows_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr("sys.stderr", stream)
     assert list(progress(range(3), desc="work")) == [0, 1, 2]
     assert "work" in stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Cat:
+    lives: int = 9
+
+
+@dataclass(frozen=True)
+class Dog:
+    bark: float = 1.0
+    friend: Cat = field(default_factory=Cat)
+
+
+PETS = {"cat": Cat, "dog": Dog}
+
+
+@dataclass(frozen=True)
+class House:
+    rooms: int = 3
+    pet: Cat | Dog = field(default_factory=Cat, metadata={"kinds": PETS, "help": "who lives there"})
+
+
+def house(*words: str) -> House:
+    return parse(House(pet=Cat(7)), words, "house")
+
+
+def test_a_field_of_several_kinds_changes_kind_and_then_has_the_settings_of_that_kind():
+    assert house("pet.lives=5") == House(pet=Cat(5))
+    assert house("pet=dog") == house("--pet", "dog") == house("--pet=dog") == House(pet=Dog())
+    assert house("pet.bark=2", "rooms=1", "pet=dog") == House(1, Dog(2.0))  # in any order
+    assert apply_overrides(House(), {"pet": "dog", "pet.bark": "3"}) == House(pet=Dog(3.0))
+
+
+def test_the_kind_that_is_there_already_keeps_its_values():
+    assert house("pet=cat") == House(pet=Cat(7))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pet=dig"], "setting 'pet' got 'dig'; did you mean 'dog'? There are cat, dog"),
+        (["--pet"], "setting 'pet' got ''; did you mean"),
+        (["pet.bark=2"], "unknown setting 'pet.bark'"),
+        (["pet=dog", "pet.lives=2"], "unknown setting 'pet.lives'"),
+    ],
+)
+def test_a_wrong_kind_is_refused_with_the_nearest_name(capsys, words, said):
+    with pytest.raises(SystemExit) as stop:
+        house(*words)
+    assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_kinds_are_told_in_help_and_printed_settings(capsys):
+    assert as_text(House(pet=Dog())) == "rooms: 3\npet:\n  type: dog\n  bark: 1.0\n  friend:\n    lives: 9"
+    with pytest.raises(SystemExit):
+        house("--help")
+    shown = capsys.readouterr().out
+    assert "--pet {cat,dog}" in shown and "[cat]" in shown and "who lives there" in shown and "--pet.lives int" in shown

@@ -1,5 +1,7 @@
 """Small things to test world models with: a tiny recorded game and tiny models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,29 +10,53 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks.grid import GridConfig
-from world_models.objectives import EDM
+from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
+from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
+COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
     "chance-copies": ChanceConfig(
         grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0, pixel_features=4), context_length=2
     ),
-    "diffusion": DiffusionConfig(grid=GRID, context_length=2, sampler_steps=2),
-    "diffusion-attention": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, True), context_length=4),
-    "diffusion-chance": DiffusionConfig(grid=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5),
-    "diffusion-guided": DiffusionConfig(grid=GRID, context_length=2, guidance=1.5),
-    "diffusion-copies": DiffusionConfig(grid=GridConfig(16, 4, 1, 1, copy=(0, 4)), objective=EDM(precondition=False)),
+    "diffusion": DiffusionConfig(network=GRID, sampler=Euler(2), context_length=2),
+    "diffusion-attention": DiffusionConfig(network=GridConfig(16, 4, 1, 1, True), context_length=4),
+    "diffusion-chance": DiffusionConfig(network=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5),
+    "diffusion-guided": DiffusionConfig(network=GRID, context_length=2, guidance=1.5),
+    "diffusion-copies": DiffusionConfig(network=COPIES, objective=EDM(precondition=False)),
+    "diffusion-heun": DiffusionConfig(network=GRID, sampler=Heun(2)),
+    "ddpm": DiffusionConfig(network=GRID, objective=DDPM(), sampler=Ancestral(4), context_length=2),
+    "ddpm-noise": DiffusionConfig(network=GRID, objective=DDPM(prediction="noise"), guidance=1.5),
+    "flow": DiffusionConfig(network=GRID, objective=FlowMatching(times="logit-normal", shift=2.0), sampler=Heun(2)),
+    "flow-copies": DiffusionConfig(network=COPIES, objective=FlowMatching(prediction="frame"), chance=ChanceSettings()),
+    "eqm": DiffusionConfig(network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), context_length=2),
+    "eqm-guided": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(), sampler=Descent(3, "nag"), guidance=1.5
+    ),
+    "regression": DiffusionConfig(network=COPIES, objective=Regression("huber"), sampler=Direct(), context_length=2),
+    "regression-bce": DiffusionConfig(
+        network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
+    ),
 }
+COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
 
-def make_model(name: str, seed: int = 0):
-    """A tiny model with random weights, the zero-initialised ones too, so that everything has an effect."""
+def is_random(config) -> bool:
+    """Whether a step of a model depends on its noise."""
+    return isinstance(config, ChanceConfig) or not isinstance(config.sampler, Direct)
+
+
+def make_model(name: str, seed: int = 0, **changes):
+    """A tiny model with random weights, the zero-initialised ones too, so that everything has an effect.
+
+    `changes` are made to its config.
+    """
     torch.manual_seed(seed)
-    config = CONFIGS[name]
+    config = replace(CONFIGS[name], **changes)
     model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)

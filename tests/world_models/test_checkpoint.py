@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest_models import make_context, make_contexts, make_model
+from conftest_models import CONFIGS, make_context, make_contexts, make_model
 from safetensors.torch import load_file, save_file
 
 from world_models.checkpoint import BundleError, load_bundle, save_bundle, update_scores
@@ -18,7 +18,7 @@ def saved(tmp_path):
     return tmp_path / "b"
 
 
-@pytest.mark.parametrize("name", ["chance", "chance-two-variables", "diffusion", "diffusion-attention"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_loaded_bundle_dreams_what_was_saved(tmp_path, name):
     model = make_model(name).half().float()  # bundles keep half precision
     save_bundle(tmp_path, model, make_contexts(model), {}, {})
@@ -26,6 +26,14 @@ def test_a_loaded_bundle_dreams_what_was_saved(tmp_path, name):
     noise, action = NoiseStream.from_seeds(torch.arange(2)), torch.tensor([0, 1])
     frames = [m.step(m.init(make_context(m, 2)), action, noise).frame for m in (model, loaded)]
     assert torch.equal(*frames) and loaded.config == model.config and loaded.spec == model.spec
+
+
+def test_parts_that_may_be_of_several_kinds_are_stored_with_their_kind(tmp_path):
+    model = make_model("eqm")
+    save_bundle(tmp_path, model, make_contexts(model), {}, {})
+    stored = json.loads((tmp_path / "config.json").read_text())["model"]
+    assert [stored[part]["type"] for part in ("network", "objective", "sampler")] == ["grid", "eqm", "descent"]
+    assert "type" not in stored["chance"]
 
 
 def test_no_file_of_a_bundle_holds_a_pickle(saved):
@@ -45,6 +53,14 @@ def change_config(path, **changes):
     (path / "config.json").write_text(json.dumps({**config, **changes}))
 
 
+def change_part(path, part, **changes):
+    """Makes the bundle one of a composed model and changes one part of it."""
+    model = make_model("diffusion")
+    save_bundle(path, model, make_contexts(model), {}, {})
+    composed = json.loads((path / "config.json").read_text())["model"]
+    change_config(path, model={**composed, part: {**composed[part], **changes}})
+
+
 def change_weights(path, change):
     weights = load_file(path / "model.safetensors")
     save_file(change(dict(weights)), path / "model.safetensors")
@@ -62,6 +78,11 @@ DAMAGE = {
     "unknown keys": lambda p: change_config(p, surprise=1),
     "kind": lambda p: change_config(p, kind="oracle"),
     "missing keys": lambda p: change_config(p, model={"grid": {}}),
+    "network is of type 'lookup'; this package knows": lambda p: change_part(p, "network", type="lookup"),
+    "objective is of type None; this package knows": lambda p: change_part(p, "objective", type=None),
+    "sampler is of type 'edm'; this package knows": lambda p: change_part(p, "sampler", type="edm"),
+    "unknown keys .'speed'": lambda p: change_part(p, "sampler", speed=3),
+    "objective edm is sampled by euler": lambda p: change_part(p, "sampler", type="direct", steps=1),
     "world spec": lambda p: change_config(p, spec={"world": "snake"}),
     "missing tensors": lambda p: change_weights(p, without_one),
     "unknown tensors": lambda p: change_weights(p, lambda w: {**w, "extra": torch.zeros(1)}),

@@ -37,7 +37,7 @@ ALL = {
 NOTHING = Features(torch.zeros(0), torch.zeros(0))
 
 
-def sampled(sampler, objective, lanes=400, size=8):
+def sampled(sampler, objective, lanes=200, size=8):
     draws = Draws(NoiseStream.from_seeds(torch.arange(lanes)), (3, size, size))
     return sampler(objective, GaussianNetwork(objective), draws, NOTHING)
 
@@ -48,7 +48,7 @@ def assert_gaussian(x, std=GAUSSIAN_STD, tolerance=0.02):
 
 
 @pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("sampler", [Euler(120), Heun(24), Ancestral(200), Ancestral(120, eta=0.0)], ids=str)
+@pytest.mark.parametrize("sampler", [Euler(120), Heun(40), Ancestral(300), Ancestral(120, eta=0.5)], ids=str)
 def test_every_path_sampler_brings_noise_to_the_data_distribution(name, sampler):
     assert_gaussian(sampled(sampler, PATHS[name]))
 
@@ -57,9 +57,9 @@ def test_every_path_sampler_brings_noise_to_the_data_distribution(name, sampler)
 @pytest.mark.parametrize("method", ["gd", "nag", "nesterov"])
 def test_descent_brings_noise_to_the_data_distribution(name, method):
     field = FIELDS[name]
-    rate = field.stride * (0.02 if method == "nesterov" else 0.03)
-    sampler = Descent(400, method, rate, momentum=0.3, threshold=0.0)
-    assert_gaussian(sampled(sampler, field, lanes=6, size=64), tolerance=0.04)
+    rate = field.stride * (0.05 if method == "nesterov" else 0.07)
+    sampler = Descent(150, method, rate, momentum=0.3, threshold=0.0)
+    assert_gaussian(sampled(sampler, field, lanes=4, size=48), tolerance=0.04)
 
 
 @pytest.mark.parametrize("name", REGRESSIONS)
@@ -67,12 +67,18 @@ def test_regression_is_the_mean_of_the_data(name):
     assert_gaussian(sampled(Direct(), REGRESSIONS[name]), std=0 * GAUSSIAN_STD, tolerance=1e-4)
 
 
-def test_heun_needs_fewer_calls_than_euler():
-    objective, network = PATHS["edm"], GaussianNetwork(PATHS["edm"])
+@pytest.mark.parametrize("name", PATHS)
+def test_the_error_of_heun_falls_faster_than_that_of_euler(name):
+    objective, network = PATHS[name], GaussianNetwork(PATHS[name])
     draws = Draws(NoiseStream.from_seeds(torch.arange(50)), (3, 4, 4))
-    exact = Euler(2000)(objective, network, draws, NOTHING)
-    errors = [(s(objective, network, draws, NOTHING) - exact).abs().mean() for s in (Euler(39), Heun(20))]
-    assert errors[1] < errors[0] / 3
+    start = objective.levels(1)[0]
+    alpha, sigma = objective.alpha(start), objective.sigma(start)
+    lanes = (sigma * draws(0) - alpha * GAUSSIAN_MEAN) / (alpha**2 * GAUSSIAN_STD**2 + sigma**2).sqrt()
+    exact = GAUSSIAN_MEAN + GAUSSIAN_STD * lanes  # where the flow of the ODE ends
+    euler, coarse, fine = (
+        (s(objective, network, draws, NOTHING) - exact).abs().mean() for s in (Euler(79), Heun(20), Heun(40))
+    )
+    assert fine < coarse / 2.5 and fine < euler / 2
 
 
 def test_ancestral_steps_without_fresh_noise_are_those_of_euler():
@@ -110,7 +116,7 @@ def test_no_answer_has_a_lower_loss_than_the_exact_network(name):
 def test_a_training_step_shows_a_frame_like_the_data(name):
     objective, x0 = ALL[name], gaussian_data(8, 32)
     error, painted = objective.learn(GaussianNetwork(objective), x0, NOTHING, torch.Generator().manual_seed(0))
-    assert error.shape == painted.shape == x0.shape and error.min() >= 0
+    assert error.shape == painted.shape == x0.shape and error.isfinite().all()
     spread = GAUSSIAN_STD.mean() if isinstance(objective, Regression) else 0.3
     assert (painted - x0).abs().mean() < spread
 
@@ -121,7 +127,7 @@ def test_levels_decrease_from_noise_to_clean(name, steps):
     objective = PATHS[name]
     levels = objective.levels(steps)
     assert len(levels) == steps + 1 and (levels[:-1] > levels[1:]).all() and levels[-1] == 0
-    assert objective.sigma(levels[-1]) == 0 and objective.alpha(levels[-1]) == 1
+    assert objective.sigma(levels[-1]) == 0 and torch.isclose(objective.alpha(levels[-1]), torch.tensor(1.0))
     assert objective.alpha(levels[0]) / objective.sigma(levels[0]) < 0.03
 
 

@@ -9,7 +9,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
-from conftest_models import GRID
+from conftest_models import CONFIGS, GRID
 from torch.utils.flop_counter import FlopCounterMode
 
 from collectors.collect import collect
@@ -20,10 +20,9 @@ from world_models.augment import damage
 from world_models.checkpoint import build_model, load_bundle
 from world_models.data import ClipReader, start_contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
-from world_models.models.diffusion import DiffusionConfig
 from world_models.noise import NoiseStream
 from world_models.presets import PRESETS, TrainConfig
-from world_models.protocols import Context, WorldSpec
+from world_models.protocols import Context, Practice, WorldSpec
 
 
 def config_for(dataset_path, out, **changes):
@@ -34,9 +33,9 @@ def config_for(dataset_path, out, **changes):
     return replace(quick, **changes)
 
 
-@pytest.mark.parametrize("model", [ChanceConfig(grid=GRID), DiffusionConfig(grid=GRID, context_length=2)])
-def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, model):
-    path = training.train(config_for(dataset_path, tmp_path, model=model))
+@pytest.mark.parametrize("name", ["chance", "diffusion", "ddpm", "flow-copies", "eqm-guided", "regression-bce"])
+def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, name):
+    path = training.train(config_for(dataset_path, tmp_path, model=CONFIGS[name]))
     assert load_bundle(path).config["provenance"]["updates"] == 6
     rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
     assert [row["update"] for row in rows] == ["3", "6"]
@@ -155,7 +154,7 @@ def test_the_outcome_losses_are_those_of_evenly_drawn_clips(dataset_path, tmp_pa
     even, model = clips._replace(odds=torch.ones(8)), trainer.average
     first = clips._replace(odds=torch.tensor([1.0] + [1e9] * 7))  # seven drawn far too often
     alone = type(clips)(*(part[:1] for part in even))
-    loss = [training.unroll(model, c, config, 1, torch.Generator().manual_seed(0)) for c in (even, first, alone)]
+    loss = [model.clip_losses(c, Practice(), 1, torch.Generator().manual_seed(0)) for c in (even, first, alone)]
     assert loss[1]["termination"].item() == pytest.approx(loss[2]["termination"].item(), rel=1e-3)
     assert loss[1]["frame"] == loss[0]["frame"] and loss[1]["termination"] != loss[0]["termination"]
 
@@ -175,7 +174,7 @@ def test_with_a_rollout_gradient_a_late_error_mends_early_steps(dataset_path, tm
             return forward(frames, *rest)
 
         trainer.model.encoder.forward = encode
-        terms = training.unroll(trainer.model, last, config, 3, torch.Generator().manual_seed(0))
+        terms = trainer.model.clip_losses(last, trainer.practice, 3, torch.Generator().manual_seed(0))
         assert [c.requires_grad for c in contexts] == [False, gradient, gradient]
         losses.append(terms["frame"].item())
     assert losses[0] == losses[1]

@@ -97,7 +97,7 @@ class ChanceModel(NextFrameModel):
         self.chance = Chance(config.chance, config.grid, self.colours)
         self.decoder = Decoder(config.grid, self.colours)
 
-    def features(self, x: Tensor, action: Tensor) -> Features:
+    def encode(self, x: Tensor, action: Tensor) -> Features:
         return self.encoder(x, action, self.colours)
 
     def decode(self, features: Features, chance: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel
@@ -60,10 +60,16 @@ class DiffusionModel(NextFrameModel):
     def sampler_steps(self, steps: int) -> None:
         self.sampler = replace(self.sampler, steps=steps)
 
+    def encode(self, x: Tensor, action: Tensor) -> Features:
+        return self.network.encode(x, action)
+
     def features(self, x: Tensor, action: Tensor) -> Features:
-        if self.training or self.config.guidance == 1:
-            return self.network.encode(x, action)
-        return guide(self.network, self.config.guidance, len(self.spec.action_names)).encode(x, action)
+        return self.guided.encode(x, action)
+
+    @property
+    def guided(self) -> nn.Module:
+        """The network as it dreams."""
+        return guide(self.network, self.config.guidance, len(self.spec.action_names))
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         if self.chance is not None:
@@ -71,8 +77,7 @@ class DiffusionModel(NextFrameModel):
             places = self.chance.draw(own, noise).repeat(len(features.tokens) // len(own), 1, 1)
             features = features._replace(tokens=self.chance.painted(places, features.tokens))
         height, width, _ = self.spec.frame_shape
-        network = guide(self.network, self.config.guidance, len(self.spec.action_names))
-        return self.sampler(self.objective, network, Draws(noise, (self.colours, height, width)), features)
+        return self.sampler(self.objective, self.guided, Draws(noise, (self.colours, height, width)), features)
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}

@@ -64,8 +64,12 @@ class NextFrameModel(nn.Module, ABC):
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
 
     @abstractmethod
-    def features(self, x: Tensor, action: Tensor) -> Features:
+    def encode(self, x: Tensor, action: Tensor) -> Features:
         """x (B, K * C, H, W) in [-1, 1], action (B,) -> what all that follows is computed from."""
+
+    def features(self, x: Tensor, action: Tensor) -> Features:
+        """What `sample` takes. Under guidance each leaf has a second half, (2 B, ...), without the action."""
+        return self.encode(x, action)
 
     @abstractmethod
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
@@ -139,7 +143,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
-        features = self.features(step.context, step.action)
+        features = self.encode(step.context, step.action)
         target = pixels.stack(step.next_frame[:, None])
         terms, painted = self.frame_loss(features, target, generator)
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])

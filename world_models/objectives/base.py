@@ -22,7 +22,7 @@ def spread(t: Tensor, x: Tensor) -> Tensor:
 
 
 class Objective(ABC):
-    """See `protocols.Objective`. Subclasses are frozen dataclasses; each knows what its networks are told and answer."""
+    """See `protocols.Objective`. Subclasses are frozen dataclasses; they know what their networks are told."""
 
     preview_t: float  # the level whose noise over signal is PREVIEW_NOISE, or near it
 

@@ -35,18 +35,28 @@ class DDPM(Path):
         if self.timesteps < 2:
             raise ValueError(f"DDPM needs at least two timesteps, got {self.timesteps}")
 
+    @property
+    def floor(self) -> float:
+        """alpha-bar of the noisiest level."""
+        quarter = math.pi / 2 / (1 + self.offset)
+        before, first = (math.cos((u + self.offset) * quarter) ** 2 for u in (1 - 1 / self.timesteps, 0))
+        return (1 - LARGEST_BETA) * before / first
+
     def alpha_bar(self, t: Tensor) -> Tensor:
         """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq. 17), its last beta cut to LARGEST_BETA."""
         quarter = math.pi / 2 / (1 + self.offset)
         first = math.cos(self.offset * quarter) ** 2
-        floor = (1 - LARGEST_BETA) * math.cos((1 - 1 / self.timesteps + self.offset) * quarter) ** 2 / first
-        return (((t / self.timesteps + self.offset) * quarter).cos() ** 2 / first).clamp_min(floor)
+        return (((t / self.timesteps + self.offset) * quarter).cos() ** 2 / first).clamp_min(self.floor)
 
     def alpha(self, t: Tensor) -> Tensor:
         return self.alpha_bar(t).sqrt()
 
     def sigma(self, t: Tensor) -> Tensor:
-        return (1 - self.alpha_bar(t)).clamp_min(0).sqrt()
+        # 1 - alpha-bar as a product of sines, which next to t = 0 loses no digits and at 0 is 0
+        quarter = math.pi / 2 / (1 + self.offset)
+        angle = t / self.timesteps * quarter
+        sines = angle.sin() * (angle + 2 * self.offset * quarter).sin()
+        return (sines / math.cos(self.offset * quarter) ** 2).clamp_max(1 - self.floor).sqrt()
 
     @property
     def preview_t(self) -> float:

@@ -61,6 +61,7 @@ class Regression(Objective):
 
     def distance(self, answer: Tensor, x0: Tensor, last: Tensor) -> Tensor:
         """Per-element error of the network's answer, weighted by motion; all (B, n C, H, W), last (B, C, H, W)."""
+        answer = answer.to(x0.dtype)
         if self.error == "bce":
             error = F.binary_cross_entropy_with_logits(answer, (x0 + 1) / 2, reduction="none")
         elif self.error == "huber":
