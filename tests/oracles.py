@@ -124,6 +124,8 @@ class GaussianNetwork:
         alpha, sigma = (f(t * self.objective.timesteps) for f in (self.objective.alpha, self.objective.sigma))
         x0 = self.posterior(x, alpha, sigma)
         noise = (x - alpha * x0) / sigma
+        if self.objective.prediction == "frame":
+            return x0
         return noise if self.objective.prediction == "noise" else alpha * noise - sigma * x0
 
     def FlowMatching(self, x: Tensor, t: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class EvaluateConfig:
     survival_lanes: int = _setting(16, "dreams played at a time")
     policies: tuple[str, ...] = _setting((), "names of a random and a good policy; none: the world's own")
     sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
+    guidance: float | None = _setting(None, "strength of guidance on the action, 1 for none; none: the bundle's own")
     batch: int = _setting(128, "transitions in one forward")
     seed: int = _setting(0, "seed of every choice made here")
     device: str = _setting("cpu", "torch device")
@@ -79,15 +80,23 @@ def evaluate(
     """The figures and the runs they are read off. `policies`: name -> function that makes one lane's pixel policy."""
     model = bundle.model
     check_twins(model.spec, dataset)
-    if config.sampler_steps:
-        if not hasattr(model, "sampler_steps"):
-            raise ValueError(f"the bundle {config.bundle} has no sampler, so sampler_steps cannot be set")
-        model.sampler_steps = config.sampler_steps
+    set_sampling(model, config)
     generator = np.random.default_rng(config.seed)
     held_out = HeldOut(dataset, model.context_length)
     judge.study(HeldOut(dataset, model.context_length, "train"), config.seed)
     runs = _run(bundle, held_out, judge, config, policies, generator)
     return _figures(runs, judge, model.spec, config, generator), runs
+
+
+def set_sampling(model, config: EvaluateConfig) -> None:
+    """Steps and guidance as asked for. Raises ValueError where the model has no such thing."""
+    asked = {"sampler_steps": config.sampler_steps or None, "guidance": config.guidance}
+    for name, value in asked.items():
+        if value is None:
+            continue
+        if not hasattr(model, name):
+            raise ValueError(f"the bundle {config.bundle} has no sampler, so {name} cannot be set; leave it out")
+        setattr(model, name, value)
 
 
 def check_twins(spec, dataset: Dataset) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.networks.dit import TransformerConfig
 from world_models.networks.grid import GridConfig
-from world_models.objectives import EDM
+from world_models.objectives import DDPM, EDM, FlowMatching
+from world_models.samplers import Ancestral, Euler
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,43 @@ def any_game() -> TrainConfig:
     )
 
 
+def worldmap_flow() -> TrainConfig:
+    """The world map by a diffusion transformer and flow matching, four steps a frame; guidance may be set."""
+    network = TransformerConfig(width=96, patch=8, depth=3, copy=(0, 8), pixel_features=8)
+    model = DiffusionConfig(network=network, objective=FlowMatching(prediction="frame"), sampler=Euler(4))
+    return replace(worldmap(), model=model, out=Path("runs/worldmap-flow"), action_dropout=0.1)
+
+
+def worldmap_ddpm() -> TrainConfig:
+    """The same network by DDPM, with ten times the steps."""
+    flow = worldmap_flow()
+    model = replace(flow.model, objective=DDPM(prediction="frame"), sampler=Ancestral(40))
+    return replace(flow, model=model, out=Path("runs/worldmap-ddpm"))
+
+
+def worldmap_unconditional() -> TrainConfig:
+    """Windows of the map from nothing, to begin with: `train worldmap-flow init_from=runs/worldmap-unconditional/bundle`."""
+    flow = worldmap_flow()
+    model = replace(flow.model, network=replace(flow.model.network, copy=(), unconditional=True))
+    return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)
+
+
+def worldmap_transformer() -> TrainConfig:
+    """The reference system's size and training: 5.7 M parameters, the start image as one vector. For a GPU."""
+    network = TransformerConfig(width=256, patch=4, depth=3, heads=1, start="film", drop="both")
+    model = DiffusionConfig(network=network, objective=FlowMatching(), sampler=Euler(10), guidance=2.0)
+    sizes = {"batch_size": 16, "learning_rate": 1e-4, "updates": 1_875_000, "validate_every": 5_000}
+    return replace(worldmap(), model=model, out=Path("runs/worldmap-transformer"), action_dropout=0.1, **sizes)
+
+
+def worldmap_transformer_unconditional() -> TrainConfig:
+    """The reference system's larger, unconditional transformer: DDPM to the noise, 100 steps. For a GPU."""
+    conditional = worldmap_transformer()
+    network = replace(conditional.model.network, depth=6, unconditional=True)
+    model = DiffusionConfig(network=network, objective=DDPM(prediction="noise"), sampler=Euler(100))
+    return replace(conditional, model=model, out=Path("runs/worldmap-transformer-unconditional"), action_dropout=0.0)
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
@@ -160,4 +199,9 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "worldmap": worldmap,
     "coinrun": coinrun,
     "any": any_game,
+    "worldmap-flow": worldmap_flow,
+    "worldmap-ddpm": worldmap_ddpm,
+    "worldmap-unconditional": worldmap_unconditional,
+    "worldmap-transformer": worldmap_transformer,
+    "worldmap-transformer-unconditional": worldmap_transformer_unconditional,
 }

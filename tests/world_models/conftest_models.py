@@ -9,6 +9,7 @@ import torch
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.networks.dit import TransformerConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
@@ -17,6 +18,8 @@ from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
+FILM = TransformerConfig(width=16, patch=4, depth=1, heads=2, start="film", vision=(8, 8))
+PATCHES = replace(FILM, start="patches")
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -41,6 +44,23 @@ CONFIGS = {
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
     ),
+    "transformer-film": DiffusionConfig(network=FILM, objective=FlowMatching(), context_length=2),
+    "transformer-patches": DiffusionConfig(
+        network=PATCHES, objective=FlowMatching(times="logit-normal"), sampler=Heun(2), chance=ChanceSettings()
+    ),
+    "transformer-drops-both": DiffusionConfig(
+        network=replace(FILM, start="both", drop="both", copy=(0, 4), pixel_features=4),
+        objective=FlowMatching(prediction="frame"),
+        guidance=1.5,
+    ),
+    "transformer-ddpm": DiffusionConfig(network=PATCHES, objective=DDPM(), sampler=Ancestral(4), context_length=2),
+    "transformer-ddpm-noise": DiffusionConfig(network=FILM, objective=DDPM(prediction="noise"), guidance=1.5),
+    "transformer-ddpm-copies": DiffusionConfig(
+        network=replace(PATCHES, copy=(0,)), objective=DDPM(prediction="frame"), sampler=Euler(5)
+    ),
+    "transformer-edm": DiffusionConfig(network=replace(FILM, start="both"), context_length=2),
+    "transformer-eqm": DiffusionConfig(network=PATCHES, objective=EquilibriumMatching(), sampler=Descent(4)),
+    "transformer-regression": DiffusionConfig(network=PATCHES, objective=Regression(), sampler=Direct()),
 }
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 

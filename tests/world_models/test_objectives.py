@@ -19,6 +19,7 @@ PATHS = {
     "edm without preconditioning": EDM(sigma_min=0.02, sigma_max=40.0, precondition=False),
     "ddpm of the noise": DDPM(prediction="noise", clamp=False),
     "ddpm of v": DDPM(prediction="v", clamp=False),
+    "ddpm to the frame": DDPM(prediction="frame", clamp=False),
     "flow": FlowMatching(),
     "flow to the frame, shifted": FlowMatching(prediction="frame", shift=3.0),
 }
@@ -212,7 +213,7 @@ def test_every_objective_has_a_sampler_and_every_sampler_an_objective():
         (lambda: Euler(0), "at least one step"),
         (lambda: replace(Direct(), steps=2), "one call"),
         (lambda: Descent(method="newton"), "gd, nag or nesterov"),
-        (lambda: DDPM(prediction="frame"), "noise or v"),
+        (lambda: DDPM(prediction="x"), "noise, v or frame"),
         (lambda: DDPM(timesteps=1), "two timesteps"),
         (lambda: FlowMatching(prediction="noise"), "velocity or frame"),
         (lambda: FlowMatching(times="normal"), "logit-normal"),

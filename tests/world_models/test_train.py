@@ -249,7 +249,11 @@ def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, gener
     assert torch.equal(damage(frames, 0.0, 0.0, 4, torch.Generator()), frames)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+REFERENCE_SIZES = {"worldmap-transformer", "worldmap-transformer-unconditional"}  # for a GPU; counted in test_dit
+TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in REFERENCE_SIZES])
 def test_every_preset_makes_a_model_within_its_budget(name):
     config = PRESETS[name]()
     spec = WorldSpec(name, (64, 64, 3), tuple("abcdefghijklmno"), (-1.0, 0.0, 1.0), 10, 100)
@@ -262,4 +266,5 @@ def test_every_preset_makes_a_model_within_its_budget(name):
     calls = FlopCounterMode(display=False)
     with calls, torch.inference_mode():
         model.step(state, torch.zeros(1, dtype=torch.int64), seeds)
-    assert calls.get_total_flops() / 2 < 0.3e9  # multiplications a frame
+    budget = 3e9 if name in TEN_TIMES_THE_STEPS else 0.3e9
+    assert calls.get_total_flops() / 2 < budget  # multiplications a frame

@@ -30,6 +30,12 @@ class DiffusionConfig:
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)
+        prediction = getattr(self.objective, "prediction", "frame")
+        if getattr(self.network, "copies", False) and prediction != "frame":
+            raise ValueError(
+                f"a network that copies from the last frame answers with a frame, not with {prediction}: "
+                'set the objective\'s prediction to "frame", or copy to () and flow to 0'
+            )
         if self.guidance != 1 and not self.network.null_action:
             fits = ", ".join(name for name, kind in NETWORK_CONFIGS.items() if kind.null_action)
             raise ValueError(
@@ -47,9 +53,19 @@ class DiffusionModel(NextFrameModel):
     def __init__(self, spec: WorldSpec, config: DiffusionConfig):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
+        self._guidance = config.guidance
         channels = config.context_length * self.colours
         self.network = build_network(config.network, self.colours, channels, len(spec.action_names), self.grid_shape)
         self.chance = Chance(config.chance, config.network, self.colours) if config.chance.variables else None
+
+    @property
+    def guidance(self) -> float:
+        """As it dreams. Setting raises ValueError where the network knows no null action; the config stays as it is."""
+        return self._guidance
+
+    @guidance.setter
+    def guidance(self, scale: float) -> None:
+        self._guidance = replace(self.config, guidance=scale).guidance
 
     @property
     def sampler_steps(self) -> int:
@@ -69,7 +85,7 @@ class DiffusionModel(NextFrameModel):
     @property
     def guided(self) -> nn.Module:
         """The network as it dreams."""
-        return guide(self.network, self.config.guidance, len(self.spec.action_names))
+        return guide(self.network, self.guidance, len(self.spec.action_names))
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         if self.chance is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from world_models.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
+SMALLEST_SIGMA = 0.05  # a frame's error counts no more than at this level, though its v's would
 LARGEST_BETA = 0.999  # keeps a trace of the frame in the noisiest level (Nichol & Dhariwal, section 3.2)
 
 
@@ -21,17 +22,18 @@ class DDPM(Path):
 
     t counts the levels 0 (clean) to T as floats; alpha(t)^2 = alpha-bar(t) and sigma^2 = 1 - alpha^2. Networks are told
     t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022, arXiv:2202.00512, eq. 9) x0 follows at every level; from
-    the noise it follows poorly at the top, so few steps want "v".
+    the noise it follows poorly at the top, so few steps want "v". With prediction "frame" they paint x0 and the loss is
+    still that of v, (x0' - x0) / sigma: for networks that copy from the last frame.
     """
 
     timesteps: int = 400  # T
-    prediction: Literal["noise", "v"] = "v"
+    prediction: Literal["noise", "v", "frame"] = "v"
     clamp: bool = True  # estimates of x0 to [-1, 1]; not for latents
     offset: float = 0.008  # s of eq. 17
 
     def __post_init__(self):
-        if self.prediction not in ("noise", "v"):
-            raise ValueError(f"prediction of DDPM is noise or v, not {self.prediction!r}")
+        if self.prediction not in ("noise", "v", "frame"):
+            raise ValueError(f"prediction of DDPM is noise, v or frame, not {self.prediction!r}")
         if self.timesteps < 2:
             raise ValueError(f"DDPM needs at least two timesteps, got {self.timesteps}")
 
@@ -74,10 +76,13 @@ class DDPM(Path):
         return torch.linspace(self.timesteps, 0, steps + 1).round()
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """x0 = (x - sigma noise) / alpha, or alpha x - sigma v."""
+        """x0 = (x - sigma noise) / alpha, or alpha x - sigma v, or what was painted."""
         alpha, sigma = spread(self.alpha(t), x), spread(self.sigma(t), x)
         told = network(x, t / self.timesteps, features)
-        x0 = (x - sigma * told) / alpha if self.prediction == "noise" else alpha * x - sigma * told
+        if self.prediction == "frame":
+            x0 = told
+        else:
+            x0 = (x - sigma * told) / alpha if self.prediction == "noise" else alpha * x - sigma * told
         return x0.clamp(-1, 1) if self.clamp else x0
 
     def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
@@ -85,4 +90,7 @@ class DDPM(Path):
         told = network(self.noised(x0, t, noise), t / self.timesteps, features)
         if self.prediction == "noise":
             return (told - noise) ** 2
-        return (told - (spread(self.alpha(t), x0) * noise - spread(self.sigma(t), x0) * x0)) ** 2
+        alpha, sigma = spread(self.alpha(t), x0), spread(self.sigma(t), x0)
+        if self.prediction == "frame":
+            return ((told - x0) / sigma.clamp_min(SMALLEST_SIGMA)) ** 2
+        return (told - (alpha * noise - sigma * x0)) ** 2
