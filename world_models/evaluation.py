@@ -220,8 +220,9 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     write_pictures(folder, runs, figures, spec.fps)
     data = {"path": config.data, "fingerprint": dataset.fingerprint, "split": "test"}
     seconds = round(time.monotonic() - started, 1)
+    sampling = {name: getattr(bundle.model, name, None) for name in ("sampler_steps", "guidance")}
     about = {"bundle": config.bundle, "real": config.real, "data": data, "seed": config.seed, "seconds": seconds}
-    (folder / "evaluation.json").write_text(json.dumps({**about, **figures}, indent=1) + "\n")
+    (folder / "evaluation.json").write_text(json.dumps({**about, **sampling, **figures}, indent=1) + "\n")
     scores = card_scores(figures, judge)
     if config.update_card:
         update_scores(path, scores)

@@ -170,7 +170,7 @@ def worldmap_ddpm() -> TrainConfig:
 
 
 def worldmap_unconditional() -> TrainConfig:
-    """Windows of the map from nothing, to begin with: `train worldmap-flow init_from=runs/worldmap-unconditional/bundle`."""
+    """Windows of the map from nothing; `train worldmap-flow init_from=runs/worldmap-unconditional/bundle` goes on."""
     flow = worldmap_flow()
     model = replace(flow.model, network=replace(flow.model.network, copy=(), unconditional=True))
     return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)

@@ -8,6 +8,7 @@ import torch
 from conftest_models import CONFIGS, FILM, PATCHES, make_context, make_model
 from torch.nn import functional as F
 
+from collectors.dataset import Dataset
 from world_models import frames as pixels
 from world_models import train as training
 from world_models.checkpoint import build_model, load_bundle, save_bundle
@@ -102,14 +103,14 @@ def test_what_no_level_changes_is_computed_once(name, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
 
 
-def trained(made, make_target, updates):
-    """The mean squared error left when the network has learned to answer with `make_target(start)`."""
-    optimizer, generator = torch.optim.AdamW(made.parameters(), 4e-3), torch.Generator().manual_seed(0)
-    blank, t, losses = torch.zeros(16, 3, SIZE, SIZE), torch.zeros(16), []
+def trained(made, updates):
+    """The mean squared error left when the network has learned to answer with the start image."""
+    optimizer, generator = torch.optim.AdamW(made.parameters(), 8e-3), torch.Generator().manual_seed(0)
+    blank, t, losses = torch.zeros(8, 3, SIZE, SIZE), torch.zeros(8), []
     for _ in range(updates):
-        start = torch.rand(16, 3, SIZE, SIZE, generator=generator) * 2 - 1
-        features = made.encode(start, torch.zeros(16, dtype=torch.int64))
-        loss = F.mse_loss(made(blank, t, features), make_target(start))
+        start = torch.rand(8, 3, SIZE, SIZE, generator=generator) * 2 - 1
+        features = made.encode(start, torch.zeros(8, dtype=torch.int64))
+        loss = F.mse_loss(made(blank, t, features), start)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -119,8 +120,8 @@ def trained(made, make_target, updates):
 
 def test_one_block_copies_a_start_image_that_it_gets_as_patches_and_cannot_from_a_vector():
     wide = replace(FILM, width=64, depth=1)
-    left = {name: trained(network(replace(wide, start=name), loud=False), lambda x: x, 120) for name in STARTS}
-    assert left["film"] > 0.3 > 0.02 > max(left["patches"], left["both"])  # 1 / 3 is the variance of the pixels
+    left = {name: trained(network(replace(wide, start=name), loud=False), 50) for name in ("film", "patches")}
+    assert left["film"] > 0.3 > 0.12 > left["patches"]  # 1 / 3 is the variance of the pixels
 
 
 def test_a_copy_of_the_last_frame_moved_by_a_patch_is_exact():
@@ -159,13 +160,14 @@ def test_a_conditional_model_begins_with_all_of_the_unconditional_one_but_what_i
     dataset_path, tmp_path, start, drop
 ):
     after, before = conditional_and_before(start, drop)
-    quick = TrainConfig(
-        model=before, data=dataset_path, out=tmp_path / "before", updates=2, batch_size=4, warmup=1, rollout_steps=1,
-        validate_every=2, validation_batches=1, contexts=4,
-    )  # fmt: skip
-    bundle = training.train(quick)
-    rest = replace(quick, model=after, out=tmp_path / "after", updates=0, init_from=str(bundle))
-    theirs, mine = (load_bundle(path).model.state_dict() for path in (bundle, training.train(rest)))
+    quick = TrainConfig(model=before, data=dataset_path, out=tmp_path, batch_size=4, rollout_steps=1, contexts=4)
+    trainer = training.Trainer(quick, Dataset(dataset_path))
+    trainer.step()
+    trainer.save({})
+    theirs = load_bundle(tmp_path / "bundle").model.state_dict()
+    heir = training.Trainer(replace(quick, model=after), Dataset(dataset_path))
+    heir.begin_with(tmp_path / "bundle")
+    mine = heir.model.state_dict()
     new = {name for name in mine if name not in theirs}
     assert new == {name for name in mine if name.startswith("network.copy.")}
     assert all(torch.equal(mine[name], theirs[name]) for name in mine if name not in new)

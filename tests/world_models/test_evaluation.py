@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from conftest_models import make_context, make_model
 from snake_doubles import CopySnake, PerfectSnake
 
 from collectors.collect import collect
 from collectors.policies import make_policy
+from collectors.settings import parse
 from world_models import evaluation
 from world_models.action_probe import ProbingJudge
 from world_models.checkpoint import Bundle
@@ -16,6 +19,7 @@ from world_models.contexts import Contexts
 from world_models.held_out import HeldOut, Place
 from world_models.judge import PictureJudge
 from world_models.judges import judge_of
+from world_models.noise import NoiseStream
 from world_models.snake_judge import SnakeJudge
 
 KEYS = {"one_step", "rollout", "kid", "reward", "termination", "action_sensitivity", "rules", "trust", "policy_ranking"}
@@ -162,6 +166,25 @@ def test_a_bundle_of_another_game_is_refused_by_name(dataset):
 def test_sampler_steps_need_a_sampler(dataset):
     with pytest.raises(ValueError, match="has no sampler"):
         evaluated(CopySnake(GRID), dataset, sampler_steps=2)
+
+
+def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
+    model = make_model("transformer-film")
+    frame = one_frame(model)
+    words = ["double", "--sampler-steps", "7", "--guidance", "3"]
+    evaluation.set_sampling(model, parse(evaluation.EvaluateConfig, words, "evaluate", ("bundle",)))
+    assert (model.sampler_steps, model.guidance) == (7, 3.0) and not torch.equal(frame, one_frame(model))
+    assert (model.config.sampler.steps, model.config.guidance) == (3, 1.0)  # a bundle stays what it is
+    evaluation.set_sampling(model, CONFIG)
+    assert (model.sampler_steps, model.guidance) == (7, 3.0)  # none: left alone
+    with pytest.raises(ValueError, match="guidance cannot be set; leave it out"):
+        evaluation.set_sampling(make_model("chance"), replace(CONFIG, guidance=2.0))
+
+
+def one_frame(model):
+    return model.step(model.init(make_context(model, 1)), torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([1])))[
+        1
+    ]
 
 
 def test_pictures_and_films_are_written(perfect, tmp_path):
