@@ -128,7 +128,7 @@ class DiffusionTransformer(nn.Module):
         self.config, self.colours, self.actions = config, colours, actions
         width, patch, (rows, columns) = config.width, config.patch, grid_shape
         self.embed = PatchEmbed(colours, width, patch)
-        self.place = nn.Parameter(0.02 * torch.randn(width, rows, columns))
+        self.place = nn.Parameter(nn.init.normal_(torch.empty(width, rows, columns), std=0.02))
         self.action = nn.Embedding(actions + 1, width)  # the last row is the learned null
         self.level = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
         self.given = nn.Linear(width * (1 + config.sees_vector), width)
