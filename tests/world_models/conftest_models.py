@@ -10,6 +10,7 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks.grid import GridConfig
+from world_models.networks.unet import UNetConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
 from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
@@ -17,6 +18,7 @@ from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
+UNET = UNetConfig(width=8, base=8, multipliers=(1, 2), condition=16, groups=4, heads=2)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -41,6 +43,13 @@ CONFIGS = {
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
     ),
+    "unet": DiffusionConfig(network=UNET, sampler=Euler(2), context_length=4, guidance=1.5),
+    "unet-chance": DiffusionConfig(
+        network=replace(UNET, stem=2, patch=8, blocks=2), sampler=Heun(2), chance=ChanceSettings(), context_length=2
+    ),
+    "unet-flow": DiffusionConfig(network=UNET, objective=FlowMatching()),
+    "unet-ddpm": DiffusionConfig(network=UNET, objective=DDPM(), sampler=Ancestral(4)),
+    "unet-eqm": DiffusionConfig(network=UNET, objective=EquilibriumMatching(), sampler=Descent(4)),
 }
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from world_models.networks.grid import GridConfig, GridDenoiser
+from world_models.networks.unet import UNet, UNetConfig
 from world_models.protocols import NetworkConfig
 
 
@@ -17,6 +18,7 @@ class Kind(NamedTuple):
 
 NETWORKS: dict[str, Kind] = {
     "grid": Kind(GridConfig, GridDenoiser),
+    "unet": Kind(UNetConfig, UNet),
 }
 NETWORK_CONFIGS = {name: kind.config for name, kind in NETWORKS.items()}
 
