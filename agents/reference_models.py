@@ -112,7 +112,7 @@ class DiamondRewardEnd(nn.Module):
 
 
 class SnakePixelUNet(nn.Module):
-    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters. `UNet` is its twin that reads the context once."""
+    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters; `UNet` reads the context once."""
 
     def __init__(self, actions: int = 4, condition: int = 512):
         super().__init__()

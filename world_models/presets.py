@@ -8,6 +8,8 @@ from pathlib import Path
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.pixel import PixelConfig
+from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.unet import UNetConfig
 from world_models.objectives import EDM
@@ -18,7 +20,7 @@ from world_models.samplers import Euler
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | PixelConfig = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
@@ -192,6 +194,29 @@ def snake_unet_diamond() -> TrainConfig:
     )
 
 
+def coinrun_pixel() -> TrainConfig:
+    """CoinRun by regression: grey frames of 84 x 84, stacked by four; four pictures ahead are learned in one pass.
+
+    Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out data/coinrun-grey
+    """
+    network = FilmConfig(width=64, ahead=4)
+    return TrainConfig(
+        model=PixelConfig(network=network, stack=4),
+        data=Path("data/coinrun-grey"),
+        out=Path("runs/coinrun-pixel"),
+        updates=10_000,
+        learning_rate=1e-3,
+        rollout_steps=4,
+        rollout_from=0.85,
+        event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.02,
+        damage=0.0,
+        contexts=128,
+    )
+
+
 def any_game() -> TrainConfig:
     """Any Gymnasium game: a small chance model that sees four frames and may copy patches. `data` is the user's."""
     model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4)
@@ -216,4 +241,5 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake-unet": snake_unet,
     "snake-unet-reference": snake_unet_reference,
     "snake-unet-diamond": snake_unet_diamond,
+    "coinrun-pixel": coinrun_pixel,
 }
