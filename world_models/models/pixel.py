@@ -102,9 +102,10 @@ class PixelModel(NextFrameModel):
     def clip_losses(self, clips: Clips, practice: Practice, steps: int, generator) -> dict[str, Tensor]:
         """See the base class. Raises ValueError where the clips are too short to learn F pictures from."""
         if clips.actions.shape[1] < self.ahead:
+            given = clips.actions.shape[1]
             raise ValueError(
-                f"{self.ahead} pictures ahead are learned from clips of as many steps, not of {clips.actions.shape[1]}: "
-                f"set rollout_steps={self.ahead} or model.network.ahead={clips.actions.shape[1]}"
+                f"{self.ahead} pictures ahead are learned from clips of as many steps, not of {given}: "
+                f"set rollout_steps={self.ahead} or model.network.ahead={given}"
             )
         clips = clips._replace(frames=clips.frames[..., -self.colours :])
         return super().clip_losses(clips, practice, steps, generator)

@@ -52,7 +52,7 @@ class FilmConfig:
 
 
 class Film(nn.Module):
-    """x (1 + scale) + shift, each channel by the condition (B, E) (Perez et al. 2017, arXiv:1709.07871, eq. 1 and 2)."""
+    """x (1 + scale) + shift, by the condition (B, E) (Perez et al. 2017, arXiv:1709.07871, eq. 1 and 2)."""
 
     def __init__(self, channels: int, condition: int):
         super().__init__()
@@ -123,9 +123,9 @@ class FilmNetwork(nn.Module):
         self.copy = nn.ModuleList(CopyOut(*moves) for _ in range(config.ahead if config.copies else 0))
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """frames (B, K * C, H, W) in [-1, 1]; action (B, K - 1 + F) int64, oldest first: those between the pictures, the
-        present one, and F - 1 to come; A for one that is not known. `rest`: the condition, and which of the F pictures
-        follow from known actions alone (B, F) bool; the present one counts as known.
+        """frames (B, K * C, H, W) in [-1, 1]; action (B, K - 1 + F) int64, oldest first: those between the pictures,
+        the present one, and F - 1 to come; A for one that is not known. `rest`: the condition, and which of the F
+        pictures follow from known actions alone (B, F) bool; the present one counts as known.
         """
         condition = self.condition(self.action(action).flatten(1))
         known = (action[:, -self.ahead :] != self.null_action).cumprod(1).bool()
