@@ -152,7 +152,7 @@ def snake_unet() -> TrainConfig:
         model=DiffusionConfig(network=network, sampler=Euler(2), context_length=4),
         out=Path("runs/snake-unet"),
         learning_rate=1e-3,
-        updates=6_000,
+        updates=8_000,
         rollout_steps=1,
     )
 
@@ -204,7 +204,7 @@ def coinrun_pixel() -> TrainConfig:
         model=PixelConfig(network=network, stack=4),
         data=Path("data/coinrun-grey"),
         out=Path("runs/coinrun-pixel"),
-        updates=10_000,
+        updates=5_000,
         learning_rate=1e-3,
         rollout_steps=4,
         rollout_from=0.85,

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest_models import SPEC
+from torch import nn
 
 from world_models import frames as pixels
 from world_models.models.pixel import PixelConfig, PixelModel
-from world_models.networks.film import FilmConfig, FilmNetwork, coordinates
+from world_models.networks import film
+from world_models.networks.film import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream
 from world_models.objectives import Regression
 from world_models.presets import PRESETS
@@ -60,21 +62,21 @@ def test_a_dream_remembers_the_actions_that_it_took():
     assert state.actions.tolist() == [[2, 1]]
 
 
-def test_coordinates_tell_a_flat_picture_where_it_is():
-    net, flat = model_of().network, torch.zeros(1, 3, 8, 8)
-    net.down[0].conv.padding = (0, 0)  # whose zeros would tell the edge
+def test_coordinates_tell_a_flat_picture_where_it_is(monkeypatch):
+    net, flat = model_of().network, torch.zeros(1, 3, 16, 16)
 
-    def spread() -> torch.Tensor:
-        seen = net.down[0](torch.cat((flat, net.places), 1), torch.zeros(1, 16))
-        return (seen - seen[:, :, :1, :1]).abs().amax()
+    def spread() -> torch.Tensor:  # of the tokens away from the edge, which padding tells
+        tokens = net.encode(flat, torch.ones(1, 4, dtype=torch.int64)).tokens
+        return (tokens[..., 1:3, 1:3] - tokens[..., 1:2, 1:2]).abs().amax()
 
+    net.encoder = nn.ModuleList()
     assert spread() > 1e-2
-    net.places.zero_()
+    monkeypatch.setattr(film, "coordinates", lambda frames: torch.zeros(len(frames), 2, *frames.shape[2:]))
     assert spread() < 1e-5
 
 
 def test_coordinates_go_from_minus_one_to_one_x_first():
-    x, y = coordinates(5, 3)[0]
+    x, y = film.coordinates(torch.zeros(2, 1, 5, 3))[1]
     assert x[0].tolist() == [-1, 0, 1] and y[:, 2].tolist() == [-1, -0.5, 0, 0.5, 1]
 
 
@@ -178,6 +180,8 @@ def test_a_stacked_frame_is_the_last_pictures_and_one_new():
     two = stacked.step(stacked.init(Context(stacks, past)), now, noise(2))
     assert torch.equal(two.frame[..., 1:], one.frame) and torch.equal(two.frame[..., :1], film[:, 3])
     assert torch.equal(two.state.frames, one.state.frames)
+    repeated = Context(stacks[:, -1:].expand(-1, 3, -1, -1, -1), past)  # a dream from a single frame
+    assert torch.equal(stacked.init(repeated).frames[:, 1:], one.state.frames[:, :2])
     clips = clips_of(spec)
     same = clips._replace(frames=clips.frames[..., 1:])
     losses = [m.clip_losses(c, Practice(), 2, None)["frame"] for m, c in ((stacked, clips), (plain, same))]

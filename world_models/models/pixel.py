@@ -62,7 +62,9 @@ class PixelModel(NextFrameModel):
         self.network = FilmNetwork(config.network, self.colours, channels, self.null_action, self.grid_shape)
 
     def init(self, context: Context) -> Memory:
-        return Memory(super().init(context).frames[..., -self.colours :], context.actions)
+        frames, stack = super().init(context).frames, self.config.stack
+        newest = frames[:, -1].unflatten(3, (stack, self.colours)).movedim(3, 1)  # (B, stack, H, W, c)
+        return Memory(torch.cat((frames[:, :-stack, ..., -self.colours :], newest), 1), context.actions)
 
     def step(self, state: Memory, action: Tensor, noise: NoiseStream) -> Transition:
         features = self.look(state, action[:, None])

@@ -106,7 +106,6 @@ class FilmNetwork(nn.Module):
     ):
         super().__init__()
         self.colours, self.null_action, self.ahead = colours, actions, config.ahead
-        self.register_buffer("places", coordinates(*(config.patch * g for g in grid_shape)), persistent=False)
         seen = context_channels // colours - 1 + config.ahead
         self.action = nn.Embedding(actions + 1, config.embedding)  # the last row stands for an action not known
         mapping = (nn.Linear(seen * config.embedding, config.condition), nn.SiLU())
@@ -130,7 +129,7 @@ class FilmNetwork(nn.Module):
         condition = self.condition(self.action(action).flatten(1))
         known = (action[:, -self.ahead :] != self.null_action).cumprod(1).bool()
         known = torch.cat((torch.ones_like(known[:, :1]), known[:, 1:]), 1)
-        x = torch.cat((frames, self.places.expand(len(frames), -1, -1, -1)), 1)
+        x = torch.cat((frames, coordinates(frames)), 1)
         for layer in (*self.down, *self.encoder):
             x = layer(x, condition)
         return Features(x, frames[:, -self.colours :], (condition, known))
@@ -149,7 +148,9 @@ class FilmNetwork(nn.Module):
         return torch.cat(copied, 1) if copied else painted
 
 
-def coordinates(height: int, width: int) -> Tensor:
-    """(1, 2, H, W): x and y from -1 to 1 (Liu et al. 2018, "CoordConv", arXiv:1807.03247)."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    return torch.stack((x, y))[None]
+def coordinates(frames: Tensor) -> Tensor:
+    """(B, 2, H, W): x and y from -1 to 1 (Liu et al. 2018, "CoordConv", arXiv:1807.03247)."""
+    batch, _, height, width = frames.shape
+    y, x = (torch.linspace(-1, 1, side, device=frames.device) for side in (height, width))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((x, y)).expand(batch, -1, -1, -1)
