@@ -82,13 +82,13 @@ class ClipReader:
         actions = self._gather("actions", self.shard[rows], steps)
         past = first[:, None] + np.arange(1 - self.context_length, 0)  # (B, K - 1)
         before = self._gather("actions", self.shard[rows], np.maximum(past, start[:, None]))
-        before = np.where(past >= start[:, None], before, 0).astype(np.int64)
+        before = np.where(past < start[:, None], 0, before)  # between copies of the first frame
         rewards = self._gather("rewards", self.shard[rows], steps)
         terminations = self._gather("terminations", self.shard[rows], steps)
         classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
         weights = self.weight[np.minimum(rows[:, None] + np.arange(self.steps), len(self) - 1)]
         odds = (weights * valid).sum(1) / valid.sum(1)
-        columns = (frames, actions.astype(np.int64), classes, terminations, valid, odds, before)
+        columns = (frames, actions.astype(np.int64), classes, terminations, valid, odds, before.astype(np.int64))
         return Clips(*map(torch.from_numpy, columns))
 
     def _gather(self, name: str, shards: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ def start_contexts(reader: ClipReader, count: int, generator: np.random.Generato
     starts = np.flatnonzero(reader.step == reader.start)
     rows = generator.choice(starts, min(count, len(starts)), replace=False)
     clips = reader.cut(rows)
-    return Contexts(clips.frames[:, : reader.context_length].numpy(), clips.past_actions.numpy())
+    return Contexts(clips.frames[:, : reader.context_length].numpy(), clips.context_actions.numpy())
 
 
 def read_spec(dataset: Dataset) -> WorldSpec:

@@ -16,7 +16,7 @@ from world_models.protocols import Context
 
 def context_of(clips: Clips, length: int) -> Context:
     """The clips' first K frames, and the actions between them."""
-    return Context(clips.frames[:, :length], clips.past_actions)
+    return Context(clips.frames[:, :length], clips.context_actions)
 
 
 @torch.inference_mode()

@@ -97,7 +97,7 @@ def test_a_training_step_pairs_each_picture_with_the_action_that_led_to_it():
     for s in (0, 1, 2):
         context = pixels.stack(clips.frames[:, s : s + 3])
         step = model.clip_step(clips, s, context, 0.0, torch.Generator().manual_seed(0))
-        history = torch.cat((clips.past_actions, clips.actions), 1)
+        history = torch.cat((clips.context_actions, clips.actions), 1)
         assert torch.equal(step.action[:, :3], history[:, s : s + 3]) and torch.equal(
             step.next_frame[:, 0], clips.frames[:, 3 + s]
         )
@@ -130,7 +130,7 @@ def test_validation_knows_what_a_dream_knows():
 
 def test_every_weight_learns():
     model, clips = model_of(SPEC, told=1.0).train(), clips_of(SPEC)
-    clips = clips._replace(actions=clips.actions.clamp(max=1), past_actions=clips.past_actions.clamp(max=1))
+    clips = clips._replace(actions=clips.actions.clamp(max=1), context_actions=clips.context_actions.clamp(max=1))
     losses = model.clip_losses(clips, Practice(), 2, torch.Generator().manual_seed(0))
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() for p in model.parameters())
@@ -151,7 +151,7 @@ def test_two_pictures_of_a_moving_line_follow_their_own_two_actions():
         optimizer.step()
     model.eval()
     clips = moving_lines(64, generator)
-    state = model.init(Context(clips.frames[:, :1], clips.past_actions))
+    state = model.init(Context(clips.frames[:, :1], clips.context_actions))
     turned = torch.stack((clips.actions[:, 0], (clips.actions[:, 1] + 1) % 3), 1)
     for actions in (clips.actions, turned):
         seen = model.foresee(state, actions)[:, :, 0].flatten(2).argmax(2)

@@ -118,7 +118,7 @@ class PixelModel(NextFrameModel):
         A model in eval mode is told what a dream knows. A sample without its action is without any other too.
         """
         plain = super().clip_step(clips, s, context, 0.0, generator)
-        actions = torch.cat((clips.past_actions, clips.actions), 1)[:, s : s + self.context_length]
+        actions = torch.cat((clips.context_actions, clips.actions), 1)[:, s : s + self.context_length]
         last = clips.actions.shape[1] - 1
         later = torch.arange(s, s + self.ahead).clamp(
             max=last
