@@ -2,7 +2,7 @@
 
 DIAMOND's Atari denoiser and reward/end model (Alonso et al. 2024, arXiv:2405.12399; eloialonso/diamond, MIT) and the
 pixel U-Net of the Snake pixel-EDM system. Timing needs no trained weights: every weight is multiplied all the same.
-B lanes, C channels, D the condition's width. Frames are float in [-1, 1], (B, 3, 64, 64).
+B lanes. Frames are float in [-1, 1], (B, 3, 64, 64).
 """
 
 import math
@@ -12,41 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.unet import AdaptiveNorm, Attention, UNetBlock, convolution
+
 DIAMOND_LEVELS = (5.0, 0.2831, 0.002, 0.0)  # noise levels of its three Euler steps
 SNAKE_LEVELS = (80.0, 2.515, 0.002, 0.0)
 SIGMA_DATA = 0.5
-
-
-class AdaptiveNorm(nn.Module):
-    """Group normalisation whose scale and shift come from the condition (B, D)."""
-
-    def __init__(self, channels: int, condition: int, groups: int):
-        super().__init__()
-        self.groups, self.linear = groups, nn.Linear(condition, 2 * channels)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.linear(condition)[:, :, None, None].chunk(2, 1)
-        return F.group_norm(x, self.groups, eps=1e-5) * (1 + scale) + shift
-
-
-class Attention(nn.Module):
-    """Self-attention over the places of a feature map, added to it."""
-
-    def __init__(self, channels: int, heads: int, groups: int):
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(groups, channels)
-        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, C / heads, places)
-        q, k, v = qkv.transpose(-1, -2).unbind(1)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)  # (B, heads, C / heads, places)
-        return x + self.out(mixed.reshape(x.shape))
-
-
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, 1)
 
 
 class DiamondBlock(nn.Module):
@@ -141,22 +111,8 @@ class DiamondRewardEnd(nn.Module):
         return self.head(out[:, 0]), memory
 
 
-class SnakeBlock(nn.Module):
-    """Convolution, AdaGN, SiLU, twice, and a 1x1 skip."""
-
-    def __init__(self, inputs: int, outputs: int, condition: int):
-        super().__init__()
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        self.conv1, self.conv2 = convolution(inputs, outputs), convolution(outputs, outputs)
-        self.norm1, self.norm2 = (AdaptiveNorm(outputs, condition, 32) for _ in range(2))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        h = F.silu(self.norm1(self.conv1(x), condition))
-        return self.skip(x) + F.silu(self.norm2(self.conv2(h), condition))
-
-
 class SnakePixelUNet(nn.Module):
-    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters."""
+    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters; `UNet` reads the context once."""
 
     def __init__(self, actions: int = 4, condition: int = 512):
         super().__init__()
@@ -166,13 +122,13 @@ class SnakePixelUNet(nn.Module):
         )
         self.conv_in = convolution(15, 128)
         sizes = ((128, 256), (256, 512), (512, 512))
-        self.down = nn.ModuleList(SnakeBlock(i, o, condition) for i, o in sizes)
+        self.down = nn.ModuleList(UNetBlock(i, o, condition) for i, o in sizes)
         self.shrink = nn.ModuleList(convolution(o, o, 2) for _, o in sizes)
-        self.middle = nn.ModuleList(SnakeBlock(512, 512, condition) for _ in range(2))
+        self.middle = nn.ModuleList(UNetBlock(512, 512, condition) for _ in range(2))
         self.attention = Attention(512, 8, 32)
         sizes = ((512, 512, 512), (512, 512, 256), (256, 256, 128))  # channels in, of the skip, out
         self.grow = nn.ModuleList(nn.ConvTranspose2d(i, i, 4, 2, 1) for i, _, _ in sizes)
-        self.up = nn.ModuleList(SnakeBlock(i + skip, o, condition) for i, skip, o in sizes)
+        self.up = nn.ModuleList(UNetBlock(i + skip, o, condition) for i, skip, o in sizes)
         self.norm_out, self.conv_out = nn.GroupNorm(32, 128), convolution(128, 3)
 
     def forward(self, noisy: Tensor, past: Tensor, action: Tensor, sigma: float) -> Tensor:

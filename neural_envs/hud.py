@@ -11,6 +11,7 @@ import numpy as np
 import pygame
 
 from neural_envs.session import PlaySession, Score, Side
+from world_models.frames import shown
 
 MARGIN, HEADER, TITLE, STATS, HELP_LINE = 24, 46, 34, 92, 24
 PICTURE, NARROWEST = 448, 496  # longest side of a picture on the screen, and least width of the window
@@ -180,8 +181,8 @@ class Hud:
 
 
 def picture_of(frame: np.ndarray, scale: int) -> pygame.Surface:
-    """A frame (H, W, 1 or 3) uint8 as a surface, each pixel `scale` pixels wide."""
-    frame = np.broadcast_to(frame, (*frame.shape[:2], 3))
+    """A frame (H, W, C) uint8 as a surface, each pixel `scale` pixels wide."""
+    frame = shown(frame)
     surface = pygame.surfarray.make_surface(np.ascontiguousarray(frame.swapaxes(0, 1)))  # (W, H, 3)
     return pygame.transform.scale(surface, (frame.shape[1] * scale, frame.shape[0] * scale))
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from neural_envs.dream import Dreamer, DreamState, Outcome, map_leaves, positive, streams
 from neural_envs.starts import context_from
 from neural_envs.window import Window, keys_to_action, tile
+from world_models.frames import shown
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context
@@ -119,8 +120,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
         if self.render_mode is None:
             gym.logger.warn('render() shows nothing: make the environment with render_mode="rgb_array" or "human".')
             return None
-        frames = self._current().frame.cpu().numpy().copy()
-        frames = frames.repeat(3, -1) if frames.shape[-1] == 1 else frames
+        frames = shown(self._current().frame.cpu().numpy()).copy()
         if self.render_mode == "rgb_array":
             return tuple(frames)
         if self._window is None:

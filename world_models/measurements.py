@@ -49,6 +49,11 @@ def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Ten
     return reward.amax(1).float().cpu(), torch.where(dream.termination, termination, 1 - termination).float().cpu()
 
 
+def _new(frames: Tensor, model) -> Tensor:
+    """What a step adds to frames (..., C): where the game stacks pictures in the channels, the newest one."""
+    return frames[..., -getattr(model, "colours", frames.shape[-1]) :]
+
+
 def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
     return {"psnr": psnr(frames, target), "ssim": ssim(frames, target), "exact": exact(frames, target)}
 
@@ -81,12 +86,13 @@ def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: in
     dream = model.step(state, chosen, noise)
     sure = _confidence(model, state, chosen, dream)
     dream = _on_cpu(dream)
-    last, real = window.frames[:, 0], window.frames[:, 1]
+    real = window.frames[:, 1]
     frames = (window.context.frames.numpy(), real.numpy(), dream.frame.numpy())
     seen = see and see(*frames, window.actions[:, 0].numpy())
     said = (action, dream.reward, dream.termination, dream.trust)
     true = (window.rewards[:, 0], window.terminations[:, 0])
-    return OneStep(_pictures(dream.frame, real), _pictures(last, real), *said, *true, *sure, seen)
+    last, target, dreamed = (_new(f, model) for f in (window.frames[:, 0], real, dream.frame))
+    return OneStep(_pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen)
 
 
 def _joined(rows: list[OneStep]) -> OneStep:
@@ -103,7 +109,10 @@ def _joined(rows: list[OneStep]) -> OneStep:
 
 
 class Rollouts(NamedTuple):
-    """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last frame."""
+    """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last frame.
+
+    Where the game stacks pictures in the channels, frames are the newest of each stack: the others are old.
+    """
 
     frames: Tensor  # (R, H + 1, H', W, C) uint8
     real_frames: Tensor
@@ -133,9 +142,10 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
         running = running & ~dream.termination
     rewards, terminations, trust, was_running = (torch.stack(column, 1) for column in zip(*rows, strict=True))
     real_running = torch.arange(horizon) < window.lengths[:, None]
-    return Rollouts(torch.stack(frames, 1), window.frames, window.actions, rewards, terminations, trust,
+    pictures = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
+    return Rollouts(*pictures, window.actions, rewards, terminations, trust,
                     window.rewards, window.terminations, was_running, real_running,
-                    window.context.frames[:, -2:][:, 0])  # fmt: skip
+                    _new(window.context.frames[:, -2:][:, 0], model))  # fmt: skip
 
 
 class ClosedLoop(NamedTuple):

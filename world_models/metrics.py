@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from world_models.frames import shown
+
 IDENTICAL_PSNR = 100.0  # dB given to equal frames: one count in one pixel of 64x64x3 is already 89 dB
 
 
@@ -160,7 +162,8 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
 
 def _update(metric, frames: Tensor, real: bool) -> None:
     for batch in frames.split(32):
-        metric.update(batch.permute(0, 3, 1, 2), real=real)
+        pictures = torch.from_numpy(shown(batch.cpu().numpy()))
+        metric.update(pictures.permute(0, 3, 1, 2), real=real)
 
 
 def _efficientnet_features() -> torch.nn.Module:

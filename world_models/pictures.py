@@ -6,6 +6,8 @@ import cv2
 import imageio.v2 as imageio
 import numpy as np
 
+from world_models.frames import shown
+
 COLOURS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
 INK, PAPER = (40, 40, 40), (255, 255, 255)
 
@@ -40,7 +42,8 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int], colour: tuple
 
 
 def side_by_side(real: np.ndarray, dreamed: np.ndarray, scale: int = 4) -> np.ndarray:
-    """Real | dreamed | difference, (T, scale*H, 3*scale*W + gaps, 3), from films (T, H, W, 3)."""
+    """Real | dreamed | difference, (T, scale*H, 3*scale*W + gaps, 3), from films (T, H, W, C)."""
+    real, dreamed = shown(real), shown(dreamed)
     difference = np.abs(real.astype(np.int16) - dreamed).astype(np.uint8)
     gap = np.full((*real.shape[:2], 2, 3), 255, np.uint8)
     film = np.concatenate([real, gap, dreamed, gap, difference], 2)
@@ -48,13 +51,14 @@ def side_by_side(real: np.ndarray, dreamed: np.ndarray, scale: int = 4) -> np.nd
 
 
 def write_film(folder: Path, name: str, film: np.ndarray, fps: int) -> None:
-    """Writes `name`.mp4 (H.264) and `name`.gif of a film (T, H, W, 3)."""
+    """Writes `name`.mp4 (H.264) and `name`.gif of a film (T, H, W, C)."""
+    film = shown(film)
     imageio.mimwrite(folder / f"{name}.mp4", list(film), fps=fps, macro_block_size=4)
     imageio.mimwrite(folder / f"{name}.gif", list(film), duration=1000 / fps, loop=0)
 
 
 def write_strip(path: Path, rows: list[np.ndarray], columns: int = 16, scale: int = 2) -> None:
-    """Writes a PNG of films (T, H, W, 3), one a row, at most `columns` frames spread over each."""
-    picked = [film[np.linspace(0, len(film) - 1, min(columns, len(film))).round().astype(int)] for film in rows]
+    """Writes a PNG of films (T, H, W, C), one a row, at most `columns` frames spread over each."""
+    picked = [shown(film)[np.linspace(0, len(film) - 1, min(columns, len(film))).round().astype(int)] for film in rows]
     strip = np.concatenate([np.concatenate(list(np.pad(f, ((0, 0), (1, 1), (1, 1), (0, 0)))), 1) for f in picked], 0)
     imageio.imwrite(path, strip.repeat(scale, 0).repeat(scale, 1))

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.pixel import PixelConfig
 from world_models.networks.dit import TransformerConfig
+from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.unet import UNetConfig
 from world_models.objectives import DDPM, EDM, FlowMatching
 from world_models.samplers import Ancestral, Euler
 
@@ -18,7 +21,7 @@ from world_models.samplers import Ancestral, Euler
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | PixelConfig = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
@@ -141,6 +144,80 @@ def coinrun() -> TrainConfig:
     )
 
 
+def snake_unet() -> TrainConfig:
+    """Snake by the pixel U-Net, small: pixels are folded two by two, so it starts at 32 x 32; two Euler steps."""
+    network = UNetConfig(
+        width=32, base=24, multipliers=(1, 2), condition=64, groups=8, heads=4, stem=2, pixel_features=8
+    )
+    return TrainConfig(
+        model=DiffusionConfig(network=network, sampler=Euler(2), context_length=4),
+        out=Path("runs/snake-unet"),
+        learning_rate=1e-3,
+        updates=8_000,
+        rollout_steps=1,
+    )
+
+
+def snake_unet_reference() -> TrainConfig:
+    """The pixel U-Net as it was published, 53 M parameters, with its noise levels and guidance: for a large GPU."""
+    objective = EDM(log_mean=-1.2, log_std=1.2, sigma_min=0.002, sigma_max=80.0)
+    return TrainConfig(
+        model=DiffusionConfig(network=UNetConfig(), objective=objective, context_length=4, guidance=2.0),
+        out=Path("runs/snake-unet-reference"),
+        batch_size=512,
+        learning_rate=1e-4,
+        weight_decay=1e-4,
+        updates=13_800,
+        rollout_steps=1,
+        ema=0.9999,
+        action_dropout=0.3,
+        end_weight=5.0,
+        damage=0.0,
+        noise=0.0,
+    )
+
+
+def snake_unet_diamond() -> TrainConfig:
+    """A U-Net as wide as DIAMOND's for Atari (Alonso et al. 2024, arXiv:2405.12399), with its noise levels: for a GPU.
+
+    Its blocks and its offset noise are not rebuilt.
+    """
+    network = UNetConfig(base=64, multipliers=(1, 1, 1), blocks=2, condition=256)
+    objective = EDM(log_mean=-0.4, log_std=1.2, sigma_min=0.002, sigma_max=5.0)
+    return TrainConfig(
+        model=DiffusionConfig(network=network, objective=objective, context_length=4),
+        out=Path("runs/snake-unet-diamond"),
+        learning_rate=1e-4,
+        weight_decay=1e-2,
+        updates=40_000,
+        rollout_steps=2,
+        rollout_from=0.0,
+    )
+
+
+def coinrun_pixel() -> TrainConfig:
+    """CoinRun by regression: grey frames of 84 x 84, stacked by four; four pictures ahead are learned in one pass.
+
+    Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out data/coinrun-grey
+    """
+    network = FilmConfig(width=64, ahead=4)
+    return TrainConfig(
+        model=PixelConfig(network=network, stack=4),
+        data=Path("data/coinrun-grey"),
+        out=Path("runs/coinrun-pixel"),
+        updates=5_000,
+        learning_rate=1e-3,
+        rollout_steps=4,
+        rollout_from=0.85,
+        event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.02,
+        damage=0.0,
+        contexts=128,
+    )
+
+
 def any_game() -> TrainConfig:
     """Any Gymnasium game: a small chance model that sees four frames and may copy patches. `data` is the user's."""
     model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4)
@@ -204,4 +281,8 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "worldmap-unconditional": worldmap_unconditional,
     "worldmap-transformer": worldmap_transformer,
     "worldmap-transformer-unconditional": worldmap_transformer_unconditional,
+    "snake-unet": snake_unet,
+    "snake-unet-reference": snake_unet_reference,
+    "snake-unet-diamond": snake_unet_diamond,
+    "coinrun-pixel": coinrun_pixel,
 }

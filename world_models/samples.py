@@ -15,8 +15,8 @@ from world_models.protocols import Context
 
 
 def context_of(clips: Clips, length: int) -> Context:
-    """The clips' first K frames."""
-    return Context(clips.frames[:, :length], torch.zeros(len(clips.frames), length - 1, dtype=torch.int64))
+    """The clips' first K frames, and the actions between them."""
+    return Context(clips.frames[:, :length], clips.context_actions)
 
 
 @torch.inference_mode()

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
-from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
-from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.diffusion import DiffusionConfig
+from world_models.models.pixel import PixelConfig
 from world_models.networks.dit import TransformerConfig
+from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.unet import UNetConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
 from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
@@ -20,6 +24,7 @@ GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
 FILM = TransformerConfig(width=16, patch=4, depth=1, heads=2, start="film", vision=(8, 8))
 PATCHES = replace(FILM, start="patches")
+UNET = UNetConfig(width=8, base=8, multipliers=(1, 2), condition=16, groups=4, heads=2)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -61,13 +66,27 @@ CONFIGS = {
     "transformer-edm": DiffusionConfig(network=replace(FILM, start="both"), context_length=2),
     "transformer-eqm": DiffusionConfig(network=PATCHES, objective=EquilibriumMatching(), sampler=Descent(4)),
     "transformer-regression": DiffusionConfig(network=PATCHES, objective=Regression(), sampler=Direct()),
+    "unet": DiffusionConfig(network=UNET, sampler=Euler(2), context_length=4, guidance=1.5),
+    "unet-chance": DiffusionConfig(
+        network=replace(UNET, stem=2, patch=8, blocks=2), sampler=Heun(2), chance=ChanceSettings(), context_length=2
+    ),
+    "unet-flow": DiffusionConfig(network=UNET, objective=FlowMatching()),
+    "unet-ddpm": DiffusionConfig(network=UNET, objective=DDPM(), sampler=Ancestral(4)),
+    "unet-eqm": DiffusionConfig(network=UNET, objective=EquilibriumMatching(), sampler=Descent(4)),
+    "pixel": PixelConfig(network=FilmConfig(16, 4, 1, 1, 4, 16)),
+    "pixel-copies": PixelConfig(
+        network=FilmConfig(16, 4, 1, 1, 4, 16, copy=(0,), flow=3.0), objective=Regression("huber"), context_length=1
+    ),
 }
+STEPWISE = [name for name, config in CONFIGS.items() if not isinstance(config, PixelConfig)]  # one action, one frame
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
 
 def is_random(config) -> bool:
     """Whether a step of a model depends on its noise."""
-    return isinstance(config, ChanceConfig) or not isinstance(config.sampler, Direct)
+    if isinstance(config, DiffusionConfig):
+        return not isinstance(config.sampler, Direct)
+    return not isinstance(config, PixelConfig)
 
 
 def make_model(name: str, seed: int = 0, **changes):
@@ -77,7 +96,7 @@ def make_model(name: str, seed: int = 0, **changes):
     """
     torch.manual_seed(seed)
     config = replace(CONFIGS[name], **changes)
-    model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
+    model = build_model(SPEC, config)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model.to(memory_format=torch.channels_last).eval()

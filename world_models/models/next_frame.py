@@ -52,11 +52,17 @@ class NextFrameModel(nn.Module, ABC):
 
     wrong_patch = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
 
-    def __init__(self, spec: WorldSpec, network: NetworkConfig, context_length: int, change_weight: float):
+    def __init__(
+        self, spec: WorldSpec, network: NetworkConfig, context_length: int, change_weight: float, stack: int = 1
+    ):
+        """`stack`: pictures in the channels of a frame, of which a step paints one; `colours` are those of one."""
         super().__init__()
         self.spec, self.context_length, self.change_weight = spec, context_length, change_weight
         self.patch = patch = network.patch
-        height, width, self.colours = spec.frame_shape
+        height, width, channels = spec.frame_shape
+        if channels % stack:
+            raise ValueError(f"frames of {channels} channels are no stack of {stack} pictures")
+        self.colours = channels // stack
         if height % patch or width % patch:
             raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {patch}")
         self.grid_shape = (height // patch, width // patch)
@@ -90,21 +96,22 @@ class NextFrameModel(nn.Module, ABC):
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.features(pixels.stack(state.frames), action)
         frame = pixels.to_uint8(self.sample(features, noise))
+        after = Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
+        return Transition(after, frame, *self.outcome(features, frame))
+
+    def outcome(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""
         own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
-        return Transition(
-            Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1)),
-            frame,
-            self.reward_values[reward.argmax(1)],
-            termination > 0,
-            trust.sigmoid(),
-        )
+        return self.reward_values[reward.argmax(1)], termination > 0, trust.sigmoid()
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
-        features = self.features(pixels.stack(state.frames), action)
-        own = features.tokens[: len(frame)]
-        reward, termination, _ = self.head(own, pixels.stack(frame[:, None]))
+        return self.beliefs(self.features(pixels.stack(state.frames), action), frame)
+
+    def beliefs(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """See `outcome_probabilities`; frame (B, H, W, C) uint8."""
+        reward, termination, _ = self.head(features.tokens[: len(frame)], pixels.stack(frame[:, None]))
         return reward.softmax(1), termination.sigmoid()
 
     def clip_losses(
@@ -145,7 +152,13 @@ class NextFrameModel(nn.Module, ABC):
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
         features = self.encode(step.context, step.action)
         target = pixels.stack(step.next_frame[:, None])
-        terms, painted = self.frame_loss(features, target, generator)
+        return self.judged(step, features, self.frame_loss(features, target, generator), target)
+
+    def judged(
+        self, step: Step, features: Features, learned: tuple[dict[str, Tensor], Tensor], target: Tensor
+    ) -> StepLoss:
+        """What `frame_loss` learned, and the losses of what the head says of the frame that it painted."""
+        terms, painted = learned
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
         reward, termination, trust = self.head(features.tokens, frame)
         error = F.avg_pool2d((painted.detach() - target) ** 2, self.patch).mean(1).amax((1, 2))  # (B,)

@@ -6,6 +6,7 @@ from torch import nn
 
 from world_models.networks.dit import DiffusionTransformer, TransformerConfig
 from world_models.networks.grid import GridConfig, GridDenoiser
+from world_models.networks.unet import UNet, UNetConfig
 from world_models.protocols import NetworkConfig
 
 
@@ -19,6 +20,7 @@ class Kind(NamedTuple):
 NETWORKS: dict[str, Kind] = {
     "grid": Kind(GridConfig, GridDenoiser),
     "transformer": Kind(TransformerConfig, DiffusionTransformer),
+    "unet": Kind(UNetConfig, UNet),
 }
 NETWORK_CONFIGS = {name: kind.config for name, kind in NETWORKS.items()}
 

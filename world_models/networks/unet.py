@@ -1,0 +1,188 @@
+"""The pixel U-Net: the reference architecture of diffusion world models, at its published size or a small one.
+
+Convolutions run at the frame's own resolution, as in the systems it stands for; all other networks here work on a patch
+grid. `stem` 2 or 4 folds pixels into channels first, which is what makes it bearable on a processor.
+
+B lanes, K context frames, C colours, D channels of a token, N channels of the condition, G x G patch grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.networks.grid import Encoder, GridConfig
+from world_models.networks.layers import fourier
+from world_models.protocols import Features
+
+LEVEL_FEATURES = 64  # sinusoids of the noise level
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Sizes. The defaults are those of the pixel U-Net that a 64 x 64 Snake is known by, 53 M parameters.
+
+    Level i has `base * multipliers[i]` channels, half the resolution of the level above, and is left by a convolution
+    of stride 2; the middle, below the last level, has attention. Raises ValueError where the sizes do not fit.
+    """
+
+    null_action: ClassVar[bool] = True
+
+    width: int = 64  # channels of every token
+    patch: int = 4  # pixels along the side of a token: a power of two that one of the levels has
+    encoder_depth: int = 1  # mixing blocks that read the context for the outcome head and for chance
+    base: int = 128
+    multipliers: tuple[int, ...] = (2, 4, 4)
+    blocks: int = 1  # of each level, on the way down and on the way up
+    condition: int = 512  # channels of action and noise level together
+    groups: int = 32  # of every group norm
+    heads: int = 8
+    stem: int = 1  # pixels along the side that are folded into channels
+    pixel_features: int = 0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+
+    def __post_init__(self):
+        sides = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]
+        if self.patch not in sides:
+            raise ValueError(f"patch {self.patch} is the side of no level; with stem {self.stem} they are {sides}")
+        odd = [c for c in (self.base, *self.channels) if c % self.groups]
+        if odd:
+            raise ValueError(f"{odd[0]} channels do not divide into {self.groups} groups")
+        if self.channels[-1] % self.heads:
+            raise ValueError(f"{self.channels[-1]} channels do not divide into {self.heads} heads")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of every level, the finest first."""
+        return tuple(self.base * multiplier for multiplier in self.multipliers)
+
+
+class AdaptiveNorm(nn.Module):
+    """Group normalisation whose scale and shift come from the condition (B, N) (Dhariwal & Nichol 2021, eq. 4)."""
+
+    def __init__(self, channels: int, condition: int, groups: int):
+        super().__init__()
+        self.groups, self.linear = groups, nn.Linear(condition, 2 * channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.linear(condition)[:, :, None, None].chunk(2, 1)
+        return F.group_norm(x, self.groups, eps=1e-5) * (1 + scale) + shift
+
+
+class Attention(nn.Module):
+    """Self-attention over the places of a feature map, added to it."""
+
+    def __init__(self, channels: int, heads: int, groups: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, channels)
+        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, C / heads, places)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)  # (B, heads, C / heads, places)
+        return x + self.out(mixed.reshape(x.shape))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """3 x 3."""
+    return nn.Conv2d(inputs, outputs, 3, stride, 1)
+
+
+class UNetBlock(nn.Module):
+    """Convolution, AdaGN, SiLU, twice, and a 1x1 skip."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int, groups: int = 32):
+        super().__init__()
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.conv1, self.conv2 = convolution(inputs, outputs), convolution(outputs, outputs)
+        self.norm1, self.norm2 = (AdaptiveNorm(outputs, condition, groups) for _ in range(2))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = F.silu(self.norm1(self.conv1(x), condition))
+        return self.skip(x) + F.silu(self.norm2(self.conv2(h), condition))
+
+
+class Run(nn.ModuleList):
+    """Blocks one after another under one condition; the first one changes the channels."""
+
+    def __init__(self, count: int, inputs: int, outputs: int, config: UNetConfig):
+        rest = [(outputs, outputs)] * (count - 1)
+        sizes = [(inputs, outputs), *rest]
+        super().__init__(UNetBlock(i, o, config.condition, config.groups) for i, o in sizes)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, condition)
+        return x
+
+
+class UNet(nn.Module):
+    """A denoiser (see `protocols.Network`) after Ronneberger et al. 2015 and Ho et al. 2020, arXiv:2006.11239, app. B.
+
+    What depends on context and action alone is computed in `encode`: the context's share of the first convolution, the
+    action's share of the condition, and the tokens, which enter at the level of their own resolution.
+    """
+
+    def __init__(
+        self, config: UNetConfig, colours: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
+    ):
+        super().__init__()
+        deepest, height, width = config.stem * 2 ** len(config.multipliers), *(config.patch * g for g in grid_shape)
+        if height % deepest or width % deepest:
+            raise ValueError(f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}")
+        self.colours, self.stem, self.entry = colours, config.stem, (config.patch // config.stem).bit_length() - 1
+        fold, channels, base = config.stem**2, config.channels, config.base
+        grid = GridConfig(config.width, config.patch, config.encoder_depth)
+        self.encoder = Encoder(grid, context_channels, actions, grid_shape)
+        self.action = nn.Sequential(nn.Embedding(actions + 1, config.condition), *_mapping(config.condition))
+        self.level = nn.Sequential(nn.Linear(LEVEL_FEATURES, config.condition), *_mapping(config.condition))
+        self.conv_context = convolution(fold * context_channels, base)
+        self.conv_noisy = nn.Conv2d(fold * colours, base, 3, padding=1, bias=False)  # the bias is the other half's
+        ins, middle = (base, *channels[:-1]), channels[-1]
+        self.enter = nn.Conv2d(config.width, (base, *channels)[self.entry], 1)
+        self.down = nn.ModuleList(Run(config.blocks, i, o, config) for i, o in zip(ins, channels, strict=True))
+        self.shrink = nn.ModuleList(convolution(c, c, 2) for c in channels)
+        self.middle = nn.ModuleList(Run(1, middle, middle, config) for _ in range(2))
+        self.attention = Attention(middle, config.heads, config.groups)
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.attention.out.bias)
+        above = ins[::-1]  # channels of what leaves a level on the way up
+        below = (middle, *above[:-1])  # and of what enters it
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(c, c, 4, 2, 1) for c in below)
+        self.up = nn.ModuleList(
+            Run(config.blocks, i + skip, o, config) for i, skip, o in zip(below, channels[::-1], above, strict=True)
+        )
+        self.norm_out, self.conv_out = nn.GroupNorm(config.groups, base), convolution(base, fold * colours)
+
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
+        tokens, last, _ = self.encoder(frames, action, self.colours)
+        return Features(tokens, last, (self.conv_context(self.folded(frames)), self.action(action)))
+
+    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
+        context, action = features.rest  # (B, base, H, W) / stem, (B, N)
+        condition, skips = action + self.level(fourier(t, LEVEL_FEATURES)), []
+        x = context + self.conv_noisy(self.folded(x))
+        for depth, (blocks, shrink) in enumerate(zip(self.down, self.shrink, strict=True)):
+            x = x + self.enter(features.tokens) if depth == self.entry else x
+            skips.append(x := blocks(x, condition))
+            x = shrink(x)
+        x = x + self.enter(features.tokens) if self.entry == len(self.down) else x
+        x = self.middle[1](self.attention(self.middle[0](x, condition)), condition)
+        for blocks, grow in zip(self.up, self.grow, strict=True):
+            x = blocks(torch.cat((grow(x), skips.pop()), 1), condition)
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return F.pixel_shuffle(x, self.stem) if self.stem > 1 else x
+
+    def folded(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, stem^2 C, H / stem, W / stem)."""
+        return F.pixel_unshuffle(x, self.stem) if self.stem > 1 else x
+
+
+def _mapping(width: int) -> tuple[nn.Module, nn.Module]:
+    """The second half of a condition's two-layer perceptron."""
+    return nn.SiLU(), nn.Linear(width, width)
