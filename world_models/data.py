@@ -80,12 +80,16 @@ class ClipReader:
         seen = np.clip(seen, start[:, None], (start + length)[:, None]) + order[:, None]  # one more frame an episode
         frames = self._gather("frames", self.shard[rows], seen)
         actions = self._gather("actions", self.shard[rows], steps)
+        past = first[:, None] + np.arange(1 - self.context_length, 0)  # (B, K - 1)
+        before = self._gather("actions", self.shard[rows], np.maximum(past, start[:, None]))
+        before = np.where(past < start[:, None], 0, before)  # between copies of the first frame
         rewards = self._gather("rewards", self.shard[rows], steps)
         terminations = self._gather("terminations", self.shard[rows], steps)
         classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
         weights = self.weight[np.minimum(rows[:, None] + np.arange(self.steps), len(self) - 1)]
         odds = (weights * valid).sum(1) / valid.sum(1)
-        return Clips(*map(torch.from_numpy, (frames, actions.astype(np.int64), classes, terminations, valid, odds)))
+        columns = (frames, actions.astype(np.int64), classes, terminations, valid, odds, before.astype(np.int64))
+        return Clips(*map(torch.from_numpy, columns))
 
     def _gather(self, name: str, shards: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """One array's rows (B, T) out of each row's own shard."""

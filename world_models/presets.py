@@ -8,15 +8,18 @@ from pathlib import Path
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.grid import GridConfig
-from world_models.objectives import EDM
+from world_models.objectives import EDM, FlowMatching
+from world_models.samplers import Euler
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | ForcingConfig = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
@@ -30,7 +33,10 @@ class TrainConfig:
     )
     learning_rate: float = field(default=2e-3, metadata={"help": "peak of warm-up and cosine"})
     warmup: int = field(default=300, metadata={"help": "updates"})
-    weight_decay: float = field(default=1e-3, metadata={"help": "of AdamW"})
+    optimizer: str = field(
+        default="adamw", metadata={"help": "adamw, or muon for matrices of transformer blocks and adamw for the rest"}
+    )
+    weight_decay: float = field(default=1e-3, metadata={"help": "of the optimizer"})
     clip: float = field(default=1.0, metadata={"help": "largest gradient norm"})
     ema: float = field(default=0.998, metadata={"help": "decay of the averaged weights"})
     event_weight: float = field(default=5.0, metadata={"help": "how often a step with a reward is drawn"})
@@ -139,6 +145,56 @@ def coinrun() -> TrainConfig:
     )
 
 
+def pong_forcing() -> TrainConfig:
+    """Pong by diffusion forcing: clips of ten frames at once, three steps a frame.
+
+    A patch has more pixels than a token has channels, so the network paints the frame and not the velocity.
+    """
+    objective = FlowMatching(prediction="frame", times="logit-normal", shift=3.0)
+    return TrainConfig(
+        model=ForcingConfig(
+            network=CausalDiTConfig(window=10), objective=objective, sampler=Euler(3), change_weight=5.0
+        ),
+        data=Path("data/pong"),
+        out=Path("runs/pong-forcing"),
+        optimizer="muon",
+        validation_batches=2,
+        updates=6_000,
+        batch_size=16,
+        rollout_steps=8,
+        rollout_from=0.0,
+        event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.05,
+        damage=0.0,
+        action_dropout=0.1,
+    )
+
+
+def pong_forcing_reference() -> TrainConfig:
+    """Diffusion forcing at the size of the reference system, 19.5 M parameters: for a GPU, and frames of 24 x 24."""
+    network = CausalDiTConfig(
+        width=320, patch=3, depth=8, heads=20, expansion=4, window=30, registers=1, stem=160, rope="flat"
+    )
+    return TrainConfig(
+        model=ForcingConfig(network=network, sampler=Euler(6), clean=0.0),
+        data=Path("data/pong-24"),
+        out=Path("runs/pong-forcing-reference"),
+        optimizer="muon",
+        updates=2_500,
+        batch_size=64,
+        rollout_steps=26,
+        rollout_from=0.0,
+        warmup=100,
+        weight_decay=1e-5,
+        clip=10.0,
+        noise=0.0,
+        damage=0.0,
+        action_dropout=0.2,
+    )
+
+
 def any_game() -> TrainConfig:
     """Any Gymnasium game: a small chance model that sees four frames and may copy patches. `data` is the user's."""
     model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4)
@@ -160,4 +216,6 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "worldmap": worldmap,
     "coinrun": coinrun,
     "any": any_game,
+    "pong-forcing": pong_forcing,
+    "pong-forcing-reference": pong_forcing_reference,
 }

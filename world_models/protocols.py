@@ -49,6 +49,7 @@ class Clips(NamedTuple):
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
     odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
+    context_actions: Tensor | None = None  # (B, K - 1) int64, as in `Context`, for models that read them
 
 
 class Practice(NamedTuple):

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
-from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
-from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.diffusion import DiffusionConfig
+from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
@@ -17,6 +20,7 @@ from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
+CAUSAL = CausalDiTConfig(width=24, patch=8, depth=2, heads=2, window=4)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -41,7 +45,18 @@ CONFIGS = {
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
     ),
+    "forcing": ForcingConfig(CAUSAL, sampler=Euler(2), context_length=2),
+    "forcing-factored": ForcingConfig(
+        replace(CAUSAL, rope="factored", registers=1, stem=8, pixel_features=4),
+        FlowMatching(prediction="frame", times="logit-normal"),
+        Heun(2),
+        context_length=3,
+        guidance=1.5,
+        outcome_share=1.0,
+        change_weight=2.0,
+    ),
 }
+FORCING = [name for name, config in CONFIGS.items() if isinstance(config, ForcingConfig)]
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
 
@@ -56,8 +71,7 @@ def make_model(name: str, seed: int = 0, **changes):
     `changes` are made to its config.
     """
     torch.manual_seed(seed)
-    config = replace(CONFIGS[name], **changes)
-    model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
+    model = build_model(SPEC, replace(CONFIGS[name], **changes))
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model.to(memory_format=torch.channels_last).eval()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest_models import COMPOSED, CONFIGS, SPEC, is_random, make_context, make_model
+from conftest_models import COMPOSED, CONFIGS, FORCING, SPEC, is_random, make_context, make_model
 
 from world_models import frames as pixels
 from world_models.lanes import put_lanes, take_lanes
@@ -96,10 +96,10 @@ def test_guidance_of_zero_is_blind_to_the_action_and_of_one_costs_one_forward(na
 @pytest.mark.parametrize("name", CONFIGS)
 def test_training_without_the_action_reaches_the_null_action_only(name):
     model = make_model(name).train()
-    frames = make_context(model, 4).frames
-    frames = torch.cat((frames, frames[:, -1:].flip(2)), 1)
+    context = make_context(model, 4)
+    frames = torch.cat((context.frames, context.frames[:, -1:].flip(2)), 1)
     row = torch.zeros(4, 1, dtype=torch.int64)
-    clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4))
+    clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4), context.actions)
     losses = model.clip_losses(clips, Practice(action_dropout=1.0), 1, torch.Generator().manual_seed(0))
     assert {"frame", "reward", "termination", "trust", "wrong"} <= set(losses)
     assert all(value.ndim == 0 and value.isfinite() for value in losses.values())
@@ -108,7 +108,7 @@ def test_training_without_the_action_reaches_the_null_action_only(name):
     assert table[-1] > 0 and (table[:-1] == 0).all()
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "diffusion-guided"])
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("diffusion-guided", *FORCING)])
 def test_every_weight_gets_a_gradient_from_the_loss(name):
     model = make_model(name).train()
     frames = make_context(model, 6).frames
