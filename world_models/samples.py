@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from world_models.data import Clips
-from world_models.models.next_frame import NextFrameModel
 from world_models.noise import NoiseStream
 from world_models.pictures import side_by_side, write_film, write_strip
 from world_models.protocols import Context
@@ -20,7 +20,7 @@ def context_of(clips: Clips, length: int) -> Context:
 
 
 @torch.inference_mode()
-def dream_along(model: NextFrameModel, clips: Clips) -> np.ndarray:
+def dream_along(model: nn.Module, clips: Clips) -> np.ndarray:
     """The clips' actions dreamed open loop from their contexts: (B, S, H, W, C) uint8."""
     device = next(model.parameters()).device
     state = model.init(Context(*(part.to(device) for part in context_of(clips, model.context_length))))
@@ -33,7 +33,7 @@ def dream_along(model: NextFrameModel, clips: Clips) -> np.ndarray:
     return torch.stack(frames, 1).numpy()
 
 
-def write_samples(model: NextFrameModel, clips: Clips, out: Path) -> None:
+def write_samples(model: nn.Module, clips: Clips, out: Path) -> None:
     """Writes strip.png (last real frames, next real ones, next dreamed ones) and rollout.mp4 and .gif: the clip that
     goes on longest, real | dreamed | difference.
     """

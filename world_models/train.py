@@ -26,6 +26,7 @@ from collectors.progress import progress
 from collectors.settings import as_text, parse
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
 from world_models.data import ClipReader, read_spec, start_contexts
+from world_models.optimizers import build_optimizer
 from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Practice
 from world_models.samples import write_samples
@@ -97,9 +98,7 @@ class Trainer:
         )
         self.model.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
-        )
+        self.optimizer = build_optimizer(config.optimizer, self.model, config.learning_rate, config.weight_decay)
         self.practice = Practice(config.noise, config.damage, config.action_dropout, config.rollout_gradient)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.order = np.random.default_rng(config.seed)

@@ -10,7 +10,9 @@ from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
+from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
 from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
@@ -25,6 +27,7 @@ COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
 FILM = TransformerConfig(width=16, patch=4, depth=1, heads=2, start="film", vision=(8, 8))
 PATCHES = replace(FILM, start="patches")
 UNET = UNetConfig(width=8, base=8, multipliers=(1, 2), condition=16, groups=4, heads=2)
+CAUSAL = CausalDiTConfig(width=24, patch=8, depth=2, heads=2, window=4)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -77,8 +80,20 @@ CONFIGS = {
     "pixel-copies": PixelConfig(
         network=FilmConfig(16, 4, 1, 1, 4, 16, copy=(0,), flow=3.0), objective=Regression("huber"), context_length=1
     ),
+    "forcing": ForcingConfig(CAUSAL, sampler=Euler(2), context_length=2),
+    "forcing-factored": ForcingConfig(
+        replace(CAUSAL, rope="factored", registers=1, stem=8, pixel_features=4),
+        FlowMatching(prediction="frame", times="logit-normal"),
+        Heun(2),
+        context_length=3,
+        guidance=1.5,
+        outcome_share=1.0,
+        change_weight=2.0,
+    ),
 }
-STEPWISE = [name for name, config in CONFIGS.items() if not isinstance(config, PixelConfig)]  # one action, one frame
+FORCING = [name for name, config in CONFIGS.items() if isinstance(config, ForcingConfig)]
+PIXEL = [name for name, config in CONFIGS.items() if isinstance(config, PixelConfig)]
+STEPWISE = [name for name in CONFIGS if name not in (*FORCING, *PIXEL)]  # one action and one frame make a `Step`
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
 
@@ -95,8 +110,7 @@ def make_model(name: str, seed: int = 0, **changes):
     `changes` are made to its config.
     """
     torch.manual_seed(seed)
-    config = replace(CONFIGS[name], **changes)
-    model = build_model(SPEC, config)
+    model = build_model(SPEC, replace(CONFIGS[name], **changes))
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model.to(memory_format=torch.channels_last).eval()

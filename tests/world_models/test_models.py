@@ -96,11 +96,10 @@ def test_guidance_of_zero_is_blind_to_the_action_and_of_one_costs_one_forward(na
 @pytest.mark.parametrize("name", CONFIGS)
 def test_training_without_the_action_reaches_the_null_action_only(name):
     model = make_model(name).train()
-    frames = make_context(model, 4).frames
-    frames = torch.cat((frames, frames[:, -1:].flip(2)), 1)
+    context = make_context(model, 4)
+    frames = torch.cat((context.frames, context.frames[:, -1:].flip(2)), 1)
     row = torch.zeros(4, 1, dtype=torch.int64)
-    past = row.expand(4, model.context_length - 1)
-    clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4), past)
+    clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4), context.actions)
     losses = model.clip_losses(clips, Practice(action_dropout=1.0), 1, torch.Generator().manual_seed(0))
     assert {"frame", "reward", "termination", "trust", "wrong"} <= set(losses)
     assert all(value.ndim == 0 and value.isfinite() for value in losses.values())

@@ -23,6 +23,7 @@ from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.noise import NoiseStream
 from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Context, Practice, WorldSpec
+from world_models.reference_presets import REFERENCES
 
 
 def config_for(dataset_path, out, **changes):
@@ -33,7 +34,9 @@ def config_for(dataset_path, out, **changes):
     return replace(quick, **changes)
 
 
-@pytest.mark.parametrize("name", ["chance", "diffusion", "ddpm", "flow-copies", "eqm-guided", "regression-bce"])
+@pytest.mark.parametrize(
+    "name", ["chance", "diffusion", "ddpm", "flow-copies", "eqm-guided", "regression-bce", "forcing"]
+)
 def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, name):
     path = training.train(config_for(dataset_path, tmp_path, model=CONFIGS[name]))
     assert load_bundle(path).config["provenance"]["updates"] == 6
@@ -51,9 +54,11 @@ def weights(path):
     return load_bundle(path).model.state_dict()
 
 
-def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(dataset_path, tmp_path):
-    whole = training.train(config_for(dataset_path, tmp_path / "whole"))
-    config = config_for(dataset_path, tmp_path / "broken")
+@pytest.mark.parametrize(("name", "optimizer"), [("chance", "adamw"), ("forcing", "muon")])
+def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(dataset_path, tmp_path, name, optimizer):
+    changes = {"model": CONFIGS[name], "optimizer": optimizer}
+    whole = training.train(config_for(dataset_path, tmp_path / "whole", **changes))
+    config = config_for(dataset_path, tmp_path / "broken", **changes)
     trainer = training.Trainer(config, Dataset(dataset_path))
     config.out.mkdir()
     for _ in range(4):
@@ -119,6 +124,7 @@ def test_clips_hold_what_the_episode_holds_and_never_cross_its_ends(dataset_path
             assert np.array_equal(clips.frames[t].numpy(), episode.frames[wanted])
             assert clips.valid[t].tolist() == [t + s < length for s in range(3)]
             assert clips.actions[t, 0] == episode.actions[t]
+            assert clips.context_actions[t].tolist() == [episode.actions[t - 1] if t else 0]
             assert reader.reward_values[clips.reward_classes[t, 0]] == episode.rewards[t]
         assert clips.terminations[length - 1, 0] == episode.terminations[-1]
         row += length
@@ -200,6 +206,28 @@ def test_a_run_can_begin_with_the_weights_of_a_bundle_that_fit(dataset_path, tmp
         training.train(config_for(dataset_path, tmp_path / "third", init_from=str(tmp_path)))
 
 
+def test_muon_moves_the_matrices_of_blocks_and_adamw_the_rest(dataset_path, tmp_path):
+    config = config_for(dataset_path, tmp_path, model=CONFIGS["forcing"], optimizer="muon")
+    trainer = training.Trainer(config, Dataset(dataset_path))
+    muon, rest = trainer.optimizer.parts
+    names = {id(p): n for n, p in trainer.model.named_parameters()}
+    matrices, others = ({names[id(p)] for group in part.param_groups for p in group["params"]} for part in (muon, rest))
+    assert matrices == {n for n, p in trainer.model.named_parameters() if "blocks" in n and p.ndim == 2}
+    assert len(matrices) == 2 * 5 and others == set(names.values()) - matrices
+    before = {n: p.clone() for n, p in trainer.model.named_parameters()}
+    for _ in range(3):
+        trainer.step()
+    after = dict(trainer.model.named_parameters())
+    assert all(not torch.equal(before[n], after[n]) for n in after if after[n].numel())
+    assert {group["lr"] for group in trainer.optimizer.param_groups} == {training.schedule(config, 2)}
+
+
+def test_an_optimizer_that_does_not_fit_is_refused_in_one_sentence(dataset_path, tmp_path):
+    for optimizer, word in (("muon", "adamw"), ("sgd", "adamw or muon")):
+        with pytest.raises(ValueError, match=word):
+            training.Trainer(config_for(dataset_path, tmp_path, optimizer=optimizer), Dataset(dataset_path))
+
+
 def test_a_device_or_precision_that_is_not_there_is_an_error_of_one_sentence(dataset_path, tmp_path):
     for change in ({"device": "cuda:7"}, {"device": "toaster"}, {"precision": "float8"}):
         with pytest.raises(training.TrainingError, match="device|precision"):
@@ -249,17 +277,11 @@ def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, gener
     assert torch.equal(damage(frames, 0.0, 0.0, 4, torch.Generator()), frames)
 
 
-REFERENCE_SIZES = {  # for a GPU; each is built and counted where its family is tested
-    "worldmap-transformer",
-    "worldmap-transformer-unconditional",
-    "snake-unet-reference",
-    "snake-unet-diamond",
-}
 TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
 FRAMES = {"coinrun-pixel": (84, 84, 4)}  # (H, W, C) of a preset's own world where it is not 64 x 64 x 3
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in REFERENCE_SIZES])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in REFERENCES])
 def test_every_preset_makes_a_model_within_its_budget(name):
     config = PRESETS[name]()
     shape = FRAMES.get(name, (64, 64, 3))

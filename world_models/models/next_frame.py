@@ -19,6 +19,7 @@ from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, Transition, WorldSpec
 
 OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
+WRONG_PATCH = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
 
 
 class Window(NamedTuple):
@@ -49,8 +50,6 @@ class NextFrameModel(nn.Module, ABC):
 
     `network` tells the patch grid: its width, patch and pixel_features are those of the outcome head.
     """
-
-    wrong_patch = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
 
     def __init__(
         self, spec: WorldSpec, network: NetworkConfig, context_length: int, change_weight: float, stack: int = 1
@@ -160,19 +159,37 @@ class NextFrameModel(nn.Module, ABC):
         """What `frame_loss` learned, and the losses of what the head says of the frame that it painted."""
         terms, painted = learned
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
-        reward, termination, trust = self.head(features.tokens, frame)
-        error = F.avg_pool2d((painted.detach() - target) ** 2, self.patch).mean(1).amax((1, 2))  # (B,)
-        terms["reward"] = F.cross_entropy(reward, step.reward_class, reduction="none")
-        terms["termination"] = F.binary_cross_entropy_with_logits(
-            termination, step.termination.float(), reduction="none"
-        )
-        right = (error < self.wrong_patch).float()
-        terms["trust"] = F.binary_cross_entropy_with_logits(trust, right, reduction="none")
-        terms["wrong"] = 1 - right  # not a loss (weight 0): the share of frames with a wrong patch
+        said = self.head(features.tokens, frame)
+        wrong = wrong_frames(painted.detach(), target, self.patch)
+        terms |= outcome_losses(said, step.reward_class, step.termination, wrong)
         return StepLoss(terms, frame + painted - painted.detach())
 
     def change_weights(self, last: Tensor, target: Tensor) -> Tensor:
-        """Weights (B, 1, H, W) that count a patch that changes `1 + change_weight` times: few do, and they matter."""
-        changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), self.patch) > 0.05
-        weight = 1 + self.change_weight * changed.float()
-        return F.interpolate(weight, scale_factor=self.patch, mode="nearest")
+        """See the function of that name."""
+        return change_weights(last, target, self.patch, self.change_weight)
+
+
+def change_weights(last: Tensor, target: Tensor, patch: int, extra: float) -> Tensor:
+    """Weights (B, 1, H, W) that count a patch that changes `1 + extra` times: few do, and they matter."""
+    changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), patch) > 0.05
+    return F.interpolate(1 + extra * changed.float(), scale_factor=patch, mode="nearest")
+
+
+def wrong_frames(painted: Tensor, target: Tensor, patch: int) -> Tensor:
+    """(B,) 1.0 where a patch of the frame painted (B, C, H, W) is far from that of its target, for trust; else 0.0."""
+    error = F.avg_pool2d((painted - target) ** 2, patch).mean(1).amax((1, 2))
+    return (error >= WRONG_PATCH).float()
+
+
+def outcome_losses(said: tuple[Tensor, ...], reward: Tensor, termination: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+    """Losses (B,) of what an outcome head said; reward (B,) class, termination (B,) bool, wrong (B,) float.
+
+    "wrong" is not a loss (weight 0): the share of frames with a wrong patch.
+    """
+    binary = F.binary_cross_entropy_with_logits
+    return {
+        "reward": F.cross_entropy(said[0], reward, reduction="none"),
+        "termination": binary(said[1], termination.float(), reduction="none"),
+        "trust": binary(said[2], 1 - wrong, reduction="none"),
+        "wrong": wrong,
+    }
