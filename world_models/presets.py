@@ -8,6 +8,8 @@ from pathlib import Path
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.joint import JointConfig
+from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import EDM
 
@@ -16,7 +18,7 @@ from world_models.objectives import EDM
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | JointConfig = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
@@ -37,6 +39,10 @@ class TrainConfig:
     end_weight: float = field(default=30.0, metadata={"help": "how often a step that ends the game is drawn"})
     noise: float = field(default=0.1, metadata={"help": "largest standard deviation of context noise, of [-1, 1]"})
     damage: float = field(default=0.2, metadata={"help": "share of clips with a patch of their context replaced"})
+    expert: bool = field(
+        default=False, metadata={"help": "Snake: half the clips go on as A* would, boards are turned and mirrored"}
+    )
+    sampled: float = field(default=0.25, metadata={"help": "with expert: share of clips from sampled boards"})
     action_dropout: float = field(default=0.0, metadata={"help": "share of samples without their action (guidance)"})
     entropy_until: float = field(
         default=0.7, metadata={"help": "share of updates over which chance's entropy pull fades"}
@@ -67,6 +73,18 @@ def snake_edm() -> TrainConfig:
         out=Path("runs/snake-edm"),
         learning_rate=1e-3,
         updates=4_500,
+        rollout_steps=1,
+    )
+
+
+def snake_eqm() -> TrainConfig:
+    """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world model at once."""
+    return TrainConfig(
+        model=JointConfig(network=EqMFieldConfig(width=48, depth=2, field_width=48)),
+        out=Path("runs/snake-eqm"),
+        expert=True,
+        learning_rate=1.5e-3,
+        updates=7_000,
         rollout_steps=1,
     )
 
@@ -156,6 +174,7 @@ def any_game() -> TrainConfig:
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
+    "snake-eqm": snake_eqm,
     "pong": pong,
     "worldmap": worldmap,
     "coinrun": coinrun,

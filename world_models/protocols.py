@@ -49,6 +49,7 @@ class Clips(NamedTuple):
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
     odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
+    expert: Tensor | None = None  # (B,) bool: whether an expert might take the first action; None: nobody has judged it
 
 
 class Practice(NamedTuple):

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
-from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
-from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.diffusion import DiffusionConfig
+from world_models.models.joint import JointConfig
+from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
 from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
+PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
 CONFIGS = {
@@ -37,6 +41,10 @@ CONFIGS = {
     "eqm-guided": DiffusionConfig(
         network=GRID, objective=EquilibriumMatching(), sampler=Descent(3, "nag"), guidance=1.5
     ),
+    "joint": JointConfig(network=PAIRS, sampler=Descent(4, "nag")),
+    "joint-append": JointConfig(network=replace(PAIRS, cnn="append", latent=3), context_length=2),
+    "joint-dot": JointConfig(network=replace(PAIRS, cnn="", energy="dot"), chance=ChanceSettings(variables=0)),
+    "joint-l2": JointConfig(network=replace(PAIRS, energy="l2"), objective=EquilibriumMatching(), sampler=Descent(3)),
     "regression": DiffusionConfig(network=COPIES, objective=Regression("huber"), sampler=Direct(), context_length=2),
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
@@ -57,7 +65,7 @@ def make_model(name: str, seed: int = 0, **changes):
     """
     torch.manual_seed(seed)
     config = replace(CONFIGS[name], **changes)
-    model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
+    model = build_model(SPEC, config)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model.to(memory_format=torch.channels_last).eval()
