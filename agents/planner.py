@@ -262,7 +262,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name:8} {row['apples_mean']:7.2f} apples ({low:.2f} to {high:.2f}), {row['length_mean']:.0f} steps")
     for name, row in figures["agreement"].items():
         share, telling = row["agreement"], row["telling"]
-        print(f"{name:8} agrees with A* on {share:.4f} of {row['frames']} frames ({telling:.4f} where one move is best)")
+        print(
+            f"{name:8} agrees with A* on {share:.4f} of {row['frames']} frames ({telling:.4f} where one move is best)"
+        )
     return 0
 
 

@@ -80,11 +80,11 @@ def snake_edm() -> TrainConfig:
 def snake_eqm() -> TrainConfig:
     """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world model at once."""
     return TrainConfig(
-        model=JointConfig(network=EqMFieldConfig(width=48, depth=2, field_width=48)),
+        model=JointConfig(network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48)),
         out=Path("runs/snake-eqm"),
         expert=True,
         learning_rate=1.5e-3,
-        updates=7_000,
+        updates=6_000,
         rollout_steps=1,
     )
 

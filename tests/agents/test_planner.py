@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.evaluate import make_agent
-from agents.planner import GreedyField, Planner, PlanConfig, Search, plan
+from agents.planner import GreedyField, PlanConfig, Planner, Search, plan
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, Transition, WorldSpec
 
@@ -139,11 +139,11 @@ def joint_bundle(tmp_path_factory):
 
 
 def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle):
-    config = PlanConfig(str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 60, 0, 12, Search(2, 2))
+    config = PlanConfig(str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 30, 0, 6, Search(2, 2))
     figures = plan(config)
     assert set(figures["apples"]) == {"field", "planner", "astar"} and set(figures["agreement"]) == {"field", "planner"}
     for row in figures["agreement"].values():
-        assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 60
+        assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 30
 
 
 def test_the_greedy_field_plays_as_sample_says(joint_bundle):

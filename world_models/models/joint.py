@@ -127,7 +127,7 @@ class JointModel(NextFrameModel):
 
     def _one_hot(self, action: Tensor) -> Tensor:
         """(B,) int64 -> (B, A); no action is none more than another, 1 / A each."""
-        rows = torch.eye(self.actions, device=action.device)
+        rows = torch.eye(self.actions, device=action.device, dtype=self.told.weight.dtype)
         return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
 
     def _held(self, features: Features, chance: Tensor | None) -> Features:
@@ -209,7 +209,8 @@ class JointModel(NextFrameModel):
         pair = self.field.join(latent, features.rest[1])
         error, painted = self.objective.learn(self.field, pair, self._held(features, chance), generator)
         terms["frame"] = self.latent_error(error, features.last, target)
-        loose, _ = self.objective.learn(self.field, pair, self._free(features), generator)
+        t, noise = self.objective.sample_t((len(pair),), generator), torch.randn(pair.shape, generator=generator)
+        loose = self.objective.loss(self.field, pair, t.to(pair), noise.to(pair), self._free(features))
         terms["pair"] = self.latent_error(loose, features.last, target)
         terms["action"] = self.config.action_weight * loose[:, -self.actions :].mean(1)
         return terms, self.cells.decode(self.field.split(painted, self.grid_shape)[0])
