@@ -117,9 +117,13 @@ class JointModel(NextFrameModel):
         self.sampler = replace(self.sampler, steps=steps)
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
-        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), one-hot, even for none)."""
-        board = self.board(x)
-        return Features(self._with(board, action), x[:, -self.colours :], (board, self._one_hot(action)))
+        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of the last frame)."""
+        board, last = self.board(x), x[:, -self.colours :]
+        now = self._target(self.cells.encode(last))
+        return Features(self._with(board, action), last, (board, self._one_hot(action), now))
+
+    def _target(self, latent: Tensor) -> Tensor:
+        return latent.detach() if self.config.stop_gradient else latent
 
     def _with(self, board: Tensor, action: Tensor) -> Tensor:
         scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
@@ -132,14 +136,14 @@ class JointModel(NextFrameModel):
 
     def _held(self, features: Features, chance: Tensor | None) -> Features:
         """What the field needs to know to find what a given action does."""
-        board, given = features.rest
+        board, given, now = features.rest
         board = board if chance is None else self.chance.painted(chance, board)
-        return Features(board, features.last, (given, torch.ones_like(given[:, :1])))
+        return Features(board, features.last, (given, torch.ones_like(given[:, :1]), now))
 
     def _free(self, features: Features) -> Features:
         """What the field needs to know to find action and next state together."""
-        board, given = features.rest
-        return Features(board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1])))
+        board, given, now = features.rest
+        return Features(board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1]), now))
 
     def sample(
         self, frames: Tensor, noise: NoiseStream, action: Tensor | None = None, return_trajectory: bool = False
@@ -175,8 +179,8 @@ class JointModel(NextFrameModel):
         return (self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,)
 
     def _told(self, features: Features, action: Tensor) -> Features:
-        board, _ = features.rest
-        return Features(self._with(board, action), features.last, (board, self._one_hot(action)))
+        board, _, now = features.rest
+        return Features(self._with(board, action), features.last, (board, self._one_hot(action), now))
 
     def _restless(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """How far from rest pairs are, (B,) each: the norm of the unheld field and the energy."""
@@ -232,7 +236,7 @@ class JointModel(NextFrameModel):
             "reconstruction": config.reconstruction * (error * weight).sum(1),
             "variance": (config.variance * (spread - 1) ** 2).mean().expand(len(target)),
         }
-        return (latent.detach() if config.stop_gradient else latent), losses
+        return self._target(latent), losses
 
     def latent_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
         """Errors (B, Z G G + A) of pairs -> (B,): the latents' share, cells that change weighing more."""

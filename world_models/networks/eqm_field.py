@@ -120,8 +120,9 @@ class EqMField(nn.Module):
     Every cell is moved by a network of its own token, its latent, the action and a pooled message; the action by what
     is pooled. What needs the neighbours is in the tokens already, which makes a step of descent cheap.
 
-    Features: tokens (B, D, G, G) of the board; rest = (given (B, A), held (B, 1)): where held is 1 the action is
-    `given`, whatever the pair says, and does not move.
+    Features: tokens (B, D, G, G) of the board; rest = (given (B, A), held (B, 1), now (B, Z, G, G)): where held is
+    1 the action is `given`, whatever the pair says, and does not move; `now` are the latents of the last frame, where
+    the cells rest that nothing happens to.
     """
 
     def __init__(self, config: EqMFieldConfig, actions: int):
@@ -148,7 +149,7 @@ class EqMField(nn.Module):
     def free(self, pair: Tensor, features: Features) -> Tensor:
         """The learned function f of a pair, action and all; a held action is put in its place."""
         latent, action = self.split(pair, features.tokens.shape[2:])
-        given, held = features.rest
+        given, held, now = features.rest
         action = torch.lerp(action, given, held)
         scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
         h = F.silu((self.board(features.tokens)) * (1 + scale) + shift + self.enter(latent))
@@ -156,9 +157,8 @@ class EqMField(nn.Module):
             message = self.far(pool(h))[:, :, None, None] if number == 0 else 0
             h = h + F.silu(layer(h) + message)
         out = self.join(self.leave(h), self.choose(torch.cat((pool(h), action), 1)))
-        # What is there enters the output directly: the gradient of a well around x0 is x - x0, and a network would
-        # have to copy x through its layers.
-        return out + self.join(latent, action)
+        # The gradient of a well around x0 is x - x0: what is there enters the output directly, and so does what was.
+        return out + self.join(latent - now, action)
 
     def energies(self, pair: Tensor, features: Features) -> Tensor:
         """(B,): the explicit energy of pairs, or where there is none |f|^2 / 2, which is 0 at rest."""
@@ -176,7 +176,7 @@ class EqMField(nn.Module):
 
     def forward(self, pair: Tensor, t: Tensor, features: Features) -> Tensor:
         field = self.gradient(pair, features) if self.energy else self.free(pair, features)
-        _, held = features.rest
+        _, held, _ = features.rest
         still = torch.cat((torch.ones_like(field[:, : -self.actions]), (1 - held).expand(-1, self.actions)), 1)
         return field * still
 
