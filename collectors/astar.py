@@ -97,13 +97,16 @@ def plan(board: Board, body: list[int], foods: list[int]) -> list[int]:
 
 def safest_move(board: Board, body: list[int]) -> list[int]:
     """One move after which the tail is reachable by the longest way; else the one into the most space; else none."""
-    times = leaving_times(board, body)
-    best, move = (-1, -1), []
+    scores = safety(board, body)
+    return [max(scores, key=scores.__getitem__)] if scores else []
+
+
+def safety(board: Board, body: list[int]) -> dict[int, tuple[int, int]]:
+    """How safe each cell is that the head may go to: (1, way to the tail), or (0, space) where there is no such way."""
+    times, scores = leaving_times(board, body), {}
     for cell in board.moves[body[0]]:
         if times[cell] <= 1:
             after = [cell, *body[:-1]]
             path = shortest_path(board, after, after[-1])
-            score = (1, len(path)) if path is not None else (0, space(board, after))
-            if score > best:
-                best, move = score, [cell]
-    return move
+            scores[cell] = (1, len(path)) if path is not None else (0, space(board, after))
+    return scores

@@ -23,6 +23,7 @@ VERBS = {
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
+    "plan": ("agents.planner:main", "play Snake by looking ahead in a model, beside A*"),
     "bench": ("agents.bench:main", "measure the speed of every released bundle"),
     "demo": ("agents.demo:main", "a tour: a dreamed game, a short training, a small table"),
 }

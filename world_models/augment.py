@@ -35,5 +35,6 @@ def damage(frames: Tensor, noise: float, share: float, patch: int, generator: to
 def rarity(frames: Tensor, patch: int) -> Tensor:
     """One over the number of patches of the same frame with the same pixels. (B, H, W, C) uint8 -> (B, G * G)."""
     tiles = frames.unflatten(2, (-1, patch)).unflatten(1, (-1, patch)).transpose(2, 3).flatten(3).flatten(1, 2)
-    code = (tiles.long() * torch.arange(1, tiles.shape[2] + 1) ** 3).sum(2)  # (B, G * G), told apart all but surely
+    places = torch.arange(1, tiles.shape[2] + 1, device=tiles.device)
+    code = (tiles.long() * places**3).sum(2)  # (B, G * G), told apart all but surely
     return 1 / (code[:, :, None] == code[:, None]).sum(2)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from collectors.dataset import Dataset
+from collectors.snake_transitions import Teacher
 from world_models.contexts import Contexts
 from world_models.protocols import Clips, WorldSpec
 
@@ -99,6 +100,34 @@ class ClipReader:
             chosen = shards == number
             out[chosen] = arrays[number][rows[chosen]]
         return out
+
+
+class ExpertClips:
+    """Has A* show its moves in clips of Snake, one context frame and one step each; see `Teacher`.
+
+    `Clips.expert` says where the move is among the expert's best. A clip from a sampled board has odds 1.
+    """
+
+    def __init__(self, spec: WorldSpec, sampled: float):
+        if spec.world != "snake":
+            raise ValueError(f"expert=true needs Snake, whose expert is A*; this is a dataset of {spec.world}")
+        self.reward_values = np.array(spec.reward_values, np.float32)
+        self.teacher = Teacher(spec.frame_shape[0] // 4, sampled)
+
+    def __call__(self, clips: Clips, generator: np.random.Generator) -> Clips:
+        if clips.frames.shape[1] != 2:
+            raise ValueError("expert=true needs context_length 1 and rollout_steps 1")
+        frames, rewards = clips.frames.numpy(), self.reward_values[clips.reward_classes[:, 0].numpy()]
+        rows = zip(frames, clips.actions[:, 0].tolist(), rewards, clips.terminations[:, 0].tolist(), strict=True)
+        frames, actions, rewards, ends, expert, sampled = zip(
+            *(self.teacher(*row, generator) for row in rows), strict=True
+        )
+        classes = np.abs(np.array(rewards)[:, None] - self.reward_values).argmin(1)
+        columns = (np.stack(frames), np.array(actions)[:, None], classes[:, None], np.array(ends)[:, None])
+        names = ("frames", "actions", "reward_classes", "terminations")
+        taught = dict(zip(names, map(torch.from_numpy, columns), strict=True))
+        odds = torch.where(torch.tensor(sampled), 1.0, clips.odds)
+        return clips._replace(**taught, odds=odds, expert=torch.tensor(expert))
 
 
 def start_contexts(reader: ClipReader, count: int, generator: np.random.Generator) -> Contexts:

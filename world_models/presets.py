@@ -9,9 +9,11 @@ from pathlib import Path
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.joint import JointConfig
 from world_models.models.pixel import PixelConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
+from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.unet import UNetConfig
@@ -34,6 +36,18 @@ def snake_edm() -> TrainConfig:
         out=Path("runs/snake-edm"),
         learning_rate=1e-3,
         updates=4_500,
+        rollout_steps=1,
+    )
+
+
+def snake_eqm() -> TrainConfig:
+    """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world model at once."""
+    return TrainConfig(
+        model=JointConfig(network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48)),
+        out=Path("runs/snake-eqm"),
+        expert=True,
+        learning_rate=1.5e-3,
+        updates=6_000,
         rollout_steps=1,
     )
 
@@ -208,6 +222,7 @@ def worldmap_unconditional() -> TrainConfig:
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
+    "snake-eqm": snake_eqm,
     "pong": pong,
     "worldmap": worldmap,
     "coinrun": coinrun,

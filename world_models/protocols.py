@@ -50,6 +50,7 @@ class Clips(NamedTuple):
     valid: Tensor  # (B, S) bool
     odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
     context_actions: Tensor | None = None  # (B, K - 1) int64, as in `Context`, for models that read them
+    expert: Tensor | None = None  # (B,) bool: whether an expert might take the first action; None: nobody has judged it
 
 
 class Practice(NamedTuple):

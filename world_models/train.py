@@ -25,10 +25,10 @@ from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
 from collectors.settings import as_text, parse
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
-from world_models.data import ClipReader, read_spec, start_contexts
+from world_models.data import ClipReader, ExpertClips, read_spec, start_contexts
 from world_models.optimizers import build_optimizer
 from world_models.presets import PRESETS, TrainConfig
-from world_models.protocols import Practice
+from world_models.protocols import Clips, Practice
 from world_models.samples import write_samples
 
 SHOWN_STEPS = 32  # of the film that shows how a run dreams
@@ -106,6 +106,12 @@ class Trainer:
         weights = (config.event_weight, config.end_weight)
         self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, *weights)
         self.validation = ClipReader(dataset, split["validation"], length, config.rollout_steps, *weights)
+        self.teach = ExpertClips(self.model.spec, config.sampled) if config.expert else None
+
+    def draw(self, reader: ClipReader, count: int, order: np.random.Generator) -> Clips:
+        """Clips to learn from or to be measured by."""
+        clips = reader.draw(count, order)
+        return clips if self.teach is None else self.teach(clips, order)
 
     def begin_with(self, bundle: Path) -> None:
         """Takes over the weights of a bundle that fit by name and shape. Raises TrainingError where none do."""
@@ -145,7 +151,7 @@ class Trainer:
         """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
         config = self.config
         steps = 1 if self.update < config.rollout_from * config.updates else config.rollout_steps
-        clips = self.train.draw(config.batch_size, self.order)
+        clips = self.draw(self.train, config.batch_size, self.order)
         for group in self.optimizer.param_groups:
             group["lr"] = schedule(config, self.update)
         self.model.train()
@@ -173,7 +179,7 @@ class Trainer:
         order, noise = np.random.default_rng(1), torch.Generator().manual_seed(1)
         rows: dict[str, list[float]] = {}
         for _ in range(self.config.validation_batches):
-            clips = self.validation.draw(64, order)
+            clips = self.draw(self.validation, 64, order)
             losses = self.average.clip_losses(clips, self.practice, self.config.rollout_steps, noise)
             for name, value in losses.items():
                 rows.setdefault(name, []).append(value.item())

@@ -8,6 +8,7 @@ from pathlib import Path
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.joint import JointConfig
 from world_models.models.pixel import PixelConfig
 
 
@@ -15,7 +16,9 @@ from world_models.models.pixel import PixelConfig
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig | ForcingConfig | PixelConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | ForcingConfig | JointConfig | PixelConfig = field(
+        default_factory=ChanceConfig
+    )
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
@@ -39,6 +42,10 @@ class TrainConfig:
     end_weight: float = field(default=30.0, metadata={"help": "how often a step that ends the game is drawn"})
     noise: float = field(default=0.1, metadata={"help": "largest standard deviation of context noise, of [-1, 1]"})
     damage: float = field(default=0.2, metadata={"help": "share of clips with a patch of their context replaced"})
+    expert: bool = field(
+        default=False, metadata={"help": "Snake: half the clips go on as A* would, boards are turned and mirrored"}
+    )
+    sampled: float = field(default=0.25, metadata={"help": "with expert: share of clips from sampled boards"})
     action_dropout: float = field(default=0.0, metadata={"help": "share of samples without their action (guidance)"})
     entropy_until: float = field(
         default=0.7, metadata={"help": "share of updates over which chance's entropy pull fades"}

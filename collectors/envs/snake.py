@@ -89,6 +89,18 @@ class RealSnake(gymnasium.Env):
             self._place_food()
         return self._observation(), self._info()
 
+    def set_board(self, codes: np.ndarray) -> None:
+        """Goes on from a (G, G) board of codes. Raises ValueError unless it holds exactly one snake, a living one."""
+        cells = codes.ravel().tolist()
+        body = snake_codes.walk_body(cells, self.grid_size, self.wrap) if codes.shape == self._board().shape else None
+        if body is None or cells[body[0]] not in HEAD:
+            raise ValueError("the board does not hold one living snake of this game's size")
+        self._body, self._eaten, self._playing = deque(body), 0, True
+        self._direction = LINKS[cells[body[0]]][0] ^ 1
+        self._codes[:] = bytes(cells)
+        if self._canvas is not None:
+            self._canvas[:] = snake_codes.draw(codes)
+
     def step(self, action):
         if not self._playing:
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")

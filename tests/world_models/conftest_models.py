@@ -11,9 +11,11 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.joint import JointConfig
 from world_models.models.pixel import PixelConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
+from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.unet import UNetConfig
@@ -22,6 +24,7 @@ from world_models.protocols import Context, WorldSpec
 from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
+PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
 FILM = TransformerConfig(width=16, patch=4, depth=1, heads=2, start="film", vision=(8, 8))
@@ -48,6 +51,10 @@ CONFIGS = {
     "eqm-guided": DiffusionConfig(
         network=GRID, objective=EquilibriumMatching(), sampler=Descent(3, "nag"), guidance=1.5
     ),
+    "joint": JointConfig(network=PAIRS, sampler=Descent(4, "nag")),
+    "joint-append": JointConfig(network=replace(PAIRS, cnn="append", latent=3), context_length=2),
+    "joint-dot": JointConfig(network=replace(PAIRS, cnn="", energy="dot"), chance=ChanceSettings(variables=0)),
+    "joint-l2": JointConfig(network=replace(PAIRS, energy="l2"), objective=EquilibriumMatching(), sampler=Descent(3)),
     "regression": DiffusionConfig(network=COPIES, objective=Regression("huber"), sampler=Direct(), context_length=2),
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5

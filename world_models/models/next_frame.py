@@ -36,6 +36,7 @@ class Step(NamedTuple):
     next_frame: Tensor  # (B, H, W, C) uint8, real
     reward_class: Tensor  # (B,) int64, index into spec.reward_values
     termination: Tensor  # (B,) bool
+    expert: Tensor | None = None  # (B,) bool, see `protocols.Clips`
 
 
 class StepLoss(NamedTuple):
@@ -145,7 +146,7 @@ class NextFrameModel(nn.Module, ABC):
             action = torch.where(drop, len(self.spec.action_names), action)
         after = clips.frames[:, self.context_length + s]
         step = Step(context, action, after, clips.reward_classes[:, s], clips.terminations[:, s])
-        return Step(*(part.to(device) for part in step))
+        return Step(*(None if part is None else part.to(device) for part in step))
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""

@@ -1,0 +1,157 @@
+"""The planner looks past a tempting move, and lets itself be told better."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agents.evaluate import make_agent
+from agents.planner import GreedyField, PlanConfig, Planner, Search, plan
+from world_models.noise import NoiseStream
+from world_models.protocols import Context, Transition, WorldSpec
+
+START, TRAP, SAFE, DEAD = range(4)
+TEMPT, WAIT = range(2)
+
+
+class Seen(NamedTuple):
+    frames: Tensor  # (B, 1, 4, 4, 3) uint8, the place in every pixel
+
+
+class Corridor:
+    """Going for it pays at once and kills a move later, whatever is done; waiting is safe and pays nothing."""
+
+    context_length = 1
+    spec = WorldSpec("corridor", (4, 4, 3), ("tempt", "wait"), (-1.0, 0.0, 1.0), 10, 50)
+
+    def __init__(self):
+        self.calls = []
+
+    def init(self, context: Context) -> Seen:
+        return Seen(context.frames)
+
+    def step(self, state: Seen, action: Tensor, noise: NoiseStream) -> Transition:
+        self.calls.append(len(action))
+        place = state.frames[:, 0, 0, 0, 0].long()
+        after = torch.where(place == TRAP, DEAD, torch.where((place == START) & (action == TEMPT), TRAP, SAFE))
+        reward = (after == TRAP).float() - (after == DEAD).float() * 2
+        frame = after.to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
+        return Transition(Seen(frame[:, None]), frame, reward, after == DEAD, torch.ones(len(after)))
+
+
+class Afraid(Corridor):
+    """It has an uncertainty too: it has never seen anybody wait."""
+
+    def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
+        return (action == WAIT).float()
+
+
+def frames(lanes: int) -> np.ndarray:
+    return np.zeros((lanes, 4, 4, 3), np.uint8)
+
+
+def ready(planner, lanes: int):
+    players = planner.batch(lanes)
+    players.reset(np.ones(lanes, bool), [np.random.default_rng(i) for i in range(lanes)])
+    return players
+
+
+def test_one_move_ahead_it_falls_for_the_trap_and_two_moves_ahead_it_does_not():
+    assert ready(Planner(Corridor(), Search(depth=1)), 3)(frames(3)).tolist() == [TEMPT] * 3
+    for depth in (2, 3, 5):
+        assert ready(Planner(Corridor(), Search(depth=depth, width=2)), 3)(frames(3)).tolist() == [WAIT] * 3
+
+
+def test_a_sequence_that_has_ended_earns_nothing_more_and_a_move_left_behind_does_not_win():
+    context, noise = Context(torch.zeros(1, 1, 4, 4, 3, dtype=torch.uint8), torch.zeros(1, 0)), NoiseStream.from_seeds
+    worth, after = Planner(Corridor(), Search(5, 2, discount=1.0)).values(context, noise(torch.zeros(1).long()))
+    assert worth[0, WAIT] == 0 and worth[0, TEMPT] <= -0.01 and after.shape == (1, 2, 4, 4, 3)
+    assert after[0, :, 0, 0, 0].tolist() == [TRAP, SAFE]
+    narrow, _ = Planner(Corridor(), Search(2, 1)).values(context, noise(torch.zeros(1).long()))
+    assert narrow.argmax() == TEMPT  # a beam of one follows the tempting move only, and keeps to it
+
+
+def test_its_cost_is_that_of_the_beam():
+    model = Corridor()
+    ready(Planner(model, Search(depth=4, width=3)), 5)(frames(5))
+    assert model.calls == [5 * 2, 5 * 2 * 2, 5 * 3 * 2, 5 * 3 * 2]
+
+
+def test_energy_is_a_price_that_can_be_set():
+    for weight, action in ((0.0, WAIT), (5.0, TEMPT)):
+        assert ready(Planner(Afraid(), Search(3, 4, energy_weight=weight)), 1)(frames(1)).tolist() == [action]
+
+
+def test_a_proposer_may_replace_the_action_or_rank_the_moves_anew():
+    told = []
+
+    def replace(proposal):
+        told.append(proposal)
+        return torch.full((len(proposal.logits),), TEMPT)
+
+    def rank(proposal):  # whoever likes traps counts their pixels in what the model expects
+        return proposal.logits + 9.0 * (proposal.next_frames == TRAP).float().mean((2, 3, 4))
+
+    for proposer in (replace, rank):
+        assert ready(Planner(Corridor(), Search(3), proposer), 2)(frames(2)).tolist() == [TEMPT] * 2
+    proposal = told[0]
+    assert proposal.frames.shape == (2, 4, 4, 3) and proposal.next_frames.shape == (2, 2, 4, 4, 3)
+    assert proposal.logits.shape == (2, 2) and proposal.logits.argmax(1).tolist() == [WAIT] * 2
+
+
+def test_it_is_a_policy_of_one_game_and_of_many():
+    planner = Planner(Corridor(), Search(2))
+    planner.reset(np.random.default_rng(0))
+    assert planner(frames(1)[0]) == WAIT and isinstance(planner(frames(1)[0]), int)
+    agent = make_agent(planner, 3, seed=0)
+    agent.reset(np.array([True, True, True]))
+    agent(frames(3))
+    agent.reset(np.array([False, True, False]))
+    assert agent(frames(3)).shape == (3,)
+
+
+def test_a_search_that_looks_nowhere_is_refused():
+    with pytest.raises(ValueError, match="one move"):
+        Search(depth=0)
+
+
+@pytest.fixture(scope="module")
+def joint_bundle(tmp_path_factory):
+    """An untrained joint model of Snake, and a few recorded games."""
+    from collectors.collect import collect
+    from collectors.dataset import Dataset
+    from world_models.checkpoint import build_model, save_bundle
+    from world_models.data import ClipReader, read_spec, start_contexts
+    from world_models.models.joint import JointConfig
+    from world_models.networks.eqm_field import EqMFieldConfig
+
+    path = tmp_path_factory.mktemp("joint")
+    collect("RealSnake-v0", path / "data", frames=600, policy="random", workers=1, seed=0, shard_steps=300)
+    dataset = Dataset(path / "data")
+    torch.manual_seed(0)
+    network = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
+    model = build_model(read_spec(dataset), JointConfig(network=network)).eval()
+    reader = ClipReader(dataset, dataset.split()["train"], 1, 1)
+    save_bundle(path / "bundle", model, start_contexts(reader, 4, np.random.default_rng(0)), {}, {})
+    return path
+
+
+def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle):
+    config = PlanConfig(str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 30, 0, 6, Search(2, 2))
+    figures = plan(config)
+    assert set(figures["apples"]) == {"field", "planner", "astar"} and set(figures["agreement"]) == {"field", "planner"}
+    for row in figures["agreement"].values():
+        assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 30
+
+
+def test_the_greedy_field_plays_as_sample_says(joint_bundle):
+    from world_models.checkpoint import load_bundle
+
+    bundle = load_bundle(joint_bundle / "bundle")
+    context = bundle.contexts.choose(torch.arange(3))
+    noise = NoiseStream.from_seeds(torch.arange(3))
+    with torch.inference_mode():
+        expected = bundle.model.sample(context.frames, noise).action
+    assert torch.equal(GreedyField(bundle.model).choose(context, noise), expected)

@@ -1,0 +1,259 @@
+"""State and action optimised together: the pair (latent next state, action) rests where a learned field is zero.
+
+Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the frame that is seen now. With the action
+held the pair comes to rest at what the action does: a world model. With nothing held it comes to rest at an action
+that an expert takes and at what that does: a policy. How far from rest a pair is tells how unusual it is.
+
+The latent is a small vector for every cell. It is the latent of an autoencoder that learns beside the field: its
+decoder must draw the cells, it gets no gradient from the field, and its variance is drawn towards 1, so it cannot
+collapse to a point that would be easy to predict. What is random in a step, as the place of new food, is drawn first
+by chance variables (see `chance`); the field's own noise decides between equally good actions.
+
+B lanes, C colours, Z numbers a cell, G x G cells, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models import frames as pixels
+from world_models.augment import rarity
+from world_models.models.chance import Chance, ChanceSettings
+from world_models.models.next_frame import NextFrameModel, Step, StepLoss, Window
+from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
+from world_models.noise import Draws, NoiseStream
+from world_models.objectives import EquilibriumMatching
+from world_models.protocols import Clips, Features, Transition, WorldSpec
+from world_models.samplers import Descent, check_fit
+
+PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
+
+
+@dataclass(frozen=True)
+class JointConfig:
+    """Settings of the joint model."""
+
+    network: EqMFieldConfig = field(default_factory=EqMFieldConfig)
+    objective: EquilibriumMatching = field(default_factory=lambda: EquilibriumMatching("linear", multiplier=1.0))
+    sampler: Descent = field(default_factory=lambda: Descent(10, "nag", rate=0.5, momentum=0.3, threshold=0.02))
+    chance: ChanceSettings = field(default_factory=ChanceSettings)  # variables=0: the field's noise decides everything
+    context_length: int = 1  # frames the model sees
+    change_weight: float = 20.0  # extra weight of cells that change
+    action_weight: float = 1.0  # of the action's share of the free pair's loss
+    latent_noise: float = 0.3  # standard deviation under which the decoder must still draw a cell
+    reconstruction: float = 1.0  # weight of what the autoencoder draws; 0 and 0 and False: the latent may collapse
+    variance: float = 0.1  # weight of the latent's variance target
+    stop_gradient: bool = True  # the field does not pull at the latent that it is to predict
+
+    def __post_init__(self):
+        check_fit(self.objective, self.sampler)
+
+
+class Joint(NamedTuple):
+    """A pair at rest and what it says."""
+
+    action: Tensor  # (B,) int64
+    action_logits: Tensor  # (B, A): where the descent put the action, 1 in place of a one-hot 1
+    next_frame: Tensor  # (B, H, W, C) uint8
+    latent: Tensor  # (B, Z, G, G), what the frame was drawn from
+    gradient_norm: Tensor  # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
+    energy: Tensor  # (B,) see `EqMField.energies`
+    trajectory: tuple[Tensor, ...] = ()  # pairs (B, Z G G + A) of the descent, first to last, if asked for
+    gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
+
+
+class Recorded(nn.Module):
+    """A field that keeps what it was asked and what it answered."""
+
+    def __init__(self, network: EqMField):
+        super().__init__()
+        self.network, self.pairs, self.norms = network, [], []
+
+    def forward(self, pair: Tensor, t: Tensor, features: Features) -> Tensor:
+        answer = self.network(pair, t, features)
+        self.pairs.append(pair)
+        self.norms.append(answer.square().mean(1).sqrt())
+        return answer
+
+
+class From(NamedTuple):
+    """Draws that start where another descent has ended."""
+
+    pair: Tensor
+
+    def __call__(self, number: int) -> Tensor:
+        return self.pair
+
+
+class JointModel(NextFrameModel):
+    """See the module. A policy by `sample(frames, noise)`, a world model by `step`."""
+
+    kind = "joint"
+    config_class = JointConfig
+
+    def __init__(self, spec: WorldSpec, config: JointConfig):
+        super().__init__(spec, config.network, config.context_length, config.change_weight)
+        self.config, self.objective, self.sampler = config, config.objective, config.sampler
+        self.actions = len(spec.action_names)
+        channels = config.context_length * self.colours
+        self.board = BoardEncoder(config.network, channels, self.grid_shape)
+        self.told = nn.Embedding(self.actions + 1, 2 * config.network.width)  # the last row: no action given
+        self.cells = CellCoder(config.network, self.colours)
+        self.field = EqMField(config.network, self.actions)
+        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.variables else None
+
+    @property
+    def sampler_steps(self) -> int:
+        """Most steps of a descent. Setting raises ValueError for less than one."""
+        return self.sampler.steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int) -> None:
+        self.sampler = replace(self.sampler, steps=steps)
+
+    def encode(self, x: Tensor, action: Tensor) -> Features:
+        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of the last frame)."""
+        board, last = self.board(x), x[:, -self.colours :]
+        now = self._target(self.cells.encode(last))
+        return Features(self._with(board, action), last, (board, self._one_hot(action), now))
+
+    def _target(self, latent: Tensor) -> Tensor:
+        return latent.detach() if self.config.stop_gradient else latent
+
+    def _with(self, board: Tensor, action: Tensor) -> Tensor:
+        scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
+        return board * (1 + scale) + shift
+
+    def _one_hot(self, action: Tensor) -> Tensor:
+        """(B,) int64 -> (B, A); no action is none more than another, 1 / A each."""
+        rows = torch.eye(self.actions, device=action.device, dtype=self.told.weight.dtype)
+        return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
+
+    def _held(self, features: Features, chance: Tensor | None) -> Features:
+        """What the field needs to know to find what a given action does."""
+        board, given, now = features.rest
+        board = board if chance is None else self.chance.painted(chance, board)
+        return Features(board, features.last, (given, torch.ones_like(given[:, :1]), now))
+
+    def _free(self, features: Features) -> Features:
+        """What the field needs to know to find action and next state together."""
+        board, given, now = features.rest
+        return Features(board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1]), now))
+
+    def sample(
+        self, frames: Tensor, noise: NoiseStream, action: Tensor | None = None, return_trajectory: bool = False
+    ) -> Joint:
+        """A pair at rest. frames (B, K, H, W, C) uint8; action (B,) int64 is held, None lets it be found.
+
+        The found action is then held, chance is drawn, and the latents go on from where they are. The trajectory is
+        that of the free descent, or of the held one where the action was given.
+        """
+        none = torch.full((len(frames),), self.actions, device=frames.device)
+        features = self.encode(pixels.stack(frames), none if action is None else action)
+        logits, recorded, start = features.rest[1], Recorded(self.field), Draws(noise, self.pair_shape)
+        if action is None:
+            pair = self.sampler(self.objective, recorded, start._replace(salt=PAIR_SALT), self._free(features))
+            logits, start = pair[:, -self.actions :], From(pair)
+            action = logits.argmax(1)
+            features = self._told(features, action)
+        network = self.field if recorded.pairs or not return_trajectory else recorded
+        latent = self._rest(network, features, start, noise)
+        norm, energy = self._restless(latent, features)
+        kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
+        return Joint(action, logits, pixels.to_uint8(self.cells.decode(latent)), latent, norm, energy, *kept)
+
+    def _rest(self, network: nn.Module, features: Features, start, noise: NoiseStream) -> Tensor:
+        """Latents (B, Z, G, G) at rest with the action of the features held."""
+        chance = None if self.chance is None else self.chance.draw(features.tokens, noise)
+        pair = self.sampler(self.objective, network, start, self._held(features, chance))
+        return self.field.split(pair, self.grid_shape)[0]
+
+    @property
+    def pair_shape(self) -> tuple[int]:
+        """(Z G G + A,): what is optimised."""
+        return (self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,)
+
+    def _told(self, features: Features, action: Tensor) -> Features:
+        board, _, now = features.rest
+        return Features(self._with(board, action), features.last, (board, self._one_hot(action), now))
+
+    def _restless(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+        """How far from rest pairs are, (B,) each: the norm of the unheld field and the energy."""
+        pair, free = self.field.join(latent, features.rest[1]), self._free(features)
+        square = self.field(pair, pair.new_zeros(len(pair)), free).square()
+        norm = (square[:, : -self.actions].mean(1) + square[:, -self.actions :].mean(1)).sqrt()
+        return norm, self.field.energies(pair, free)
+
+    def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
+        """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""
+        features = self.encode(pixels.stack(frames), action)
+        return self._restless(self.cells.encode(pixels.stack(next_frame[:, None])), features)[0]
+
+    def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
+        """One step of every lane with its action held; see `protocols.WorldModel`."""
+        features = self.encode(pixels.stack(state.frames), action)
+        latent = self._rest(self.field, features, Draws(noise, self.pair_shape), noise)
+        frame = pixels.to_uint8(self.cells.decode(latent))
+        reward, termination, trust = self.head(features.tokens, pixels.stack(frame[:, None]))
+        window = Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
+        return Transition(window, frame, self.reward_values[reward.argmax(1)], termination > 0, trust.sigmoid())
+
+    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses with the action held, with nothing held, and of the autoencoder; the frame is drawn near rest."""
+        latent, terms = self.code(target, generator)
+        chance = None
+        if self.chance is not None:
+            chance, more = self.chance.look(features.tokens, target, generator)
+            terms |= more
+        pair = self.field.join(latent, features.rest[1])
+        error, painted = self.objective.learn(self.field, pair, self._held(features, chance), generator)
+        terms["frame"] = self.latent_error(error, features.last, target)
+        t, noise = self.objective.sample_t((len(pair),), generator), torch.randn(pair.shape, generator=generator)
+        loose = self.objective.loss(self.field, pair, t.to(pair), noise.to(pair), self._free(features))
+        terms["pair"] = self.latent_error(loose, features.last, target)
+        terms["action"] = self.config.action_weight * loose[:, -self.actions :].mean(1)
+        return terms, self.cells.decode(self.field.split(painted, self.grid_shape)[0])
+
+    def code(self, target: Tensor, generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep it from collapse.
+
+        Every kind of cell of a frame counts the same, however many cells are alike.
+        """
+        config, latent = self.config, self.cells.encode(target)
+        weight = rarity(pixels.to_uint8(target), self.patch)  # (B, G * G)
+        weight = weight / weight.sum(1, keepdim=True)
+        grain = config.latent_noise * torch.randn(latent.shape, generator=generator).to(latent)
+        error = F.avg_pool2d((self.cells.decode(latent + grain) - target) ** 2, self.patch).mean(1).flatten(1)
+        flat, share = latent.flatten(2), weight[:, None] / len(weight)
+        mean = (flat * share).sum((0, 2), keepdim=True)
+        spread = ((flat - mean) ** 2 * share).sum((0, 2))  # (Z,)
+        losses = {
+            "reconstruction": config.reconstruction * (error * weight).sum(1),
+            "variance": (config.variance * (spread - 1) ** 2).mean().expand(len(target)),
+        }
+        return self._target(latent), losses
+
+    def latent_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
+        """Errors (B, Z G G + A) of pairs -> (B,): the latents' share, cells that change weighing more."""
+        cells = self.field.split(error, self.grid_shape)[0].mean(1, keepdim=True)
+        return (cells * F.max_pool2d(self.change_weights(last, target), self.patch)).mean((1, 2, 3))
+
+    def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
+        """See `NextFrameModel`. The free pair is learned where an expert acted, as everybody is taken to be unless it
+        is said."""
+        loss = super().step_loss(step, generator)
+        told = step.action < self.actions
+        expert = (told if step.expert is None else told & step.expert).float()
+        loss.terms.update({name: expert * loss.terms[name] for name in ("pair", "action")})
+        return loss
+
+    def clip_step(self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator) -> Step:
+        step = super().clip_step(clips, s, context, dropout, generator)
+        if clips.expert is None:
+            return step
+        return step._replace(expert=clips.expert.to(context.device) & (s == 0))
