@@ -24,10 +24,11 @@ from torch import nn
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
+from world_models.models.latent import LatentModel
 from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
-MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel)}
+MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel, LatentModel)}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.latent import LatentConfig
 from world_models.networks.grid import GridConfig
-from world_models.objectives import EDM
+from world_models.objectives import EDM, FlowMatching
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig = field(default_factory=ChanceConfig)
+    model: ChanceConfig | DiffusionConfig | LatentConfig = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
     updates: int = field(default=8_000, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
+    pace: Literal["updates", "minutes"] = field(
+        default="updates",
+        metadata={"help": "what rates and stages go by, and what ends the run; minutes are all runs'"},
+    )
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
     rollout_from: float = field(default=0.7, metadata={"help": "share of updates with a single step first"})
@@ -52,6 +58,13 @@ class TrainConfig:
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice. 1 on a shared machine"})
     init_from: str = field(default="", metadata={"help": "bundle whose weights to begin with, as far as they fit"})
     resume: bool = field(default=True, metadata={"help": "go on from the newest good checkpoint in out"})
+
+    def __post_init__(self):
+        if isinstance(self.model, LatentConfig) and not (self.model.autoencoder_share or self.init_from):
+            raise ValueError(
+                "a latent model needs its autoencoder: train it in the same run (model.autoencoder_share=0.4), or give "
+                "a bundle that has one (init_from=runs/coinrun-latent/bundle)"
+            )
 
 
 def snake() -> TrainConfig:
@@ -153,6 +166,28 @@ def any_game() -> TrainConfig:
     )
 
 
+def coinrun_latent() -> TrainConfig:
+    """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then frozen.
+
+    In two runs: `model.autoencoder_share=1 out=runs/a`, then `model.autoencoder_share=0 init_from=runs/a/bundle`.
+    """
+    grid = GridConfig(width=96, patch=1, encoder_depth=2, decoder_depth=2, attention=True, positions=True)
+    objective = FlowMatching(times="logit-normal")
+    return TrainConfig(
+        model=LatentConfig(network=grid, objective=objective, context_length=4),
+        data=Path("data/coinrun"),
+        out=Path("runs/coinrun-latent"),
+        updates=9_000,
+        learning_rate=1e-3,
+        rollout_steps=1,
+        event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.02,
+        damage=0.0,
+    )
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
@@ -160,4 +195,5 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "worldmap": worldmap,
     "coinrun": coinrun,
     "any": any_game,
+    "coinrun-latent": coinrun_latent,
 }

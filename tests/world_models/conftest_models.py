@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
-from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
-from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.diffusion import DiffusionConfig
+from world_models.models.latent import LatentConfig
+from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
@@ -17,6 +20,10 @@ from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 GRID = GridConfig(width=16, patch=4, encoder_depth=1, decoder_depth=1)
 COPIES = GridConfig(16, 4, 1, 1, copy=(0, 4))
+LATENT_GRID = GridConfig(16, 1, 1, 1)
+AUTOENCODER = AutoencoderConfig(width=8, widest=16, latent_channels=4)
+CODES = ChanceSettings(variables=0, codes=2, categories=3)
+BOTH = ChanceSettings(variables=2, codes=1, categories=3)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -41,6 +48,29 @@ CONFIGS = {
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
     ),
+    "chance-codes": ChanceConfig(grid=GRID, chance=CODES),
+    "chance-places-and-codes": ChanceConfig(grid=GRID, chance=BOTH, context_length=2),
+    "edm-codes": DiffusionConfig(network=GRID, chance=CODES, guidance=1.5),
+    "edm-places-and-codes": DiffusionConfig(network=GRID, chance=BOTH),
+    "flow-codes": DiffusionConfig(network=GRID, objective=FlowMatching(), chance=BOTH, context_length=2),
+    "eqm-chance": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=ChanceSettings()
+    ),
+    "eqm-codes": DiffusionConfig(network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=CODES),
+    "latent": LatentConfig(network=LATENT_GRID, autoencoder=AUTOENCODER, context_length=2),
+    "latent-sixteen": LatentConfig(network=LATENT_GRID, autoencoder=replace(AUTOENCODER, downsample=16), guidance=1.5),
+    "latent-ddpm": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=DDPM(clamp=False), sampler=Ancestral(4)
+    ),
+    "latent-edm-chance": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EDM(sigma_data=1.0), chance=BOTH, guidance=1.5
+    ),
+    "latent-eqm": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EquilibriumMatching(), sampler=Descent(4)
+    ),
+    "latent-regression": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=Regression("huber"), sampler=Direct(), context_length=2
+    ),
 }
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
@@ -57,7 +87,7 @@ def make_model(name: str, seed: int = 0, **changes):
     """
     torch.manual_seed(seed)
     config = replace(CONFIGS[name], **changes)
-    model = (ChanceModel if isinstance(config, ChanceConfig) else DiffusionModel)(SPEC, config)
+    model = build_model(SPEC, config)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model.to(memory_format=torch.channels_last).eval()

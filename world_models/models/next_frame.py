@@ -65,7 +65,15 @@ class NextFrameModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, x: Tensor, action: Tensor) -> Features:
-        """x (B, K * C, H, W) in [-1, 1], action (B,) -> what all that follows is computed from."""
+        """x as `look` returns it, action (B,) -> what all that follows is computed from."""
+
+    def look(self, x: Tensor) -> Tensor:
+        """Context frames x (B, K * C, H, W) in [-1, 1] as the network takes them: as they are."""
+        return x
+
+    def seen(self, state: Window) -> Tensor:
+        """`look` at the frames of a state."""
+        return self.look(pixels.stack(state.frames))
 
     def features(self, x: Tensor, action: Tensor) -> Features:
         """What `sample` takes. Under guidance each leaf has a second half, (2 B, ...), without the action."""
@@ -86,14 +94,18 @@ class NextFrameModel(nn.Module, ABC):
             raise ValueError(f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}")
         return Window(context.frames)
 
+    def remember(self, state: Window, frame: Tensor) -> Window:
+        """The state after seeing one more frame (B, H, W, C) uint8."""
+        return Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
+
     def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
-        features = self.features(pixels.stack(state.frames), action)
+        features = self.features(self.seen(state), action)
         frame = pixels.to_uint8(self.sample(features, noise))
         own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
         return Transition(
-            Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1)),
+            self.remember(state, frame),
             frame,
             self.reward_values[reward.argmax(1)],
             termination > 0,
@@ -102,7 +114,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
-        features = self.features(pixels.stack(state.frames), action)
+        features = self.features(self.seen(state), action)
         own = features.tokens[: len(frame)]
         reward, termination, _ = self.head(own, pixels.stack(frame[:, None]))
         return reward.softmax(1), termination.sigmoid()
@@ -143,7 +155,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
-        features = self.encode(step.context, step.action)
+        features = self.encode(self.look(step.context), step.action)
         target = pixels.stack(step.next_frame[:, None])
         terms, painted = self.frame_loss(features, target, generator)
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
