@@ -24,6 +24,7 @@ VERBS = {
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
     "bench": ("agents.bench:main", "measure the speed of every released bundle"),
+    "compare": ("agents.compare:main", "train the model families at equal wall-clock and compare them"),
     "demo": ("agents.demo:main", "a tour: a dreamed game, a short training, a small table"),
 }
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
