@@ -149,26 +149,36 @@ def run_family(config: CompareConfig, family: str, preset: str) -> dict:
     if made is not None:
         return made
     print(f"{family}: preset {preset}, {config.budget:g} minutes", flush=True)
-    load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
+    name = {"family": family, "preset": preset}
     try:
-        bundle = train(wanted)
+        bundle, effort = trained(wanted)
+        return write(
+            folder / "family.json", {**name, "settings": settings, **effort, **figures(config, bundle, folder)}
+        )
     except (ValueError, TrainingError) as error:
-        return {"family": family, "preset": preset, "failed": str(error)}
+        return {**name, "failed": str(error)}
+
+
+def trained(config: TrainConfig) -> tuple[Path, dict]:
+    """The bundle, and what this process spent on it; one that was broken off and resumed spent the rest before."""
+    load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
+    bundle = train(config)
     seconds = time.monotonic() - begun
-    row = {
-        "family": family,
-        "preset": preset,
-        "settings": settings,
-        "updates": bundles.load(bundle).config["provenance"]["updates"],
-        "train_seconds": round(seconds, 1),  # of this process; one that was broken off and resumed took the rest before
-        "cpu_seconds_per_second": round((time.process_time() - busy) / seconds, 2),
-        "load_average_before": round(load, 2),
-        "parameters": sum(p.numel() for p in bundles.load(bundle).model.parameters()),
-        "macs_per_frame": bundle_macs(str(bundle), None),
-        "scores": fidelity(config, bundle, folder),
-        "ppo": taught(config, "dream", str(bundle), folder),
+    share = (time.process_time() - busy) / max(seconds, 1e-9)
+    effort = {"train_seconds": round(seconds, 1), "cpu_seconds_per_second": round(share, 2)}
+    return bundle, {**effort, "load_average_before": round(load, 2)}
+
+
+def figures(config: CompareConfig, path: Path, folder: Path) -> dict:
+    """Size, fidelity and usefulness of a bundle; speed is measured later, of all together."""
+    bundle = bundles.load(path)
+    return {
+        "updates": bundle.config["provenance"]["updates"],
+        "parameters": sum(p.numel() for p in bundle.model.parameters()),
+        "macs_per_frame": bundle_macs(str(path), None),
+        "scores": fidelity(config, path, folder),
+        "ppo": taught(config, "dream", str(path), folder),
     }
-    return write(folder / "family.json", row)
 
 
 def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
@@ -222,8 +232,8 @@ def speeds(config: CompareConfig, rows: list[dict]) -> dict[str, dict[str, float
 def machine() -> dict:
     """What all of it ran on."""
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-             ] if info.is_file() else []  # fmt: skip
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": (names or [platform.processor() or platform.machine()])[0],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -241,8 +251,9 @@ def compare(config: CompareConfig) -> dict:
     rows = [run_family(config, family, preset) for family, preset in chosen(config).items()]
     done = [row for row in rows if "failed" not in row]
     rates = speeds(config, done) if done else {}
-    rows = [{k: v for k, v in {**row, "frames_per_second": rates.get(row["family"])}.items() if k != "settings"}
-            for row in rows]  # fmt: skip
+    for row in rows:
+        row.pop("settings", None)
+        row["frames_per_second"] = rates.get(row["family"])
     budget = {"minutes": config.budget, "ppo_steps": config.ppo_steps, "episodes": config.episodes}
     about = {"world": config.world, "data": config.data, "seed": config.seed, "budget": budget, "machine": machine()}
     result = {**about, "families": rows, "references": references(config)}

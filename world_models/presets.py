@@ -26,7 +26,7 @@ class TrainConfig:
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
     pace: Literal["updates", "minutes"] = field(
         default="updates",
-        metadata={"help": "what rates and stages go by, and what ends the run; minutes are all runs'"},
+        metadata={"help": "what rates and stages go by and what ends the run; a resumed run's minutes count"},
     )
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
