@@ -25,6 +25,7 @@ VERBS = {
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
     "plan": ("agents.planner:main", "play Snake by looking ahead in a model, beside A*"),
     "bench": ("agents.bench:main", "measure the speed of every released bundle"),
+    "compare": ("agents.compare:main", "train the model families at equal wall-clock and compare them"),
     "demo": ("agents.demo:main", "a tour: a dreamed game, a short training, a small table"),
 }
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it

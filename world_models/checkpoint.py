@@ -26,11 +26,14 @@ from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.diffusion_forcing import ForcingModel
 from world_models.models.joint import JointModel
+from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
 from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
-MODELS = {model.kind: model for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, PixelModel)}
+MODELS = {
+    model.kind: model for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
+}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 

@@ -10,6 +10,7 @@ from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig
+from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
@@ -219,6 +220,28 @@ def worldmap_unconditional() -> TrainConfig:
     return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)
 
 
+def coinrun_latent() -> TrainConfig:
+    """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then frozen.
+
+    In two runs: `model.autoencoder_share=1 out=runs/a`, then `model.autoencoder_share=0 init_from=runs/a/bundle`.
+    """
+    grid = GridConfig(width=96, patch=1, encoder_depth=2, decoder_depth=2, attention=True, positions=True)
+    objective = FlowMatching(times="logit-normal")
+    return TrainConfig(
+        model=LatentConfig(network=grid, objective=objective, context_length=4),
+        data=Path("data/coinrun"),
+        out=Path("runs/coinrun-latent"),
+        updates=9_000,
+        learning_rate=1e-3,
+        rollout_steps=1,
+        event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        noise=0.02,
+        damage=0.0,
+    )
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake,
     "snake-edm": snake_edm,
@@ -233,5 +256,6 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake-unet": snake_unet,
     "coinrun-pixel": coinrun_pixel,
     "pong-forcing": pong_forcing,
+    "coinrun-latent": coinrun_latent,
     **REFERENCES,
 }

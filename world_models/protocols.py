@@ -60,6 +60,7 @@ class Practice(NamedTuple):
     damage: float = 0.0  # share of clips with a patch of their context replaced
     action_dropout: float = 0.0  # share of samples without their action
     rollout_gradient: bool = False  # a step's error also mends the steps before it
+    progress: float = 1.0  # share of the training that is done, for models that learn one part after another
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from collectors.dataset import Dataset, DatasetError
 from collectors.progress import progress
@@ -27,6 +26,7 @@ from collectors.settings import as_text, parse
 from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
 from world_models.data import ClipReader, ExpertClips, read_spec, start_contexts
 from world_models.optimizers import build_optimizer
+from world_models.pace import schedule, total
 from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Clips, Practice
 from world_models.samples import write_samples
@@ -36,21 +36,6 @@ SHOWN_STEPS = 32  # of the film that shows how a run dreams
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what is kept."""
-
-
-def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor:
-    """The weighted sum that is minimised when `share` of the updates are done; a loss not named here weighs 1.
-
-    The pull of chance towards uniform fades: late in a run it would only make the posterior miss.
-    """
-    weights = {
-        "entropy": max(0.0, 1 - share / config.entropy_until),
-        "reward": config.reward_weight,
-        "termination": config.termination_weight,
-        "trust": config.trust_weight,
-        "wrong": 0.0,
-    }
-    return sum(weights.get(name, 1.0) * value for name, value in terms.items())
 
 
 def find_device(name: str) -> torch.device:
@@ -75,19 +60,12 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
     return device.type == "cpu" and has_tiles()
 
 
-def schedule(config: TrainConfig, update: int) -> float:
-    """Learning rate of an update: linear warm-up, then a cosine down to 2 %."""
-    if update < config.warmup:
-        return config.learning_rate * (update + 1) / config.warmup
-    share = (update - config.warmup) / max(1, config.updates - config.warmup)
-    return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
-
-
 class Trainer:
     """One run: model, average, optimizer, generators, and where they are kept."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset):
         self.config, self.dataset, self.update, self.seconds, self.best = config, dataset, 0, 0.0, math.inf
+        self.before = 0.0  # progress at the update before
         self.commands: list[str] = []  # all that the run was called with: a resumed one may have had other settings
         with torch.random.fork_rng():  # torch's layers draw their weights from the global generator: borrow it
             torch.manual_seed(config.seed)
@@ -123,6 +101,12 @@ class Trainer:
         fit = {name: value for name, value in theirs.items() if name in mine and value.shape == mine[name].shape}
         if not fit:
             raise TrainingError(f"init_from: no tensor of {bundle} fits this model; is it of another kind or width?")
+        given = getattr(self.model, "given", "")  # the part that this run does not learn
+        lacking = sorted(name for name in mine if given and name.startswith(given) and name not in fit)
+        if lacking:
+            raise TrainingError(
+                f"init_from: {bundle} must bring all of the {given[:-1]}, but has no fitting {lacking[0]}"
+            )
         for model in (self.model, self.average):
             model.load_state_dict({**mine, **fit})
 
@@ -135,6 +119,7 @@ class Trainer:
             "noise": self.noise.get_state(),
             "order": self.order.bit_generator.state,
             "progress": {"update": self.update, "seconds": self.seconds, "best": self.best, "commands": self.commands},
+            "before": self.before,
         }
 
     def load(self, state: dict) -> None:
@@ -144,20 +129,31 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
         self.order.bit_generator.state = state["order"]
+        self.before = state.get("before", 0.0)
         names = ("update", "seconds", "best", "commands")
         self.update, self.seconds, self.best, self.commands = (state["progress"][name] for name in names)
 
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, by updates or by time."""
+        if self.config.pace == "minutes":
+            return min(1.0, self.seconds / max(1e-9, 60 * self.config.minutes))
+        return self.update / max(1, self.config.updates)
+
     def step(self) -> dict[str, float]:
         """One update; returns its losses. Raises TrainingError on a loss that is not a number, before it does harm."""
-        config = self.config
-        steps = 1 if self.update < config.rollout_from * config.updates else config.rollout_steps
+        config, progress = self.config, self.progress
+        if hasattr(self.model, "settle"):
+            self.model.settle(self.average, self.before, progress)
+        self.before = progress
+        steps = 1 if progress < config.rollout_from else config.rollout_steps
         clips = self.draw(self.train, config.batch_size, self.order)
         for group in self.optimizer.param_groups:
-            group["lr"] = schedule(config, self.update)
+            group["lr"] = schedule(config, self.update, progress)
         self.model.train()
         with self.autocast:
-            terms = self.model.clip_losses(clips, self.practice, steps, self.noise)
-        loss = total(terms, config, self.update / config.updates)
+            terms = self.model.clip_losses(clips, self.practice._replace(progress=progress), steps, self.noise)
+        loss = total(terms, config, progress)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at update {self.update}; the last good checkpoint is kept in {config.out}. "
@@ -172,6 +168,12 @@ class Trainer:
         torch._foreach_lerp_(averages, weights, 1 - decay)
         self.update += 1
         return {name: value.item() for name, value in terms.items()}
+
+    def done(self, seconds: float) -> bool:
+        """Whether to stop, this process having trained for so many seconds."""
+        if self.config.pace == "minutes":
+            return self.progress >= 1
+        return self.update >= self.config.updates or seconds >= self.config.minutes * 60
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -242,14 +244,15 @@ def train(config: TrainConfig) -> Path:
     bar = progress(total=config.updates, desc="train", unit="update")
     bar.update(trainer.update)
     shown = trainer.validation.with_steps(SHOWN_STEPS).draw(10, np.random.default_rng(3))
-    while trainer.update < config.updates and time.monotonic() - begun < config.minutes * 60:
+    while not trainer.done(time.monotonic() - begun):
         terms = trainer.step()
         bar.update(1)
         trainer.seconds = spent + time.monotonic() - begun
         if trainer.update % config.validate_every == 0 or trainer.update == config.updates:
             held_out = trainer.validate()
             row = {"update": trainer.update, "seconds": round(trainer.seconds, 1)}
-            row |= {f"train_{k}": v for k, v in terms.items()} | {f"validation_{k}": v for k, v in held_out.items()}
+            row |= {f"train_{k}": terms.get(k, "") for k in held_out}  # a model may learn one part after another
+            row |= {f"validation_{k}": v for k, v in held_out.items()}
             log(config.out / "metrics.csv", row)
             best, trainer.best = held_out["frame"] < trainer.best, min(held_out["frame"], trainer.best)
             trainer.save(provenance, best)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig
+from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
 
 
@@ -16,7 +18,7 @@ from world_models.models.pixel import PixelConfig
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig | ForcingConfig | JointConfig | PixelConfig = field(
+    model: ChanceConfig | DiffusionConfig | ForcingConfig | JointConfig | LatentConfig | PixelConfig = field(
         default_factory=ChanceConfig
     )
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
@@ -24,6 +26,10 @@ class TrainConfig:
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
     updates: int = field(default=8_000, metadata={"help": "optimizer steps"})
     minutes: float = field(default=170.0, metadata={"help": "stop cleanly after this long; resume goes on"})
+    pace: Literal["updates", "minutes"] = field(
+        default="updates",
+        metadata={"help": "what rates and stages go by and what ends the run; a resumed run's minutes count"},
+    )
     batch_size: int = field(default=32, metadata={"help": "clips an update"})
     rollout_steps: int = field(default=2, metadata={"help": "steps a clip, each on the model's own last frame"})
     rollout_from: float = field(default=0.7, metadata={"help": "share of updates with a single step first"})
@@ -61,3 +67,10 @@ class TrainConfig:
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice. 1 on a shared machine"})
     init_from: str = field(default="", metadata={"help": "bundle whose weights to begin with, as far as they fit"})
     resume: bool = field(default=True, metadata={"help": "go on from the newest good checkpoint in out"})
+
+    def __post_init__(self):
+        if isinstance(self.model, LatentConfig) and not (self.model.autoencoder_share or self.init_from):
+            raise ValueError(
+                "a latent model needs its autoencoder: train it in the same run (model.autoencoder_share=0.4), or give "
+                "a bundle that has one (init_from=runs/coinrun-latent/bundle)"
+            )

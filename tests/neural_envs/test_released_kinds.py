@@ -13,20 +13,38 @@ from gymnasium.utils.env_checker import check_env
 import neural_envs  # noqa: F401  (registers the ids)
 from world_models.checkpoint import save_bundle
 from world_models.contexts import Contexts
-from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.diffusion_forcing import ForcingConfig, ForcingModel
+from world_models.models.joint import JointConfig, JointModel
+from world_models.models.latent import LatentConfig, LatentModel
+from world_models.models.pixel import PixelConfig, PixelModel
+from world_models.networks.autoencoder import AutoencoderConfig
+from world_models.networks.causal_dit import CausalDiTConfig
+from world_models.networks.eqm_field import EqMFieldConfig
+from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
 from world_models.objectives import Regression
 from world_models.protocols import WorldSpec
-from world_models.samplers import Direct
+from world_models.samplers import Descent, Direct, Euler
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)
 GRID = GridConfig(width=8, encoder_depth=1, decoder_depth=1)
+LATENT = LatentConfig(
+    network=GridConfig(8, 1, 1, 1), sampler=Euler(3), autoencoder=AutoencoderConfig(8, 8), context_length=2
+)
+CAUSAL = CausalDiTConfig(width=24, patch=8, depth=1, heads=2, window=4)
+PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
 MODELS = {
     "chance": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID)),
     "chance of two frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=2)),
     "chance of four frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=4)),
     "diffusion": lambda: DiffusionModel(SPEC, DiffusionConfig(network=GRID)),
+    "latent": lambda: LatentModel(SPEC, LATENT),
+    "codes": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, chance=ChanceSettings(codes=2, categories=3))),
+    "forcing": lambda: ForcingModel(SPEC, ForcingConfig(CAUSAL, sampler=Euler(3), context_length=2)),
+    "joint": lambda: JointModel(SPEC, JointConfig(network=PAIRS, sampler=Descent(3))),
+    "pixel": lambda: PixelModel(SPEC, PixelConfig(network=FilmConfig(8, 4, 1, 1, 4, 16), context_length=2)),
     "regression": lambda: DiffusionModel(SPEC, DiffusionConfig(network=GRID, objective=Regression(), sampler=Direct())),
 }
 

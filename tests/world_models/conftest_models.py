@@ -12,7 +12,9 @@ from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig
+from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
+from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
 from world_models.networks.eqm_field import EqMFieldConfig
@@ -31,6 +33,10 @@ FILM = TransformerConfig(width=16, patch=4, depth=1, heads=2, start="film", visi
 PATCHES = replace(FILM, start="patches")
 UNET = UNetConfig(width=8, base=8, multipliers=(1, 2), condition=16, groups=4, heads=2)
 CAUSAL = CausalDiTConfig(width=24, patch=8, depth=2, heads=2, window=4)
+LATENT_GRID = GridConfig(16, 1, 1, 1)
+AUTOENCODER = AutoencoderConfig(width=8, widest=16, latent_channels=4)
+CODES = ChanceSettings(variables=0, codes=2, categories=3)
+BOTH = ChanceSettings(variables=2, codes=1, categories=3)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -96,6 +102,29 @@ CONFIGS = {
         guidance=1.5,
         outcome_share=1.0,
         change_weight=2.0,
+    ),
+    "chance-codes": ChanceConfig(grid=GRID, chance=CODES),
+    "chance-places-and-codes": ChanceConfig(grid=GRID, chance=BOTH, context_length=2),
+    "edm-codes": DiffusionConfig(network=GRID, chance=CODES, guidance=1.5),
+    "edm-places-and-codes": DiffusionConfig(network=GRID, chance=BOTH),
+    "flow-codes": DiffusionConfig(network=GRID, objective=FlowMatching(), chance=BOTH, context_length=2),
+    "eqm-chance": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=ChanceSettings()
+    ),
+    "eqm-codes": DiffusionConfig(network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=CODES),
+    "latent": LatentConfig(network=LATENT_GRID, autoencoder=AUTOENCODER, context_length=2),
+    "latent-sixteen": LatentConfig(network=LATENT_GRID, autoencoder=replace(AUTOENCODER, downsample=16), guidance=1.5),
+    "latent-ddpm": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=DDPM(clamp=False), sampler=Ancestral(4)
+    ),
+    "latent-edm-chance": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EDM(sigma_data=1.0), chance=BOTH, guidance=1.5
+    ),
+    "latent-eqm": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EquilibriumMatching(), sampler=Descent(4)
+    ),
+    "latent-regression": LatentConfig(
+        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=Regression("huber"), sampler=Direct(), context_length=2
     ),
 }
 FORCING = [name for name, config in CONFIGS.items() if isinstance(config, ForcingConfig)]

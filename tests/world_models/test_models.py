@@ -7,6 +7,7 @@ from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_c
 from world_models import frames as pixels
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
+from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step
 from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Practice, WorldModel
@@ -121,6 +122,8 @@ def test_every_weight_gets_a_gradient_from_the_loss(name):
     silent |= {"network.null_vector", "network.null_patch"}  # no sample here goes without its start image
     if not is_random(model.config):
         silent |= {"network.embed.weight", "network.keep.weight", "network.keep.bias"}  # x is 0
+    if isinstance(model, LatentModel):
+        silent |= {n for n, _ in model.named_parameters() if n.startswith("autoencoder.")}  # frozen; see test_latent.py
     assert idle <= silent
 
 

@@ -277,6 +277,27 @@ def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, gener
     assert torch.equal(damage(frames, 0.0, 0.0, 4, torch.Generator()), frames)
 
 
+def test_a_run_paced_by_minutes_ends_with_them_at_the_lowest_rate(dataset_path, tmp_path, monkeypatch):
+    config = config_for(
+        dataset_path, tmp_path, pace="minutes", minutes=0.5, warmup=10_000, updates=10**6, validate_every=1000
+    )
+    clock, rates, step = iter(range(10_000)), [], training.Trainer.step
+
+    def slow_step(trainer):
+        terms = step(trainer)
+        rates.append((trainer.progress, trainer.optimizer.param_groups[0]["lr"] / config.learning_rate))
+        return terms
+
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))  # a second a look
+    monkeypatch.setattr(training.Trainer, "step", slow_step)
+    training.train(config)
+    assert 10 < len(rates) < 31  # of 30 seconds
+    assert max(rate for _, rate in rates) > 0.9 and rates[-1][1] < 0.06 and rates[-1][0] >= 0.9
+    done = len(rates)
+    training.train(config)
+    assert len(rates) == done
+
+
 TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
 FRAMES = {"coinrun-pixel": (84, 84, 4)}  # (H, W, C) of a preset's own world where it is not 64 x 64 x 3
 

@@ -5,12 +5,13 @@ reads the next frame too, and a straight-through sample of it (Bengio, Leonard &
 enters the decoder. The loss is the evidence bound with KL balancing (Hafner et al. 2021, "Mastering Atari with
 discrete world models", eq. 2), arXiv:2010.02193.
 
-B lanes, V variables, N categories (one a patch: N = G * G), D channels.
+B lanes, V variables with a place, N places (one a patch: N = G * G), M codes of C categories, D channels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ from torch.nn import functional as F
 
 from world_models.models.next_frame import NextFrameModel
 from world_models.networks.grid import Decoder, Encoder, GridConfig
-from world_models.networks.layers import MixBlock, PatchEmbed
-from world_models.noise import NoiseStream
+from world_models.networks.layers import MixBlock, PatchEmbed, pool
+from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import Features, NetworkConfig, WorldSpec
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
@@ -27,48 +28,117 @@ CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a st
 
 @dataclass(frozen=True)
 class ChanceSettings:
-    """Settings of the chance variables."""
+    """Settings of the chance variables; all are independent given context and action."""
 
-    variables: int = 1  # independent categorical variables, each a place on the patch grid; 0: none
+    variables: int = 1  # categorical variables each of which is a place on the patch grid
+    codes: int = 0  # categorical variables without a place: whether, which, how much
+    categories: int = 16  # of each code
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
     entropy_weight: float = 3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
     posterior_scale: float = 5.0  # of its logits: without it a few percent of its draws go astray
 
+    def __post_init__(self):
+        if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:
+            most = FRAME_SALT - CHANCE_SALT
+            raise ValueError(f"chance has 0 to {most} variables and codes, got {self.variables} and {self.codes}")
+        if self.codes and self.categories < 2:
+            raise ValueError(f"a code has at least two categories, got {self.categories}")
+
+    @property
+    def count(self) -> int:
+        """Of all variables; 0: nothing is drawn."""
+        return self.variables + self.codes
+
+
+class Chosen(NamedTuple):
+    """What chance has decided, one-hot; a part is empty where there are no such variables."""
+
+    places: Tensor  # (B, V, N)
+    codes: Tensor  # (B, M, C)
+
 
 class Chance(nn.Module):
-    """What is random in a step: V categories, drawn from the prior in a dream and from the posterior in training."""
+    """What is random in a step: categories drawn from the prior in a dream and from the posterior in training.
+
+    Those with a place are marked on the patch grid; codes are embedded and added to every token.
+    """
 
     def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colours: int):
         super().__init__()
-        self.settings, width = settings, grid.width
-        self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, settings.variables, 1))
+        self.settings, width, variables = settings, grid.width, settings.variables
+        if variables:
+            self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
         self.seen = PatchEmbed(colours, width, grid.patch)
-        self.posterior = nn.Sequential(MixBlock(width), nn.SiLU(), nn.Conv2d(width, settings.variables, 1))
-        self.paint = nn.Conv2d(settings.variables, width, 1, bias=False)
+        if variables:
+            self.posterior = nn.Sequential(MixBlock(width), nn.SiLU(), nn.Conv2d(width, variables, 1))
+            self.paint = nn.Conv2d(variables, width, 1, bias=False)
+        if settings.codes:
+            sizes = (settings.codes, settings.categories)
+            self.code_prior = nn.Sequential(MixBlock(width), Tell(width, *sizes))
+            self.code_posterior = nn.Sequential(MixBlock(width), nn.SiLU(), Tell(width, *sizes))
+            self.embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
 
-    def painted(self, chance: Tensor, tokens: Tensor) -> Tensor:
-        """tokens (B, D, G, G) with the places chance (B, V, N), one-hot, marked in them."""
-        return tokens + self.paint(chance.unflatten(2, tokens.shape[2:]))
+    def painted(self, chosen: Chosen, tokens: Tensor) -> Tensor:
+        """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in both halves."""
+        halves = len(tokens) // len(chosen.places)
+        if self.settings.variables:
+            tokens = tokens + self.paint(chosen.places.repeat(halves, 1, 1).unflatten(2, tokens.shape[2:]))
+        if self.settings.codes:
+            tokens = tokens + self.embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
+        return tokens
 
-    def draw(self, tokens: Tensor, noise: NoiseStream) -> Tensor:
-        """Places (B, V, N), one-hot, from the prior."""
-        logits = self.prior(tokens).flatten(2)
-        draws = [noise.categorical(logits[:, v], CHANCE_SALT + v) for v in range(self.settings.variables)]
-        return F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits)
+    def prior_logits(self, tokens: Tensor) -> Chosen:
+        """Of every category, from context and action."""
+        none = tokens.new_zeros(len(tokens), 0, 1)
+        places = self.prior(tokens).flatten(2) if self.settings.variables else none
+        return Chosen(places, self.code_prior(tokens) if self.settings.codes else none)
 
-    def look(self, tokens: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Places (B, V, N) from the posterior, which sees the next frame target (B, C, H, W), and losses (B,)."""
+    def posterior_logits(self, tokens: Tensor, target: Tensor) -> Chosen:
+        """Of every category, for one who sees the next frame target (B, C, H, W) too."""
+        tokens = tokens + self.seen(target)
+        none = tokens.new_zeros(len(tokens), 0, 1)
+        places = self.posterior(tokens).flatten(2) if self.settings.variables else none
+        return Chosen(places, self.code_posterior(tokens) if self.settings.codes else none)
+
+    def draw(self, tokens: Tensor, noise: NoiseStream) -> Chosen:
+        """From the prior."""
+        salt, drawn = CHANCE_SALT, []
+        for logits in self.prior_logits(tokens):
+            draws = [noise.categorical(logits[:, v], salt + v) for v in range(logits.shape[1])]
+            drawn.append(F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits) if draws else logits)
+            salt += len(draws)
+        return Chosen(*drawn)
+
+    def look(self, tokens: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Chosen, dict[str, Tensor]]:
+        """From the posterior, which sees the next frame target (B, C, H, W), and losses (B,)."""
+        drawn, terms = [], {}
+        for prior, seen in zip(self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True):
+            posterior = (self.settings.posterior_scale * seen).log_softmax(2)
+            for name, value in self.pulls(prior.log_softmax(2), posterior).items():
+                terms[name] = terms[name] + value if name in terms else value
+            drawn.append(straight_through(posterior, generator) if seen.shape[1] else seen)
+        return Chosen(*drawn), terms
+
+    def pulls(self, prior: Tensor, posterior: Tensor) -> dict[str, Tensor]:
+        """Losses (B,) of log-probabilities (B, V, N)."""
         settings = self.settings
-        prior = self.prior(tokens).flatten(2).log_softmax(2)  # (B, V, N)
-        seen = self.posterior(tokens + self.seen(target)).flatten(2)
-        posterior = (settings.posterior_scale * seen).log_softmax(2)
-        terms = {
+        return {
             "prior": settings.prior_weight * divergence(posterior.detach(), prior),
             "posterior": settings.posterior_weight * divergence(posterior, prior.detach()),
             "entropy": settings.entropy_weight * (posterior.exp() * posterior).sum((1, 2)),
         }
-        return straight_through(posterior, generator), terms
+
+
+class Tell(nn.Module):
+    """Tokens (B, D, G, G) -> logits (B, M, C) of what the whole frame decides."""
+
+    def __init__(self, width: int, codes: int, categories: int):
+        super().__init__()
+        self.codes, self.out = codes, nn.Linear(2 * width, codes * categories)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.out(pool(tokens)).unflatten(1, (self.codes, -1))
 
 
 @dataclass(frozen=True)
@@ -89,8 +159,8 @@ class ChanceModel(NextFrameModel):
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):
         super().__init__(spec, config.grid, config.context_length, config.change_weight)
-        if config.chance.variables < 1:
-            raise ValueError(f"a chance model needs at least one variable, got {config.chance.variables}")
+        if not config.chance.count:
+            raise ValueError("a chance model needs at least one variable or code")
         self.config = config
         channels = config.context_length * self.colours
         self.encoder = Encoder(config.grid, channels, len(spec.action_names), self.grid_shape)
@@ -100,16 +170,16 @@ class ChanceModel(NextFrameModel):
     def encode(self, x: Tensor, action: Tensor) -> Features:
         return self.encoder(x, action, self.colours)
 
-    def decode(self, features: Features, chance: Tensor) -> Tensor:
-        """chance (B, V, N) one-hot -> frame (B, C, H, W)."""
-        return self.decoder(self.chance.painted(chance, features.tokens), features.last)
+    def decode(self, features: Features, chosen: Chosen) -> Tensor:
+        """A frame (B, C, H, W)."""
+        return self.decoder(self.chance.painted(chosen, features.tokens), features.last)
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         return self.decode(features, self.chance.draw(features.tokens, noise))
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
-        chance, terms = self.chance.look(features.tokens, target, generator)
-        frame = self.decode(features, chance)
+        chosen, terms = self.chance.look(features.tokens, target, generator)
+        frame = self.decode(features, chosen)
         error = ((frame - target) ** 2 * self.change_weights(features.last, target)).mean((1, 2, 3))
         return {"frame": error, **terms}, frame
 

@@ -45,18 +45,26 @@ class DiffusionConfig:
 
 
 class DiffusionModel(NextFrameModel):
-    """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time."""
+    """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time.
+
+    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another picture of it: with `channels`, and
+    one of its pixels for `scale` x `scale` of the frame's.
+    """
 
     kind = "diffusion"
     config_class = DiffusionConfig
 
-    def __init__(self, spec: WorldSpec, config: DiffusionConfig):
-        super().__init__(spec, config.network, config.context_length, config.change_weight)
+    def __init__(self, spec: WorldSpec, config: DiffusionConfig, channels: int = 0, scale: int = 1):
+        network = config.network
+        outcome = GridConfig(network.width, scale * network.patch, pixel_features=network.pixel_features)
+        super().__init__(spec, outcome, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
         self._guidance = config.guidance
-        channels = config.context_length * self.colours
-        self.network = build_network(config.network, self.colours, channels, len(spec.action_names), self.grid_shape)
-        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.variables else None
+        channels, (height, width, _) = channels or self.colours, spec.frame_shape
+        self.shape = (channels, height // scale, width // scale)  # of what is denoised
+        context, actions = config.context_length * channels, len(spec.action_names)
+        self.network = build_network(network, channels, context, actions, self.grid_shape)
+        self.chance = Chance(config.chance, network, channels) if config.chance.count else None
 
     @property
     def guidance(self) -> float:
@@ -90,15 +98,14 @@ class DiffusionModel(NextFrameModel):
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         if self.chance is not None:
             own = features.tokens[: len(noise.seeds)]  # under guidance a second half without the action follows
-            places = self.chance.draw(own, noise).repeat(len(features.tokens) // len(own), 1, 1)
-            features = features._replace(tokens=self.chance.painted(places, features.tokens))
-        height, width, _ = self.spec.frame_shape
-        return self.sampler(self.objective, self.guided, Draws(noise, (self.colours, height, width)), features)
+            chosen = self.chance.draw(own, noise)
+            features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
+        return self.sampler(self.objective, self.guided, Draws(noise, self.shape), features)
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:
-            places, terms = self.chance.look(features.tokens, target, generator)
-            features = features._replace(tokens=self.chance.painted(places, features.tokens))
+            chosen, terms = self.chance.look(features.tokens, target, generator)
+            features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
         error, painted = self.objective.learn(self.network, target, features, generator)
         return {"frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)), **terms}, painted

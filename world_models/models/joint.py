@@ -105,7 +105,7 @@ class JointModel(NextFrameModel):
         self.told = nn.Embedding(self.actions + 1, 2 * config.network.width)  # the last row: no action given
         self.cells = CellCoder(config.network, self.colours)
         self.field = EqMField(config.network, self.actions)
-        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.variables else None
+        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.count else None
 
     @property
     def sampler_steps(self) -> int:
@@ -196,12 +196,10 @@ class JointModel(NextFrameModel):
 
     def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane with its action held; see `protocols.WorldModel`."""
-        features = self.encode(pixels.stack(state.frames), action)
+        features = self.encode(self.seen(state), action)
         latent = self._rest(self.field, features, Draws(noise, self.pair_shape), noise)
         frame = pixels.to_uint8(self.cells.decode(latent))
-        reward, termination, trust = self.head(features.tokens, pixels.stack(frame[:, None]))
-        window = Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
-        return Transition(window, frame, self.reward_values[reward.argmax(1)], termination > 0, trust.sigmoid())
+        return Transition(self.remember(state, frame), frame, *self.outcome(features, frame))
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         """Losses with the action held, with nothing held, and of the autoencoder; the frame is drawn near rest."""

@@ -71,7 +71,15 @@ class NextFrameModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, x: Tensor, action: Tensor) -> Features:
-        """x (B, K * C, H, W) in [-1, 1], action (B,) -> what all that follows is computed from."""
+        """x as `look` returns it, action (B,) -> what all that follows is computed from."""
+
+    def look(self, x: Tensor) -> Tensor:
+        """Context frames x (B, K * C, H, W) in [-1, 1] as the network takes them: as they are."""
+        return x
+
+    def seen(self, state: Window) -> Tensor:
+        """`look` at the frames of a state."""
+        return self.look(pixels.stack(state.frames))
 
     def features(self, x: Tensor, action: Tensor) -> Features:
         """What `sample` takes. Under guidance each leaf has a second half, (2 B, ...), without the action."""
@@ -92,12 +100,15 @@ class NextFrameModel(nn.Module, ABC):
             raise ValueError(f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}")
         return Window(context.frames)
 
+    def remember(self, state: Window, frame: Tensor) -> Window:
+        """The state after seeing one more frame (B, H, W, C) uint8."""
+        return Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
+
     def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
-        features = self.features(pixels.stack(state.frames), action)
+        features = self.features(self.seen(state), action)
         frame = pixels.to_uint8(self.sample(features, noise))
-        after = Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
-        return Transition(after, frame, *self.outcome(features, frame))
+        return Transition(self.remember(state, frame), frame, *self.outcome(features, frame))
 
     def outcome(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""
@@ -107,7 +118,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
-        return self.beliefs(self.features(pixels.stack(state.frames), action), frame)
+        return self.beliefs(self.features(self.seen(state), action), frame)
 
     def beliefs(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor]:
         """See `outcome_probabilities`; frame (B, H, W, C) uint8."""
@@ -150,7 +161,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
         """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
-        features = self.encode(step.context, step.action)
+        features = self.encode(self.look(step.context), step.action)
         target = pixels.stack(step.next_frame[:, None])
         return self.judged(step, features, self.frame_loss(features, target, generator), target)
 

@@ -67,7 +67,7 @@ class PixelModel(NextFrameModel):
         return Memory(torch.cat((frames[:, :-stack, ..., -self.colours :], newest), 1), context.actions)
 
     def step(self, state: Memory, action: Tensor, noise: NoiseStream) -> Transition:
-        features = self.look(state, action[:, None])
+        features = self.read(state, action[:, None])
         picture = pixels.to_uint8(self.sample(features, noise))
         frames = torch.cat((state.frames[:, 1:], picture[:, None]), 1)
         after = Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
@@ -75,14 +75,14 @@ class PixelModel(NextFrameModel):
         return Transition(after, frame, *self.outcome(features, picture))
 
     def outcome_probabilities(self, state: Memory, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        return self.beliefs(self.look(state, action[:, None]), frame[..., -self.colours :])
+        return self.beliefs(self.read(state, action[:, None]), frame[..., -self.colours :])
 
     def foresee(self, state: Memory, actions: Tensor) -> Tensor:
         """The next F pictures in one pass, (B, F, H, W, c) uint8; actions (B, F) int64."""
-        features = self.look(state, actions)
+        features = self.read(state, actions)
         return pixels.to_uint8(self.paint(features).unflatten(1, (self.ahead, self.colours)))
 
-    def look(self, state: Memory, actions: Tensor) -> Features:
+    def read(self, state: Memory, actions: Tensor) -> Features:
         """actions (B, up to F), the present one first; those after them are not known."""
         unknown = F.pad(actions, (0, self.ahead - actions.shape[1]), value=self.null_action)
         return self.encode(pixels.stack(state.frames), torch.cat((state.actions, unknown), 1))

@@ -1,0 +1,168 @@
+"""What is compared is trained for the same time, measured alike, done once and shown in one table; here on doubles."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from torch import nn
+
+from agents import compare
+from agents.compare import CompareConfig, CompareError
+from agents.compare_table import markdown
+from agents.evaluate import Episodes
+from collectors.collect import collect
+from collectors.dataset import Dataset
+from neural_envs import cli
+from world_models import train as training
+from world_models.presets import PRESETS
+from world_models.train import TrainingError
+
+SCORES = {"one_step.psnr": 30.0, "one_step.ssim": 0.9, "rules.transition_exact_rate": 0.75}
+
+
+@pytest.fixture(scope="module")
+def small_snake(tmp_path_factory):
+    """A recording of Snake, and beside it the same under another world's name."""
+    path = tmp_path_factory.mktemp("data")
+    collect("RealSnake-v0", path / "snake", frames=400, policy="random", workers=1, seed=0, shard_steps=200)
+    shutil.copytree(path / "snake", path / "pong")
+    manifest = path / "pong" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"snake"', '"pong"'))
+    return path / "snake"
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Doubles of everything that takes time, and a list of what was asked of them."""
+    done = []
+
+    def train(config):
+        done.append(("train", config.out.parent.name, config.minutes, config.pace, str(config.data)))
+        return config.out / "bundle"
+
+    def train_ppo(run):
+        done.append(("ppo", run.world, run.bundle and run.bundle.split("/")[-3], run.steps))
+        return run.world
+
+    def play(policy, env, episodes, seed):
+        assert env == "collectors:RealSnake-v0"
+        paid = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
+        return Episodes(np.full(episodes, paid), np.zeros(episodes, int), np.ones(episodes, int))
+
+    loaded = SimpleNamespace(model=nn.Linear(30, 10, bias=False), config={"provenance": {"updates": 42}})
+    doubles = {
+        "train": train,
+        "train_ppo": train_ppo,
+        "load_policy": lambda path: path,
+        "make_policy": lambda name, actions, world: name,
+        "play_policy": play,
+        "evaluate_bundle": lambda config: (done.append(("evaluate", config.data)) or dict(SCORES), None, 0.0),
+        "bundle_macs": lambda name, steps: 3_000_000,
+        "dream": lambda bundle, lanes, steps: lambda: lanes,
+        "rates_in_turn": lambda subjects, rounds, seconds: {key: [2.0 * key[1]] * rounds for key in subjects},
+        "bundles": SimpleNamespace(load=lambda path: loaded),
+    }
+    for name, double in doubles.items():
+        monkeypatch.setattr(compare, name, double)
+    return done
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "manifest.json").write_text("{}")
+    return CompareConfig(
+        "snake", 0.5, ("chance", "edm"), str(tmp_path / "data"), str(tmp_path / "out"), episodes=4, ppo_steps=99
+    )
+
+
+def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_the_same_ppo(calls, config):
+    result = compare.compare(config)
+    trained = [call for call in calls if call[0] == "train"]
+    assert trained == [("train", name, 0.5, "minutes", config.data) for name in ("chance", "edm")]
+    assert [call for call in calls if call[0] == "ppo"] == [
+        ("ppo", "dream", "chance", 99), ("ppo", "dream", "edm", 99), ("ppo", "real", None, 99)
+    ]  # fmt: skip
+    row = result["families"][1]
+    assert (row["preset"], row["updates"], row["parameters"]) == ("snake-edm", 42, 300)
+    assert row["frames_per_second"] == {"1": 2.0, "64": 128.0} and row["scores"] == SCORES
+    assert row["ppo"]["return_mean"] == 5 and result["references"]["real"]["return_mean"] == 7
+    assert result["references"]["random"]["return_mean"] == -1 and result["machine"]["threads"] >= 1
+    assert json.loads((compare.Path(config.out) / "compare.json").read_text()) == result
+
+
+def test_finished_families_are_not_repeated_and_other_settings_are_refused(calls, config):
+    one = compare.replace(config, families=("chance",))
+    first = compare.compare(one)["families"][0]
+    calls.clear()
+    both = compare.compare(config)
+    assert {call[1] for call in calls if call[0] == "train"} == {"edm"} and len(calls) == 3
+    assert both["families"][0] == first
+    calls.clear()
+    assert compare.compare(config) == both and calls == []
+    with pytest.raises(CompareError, match="other settings"):
+        compare.compare(compare.replace(config, budget=1.0))
+
+
+def test_a_family_that_fails_is_a_line_that_says_why_and_is_tried_again(calls, config, monkeypatch):
+    working = compare.train
+
+    def train(wanted):
+        if wanted.out.parent.name == "edm":
+            raise TrainingError("the loss is nan")
+        return working(wanted)
+
+    monkeypatch.setattr(compare, "train", train)
+    result = compare.compare(config)
+    assert result["families"][1]["failed"] == "the loss is nan" and "failed: the loss is nan" in markdown(result)
+    monkeypatch.setattr(compare, "train", working)
+    assert "failed" not in compare.compare(config)["families"][1]
+
+
+def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(calls, config):
+    text = markdown(compare.compare(config)).splitlines()
+    head, rule, *lines = [line for line in text if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert set(rule) == {"|", "-"} and len({len(line) for line in (head, rule, *lines)}) == 1
+    assert [row[0] for row in cells] == ["chance", "edm", "random play", "the real game"]
+    assert cells[0] == [
+        "chance", "snake", "42", "0.00 M", "3 M", "2", "128", "30", "0.9", "0.75", "-", "5.00 (5.00 to 5.00)"
+    ]  # fmt: skip
+    assert cells[2][-1] == "-1.00 (-1.00 to -1.00)" and set(cells[2][1:-1]) == {""}
+    assert "0.5 minutes" in text[-2] and "chance 0." in text[-1]
+
+
+def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first():
+    assert compare.preset_of("snake", "chance") == "snake" and compare.preset_of("snake", "edm") == "snake-edm"
+    assert compare.preset_of("pong", "edm") == "snake-edm" and compare.preset_of("snake", "latent") == "coinrun-latent"
+    assert all(compare.preset_of("pong", family) in PRESETS for family in compare.FAMILIES)
+
+
+def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake, tmp_path):
+    for world, data in (("snake", small_snake), ("pong", small_snake.parent / "pong")):
+        config = CompareConfig(world, 0.1, data=str(data), out=str(tmp_path / world))
+        refused = {}
+        for family, preset in compare.chosen(config).items():
+            wanted = compare.training(config, family, preset)
+            assert (wanted.pace, wanted.minutes, wanted.data) == ("minutes", 0.1, data)
+            try:
+                training.Trainer(wanted, Dataset(data))
+            except ValueError as error:
+                refused[family] = str(error)
+        assert set(refused) == ({"eqm"} if world == "pong" else set())
+        assert all("needs Snake" in sentence for sentence in refused.values())
+
+
+def test_what_cannot_be_compared_is_an_error_of_one_sentence(calls, config, tmp_path, capsys):
+    for change, text in (
+        ({"families": ("gan",)}, "chance, edm"),
+        ({"data": str(tmp_path)}, "collect snake"),
+        ({"world": "chess"}, "unknown world"),
+        ({"budget": 0.0}, "budget"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            compare.compare(compare.replace(config, **change))
+    assert cli.main(["compare", "--world", "snake", "--budget", "1", "--data", str(tmp_path)]) == 1
+    assert "neural-envs compare: there is no dataset" in capsys.readouterr().err and calls == []
