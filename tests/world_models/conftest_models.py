@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from world_models import train as training
 from world_models.checkpoint import build_model
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
@@ -177,6 +178,12 @@ def dataset_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "snake"
     collect("RealSnake-v0", path, frames=400, policy="random", workers=1, seed=0, shard_steps=200)
     return path
+
+
+@pytest.fixture(autouse=True)
+def short_films(monkeypatch):
+    """Films of how a run dreams are most of the cost of a short one."""
+    monkeypatch.setattr(training, "SHOWN_STEPS", 4)
 
 
 @pytest.fixture

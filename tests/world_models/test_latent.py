@@ -56,11 +56,6 @@ def test_the_variance_target_pulls_each_frames_latents_to_variance_one():
     assert abs(coder.encode(frames).flatten(1).var(1) - 1).max() < 0.1
 
 
-@pytest.fixture(autouse=True)
-def short_films(monkeypatch):
-    monkeypatch.setattr(training, "SHOWN_STEPS", 2)
-
-
 def run(dataset_path, out, **changes):
     wide = LatentConfig(network=GridConfig(16, 1, 1, 1), autoencoder=AUTOENCODER, autoencoder_share=0.5)
     quick = TrainConfig(

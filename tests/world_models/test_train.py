@@ -21,6 +21,7 @@ from world_models.checkpoint import build_model, load_bundle
 from world_models.data import ClipReader, start_contexts
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.noise import NoiseStream
+from world_models.pace import schedule
 from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Context, Practice, WorldSpec
 from world_models.reference_presets import REFERENCES
@@ -159,7 +160,7 @@ def test_the_outcome_losses_are_those_of_evenly_drawn_clips(dataset_path, tmp_pa
     clips = trainer.train.draw(8, generator)
     even, model = clips._replace(odds=torch.ones(8)), trainer.average
     first = clips._replace(odds=torch.tensor([1.0] + [1e9] * 7))  # seven drawn far too often
-    alone = type(clips)(*(part[:1] for part in even))
+    alone = type(clips)(*(part if part is None else part[:1] for part in even))
     loss = [model.clip_losses(c, Practice(), 1, torch.Generator().manual_seed(0)) for c in (even, first, alone)]
     assert loss[1]["termination"].item() == pytest.approx(loss[2]["termination"].item(), rel=1e-3)
     assert loss[1]["frame"] == loss[0]["frame"] and loss[1]["termination"] != loss[0]["termination"]
@@ -219,7 +220,7 @@ def test_muon_moves_the_matrices_of_blocks_and_adamw_the_rest(dataset_path, tmp_
         trainer.step()
     after = dict(trainer.model.named_parameters())
     assert all(not torch.equal(before[n], after[n]) for n in after if after[n].numel())
-    assert {group["lr"] for group in trainer.optimizer.param_groups} == {training.schedule(config, 2)}
+    assert {group["lr"] for group in trainer.optimizer.param_groups} == {schedule(config, 2, 2 / config.updates)}
 
 
 def test_an_optimizer_that_does_not_fit_is_refused_in_one_sentence(dataset_path, tmp_path):
