@@ -187,6 +187,16 @@ class Trainer:
                 rows.setdefault(name, []).append(value.item())
         return {name: float(np.mean(values)) for name, values in rows.items()}
 
+    def check(self, terms: dict[str, float]) -> bool:
+        """Validates and adds a row to metrics.csv, with the last update's losses `terms`; whether it is the best."""
+        held_out = self.validate()
+        row = {"update": self.update, "seconds": round(self.seconds, 1)}
+        row |= {f"train_{k}": terms.get(k, "") for k in held_out}  # a model may learn one part after another
+        row |= {f"validation_{k}": v for k, v in held_out.items()}
+        log(self.config.out / "metrics.csv", row)
+        best, self.best = held_out["frame"] < self.best, min(held_out["frame"], self.best)
+        return best
+
     def save(self, provenance: dict, best: bool = False) -> None:
         """Writes a checkpoint (and as best.pt too) and the bundle of the averaged weights, each under another name
         first.
@@ -249,13 +259,7 @@ def train(config: TrainConfig) -> Path:
         bar.update(1)
         trainer.seconds = spent + time.monotonic() - begun
         if trainer.update % config.validate_every == 0 or trainer.update == config.updates:
-            held_out = trainer.validate()
-            row = {"update": trainer.update, "seconds": round(trainer.seconds, 1)}
-            row |= {f"train_{k}": terms.get(k, "") for k in held_out}  # a model may learn one part after another
-            row |= {f"validation_{k}": v for k, v in held_out.items()}
-            log(config.out / "metrics.csv", row)
-            best, trainer.best = held_out["frame"] < trainer.best, min(held_out["frame"], trainer.best)
-            trainer.save(provenance, best)
+            trainer.save(provenance, best=trainer.check(terms))
             write_samples(trainer.average, shown, config.out)
     trainer.save(provenance)
     return config.out / "bundle"

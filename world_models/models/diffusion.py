@@ -13,7 +13,7 @@ from world_models.networks.grid import GridConfig
 from world_models.noise import Draws, NoiseStream
 from world_models.objectives import EDM, OBJECTIVES, Objective
 from world_models.protocols import Features, NetworkConfig, WorldSpec
-from world_models.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
+from world_models.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DiffusionConfig:
             )
 
 
-class DiffusionModel(NextFrameModel):
+class DiffusionModel(Sampled, NextFrameModel):
     """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time.
 
     What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another picture of it: with `channels`, and
@@ -74,15 +74,6 @@ class DiffusionModel(NextFrameModel):
     @guidance.setter
     def guidance(self, scale: float) -> None:
         self._guidance = replace(self.config, guidance=scale).guidance
-
-    @property
-    def sampler_steps(self) -> int:
-        """Steps that the sampler takes for a frame. Setting raises ValueError on a number that it cannot take."""
-        return self.sampler.steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int) -> None:
-        self.sampler = replace(self.sampler, steps=steps)
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
         return self.network.encode(x, action)

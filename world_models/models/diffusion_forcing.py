@@ -9,7 +9,7 @@ B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -23,7 +23,7 @@ from world_models.networks.grid import OutcomeHead
 from world_models.noise import Draws, NoiseStream
 from world_models.objectives import FlowMatching
 from world_models.protocols import Clips, Context, Practice, Transition, WorldSpec
-from world_models.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
+from world_models.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 
 SHOWN_T = 0.5  # the head learns from a painted frame if its level was below this one, else from the real frame
 
@@ -71,7 +71,7 @@ class Sequence(NamedTuple):
     valid: Tensor  # (B, T) bool
 
 
-class ForcingModel(nn.Module):
+class ForcingModel(Sampled, nn.Module):
     """A `WorldModel` with a memory of `window` - 1 frames; `sampler_steps` may be set at any time."""
 
     kind = "forcing"
@@ -88,15 +88,6 @@ class ForcingModel(nn.Module):
         self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
         self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
-
-    @property
-    def sampler_steps(self) -> int:
-        """Steps that the sampler takes for a frame. Setting raises ValueError on a number that it cannot take."""
-        return self.sampler.steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int) -> None:
-        self.sampler = replace(self.sampler, steps=steps)
 
     @property
     def no_action(self) -> int:

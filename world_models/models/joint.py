@@ -14,7 +14,7 @@ B lanes, C colours, Z numbers a cell, G x G cells, A actions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -29,7 +29,7 @@ from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, E
 from world_models.noise import Draws, NoiseStream
 from world_models.objectives import EquilibriumMatching
 from world_models.protocols import Clips, Features, Transition, WorldSpec
-from world_models.samplers import Descent, check_fit
+from world_models.samplers import Descent, Sampled, check_fit
 
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
 
@@ -90,7 +90,7 @@ class From(NamedTuple):
         return self.pair
 
 
-class JointModel(NextFrameModel):
+class JointModel(Sampled, NextFrameModel):
     """See the module. A policy by `sample(frames, noise)`, a world model by `step`."""
 
     kind = "joint"
@@ -106,15 +106,6 @@ class JointModel(NextFrameModel):
         self.cells = CellCoder(config.network, self.colours)
         self.field = EqMField(config.network, self.actions)
         self.chance = Chance(config.chance, config.network, self.colours) if config.chance.count else None
-
-    @property
-    def sampler_steps(self) -> int:
-        """Most steps of a descent. Setting raises ValueError for less than one."""
-        return self.sampler.steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int) -> None:
-        self.sampler = replace(self.sampler, steps=steps)
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
         """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of the last frame)."""
