@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from collectors.dataset import Dataset
 from collectors.snake_transitions import Teacher
 from world_models.contexts import Contexts
 from world_models.protocols import Clips, WorldSpec
+
+SURE = 20  # so often a reward must have been seen at the end of a game, and never before it, to be a final one
 
 
 class ClipReader:
@@ -139,5 +142,11 @@ def start_contexts(reader: ClipReader, count: int, generator: np.random.Generato
 
 
 def read_spec(dataset: Dataset) -> WorldSpec:
-    """The dataset's world specification."""
-    return WorldSpec.from_dict(dataset.spec)
+    """The dataset's world specification; `final_rewards` are those that ended the game each time, `SURE` or more."""
+    spec = WorldSpec.from_dict(dataset.spec)
+    paid, over = (np.concatenate([getattr(shard, n) for shard in dataset.shards]) for n in ("rewards", "terminations"))
+    classes = np.abs(paid[:, None] - np.array(spec.reward_values, np.float32)).argmin(1)
+    count = np.bincount(classes, minlength=len(spec.reward_values))
+    ended = np.bincount(classes, over, minlength=len(spec.reward_values))
+    final = tuple(v for v, n, e in zip(spec.reward_values, count, ended, strict=True) if n == e and n >= SURE)
+    return replace(spec, final_rewards=final)

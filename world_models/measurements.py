@@ -46,7 +46,10 @@ def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Ten
     if not hasattr(model, "outcome_probabilities"):
         return None, None
     reward, termination = model.outcome_probabilities(state, action, dream.frame)
-    return reward.amax(1).float().cpu(), torch.where(dream.termination, termination, 1 - termination).float().cpu()
+    paid = (dream.reward[:, None] - reward.new_tensor(model.spec.reward_values)).abs().argmin(1, keepdim=True)
+    return reward.gather(1, paid)[:, 0].float().cpu(), torch.where(
+        dream.termination, termination, 1 - termination
+    ).float().cpu()
 
 
 def _new(frames: Tensor, model) -> Tensor:

@@ -5,7 +5,7 @@ B lanes, K context frames, H x W x C a frame, A actions.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -73,6 +73,7 @@ class WorldSpec:
     reward_values: tuple[float, ...]  # the distinct rewards, increasing; the reward head's classes
     fps: int
     max_episode_steps: int
+    final_rewards: tuple[float, ...] = ()  # those of reward_values after which a game is always over
 
     def as_dict(self) -> dict:
         """JSON-safe form (tuples become lists)."""
@@ -82,8 +83,9 @@ class WorldSpec:
     def from_dict(cls, values: dict) -> WorldSpec:
         """Inverse of `as_dict`; raises ValueError that names missing or unknown keys."""
         names = {f.name for f in fields(cls)}
-        if names != set(values):
-            missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
+        needed = {f.name for f in fields(cls) if f.default is MISSING}
+        if not needed <= set(values) <= names:
+            missing, unknown = sorted(needed - set(values)), sorted(set(values) - names)
             raise ValueError(f"world spec: missing {missing}, unknown {unknown}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 

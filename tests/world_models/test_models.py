@@ -4,11 +4,13 @@ import pytest
 import torch
 from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_context, make_model
 
+from collectors.dataset import Dataset
 from world_models import frames as pixels
+from world_models.data import read_spec
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
-from world_models.models.next_frame import Step
+from world_models.models.next_frame import Step, decided
 from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Practice, WorldModel
 
@@ -154,3 +156,22 @@ def test_the_divergence_agrees_with_torch():
     p, q = torch.randn(3, 2, 7).log_softmax(2), torch.randn(3, 2, 7).log_softmax(2)
     expected = torch.nn.functional.kl_div(q, p, log_target=True, reduction="none").sum((1, 2))
     assert torch.allclose(divergence(p, q), expected, atol=1e-6)
+
+
+def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_chosen():
+    final = torch.tensor([False, False, True])
+    rewards = torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.3], [0.0, 4.0, 0.0]])
+    paid, ends = decided(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
+    assert paid.tolist() == [1, 2, 0, 1]  # a sure coin brings the end with it, an unsure one gives way to going on
+    assert ends.tolist() == [False, True, False, True]
+
+
+def test_without_final_rewards_reward_and_end_are_decided_apart():
+    rewards, ends = torch.randn(50, 3), torch.randn(50)
+    paid, over = decided(rewards, ends, torch.zeros(3, dtype=torch.bool))
+    assert torch.equal(paid, rewards.argmax(1)) and torch.equal(over, ends > 0)
+
+
+def test_the_rewards_that_always_end_a_game_are_read_off_a_dataset(dataset_path):
+    spec = read_spec(Dataset(dataset_path))
+    assert spec.reward_values == (-1.0, 0.0, 1.0) and spec.final_rewards == (-1.0,)

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from world_models import frames as pixels
 from world_models.augment import damage
-from world_models.models.next_frame import OUTCOMES, change_weights, outcome_losses, wrong_frames
+from world_models.models.next_frame import (
+    OUTCOMES,
+    change_weights,
+    decided,
+    final_classes,
+    outcome_losses,
+    wrong_frames,
+)
 from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig, Memory, Past, Read, remember
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import Draws, NoiseStream
@@ -88,6 +95,7 @@ class ForcingModel(Sampled, nn.Module):
         self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
         self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
+        self.register_buffer("final", final_classes(spec), persistent=False)
 
     @property
     def no_action(self) -> int:
@@ -132,11 +140,12 @@ class ForcingModel(Sampled, nn.Module):
         frame = pixels.to_uint8(self.sample(past, noise))
         read = self.reread(past, frame)
         reward, termination, trust = self.judged(read.tokens, frame[:, None])
+        paid, ends = decided(reward, termination, self.final)
         return Transition(
             ForcingState(remember(state.memory, read), frame[:, None]),
             frame,
-            self.reward_values[reward.argmax(1)],
-            termination > 0,
+            self.reward_values[paid],
+            ends,
             trust.sigmoid(),
         )
 

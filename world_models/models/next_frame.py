@@ -68,6 +68,7 @@ class NextFrameModel(nn.Module, ABC):
         self.grid_shape = (height // patch, width // patch)
         self.head = OutcomeHead(network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
+        self.register_buffer("final", final_classes(spec), persistent=False)
 
     @abstractmethod
     def encode(self, x: Tensor, action: Tensor) -> Features:
@@ -114,7 +115,8 @@ class NextFrameModel(nn.Module, ABC):
         """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""
         own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
-        return self.reward_values[reward.argmax(1)], termination > 0, trust.sigmoid()
+        paid, ends = decided(reward, termination, self.final)
+        return self.reward_values[paid], ends, trust.sigmoid()
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
@@ -205,3 +207,19 @@ def outcome_losses(said: tuple[Tensor, ...], reward: Tensor, termination: Tensor
         "trust": binary(said[2], 1 - wrong, reduction="none"),
         "wrong": wrong,
     }
+
+
+def final_classes(spec: WorldSpec) -> Tensor:
+    """(R,) bool: the reward classes after which a game is always over."""
+    return torch.tensor([value in spec.final_rewards for value in spec.reward_values])
+
+
+def decided(reward: Tensor, termination: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest pair of reward class (B,) int64 and end (B,) bool, of those that the game knows.
+
+    Logits reward (B, R) and termination (B,), taken to be independent but for `final` (R,) bool: no such class without
+    the end. Decided apart, a dream would go on after the coin that ends the game, and pay it again.
+    """
+    ends, goes_on = F.logsigmoid(termination)[:, None], F.logsigmoid(-termination)[:, None]
+    paid = (reward.log_softmax(1) + torch.where(final, ends, torch.maximum(ends, goes_on))).argmax(1)
+    return paid, final[paid] | (termination > 0)
