@@ -28,8 +28,8 @@ def snake() -> PPOSettings:
 
 
 def pong() -> PPOSettings:
-    """Points are far apart, and one frame shows no speed."""
-    return PPOSettings(n_steps=64, batch_size=1024, gamma=0.99, stack=4)
+    """Points are far apart, so many gradient steps are made of what there is; two frames show the speeds."""
+    return PPOSettings(n_steps=64, n_epochs=4, gamma=0.99, ent_coef=0.005, stack=2)
 
 
 def worldmap() -> PPOSettings:
