@@ -159,13 +159,12 @@ class Descent(Sampler):
         if self.method not in ("gd", "nag", "nesterov"):
             raise ValueError(f"method of descent is gd, nag or nesterov, not {self.method!r}")
 
-    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(self, objective: EquilibriumMatching, network: Network, draws: Draws, features: Features) -> Tensor:
         x = draws(0)
-        moved, level = torch.zeros_like(x), x.new_zeros(len(x))
-        awake = torch.ones_like(level, dtype=torch.bool)
+        moved, awake = torch.zeros_like(x), torch.ones(len(x), dtype=torch.bool, device=x.device)
         momentum = 0.0 if self.method == "gd" else self.momentum
         for _ in range(self.steps):
-            field = network(x + momentum * moved, level, features)
+            field = objective.field(network, x + momentum * moved, features)
             awake = awake & (field.flatten(1).square().mean(1).sqrt() >= self.threshold)
             step = -self.rate * field
             moved = momentum * moved + step if self.method == "nesterov" else step

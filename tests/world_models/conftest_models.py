@@ -58,6 +58,9 @@ CONFIGS = {
     "eqm-guided": DiffusionConfig(
         network=GRID, objective=EquilibriumMatching(), sampler=Descent(3, "nag"), guidance=1.5
     ),
+    "eqm-dot": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(energy="dot"), sampler=Descent(2, rate=0.02)
+    ),
     "joint": JointConfig(network=PAIRS, sampler=Descent(4, "nag")),
     "joint-append": JointConfig(network=replace(PAIRS, cnn="append", latent=3), context_length=2),
     "joint-dot": JointConfig(network=replace(PAIRS, cnn="", energy="dot"), chance=ChanceSettings(variables=0)),

@@ -63,6 +63,26 @@ def test_descent_brings_noise_to_the_data_distribution(name, method):
     assert_gaussian(sampled(sampler, field, lanes=4, size=48), tolerance=0.04)
 
 
+@pytest.mark.parametrize("energy", ["dot", "l2"])
+def test_with_an_energy_the_field_of_equilibrium_matching_is_its_gradient(energy):
+    objective, x = EQM(energy=energy), torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    weight = torch.randn(48, 48, dtype=torch.float64) / 7
+
+    def network(x, t, features):
+        return torch.tanh(x.flatten(1) @ weight).view_as(x)
+
+    def energy_at(x):
+        f = network(x, None, None)
+        return ((x * f) if energy == "dot" else f.square() / 2).flatten(1).sum(1)
+
+    found = objective.field(network, x, NOTHING)
+    with torch.inference_mode():
+        assert torch.equal(objective.field(network, x.clone(), NOTHING), found)
+    push = torch.randn_like(x)
+    slope = (energy_at(x + 1e-6 * push) - energy_at(x - 1e-6 * push)) / 2e-6
+    assert torch.allclose((found * push).flatten(1).sum(1), slope, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_regression_is_the_mean_of_the_data(name):
     assert_gaussian(sampled(Direct(), REGRESSIONS[name]), std=0 * GAUSSIAN_STD, tolerance=1e-4)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.energy import ENERGIES, energy_gradient, energy_of
 from world_models.networks.layers import AttentionBlock, MixBlock, PatchEmbed, TokenNorm, pool
 from world_models.protocols import Features
 
-ENERGIES = ("", "dot", "l2")
 STEMS = ("", "replace", "append")
 
 
@@ -162,24 +162,14 @@ class EqMField(nn.Module):
 
     def energies(self, pair: Tensor, features: Features) -> Tensor:
         """(B,): the explicit energy of pairs, or where there is none |f|^2 / 2, which is 0 at rest."""
-        f = self.free(pair, features)
-        return (pair * f).sum(1) if self.energy == "dot" else f.square().sum(1) / 2
+        return energy_of(self.energy, pair, self.free(pair, features))
 
     def gradient(self, pair: Tensor, features: Features) -> Tensor:
-        """The gradient of the explicit energy, to be differentiated again in training (section 3.4 of the paper)."""
-        graph = torch.is_grad_enabled()
-        with torch.inference_mode(False), torch.enable_grad():
-            if not graph:  # tensors made in inference mode cannot be differentiated through, their copies can
-                pair, features = pair.clone(), Features(*(_copied(part) for part in features))
-            pair = pair if pair.requires_grad else pair.detach().requires_grad_()
-            return torch.autograd.grad(self.energies(pair, features).sum(), pair, create_graph=graph)[0]
+        """The gradient of the explicit energy."""
+        return energy_gradient(self.energies, pair, features)
 
     def forward(self, pair: Tensor, t: Tensor, features: Features) -> Tensor:
         field = self.gradient(pair, features) if self.energy else self.free(pair, features)
         _, held, _ = features.rest
         still = torch.cat((torch.ones_like(field[:, : -self.actions]), (1 - held).expand(-1, self.actions)), 1)
         return field * still
-
-
-def _copied(part):
-    return tuple(_copied(p) for p in part) if isinstance(part, tuple) else part.clone()

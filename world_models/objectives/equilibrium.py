@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from world_models.energy import ENERGIES, energy_gradient, energy_of
 from world_models.objectives.base import PREVIEW_NOISE, Objective, spread
 from world_models.protocols import Features, Network
 
@@ -24,17 +25,21 @@ class EquilibriumMatching(Objective):
     truncated   1 up to gamma = a, then straight down to 0
     piecewise   from b straight down (or up) to 1 at gamma = a, then straight down to 0; b = 1 is truncated
 
-    The paper's best is a = 0.8, b = 1, lambda = 4, the default.
+    The paper's best is a = 0.8, b = 1, lambda = 4, the default. With an `energy` the field is its gradient (section
+    3.4): what the network says enters x . f(x) ("dot") or |f(x)|^2 / 2 ("l2"). A step then costs a backward pass too.
     """
 
     schedule: Literal["linear", "truncated", "piecewise"] = "piecewise"
     a: float = 0.8
     b: float = 1.0
     multiplier: float = 4.0
+    energy: Literal["", "dot", "l2"] = ""  # "": the field is what the network says
 
     def __post_init__(self):
         if self.schedule not in ("linear", "truncated", "piecewise"):
             raise ValueError(f"schedule of equilibrium matching is linear, truncated or piecewise: {self.schedule!r}")
+        if self.energy not in ENERGIES:
+            raise ValueError(f"energy of equilibrium matching is one of {ENERGIES}, not {self.energy!r}")
         if not (0 < self.a < 1 and self.multiplier > 0):
             raise ValueError(f"equilibrium matching needs 0 < a < 1 and multiplier > 0: {self.a}, {self.multiplier}")
 
@@ -71,11 +76,22 @@ class EquilibriumMatching(Objective):
         """Uniform in (0, 1)."""
         return torch.rand(shape, generator=generator)
 
+    def field(self, network: Network, x: Tensor, features: Features) -> Tensor:
+        """What `samplers.Descent` follows, the shape of x (B, ...)."""
+        level = x.new_zeros(len(x))
+        if not self.energy:
+            return network(x, level, features)
+
+        def energy(x: Tensor, features: Features) -> Tensor:
+            return energy_of(self.energy, x, network(x, level.clone(), features))
+
+        return energy_gradient(energy, x, features)
+
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """x - stride f(x): where one step of descent lands. x0 itself for gamma >= `knee`, and short of it before."""
-        return x - self.stride * network(x, torch.zeros_like(t), features)
+        return x - self.stride * self.field(network, x, features)
 
     def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
         """|f - (noise - x0) c(gamma)|^2 per element (eq. 3)."""
-        field = network(self.noised(x0, t, noise), torch.zeros_like(t), features)
+        field = self.field(network, self.noised(x0, t, noise), features)
         return (field - (noise - x0) * spread(self.magnitude(1 - t), x0)) ** 2
