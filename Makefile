@@ -23,7 +23,7 @@ demo: $(STAMP)
 	$(BIN)/neural-envs demo
 
 test: $(STAMP) $(GAMES)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 install: $(STAMP)
 

@@ -150,12 +150,13 @@ class Lesson(NamedTuple):
 class Teacher:
     """Makes lessons of recorded transitions: under a symmetry drawn at random, some continued by the expert.
 
-    A share `sampled` starts from a sampled board instead and makes any move. Of all boards on which the expert knows a
-    move, half are continued by one of its best (drawn evenly) under the real rules.
+    A share `sampled` starts from a sampled board instead and makes any move. Of all boards a share `shown` is continued
+    by one of the expert's best moves (drawn evenly), if it knows one, and a share `tried` by any move, under the real
+    rules: who sees good play only learns what a good move does, whatever move it is told.
     """
 
-    def __init__(self, grid_size: int, sampled: float = 0.25, shown: float = 0.5):
-        self.grid_size, self.sampled, self.shown = grid_size, sampled, shown
+    def __init__(self, grid_size: int, sampled: float = 0.25, shown: float = 0.4, tried: float = 0.3):
+        self.grid_size, self.sampled, self.shown, self.tried = grid_size, sampled, shown, tried
 
     def __call__(self, frames: np.ndarray, action: int, reward: float, termination: bool, generator) -> Lesson:
         """frames (2, 4G, 4G, 3) uint8 and what was recorded between them."""
@@ -167,10 +168,13 @@ class Teacher:
             frames, action = symmetric(frames, symmetry), int(SYMMETRIC_ACTIONS[symmetry, action])
             codes = decode_frames(frames[:1])[0]
         best = best_moves(codes)
-        shown = bool(best.any()) and generator.random() < self.shown
+        kind = generator.random()
+        shown, tried = kind < self.shown and bool(best.any()), self.shown <= kind < self.shown + self.tried
         if shown:
             action = int(generator.choice(np.flatnonzero(best)))
-        if shown or sampled:
+        elif tried:
+            action = int(generator.integers(ACTIONS))
+        if shown or tried or sampled:
             after, reward, termination = Mover(self.grid_size, generator)(codes, action)
             frames = np.stack((draw(codes), after))
         return Lesson(frames, action, float(reward), bool(termination), bool(best[action]), sampled)

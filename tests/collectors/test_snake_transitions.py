@@ -9,6 +9,8 @@ from collectors.policies import make_policy
 from collectors.snake_transitions import (
     SYMMETRIC_ACTIONS,
     SYMMETRIES,
+    Mover,
+    Teacher,
     best_moves,
     board_of_body,
     random_board,
@@ -98,6 +100,21 @@ def test_the_expert_plays_one_of_its_best_moves():
         board, _, ended, _, _ = env.step(action)
         if ended:
             break
+
+
+def test_a_share_of_the_lessons_tries_any_move_and_shows_what_it_does_by_the_rules():
+    teacher, generator = Teacher(10, sampled=0.0, shown=0.0, tried=1.0), np.random.default_rng(1)
+    codes = with_food([34, 35, 36, 37], 32, 10)
+    frames = np.stack([snake_codes.draw(codes)] * 2)
+    lessons = [teacher(frames, 2, 0.0, False, generator) for _ in range(60)]
+    turned = 0
+    for lesson in lessons:
+        before = snake_codes.decode_frames(lesson.frames[:1])[0]
+        neck = snake_codes.HEAD.index(int(before[np.isin(before, snake_codes.HEAD)][0]))
+        turned += lesson.action != neck ^ 1  # the recorded move goes straight on, whatever the symmetry
+        after, reward, ends = Mover(10, np.random.default_rng(0))(before, lesson.action)
+        assert np.array_equal(lesson.frames[1], after) and (lesson.reward, lesson.termination) == (reward, ends)
+    assert 30 <= turned <= 57
 
 
 def test_a_board_can_be_played_on_and_another_is_refused():
