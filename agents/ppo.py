@@ -34,6 +34,7 @@ class PPOConfig:
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
     save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
     real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
+    init_from: str = field(default="", metadata={"help": "a policy.zip to begin with, of the same network"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -115,6 +116,8 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
+        if config.init_from and not found:
+            begin_with(model, config.init_from)
         model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))
         bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
         saving = Checkpoints(out / CHECKPOINT_FILE, config.save_every)
@@ -124,6 +127,17 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     policy = save_policy(model, out / POLICY_FILE)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return policy
+
+
+def begin_with(model: PPO, path: str) -> None:
+    """Take over the weights of a saved policy, and its optimizer's state. Raises ValueError where they do not fit."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"init_from: no trained policy at {path}")
+    try:
+        model.set_parameters(path, device="cpu")
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"init_from: the policy {path} is of another network or game ({reason})") from error
 
 
 def run_text(config: PPOConfig, bundle: str | None = None) -> str:

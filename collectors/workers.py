@@ -51,14 +51,19 @@ def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
-    """The episodes of tasks of one game and policy, by the game's own vector environment where it has one."""
+    """The episodes of tasks of one game and policy, in lanes where the game has a vector environment of its own or the
+    policy plays many lanes at once."""
     spec = EnvSpec.from_json(tasks[0].env_spec)
-    if spec.vector_entry_point is None:
+    if spec.vector_entry_point is None and not hasattr(tasks[0].policy, "batch"):
         with contextlib.closing(gymnasium.make(spec)) as env:
             policy = task_policy(tasks[0], env.action_space.n)
             yield from ((task, play_single(env, policy, task)) for task in tasks)
         return
-    mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
+    mode = {"autoreset_mode": AutoresetMode.DISABLED}
+    if spec.vector_entry_point is None:
+        mode = {"vectorization_mode": "sync", "vector_kwargs": mode}
+    else:
+        mode = {"vectorization_mode": "vector_entry_point", **mode}
     with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
         policy = task_policy(tasks[0], env.single_action_space.n)
         jobs = {Job(task.seed_of, task.quota): task for task in tasks}
