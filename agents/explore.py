@@ -74,10 +74,10 @@ class ExplorerLanes:
         stream = NoiseStream(torch.from_numpy(self._seeds), torch.from_numpy(self._steps))
         return stream.uniform((), salt).numpy()
 
-    def _chances(self, observations: np.ndarray) -> np.ndarray | float:
+    def _chances(self, observations: np.ndarray) -> np.ndarray:
         """(B, A) float32, what the agent gives each action."""
         if self._stack is None:
-            return 0.0
+            return np.zeros((len(observations), self._player.actions), np.float32)
         policy = self._player.model.policy
         policy.set_training_mode(False)
         with torch.no_grad():

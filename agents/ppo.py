@@ -4,6 +4,7 @@
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from stable_baselines3 import PPO
@@ -14,10 +15,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from collectors.progress import progress
 from collectors.settings import as_text, parse
+from neural_envs.ray_vector_env import RayVectorEnv
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import WORLD_HELP, Kind, make_world, named_world, weights_fingerprint
+from .worlds import WORLD_HELP, Kind, make_vector_env, make_world, named_world, weights_fingerprint
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
@@ -35,6 +37,8 @@ class PPOConfig:
     save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
     real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
     init_from: str = field(default="", metadata={"help": "a policy.zip to begin with, of the same network"})
+    ray: str = field(default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"})
+    actors: int = field(default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -113,7 +117,8 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
-    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options)
+    make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
+    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, make)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
         if config.init_from and not found:
@@ -145,7 +150,7 @@ def run_text(config: PPOConfig, bundle: str | None = None) -> str:
     `bundle` where it is given.
     """
     model = weights_fingerprint(config.name, bundle or config.bundle) if config.world == "dream" else "none"
-    return as_text(replace(config, out="")) + f"\nmodel: {model}"
+    return as_text(replace(config, out="", ray="", actors=PPOConfig.actors)) + f"\nmodel: {model}"
 
 
 def _open_run(out: Path, text: str) -> Path | None:
