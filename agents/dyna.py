@@ -67,8 +67,8 @@ class Loop:
     def __init__(self, config: DynaConfig):
         find_world(config.name)
         self.config, self.root = config, Path(config.out)
-        self.options = {**find_world(config.name).options, **read_options(config.real_options)}
-        self.actions = action_count(env_id(config.name, "real"), **self.options)  # wrong options are told here
+        options = env_settings(config.name, "real", options=config.real_options)
+        self.actions = action_count(env_id(config.name, "real"), **options)  # wrong options are told here
         self.stages = Stages(self.root, config, FREE)
 
     def run(self) -> dict:
@@ -98,11 +98,9 @@ class Loop:
         config = self.config
         model = None if number == 1 else load_policy(self._folder(number - 1, "dream") / POLICY_FILE)
         player = Explorer(model, self.actions, f"round {number - 1}", config.random_episodes, config.random_actions)
-        wanted = {"frames": number * config.frames, "shard_steps": config.frames, "seed": config.seed}
+        wanted = {"frames": number * config.frames, "shard_steps": config.frames, "seed": config.seed, "resume": True}
         options = read_options(config.real_options)
-        dataset = collect(
-            environment_id(config.name), self.root / "data", policy=player, env_options=options, resume=True, **wanted
-        )
+        dataset = collect(environment_id(config.name), self.root / "data", policy=player, env_options=options, **wanted)
         return {"frames": dataset.steps, "episodes": len(dataset.episodes), "dataset": dataset.fingerprint}
 
     def train(self, number: int) -> dict:

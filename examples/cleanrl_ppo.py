@@ -2,7 +2,8 @@
 
     python examples/cleanrl_ppo.py --steps 200000 --device cuda
 
-`output="torch"` makes the vector environment give and take tensors on its device: no numpy array is made in the loop.
+`output="torch"` makes the vector environment give and take tensors on its device. What a dream starts from is all that
+comes from the host.
 PPO: Schulman et al. 2017 (arXiv:1707.06347); GAE: Schulman et al. 2016 (arXiv:1506.02438). T steps, B lanes.
 """
 

@@ -8,7 +8,7 @@ import argparse
 
 import gymnasium as gym
 from tensordict import TensorDictBase
-from torchrl.collectors import SyncDataCollector
+from torchrl.collectors import Collector
 from torchrl.envs import GymWrapper, RewardSum, TransformedEnv
 
 import neural_envs  # noqa: F401  (registers the ids)
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
     env = TransformedEnv(GymWrapper(dreams), RewardSum())
     env.set_seed(args.seed)
     total = args.num_envs * args.steps
-    collector = SyncDataCollector(env, None, frames_per_batch=total, total_frames=total)
+    collector = Collector(env, None, frames_per_batch=total, total_frames=total)
     batch = next(iter(collector))
     collector.shutdown()
     ended = batch["next", "done"].squeeze(-1)
