@@ -115,7 +115,8 @@ class Loop:
                 learning_rate=FINE_RATE * run.learning_rate,
                 rollout_from=0.0,  # it can dream already: its own frames from the start
             )
-        return {"bundle": str(train(run).relative_to(self.root)), "updates": run.updates}
+        train(run)
+        return {"updates": run.updates}
 
     def learn(self, number: int) -> dict:
         """PPO in the dream, going on from the policy so far."""
@@ -141,7 +142,7 @@ class Loop:
         run = replace(run, real_options=options, init_from=before, ppo=config.ppo)
         if not (out / POLICY_FILE).is_file():  # it is there only when it is complete
             train_ppo(run)
-        return {"policy": str((out / POLICY_FILE).relative_to(self.root)), "steps": config.steps}
+        return {"steps": config.steps}
 
     def _play(self, policy, kind: Kind, bundle: Path | None = None) -> dict[str, list]:
         config, name = self.config, None if bundle is None else str(bundle)
