@@ -118,7 +118,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     settings, seed = config.ppo, config.seed + done
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
     make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
-    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, make)
+    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, make=make)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
         if config.init_from and not found:

@@ -1,4 +1,4 @@
-"""A dream as a TorchRL environment: TorchRL's own Gymnasium wrapper and collector on the vector environment.
+"""A dream as a TorchRL environment: TorchRL's own Gymnasium wrapper on the vector environment.
 
 pip install torchrl tensordict
 python examples/torchrl_rollout.py
@@ -8,8 +8,7 @@ import argparse
 
 import gymnasium as gym
 from tensordict import TensorDictBase
-from torchrl.collectors import Collector
-from torchrl.envs import GymWrapper, RewardSum, TransformedEnv
+from torchrl.envs import GymWrapper
 
 import neural_envs  # noqa: F401  (registers the ids)
 
@@ -22,15 +21,11 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args(argv)
     dreams = gym.make_vec(args.env, num_envs=args.num_envs, output="torch")  # SAME_STEP; TorchRL takes DISABLED too
-    env = TransformedEnv(GymWrapper(dreams), RewardSum())
+    env = GymWrapper(dreams)
     env.set_seed(args.seed)
-    total = args.num_envs * args.steps
-    collector = Collector(env, None, frames_per_batch=total, total_frames=total)
-    batch = next(iter(collector))
-    collector.shutdown()
-    ended = batch["next", "done"].squeeze(-1)
-    returns = batch["next", "episode_reward"].squeeze(-1)[ended]
-    print(f"{total} steps of {args.num_envs} dreams, {len(returns)} ends, mean return {returns.mean():.2f}")
+    batch = env.rollout(args.steps, break_when_any_done=False)
+    ends, paid = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
+    print(f"{args.steps} steps of {args.num_envs} dreams, {ends} ends, reward {paid:.0f}")
     return batch
 
 
