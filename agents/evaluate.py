@@ -69,32 +69,44 @@ class Agent(Protocol):
         """Return (N,) actions for (N, H, W, C) observations."""
 
 
-class ModelAgent:
-    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`.
+class FrameStack:
+    """What a model sees that was trained on several frames at once: as many, zeros before an episode's first.
 
-    A model that was trained on several frames at once is shown as many, zeros before an episode's first.
+    `wanted` is the shape of the model's observations; those of one frame are passed on as they are.
     """
 
-    def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
-        self._model, self._deterministic = model, deterministic
+    def __init__(self, wanted: tuple[int, ...]):
+        self._size = int(np.prod(wanted))
         self._seen: np.ndarray | None = None  # (N, H, W, C * frames) uint8
 
     def reset(self, lanes: np.ndarray) -> None:
+        """Forget the episodes of `lanes`, a (N,) bool mask."""
         if self._seen is not None:
             self._seen[lanes] = 0
 
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
-        return self._model.predict(self._stacked(observations), deterministic=self._deterministic)[0]
-
-    def _stacked(self, frames: np.ndarray) -> np.ndarray:
-        wanted, channels = self._model.observation_space.shape, frames.shape[-1]
-        count = int(np.prod(wanted)) // int(np.prod(frames.shape[1:]))
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) uint8 -> (N, H, W, C * frames), the newest last."""
+        channels, count = frames.shape[-1], self._size // int(np.prod(frames.shape[1:]))
         if count == 1:
             return frames
         if self._seen is None:
             self._seen = np.zeros((*frames.shape[:-1], channels * count), frames.dtype)
         self._seen = np.concatenate([self._seen[..., channels:], frames], axis=-1)
         return self._seen
+
+
+class ModelAgent:
+    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`."""
+
+    def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
+        self._model, self._deterministic = model, deterministic
+        self._stack = FrameStack(model.observation_space.shape)
+
+    def reset(self, lanes: np.ndarray) -> None:
+        self._stack.reset(lanes)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        return self._model.predict(self._stack(observations), deterministic=self._deterministic)[0]
 
 
 class BatchAgent:

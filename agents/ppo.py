@@ -4,6 +4,7 @@
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from stable_baselines3 import PPO
@@ -14,10 +15,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from collectors.progress import progress
 from collectors.settings import as_text, parse
+from neural_envs.ray_vector_env import RayVectorEnv
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import WORLD_HELP, Kind, make_world, named_world, weights_fingerprint
+from .worlds import WORLD_HELP, Kind, make_vector_env, make_world, named_world, weights_fingerprint
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
@@ -34,6 +36,9 @@ class PPOConfig:
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
     save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
     real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
+    init_from: str = field(default="", metadata={"help": "a policy.zip to begin with, of the same network"})
+    ray: str = field(default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"})
+    actors: int = field(default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -112,9 +117,12 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
-    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options)
+    make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
+    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, make=make)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
+        if config.init_from and not found:
+            begin_with(model, config.init_from)
         model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))
         bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
         saving = Checkpoints(out / CHECKPOINT_FILE, config.save_every)
@@ -126,12 +134,23 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     return policy
 
 
+def begin_with(model: PPO, path: str) -> None:
+    """Take over the weights of a saved policy, and its optimizer's state. Raises ValueError where they do not fit."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"init_from: no trained policy at {path}")
+    try:
+        model.set_parameters(path, device="cpu")
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"init_from: the policy {path} is of another network or game ({reason})") from error
+
+
 def run_text(config: PPOConfig, bundle: str | None = None) -> str:
     """Return all that decides a run, as text: the settings and, in a dream, the fingerprint of its weights, those of
     `bundle` where it is given.
     """
     model = weights_fingerprint(config.name, bundle or config.bundle) if config.world == "dream" else "none"
-    return as_text(replace(config, out="")) + f"\nmodel: {model}"
+    return as_text(replace(config, out="", ray="", actors=PPOConfig.actors)) + f"\nmodel: {model}"
 
 
 def _open_run(out: Path, text: str) -> Path | None:

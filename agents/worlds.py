@@ -1,10 +1,9 @@
 """The table of worlds: each is a pair of Gymnasium ids, the game and its dream. Any other game is known by a bundle."""
 
 import hashlib
-import importlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +14,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
 from collectors.any_game import twin_options
 from collectors.collect import read_options
 from neural_envs.bundles import resolve_bundle
+from neural_envs.ray_vector_env import make_lanes
 
 from .vec_env import SB3VecEnv
 
@@ -97,14 +97,7 @@ def env_id(name: str, kind: Kind, bundle: str | None = None) -> str:
 
 def make_vector_env(identifier: str, num_envs: int, **settings) -> VectorEnv:
     """Make "module:id" with `num_envs` lanes in SAME_STEP mode: the id's own vector env, else one env after another."""
-    module, _, bare = identifier.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    if gym.spec(bare).vector_entry_point is not None:
-        lanes = {"autoreset_mode": AutoresetMode.SAME_STEP.value}
-    else:
-        lanes = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": AutoresetMode.SAME_STEP}}
-    return _made(gym.make_vec, bare, settings, num_envs=num_envs, **lanes)
+    return _made(make_lanes, identifier, settings, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 def _made(make, identifier: str, settings: dict, **rest):
@@ -141,14 +134,15 @@ def make_world(
     bundle: str | None = None,
     stack: int = 1,
     options: Sequence[str] = (),
+    make: Callable[..., VectorEnv] = make_vector_env,
 ) -> VecMonitor | VecFrameStack:
     """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
 
     With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
-    `options` are the real game's, as ("levels=test",).
+    `options` are the real game's, as ("levels=test",). `make` is what makes the lanes, as `make_vector_env` does.
     """
     settings = env_settings(name, kind, bundle, options)
-    env = SB3VecEnv(make_vector_env(env_id(name, kind, bundle), num_envs, **settings))
+    env = SB3VecEnv(make(env_id(name, kind, bundle), num_envs, **settings))
     env.seed(seed)
     monitored = VecMonitor(env)
     return VecFrameStack(monitored, stack, channels_order="last") if stack > 1 else monitored

@@ -67,8 +67,9 @@ def collect(
 
     `policy` is a name for `make_policy` or a policy object (picklable where workers > 1; it is told apart by its name).
     `report` is called with the number of steps after each shard. A game with a vector environment is played in `lanes`
-    at once. `ray` is the address of a Ray cluster or "local". None of workers, lanes and ray changes the data. With
-    more than one worker, a script that calls this must guard its main part with `if __name__ == "__main__"`. Raises
+    at once, and so is any game by a policy object that plays lanes (has a `batch`, see `collectors.lanes`). `ray` is
+    the address of a Ray cluster or "local". None of workers, lanes and ray changes the data. With more than one worker,
+    a script that calls this must guard its main part with `if __name__ == "__main__"`. Raises
     DatasetError where `out` holds a dataset and `resume` is False, or one that was collected with other settings
     (`frames` may grow), and when the disk is full: what was finished is kept.
     """

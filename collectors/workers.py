@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,6 +14,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
+from collectors.cluster import cluster
 from collectors.dataset import DatasetError, WrittenShard, write_shard
 from collectors.lanes import Job, LanePlayer
 from collectors.policies import Policy, make_policy
@@ -51,14 +51,19 @@ def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
-    """The episodes of tasks of one game and policy, by the game's own vector environment where it has one."""
+    """The episodes of tasks of one game and policy, in lanes where the game has a vector environment of its own or the
+    policy plays many lanes at once."""
     spec = EnvSpec.from_json(tasks[0].env_spec)
-    if spec.vector_entry_point is None:
+    if spec.vector_entry_point is None and not hasattr(tasks[0].policy, "batch"):
         with contextlib.closing(gymnasium.make(spec)) as env:
             policy = task_policy(tasks[0], env.action_space.n)
             yield from ((task, play_single(env, policy, task)) for task in tasks)
         return
-    mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
+    mode = {"autoreset_mode": AutoresetMode.DISABLED}
+    if spec.vector_entry_point is None:
+        mode = {"vectorization_mode": "sync", "vector_kwargs": mode}
+    else:
+        mode = {"vectorization_mode": "vector_entry_point", **mode}
     with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
         policy = task_policy(tasks[0], env.single_action_space.n)
         jobs = {Job(task.seed_of, task.quota): task for task in tasks}
@@ -119,7 +124,7 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
     import ray
 
     waiting = list(reversed(tasks))
-    with _cluster(ray, address, workers):
+    with cluster(address, workers):
         play = ray.remote(play_episodes)
         most = max(1, int(ray.cluster_resources().get("CPU", 1)))  # what is played ahead waits in memory
         running = {}
@@ -135,34 +140,6 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
             raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
-
-
-@contextlib.contextmanager
-def _cluster(ray, address: str, workers: int):
-    """A connection to a Ray cluster, closed at the end if it was opened here."""
-    opened = not ray.is_initialized()
-    if opened:
-        _check_address(address)
-        local = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
-        try:
-            ray.init(address=address, log_to_driver=False, **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise DatasetError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one") from error
-    try:
-        yield
-    finally:
-        if opened:
-            ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """DatasetError where nobody listens at host:port; Ray itself would wait for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-        except OSError as error:
-            raise DatasetError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one") from error
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("collectors", "world_models", "neural_envs", "agents")  # each may import only those to its left
-FOR_EVERYBODY = ("collectors.settings", "collectors.progress")  # the command line's settings and progress bar
+FOR_EVERYBODY = ("collectors.settings", "collectors.progress", "collectors.cluster")  # what knows nothing of data
 READERS_OF_DATA = tuple(f"world_models/{name}.py" for name in ("data", "train", "evaluation", "held_out"))
 EXTRAS = {"ray", "minari", "envpool"}  # imported where they are asked for
 COLLECTORS_MAY_USE = {"collectors", "numpy", "gymnasium", "tqdm", "PIL", "cv2", *EXTRAS, *sys.stdlib_module_names}

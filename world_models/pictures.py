@@ -9,14 +9,13 @@ import numpy as np
 from world_models.frames import shown
 
 COLOURS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
+SIZE = 640, 400  # of a plot
 INK, PAPER = (40, 40, 40), (255, 255, 255)
 
 
-def line_plot(
-    path: str | Path, curves: dict[str, list[float]], title: str, unit: str, size: tuple[int, int] = (640, 400)
-) -> None:
-    """Writes a PNG with one line a curve; points are steps 1, 2, ...; missing points are nan."""
-    width, height = size
+def line_plot(path: str | Path, curves: dict[str, list[float]], title: str, unit: str, along: str = "steps") -> None:
+    """Writes a PNG with one line a curve; points are 1, 2, ... along an axis called `along`; missing ones are nan."""
+    width, height = SIZE
     left, right, top, bottom = 70, width - 20, 40, height - 45
     values = np.concatenate([np.asarray(curve, float) for curve in curves.values()])
     low, high = np.nanmin(values), np.nanmax(values)
@@ -25,7 +24,7 @@ def line_plot(
     picture = np.full((height, width, 3), PAPER, np.uint8)
     cv2.rectangle(picture, (left, top), (right, bottom), INK, 1)
     labels = {title: (left, 26), unit: (5, 26), f"{high:.3g}": (8, top + 5), f"{low:.3g}": (8, bottom)}
-    for label, place in {**labels, "1": (left, bottom + 18), f"{steps} steps": (right - 75, bottom + 18)}.items():
+    for label, place in {**labels, "1": (left, bottom + 18), f"{steps} {along}": (right - 75, bottom + 18)}.items():
         _write(picture, label, place, INK)
     for number, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]

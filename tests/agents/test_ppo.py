@@ -112,3 +112,30 @@ def test_the_network_sees_the_same_neighbourhood_at_every_place():
 def test_the_network_refuses_frames_that_are_no_whole_number_of_cells():
     with pytest.raises(ValueError, match="multiples of 4"):
         PatchCNN(Box(0, 1, (3, 62, 64), np.float32))
+
+
+def test_a_policy_goes_on_from_another_ones_weights(tmp_path):
+    first = train_ppo(config(tmp_path))
+    still = config(tmp_path, steps=4, out=str(tmp_path / "next"), init_from=str(first))
+    begun = load_policy(train_ppo(still, seconds=0))  # ends before its first update
+    assert begun.num_timesteps == 4
+    weights = zip(load_policy(first).policy.parameters(), begun.policy.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_a_policy_of_another_network_to_begin_with_is_a_sentence(tmp_path, capsys):
+    first = train_ppo(config(tmp_path, steps=32))
+    wide = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.width=8"]
+    words = ["snake", "--world", "real", "--steps", "32", "--out", str(tmp_path / "b"), *wide, "--init-from"]
+    assert ppo.main([*words, str(first)]) == 1
+    assert "is of another network or game" in capsys.readouterr().err
+    assert ppo.main([*words, str(tmp_path / "none.zip")]) == 1
+    assert "no trained policy at" in capsys.readouterr().err
+
+
+@pytest.mark.ray
+def test_lanes_on_a_cluster_train_the_same_policy(tmp_path):
+    pytest.importorskip("ray")
+    runs = [config(tmp_path, out=str(tmp_path / where), ray=where, actors=2) for where in ("", "local")]
+    first, second = (load_policy(train_ppo(run)) for run in runs)
+    assert all(torch.equal(a, b) for a, b in zip(first.policy.parameters(), second.policy.parameters(), strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from collectors import shards
+from collectors.cluster import ClusterError
 from collectors.collect import collect
 from collectors.dataset import Dataset, DatasetError
 from collectors.lanes import as_batch
@@ -148,7 +149,7 @@ def test_a_ray_cluster_writes_the_same_bytes(tmp_path):
 @pytest.mark.ray
 def test_a_ray_address_without_a_cluster_is_a_sentence(tmp_path):
     pytest.importorskip("ray")
-    with pytest.raises(DatasetError, match="no Ray cluster at '127.0.0.1:1'"):
+    with pytest.raises(ClusterError, match="no Ray cluster at '127.0.0.1:1'"):
         collect("Counting-v0", tmp_path / "d", 100, "mix", ray="127.0.0.1:1")
 
 

@@ -1,0 +1,188 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import dyna
+from agents.dyna import DynaConfig, Loop
+from agents.evaluate import Episodes
+from agents.stages import StageError, Stages
+
+RETURNS = {"random": -1.0, "dream": 4.0, "real": 9.0}
+
+
+class Parts:
+    """Stands in for playing and training; `calls` says what was done, and the next call named `deadly` is the last."""
+
+    def __init__(self):
+        self.calls, self.deadly = [], ""
+
+    def call(self, name: str):
+        if name == self.deadly:
+            self.deadly = ""
+            raise KeyboardInterrupt
+        self.calls.append(name)
+
+    def collect(self, env_id, out, frames, policy, **settings):
+        self.call(f"collect {frames} {policy.label if policy.model else 'random'}")
+        return type("Dataset", (), {"steps": frames + 1, "episodes": [0] * 3, "fingerprint": "abc"})
+
+    def train(self, run):
+        self.call(f"train {run.updates} from {run.init_from and Path(run.init_from).parents[1].name or 'nothing'}")
+        return run.out / "bundle"
+
+    def train_ppo(self, run):
+        self.call(f"learn {run.world} from {run.init_from and Path(run.init_from).parents[1].name or 'nothing'}")
+        out = Path(run.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "policy.zip").write_text(run.world)
+
+    def play(self, policy, env_id, episodes, seed, **settings):
+        self.call(f"play {policy} in {env_id.partition(':')[2]}")
+        spread = np.linspace(-1, 1, episodes)
+        return Episodes(RETURNS[policy] + spread, np.full(episodes, 3), np.full(episodes, 50))
+
+
+@pytest.fixture
+def parts(monkeypatch) -> Parts:
+    parts = Parts()
+    for name in ("collect", "train", "train_ppo"):
+        monkeypatch.setattr(dyna, name, getattr(parts, name))
+    monkeypatch.setattr(dyna, "play_policy", parts.play)
+    monkeypatch.setattr(dyna, "load_policy", lambda path: Path(path).read_text())
+    monkeypatch.setattr(dyna, "make_policy", lambda name, actions, world: name)
+    return parts
+
+
+@pytest.fixture
+def config(tmp_path) -> DynaConfig:
+    return dataclasses.replace(dyna.preset("snake"), rounds=2, frames=100, episodes=20, out=str(tmp_path / "out"))
+
+
+FIRST = [
+    "play random in RealSnake-v0",
+    "collect 100 random",
+    "train 8000 from nothing",
+    "learn dream from nothing",
+    "learn real from nothing",
+    "play real in RealSnake-v0",
+    "play dream in RealSnake-v0",
+    "play dream in NeuralSnake-v0",
+]
+SECOND = [
+    "collect 200 round 1",
+    "train 2000 from round_1",
+    "learn dream from round_1",
+    "learn real from round_1",
+    "play real in RealSnake-v0",
+    "play dream in RealSnake-v0",
+    "play dream in NeuralSnake-v0",
+    "play dream in NeuralSnake-v0",  # the policy of the round before in this dream
+]
+
+
+def test_each_round_goes_on_from_the_one_before(parts, config):
+    Loop(config).run()
+    assert parts.calls == FIRST + SECOND
+
+
+def test_a_killed_loop_repeats_no_finished_stage(parts, config):
+    for deadly in ("train 8000 from nothing", "learn real from nothing", "train 2000 from round_1"):
+        parts.deadly = deadly
+        with pytest.raises(KeyboardInterrupt):
+            Loop(config).run()
+    result = Loop(config).run()
+    assert parts.calls == FIRST + SECOND
+    assert json.loads((Path(config.out) / "dyna.json").read_text()) == result
+
+
+def test_a_policy_that_was_saved_before_the_kill_is_not_trained_again(parts, config):
+    Loop(config).run()
+    state = Path(config.out) / "state.json"
+    made = json.loads(state.read_text())
+    del made["done"]["2/learn"]
+    state.write_text(json.dumps(made))
+    parts.calls.clear()
+    Loop(config).run()
+    assert parts.calls == []
+
+
+def test_rounds_may_be_added_and_other_settings_are_refused_by_name(parts, config):
+    Loop(dataclasses.replace(config, rounds=1)).run()
+    assert len(Loop(config).run()["rounds"]) == 2 and parts.calls == FIRST + SECOND
+    with pytest.raises(StageError, match="holds a run with frames=100, not 200"):
+        Loop(dataclasses.replace(config, frames=200))
+    wide = dataclasses.replace(config.world_model, batch_size=7)
+    with pytest.raises(StageError, match="world_model.batch_size=32, not 7"):
+        Loop(dataclasses.replace(config, world_model=wide))
+    Loop(dataclasses.replace(config, world_model=dataclasses.replace(config.world_model, threads=3)))
+
+
+def test_the_report_says_what_each_round_reached(parts, config, capsys):
+    result = Loop(config).run()
+    last = result["rounds"][1]
+    assert last["round"] == 2 and last["real_frames"] == 201 and last["policy_steps"] == 2 * config.steps
+    assert last["transfer"] == pytest.approx(0.5) and last["transfer_ci"][0] < 0.5 < last["transfer_ci"][1]
+    assert last["real"]["return_mean"] == pytest.approx(4) and last["reference"]["return_mean"] == pytest.approx(9)
+    assert last["policy_before_in_this_dream"]["episodes"] == 20 and "apples_mean" in last["dream"]
+    assert "policy_before_in_this_dream" not in result["rounds"][0]
+    assert set(last["seconds"]) == {"collect", "train", "learn", "refer", "measure"}
+    printed = capsys.readouterr().out
+    assert "round 2 of 2" in printed and "random play in the real game: -1.00" in printed
+    assert (Path(config.out) / "dyna.png").stat().st_size > 1000
+
+
+def test_without_a_reference_there_is_no_transfer(parts, config):
+    result = Loop(dataclasses.replace(config, reference=False)).run()
+    assert not any("real from" in call for call in parts.calls)
+    assert result["rounds"][0]["transfer"] is None and "reference" not in result["rounds"][0]
+
+
+def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path):
+    folder = tmp_path / "run"
+    Stages(folder, DynaConfig()).run("one", lambda: {"found": 1})
+    assert Stages(folder, DynaConfig()).run("one", lambda: pytest.fail("was done"))["found"] == 1
+    (folder / "state.json").write_text('{"settings": {')
+    with pytest.raises(StageError, match="state.json is damaged .*; delete .* and begin anew"):
+        Stages(folder, DynaConfig())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(StageError, match="is not empty and holds no state.json"):
+        Stages(tmp_path / "other", DynaConfig())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["snake", "--rounds", "0"], 2, "rounds, frames"),
+        (["snake", "--random-episodes", "2"], 2, "shares between 0 and 1"),
+        (["snake", "world_model.pace=minutes"], 2, "world_model.pace=updates"),
+        (["snake", "world_model.batchsize=3"], 2, "did you mean 'world_model.batch_size'"),
+        (["snok"], 1, "the worlds are snake"),
+        (["snake", "--real-options", "levels=test"], 1, "cannot be made with"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(words, code, sentence, tmp_path, capsys):
+    try:
+        found = dyna.main([*words, "--out", str(tmp_path / "out")])
+    except SystemExit as stop:
+        found = stop.code
+    assert found == code and sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_rounds_from_end_to_end_and_again_without_work(tmp_path, capsys):
+    words = ["snake", "--rounds", "2", "--frames", "800", "--fine-tune", "4", "--steps", "256", "--episodes", "4"]
+    words += ["--real-options", "grid_size=8", "--out", str(tmp_path / "out"), "ppo.num_envs=8", "ppo.n_steps=16"]
+    words += [f"world_model.{word}" for word in ("updates=6", "validate_every=6", "validation_batches=1", "threads=1")]
+    words += ["ppo.batch_size=64", "world_model.model.grid.width=8", "world_model.contexts=8"]
+    assert dyna.main(words) == 0
+    made = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*.zip")}
+    result = json.loads((tmp_path / "out" / "dyna.json").read_text())
+    assert [row["round"] for row in result["rounds"]] == [1, 2] and len(made) == 4
+    assert result["rounds"][1]["real_frames"] >= 1600
+    assert dyna.main(words) == 0
+    assert made == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*.zip")}

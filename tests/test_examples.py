@@ -1,0 +1,77 @@
+"""The examples run as they are; those of other libraries where these are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--num-envs", "4", "--seed", "0"]
+
+
+def example(name: str):
+    """The example's module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def needs(package: str) -> None:
+    pytest.importorskip(package, reason=f"this example needs {package}: pip install {package}")
+
+
+def test_cleanrl_ppo_learns_on_tensors_alone(capsys):
+    module = example("cleanrl_ppo")
+    env = module.gym.make_vec("NeuralSnake-v0", num_envs=2, output="torch")
+    batch = module.Rollout(env, seed=0)(module.Agent((64, 64, 3), 4), steps=3)
+    assert [type(part) for part in batch] == [torch.Tensor] * 5 and {len(part) for part in batch} == {6}
+    with torch.random.fork_rng():
+        returns = module.main([*SMALL, "--rollout", "16", "--steps", "320"])
+    assert returns and min(returns) >= -1 and "320 steps" in capsys.readouterr().out
+
+
+def test_cleanrl_ppo_weighs_ends_stops_and_steps_as_gae_says():
+    advantage = example("cleanrl_ppo").advantage
+    values, rewards = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0.5], [0.0], [1.0]])
+    found = advantage(values, rewards, torch.tensor([[False], [True], [False]]), torch.tensor([4.0]))
+    last, middle = 1 + 0.97 * 4 - 3, 0 - 2.0
+    first = 0.5 + 0.97 * 2 - 1 + 0.97 * 0.95 * middle
+    np.testing.assert_allclose(found[:, 0], [first, middle, last], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_recurrent_ppo_learns_in_the_dream_and_plays_the_real_game(capsys):
+    needs("sb3_contrib")
+    mean = example("recurrent_ppo").main(["snake", *SMALL, "--steps", "64", "--rollout", "16", "--episodes", "2"])
+    assert mean >= -1 and "64 steps in the dream" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_torchrl_steps_the_dreams_and_sees_each_episodes_true_last_frame():
+    needs("torchrl")
+    batch = example("torchrl_rollout").main([*SMALL, "--steps", "60"])
+    frames, after, ended = batch["observation"], batch["next", "observation"], batch["next", "done"].squeeze(-1)
+    assert frames.shape == (4, 60, 64, 64, 3) and frames.dtype == torch.uint8 and ended[:, :-1].any()
+    same = (after[:, :-1] == frames[:, 1:]).flatten(2).all(2)
+    assert (same == ~ended[:, :-1]).all()  # an end is seen before the new episode's first frame
+
+
+@pytest.mark.slow
+def test_rl_zoo3_trains_in_the_dream_by_its_id(tmp_path):
+    needs("rl_zoo3")
+    words = ["--algo", "ppo", "--env", "NeuralSnake-v0", "--gym-packages", "neural_envs", "--log-folder", str(tmp_path)]
+    words += ["--conf-file", str(ROOT / "examples" / "rl_zoo3.yml"), "--n-timesteps", "64", "--eval-freq", "-1"]
+    words += ["--device", "cpu", "--hyperparams", "n_envs:2", "n_steps:16", "batch_size:16"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "rl_zoo3.train", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("ppo/NeuralSnake-v0_1/NeuralSnake-v0.zip"))
