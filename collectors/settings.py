@@ -192,15 +192,16 @@ def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str
     A kind that the field has already leaves its values alone.
     """
     chosen: dict[str, Any] = {}
+    settings = {setting.name: setting for setting in list_settings(source)}
     for word, after in zip(words, [*words, ""][1:], strict=True):
-        settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
         key, equals, text = word.removeprefix("--").partition("=")
         setting = settings.get(_normal(key)) if equals or word.startswith("--") else None
         if setting is not None and isinstance(setting.type, KindOf):
             name = convert(setting.name, setting.type, text if equals else after)
             if name != setting.default:
                 chosen[setting.name] = setting.type.kinds[name]()
-    return chosen, {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+                settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+    return chosen, settings
 
 
 def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) -> tuple[Setting, Any]:

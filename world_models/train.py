@@ -52,12 +52,13 @@ class Run:
             self.journal = Journal(self.out, trainer.update)
         self.tracker = Tracker(config, trainer.update)
         self.shown = trainer.validation.with_steps(SHOWN_STEPS).draw(10, np.random.default_rng(3))
-        self.since = (trainer.seconds, trainer.feed.waited)
+        self.since = (time.perf_counter(), trainer.feed.waited)
 
     def check(self, terms: dict[str, float]) -> None:
         """Validates, tells it with the last update's losses `terms`, and saves: as the best, too, if it is."""
-        trainer, held_out = self.trainer, self.trainer.validate()
-        row = {"update": trainer.update, "seconds": round(trainer.seconds, 1), "waiting": self.waiting()}
+        trainer, waiting = self.trainer, self.waiting()
+        held_out = trainer.validate()
+        row = {"update": trainer.update, "seconds": round(trainer.seconds, 1), "waiting": waiting}
         row |= {f"train_{k}": terms.get(k, "") for k in held_out}  # a model may learn one part after another
         row |= {f"validation_{k}": v for k, v in held_out.items()}
         best, trainer.best = held_out["frame"] < trainer.best, min(held_out["frame"], trainer.best)
@@ -68,12 +69,12 @@ class Run:
             write_samples(trainer.average, self.shown, self.out)
         self.tracker.log(row, trainer.update)
         self.tracker.show(trainer.update)
-        self.since = (trainer.seconds, trainer.feed.waited)
+        self.since = (time.perf_counter(), trainer.feed.waited)
 
     def waiting(self) -> float:
         """Share of the time since the last check in which training waited for its clips."""
-        seconds, waited = self.since
-        return round((self.trainer.feed.waited - waited) / max(1e-9, self.trainer.seconds - seconds), 4)
+        begun, waited = self.since
+        return round((self.trainer.feed.waited - waited) / (time.perf_counter() - begun), 4)
 
     def end(self) -> None:
         """Saves once more, for time may have ended the run between two checks."""

@@ -22,8 +22,8 @@ def writing(out: Path) -> Iterator[None]:
     """Turns what a full disk makes of writing into a TrainingError that says what is kept."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
         kept = [path.name for path in sorted(out.glob("checkpoint_*.pt"))]
         remedy = "make room and give the same command again" + (f" to go on from {kept[-1]}" if kept else "")
         raise TrainingError(f"{out} cannot be written ({reason}); {remedy}") from error
@@ -32,14 +32,11 @@ def writing(out: Path) -> Iterator[None]:
 def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
     """Writes a checkpoint under another name first, as best.pt too if it is, and only then deletes old ones.
 
-    Raises OSError or RuntimeError where it cannot; what was there before then still is.
+    Raises OSError where it cannot; what was there before then still is.
     """
     target, unfinished = out / f"checkpoint_{update:07d}.pt", out / UNFINISHED
     try:
-        with open(unfinished, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())  # some file systems tell only now that they are full
+        _write(unfinished, state)
         os.replace(unfinished, target)
         if best:
             shutil.copyfile(target, unfinished)
@@ -50,6 +47,16 @@ def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
     for path in out.glob("checkpoint_*.pt"):  # newer ones are damaged, or of a run that was begun anew
         if path not in so_far[-KEPT:]:
             path.unlink()
+
+
+def _write(path: Path, state: dict) -> None:
+    with open(path, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # what torch's writer makes of an OSError
+            raise OSError(str(error.__context__ or error).splitlines()[0]) from error
+        file.flush()
+        os.fsync(file.fileno())  # some file systems tell only now that they are full
 
 
 def newest_checkpoint(out: Path) -> dict | None:

@@ -6,6 +6,7 @@ the parts. So R processes learn what one process learns with the same N, but for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,7 +26,8 @@ class Processes:
     def __init__(self, device: str = "auto"):
         from accelerate import Accelerator  # takes more than a second: only who trains pays for it
 
-        self.accelerator = Accelerator(cpu=device == "cpu")
+        shared = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a process alone may change its device from run to run
+        self.accelerator = Accelerator(cpu=shared and device == "cpu")
         self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device = find_device(device) if self.count == 1 else self._shared_device(device)
 

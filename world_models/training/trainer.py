@@ -114,9 +114,9 @@ class Trainer:
             ) from None
         self.noise.set_state(state["noise"])
         self.feed.restart(state["order"])
-        self.before = state.get("before", 0.0)
-        names = ("update", "seconds", "best", "commands")
-        self.update, self.seconds, self.best, self.commands = (state["progress"][name] for name in names)
+        self.before, done = state.get("before", 0.0), state["progress"]
+        self.update, self.seconds = done["update"], done["seconds"]
+        self.best, self.commands = done.get("best", math.inf), list(done.get("commands", []))  # runs of older versions
 
     @property
     def progress(self) -> float:
