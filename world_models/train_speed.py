@@ -1,8 +1,9 @@
 """`python -m world_models.train_speed PRESET`: how much of the machine's time training gives to learning.
 
 Training samples per second, as a share of what forward and backward alone reach on one batch that stays the same. Both
-are timed in turn, round after round, in one process, and the median of the rounds' ratios is told. `with_checks` counts
-in what a validation, a checkpoint, a bundle and a film take every `validate_every` updates.
+are timed in turn, round after round, in one process, and the median of the rounds' ratios is told. `share_with_checks` counts
+in what a validation, a checkpoint, a bundle and a film take every `validate_every` updates. On a CPU that others use
+too, the share of CPU time is the steadier figure.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ def forward_backward(trainer: Trainer) -> Callable[[], None]:
     return advance
 
 
-def rate(advance: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Calls per second."""
-    done, begun = 0, time.perf_counter()
+def rate(advance: Callable[[], object], seconds: float, device: torch.device) -> tuple[float, float]:
+    """Calls per second, and per second of this process's CPU time."""
+    done, begun, busy = 0, time.perf_counter(), time.process_time()
     while not done or time.perf_counter() - begun < seconds:
         advance()
         done += 1
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return done / (time.perf_counter() - begun)
+    return done / (time.perf_counter() - begun), done / (time.process_time() - busy)
 
 
 def measure(config: SpeedConfig) -> dict:
@@ -70,28 +71,28 @@ def measure(config: SpeedConfig) -> dict:
         changes = {"rollout_from": 0.0, "device": config.device, "threads": config.threads, "out": Path(folder)}
         trainer = begin(replace(preset, **changes, data=config.data or preset.data))
         bare, device = forward_backward(trainer), trainer.device
-        waited, spent, pairs = trainer.feed.waited, 0.0, []
+        spent, rounds = 0.0, []
         rate(bare, 0, device)
         terms = trainer.step()
         waited = trainer.feed.waited
         for _ in range(config.rounds):
             alone, begun = rate(bare, config.seconds, device), time.perf_counter()
-            pairs.append((rate(trainer.step, config.seconds, device), alone))
+            rounds.append((*rate(trainer.step, config.seconds, device), *alone))
             spent += time.perf_counter() - begun
         waited = trainer.feed.waited - waited
         run, begun = Run(trainer), time.perf_counter()
         run.check(terms)
         check = time.perf_counter() - begun
-    steps, alone = (statistics.median(column) for column in zip(*pairs, strict=True))
-    every = preset.validate_every
+    every, median = preset.validate_every, statistics.median
     return {
         "preset": config.preset,
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "training_samples_per_second": steps * preset.batch_size,
-        "forward_backward_samples_per_second": alone * preset.batch_size,
-        "share": statistics.median(a / b for a, b in pairs),
-        "share_with_checks": statistics.median(every / (every / a + check) / b for a, b in pairs),
+        "training_samples_per_second": median(row[0] for row in rounds) * preset.batch_size,
+        "forward_backward_samples_per_second": median(row[2] for row in rounds) * preset.batch_size,
+        "share": median(row[0] / row[2] for row in rounds),
+        "share_of_cpu_time": median(row[1] / row[3] for row in rounds) if device.type == "cpu" else None,
+        "share_with_checks": median(every / (every / row[0] + check) / row[2] for row in rounds),
         "check_seconds": check,
         "waiting_for_clips": waited / spent,
     }
