@@ -1,9 +1,9 @@
 """`python -m world_models.train_speed PRESET`: how much of the machine's time training gives to learning.
 
 Training samples per second, as a share of what forward and backward alone reach on one batch that stays the same. Both
-are timed in turn, round after round, in one process, and the median of the rounds' ratios is told. `share_with_checks` counts
-in what a validation, a checkpoint, a bundle and a film take every `validate_every` updates. On a CPU that others use
-too, the share of CPU time is the steadier figure.
+are timed in turn, round after round, in one process, and the median of the rounds' ratios is told. `share_with_checks`
+counts in what a validation, a checkpoint, a bundle and a film take every `validate_every` updates. On a CPU that others
+use too, the share of CPU time is the steadier figure.
 """
 
 from __future__ import annotations
