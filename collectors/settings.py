@@ -3,8 +3,9 @@
 ``parse(Config, argv, prog)`` understands ``--name value``, ``--name=value``, ``--flag`` / ``--no-flag``, ``name=value``
 and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and underscores are the same. A field with a dataclass
 of one of several kinds, told by ``metadata={"kinds": {"edm": EDM, ...}}``, also takes the name of a kind, ``a.b=edm``,
-for that one's defaults. ``--cfg`` prints the resolved settings, ``--help`` lists them. Nothing is guessed: an unknown
-name, a value of the wrong type or a missing setting ends the command with exit code 2 and one sentence.
+for that one's defaults. ``--config FILE`` reads settings from YAML first, wherever it stands. ``--cfg`` prints the
+resolved settings, ``--help`` lists them. Nothing is guessed: an unknown name, a value of the wrong type, an impossible
+or a missing one ends the command with exit code 2 and one sentence.
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ import dataclasses
 import difflib
 import re
 import sys
-import types
 import typing
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from collectors.settings_file import file_words, take_files
+from collectors.settings_range import check_ranges
 from collectors.settings_text import as_text, value_text
+from collectors.settings_values import KindOf, SettingsError, convert, type_name
+
+__all__ = ["SettingsError", "apply_overrides", "as_text", "check_ranges", "help_text", "list_settings", "parse"]
 
 Config = TypeVar("Config")
 REQUIRED = dataclasses.MISSING
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
-TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
-
-
-class SettingsError(ValueError):
-    """A setting is unknown, missing or of the wrong type; the message names it and what would be right."""
 
 
 class Setting(NamedTuple):
@@ -59,12 +58,6 @@ def list_settings(source: Any, prefix: str = "", chosen: Mapping[str, Any] | Non
     return found
 
 
-class KindOf(NamedTuple):
-    """The type of a setting whose value is the name of a kind of dataclass."""
-
-    kinds: Mapping[str, type]
-
-
 def apply_overrides(config: Config, overrides: Mapping[str, str]) -> Config:
     """A copy of the dataclass instance `config` with ``{"a.b": "3"}`` applied; raises SettingsError."""
     return _build(config, _read_words([f"{key}={text}" for key, text in overrides.items()], config, ()))
@@ -83,9 +76,8 @@ def parse(
         print(help_text(config_class, prog, positional))
         raise SystemExit(0)
     try:
-        config = _build(
-            config_class, _read_words([word for word in words if word != "--cfg"], config_class, positional)
-        )
+        source, rest = _read_files(config_class, [word for word in words if word != "--cfg"])
+        config = _build(source, _read_words(rest, source, positional))
     except SettingsError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -95,10 +87,28 @@ def parse(
     return config
 
 
+def _read_files(source: Any, words: list[str]) -> tuple[Any, list[str]]:
+    """`source` with the settings of the files that the words name, and the words that are left."""
+    try:
+        files, rest = take_files(words)
+        for file in files:
+            read = file_words(file)
+            if isinstance(source, type):  # it may lack values that only the command line has
+                rest = [*read, *rest]
+                continue
+            try:
+                source = _build(source, _read_words(read, source, ()))
+            except SettingsError as error:
+                raise ValueError(f"{file}: {error}") from None
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return source, rest
+
+
 def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> str:
     """What ``--help`` prints: usage, the class's docstring and every setting with type, default and help."""
     words = [name.upper().replace("_", "-") for name in positional]
-    usage = " ".join([prog, *words, "[--setting value] [a.b=c] [--cfg] [--help]"])
+    usage = " ".join([prog, *words, "[--config FILE] [--setting value] [a.b=c] [--cfg] [--help]"])
     cls = config_class if isinstance(config_class, type) else type(config_class)
     about = (cls.__doc__ or "").strip()
     generated = about.startswith(f"{cls.__name__}(")  # dataclasses writes the signature where there is no docstring
@@ -107,25 +117,11 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
     left = max((len(row[0]) for row in rows), default=0)
     middle = max((len(row[1]) for row in rows), default=0)
     table = [f"  {name:{left}}  {default:{middle}}  {help_line}".rstrip() for name, default, help_line in rows]
-    footer = ["  --cfg   print the resolved settings and stop", "  --help  print this and stop"]
+    footer = ["  --config FILE  settings in YAML; those of the command line come after it"]
+    footer += ["  --cfg          print the resolved settings and stop", "  --help         print this and stop"]
     return "\n".join(
         [f"usage: {usage}", *([] if generated or not about else ["", about]), "", "settings:", *table, "", *footer]
     )
-
-
-def type_name(hint: Any) -> str:
-    """How a type is called in help and errors: ``int``, ``float or none``, ``int,int,...``, ``one of a, b``."""
-    if isinstance(hint, KindOf):
-        return "{" + ",".join(hint.kinds) + "}"
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(type_name(argument) for argument in arguments)
-    if origin is tuple:
-        names = [type_name(argument) for argument in arguments if argument is not Ellipsis]
-        return f"{names[0]},{names[0]},..." if Ellipsis in arguments else ",".join(names)
-    if origin is typing.Literal:
-        return "{" + ",".join(map(str, arguments)) + "}"
-    return "none" if hint is type(None) else getattr(hint, "__name__", str(hint))
 
 
 def _fields(source: Any) -> list[tuple[dataclasses.Field, Any, Any]]:
@@ -180,12 +176,12 @@ def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dic
         elif OVERRIDE.match(word):
             key, _, text = word.partition("=")
             setting = _find(settings, key)
-            value = _convert(setting, text)
+            value = convert(setting.name, setting.type, text)
         elif word.startswith("-") or not open_names:
             raise SettingsError(f"unexpected word '{word}'; settings are given as --name value, see --help")
         else:
             setting = settings[open_names.pop(0)]
-            value = _convert(setting, word)
+            value = convert(setting.name, setting.type, word)
         values[setting.name] = value
     return {name: v for name, v in values.items() if not isinstance(settings[name].type, KindOf)} | chosen
 
@@ -196,15 +192,16 @@ def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str
     A kind that the field has already leaves its values alone.
     """
     chosen: dict[str, Any] = {}
+    settings = {setting.name: setting for setting in list_settings(source)}
     for word, after in zip(words, [*words, ""][1:], strict=True):
-        settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
         key, equals, text = word.removeprefix("--").partition("=")
         setting = settings.get(_normal(key)) if equals or word.startswith("--") else None
         if setting is not None and isinstance(setting.type, KindOf):
-            name = _convert(setting, text if equals else after)
+            name = convert(setting.name, setting.type, text if equals else after)
             if name != setting.default:
                 chosen[setting.name] = setting.type.kinds[name]()
-    return chosen, {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+                settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+    return chosen, settings
 
 
 def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) -> tuple[Setting, Any]:
@@ -215,12 +212,12 @@ def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) ->
         return settings[name[3:]], False
     setting = _find(settings, key)
     if equals:
-        return setting, _convert(setting, text)
+        return setting, convert(setting.name, setting.type, text)
     if _is_flag(setting):
         return setting, True
     if not rest or rest[0].startswith("--"):
         raise SettingsError(f"setting '{setting.name}' needs a value of type {type_name(setting.type)}")
-    return setting, _convert(setting, rest.pop(0))
+    return setting, convert(setting.name, setting.type, rest.pop(0))
 
 
 def _is_flag(setting: Setting | None) -> bool:
@@ -242,49 +239,6 @@ def _find(settings: Mapping[str, Setting], key: str) -> Setting:
     leaves = [name for name in settings if name.rpartition(".")[2] == _normal(key).rpartition(".")[2]]
     nearest = (leaves or near or [None])[0]
     raise SettingsError(f"unknown setting '{key}'; " + (f"did you mean '{nearest}'?" if nearest else "see --help"))
-
-
-def _convert(setting: Setting, text: str) -> Any:
-    if isinstance(setting.type, KindOf) and text not in setting.type.kinds:
-        near, known = difflib.get_close_matches(text, setting.type.kinds, 1, 0.0)[0], ", ".join(setting.type.kinds)
-        raise SettingsError(f"setting '{setting.name}' got '{text}'; did you mean '{near}'? There are {known}")
-    try:
-        return _parse_value(text, setting.type)
-    except ValueError:
-        raise SettingsError(f"setting '{setting.name}' got '{text}', expected {type_name(setting.type)}") from None
-
-
-def _parse_value(text: str, hint: Any) -> Any:
-    """`text` as a value of type `hint`; raises ValueError."""
-    if isinstance(hint, KindOf):
-        return text
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _parse_union(text, arguments)
-    if origin is tuple:
-        parts = [part.strip() for part in text.strip().strip("()[]").split(",") if part.strip()]
-        kinds = [arguments[0]] * len(parts) if Ellipsis in arguments else list(arguments)
-        return tuple(_parse_value(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    if origin is typing.Literal:
-        return {str(choice): choice for choice in arguments}[text] if text in map(str, arguments) else _refuse()
-    if hint is bool:
-        return text.lower() in TRUE_WORDS or (text.lower() not in FALSE_WORDS and _refuse())
-    return hint(text) if hint in (int, float, str, Path) else _refuse()
-
-
-def _parse_union(text: str, kinds: Sequence[Any]) -> Any:
-    if type(None) in kinds and text.lower() in ("none", "null", ""):
-        return None
-    for kind in kinds:
-        try:
-            return _parse_value(text, kind)
-        except ValueError:
-            continue
-    return _refuse()
-
-
-def _refuse() -> typing.NoReturn:
-    raise ValueError("not a value of this type")
 
 
 def _default_text(default: Any) -> str:

@@ -32,6 +32,8 @@ VERBS = {
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "stable_baselines3": "agents",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "aim": "aim",
     "ray": "ray",
     "minari": "minari",
     "h5py": "minari",

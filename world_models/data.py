@@ -70,9 +70,13 @@ class ClipReader:
 
     def draw(self, count: int, generator: np.random.Generator) -> Clips:
         """`count` clips; the drawn step is at a random place in its clip so that events fall on every dreamed depth."""
+        return self.cut(self.choose(count, generator))
+
+    def choose(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        """The rows (count,) at which `draw` cuts its clips."""
         rows = np.searchsorted(self.cumulative, generator.random(count)).clip(max=len(self) - 1)
         back = np.minimum(generator.integers(0, self.steps, count), self.step[rows] - self.start[rows])
-        return self.cut(rows - back)
+        return rows - back
 
     def cut(self, rows: np.ndarray) -> Clips:
         """Clips whose first action is that of these rows."""

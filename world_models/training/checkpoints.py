@@ -1,0 +1,69 @@
+"""Checkpoints of a run: `checkpoint_0000250.pt`, the newest two, and `best.pt`. A file that has its name is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from world_models.training.errors import TrainingError
+
+KEPT = 2  # of the newest; the second serves where the first is damaged
+UNFINISHED = "writing.tmp"
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turns what a full disk makes of writing into a TrainingError that says what is kept."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        kept = [path.name for path in sorted(out.glob("checkpoint_*.pt"))]
+        remedy = "make room and give the same command again" + (f" to go on from {kept[-1]}" if kept else "")
+        raise TrainingError(f"{out} cannot be written ({reason}); {remedy}") from error
+
+
+def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
+    """Writes a checkpoint under another name first, as best.pt too if it is, and only then deletes old ones.
+
+    Raises OSError where it cannot; what was there before then still is.
+    """
+    target, unfinished = out / f"checkpoint_{update:07d}.pt", out / UNFINISHED
+    try:
+        _write(unfinished, state)
+        os.replace(unfinished, target)
+        if best:
+            shutil.copyfile(target, unfinished)
+            os.replace(unfinished, out / "best.pt")
+    finally:
+        unfinished.unlink(missing_ok=True)
+    so_far = [path for path in sorted(out.glob("checkpoint_*.pt")) if path <= target]
+    for path in out.glob("checkpoint_*.pt"):  # newer ones are damaged, or of a run that was begun anew
+        if path not in so_far[-KEPT:]:
+            path.unlink()
+
+
+def _write(path: Path, state: dict) -> None:
+    with open(path, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # what torch's writer makes of an OSError
+            raise OSError(str(error.__context__ or error).splitlines()[0]) from error
+        file.flush()
+        os.fsync(file.fileno())  # some file systems tell only now that they are full
+
+
+def newest_checkpoint(out: Path) -> dict | None:
+    """The newest checkpoint that can be read, or None; a damaged one is passed over with a word on stderr."""
+    for path in sorted(out.glob("checkpoint_*.pt"), reverse=True):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a half-written file makes torch raise
+            print(f"passing over {path}: {str(error).splitlines()[0]}", file=sys.stderr)
+    return None

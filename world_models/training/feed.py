@@ -1,0 +1,48 @@
+"""Clips drawn ahead: a thread cuts those of the next updates while this one is computed."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+
+
+class Feed(Generic[Item]):
+    """Calls `draw(generator)` again and again, up to `ahead` times before it is asked; the order stays that of asking.
+
+    `state` is the generator's before the next item that nobody has taken yet: a checkpoint that holds it goes on with
+    just that item, however many were drawn already. `waited` counts the seconds that `next` kept its caller waiting.
+    """
+
+    def __init__(self, draw: Callable[[np.random.Generator], Item], order: np.random.Generator, ahead: int):
+        self.draw, self.ahead, self.waited = draw, ahead, 0.0
+        self.pool = ThreadPoolExecutor(1, "clips") if ahead else None  # its thread starts with the first item
+        self.restart(order.bit_generator.state, order)
+
+    def restart(self, state: dict, order: np.random.Generator | None = None) -> None:
+        """Goes on from another state; what was drawn ahead is forgotten."""
+        self.generator = copy.deepcopy(order or self.generator)  # a new one: the thread may still be using the old
+        self.generator.bit_generator.state = self.state = copy.deepcopy(state)
+        self.drawn: deque[Future[tuple[Item, dict]]] = deque()
+
+    def next(self) -> Item:
+        """The next item; raises what `draw` raised."""
+        begun = time.perf_counter()
+        if self.pool is None:
+            item, self.state = self._drawn(self.generator)
+        else:
+            while len(self.drawn) <= self.ahead:
+                self.drawn.append(self.pool.submit(self._drawn, self.generator))
+            item, self.state = self.drawn.popleft().result()
+        self.waited += time.perf_counter() - begun
+        return item
+
+    def _drawn(self, generator: np.random.Generator) -> tuple[Item, dict]:
+        return self.draw(generator), generator.bit_generator.state
