@@ -35,6 +35,9 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "minari": "minari",
     "h5py": "minari",
     "huggingface_sb3": "hub",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
 }
 _OURS = ("collectors", "world_models", "neural_envs", "agents")
 
