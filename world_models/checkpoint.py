@@ -25,6 +25,7 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.diffusion_forcing import ForcingModel
+from world_models.models.distilled import DistilledModel
 from world_models.models.joint import JointModel
 from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
@@ -52,7 +53,7 @@ class Bundle(NamedTuple):
 
 def build_model(spec: WorldSpec, config) -> nn.Module:
     """The model that belongs to a model config, with fresh weights."""
-    return next(m for m in MODELS.values() if m.config_class is type(config))(spec, config)
+    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(spec, config)
 
 
 def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict) -> None:

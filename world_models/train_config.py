@@ -9,6 +9,7 @@ from typing import Literal
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.distilled import DistilledConfig
 from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
@@ -18,9 +19,9 @@ from world_models.models.pixel import PixelConfig
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig | ForcingConfig | JointConfig | LatentConfig | PixelConfig = field(
-        default_factory=ChanceConfig
-    )
+    model: (
+        ChanceConfig | DiffusionConfig | DistilledConfig | ForcingConfig | JointConfig | LatentConfig | PixelConfig
+    ) = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise"})
