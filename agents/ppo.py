@@ -34,6 +34,10 @@ class PPOConfig:
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
     save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
     real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
+    min_trust: float | None = field(
+        default=None,
+        metadata={"help": "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"},
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -112,7 +116,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
-    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options)
+    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, config.min_trust)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
         model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))

@@ -23,6 +23,7 @@ VERBS = {
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
+    "trust": ("agents.trust:main", "train PPO in a dream of too little data, with and without min_trust"),
     "plan": ("agents.planner:main", "play Snake by looking ahead in a model, beside A*"),
     "bench": ("agents.bench:main", "measure the speed of every released bundle"),
     "compare": ("agents.compare:main", "train the model families at equal wall-clock and compare them"),
