@@ -79,8 +79,18 @@ def fitted(logit: Tensor, distance: Tensor, right: Tensor) -> Tensor:
     """The weights (3,) of `TrustScale` for N frames that were `right` (N,) bool or not, by maximum likelihood.
 
     A pull towards (1, 0, 0), the head as it is, decides where there is nothing to learn from, as with no wrong frame.
+    Distance never speaks for a frame: where it would, it gets no weight, or far off all would be believed.
     """
     x, y = inputs(logit, distance).double(), right.double()
+    weights = _likeliest(x, y)
+    if weights[1] < 0:
+        x[:, 1] = 0
+        weights = _likeliest(x, y)
+    return weights.float()
+
+
+def _likeliest(x: Tensor, y: Tensor) -> Tensor:
+    """Weights (3,) of inputs x (N, 3) for answers y (N,) of 0 and 1, under the pull; float64."""
     own = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, device=x.device)
 
     def loss(weights: Tensor) -> Tensor:
@@ -98,7 +108,7 @@ def fitted(logit: Tensor, distance: Tensor, right: Tensor) -> Tensor:
         weights = weights - step
         if step.abs().max() < 1e-7:
             break
-    return weights.float()
+    return weights
 
 
 def save_scale(folder: Path, scale: TrustScale) -> None:

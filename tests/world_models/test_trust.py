@@ -50,6 +50,13 @@ def test_an_overconfident_head_is_calibrated_on_other_frames(bias):
     assert auroc(1 - believed, ~rest) > auroc(-logit[4000:], ~rest)
 
 
+def test_distance_never_speaks_for_a_frame():
+    logit, distance = torch.zeros(200), torch.linspace(0.5, 2, 200)
+    weights = fitted(logit, distance, distance > 1)
+    assert weights[1] == 0 and torch.isfinite(weights).all()
+    assert fitted(logit, distance, distance < 1)[1] > 1
+
+
 def test_where_nothing_was_wrong_the_head_is_nearly_left_alone():
     logit, one = torch.full((50,), 8.0), torch.ones(50)
     weights = fitted(logit, one, torch.ones(50, dtype=torch.bool))
