@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from agents import reference_models as reference
+from agents.bench_backends import backend_lines, backend_report, backend_subjects
 from agents.timing import Advance, convolution_peak, dream, macs, network_dream, rates_in_turn, real_env, startup
 from agents.worlds import WORLDS, env_id
 from collectors.dataset import Dataset
@@ -47,6 +48,8 @@ class BenchConfig:
     real: str = _setting("collectors:RealSnake-v0", "id of the real environment")
     preset: str = _setting("snake", "training preset to time")
     memory_lanes: int = _setting(64, "lanes of the dream whose memory is measured")
+    backends: tuple[str, ...] = _setting((), "onnx, compile: also time these beside eager, at backend_lanes")
+    backend_lanes: tuple[int, ...] = _setting((1, 64), "lanes at which backends are timed")
     threads: int = _setting(0, "CPU threads, 0 for torch's choice")
 
 
@@ -190,9 +193,10 @@ def bench(config: BenchConfig) -> dict:
     if config.threads:
         torch.set_num_threads(config.threads)
     names = list(config.bundles) or bundles.released_names()
+    backends = backend_subjects(names, config.backends, config.backend_lanes)
     subjects = {**own_subjects(names, config), **reference_subjects(config), "peak": convolution_peak()}
-    rates = rates_in_turn(subjects, config.rounds, config.seconds)
-    peak = max(rates.pop("peak"))
+    rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
+    peak, backend_rates = max(rates.pop("peak")), {key: rates.pop(key) for key in backends}
     others = {f"real_env_steps_{kind}": real_env(config.real, observation=kind) for kind in ("rgb", "grid")}
     others |= real_subjects(names)
     recorded = (Path(config.data) / "manifest.json").is_file()
@@ -209,6 +213,7 @@ def bench(config: BenchConfig) -> dict:
         "bundles": {name: bundle_report(name, rates, peak, config) for name in names},
         "references": reference_report(rates),
         "ratios": ratios(names, rates),
+        "backends": backend_report(backend_rates),
         "per_second": throughput,
     }
 
@@ -229,6 +234,8 @@ def main(argv: list[str] | None = None) -> int:
     for other, rows in figures["ratios"].items():
         for name, by_lanes in rows.items():
             print(f"{name} / {other}: " + ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items()))
+    for line in backend_lines(figures["backends"]):
+        print(line)
     print(f"written: {config.out}")
     return 0
 

@@ -39,6 +39,10 @@ class PPOConfig:
     init_from: str = field(default="", metadata={"help": "a policy.zip to begin with, of the same network"})
     ray: str = field(default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"})
     actors: int = field(default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"})
+    min_trust: float | None = field(
+        default=None,
+        metadata={"help": "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"},
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
@@ -118,7 +122,8 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     settings, seed = config.ppo, config.seed + done
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
     make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
-    env = make_world(config.name, config.world, lanes, seed, config.bundle, stack, options, make=make)
+    world = (config.name, config.world, lanes, seed, config.bundle, stack, options, config.min_trust)
+    env = make_world(*world, make=make)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
         if config.init_from and not found:

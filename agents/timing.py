@@ -37,9 +37,9 @@ def rates_in_turn(subjects: dict[str, Advance], rounds: int, seconds: float) -> 
     return found
 
 
-def dream(bundle: str, lanes: int, steps: int | None) -> Advance:
+def dream(bundle: str, lanes: int, steps: int | None, backend: str = "eager") -> Advance:
     """Steps of a vector environment of dreams with random actions; counts frames."""
-    env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps)
+    env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps, backend=backend)
     env.reset(seed=0)
     actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, lanes))
     number = iter(range(10**9))

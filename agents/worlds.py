@@ -134,14 +134,20 @@ def make_world(
     bundle: str | None = None,
     stack: int = 1,
     options: Sequence[str] = (),
+    min_trust: float | None = None,
     make: Callable[..., VectorEnv] = make_vector_env,
 ) -> VecMonitor | VecFrameStack:
     """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
 
     With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
-    `options` are the real game's, as ("levels=test",). `make` is what makes the lanes, as `make_vector_env` does.
+    `options` are the real game's, as ("levels=test",). `min_trust` truncates dreams that believe themselves less;
+    raises ValueError for a real game, which has no doubts. `make` is what makes the lanes, as `make_vector_env` does.
     """
     settings = env_settings(name, kind, bundle, options)
+    if min_trust is not None:
+        if kind != "dream":
+            raise ValueError(f"min_trust={min_trust} is for dreams; leave it out in the real game")
+        settings = {**settings, "min_trust": min_trust}
     env = SB3VecEnv(make(env_id(name, kind, bundle), num_envs, **settings))
     env.seed(seed)
     monitored = VecMonitor(env)

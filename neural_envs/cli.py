@@ -24,6 +24,7 @@ VERBS = {
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
     "dyna": ("agents.dyna:main", "play, train the dream, learn in it, measure in the real game; round after round"),
+    "trust": ("agents.trust:main", "train PPO in a dream of too little data, with and without min_trust"),
     "plan": ("agents.planner:main", "play Snake by looking ahead in a model, beside A*"),
     "bench": ("agents.bench:main", "measure the speed of every released bundle"),
     "compare": ("agents.compare:main", "train the model families at equal wall-clock and compare them"),
@@ -38,6 +39,9 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "minari": "minari",
     "h5py": "minari",
     "huggingface_sb3": "hub",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
 }
 _OURS = ("collectors", "world_models", "neural_envs", "agents")
 

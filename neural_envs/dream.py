@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neural_envs import bundles
+from neural_envs.backends import run_by
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
@@ -48,10 +49,14 @@ class Outcome(NamedTuple):
 
 
 class Dreamer:
-    """A bundle on a device. source: released name, directory, Hub repository (pickled as such), or a loaded Bundle."""
+    """A bundle on a device. source: released name, directory, Hub repository (pickled as such), or a loaded Bundle.
 
-    def __init__(self, source: Any, device: str) -> None:
+    backend: what runs its networks, see `backends`.
+    """
+
+    def __init__(self, source: Any, device: str, backend: str = "eager") -> None:
         self.source, self.device, self._sampler_steps = source, bundles.checked_device(device), None
+        self.backend = backend
         self._load()
 
     def _load(self) -> None:
@@ -61,11 +66,12 @@ class Dreamer:
             kind = type(loaded).__name__
             raise TypeError(f"a dream starts from a bundle (a model with start contexts), got a {kind}")
         self.config, self.contexts = loaded.config, loaded.contexts
-        self.model = loaded.model if named else loaded.model.to(self.device)
+        self.model = run_by(loaded.model if named else loaded.model.to(self.device), self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the model where its bundle's name brings it back."""
-        loaded = ("model", "contexts", "config") if isinstance(self.source, str | Path) else ()
+        """Without the model where its bundle's name, or a backend that cannot be pickled, brings it back."""
+        named = isinstance(self.source, str | Path)
+        loaded = ("model", "contexts", "config") if named else () if self.backend == "eager" else ("model",)
         return {name: value for name, value in self.__dict__.items() if name not in loaded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

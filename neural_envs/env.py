@@ -25,7 +25,7 @@ class NeuralEnv(gym.Env):
     def __init__(
         self, bundle: Any = "snake", device: str = "cpu", render_mode: str | None = None, **settings: Any
     ) -> None:
-        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps"}
+        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps", "backend"}
         if unknown:
             raise TypeError(f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to gym.make_vec")
         self._dream = NeuralVectorEnv(1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings)

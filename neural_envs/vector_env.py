@@ -33,6 +33,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
     autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep", "Disabled"). max_episode_steps: None is the
     bundle's own limit, -1 none. output: "numpy", or "torch" for tensors that stay on `device`. min_trust: truncate a
     dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them.
+    backend: "eager", "onnx" or "compile", what runs the networks; the dream is the same up to rounding (docs/speed.md).
 
     reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see `context_from`).
     Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i). Under SAME_STEP, info["final_obs"] is
@@ -53,13 +54,14 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
         render_mode: str | None = None,
         model: Any = None,
         sampler_steps: int | None = None,
+        backend: str = "eager",
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.output = _one_of("output", output, ("numpy", "torch"))
         self.render_mode = _one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.min_trust = min_trust
-        self._dreamer = Dreamer(bundle if model is None else model, device)
+        self._dreamer = Dreamer(bundle if model is None else model, device, backend)
         self.device, self.bundle, self.world = self._dreamer.device, self._dreamer.config, self._dreamer.model.spec
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")

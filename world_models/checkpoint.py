@@ -4,6 +4,7 @@ config.json          format version, kind of model and its config, WorldSpec, pr
 model.safetensors    averaged weights in half precision
 contexts.npz         real start contexts as uint8
 README.md            the model card
+trust.npz            where trust was calibrated: weights, and statistics of training contexts (see trust.py)
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from world_models.contexts import Contexts
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.diffusion_forcing import ForcingModel
+from world_models.models.distilled import DistilledModel
 from world_models.models.joint import JointModel
 from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
 from world_models.protocols import WorldSpec
+from world_models.trust import FILE as TRUST_FILE
+from world_models.trust import load_scale
 
 FORMAT_VERSION = 1
 MODELS = {
@@ -52,7 +56,7 @@ class Bundle(NamedTuple):
 
 def build_model(spec: WorldSpec, config) -> nn.Module:
     """The model that belongs to a model config, with fresh weights."""
-    return next(m for m in MODELS.values() if m.config_class is type(config))(spec, config)
+    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(spec, config)
 
 
 def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict) -> None:
@@ -87,6 +91,7 @@ def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
     spec, model = _build(path, config)
     _load_weights(path / "model.safetensors", model)
     contexts = _load_contexts(path / "contexts.npz", spec, model.context_length)
+    _load_trust(path, model)
     model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return Bundle(model, contexts, config, path)
 
@@ -190,6 +195,15 @@ def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
     if contexts.actions.shape != (len(contexts), length - 1):
         raise BundleError(f"{file}: actions of shape {contexts.actions.shape}, not ({len(contexts)}, {length - 1})")
     return contexts
+
+
+def _load_trust(path: Path, model: nn.Module) -> None:
+    if not hasattr(model, "trust_scale"):
+        return
+    try:
+        model.trust_scale = load_scale(path, model.head.out.in_features // 2)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path / TRUST_FILE} is damaged: {error}") from None
 
 
 def _write_config(path: Path, config: dict) -> None:

@@ -22,6 +22,8 @@ from world_models.checkpoint import Bundle, load_bundle, update_scores
 from world_models.held_out import HeldOut
 from world_models.judge import PictureJudge, Runs
 from world_models.judges import WORLDS, judge_of, world_of
+from world_models.trust import save_scale
+from world_models.trust_signals import Signals, calibrate, calibrated_figures, signal_figures
 
 
 def _setting(default: Any, text: str):
@@ -48,6 +50,7 @@ class EvaluateConfig:
     survival_lanes: int = _setting(16, "dreams played at a time")
     policies: tuple[str, ...] = _setting((), "names of a random and a good policy; none: the world's own")
     sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
+    trust_transitions: int = _setting(4_000, "validation transitions that trust is calibrated on; 0 leaves it out")
     guidance: float | None = _setting(None, "strength of guidance on the action, 1 for none; none: the bundle's own")
     batch: int = _setting(128, "transitions in one forward")
     seed: int = _setting(0, "seed of every choice made here")
@@ -83,9 +86,27 @@ def evaluate(
     set_sampling(model, config)
     generator = np.random.default_rng(config.seed)
     held_out = HeldOut(dataset, model.context_length)
-    judge.study(HeldOut(dataset, model.context_length, "train"), config.seed)
-    runs = _run(bundle, held_out, judge, config, policies, generator)
-    return _figures(runs, judge, model.spec, config, generator), runs
+    training = HeldOut(dataset, model.context_length, "train")
+    judge.study(training, config.seed)
+    signals = Signals.of(model, training, np.random.default_rng(config.seed + 1))
+    if hasattr(model, "trust_scale"):
+        model.trust_scale = None  # the head's own word is measured, and then calibrated
+    runs = _run(bundle, held_out, judge, config, policies, generator, signals)
+    figures = _figures(runs, judge, model.spec, config, generator)
+    figures["trust"] |= _calibrated(signals, dataset, judge, runs, config)
+    return figures, runs
+
+
+def _calibrated(signals: Signals, dataset: Dataset, judge: PictureJudge, runs: Runs, config: EvaluateConfig) -> dict:
+    """Calibrates the model's trust on the validation split; returns what the test split says of that."""
+    if signals.familiarity is None or not config.trust_transitions or not dataset.split()["validation"]:
+        return {}
+    model, generator = signals.model, np.random.default_rng(config.seed + 2)
+    validation = HeldOut(dataset, model.context_length, "validation")
+    places = validation.transitions(config.trust_transitions, generator)
+    one, other = _one_steps(model, validation, places, judge, config, generator, replace(signals, draws=0))
+    model.trust_scale, learned_from = calibrate(judge, Runs(one, other, runs.rollouts, {}), signals.familiarity)
+    return calibrated_figures(judge, runs, model.trust_scale, learned_from)
 
 
 def set_sampling(model, config: EvaluateConfig) -> None:
@@ -109,14 +130,21 @@ def check_twins(spec, dataset: Dataset) -> None:
             raise ValueError(f"the bundle's {name} is {mine}, the dataset's {its}: take data of the bundle's own game")
 
 
-def _run(bundle: Bundle, held_out: HeldOut, judge, config: EvaluateConfig, policies: dict, generator) -> Runs:
-    model, actions = bundle.model, len(bundle.model.spec.action_names)
-    places = held_out.transitions(config.transitions, generator)
-    one = measurements.one_step(model, held_out, places, judge.see, config.batch)
+def _one_steps(model, held_out: HeldOut, places: list, judge, config: EvaluateConfig, generator, signals: Signals):
+    """Transitions with the recorded actions, and some of them again with random ones."""
+    one = measurements.one_step(model, held_out, places, judge.see, config.batch, signals=signals)
     count = min(config.random_actions, len(places))
     again = [places[i] for i in np.sort(generator.choice(len(places), count, replace=False))]
-    drawn = torch.from_numpy(generator.integers(actions, size=len(again)))
-    other = measurements.one_step(model, held_out, again, judge.see, config.batch, drawn)
+    drawn = torch.from_numpy(generator.integers(len(model.spec.action_names), size=len(again)))
+    return one, measurements.one_step(model, held_out, again, judge.see, config.batch, drawn, signals)
+
+
+def _run(
+    bundle: Bundle, held_out: HeldOut, judge, config: EvaluateConfig, policies: dict, generator, signals: Signals
+) -> Runs:
+    model = bundle.model
+    places = held_out.transitions(config.transitions, generator)
+    one, other = _one_steps(model, held_out, places, judge, config, generator, signals)
     starts = held_out.starts(config.rollouts, config.horizon, generator)
     opened = measurements.rollouts(model, held_out, starts, config.horizon)
     size = (config.survival_steps, config.survival_lanes)
@@ -138,7 +166,7 @@ def _figures(runs: Runs, judge: PictureJudge, spec, config: EvaluateConfig, gene
         "termination": termination,
         "action_sensitivity": judge.action_figures(runs),
         "rules": judge.rule_figures(runs, generator),
-        "trust": scorecard.trust_figures(*judge.rightness(runs)),
+        "trust": {**scorecard.trust_figures(*judge.rightness(runs)), **signal_figures(judge, runs)},
         "policy_ranking": {"omitted": "no --ranking function was given"},
         "survival": {
             name: {**scorecard.survival_figures(run), **judge.survival_figures(run, runs.verdicts[name])}
@@ -154,7 +182,7 @@ def card_scores(figures: dict, judge: PictureJudge) -> dict:
         "rollout.break_even_horizon": figures["rollout"]["break_even_horizon"],
         **{f"reward.f1[{value}]": score["f1"] for value, score in figures["reward"]["one_step"]["classes"].items()},
         "termination.f1": figures["termination"]["one_step"]["f1"],
-        "trust.auroc": figures["trust"]["auroc"],
+        **{f"trust.{name}": v for name, v in figures["trust"].items() if name.startswith(("auroc", "calibration_"))},
         **{name: value for path in judge.card for name, value in at_path(figures, path.split(".")).items()},
     }
 
@@ -226,6 +254,8 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     scores = card_scores(figures, judge)
     if config.update_card:
         update_scores(path, scores)
+        if getattr(bundle.model, "trust_scale", None) is not None:
+            save_scale(path, bundle.model.trust_scale)
     return scores, folder / "evaluation.json", seconds
 
 

@@ -15,7 +15,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 
 from world_models.checkpoint import Bundle, BundleError, load_bundle
 
-FILES = ("config.json", "model.safetensors", "contexts.npz", "README.md")
+FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "README.md")
 PLACE = "PATH OF THIS DIRECTORY"  # in the model card; a repository's name on the Hub
 
 
@@ -36,6 +36,8 @@ class HubBundle(ModelHubMixin, library_name="neural-envs", tags=["world-model", 
 
     def _save_pretrained(self, save_directory: Path) -> None:
         for name in FILES:
+            if not (self.bundle.path / name).exists():
+                continue  # trust.npz, where trust was not calibrated
             if (self.bundle.path / name).resolve() != (save_directory / name).resolve():
                 shutil.copyfile(self.bundle.path / name, save_directory / name)
         if self._repository:

@@ -36,6 +36,7 @@ class OneStep(NamedTuple):
     reward_confidence: Tensor | None  # the model's probability of the reward it gave; None where it tells none
     termination_confidence: Tensor | None
     seen: Any
+    signals: dict[str, Tensor] = {}  # what else might tell a wrong frame, see trust_signals
 
 
 def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Tensor | None]:
@@ -69,25 +70,28 @@ def one_step(
     see: See | None = None,
     batch: int = 128,
     actions: Tensor | None = None,
+    signals: Callable[..., dict[str, Tensor]] | None = None,
 ) -> OneStep:
     """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
 
     `see`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...), or None.
+    `signals(state, action, frame, noise)` gives further numbers (B,) of a batch, by name.
     """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
         window = held_out.window(places[start : start + batch])
         action = window.actions[:, 0] if actions is None else actions[start : start + batch]
-        rows.append(_dream_once(model, window, action, see, start))
+        rows.append(_dream_once(model, window, action, see, start, signals))
     return _joined(rows)
 
 
-def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: int) -> OneStep:
+def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: int, signals=None) -> OneStep:
     """One batch of transitions; lane i draws the noise of seed + i."""
-    noise = _to(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
-    state, chosen = model.init(_to(window.context, model)), action.to(_device(model))
+    noise = to_model(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
+    state, chosen = model.init(to_model(window.context, model)), action.to(_device(model))
     dream = model.step(state, chosen, noise)
     sure = _confidence(model, state, chosen, dream)
+    more = signals(state, chosen, dream.frame, noise) if signals else {}
     dream = _on_cpu(dream)
     real = window.frames[:, 1]
     frames = (window.context.frames.numpy(), real.numpy(), dream.frame.numpy())
@@ -95,7 +99,7 @@ def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: in
     said = (action, dream.reward, dream.termination, dream.trust)
     true = (window.rewards[:, 0], window.terminations[:, 0])
     last, target, dreamed = (_new(f, model) for f in (window.frames[:, 0], real, dream.frame))
-    return OneStep(_pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen)
+    return OneStep(_pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen, more)
 
 
 def _joined(rows: list[OneStep]) -> OneStep:
@@ -134,8 +138,8 @@ class Rollouts(NamedTuple):
 def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rollouts:
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
     window = held_out.window(places, horizon)
-    state, device = model.init(_to(window.context, model)), _device(model)
-    noise = _to(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
+    state, device = model.init(to_model(window.context, model)), _device(model)
+    noise = to_model(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
     running, frames, rows = torch.ones(len(places), dtype=torch.bool), [window.frames[:, 0]], []
     for h in progress(range(horizon), desc="open loop"):
         dream = model.step(state, window.actions[:, h].to(device), noise)
@@ -169,13 +173,13 @@ class _Player:
         self.model, self.contexts, self.device = model, contexts, _device(model)
         self.generator = np.random.default_rng(seed)
         self.policies = [make_policy() for _ in range(lanes)]
-        self.noise = _to(NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model)
+        self.noise = to_model(NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model)
         self.state, self.seen = self._fresh(lanes)
         self._reset_policies(range(lanes))
 
     def _fresh(self, count: int):
         context = self.contexts.choose(torch.from_numpy(self.generator.integers(len(self.contexts), size=count)))
-        return self.model.init(_to(context, self.model)), context.frames[:, -1].numpy()
+        return self.model.init(to_model(context, self.model)), context.frames[:, -1].numpy()
 
     def _reset_policies(self, lanes) -> None:
         for lane in lanes:
@@ -237,7 +241,7 @@ def _device(model) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def _to(leaves, model):
+def to_model(leaves, model):
     """A context or a noise stream on the model's device."""
     return type(leaves)(*(leaf.to(_device(model)) for leaf in leaves))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.distilled import DistilledConfig
 from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
@@ -218,6 +219,18 @@ def worldmap_unconditional() -> TrainConfig:
     return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)
 
 
+def worldmap_distilled() -> TrainConfig:
+    """The world map in one step a frame, taught by the released bundle, which takes three (docs/speed.md)."""
+    model, out = DistilledConfig(), Path("runs/worldmap-distilled")
+    return replace(worldmap(), model=model, out=out, updates=3_000, learning_rate=5e-4, warmup=100)
+
+
+def snake_edm_distilled() -> TrainConfig:
+    """Snake by EDM in one step a frame, taught by the released bundle, which takes three."""
+    model, out = DistilledConfig("snake-edm"), Path("runs/snake-edm-distilled")
+    return replace(snake_edm(), model=model, out=out, updates=2_000, learning_rate=5e-4, warmup=100)
+
+
 def coinrun_latent() -> TrainConfig:
     """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then frozen.
 
@@ -255,5 +268,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "coinrun-pixel": coinrun_pixel,
     "pong-forcing": pong_forcing,
     "coinrun-latent": coinrun_latent,
+    "worldmap-distilled": worldmap_distilled,
+    "snake-edm-distilled": snake_edm_distilled,
     **REFERENCES,
 }

@@ -10,6 +10,7 @@ from collectors.settings import check_ranges
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.distilled import DistilledConfig
 from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
@@ -19,9 +20,9 @@ from world_models.models.pixel import PixelConfig
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: ChanceConfig | DiffusionConfig | ForcingConfig | JointConfig | LatentConfig | PixelConfig = field(
-        default_factory=ChanceConfig
-    )
+    model: (
+        ChanceConfig | DiffusionConfig | DistilledConfig | ForcingConfig | JointConfig | LatentConfig | PixelConfig
+    ) = field(default_factory=ChanceConfig)
     data: Path = field(default=Path("data/snake"), metadata={"help": "dataset directory"})
     out: Path = field(default=Path("runs/snake"), metadata={"help": "run directory: checkpoints, metrics, bundle"})
     seed: int = field(default=0, metadata={"help": "of weights, data order and noise", "least": 0})

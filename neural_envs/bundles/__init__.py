@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from world_models.checkpoint import Bundle
 
 _HERE = Path(__file__).parent
-_FILES = ("config.json", "model.safetensors", "contexts.npz", "README.md")
+_FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "README.md")
 
 
 def released_names() -> list[str]:

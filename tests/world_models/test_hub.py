@@ -42,8 +42,9 @@ def same(one: HubBundle, other: HubBundle) -> bool:
 def test_a_bundle_is_saved_and_loaded_with_all_its_files(tmp_path):
     bundle = HubBundle.from_pretrained(SNAKE)
     bundle.save_pretrained(tmp_path / "copy")
-    assert {file.name for file in (tmp_path / "copy").iterdir()} == set(FILES)
-    for name in FILES:
+    there = {file.name for file in SNAKE.iterdir()} & set(FILES)
+    assert {file.name for file in (tmp_path / "copy").iterdir()} == there >= set(FILES) - {"trust.npz"}
+    for name in there:
         assert (tmp_path / "copy" / name).read_bytes() == (SNAKE / name).read_bytes()
     again = HubBundle.from_pretrained(tmp_path / "copy")
     assert same(bundle, again) and not again.bundle.model.training

@@ -17,6 +17,7 @@ from world_models.augment import damage
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, Transition, WorldSpec
+from world_models.trust import TrustScale
 
 OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
 WRONG_PATCH = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
@@ -67,6 +68,7 @@ class NextFrameModel(nn.Module, ABC):
             raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {patch}")
         self.grid_shape = (height // patch, width // patch)
         self.head = OutcomeHead(network, self.colours, len(spec.reward_values))
+        self.trust_scale: TrustScale | None = None  # of a bundle whose trust was calibrated
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
 
@@ -85,6 +87,10 @@ class NextFrameModel(nn.Module, ABC):
     def features(self, x: Tensor, action: Tensor) -> Features:
         """What `sample` takes. Under guidance each leaf has a second half, (2 B, ...), without the action."""
         return self.encode(x, action)
+
+    def features_of(self, state: Window, action: Tensor) -> Features:
+        """What a step from this state with action (B,) computes everything from."""
+        return self.features(self.seen(state), action)
 
     @abstractmethod
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
@@ -107,7 +113,7 @@ class NextFrameModel(nn.Module, ABC):
 
     def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
-        features = self.features(self.seen(state), action)
+        features = self.features_of(state, action)
         frame = pixels.to_uint8(self.sample(features, noise))
         return Transition(self.remember(state, frame), frame, *self.outcome(features, frame))
 
@@ -115,12 +121,13 @@ class NextFrameModel(nn.Module, ABC):
         """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""
         own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
+        trust = trust.sigmoid() if self.trust_scale is None else self.trust_scale(trust, own)
         paid, ends = decided(reward, termination, self.final)
-        return self.reward_values[paid], ends, trust.sigmoid()
+        return self.reward_values[paid], ends, trust
 
     def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
-        return self.beliefs(self.features(self.seen(state), action), frame)
+        return self.beliefs(self.features_of(state, action), frame)
 
     def beliefs(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor]:
         """See `outcome_probabilities`; frame (B, H, W, C) uint8."""

@@ -67,7 +67,7 @@ class PixelModel(NextFrameModel):
         return Memory(torch.cat((frames[:, :-stack, ..., -self.colours :], newest), 1), context.actions)
 
     def step(self, state: Memory, action: Tensor, noise: NoiseStream) -> Transition:
-        features = self.read(state, action[:, None])
+        features = self.features_of(state, action)
         picture = pixels.to_uint8(self.sample(features, noise))
         frames = torch.cat((state.frames[:, 1:], picture[:, None]), 1)
         after = Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
@@ -75,7 +75,10 @@ class PixelModel(NextFrameModel):
         return Transition(after, frame, *self.outcome(features, picture))
 
     def outcome_probabilities(self, state: Memory, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        return self.beliefs(self.read(state, action[:, None]), frame[..., -self.colours :])
+        return self.beliefs(self.features_of(state, action), frame[..., -self.colours :])
+
+    def features_of(self, state: Memory, action: Tensor) -> Features:
+        return self.read(state, action[:, None])
 
     def foresee(self, state: Memory, actions: Tensor) -> Tensor:
         """The next F pictures in one pass, (B, F, H, W, c) uint8; actions (B, F) int64."""

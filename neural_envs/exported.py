@@ -1,0 +1,178 @@
+"""Networks as ONNX graphs run by ONNX Runtime: exported once, cached in the user's cache directory, equal to torch.
+
+B lanes. Only deterministic calls are exported, each for any B; noise, draws and rounding stay in torch, so a seed means
+the same dream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+TOLERANCE = 1e-4  # largest difference to torch, of values about 1, that is accepted
+EXPORT_VERSION = 1  # counts up when what is written changes; old files are then no longer found
+
+
+class ExportError(RuntimeError):
+    """A network that cannot be run by ONNX Runtime; the message says why and what to do."""
+
+
+def cache_folder() -> Path:
+    """Where exports are kept: $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else ~/.cache/neural-envs."""
+    own, shared = os.environ.get("NEURAL_ENVS_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
+
+
+def require() -> None:
+    """Raises ExportError naming the extra where a package is missing."""
+    for name in ("onnxruntime", "onnx", "onnxscript"):
+        try:
+            __import__(name)
+        except ImportError:
+            raise ExportError(
+                f"backend='onnx' needs {name}, which is not installed: pip install 'neural-envs[onnx]'"
+            ) from None
+
+
+def fingerprint(module: nn.Module) -> str:
+    """sha256 of a module: its classes, its weights, and the torch that exports it."""
+    digest = hashlib.sha256(f"{EXPORT_VERSION} {torch.__version__} {module}".encode())
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+class Session(NamedTuple):
+    """A graph and how its flat results become what the network returns."""
+
+    run: Any  # onnxruntime.InferenceSession
+    inputs: tuple[str | None, ...]  # names for the tensors; None: the graph has no use for that one
+    results: Any  # tree of the network's answer
+
+    def __call__(self, tensors: list[Tensor]) -> Any:
+        named = zip(self.inputs, tensors, strict=True)
+        given = {name: tensor.contiguous().numpy() for name, tensor in named if name is not None}
+        return pytree.tree_unflatten([torch.from_numpy(a) for a in self.run.run(None, given)], self.results)
+
+
+class Standin(nn.Module):
+    """In the place of a network: its calls are run by `run_call`; anything else is asked of the original."""
+
+    def __init__(self, original: nn.Module):
+        super().__init__()
+        self.original = original
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("original"), name)
+
+    def run_call(self, method: str, arguments: tuple) -> Any:
+        """What original.method(*arguments) returns."""
+        raise NotImplementedError
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.run_call("forward", arguments)
+
+    def encode(self, *arguments: Any) -> Any:
+        return self.run_call("encode", arguments)
+
+    def decode(self, *arguments: Any) -> Any:
+        return self.run_call("decode", arguments)
+
+
+class Exported(Standin):
+    """A network whose calls are run by ONNX Runtime, each form of call by a graph of its own."""
+
+    def __init__(self, original: nn.Module):
+        super().__init__(original)
+        self._sessions, self._key = {}, fingerprint(original)
+
+    def run_call(self, method: str, arguments: tuple) -> Any:
+        leaves, tree = pytree.tree_flatten(arguments)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        form = [(str(x.dtype), tuple(x.shape[1:])) if isinstance(x, Tensor) else x for x in leaves]
+        key = f"{method} {tree} {form}"
+        if key not in self._sessions:
+            self._sessions[key] = self._session(method, key, Call(self.original, method, leaves, tree), tensors)
+        return self._sessions[key](tensors)
+
+    def _session(self, method: str, key: str, call: Call, tensors: list[Tensor]) -> Session:
+        """Reads the graph, after exporting it where there is none yet, and holds its answer against torch's."""
+        digest = hashlib.sha256(f"{self._key} {key}".encode()).hexdigest()[:32]
+        file = cache_folder() / "onnx" / f"{type(self.original).__name__}_{method}_{digest}.onnx"
+        if not file.exists():
+            export(call, tensors, file)
+        with torch.no_grad():
+            wanted, results = pytree.tree_flatten(call.answer(*tensors))
+        session = opened(file, len(tensors), results)
+        found = pytree.tree_leaves(session(tensors))
+        worst = max(float((a - b).abs().max()) for a, b in zip(wanted, found, strict=True))
+        if not worst <= TOLERANCE * max(1.0, *(float(a.abs().max()) for a in wanted)):
+            raise ExportError(f"the ONNX graph {file} is {worst:.2g} off; delete it, or use backend='eager'")
+        return session
+
+
+class Call(nn.Module):
+    """One method of a network as a function of the tensors among its arguments."""
+
+    def __init__(self, network: nn.Module, method: str, leaves: list, tree: Any):
+        super().__init__()
+        self.network, self.method, self.tree = network, method, tree
+        self.fixed = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+
+    def answer(self, *tensors: Tensor) -> Any:
+        """What the network says."""
+        leaves = list(self.fixed)
+        for place, tensor in zip(self.places, tensors, strict=True):
+            leaves[place] = tensor
+        return getattr(self.network, self.method)(*pytree.tree_unflatten(leaves, self.tree))
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(pytree.tree_leaves(self.answer(*tensors)))
+
+
+def export(call: Call, tensors: list[Tensor], file: Path) -> None:
+    """Writes the graph under another name first. Raises ExportError where torch cannot express it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
+    pairs = tuple(torch.cat((x[:1], x[:1])).clone() for x in tensors)  # a batch of 1 would be taken for a constant
+    names = [f"x{i}" for i in range(len(pairs))]
+    lanes = torch.export.Dim("lanes", min=1, max=2**20)
+    shapes = (tuple({0: lanes} for _ in pairs),)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                call, pairs, dynamo=True, dynamic_shapes=shapes, input_names=names, verbose=False, optimize=True
+            )
+            program.save(str(partial), external_data=False)
+    except Exception as error:  # the exporter raises many kinds
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        network = type(call.network).__name__
+        raise ExportError(f"{network} cannot be exported to ONNX ({reason}); use backend='eager'") from error
+    os.replace(partial, file)
+
+
+def opened(file: Path, count: int, results: Any) -> Session:
+    """The session of a graph of `count` tensors, on as many threads as torch uses."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.log_severity_level = 3  # errors only
+    run = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    kept = {item.name for item in run.get_inputs()}
+    return Session(run, tuple(f"x{i}" if f"x{i}" in kept else None for i in range(count)), results)

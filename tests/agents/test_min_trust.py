@@ -1,0 +1,67 @@
+"""PPO in dreams that are left where they are not believed, and the gain of a backend as the benchmark tells it."""
+
+import json
+
+import pytest
+
+from agents import trust
+from agents.bench_backends import backend_lines, backend_report, backend_subjects
+from agents.presets import PPOSettings
+from agents.worlds import make_world
+from neural_envs.backends import BackendError
+
+ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
+
+
+def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped():
+    env = make_world("snake", "dream", 2, 0, min_trust=1.01)
+    env.reset()
+    _, _, dones, infos = env.step([0, 0])
+    env.close()
+    assert dones.all() and all(info["TimeLimit.truncated"] and "terminal_observation" in info for info in infos)
+
+
+def test_the_real_game_has_no_doubts():
+    with pytest.raises(ValueError, match="min_trust=0.5 is for dreams"):
+        make_world("snake", "real", 1, 0, min_trust=0.5)
+
+
+def test_the_table_sets_real_returns_beside_dreamed_ones():
+    result = {"without": {**ROW, "dreamed_return": [8.0, 10.0]}, "with_min_trust": {**ROW, "dreamed_return": [None]}}
+    lines = trust.format_table({**result, "random": ROW}).splitlines()
+    assert lines[1].split() == ["without", "1.50", "1.00", "to", "2.00", "9.00"]
+    assert lines[2].split()[-1] == lines[3].split()[-1] == "-"
+
+
+def test_a_world_without_a_preset_is_refused(capsys):
+    assert trust.main(["chess"]) == 1
+    assert "no training preset for 'chess'" in capsys.readouterr().err
+
+
+def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
+    rates = {("backend", "a", "eager", 1): [10.0, 20.0, 5.0], ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0]}
+    report = backend_report(rates)
+    assert report["a"]["onnx"][1] == {"frames_per_second": 20.0, "ratio_to_eager": 2.0}
+    assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}) == {}
+    (line,) = backend_lines(report)
+    assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
+
+
+def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
+    assert backend_subjects(["snake"], (), (1,)) == {}
+    with pytest.raises(BackendError, match="got 'tpu'"):
+        backend_subjects(["snake"], ("tpu",), (1,))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_experiment_runs_from_random_play_to_the_real_game_and_is_not_repeated(tmp_path):
+    small = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
+    config = trust.TrustConfig(frames=600, updates=2, steps=64, seeds=(0,), episodes=2, out=str(tmp_path), ppo=small)
+    result = trust.run_trust(config)
+    assert {"without", "with_min_trust", "random", "trust"} <= set(result)
+    assert (tmp_path / "model" / "bundle" / "trust.npz").is_file() and "auroc_distance" in result["trust"]
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("ppo*/policy.zip")}
+    assert len(times) == 2 and json.loads((tmp_path / "trust.json").read_text()) == result
+    again = trust.run_trust(config)
+    assert again == result and {path: path.stat().st_mtime_ns for path in times} == times
