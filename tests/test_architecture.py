@@ -154,7 +154,8 @@ def test_every_file_can_be_the_first_one_imported():
     """Finds circular imports that the usual order hides; the heavy libraries are loaded once and forked from."""
     code = f"""
 import importlib, os, sys, traceback
-import gymnasium, numpy, torch, stable_baselines3
+import cv2, gymnasium, imageio, numpy, safetensors.torch, stable_baselines3, torch.nn.attention.flex_attention
+import torch.utils.flop_counter
 for module in {MODULES}:
     pid = os.fork()
     if pid == 0:
