@@ -130,7 +130,7 @@ class EqMField(nn.Module):
         self.actions, self.latent, self.energy = actions, config.latent, config.energy
         width = config.field_width
         self.board, self.enter = nn.Conv2d(config.width, width, 1), nn.Conv2d(config.latent, width, 1)
-        self.told = nn.Linear(actions, 2 * width)
+        self.told = nn.Linear(actions + 1, 2 * width)  # also told whether the action is held
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(config.field_depth))
         self.far = nn.Linear(2 * width, width)
         self.leave = nn.Conv2d(width, config.latent, 1)
@@ -151,7 +151,8 @@ class EqMField(nn.Module):
         latent, action = self.split(pair, features.tokens.shape[2:])
         given, held, now = features.rest
         action = torch.lerp(action, given, held)
-        scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
+        # Without the flag a noisy free action that happens to look like a move would blur what a held one means.
+        scale, shift = self.told(torch.cat((action, held), 1))[:, :, None, None].chunk(2, 1)
         h = F.silu((self.board(features.tokens)) * (1 + scale) + shift + self.enter(latent))
         for number, layer in enumerate(self.layers):
             message = self.far(pool(h))[:, :, None, None] if number == 0 else 0
