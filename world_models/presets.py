@@ -165,7 +165,7 @@ def pong_forcing() -> TrainConfig:
     objective = FlowMatching(prediction="frame", times="logit-normal", shift=3.0)
     return TrainConfig(
         model=ForcingConfig(
-            network=CausalDiTConfig(window=10), objective=objective, sampler=Euler(3), change_weight=5.0
+            network=CausalDiTConfig(window=10, positions=True), objective=objective, sampler=Euler(3), change_weight=5.0
         ),
         data=Path("data/pong"),
         out=Path("runs/pong-forcing"),

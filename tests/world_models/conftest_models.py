@@ -99,7 +99,7 @@ CONFIGS = {
     ),
     "forcing": ForcingConfig(CAUSAL, sampler=Euler(2), context_length=2),
     "forcing-factored": ForcingConfig(
-        replace(CAUSAL, rope="factored", registers=1, stem=8, pixel_features=4),
+        replace(CAUSAL, rope="factored", registers=1, stem=8, positions=True, pixel_features=4),
         FlowMatching(prediction="frame", times="logit-normal"),
         Heun(2),
         context_length=3,

@@ -36,6 +36,7 @@ class CausalDiTConfig:
     rope: Literal["flat", "factored"] = "flat"  # positions: in the whole sequence, or time, row and column apart
     base: float = 5000.0  # of the positions' frequencies
     registers: int = 0  # tokens a frame beside its patches
+    positions: bool = False  # tokens know where they are; rotations alone tell distances, and a score has its place
     stem: int = 0  # channels of two convolutions before the patches; 0: patches are embedded as they are
     pixel_features: int = 0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
 
@@ -127,6 +128,8 @@ class CausalDiT(nn.Module):
         self.action = nn.Embedding(actions + 1, width)  # the last row is the learned null, for frames from nowhere too
         self.stem = stem(colours, config.stem) if config.stem else nn.Identity()
         self.embed = nn.Linear((config.stem or colours) * config.patch**2, width)
+        patches = self.tokens - config.registers
+        self.where = nn.Parameter(torch.zeros(patches, width)) if config.positions else None
         self.registers = nn.Parameter(nn.init.normal_(torch.empty(config.registers, width), std=0.02))
         self.place = Rotary(config.rope, width // config.heads, grid_shape, config.registers, config.base)
         self.level = nn.Linear(width, width)
@@ -146,6 +149,7 @@ class CausalDiT(nn.Module):
         """(B, T, C, H, W) -> (B, T, P, D)."""
         grid = F.pixel_unshuffle(self.stem(x.flatten(0, 1)), self.config.patch)  # (B * T, C * p * p, G, G)
         tokens = self.embed(grid.flatten(2).transpose(1, 2)).unflatten(0, x.shape[:2])
+        tokens = tokens if self.where is None else tokens + self.where.to(tokens)
         return torch.cat((self.registers.expand(*x.shape[:2], -1, -1).to(tokens), tokens), 2)
 
     def answer(self, tokens: Tensor, told: Tensor) -> Tensor:
