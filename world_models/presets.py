@@ -45,9 +45,13 @@ def snake_edm() -> TrainConfig:
 def snake_eqm() -> TrainConfig:
     """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world model at once."""
     return TrainConfig(
-        model=JointConfig(network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48)),
+        model=JointConfig(
+            network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48),
+            chance=ChanceSettings(entropy_weight=3e-3, prior_weight=0.1),
+        ),
         out=Path("runs/snake-eqm"),
         expert=True,
+        entropy_until=0.9,
         learning_rate=1.5e-3,
         updates=6_000,
         rollout_steps=1,

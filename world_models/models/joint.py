@@ -26,11 +26,13 @@ from world_models.augment import rarity
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, StepLoss, Window
 from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
+from world_models.networks.layers import trunk
 from world_models.noise import Draws, NoiseStream
 from world_models.objectives import EquilibriumMatching
 from world_models.protocols import Clips, Features, Transition, WorldSpec
 from world_models.samplers import Descent, Sampled, check_fit
 
+MOVED_DEPTH = 2  # mixing blocks that know the action
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
 
 
@@ -103,6 +105,8 @@ class JointModel(Sampled, NextFrameModel):
         channels = config.context_length * self.colours
         self.board = BoardEncoder(config.network, channels, self.grid_shape)
         self.told = nn.Embedding(self.actions + 1, 2 * config.network.width)  # the last row: no action given
+        # The field works cell by cell: what a move does to the cells around the head is worked out here, once a step.
+        self.moved = trunk(config.network.width, MOVED_DEPTH, attention=False)
         self.cells = CellCoder(config.network, self.colours)
         self.field = EqMField(config.network, self.actions)
         self.chance = Chance(config.chance, config.network, self.colours) if config.chance.count else None
@@ -118,7 +122,7 @@ class JointModel(Sampled, NextFrameModel):
 
     def _with(self, board: Tensor, action: Tensor) -> Tensor:
         scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
-        return board * (1 + scale) + shift
+        return self.moved(board * (1 + scale) + shift)
 
     def _one_hot(self, action: Tensor) -> Tensor:
         """(B,) int64 -> (B, A); no action is none more than another, 1 / A each."""
@@ -127,9 +131,9 @@ class JointModel(Sampled, NextFrameModel):
 
     def _held(self, features: Features, chance: Tensor | None) -> Features:
         """What the field needs to know to find what a given action does."""
-        board, given, now = features.rest
-        board = board if chance is None else self.chance.painted(chance, board)
-        return Features(board, features.last, (given, torch.ones_like(given[:, :1]), now))
+        _, given, now = features.rest
+        tokens = features.tokens if chance is None else self.chance.painted(chance, features.tokens)
+        return Features(tokens, features.last, (given, torch.ones_like(given[:, :1]), now))
 
     def _free(self, features: Features) -> Features:
         """What the field needs to know to find action and next state together."""
