@@ -59,11 +59,10 @@ def scarce_bundle(config: TrustConfig) -> Path:
 
 def evaluation_of(config: TrustConfig, bundle: Path, data: Path) -> EvaluateConfig:
     """A short evaluation: it measures trust and writes the calibration into the bundle."""
-    return EvaluateConfig(
-        bundle=str(bundle), data=str(data), out=str(Path(config.out) / "evaluation"), update_card=True, ranking="",
-        transitions=1_000, random_actions=1_000, rollouts=16, horizon=8, kid_frames=0, survival_steps=50,
-        survival_lanes=4, resolver="pathlib:Path",
-    )  # fmt: skip
+    places = {"bundle": str(bundle), "data": str(data), "out": str(Path(config.out) / "evaluation")}
+    counts = {"transitions": 1_000, "random_actions": 1_000, "rollouts": 16, "horizon": 8, "kid_frames": 0}
+    counts |= {"survival_steps": 50, "survival_lanes": 4}
+    return EvaluateConfig(**places, **counts, update_card=True, ranking="", resolver="pathlib:Path")
 
 
 def trained(config: TrustConfig, bundle: Path, min_trust: float | None, seed: int) -> Path:
