@@ -43,6 +43,9 @@ class TransferConfig:
     seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
     seeds: tuple[int, ...] = field(default=(), metadata={"help": "several seeds, each with a folder; none: --seed"})
     bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    min_trust: float | None = field(
+        default=None, metadata={"help": "trust below which the dream is cut short in training; none: never"}
+    )
     real_options: tuple[str, ...] = field(
         default=(), metadata={"help": "of the real game in which all are measured, as levels=test; not of training"}
     )
@@ -86,7 +89,10 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     Raises TransferError if the half was made with other settings or with another model.
     """
     out = Path(config.out) / kind
-    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo)
+    least = config.min_trust if kind == "dream" else None
+    run = PPOConfig(
+        config.name, kind, config.steps, str(out), config.seed, config.bundle, min_trust=least, ppo=config.ppo
+    )
     wanted = run_text(replace(run, bundle=None), config.bundle)
     record = out / "half.json"
     if record.is_file() and (out / POLICY_FILE).is_file():

@@ -168,3 +168,13 @@ def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config
     with pytest.raises(ValueError, match="RealSnake-v0 cannot be made with .*'levels': 'test'"):
         run_transfer(dataclasses.replace(config, real_options=("levels=test",)))
     assert trained == []
+
+
+def test_a_dream_that_is_cut_short_where_it_trusts_itself_too_little_leaves_the_real_half_alone(trained, config, monkeypatch):
+    run_transfer(config)
+    (Path(config.out) / "dream" / "half.json").unlink()
+    seen, train = [], transfer.train_ppo
+    keep = lambda run: (seen.append((run.world, run.min_trust)), train(run))[1]  # noqa: E731
+    monkeypatch.setattr(transfer, "train_ppo", keep)
+    run_transfer(dataclasses.replace(config, min_trust=0.7))
+    assert seen == [("dream", 0.7)]
