@@ -48,12 +48,14 @@ def snake_eqm() -> TrainConfig:
         model=JointConfig(
             network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48),
             chance=ChanceSettings(entropy_weight=3e-3, prior_weight=0.1),
+            change_weight=8.0,
         ),
         out=Path("runs/snake-eqm"),
         expert=True,
         entropy_until=0.9,
+        event_weight=15.0,
         learning_rate=1.5e-3,
-        updates=6_000,
+        updates=7_000,
         rollout_steps=1,
     )
 
