@@ -4,8 +4,7 @@ import numpy as np
 import pygame
 import pytest
 
-from neural_envs import screen as screens
-from neural_envs.hud import layout_for
+from neural_envs.hud import View, help_for, layout_for
 from neural_envs.keys import Keys
 from neural_envs.play import main
 from neural_envs.screen import RESERVED, Screen
@@ -103,7 +102,7 @@ def test_every_pane_fits_the_window_at_any_frame(screen, shape, real):
     session = make_session(real=real)
     for side in session.sides:
         side.score = side.score.__class__(np.full(shape, 90, np.uint8), trust=0.3, trail=(0.3, 0.9))
-    view = screens.View(real, True)
+    view = View(real, True)
     layout = layout_for(session, 0, view)
     panes, (columns, lines) = len(session.sides) + real, layout.help
     assert layout.left(0) >= 8 and layout.left(panes - 1) + layout.picture[0] + 8 <= layout.size[0]
@@ -117,7 +116,7 @@ def test_every_pane_fits_the_window_at_any_frame(screen, shape, real):
 
 def test_help_names_only_the_keys_that_do_something(screen, monkeypatch):
     def keys(session):
-        return {entry[0] for entry in screens.help_for(session)}
+        return {entry[0] for entry in help_for(session)}
 
     assert {"D", "C", "G", "F", "1-9", "A"} <= keys(make_session(real=True))
     assert not {"D", "C"} & keys(make_session())

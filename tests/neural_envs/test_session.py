@@ -5,7 +5,7 @@ import pytest
 
 from neural_envs.sides import TRAIL, History
 from neural_envs.video import difference
-from tests.neural_envs.walk import LEFT, RIGHT, UP, DreamWalk, make_session, places
+from tests.neural_envs.walk import DOWN, LEFT, RIGHT, UP, DreamWalk, make_session, places
 
 
 def walked(steps=5, **settings):
@@ -33,6 +33,14 @@ def test_after_a_resync_score_and_steps_go_on_and_a_dream_that_had_ended_lives()
     session.resync()
     score = session.sides[0].score
     assert (score.steps, score.return_, score.ending) == (6, 4.0, "")
+
+
+def test_a_dream_that_looks_at_one_frame_is_given_one_and_no_action(monkeypatch):
+    monkeypatch.setattr(DreamWalk, "context_length", 1)
+    session = walked()
+    session.resync()
+    frames, actions = session.sides[0].env.context
+    assert frames[:, 0, 0, 0].tolist() == [103] and actions.shape == (0,)
 
 
 def test_early_in_a_game_the_history_is_as_short_as_the_game():
@@ -73,9 +81,9 @@ def test_a_snapshot_keeps_the_history_and_the_course_of_trust():
 
 def test_the_course_of_trust_is_kept_for_some_steps_and_not_for_a_world_without_trust():
     session = make_session(real=True)
-    for _ in range(TRAIL + 9):
-        for side in session.sides:
-            side.step(LEFT)
+    for side in session.sides:
+        for _ in range(TRAIL + 9):
+            side.step(DOWN)
     dream, real = (side.score.trail for side in session.sides)
     assert dream == (0.5,) * TRAIL and real == ()
 
