@@ -66,6 +66,7 @@ class PlayConfig:
     scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
     max_steps: int = _setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
     record: str = _setting("", "record from the start into this .mp4 or .gif")
+    dream_file: str = _setting("", "save the last dream into this .dream file on leaving; replay and video read it")
     seed: int | None = _setting(None, "seed of the first game; none draws one")
 
     def __post_init__(self) -> None:
@@ -78,15 +79,19 @@ class PlayConfig:
             raise ValueError(f"setting 'seed' is 0 or more, got {self.seed}")
         if self.record and not self.record.lower().endswith(tuple(WRITERS)):
             raise ValueError(f"setting 'record' is a file name ending in {' or '.join(WRITERS)}, got '{self.record}'")
+        if self.dream_file and not self.dream_file.endswith(".dream"):
+            raise ValueError(f"setting 'dream_file' is a file name ending in .dream, got '{self.dream_file}'")
 
 
 def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
     """The worlds and policies that `config` names, ready to be played. Raises PlayError, or what the bundle raises."""
+    from neural_envs.dream_file import DreamRecorder
+
     name = world_name(config)
     world = WORLDS.get(name, ANY_WORLD)
     bundle = {"bundle": config.bundle} if config.bundle else {}
     dream = gymnasium.make(world.dream, device=config.device, disable_env_checker=True, **bundle)
-    sides = [Side("dream", dream)]
+    sides = [Side("dream", dream, recorder=DreamRecorder())]
     if config.real or config.twin:
         sides.append(Side("real", _real_twin(world.real, config.twin, dream)))
     keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
@@ -132,6 +137,8 @@ def main(argv: list[str] | None = None) -> int:
         if name not in WORLDS:
             print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
         screen.run(config.max_steps)
+        if config.dream_file:
+            session.sides[0].dream_file().save(config.dream_file)
     except (PlayError, DisplayError, ImportError, ValueError, OSError, gymnasium.error.Error) as error:
         return _fail(str(error))
     for side in session.sides:
@@ -139,6 +146,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"game {session.episode}, first one from --seed {session.seed}")
     for path in screen.recorded:
         print(f"recorded {path}")
+    if config.dream_file:
+        print(f"dream saved as {config.dream_file}; neural-envs replay {config.dream_file} dreams it again")
     return 0
 
 

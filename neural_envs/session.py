@@ -33,15 +33,29 @@ class Score:
 
 
 class Side:
-    """One world on show: its environment (one whose observations are frames) and the score so far."""
+    """One world on show: its environment (one whose observations are frames) and the score so far.
 
-    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None):
-        self.title, self.env, self.score = title, env, score
+    `recorder`, a DreamRecorder, takes a dream down so that `dream_file` can hand it out.
+    """
+
+    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None, recorder: Any = None):
+        self.title, self.env, self.score, self.recorder = title, env, score, recorder
+        self.played: Any = None  # the DreamFile of the game before this one
 
     def reset(self, seed: int | None, options: dict | None = None) -> None:
         """A new game."""
+        if self.recorder is not None and self.score is not None:
+            self.played = self.dream_file()
         frame, info = self.env.reset(seed=seed, options=options)
         self.score = Score(np.asarray(frame), trust=_trust(info))
+        if self.recorder is not None:
+            self.recorder.start(self.env, seed, (options or {}).get("context"))
+
+    def dream_file(self) -> Any:
+        """The DreamFile of this game, of the one before while this one has no step yet; None where nobody records."""
+        if self.recorder is None:
+            return None
+        return self.recorder.file() if self.recorder.actions or self.played is None else self.played
 
     def step(self, action: int) -> None:
         """One action; the score says what came of it."""
@@ -49,11 +63,14 @@ class Side:
         ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
         total, steps = self.score.return_ + float(reward), self.score.steps + 1
         self.score = Score(np.asarray(frame), float(reward), total, _trust(info), steps, ending)
+        if self.recorder is not None:
+            self.recorder.add(action, frame, reward, terminated, truncated)
 
     def snapshot(self) -> Snapshot:
         """The world as it is now. Raises what deepcopy does for an environment that cannot be copied."""
         if hasattr(self.env.unwrapped, "get_state"):
-            return Snapshot(self.score, copy.deepcopy(self.env.unwrapped.get_state()), self._step_limits())
+            state, recorder = copy.deepcopy(self.env.unwrapped.get_state()), self.recorder and self.recorder.copy()
+            return Snapshot(self.score, state, self._step_limits(), recorder)
         return Snapshot(self.score, copy.deepcopy(self.env), [])
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -63,6 +80,7 @@ class Side:
             self.env = copy.deepcopy(snapshot.state)
         else:
             self.env.unwrapped.set_state(copy.deepcopy(snapshot.state))
+            self.recorder = snapshot.recorder and snapshot.recorder.copy()
             for wrapper, elapsed in snapshot.elapsed:
                 wrapper._elapsed_steps = elapsed
 
@@ -82,6 +100,7 @@ class Snapshot(NamedTuple):
     score: Score
     state: Any
     elapsed: list[tuple[gymnasium.Wrapper, int]]
+    recorder: Any = None
 
 
 class PlaySession:
