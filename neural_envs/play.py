@@ -85,13 +85,11 @@ class PlayConfig:
 
 def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
     """The worlds and policies that `config` names, ready to be played. Raises PlayError, or what the bundle raises."""
-    from neural_envs.dream_file import DreamRecorder
-
     name = world_name(config)
     world = WORLDS.get(name, ANY_WORLD)
     bundle = {"bundle": config.bundle} if config.bundle else {}
     dream = gymnasium.make(world.dream, device=config.device, disable_env_checker=True, **bundle)
-    sides = [Side("dream", dream, recorder=DreamRecorder())]
+    sides = [Side("dream", dream, recorder=_recorder(dream))]
     if config.real or config.twin:
         sides.append(Side("real", _real_twin(world.real, config.twin, dream)))
     keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
@@ -137,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         if name not in WORLDS:
             print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
         screen.run(config.max_steps)
-        if config.dream_file:
+        if config.dream_file and session.sides[0].recorder is not None:
             session.sides[0].dream_file().save(config.dream_file)
     except (PlayError, DisplayError, ImportError, ValueError, OSError, gymnasium.error.Error) as error:
         return _fail(str(error))
@@ -172,6 +170,14 @@ def _real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
             "or play the dream alone"
         )
     return real
+
+
+def _recorder(dream: gymnasium.Env) -> Any:
+    """What takes a dream down; None for an environment of another kind, which no file can describe."""
+    from neural_envs.dream_file import DreamRecorder
+    from neural_envs.env import NeuralEnv
+
+    return DreamRecorder() if isinstance(dream.unwrapped, NeuralEnv) else None
 
 
 def _share_start(frame: np.ndarray) -> dict[str, Any]:
