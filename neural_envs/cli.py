@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": ("world_models.evaluation:main", "measure a bundle against the real game"),
     "push": ("neural_envs.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
+    "action-grid": ("neural_envs.action_grid:main", "film what a dream makes of each action from the same start"),
     "replay": ("neural_envs.replay:main", "dream a .dream file again, frame for frame"),
     "video": ("neural_envs.films:main", "write a film or a strip of a bundle, a .dream file or a recorded episode"),
     "report": ("agents.report:main", "one page about a bundle: scorecard, curves, films, calibration, provenance"),
@@ -131,7 +132,7 @@ def _fail(failure: Failure) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:10} {text}" for verb, (_, text) in VERBS.items()]
+    lines = [f"  {verb:11} {text}" for verb, (_, text) in VERBS.items()]
     return "\n".join(
         ["usage: neural-envs VERB [settings]", "", *lines, "", "neural-envs VERB --help lists a verb's settings."]
     )

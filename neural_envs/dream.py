@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neural_envs import bundles
 from neural_envs.backends import run_by
-from world_models.denoising import watched_step
+from world_models.denoising import draws_from_noise, watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
@@ -84,11 +84,6 @@ class Dreamer:
             self._load()
 
     @property
-    def context_length(self) -> int:
-        """Frames that a dream starts from."""
-        return self.model.context_length
-
-    @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a frame; None is the bundle's default."""
         return self._sampler_steps
@@ -148,9 +143,19 @@ class Tuned:
     _tuned: Any  # another one, or in the end a Dreamer
 
     @property
+    def dreamer(self) -> Dreamer:
+        """The bundle, and how it is drawn."""
+        return self._tuned if isinstance(self._tuned, Dreamer) else self._tuned.dreamer
+
+    @property
     def context_length(self) -> int:
         """Frames that a dream starts from."""
-        return self._tuned.context_length
+        return self.dreamer.model.context_length
+
+    @property
+    def denoises(self) -> bool:
+        """Whether there are frames between noise and picture, see `denoising`."""
+        return draws_from_noise(self.dreamer.model)
 
     @property
     def sampler_steps(self) -> int | None:
