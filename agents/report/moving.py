@@ -42,7 +42,8 @@ def player(rows: Sequence[Row], fps: int, **options) -> str:
     about["size"] = rows[0].frames.shape[1:3]
     data = escape(json.dumps({**about, **options}))
     alt = escape(f"frames of {', '.join(row.name for row in rows)}")
-    return f'<div class="player" data-player="{data}"><div class="sheet"><img src="{data_uri(sheet)}" alt="{alt}"></div></div>'
+    strip = f'<div class="sheet"><img src="{data_uri(sheet)}" alt="{alt}"></div>'
+    return f'<div class="player" data-player="{data}">{strip}</div>'
 
 
 def data_uri(picture: np.ndarray) -> str:

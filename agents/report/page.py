@@ -134,8 +134,9 @@ def _provenance(found: "Findings") -> str:
         same = found.measured.dataset == config["provenance"].get("dataset")
         about["trained on this dataset"] = "yes, on its other episodes" if same else "no: on another, or on more of it"
     card = {k: v for k, v in config["scores"].items() if v is not None}
-    tables = {"Where it comes from": config["provenance"], "This page": about, "World": spec,
-              "Model": {"kind": config["kind"], **model}, "Model card": card or {"scores": "not measured yet"}}  # fmt: skip
+    card = card or {"scores": "not measured yet"}
+    tables = {"Where it comes from": config["provenance"], "This page": about, "World": spec}
+    tables |= {"Model": {"kind": config["kind"], **model}, "Model card": card}
     return sections.section("provenance", "Provenance", sections.provenance(tables), "What made this bundle.")
 
 

@@ -206,13 +206,12 @@ def _value(text: str | None) -> float | None:
 
 def provenance(tables: dict[str, dict]) -> str:
     """What the bundle is and where it comes from: a table for each title."""
-    cards = []
+    cards = ""
     for title, rows in tables.items():
         body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_text(v))}</td></tr>" for k, v in rows.items())
-        cards.append(
-            f'<details class="card" open><summary>{escape(title)}</summary><table class="facts">{body}</table></details>'
-        )
-    return f'<div class="pair">{"".join(cards)}</div>'
+        table = f'<summary>{escape(title)}</summary><table class="facts">{body}</table>'
+        cards += f'<details class="card" open>{table}</details>'
+    return f'<div class="pair">{cards}</div>'
 
 
 def _text(value) -> str:

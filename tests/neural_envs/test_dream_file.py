@@ -187,7 +187,9 @@ def test_the_verb_says_that_frames_are_the_same_and_writes_the_film(snake, tmp_p
     path = snake.save(tmp_path / "deep" / "a.dream")
     assert [p.name for p in path.parent.iterdir()] == ["a.dream"]
     assert main([str(path), "--out", str(tmp_path / "a.gif"), "--scale", "1"]) == 0
-    assert f"the same {len(snake.actions) + 1} frames" in capsys.readouterr().out and (tmp_path / "a.gif").stat().st_size
+    assert (
+        f"the same {len(snake.actions) + 1} frames" in capsys.readouterr().out and (tmp_path / "a.gif").stat().st_size
+    )
 
 
 def test_the_verb_says_that_frames_are_not_the_same_and_why(snake, tmp_path, capsys):
