@@ -260,12 +260,11 @@ def _enter(env: NeuralEnv, segment: Segment) -> None:
 
 def _identity(dreamer) -> tuple[str, str, str]:
     """(name, hash, world) of the bundle that dreams; "" for the hash of a model that is in no bundle."""
-    source = dreamer.source
-    path = source if isinstance(source, str | Path) else getattr(source, "path", "")
+    name, world = dreamer.name, dreamer.model.spec.world
     try:
-        return str(path), bundle_hash(bundles.resolve_bundle(path)), dreamer.model.spec.world
+        return name, bundle_hash(bundles.resolve_bundle(name)), world
     except (ValueError, OSError):
-        return str(path), "", dreamer.model.spec.world
+        return name, "", world
 
 
 def _settings(env: NeuralEnv) -> dict[str, Any]:

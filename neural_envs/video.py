@@ -5,6 +5,7 @@ T frames, H x W pixels, always uint8 RGB; enlarging repeats pixels, so a pixel g
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -131,6 +132,15 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     apart = (np.abs(a - b).max(-1, keepdims=True) * (GAIN / 255)).clip(0, 1)  # (..., H, W, 1)
     grey = DIMMEST + DIM * b.mean(-1, keepdims=True)
     return (grey + apart * (np.array(HOT, np.float32) - grey)).round().astype(np.uint8)
+
+
+def png(picture: np.ndarray, scale: int = 1) -> bytes:
+    """A picture (H, W, 3) uint8, enlarged, as the bytes of a PNG file."""
+    from PIL import Image
+
+    packed = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(enlarge(_checked(picture), scale))).save(packed, "PNG")
+    return packed.getvalue()
 
 
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
