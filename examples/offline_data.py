@@ -28,9 +28,7 @@ def main(argv=None) -> float:
     dreamed = [env.step(int(action))[0] for action in episode.actions[middle : middle + 5]]
     real = episode.frames[middle + 1 : middle + 6]
     same = float((np.abs(np.stack(dreamed).astype(int) - real) <= 16).mean())
-    print(
-        f"{data.steps} steps in {len(data.episodes)} games; of {len(real)} dreamed ones {100 * same:.1f} % is the same"
-    )
+    print(f"{data.steps} steps in {len(data.episodes)} games; {100 * same:.1f} % of {len(real)} dreamed ones")
     return same
 
 

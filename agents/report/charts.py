@@ -1,6 +1,6 @@
 """Charts as inline SVG: a few lines of text that follow the page's colours, light or dark.
 
-Coordinates are those of a phone's width (360 units), so that letters are readable there and grow on a desktop.
+Coordinates are those of a phone's width (360 units), so that letters are readable there.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 190, 38, 8, 10, 28
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 170, 34, 8, 18, 26
 
 
 class Line(NamedTuple):
@@ -110,14 +110,14 @@ def _frame(x: Axis, y: Axis) -> str:
         for t in x.ticks()
     )
     titles = f'<text class="axis" x="{right}" y="{HEIGHT - 3}" text-anchor="end">{escape(x.title)}</text>'
-    titles += f'<text class="axis" x="{LEFT + 4}" y="{TOP + 8}">{escape(y.title)}</text>'
+    titles += f'<text class="axis" x="{LEFT}" y="{TOP - 8}">{escape(y.title)}</text>'
     return f'{rows}{columns}<line class="base" x1="{LEFT}" y1="{bottom}" x2="{right}" y2="{bottom}"/>{titles}'
 
 
 def _mark(place: float, word: str, x: Axis) -> str:
     at = px(x, place)
     side, shift = ("end", -4) if at > WIDTH * 0.7 else ("start", 4)
-    text = f'<text class="word" x="{at + shift:.1f}" y="{TOP + 20}" text-anchor="{side}">{escape(word)}</text>'
+    text = f'<text class="word" x="{at + shift:.1f}" y="{TOP + 14}" text-anchor="{side}">{escape(word)}</text>'
     return f'<line class="mark" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}"/>{text}'
 
 

@@ -37,7 +37,7 @@ class ReportConfig:
     horizon: int = _setting(48, "steps of a rollout")
     clips: int = _setting(3, "rollouts that are shown")
     steps: int = _setting(48, "steps of the dream that is played, at most")
-    actions_steps: int = _setting(24, "steps that each action is held for")
+    actions_steps: int = _setting(16, "steps that each action is held for")
     seed: int = _setting(0, "seed of every choice made here")
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ def write(folder: Path, findings: Findings) -> Path:
     from .page import html
 
     grid = findings.grid
-    rows = [[frames[step] for step in range(0, len(grid.frames), 3)] for frames in grid.frames.swapaxes(0, 1)]
+    rows = [[frames[step] for step in range(0, len(grid.frames), 2)] for frames in grid.frames.swapaxes(0, 1)]
     write_strip(folder / "actions.png", rows, 1, labels=list(grid.names))
     shown = findings.play.frames[:: max(1, len(findings.play.frames) // 12)]
     write_strip(folder / "dream.png", [list(shown[:12])], 2)

@@ -79,6 +79,8 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     opened = measurements.rollouts(
         model, held_out, held_out.starts(size.rollouts, size.horizon, generator), size.horizon
     )
+    drawn = torch.from_numpy(generator.integers(len(model.spec.action_names), size=len(places[::4])))
+    other = measurements.one_step(model, held_out, places[::4], judge.see, actions=drawn)
     both = [_outcomes(run) for run in (one, rare)]
     rewards, ends = (np.concatenate(columns, 1) for columns in zip(*both, strict=True))
     values = model.spec.reward_values
@@ -88,7 +90,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         opened,
         _confusion(*(np.abs(row[:, None] - np.array(values)).argmin(1) for row in rewards), len(values)),
         _confusion(*ends.astype(int), 2),
-        _reliabilities(one, judge, opened),
+        _reliabilities(Runs(one, other, opened, {}), judge),
         _clips(opened, model.spec.action_names, size.clips),
         len(held_out.episodes),
         dataset.fingerprint,
@@ -123,9 +125,9 @@ def _confusion(real: np.ndarray, dreamed: np.ndarray, classes: int) -> np.ndarra
     return counts
 
 
-def _reliabilities(one: OneStep, judge, opened: Rollouts) -> dict[str, Reliability]:
-    """Of reward, end and trust, where the model tells how sure it is."""
-    trust, right = judge.rightness(Runs(one, one, opened, {}))
+def _reliabilities(runs: Runs, judge) -> dict[str, Reliability]:
+    """Of trust, reward and end, where the model tells how sure it is."""
+    one, (trust, right) = runs.one_step, judge.rightness(runs)
     pairs = {"trust": (trust, right)}
     if one.reward_confidence is not None:
         pairs["reward"] = (one.reward_confidence, (one.reward - one.real_reward).abs() < 1e-4)

@@ -17,7 +17,7 @@ from PIL import Image, features
 
 from neural_envs.video import write_strip
 
-from .charts import HEIGHT, Axis, Line, line_chart
+from .charts import BOTTOM, HEIGHT, LEFT, TOP, Axis, Line, line_chart
 from .measured import PARTED, Clip
 
 LARGE = 150_000  # bytes from which a picture is packed with loss
@@ -81,7 +81,7 @@ def _course(found: Clip, folder: Path) -> str:
     trust = [(step, top * float(value)) for step, value in enumerate(found.trust, 1)]
     lines = [Line("pixels that differ, %", different, "c1"), Line("trust (top is 1)", trust, "c2 dashed")]
     marks = [] if found.parted is None else [(found.parted, "they part")]
-    cursor = f'<line class="cursor" x1="0" x2="0" y1="10" y2="{HEIGHT - 28}"/>'
+    cursor = f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
     return line_chart(lines, Axis(0, max(steps, 1), "steps"), Axis(0, top, "%"), marks, cursor)
 
 

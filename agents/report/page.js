@@ -50,7 +50,7 @@ function start(box) {
     slider.value = frame;
     output.textContent = about.words ? about.words[frame] : `${frame} / ${about.frames - 1}`;
     if (cursor) {
-      const at = 38 + (360 - 8 - 38) * frame / Math.max(1, about.frames - 1);
+      const at = 34 + (360 - 8 - 34) * frame / Math.max(1, about.frames - 1);
       cursor.setAttribute("x1", at); cursor.setAttribute("x2", at);
     }
   }

@@ -52,7 +52,7 @@ def _hero(found: "Findings") -> str:
         f"{len(spec.action_names)} actions", f"{spec.fps} frames a second",
     ]  # fmt: skip
     trust = [(step, float(value)) for step, value in enumerate(play.trust, 1)]
-    chart = line_chart([Line("trust", trust, "c2")], Axis(1, max(2, len(trust)), "steps"), Axis(0, 1.0, "trust"))
+    chart = line_chart([Line("trust", trust, "c2")], Axis(1, max(2, len(trust)), "steps"), Axis(0, 1.0))
     film = player([Row("", play.frames, len(play.rewards) if play.ended else None)], spec.fps)
     chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return (
@@ -77,7 +77,8 @@ def _scorecard(found: "Findings") -> str:
 
 
 def _beside(found: "Findings", folder: Path) -> str:
-    lead = f"The same start and the same actions in the dream and in the recording. They part where {explanation()}."
+    lead = f"The same start and the same actions in the dream and in the recording. They part where {explanation()}. "
+    lead += "Where the game draws lots, another draw is no mistake, but it parts them too."
     if found.measured is None:
         body = sections.missing("There is no recording here to dream beside.", _collect(found))
     else:

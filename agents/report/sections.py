@@ -58,7 +58,8 @@ def figure(value: float) -> str:
     """A figure of the scorecard: near 1 the digits that tell are the last ones."""
     if 0.99 < value < 1:
         return f"{value:.4f}"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 10 else number(round(value, 1) if abs(value) >= 10 else value)
+    digits = 3 if 0.01 <= abs(value) < 10 else 1 if 10 <= abs(value) < 1e5 else None
+    return number(value) if digits is None else f"{value:.{digits}f}"
 
 
 def horizon(curves: dict | None, command: str) -> str:
@@ -75,7 +76,7 @@ def horizon(curves: dict | None, command: str) -> str:
         last = max(len(line.points) for line in lines)
         if not values or last < 2:
             continue
-        y = Axis(min(values), max(max(values), min(values) + 1e-6), f"{title} {unit}".strip())
+        y = Axis(min(values), max(max(values), min(values) + 1e-6), unit)
         cards.append(f'<div class="card"><h3>{title}</h3>{line_chart(lines, Axis(1, last, "steps deep"), y)}</div>')
     broken = broken_even(curves)
     said = f"From step {broken} on, copying the start frame is better." if broken else "The dream is better throughout."
