@@ -17,6 +17,7 @@ from torch import Tensor
 
 from neural_envs import bundles
 from neural_envs.backends import run_by
+from neural_envs.window import keys_to_action
 from world_models.denoising import draws_from_noise, watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
@@ -156,6 +157,16 @@ class Tuned:
     def context_length(self) -> int:
         """Frames that a dream starts from."""
         return self.dreamer.model.context_length
+
+    @property
+    def idle_action(self) -> int | None:
+        """What it means to press no key; None: the last action goes on."""
+        return keys_to_action(self.dreamer.model.spec.action_names).get(())
+
+    @property
+    def guides(self) -> bool:
+        """Whether the model has guidance on the action."""
+        return hasattr(self.dreamer.model, "guidance")
 
     @property
     def denoises(self) -> bool:

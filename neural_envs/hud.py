@@ -25,9 +25,8 @@ APART = 8  # of 255: pixels that differ by more are counted as different
 HELP = (
     *(("R", "new game"), ("P", "pause"), ("N", "step"), ("TAB", "who plays")),
     *(("S", "snapshot"), ("1-9", "sampler"), ("G", "guidance"), ("F", "filmstrip")),
-    *(("A", "action grid"), ("V", "record"), ("ESC", "leave")),
+    *(("D", "difference"), ("C", "resync"), ("A", "action grid"), ("V", "record"), ("ESC", "leave")),
 )
-HELP_OF_TWO = (("D", "difference"), ("C", "resync"))  # what needs a real game too
 
 
 class View(NamedTuple):
@@ -52,7 +51,7 @@ class Status(NamedTuple):
 class Layout(NamedTuple):
     """Where things are, in screen pixels."""
 
-    scale: int
+    panes: int
     picture: tuple[int, int]  # width, height of one pane's picture
     size: tuple[int, int]  # of the whole window
     thumb: tuple[int, int]  # width, height of a picture of the filmstrip
@@ -60,8 +59,9 @@ class Layout(NamedTuple):
     help: tuple[int, int]  # columns, lines
 
     def left(self, index: int) -> int:
-        """Where the picture of a pane begins."""
-        return MARGIN + index * (self.picture[0] + MARGIN)
+        """Where the picture of a pane begins; all of them are in the middle of the window."""
+        across = self.panes * (self.picture[0] + MARGIN) - MARGIN
+        return (self.size[0] - across) // 2 + index * (self.picture[0] + MARGIN)
 
     @property
     def below(self) -> int:
@@ -82,12 +82,13 @@ def layout_for(session: PlaySession, scale: int = 0, view: View = CLOSED) -> Lay
     lines = math.ceil(entries / ((across - 2 * MARGIN) // HELP_ENTRY))
     strip = TITLE + thumb[1] + MARGIN if view.filmstrip else 0
     down = HEADER + TITLE + picture[1] + STATS + strip + 36 + HELP_LINE * lines
-    return Layout(scale, picture, (across, down), thumb, view, (math.ceil(entries / lines), lines))
+    return Layout(panes, picture, (across, down), thumb, view, (math.ceil(entries / lines), lines))
 
 
 def help_for(session: PlaySession) -> tuple[tuple[str, str], ...]:
-    """Keys and what they do in this session."""
-    return (*HELP[:-3], *HELP_OF_TWO, *HELP[-3:]) if len(session.sides) > 1 else HELP
+    """Keys and what they do, those that do something in this session."""
+    has = {"D": len(session.sides) > 1, "C": len(session.sides) > 1, "F": session.denoises, "1-9": session.denoises}
+    return tuple((key, does) for key, does in HELP if has.get(key, True) and (key != "G" or session.guides))
 
 
 class Hud:

@@ -102,7 +102,7 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
     sides = [Side("dream", dream, recorder=_recorder(dream))]
     if config.real or config.twin:
         sides.append(Side("real", _real_twin(world.real, config.twin, dream)))
-    keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
+    keys = Keys.of(dream.unwrapped, reserved)
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
     session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, played), _share_start, seed)
     if config.policy:

@@ -122,7 +122,7 @@ class Screen:
         if difference and len(session.sides) < 2:
             difference, why = False, "there is no real game to differ from: start with --real"
         if filmstrip and not session.denoises:
-            filmstrip, why = False, "this model draws a frame in one call: there is nothing between noise and picture"
+            filmstrip, why = False, "drawn in one call: nothing between noise and picture"
         if why:
             session.say(why)
         if View(difference, filmstrip) != self.view:

@@ -172,6 +172,11 @@ class PlaySession:
         """Whether there are frames between noise and picture."""
         return getattr(self.sides[0].env.unwrapped, "denoises", False)
 
+    @property
+    def guides(self) -> bool:
+        """Whether the dream's model has guidance on the action."""
+        return getattr(self.sides[0].env.unwrapped, "guides", False)
+
     def denoising(self) -> list[np.ndarray]:
         """Frames (H, W, 3) uint8 from noise to the picture of the last dreamed step, as the present settings draw it.
 

@@ -112,7 +112,7 @@ def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
 
 
 def test_a_large_picture_is_packed_with_loss():
-    noise = np.random.default_rng(0).integers(0, 256, (256, 512, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (128, 480, 3), dtype=np.uint8)
     assert moving.data_uri(noise).startswith(("data:image/webp", "data:image/jpeg"))
 
 
@@ -145,7 +145,7 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
     from collectors.collect import main as collect
 
     monkeypatch.chdir(tmp_path)
-    assert collect(["snake", "--frames", "1500", "--policy", "mix", "--out", "data/snake"]) == 0
+    assert collect(["snake", "--frames", "700", "--policy", "random", "--out", "data/snake"]) == 0
     (tmp_path / "evaluation").mkdir()
     figures = {"bundle": "snake", "one_step": {"psnr": 12.5}, "trust": {"auroc": 0.75, "samples": 9}}
     (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(figures))

@@ -16,3 +16,20 @@ def counting(monkeypatch):
         bundles, "load", lambda name, device="cpu": bundle if name == "counting" else load(name, device)
     )
     return "counting"
+
+
+@pytest.fixture
+def screen(monkeypatch, tmp_path):
+    """A window, unseen, on the doubles of a dream and a real game."""
+    import pygame
+
+    from neural_envs.screen import Screen, open_display
+    from tests.neural_envs.walk import make_session
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+    open_display()
+    made = Screen(make_session(real=True), "walk", "homing", fps=1000)
+    yield made
+    made.stop_film()
+    pygame.display.quit()
