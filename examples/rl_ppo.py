@@ -20,7 +20,8 @@ def main(argv=None) -> float:
     parser.add_argument("--episodes", type=int, default=16)
     given = parser.parse_args(argv)
     dreams = make_world("snake", "dream", given.envs, seed=0)  # a VecEnv; "real" makes the game itself
-    model = PPO("CnnPolicy", dreams, n_steps=given.rollout, batch_size=given.envs * given.rollout // 4, device="cpu")
+    batch = given.envs * given.rollout // 4
+    model = PPO("CnnPolicy", dreams, n_steps=given.rollout, batch_size=batch, n_epochs=4, device="cpu")
     model.learn(given.steps)
     played = evaluate_policy(model, env_id("snake", "real"), given.episodes, seed=1)
     print(f"{given.steps} steps in the dream, then {played.episodes} real games: return {played.return_mean:.2f}")

@@ -29,10 +29,10 @@ def needs(package: str) -> None:
 
 
 def test_rl_ppo_learns_in_the_dream_and_plays_the_real_game(capsys):
-    small = ["--steps", "64", "--envs", "2", "--rollout", "16", "--episodes", "2"]
+    small = ["--steps", "32", "--envs", "2", "--rollout", "16", "--episodes", "2"]
     with torch.random.fork_rng():
         assert example("rl_ppo").main(small) >= -1
-    assert "64 steps in the dream, then 2 real games" in capsys.readouterr().out
+    assert "32 steps in the dream, then 2 real games" in capsys.readouterr().out
 
 
 def test_vector_dreams_find_by_looking_ahead_what_kills(capsys):
