@@ -23,7 +23,7 @@ from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
 
-_CONTEXT_SALT = 0x5EED
+CONTEXT_SALT = 0x5EED
 
 
 class DreamState(NamedTuple):
@@ -85,6 +85,11 @@ class Dreamer:
             self._load()
 
     @property
+    def name(self) -> str:
+        """What its bundle is called."""
+        return str(self.source) if isinstance(self.source, str | Path) else str(getattr(self.source, "path", "unnamed"))
+
+    @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a frame; None is the bundle's default."""
         return self._sampler_steps
@@ -115,7 +120,7 @@ class Dreamer:
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the lane's stream."""
         if context is None:
-            context = self.contexts.choose(noise.integers(len(self.contexts), _CONTEXT_SALT))
+            context = self.contexts.choose(noise.integers(len(self.contexts), CONTEXT_SALT))
         context = Context(*(part.to(self.device) for part in context))
         zero = torch.zeros(len(noise.seeds), dtype=torch.int64, device=self.device)
         return DreamState(self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool())
