@@ -19,7 +19,7 @@ from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
 
-_CONTEXT_SALT = 0x5EED
+CONTEXT_SALT = 0x5EED
 
 
 class DreamState(NamedTuple):
@@ -98,7 +98,7 @@ class Dreamer:
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the lane's stream."""
         if context is None:
-            context = self.contexts.choose(noise.integers(len(self.contexts), _CONTEXT_SALT))
+            context = self.contexts.choose(noise.integers(len(self.contexts), CONTEXT_SALT))
         context = Context(*(part.to(self.device) for part in context))
         zero = torch.zeros(len(noise.seeds), dtype=torch.int64, device=self.device)
         return DreamState(self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool())

@@ -1,0 +1,346 @@
+"""Dreams as files: `NAME.dream` holds what a dream is made of, so that it can be dreamed again, frame for frame.
+
+No frame is stored but those that a dream starts from: a bundle, a random stream and the actions give the others. A file
+is a zip of JSON and plain arrays, without pickle. T steps, K context frames, H x W x C a frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from neural_envs import bundles
+from neural_envs.dream import CONTEXT_SALT
+from neural_envs.env import NeuralEnv
+from neural_envs.starts import context_from
+from world_models.frames import shown
+from world_models.noise import NoiseStream
+
+FORMAT_VERSION = 1
+SUFFIX = ".dream"
+GOES_ON, TERMINATED, TRUNCATED = range(3)  # what `ends` says of a step
+LARGEST = 256 * 2**20  # bytes unpacked; nothing that was dreamed step by step comes near it
+MEMBER = "dream.json"
+KEYS = {"bundle", "bundle_hash", "world", "seed", "noise", "settings", "frames_hash", "platform", "segments"}
+SETTINGS = ("sampler_steps", "guidance")  # those that may change while a dream goes on
+NAMES = {"torch": "torch version", "capability": "vector unit", "machine": "kind of processor", "threads": "threads"}
+
+
+class DreamFileError(ValueError):
+    """A file that is no dream, or one that cannot be dreamed here; the message says why."""
+
+
+class Segment(NamedTuple):
+    """The dream from its step `start` on: after a resync from another context, after a change with other settings."""
+
+    start: int
+    noise: tuple[int, int]  # seed and step of the random stream that the next step draws from
+    settings: dict[str, Any]  # sampler_steps, guidance; None is the bundle's own
+    frames: np.ndarray | None = None  # (K, H, W, C) uint8, oldest first; None where the dream went on
+    actions: np.ndarray | None = None  # (K - 1,) int64
+
+
+@dataclass(frozen=True)
+class DreamFile:
+    """Everything that the frames of one dream follow from. `noise` is the stream of its first step, as (seed, step)."""
+
+    bundle: str  # its released name, directory or Hub repository, as it was given
+    bundle_hash: str  # sha256 of its weights, model and spec
+    world: str
+    seed: int | None  # what the first game was seeded with, if it was; for people: `noise` decides
+    noise: tuple[int, int]
+    context_frames: np.ndarray  # (K, H, W, C) uint8, oldest first, the last one is seen first
+    context_actions: np.ndarray  # (K - 1,) int64
+    actions: np.ndarray  # (T,) int64
+    rewards: np.ndarray  # (T,) float32
+    ends: np.ndarray  # (T,) uint8: GOES_ON, TERMINATED or TRUNCATED
+    settings: dict[str, Any]  # sampler_steps, guidance, backend, min_trust
+    frames_hash: str  # sha256 of the T + 1 frames as they are shown, (H, W, 3) uint8 each
+    platform: dict[str, Any]
+    segments: tuple[Segment, ...] = field(default=())  # after the first, in order
+
+    def to_bytes(self) -> bytes:
+        """The file as `from_bytes` reads it."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        for number, segment in enumerate(self.segments):
+            if segment.frames is not None:
+                arrays |= {f"segment_{number}_frames": segment.frames, f"segment_{number}_actions": segment.actions}
+        rows = [{"start": s.start, "noise": list(s.noise), "settings": s.settings} for s in self.segments]
+        head = {name: getattr(self, name) for name in KEYS} | {"noise": list(self.noise), "segments": rows}
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MEMBER, json.dumps({"format_version": FORMAT_VERSION, **head}, indent=1, sort_keys=True))
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+        return packed.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "this file") -> DreamFile:
+        """Read what `to_bytes` wrote; DreamFileError, about `name`, for anything else."""
+        try:
+            head, arrays = _unpacked(data, name)
+            unknown, missing = sorted(set(head) - KEYS), sorted(KEYS - set(head))
+            if unknown or missing:
+                raise DreamFileError(f"{name} is damaged: unknown keys {unknown}, missing keys {missing}")
+            rows = [_segment(row, arrays, number) for number, row in enumerate(head.pop("segments"))]
+            columns = {column: arrays[column] for column in ARRAYS}
+            head["noise"] = _stream(head["noise"])
+            return _checked(cls(**head, **columns, segments=tuple(rows)), name)
+        except DreamFileError:
+            raise
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, NotImplementedError) as error:
+            reason = str(error) or type(error).__name__
+            raise DreamFileError(f"{name} is not a dream, or it is damaged: {reason}") from None
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file under another name first; it appears when it is complete. OSError where that cannot be."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part.write_bytes(self.to_bytes())
+        os.replace(part, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> DreamFile:
+        """Read a file; DreamFileError where it is not there, no dream or damaged."""
+        try:
+            return cls.from_bytes(Path(path).read_bytes(), str(path))
+        except OSError as error:
+            raise DreamFileError(f"cannot read {path}: {error.strerror}") from None
+
+
+ARRAYS = ("context_frames", "context_actions", "actions", "rewards", "ends")
+
+
+class DreamRecorder:
+    """Takes down one dream while it is dreamed: `start` after each reset, `add` after each step.
+
+    `resync` after the dream was given another context, `copy` for a snapshot: the copy goes on from that moment.
+    Changed sampler steps and guidance are noticed by themselves.
+    """
+
+    def start(self, env: NeuralEnv, seed: int | None = None, context: Any = None) -> None:
+        """Begin with the dream that `env`, maybe in wrappers, has just been reset to: from options["context"] where
+        one was given (see `starts.context_from`), else from one that its random stream has drawn."""
+        self.env: NeuralEnv = env.unwrapped
+        self.seed, self.begun = seed, self._segment(0, context)
+        self.segments: list[Segment] = []
+        self.actions: list[int] = []
+        self.rewards: list[float] = []
+        self.ends: list[int] = []
+        self.digest = hashlib.sha256(_pixels(self.begun.frames[-1]))
+
+    def add(self, action: int, frame: np.ndarray, reward: float, terminated: bool, truncated: bool) -> None:
+        """One step: the action and what came of it; frame (H, W, C) uint8."""
+        last = self.segments[-1] if self.segments else self.begun
+        if _settings(self.env) != last.settings:
+            seed, after = self._noise()
+            self.segments.append(Segment(len(self.actions), (seed, after - 1), _settings(self.env)))
+        self.actions.append(int(action))
+        self.rewards.append(float(reward))
+        self.ends.append(TERMINATED if terminated else TRUNCATED if truncated else GOES_ON)
+        self.digest.update(_pixels(frame))
+
+    def resync(self, context: Any) -> None:
+        """The dream was given another context, and goes on from it as the same dream."""
+        self.segments.append(self._segment(len(self.actions), context))
+
+    def copy(self) -> DreamRecorder:
+        """A recorder of the same dream so far, which goes its own way from here."""
+        other = DreamRecorder()
+        other.__dict__.update({k: v.copy() if isinstance(v, list) else v for k, v in self.__dict__.items()})
+        other.digest = self.digest.copy()
+        return other
+
+    def file(self) -> DreamFile:
+        """The dream so far."""
+        vector, start = self.env._dream, self.begun
+        settings = {**start.settings, "backend": vector._dreamer.backend, "min_trust": vector.min_trust}
+        return DreamFile(
+            *_identity(vector._dreamer),
+            self.seed,
+            start.noise,
+            start.frames,
+            start.actions,
+            np.array(self.actions, np.int64),
+            np.array(self.rewards, np.float32),
+            np.array(self.ends, np.uint8),
+            settings,
+            self.digest.hexdigest(),
+            platform_facts(),
+            tuple(self.segments),
+        )
+
+    def _segment(self, start: int, context: Any) -> Segment:
+        dreamer, (seed, step) = self.env._dream._dreamer, self._noise()
+        if context is None:
+            drawn = NoiseStream(torch.tensor([seed]), torch.tensor([step - 1]))
+            context = dreamer.contexts.choose(drawn.integers(len(dreamer.contexts), CONTEXT_SALT))
+        else:
+            context = context_from(context, dreamer.model, 1)
+        frames, actions = (part[0].cpu().numpy().copy() for part in context)
+        return Segment(start, (seed, step), _settings(self.env), frames, actions)
+
+    def _noise(self) -> tuple[int, int]:
+        """The stream that the next step draws from."""
+        noise = self.env._dream._current().noise
+        return int(noise.seeds[0]), int(noise.steps[0])
+
+
+def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator[np.ndarray]:
+    """Dream it again, with its own bundle or with another one of its world: T + 1 frames (H, W, 3) uint8.
+
+    `frames_hash(frames)` says whether they are the same. Raises what a missing bundle and a file that does not fit do.
+    """
+    settings = {name: file.settings.get(name) for name in SETTINGS}
+    env = NeuralEnv(bundle or file.bundle, device, max_episode_steps=-1, backend=file.settings.get("backend", "eager"))
+    if env.world.world != file.world:
+        raise DreamFileError(f"this is a dream of {file.world}, the bundle one of {env.world.world}")
+    first = Segment(0, file.noise, settings, file.context_frames, file.context_actions)
+    ahead = [first, *file.segments]
+    for number in range(len(file.actions) + 1):
+        while ahead and ahead[0].start == number and (number < len(file.actions) or number == 0):
+            _enter(env, ahead.pop(0))
+        if number == 0:
+            yield shown(file.context_frames[-1])
+        if number < len(file.actions):
+            yield shown(env.step(int(file.actions[number]))[0])
+
+
+def check(file: DreamFile, bundle: Any = None) -> str:
+    """ "" where the frames should come out the same, else a sentence on why they will or may not."""
+    try:
+        found = bundle_hash(bundles.resolve_bundle(bundle or file.bundle))
+    except ValueError as error:
+        return f"it cannot be dreamed here: {error}"
+    if found != file.bundle_hash:
+        return f"the bundle '{bundle or file.bundle}' has other weights or settings than the one that dreamed it"
+    here = platform_facts()
+    names = {name: (file.platform.get(name), value) for name, value in here.items() if name in NAMES}
+    other = [f"{NAMES[name]} {theirs} there, {mine} here" for name, (theirs, mine) in names.items() if theirs != mine]
+    return f"frames may differ by rounding: {'; '.join(other)}" if other else ""
+
+
+def frames_hash(frames: Iterator[np.ndarray]) -> str:
+    """sha256 of frames (H, W, 3) uint8, one after another."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(_pixels(frame))
+    return digest.hexdigest()
+
+
+def bundle_hash(path: str | Path) -> str:
+    """sha256 of what a bundle's frames follow from: its weights, and model and spec of its config."""
+    path = Path(path)
+    config = json.loads((path / "config.json").read_text())
+    digest = hashlib.sha256((path / "model.safetensors").read_bytes())
+    digest.update(json.dumps({name: config[name] for name in ("kind", "model", "spec")}, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def platform_facts() -> dict[str, Any]:
+    """What rounding depends on."""
+    from neural_envs import __version__
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    facts = {"torch": torch.__version__, "capability": capability, "machine": platform.machine()}
+    return {**facts, "threads": torch.get_num_threads(), "neural_envs": __version__}
+
+
+def _enter(env: NeuralEnv, segment: Segment) -> None:
+    """Set the dream to what a segment begins with."""
+    for name, value in segment.settings.items():
+        if value is not None or getattr(env, name, None) is not None:
+            setattr(env, name, value)
+    if segment.frames is not None:
+        env.reset(seed=0, options={"context": (segment.frames, segment.actions)})
+    stream = NoiseStream(*(torch.tensor([number], device=env._dream.device) for number in segment.noise))
+    env.set_state(env.get_state()._replace(noise=stream))
+
+
+def _identity(dreamer) -> tuple[str, str, str]:
+    """(name, hash, world) of the bundle that dreams; "" for the hash of a model that is in no bundle."""
+    source = dreamer.source
+    path = source if isinstance(source, str | Path) else getattr(source, "path", "")
+    try:
+        return str(path), bundle_hash(bundles.resolve_bundle(path)), dreamer.model.spec.world
+    except (ValueError, OSError):
+        return str(path), "", dreamer.model.spec.world
+
+
+def _settings(env: NeuralEnv) -> dict[str, Any]:
+    return {name: getattr(env, name, None) for name in SETTINGS}
+
+
+def _pixels(frame: np.ndarray) -> bytes:
+    return np.ascontiguousarray(shown(np.asarray(frame))).tobytes()
+
+
+def _unpacked(data: bytes, name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """(what the JSON says, the arrays by name), nothing unpacked that is too large."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > LARGEST:
+            raise DreamFileError(f"{name} unpacks to more than {LARGEST >> 20} MB: that is no dream")
+        head = json.loads(archive.read(MEMBER))
+        version = head.pop("format_version")
+        if version != FORMAT_VERSION:
+            raise DreamFileError(f"{name} has format {version!r}, this version of neural-envs reads {FORMAT_VERSION}")
+        arrays = {}
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                loaded = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
+                arrays[member.removesuffix(".npy")] = loaded
+        return head, arrays
+
+
+def _segment(row: dict, arrays: dict[str, np.ndarray], number: int) -> Segment:
+    context = (arrays.get(f"segment_{number}_{part}") for part in ("frames", "actions"))
+    settings = {name: row["settings"].get(name) for name in SETTINGS}
+    return Segment(int(row["start"]), _stream(row["noise"]), settings, *context)
+
+
+def _stream(value: Any) -> tuple[int, int]:
+    seed, step = (int(number) for number in value)
+    if not -(2**63) <= seed < 2**63 or not 0 <= step < 2**62:
+        raise ValueError(f"there is no random stream {value}")
+    return seed, step
+
+
+def _checked(file: DreamFile, name: str) -> DreamFile:
+    """The file, its arrays and texts of the kinds that a dream has."""
+    steps, frames = len(file.actions), file.context_frames
+    starts = [segment.start for segment in file.segments]
+    contexts = [(frames, file.context_actions)]
+    contexts += [(s.frames, s.actions) for s in file.segments if s.frames is not None]
+    right = (
+        all(isinstance(text, str) for text in (file.bundle, file.bundle_hash, file.world, file.frames_hash))
+        and isinstance(file.settings, dict)
+        and isinstance(file.platform, dict)
+        and file.actions.dtype == np.int64
+        and all(column.shape == (steps,) for column in (file.actions, file.rewards, file.ends))
+        and starts == sorted(starts)
+        and all(0 <= start <= steps for start in starts)
+        and all(_is_context(*pair) for pair in contexts)
+    )
+    if not right:
+        raise DreamFileError(f"{name} is damaged: its parts do not fit together")
+    return file
+
+
+def _is_context(frames: np.ndarray, actions: np.ndarray | None) -> bool:
+    """Whether these are (K, H, W, C) uint8 and (K - 1,) int64."""
+    shaped = frames.ndim == 4 and len(frames) and frames.dtype == np.uint8
+    return bool(shaped) and actions is not None and actions.shape == (len(frames) - 1,) and actions.dtype == np.int64
