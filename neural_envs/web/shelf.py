@@ -34,7 +34,7 @@ class Shelf:
     """The released bundles and `more` (directories or Hub repositories). Raises BundleError where one of them is none."""
 
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
-        self.device, self.loaded, self.lock = device, {}, threading.Lock()
+        self.device, self.loaded, self.hashes, self.lock = device, {}, {}, threading.Lock()
         self.offers: dict[str, Offer] = {}
         for source in (*more, *released_names()):
             name = source if source in released_names() else Path(source).resolve().name
@@ -60,6 +60,15 @@ class Shelf:
             raise ValueError(f"there is no bundle '{name[:60]}' here; there are {', '.join(self.offers)}")
         worlds = dict.fromkeys(offer.world for offer in self.listed())
         raise ValueError(f"there is no world '{world[:60]}' here; there are {', '.join(worlds)}")
+
+    def hash(self, offer: Offer) -> str:
+        """What a `.dream` file calls the bundle by."""
+        from neural_envs.dream_file import bundle_hash
+
+        with self.lock:
+            if offer.name not in self.hashes:
+                self.hashes[offer.name] = bundle_hash(resolve_bundle(offer.source))
+            return self.hashes[offer.name]
 
     def borrow(self, offer: Offer) -> Bundle:
         """The bundle with a model of the borrower's own, which shares every weight."""

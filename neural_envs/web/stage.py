@@ -6,7 +6,7 @@ A stage is called from worker threads, by one at a time (its lock sees to that),
 from __future__ import annotations
 
 import base64
-import copy
+import dataclasses
 import io
 import secrets
 import threading
@@ -26,6 +26,7 @@ from world_models.frames import shown
 
 MOST_SNAPSHOTS = 12
 YOU = "you"
+MENDABLE = (PlayError, ValueError, ImportError, RuntimeError, OSError, gymnasium.error.Error)
 
 
 class Kept(NamedTuple):
@@ -75,12 +76,16 @@ class Stage:
         """Do what a message asks; what cannot be done is said."""
         try:
             DOES[type(message)](self, message)
-        except (PlayError, ValueError, ImportError, RuntimeError, OSError, gymnasium.error.Error) as error:
+        except MENDABLE as error:
             self.notice(str(error))
 
     def tick(self) -> None:
-        """One beat of the clock."""
-        self.film.tick() if self.film else self.session.tick()
+        """One beat of the clock; where it cannot be, as when a policy gives up, that is said and the clock stops."""
+        try:
+            self.film.tick() if self.film else self.session.tick()
+        except MENDABLE as error:
+            self.notice(str(error))
+            self.film, self.session.paused = None, True
 
     def picture(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """What there is to see: a header for the page, and the panes (H, W, 3) uint8."""
@@ -97,6 +102,17 @@ class Stage:
         header |= {"paused": session.paused, "waiting": session.waiting, "player": self.player}
         header |= {"message": session.message, "real": None if real is None else _score(real), "film": False}
         return header, panes
+
+    def file(self) -> bytes:
+        """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where it lies here."""
+        file = self.film.file if self.film else dataclasses.replace(self.dream.recorder.file(), bundle=self.offer.name)
+        return file.to_bytes()
+
+    def watch(self, film: Film) -> None:
+        """Show a file in place of the dream, which waits meanwhile; a new game ends it."""
+        self.film = film
+        if film.remark:
+            self.notice(film.remark)
 
     def take_said(self) -> list[dict[str, Any]]:
         """What is to be told to the page, once."""
@@ -232,7 +248,7 @@ class Stage:
         if session.saved is before:
             return  # the session has said why
         score = session.sides[0].score
-        tape = copy.deepcopy(self.dream.recorder)
+        tape = self.dream.recorder.copy()
         self.taken += 1
         self.kept[self.taken] = Kept(session.saved, tape, score.steps, score.return_, _data_uri(shown(score.frame)))
         while len(self.kept) > MOST_SNAPSHOTS:
@@ -245,7 +261,7 @@ class Stage:
         kept = self.kept[message.snapshot]
         self.session.saved = kept.saved
         self.session.restore()
-        self.dream.recorder = copy.deepcopy(kept.tape)
+        self.dream.recorder = kept.tape.copy()
 
     def _forget(self, message: protocol.Forget) -> None:
         self.kept.pop(message.snapshot, None)
@@ -270,7 +286,7 @@ DOES = {
     protocol.Keep: Stage._keep,
     protocol.Back: Stage._back,
     protocol.Forget: Stage._forget,
-    Film: lambda stage, film: setattr(stage, "film", film),
+    Film: Stage.watch,
 }
 
 

@@ -22,7 +22,7 @@ class Tape(gymnasium.Wrapper):
         self.seed = secrets.randbelow(2**31) if seed is None else seed
         first = self.env.reset(seed=self.seed, options=options)
         self.recorder = DreamRecorder()
-        self.recorder.start(self.env.unwrapped, self.seed)
+        self.recorder.start(self.env, self.seed, (options or {}).get("context"))
         return first
 
     def step(self, action: int):
