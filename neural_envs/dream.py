@@ -6,6 +6,8 @@ and random numbers are a stream per lane, so no lane ever feels its neighbours.
 
 from __future__ import annotations
 
+import copy
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from neural_envs import bundles
 from neural_envs.backends import run_by
+from world_models.denoising import watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
@@ -55,8 +58,9 @@ class Dreamer:
     """
 
     def __init__(self, source: Any, device: str, backend: str = "eager") -> None:
-        self.source, self.device, self._sampler_steps = source, bundles.checked_device(device), None
-        self.backend = backend
+        self.source, self.device, self.backend = source, bundles.checked_device(device), backend
+        self._sampler_steps: int | None = None
+        self._guidance: float | None = None
         self._load()
 
     def _load(self) -> None:
@@ -80,6 +84,11 @@ class Dreamer:
             self._load()
 
     @property
+    def context_length(self) -> int:
+        """Frames that a dream starts from."""
+        return self.model.context_length
+
+    @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a frame; None is the bundle's default."""
         return self._sampler_steps
@@ -90,10 +99,22 @@ class Dreamer:
             raise ValueError(f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}")
         steps = steps if steps is None else positive(steps, "sampler_steps")
         if steps is not None and hasattr(self.model, "sampler_steps"):
-            theirs = self.model.sampler_steps
-            self.model.sampler_steps = steps  # a model may refuse, and better now than in a step
-            self.model.sampler_steps = theirs
+            copy.copy(self.model).sampler_steps = steps  # a model may refuse, and better now than in a step
         self._sampler_steps = steps
+
+    @property
+    def guidance(self) -> float | None:
+        """Strength of guidance on the action, 1 for none; None is the bundle's default."""
+        return self._guidance
+
+    @guidance.setter
+    def guidance(self, scale: float | None) -> None:
+        if scale is not None:
+            scale = _strength(scale)
+            if not hasattr(self.model, "guidance"):
+                raise ValueError(f"this bundle's model has no guidance on the action; leave out guidance={scale:g}")
+            copy.copy(self.model).guidance = scale
+        self._guidance = scale
 
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the lane's stream."""
@@ -104,14 +125,50 @@ class Dreamer:
         return DreamState(self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool())
 
     def step(self, state: DreamState, action: Tensor) -> Transition:
-        """The model's step; the model may be shared, so its sampler_steps are ours only for the length of this call."""
-        if self._sampler_steps is None or not hasattr(self.model, "sampler_steps"):
-            return self.model.step(state.model, action, state.noise)
-        theirs, self.model.sampler_steps = self.model.sampler_steps, self._sampler_steps
-        try:
-            return self.model.step(state.model, action, state.noise)
-        finally:
-            self.model.sampler_steps = theirs
+        """The model's step under our own settings."""
+        return self._as_set().step(state.model, action, state.noise)
+
+    def denoising(self, state: DreamState, action: Tensor) -> list[Tensor]:
+        """That step's frames (B, H, W, C) uint8 from noise to the picture; none where the model draws in one call."""
+        return watched_step(self._as_set(), state.model, action, state.noise)
+
+    def _as_set(self) -> Any:
+        """The model, or a shallow copy of it with our settings: others may share the model, in other threads too."""
+        settings = {"sampler_steps": self._sampler_steps, "guidance": self._guidance}
+        settings = {name: value for name, value in settings.items() if value is not None and hasattr(self.model, name)}
+        model = copy.copy(self.model) if settings else self.model
+        for name, value in settings.items():
+            setattr(model, name, value)
+        return model
+
+
+class Tuned:
+    """What the environments have in common: how a dream is drawn, told to and asked of `_tuned`."""
+
+    _tuned: Any  # another one, or in the end a Dreamer
+
+    @property
+    def context_length(self) -> int:
+        """Frames that a dream starts from."""
+        return self._tuned.context_length
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps a frame; None is the bundle's default."""
+        return self._tuned.sampler_steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int | None) -> None:
+        self._tuned.sampler_steps = steps
+
+    @property
+    def guidance(self) -> float | None:
+        """Strength of guidance on the action, 1 for none; None is the bundle's default."""
+        return self._tuned.guidance
+
+    @guidance.setter
+    def guidance(self, scale: float | None) -> None:
+        self._tuned.guidance = scale
 
 
 def streams(seed: int | list[int | None], old: NoiseStream | None, lanes: int, device: torch.device) -> NoiseStream:
@@ -141,3 +198,11 @@ def positive(value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is a whole number of at least 1, got {value!r}")
     return int(value)
+
+
+def _strength(scale: float) -> float:
+    """The value as float; raises ValueError where it is not a number of at least 0."""
+    number = not isinstance(scale, bool) and isinstance(scale, int | float | np.integer | np.floating)
+    if not number or not math.isfinite(scale) or scale < 0:
+        raise ValueError(f"guidance is a number of at least 0, and 1 for none, got {scale!r}")
+    return float(scale)

@@ -8,12 +8,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from neural_envs.dream import DreamState
+from neural_envs.dream import DreamState, Tuned
 from neural_envs.registration import has_registered_limit
 from neural_envs.vector_env import NeuralVectorEnv
 
 
-class NeuralEnv(gym.Env):
+class NeuralEnv(Tuned, gym.Env):
     """A dream of one bundle; the arguments are those of `NeuralVectorEnv`.
 
     Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose max_episode_steps
@@ -25,7 +25,7 @@ class NeuralEnv(gym.Env):
     def __init__(
         self, bundle: Any = "snake", device: str = "cpu", render_mode: str | None = None, **settings: Any
     ) -> None:
-        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps", "backend"}
+        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps", "guidance", "backend"}
         if unknown:
             raise TypeError(f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to gym.make_vec")
         self._dream = NeuralVectorEnv(1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings)
@@ -64,6 +64,14 @@ class NeuralEnv(gym.Env):
         """Go on from a snapshot; with a seed, with that seed's random stream."""
         self._dream.set_state(state, seed)
 
+    def continue_from(self, context: Any) -> np.ndarray:
+        """Dream on within the same episode from other frames, see `NeuralVectorEnv`; the frame (H, W, C) uint8."""
+        return self._dream.continue_from(context)[0]
+
+    def denoising(self) -> list[np.ndarray]:
+        """Frames (H, W, 3) uint8 from noise to the picture of the last step, see `NeuralVectorEnv`."""
+        return [frames[0] for frames in self._dream.denoising()]
+
     def get_keys_to_action(self) -> dict[tuple, int]:
         """The keyboard for gymnasium.utils.play."""
         return self._dream.get_keys_to_action()
@@ -79,13 +87,8 @@ class NeuralEnv(gym.Env):
         return self._dream.bundle
 
     @property
-    def sampler_steps(self) -> int | None:
-        """Denoising steps a frame; None is the bundle's default."""
-        return self._dream.sampler_steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int | None) -> None:
-        self._dream.sampler_steps = steps
+    def _tuned(self) -> NeuralVectorEnv:
+        return self._dream
 
 
 def _lane(info: dict[str, Any]) -> dict[str, Any]:

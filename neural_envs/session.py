@@ -7,81 +7,20 @@ window turns keys into calls, calls `tick` at the world's pace, and draws `sides
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-import gymnasium
 import numpy as np
 
 from neural_envs.keys import Keys
+from neural_envs.sides import Score, Side, Snapshot
+from neural_envs.video import difference
 
 MESSAGE_SECONDS = 2.5
 LINGER_SECONDS = 1.2  # how long the end of a game is shown before the next one starts
 
-
-@dataclass(frozen=True)
-class Score:
-    """What the HUD shows of a side. `trust` is None where the world gives none; `ending` is "" while the game runs."""
-
-    frame: np.ndarray  # (H, W, 3) uint8
-    reward: float = 0.0
-    return_: float = 0.0
-    trust: float | None = None
-    steps: int = 0
-    ending: str = ""
-
-
-class Side:
-    """One world on show: its environment (one whose observations are frames) and the score so far."""
-
-    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None):
-        self.title, self.env, self.score = title, env, score
-
-    def reset(self, seed: int | None, options: dict | None = None) -> None:
-        """A new game."""
-        frame, info = self.env.reset(seed=seed, options=options)
-        self.score = Score(np.asarray(frame), trust=_trust(info))
-
-    def step(self, action: int) -> None:
-        """One action; the score says what came of it."""
-        frame, reward, terminated, truncated, info = self.env.step(action)
-        ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
-        total, steps = self.score.return_ + float(reward), self.score.steps + 1
-        self.score = Score(np.asarray(frame), float(reward), total, _trust(info), steps, ending)
-
-    def snapshot(self) -> Snapshot:
-        """The world as it is now. Raises what deepcopy does for an environment that cannot be copied."""
-        if hasattr(self.env.unwrapped, "get_state"):
-            return Snapshot(self.score, copy.deepcopy(self.env.unwrapped.get_state()), self._step_limits())
-        return Snapshot(self.score, copy.deepcopy(self.env), [])
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go back to `snapshot`, which stays good for more."""
-        self.score = snapshot.score
-        if isinstance(snapshot.state, gymnasium.Env):
-            self.env = copy.deepcopy(snapshot.state)
-        else:
-            self.env.unwrapped.set_state(copy.deepcopy(snapshot.state))
-            for wrapper, elapsed in snapshot.elapsed:
-                wrapper._elapsed_steps = elapsed
-
-    def _step_limits(self) -> list[tuple[gymnasium.Wrapper, int]]:
-        """The TimeLimit wrappers around the world and their counts: the world's `set_state` does not turn them back."""
-        found, env = [], self.env
-        while isinstance(env, gymnasium.Wrapper):
-            if isinstance(env, gymnasium.wrappers.TimeLimit):
-                found.append((env, env._elapsed_steps))
-            env = env.env
-        return found
-
-
-class Snapshot(NamedTuple):
-    """A side as it was: a world with `get_state` gives its state, any other a copy of the whole environment."""
-
-    score: Score
-    state: Any
-    elapsed: list[tuple[gymnasium.Wrapper, int]]
+__all__ = ["PlaySession", "Score", "Side", "Snapshot"]
 
 
 class PlaySession:
@@ -107,6 +46,8 @@ class PlaySession:
         self.moments = 0  # steps and waits so far, over all games; pauses do not count
         self.saved: tuple[list[Snapshot], list[Any], int | None] | None = None
         self.message, self.message_ticks, self.linger = "", 0, 0
+        for side in sides:
+            side.memory = getattr(sides[0].env.unwrapped, "context_length", 1)  # what the dream can start from
         self.fps = int(sides[0].env.metadata.get("render_fps") or 10)  # the world's own pace
         self.reset()
 
@@ -204,21 +145,61 @@ class PlaySession:
         self.linger = round(LINGER_SECONDS * self.fps)
         self.say(f"back at step {self.sides[0].score.steps}")
 
+    def resync(self) -> None:
+        """Let the dream go on from what the real game shows now, score and steps as they are; else say why not."""
+        dream = self.sides[0].env.unwrapped
+        if len(self.sides) < 2:
+            return self.say("there is no real game to follow: start with --real")
+        if not hasattr(dream, "continue_from"):
+            return self.say("this dream cannot go on from other frames")
+        if self.sides[1].score.ending:
+            return self.say("the real game has ended: R starts a new one")
+        history = self.sides[1].history
+        frame = dream.continue_from((np.stack(history.frames), np.array(history.actions, np.int64)))
+        self.sides[0].score = replace(self.sides[0].score, frame=np.array(frame), ending="")
+        self.sides[0].history = history
+        self.say(f"the dream goes on from the real game at step {self.sides[1].score.steps}")
+
+    def difference(self) -> np.ndarray | None:
+        """(H, W, 3) uint8, grey where dream and real game agree, brighter where not; None with one side."""
+        return difference(self.sides[0].score.frame, self.sides[1].score.frame) if len(self.sides) > 1 else None
+
+    def denoising(self) -> list[np.ndarray]:
+        """Frames (H, W, 3) uint8 from noise to the picture of the last dreamed step, as the present settings draw it.
+
+        Computed when asked for; none before the first step, and for a model that draws in one call.
+        """
+        ask = getattr(self.sides[0].env.unwrapped, "denoising", None)
+        return ask() if ask else []
+
     @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a dreamed frame where somebody chose them; None is the bundle's own choice."""
         return getattr(self.sides[0].env.unwrapped, "sampler_steps", None)
 
-    def set_sampler_steps(self, steps: int) -> None:
+    @property
+    def guidance(self) -> float | None:
+        """Strength of guidance on the action where somebody chose it; None is the bundle's own choice."""
+        return getattr(self.sides[0].env.unwrapped, "guidance", None)
+
+    def set_sampler_steps(self, steps: int | None) -> None:
         """Choose the denoising steps of the dream, where its model has them."""
+        self._set("sampler_steps", steps, "this model draws a frame in one call: no sampler steps to choose")
+
+    def set_guidance(self, value: float | None) -> None:
+        """Choose the strength of guidance on the action, 1 for none, where the dream's model has it."""
+        self._set("guidance", value, "this model has no guidance on the action")
+
+    def _set(self, name: str, value: Any, missing: str) -> None:
+        """Set `name` of the dream and say so, or why not."""
         dream = self.sides[0].env.unwrapped
-        if not hasattr(dream, "sampler_steps"):
-            return self.say("this model draws a frame in one call: no sampler steps to choose")
+        if not hasattr(dream, name):
+            return self.say(missing)
         try:
-            dream.sampler_steps = steps
+            setattr(dream, name, value)
         except ValueError as error:
             return self.say(str(error))
-        self.say(f"sampler steps: {steps}")
+        self.say(f"{name.replace('_', ' ')}: {'as the bundle has it' if value is None else format(value, 'g')}")
 
     def say(self, message: str) -> None:
         """Show a message for a while."""
@@ -244,12 +225,3 @@ class PlaySession:
     def _reset_policies(self) -> None:
         for policy in self.policies:
             policy.reset(np.random.default_rng([self.seed, self.episode]))
-
-
-def _trust(info: Mapping[str, Any]) -> float | None:
-    return float(np.asarray(info["trust"]).reshape(-1)[0]) if "trust" in info else None
-
-
-def _why(info: Mapping[str, Any]) -> str:
-    """Why an episode was cut: a sentence's end for the HUD."""
-    return "the model no longer trusts itself" if info.get("low_trust") else "step limit"

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from neural_envs.dream import Dreamer, DreamState, Outcome, map_leaves, positive, streams
+from neural_envs.dream import Dreamer, DreamState, Outcome, Tuned, map_leaves, positive, streams
 from neural_envs.starts import context_from
 from neural_envs.window import Window, keys_to_action, tile
 from world_models.frames import shown
@@ -26,13 +26,14 @@ from world_models.protocols import Context
 _NO_LIMIT = 2**62
 
 
-class NeuralVectorEnv(gym.vector.VectorEnv):
+class NeuralVectorEnv(Tuned, gym.vector.VectorEnv):
     """B dreams of one bundle.
 
     num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model` takes one too).
     autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep", "Disabled"). max_episode_steps: None is the
     bundle's own limit, -1 none. output: "numpy", or "torch" for tensors that stay on `device`. min_trust: truncate a
-    dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them.
+    dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them;
+    guidance: on the action, where the model has it, and 1 is none.
     backend: "eager", "onnx" or "compile", what runs the networks; the dream is the same up to rounding (docs/speed.md).
 
     reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see `context_from`).
@@ -55,6 +56,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
         model: Any = None,
         sampler_steps: int | None = None,
         backend: str = "eager",
+        guidance: float | None = None,
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
@@ -65,9 +67,10 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
         self.device, self.bundle, self.world = self._dreamer.device, self._dreamer.config, self._dreamer.model.spec
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
-        self.sampler_steps = sampler_steps
+        self.sampler_steps, self.guidance = sampler_steps, guidance
         self._set_spaces()
         self._state: DreamState | None = None
+        self._last_step: tuple[DreamState, Tensor] | None = None  # what the last frames were dreamed from
         self._window: Window | None = None
 
     def _set_spaces(self) -> None:
@@ -94,6 +97,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
             context = None if context is None else Context(*take_lanes(context, lanes))
             fresh = self._dreamer.start(take_lanes(noise, lanes), context)
             self._state = fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
+            self._last_step = None
             info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
         return self._shown(), self._out(info)
 
@@ -114,7 +118,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
                 after, info = self._restart_same_step(after, outcome)
             else:
                 info = self._info(outcome)
-        self._state = after
+        self._state, self._last_step = after, (before, action)
         return self._shown(), *(self._out(x) for x in (outcome.reward, outcome.terminated, outcome.truncated, info))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -134,7 +138,7 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
         """Close the window and let the model go."""
         if getattr(self, "_window", None) is not None:
             self._window.close()
-        self._window = self._state = None
+        self._window = self._state = self._last_step = None
 
     def get_keys_to_action(self) -> dict[tuple, int]:
         """The keyboard for gymnasium.utils.play."""
@@ -157,15 +161,26 @@ class NeuralVectorEnv(gym.vector.VectorEnv):
             )
         state = map_leaves(state, lambda leaf: leaf.to(self.device, copy=True))
         self._state = state if seed is None else state._replace(noise=self._streams(seed))
+        self._last_step = None
+
+    def continue_from(self, context: Any):
+        """Dream on from other frames, a `context` as in reset, with step counts and streams as they are; the frames."""
+        before, (_, context) = self._current(), self._options({"context": context})
+        with torch.inference_mode():
+            fresh = self._dreamer.start(before.noise, context)
+            self._state, self._last_step = fresh._replace(elapsed=before.elapsed), None
+        return self._shown()
+
+    def denoising(self) -> list[np.ndarray]:
+        """(B, H, W, 3) uint8 each, from noise to the picture: the last step under the present settings; may be none."""
+        if self._last_step is None:
+            return []
+        with torch.inference_mode():
+            return [shown(frames.cpu().numpy()) for frames in self._dreamer.denoising(*self._last_step)]
 
     @property
-    def sampler_steps(self) -> int | None:
-        """Denoising steps a frame; None is the bundle's default."""
-        return self._dreamer.sampler_steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int | None) -> None:
-        self._dreamer.sampler_steps = steps
+    def _tuned(self) -> Dreamer:
+        return self._dreamer
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the window (and but a model that its bundle's name brings back)."""

@@ -14,6 +14,8 @@ import numpy as np
 
 GAP = 2  # pixels of the world between two films side by side
 GAP_COLOUR = (40, 44, 62)
+GAIN = 2.0  # a difference of half the range is shown in full
+DIMMEST, DIM, HOT = 22, 0.22, (255, 206, 120)  # greys of 22 to 78 where pictures agree, and where they do not
 PAPER, INK = (18, 20, 32), (205, 212, 230)
 
 
@@ -91,6 +93,18 @@ def side_by_side(a: np.ndarray, b: np.ndarray, gap: int = GAP) -> np.ndarray:
         raise ValueError("side_by_side got a film without frames")
     length = max(len(a), len(b))
     return np.stack([side_by_side(a[min(t, len(a) - 1)], b[min(t, len(b) - 1)], gap) for t in range(length)])
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(..., H, W, 3) uint8 from two frames (..., H, W, C): a dim grey `b` where they agree, the brighter the less."""
+    from world_models.frames import shown  # brings torch
+
+    a, b = shown(np.asarray(a)).astype(np.float32), shown(np.asarray(b)).astype(np.float32)
+    if a.shape != b.shape:
+        raise ValueError(f"there is no difference between frames of shapes {a.shape} and {b.shape}")
+    apart = (np.abs(a - b).max(-1, keepdims=True) * (GAIN / 255)).clip(0, 1)  # (..., H, W, 1)
+    grey = DIMMEST + DIM * b.mean(-1, keepdims=True)
+    return (grey + apart * (np.array(HOT, np.float32) - grey)).round().astype(np.uint8)
 
 
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:

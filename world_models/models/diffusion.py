@@ -93,6 +93,10 @@ class DiffusionModel(Sampled, NextFrameModel):
             features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
         return self.sampler(self.objective, self.guided, Draws(noise, self.shape), features)
 
+    def picture(self, x: Tensor) -> Tensor:
+        """What is denoised, x (B, ...), as a frame (B, C, H, W): as it is."""
+        return x
+
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:

@@ -9,7 +9,7 @@ B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -88,6 +88,7 @@ class ForcingModel(Sampled, nn.Module):
         super().__init__()
         self.spec, self.config, self.context_length = spec, config, config.context_length
         self.objective, self.sampler, self.patch = config.objective, config.sampler, config.network.patch
+        self._guidance = config.guidance
         height, width, self.colours = spec.frame_shape
         if height % self.patch or width % self.patch:
             raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {self.patch}")
@@ -96,6 +97,15 @@ class ForcingModel(Sampled, nn.Module):
         self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
+
+    @property
+    def guidance(self) -> float:
+        """As it dreams; the config stays as it is."""
+        return self._guidance
+
+    @guidance.setter
+    def guidance(self, scale: float) -> None:
+        self._guidance = replace(self.config, guidance=scale).guidance
 
     @property
     def no_action(self) -> int:
@@ -151,12 +161,16 @@ class ForcingModel(Sampled, nn.Module):
 
     def sample(self, past: Past, noise: NoiseStream) -> Tensor:
         """A next frame (B, C, H, W) in about [-1, 1]."""
-        if self.config.guidance != 1:  # `guide` wants both halves in every leaf, the one with the action first
+        if self.guidance != 1:  # `guide` wants both halves in every leaf, the one with the action first
             none = torch.full_like(past.action, self.no_action)
             past = Past(*(torch.cat(halves) for halves in zip(past, past._replace(action=none), strict=True)))
         height, width, _ = self.spec.frame_shape
-        network = guide(self.network, self.config.guidance, self.no_action)
+        network = guide(self.network, self.guidance, self.no_action)
         return self.sampler(self.objective, network, Draws(noise, (self.colours, height, width)), past)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """What is denoised, x (B, C, H, W), as a frame: as it is."""
+        return x
 
     def reread(self, past: Past, frame: Tensor) -> Read:
         """A clean pass over the new frame (B, H, W, C) uint8."""

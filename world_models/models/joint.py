@@ -168,6 +168,10 @@ class JointModel(Sampled, NextFrameModel):
         pair = self.sampler(self.objective, network, start, self._held(features, chance))
         return self.field.split(pair, self.grid_shape)[0]
 
+    def picture(self, x: Tensor) -> Tensor:
+        """Pairs x (B, Z G G + A) as frames (B, C, H, W)."""
+        return self.cells.decode(self.field.split(x, self.grid_shape)[0])
+
     @property
     def pair_shape(self) -> tuple[int]:
         """(Z G G + A,): what is optimised."""

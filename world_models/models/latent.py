@@ -99,7 +99,10 @@ class LatentModel(DiffusionModel):
         )
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
-        return self.autoencoder.decode(super().sample(features, noise))
+        return self.picture(super().sample(features, noise))
+
+    def picture(self, x: Tensor) -> Tensor:
+        return self.autoencoder.decode(x)
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         terms, latents = super().frame_loss(features, self.look(target), generator)
