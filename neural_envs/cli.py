@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": ("world_models.evaluation:main", "measure a bundle against the real game"),
     "push": ("neural_envs.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
+    "serve": ("neural_envs.web.server:main", "play dreams on a page in the browser, alone or with others"),
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
     "dyna": ("agents.dyna:main", "play, train the dream, learn in it, measure in the real game; round after round"),
@@ -42,6 +43,9 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "starlette": "web",
+    "uvicorn": "web",
+    "websockets": "web",
 }
 _OURS = ("collectors", "world_models", "neural_envs", "agents")
 

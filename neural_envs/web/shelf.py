@@ -1,12 +1,9 @@
-"""The bundles that a server offers. Weights are loaded once and shared; whatever else a model carries is a visitor's own.
-
-A model may keep settings (its sampler, its guidance) that a step reads while another visitor's thread is in the same
-weights. `borrow` therefore gives every visitor a model of its own made of the same tensors: nothing needs a lock.
+"""The bundles that a server offers, each loaded once. Visitors share the models, which no step changes: a dream's own
+sampler steps and guidance live in its environment (see `dream.Dreamer`), so threads need no lock between them.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from collections.abc import Sequence
@@ -71,13 +68,11 @@ class Shelf:
             return self.hashes[offer.name]
 
     def borrow(self, offer: Offer) -> Bundle:
-        """The bundle with a model of the borrower's own, which shares every weight."""
+        """The bundle, loaded when it is first asked for and kept from then on."""
         with self.lock:
             if offer.name not in self.loaded:
                 self.loaded[offer.name] = load(offer.source, self.device)
-            bundle = self.loaded[offer.name]
-            shared = {id(x): x for x in (*bundle.model.parameters(), *bundle.model.buffers())}
-            return bundle._replace(model=copy.deepcopy(bundle.model, shared))
+            return self.loaded[offer.name]
 
 
 def world_of(offer: Offer) -> World:

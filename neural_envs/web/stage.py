@@ -78,6 +78,9 @@ class Stage:
             DOES[type(message)](self, message)
         except MENDABLE as error:
             self.notice(str(error))
+        if isinstance(message, protocol.Player | protocol.Panes):  # what came of it
+            panes = {"real": self.real, "difference": self.difference}
+            self.said.append({"type": "chosen", "player": self.player, **panes})
 
     def tick(self) -> None:
         """One beat of the clock; where it cannot be, as when a policy gives up, that is said and the clock stops."""
@@ -216,8 +219,9 @@ class Stage:
     def _panes(self, message: protocol.Panes) -> None:
         wanted, there = message.real or message.difference, len(self.session.sides) > 1
         if wanted and not there:
-            real = real_twin(world_of(self.offer).real, "", self.dream)
-            self._set_sides([*self.session.sides, Side("real", real)])
+            real = Side("real", real_twin(world_of(self.offer).real, "", self.dream))
+            real.memory = self.session.sides[0].memory
+            self._set_sides([*self.session.sides, real])
             self.new_game(self.dream.seed)  # both from the same start
         elif there and not wanted:
             self.session.sides[1].env.close()
@@ -240,7 +244,11 @@ class Stage:
                 setattr(dream, setting, value)
 
     def _resync(self, message: protocol.Resync) -> None:
-        self.session.resync()
+        session = self.session
+        session.resync()
+        history = session.sides[0].history
+        if len(session.sides) > 1 and history is session.sides[1].history:  # it did
+            self.dream.recorder.resync((np.stack(history.frames), np.array(history.actions, np.int64)))
 
     def _keep(self, message: protocol.Keep) -> None:
         session, before = self.session, self.session.saved

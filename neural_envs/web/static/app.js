@@ -32,7 +32,11 @@ function heed(message) {
     choose(first.name);
   } else if (message.type === "dream") begin(message);
   else if (message.type === "snapshots") showKept(message.kept, (id) => send("back", { snapshot: id }), (id) => send("forget", { snapshot: id }));
-  else if (message.type === "notice") toast(message.message);
+  else if (message.type === "chosen") {
+    $("player").value = message.player;
+    $("show-real").checked = message.real;
+    $("show-difference").checked = message.difference;
+  } else if (message.type === "notice") toast(message.message);
   else if (message.type === "end") ended({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "The visit is over", message.message);
 }
 
@@ -93,11 +97,8 @@ function show(data) {
   header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   draw(header, data, 4 + length);
   showScore(header);
-  const real = header.real !== null;
-  $("resync").disabled = !real;
-  if (!real) $("show-real").checked = $("show-difference").checked = false;
+  $("resync").disabled = header.real === null;
   $("pause").textContent = header.paused ? "Go on" : "Pause";
-  if (!header.film && $("player").value !== header.player) $("player").value = header.player;
 }
 
 const actions = {
