@@ -51,7 +51,8 @@ class House:
         """ "" while there is room, else the sentence that says so."""
         if len(self.visitors) < self.most:
             return ""
-        return f"busy: {self.most} dream{'s are' if self.most > 1 else ' is'} being played here, as many as there may be"
+        dreams = "dreams are" if self.most > 1 else "dream is"
+        return f"busy: {self.most} {dreams} being played here, as many as there may be"
 
     # ---------------------------------------------------------------- routes
 

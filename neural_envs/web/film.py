@@ -30,7 +30,9 @@ class Film:
         if offer is None:
             raise DreamFileError(f"this is a dream of '{file.world[:40]}', and there is no bundle of that world here")
         bundle = shelf.borrow(offer)
-        if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < len(bundle.model.spec.action_names):
+        if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < len(
+            bundle.model.spec.action_names
+        ):
             raise DreamFileError("this file is damaged: it has actions that its world does not know")
         self.file, self.offer, self.still = file, offer, False
         self.remark = check(file, offer.source)
@@ -81,7 +83,9 @@ def _harmless(data: bytes) -> DreamFile:
         raise DreamFileError(f"this file unpacks to more than {MOST_UNPACKED >> 20} MB: that is no dream to share")
     file = DreamFile.from_bytes(data)
     if len(file.actions) > MOST_STEPS_WATCHED:
-        raise DreamFileError(f"this dream has {len(file.actions)} steps; {MOST_STEPS_WATCHED} are the most to watch here")
+        raise DreamFileError(
+            f"this dream has {len(file.actions)} steps; {MOST_STEPS_WATCHED} are the most to watch here"
+        )
     chosen = [settings.get("sampler_steps") for settings in (file.settings, *(s.settings for s in file.segments))]
     if any(steps is not None and not (isinstance(steps, int) and 1 <= steps <= MOST_STEPS) for steps in chosen):
         raise DreamFileError(f"this dream wants more than {MOST_STEPS} sampler steps a frame, or none at all")

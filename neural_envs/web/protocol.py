@@ -1,18 +1,11 @@
-"""What page and server say to each other, checked by hand: a message is JSON with a `type`, a picture is binary.
-
-A picture is one binary message: the length of its header (4 bytes, little endian), the header (JSON, UTF-8), then the
-panes that the header lists, one after the other, as raw RGBA: H x W x 4 uint8 each.
-"""
+"""What a page and a program may say to the server, checked by hand: JSON, a message with a `type`, a request."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
-
-import numpy as np
 
 MESSAGE_BYTES = 4096  # longest message of a visitor
 REQUEST_BYTES = 65_536  # longest body of /api/generate
@@ -231,31 +224,19 @@ def read_generate(text: str) -> Generate:
     return request
 
 
-def pack_picture(header: Mapping[str, Any], panes: Sequence[np.ndarray]) -> bytes:
-    """The binary message of panes (H, W, 3) uint8; `header` gets their sizes under "panes"."""
-    sizes = [[pane.shape[1], pane.shape[0]] for pane in panes]
-    text = json.dumps({**header, "panes": sizes}, separators=(",", ":")).encode()
-    return b"".join([struct.pack("<I", len(text)), text, *(rgba(pane).tobytes() for pane in panes)])
+def key_code(key: str) -> int | None:
+    """The code, as in `Keys`, of a key as browsers call it; None for one that acts nowhere."""
+    import pygame
 
-
-def unpack_picture(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Inverse of `pack_picture`: the header, and the panes (H, W, 4) uint8."""
-    (length,) = struct.unpack_from("<I", data)
-    header, at, panes = json.loads(data[4 : 4 + length]), 4 + length, []
-    for width, height in header["panes"]:
-        panes.append(np.frombuffer(data, np.uint8, width * height * 4, at).reshape(height, width, 4))
-        at += width * height * 4
-    return header, panes
-
-
-def rgba(pane: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W, 4), opaque."""
-    return np.dstack([pane, np.full(pane.shape[:2], 255, np.uint8)])
+    arrows = {"Up": pygame.K_UP, "Down": pygame.K_DOWN, "Left": pygame.K_LEFT, "Right": pygame.K_RIGHT}
+    return ord(key.lower()) if len(key.lower()) == 1 else arrows.get(key.removeprefix("Arrow"))
 
 
 def brief(value: Any) -> str:
     """A value as it is quoted in a sentence, however long it is."""
-    text = json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else f"a {type(value).__name__}"
+    text = (
+        json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else f"a {type(value).__name__}"
+    )
     return text if len(text) <= 40 else text[:37] + "..."
 
 

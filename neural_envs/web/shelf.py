@@ -28,7 +28,7 @@ class Offer(NamedTuple):
 
 
 class Shelf:
-    """The released bundles and `more` (directories or Hub repositories). Raises BundleError where one of them is none."""
+    """The released bundles and `more`, directories or Hub repositories. Raises BundleError where one is no bundle."""
 
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
         self.device, self.loaded, self.hashes, self.lock = device, {}, {}, threading.Lock()

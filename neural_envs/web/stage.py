@@ -5,9 +5,7 @@ A stage is called from worker threads, by one at a time (its lock sees to that),
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import secrets
 import threading
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from neural_envs.play import PlayError, from_collectors, policy_maker, real_twin
 from neural_envs.session import PlaySession, Side
 from neural_envs.web import protocol
 from neural_envs.web.film import Film
+from neural_envs.web.pictures import png
 from neural_envs.web.shelf import Offer, Shelf, world_of
 from neural_envs.web.tape import Tape
 from world_models.frames import shown
@@ -36,7 +35,7 @@ class Kept(NamedTuple):
     tape: Any  # the dream's recording up to here
     step: int
     return_: float
-    picture: str  # data URI of a PNG
+    picture: str  # PNG in base64
 
 
 class Stage:
@@ -175,7 +174,7 @@ class Stage:
     # ---------------------------------------------------------------- what messages do
 
     def _key(self, message: protocol.Key) -> None:
-        code = _key_code(message.key)
+        code = protocol.key_code(message.key)
         if code is not None:
             (self.session.keys.press if message.down else self.session.keys.release)(code)
 
@@ -255,10 +254,9 @@ class Stage:
         session.snapshot()
         if session.saved is before:
             return  # the session has said why
-        score = session.sides[0].score
-        tape = self.dream.recorder.copy()
+        score, tape = session.sides[0].score, self.dream.recorder.copy()
         self.taken += 1
-        self.kept[self.taken] = Kept(session.saved, tape, score.steps, score.return_, _data_uri(shown(score.frame)))
+        self.kept[self.taken] = Kept(session.saved, tape, score.steps, score.return_, png(shown(score.frame)))
         while len(self.kept) > MOST_SNAPSHOTS:
             self.kept.pop(next(iter(self.kept)))
         self._say_kept()
@@ -303,25 +301,3 @@ def _score(score: Any) -> dict[str, Any]:
     trust = None if score.trust is None else round(score.trust, 4)
     numbers = {"step": score.steps, "reward": round(score.reward, 4), "return": round(score.return_, 4)}
     return {**numbers, "trust": trust, "ending": score.ending}
-
-
-def _key_code(key: str) -> int | None:
-    """The code, as in `Keys`, of a key as browsers call it; None for one that acts nowhere."""
-    import pygame
-
-    arrows = {"ArrowUp": pygame.K_UP, "ArrowDown": pygame.K_DOWN, "ArrowLeft": pygame.K_LEFT}
-    arrows["ArrowRight"] = pygame.K_RIGHT
-    return ord(key.lower()) if len(key.lower()) == 1 else arrows.get(key)
-
-
-def _data_uri(frame: np.ndarray) -> str:
-    return "data:image/png;base64," + png(frame)
-
-
-def png(frame: np.ndarray) -> str:
-    """(H, W, 3) uint8 -> PNG in base64."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(frame)).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode()

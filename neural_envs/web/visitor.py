@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from neural_envs.web import protocol
+from neural_envs.web.pictures import pack_picture
 from neural_envs.web.protocol import MessageError
 from neural_envs.web.shelf import Shelf
 from neural_envs.web.stage import Stage
@@ -185,7 +186,7 @@ class Visitor:
         self.made += 1
         times = [*self.times]
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
-        return protocol.pack_picture({"n": self.made, "fps": round(fps, 1), **header}, panes)
+        return pack_picture({"n": self.made, "fps": round(fps, 1), **header}, panes)
 
     # ---------------------------------------------------------------- small things
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neural_envs.web import protocol
+from neural_envs.web.pictures import pack_picture, unpack_picture
 from neural_envs.web.protocol import MessageError, read_generate, read_message
 
 WRONG = {
@@ -76,7 +77,7 @@ def test_a_wrong_request_is_refused_with_what_is_wrong(request_, phrase):
 def test_a_picture_comes_out_as_it_was_packed():
     generator = np.random.default_rng(0)
     panes = [generator.integers(0, 256, shape, np.uint8) for shape in ((4, 6, 3), (3, 5, 3))]
-    header, unpacked = protocol.unpack_picture(protocol.pack_picture({"n": 7, "title": "ü"}, panes))
+    header, unpacked = unpack_picture(pack_picture({"n": 7, "title": "ü"}, panes))
     assert header == {"n": 7, "title": "ü", "panes": [[6, 4], [5, 3]]}
     for pane, found in zip(panes, unpacked, strict=True):
         assert (found[..., :3] == pane).all() and (found[..., 3] == 255).all()

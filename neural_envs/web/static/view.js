@@ -40,7 +40,7 @@ export function showKept(kept, goBack, drop) {
     const tile = document.createElement("div");
     tile.className = "snapshot";
     const back = button("", () => goBack(id), `Back to step ${step}, return ${tidy(total)}`);
-    const image = Object.assign(new Image(), { src: picture, alt: "" });
+    const image = Object.assign(new Image(), { src: `data:image/png;base64,${picture}`, alt: "" });
     back.append(image, `step ${step}`);
     const away = button("\u00d7", () => drop(id), "Throw it away");
     away.className = "drop";
