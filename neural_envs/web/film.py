@@ -35,7 +35,7 @@ class Film:
         ):
             raise DreamFileError("this file is damaged: it has actions that its world does not know")
         self.file, self.offer, self.still = file, offer, False
-        self.remark = check(file, offer.source)
+        self.remark = check(file, offer.source).replace(offer.source, offer.name)  # no path of this machine
         self.frames = replay(file, bundle, shelf.device)
         self.frame, self.step, self.return_ = next(self.frames), 0, 0.0
 

@@ -128,8 +128,6 @@ class Stage:
             for side in self.session.sides:
                 side.env.close()
 
-    # ---------------------------------------------------------------- what the page is told
-
     def notice(self, message: str) -> None:
         """A sentence for the person."""
         self.said.append({"type": "notice", "message": message})
@@ -166,10 +164,9 @@ class Stage:
     def _policies(self) -> list[str]:
         """The policies of this world that need no number after their name; none without `collectors`."""
         try:
-            makers = from_collectors("collectors.policies:makers_of", "a policy")(self.spec.world)
+            return list(from_collectors("collectors.policies:makers_of", "a policy")(self.spec.world))
         except (PlayError, ImportError):
             return []
-        return list(makers)
 
     # ---------------------------------------------------------------- what messages do
 

@@ -188,8 +188,6 @@ class Visitor:
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
         return pack_picture({"n": self.made, "fps": round(fps, 1), **header}, panes)
 
-    # ---------------------------------------------------------------- small things
-
     async def _work(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.workers, function)
 
