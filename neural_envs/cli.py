@@ -22,6 +22,7 @@ VERBS = {
     "push": ("neural_envs.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
     "serve": ("neural_envs.web.server:main", "play dreams on a page in the browser, alone or with others"),
+    "action-grid": ("neural_envs.action_grid:main", "film what a dream makes of each action from the same start"),
     "ppo": ("agents.ppo:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": ("agents.transfer:main", "compare dream-trained with real-trained agents in the real game"),
     "dyna": ("agents.dyna:main", "play, train the dream, learn in it, measure in the real game; round after round"),
@@ -132,7 +133,7 @@ def _fail(failure: Failure) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {verb:10} {text}" for verb, (_, text) in VERBS.items()]
+    lines = [f"  {verb:11} {text}" for verb, (_, text) in VERBS.items()]
     return "\n".join(
         ["usage: neural-envs VERB [settings]", "", *lines, "", "neural-envs VERB --help lists a verb's settings."]
     )

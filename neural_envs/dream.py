@@ -17,7 +17,8 @@ from torch import Tensor
 
 from neural_envs import bundles
 from neural_envs.backends import run_by
-from world_models.denoising import watched_step
+from neural_envs.window import keys_to_action
+from world_models.denoising import draws_from_noise, watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, State, Transition
@@ -84,11 +85,6 @@ class Dreamer:
             self._load()
 
     @property
-    def context_length(self) -> int:
-        """Frames that a dream starts from."""
-        return self.model.context_length
-
-    @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a frame; None is the bundle's default."""
         return self._sampler_steps
@@ -148,9 +144,29 @@ class Tuned:
     _tuned: Any  # another one, or in the end a Dreamer
 
     @property
+    def dreamer(self) -> Dreamer:
+        """The bundle, and how it is drawn."""
+        return self._tuned if isinstance(self._tuned, Dreamer) else self._tuned.dreamer
+
+    @property
     def context_length(self) -> int:
         """Frames that a dream starts from."""
-        return self._tuned.context_length
+        return self.dreamer.model.context_length
+
+    @property
+    def idle_action(self) -> int | None:
+        """What it means to press no key; None: the last action goes on."""
+        return keys_to_action(self.dreamer.model.spec.action_names).get(())
+
+    @property
+    def guides(self) -> bool:
+        """Whether the model has guidance on the action."""
+        return hasattr(self.dreamer.model, "guidance")
+
+    @property
+    def denoises(self) -> bool:
+        """Whether there are frames between noise and picture, see `denoising`."""
+        return draws_from_noise(self.dreamer.model)
 
     @property
     def sampler_steps(self) -> int | None:

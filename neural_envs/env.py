@@ -73,7 +73,7 @@ class NeuralEnv(Tuned, gym.Env):
         return [frames[0] for frames in self._dream.denoising()]
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play."""
+        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument `noop`."""
         return self._dream.get_keys_to_action()
 
     @property

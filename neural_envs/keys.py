@@ -28,6 +28,12 @@ class Keys:
         self.taps: deque[int] = deque(maxlen=QUEUED_TAPS)
         self.last: int | None = None
 
+    @classmethod
+    def of(cls, env: Any, reserved: frozenset[int] = frozenset()) -> Keys:
+        """The keys of a game by its `get_keys_to_action`, and its `idle_action` for no keys if it has one."""
+        idle = getattr(env, "idle_action", None)
+        return cls(env.get_keys_to_action() | ({} if idle is None else {(): idle}), reserved)
+
     def knows(self, key: int) -> bool:
         """Whether the key takes part in an action."""
         return any(key in keys for keys in self.table)

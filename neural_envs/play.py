@@ -54,7 +54,8 @@ def _setting(default: Any, text: str) -> Any:
 @dataclass(frozen=True)
 class PlayConfig:
     """Play a dream. A held key is the action; with no key the world goes on. Keys: R new game, P pause, N single step,
-    TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, V record, ESC leave."""
+    TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, G more guidance (shift+G:
+    less), D difference, C resync, F filmstrip of the denoising, A film of every action, V record, ESC leave."""
 
     world: str = _setting("", "which game: " + ", ".join(WORLDS) + "; none: the bundle's, without a bundle snake")
     real: bool = _setting(False, "show the real game beside the dream, with the same start and the same keys")
@@ -62,6 +63,10 @@ class PlayConfig:
     policy: str = _setting("", "let this policy play from the start (TAB takes over): random or the world's, as astar")
     bundle: str = _setting("", "another bundle of any game: released name, directory or Hub repository")
     device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
+    sampler_steps: int = _setting(0, "denoising steps a frame, where the model has them; 0 is the bundle's own")
+    guidance: float | None = _setting(None, "guidance on the action, 1 for none; none is the bundle's own")
+    difference: bool = _setting(False, "open the pane with the difference between dream and real game (D)")
+    filmstrip: bool = _setting(False, "open the pane with the frames from noise to picture (F)")
     fps: int = _setting(0, "steps a second; 0 is the world's own pace")
     scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
     max_steps: int = _setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
@@ -71,27 +76,32 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if self.world and self.world not in WORLDS:
             raise ValueError(f"there is no world '{self.world}' to play; there are {', '.join(WORLDS)}")
-        for name in ("fps", "scale", "max_steps"):
+        for name in ("fps", "scale", "max_steps", "sampler_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"setting '{name}' is 0 or more, got {getattr(self, name)}")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"setting 'seed' is 0 or more, got {self.seed}")
+        if self.difference and not (self.real or self.twin):
+            raise ValueError("setting 'difference' needs the real game beside the dream: add --real")
         if self.record and not self.record.lower().endswith(tuple(WRITERS)):
             raise ValueError(f"setting 'record' is a file name ending in {' or '.join(WRITERS)}, got '{self.record}'")
 
 
 def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
     """The worlds and policies that `config` names, ready to be played. Raises PlayError, or what the bundle raises."""
-    name = world_name(config)
-    world = WORLDS.get(name, ANY_WORLD)
+    played = world_name(config)
+    world = WORLDS.get(played, ANY_WORLD)
     bundle = {"bundle": config.bundle} if config.bundle else {}
     dream = gymnasium.make(world.dream, device=config.device, disable_env_checker=True, **bundle)
+    for name, chosen in (("sampler_steps", config.sampler_steps or None), ("guidance", config.guidance)):
+        if chosen is not None:
+            setattr(dream.unwrapped, name, chosen)
     sides = [Side("dream", dream)]
     if config.real or config.twin:
         sides.append(Side("real", real_twin(world.real, config.twin, dream)))
-    keys = Keys(dream.unwrapped.get_keys_to_action(), reserved)
+    keys = Keys.of(dream.unwrapped, reserved)
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
-    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, name), share_start, seed)
+    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, played), share_start, seed)
     if config.policy:
         session.load_policy()
         session.policy_plays = True
@@ -129,6 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         name = world_name(config)
         policy = config.policy or WORLDS.get(name, ANY_WORLD).policy
         screen = Screen(session, name, policy, config.fps, config.scale, config.record)
+        screen.open_panes(config.difference, config.filmstrip)
         if name not in WORLDS:
             print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
         screen.run(config.max_steps)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame  # the greeting is for people, not for a command's output
 
-from neural_envs.hud import Hud, Status, layout_for
+from neural_envs.hud import Hud, Status, View, layout_for
 from neural_envs.session import PlaySession
-from neural_envs.video import VideoWriter, open_video
+from neural_envs.video import VideoWriter, open_video, write_video
 
 COMMANDS = {
     pygame.K_r: PlaySession.reset,
@@ -20,9 +21,12 @@ COMMANDS = {
     pygame.K_n: PlaySession.single_step,
     pygame.K_TAB: PlaySession.toggle_player,
     pygame.K_s: PlaySession.snapshot_or_restore,
+    pygame.K_c: PlaySession.resync,
 }
 DIGITS = {pygame.K_0 + digit: digit for digit in range(1, 10)}
-RESERVED = frozenset({*COMMANDS, *DIGITS, pygame.K_v, pygame.K_ESCAPE})
+OWN = (pygame.K_a, pygame.K_d, pygame.K_f, pygame.K_g, pygame.K_v, pygame.K_ESCAPE)
+RESERVED = frozenset({*COMMANDS, *DIGITS, *OWN})
+GUIDANCE_STEP, HELD_FRAMES = 0.5, 32
 
 
 class DisplayError(RuntimeError):
@@ -52,13 +56,13 @@ class Screen:
         self, session: PlaySession, world: str, policy: str = "", fps: int = 0, scale: int = 0, record: str = ""
     ):
         self.session, self.world, self.policy, self.fps = session, world, policy, fps or session.fps
-        layout = layout_for(session, scale)
-        self.surface = pygame.display.set_mode(layout.size)
+        self.scale, self.view, self.clock = scale, View(), pygame.time.Clock()
+        self._fit()
         pygame.display.set_caption(f"neural-envs: {world}")
-        self.hud, self.clock = Hud(session, self.surface, layout, world), pygame.time.Clock()
         self.film: VideoWriter | None = open_video(record, self.fps) if record else None
         self.recorded: list[Path] = []
         self.open = True
+        self._strip: tuple[Any, Any, list[np.ndarray]] = None, None, []  # of which frame and settings; the strip
 
     def run(self, max_steps: int = 0) -> None:
         """Play until ESC, the window's cross, or `max_steps` moments (0: no limit). Always finishes a recording."""
@@ -87,14 +91,58 @@ class Screen:
 
     def show(self, record: bool = True) -> None:
         """Draw the session as it is now, and film it if the camera runs and `record`."""
-        self.hud.draw(Status(self.clock.get_fps(), self.film is not None, self.policy))
+        self.hud.draw(Status(self.clock.get_fps(), self.film is not None, self.policy, self.strip()))
         pygame.display.flip()
         if self.film is not None and record:
-            self.film.add(self.picture())
+            try:
+                self.film.add(self.picture())
+            except ImportError as error:  # no ffmpeg: the game goes on
+                self.stop_film()
+                self.session.say(str(error))
 
     def picture(self) -> np.ndarray:
         """The window as it was last drawn, (H, W, 3) uint8."""
         return pygame.surfarray.array3d(self.surface).swapaxes(0, 1)
+
+    def strip(self) -> list[np.ndarray]:
+        """The frames of the filmstrip, computed once a step; none while its pane is closed."""
+        session = self.session
+        if not self.view.filmstrip:
+            return []
+        frame, settings = session.sides[0].score.frame, (session.sampler_steps, session.guidance)
+        if frame is not self._strip[0] or settings != self._strip[1]:
+            self._strip = frame, settings, session.denoising()
+        return self._strip[2]
+
+    def open_panes(self, difference: bool, filmstrip: bool) -> None:
+        """Open or close the panes beside the worlds, where there is something to show in them; else say why not."""
+        session, why = self.session, ""
+        if self.film is not None and self.film.count:
+            return session.say("the window keeps its size while it is recorded: V ends the recording")
+        if difference and len(session.sides) < 2:
+            difference, why = False, "there is no real game to differ from: start with --real"
+        if filmstrip and not session.denoises:
+            filmstrip, why = False, "drawn in one call: nothing between noise and picture"
+        if why:
+            session.say(why)
+        if View(difference, filmstrip) != self.view:
+            self.view = View(difference, filmstrip)
+            self._fit()
+
+    def film_actions(self) -> None:
+        """Write a film of every action, held from what the dream shows now, beside the recordings."""
+        dream = self.session.sides[0].env.unwrapped
+        if not hasattr(dream, "dreamer"):
+            return self.session.say("this dream cannot be branched")
+        from neural_envs.action_grid import branches, film_of
+
+        found = branches(dream.dreamer, dream.get_state(), HELD_FRAMES)
+        try:
+            path = write_video(_free_name(f"{self.world}-actions"), film_of(found), self.fps, scale=1)
+        except (ImportError, OSError) as error:
+            return self.session.say(str(error))
+        self.recorded.append(path)
+        self.session.say(f"every action from here, {HELD_FRAMES} steps: {path.name}")
 
     def toggle_film(self) -> None:
         """Start a recording, or finish the one that runs."""
@@ -115,6 +163,12 @@ class Screen:
         else:
             film.discard()
 
+    def _fit(self) -> None:
+        """Give the window the size of what it shows."""
+        layout = layout_for(self.session, self.scale, self.view)
+        self.surface = pygame.display.set_mode(layout.size)
+        self.hud = Hud(self.session, self.surface, layout, self.world)
+
     def _press(self, key: int, modifiers: int) -> None:
         session = self.session
         if session.keys.press(key):
@@ -125,6 +179,14 @@ class Screen:
             self.toggle_film()
         elif key == pygame.K_s and modifiers & pygame.KMOD_SHIFT:
             session.snapshot()
+        elif key == pygame.K_g:
+            session.change_guidance(-GUIDANCE_STEP if modifiers & pygame.KMOD_SHIFT else GUIDANCE_STEP)
+        elif key == pygame.K_d:
+            self.open_panes(not self.view.difference, self.view.filmstrip)
+        elif key == pygame.K_f:
+            self.open_panes(self.view.difference, not self.view.filmstrip)
+        elif key == pygame.K_a:
+            self.film_actions()
         elif key in DIGITS:
             session.set_sampler_steps(DIGITS[key])
         elif key in COMMANDS:

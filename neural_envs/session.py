@@ -164,6 +164,16 @@ class PlaySession:
         """(H, W, 3) uint8, grey where dream and real game agree, brighter where not; None with one side."""
         return difference(self.sides[0].score.frame, self.sides[1].score.frame) if len(self.sides) > 1 else None
 
+    @property
+    def denoises(self) -> bool:
+        """Whether there are frames between noise and picture."""
+        return getattr(self.sides[0].env.unwrapped, "denoises", False)
+
+    @property
+    def guides(self) -> bool:
+        """Whether the dream's model has guidance on the action."""
+        return getattr(self.sides[0].env.unwrapped, "guides", False)
+
     def denoising(self) -> list[np.ndarray]:
         """Frames (H, W, 3) uint8 from noise to the picture of the last dreamed step, as the present settings draw it.
 
@@ -189,6 +199,11 @@ class PlaySession:
     def set_guidance(self, value: float | None) -> None:
         """Choose the strength of guidance on the action, 1 for none, where the dream's model has it."""
         self._set("guidance", value, "this model has no guidance on the action")
+
+    def change_guidance(self, by: float) -> None:
+        """Guide more or less than now, not below 0."""
+        own = getattr(self.sides[0].env.unwrapped, "bundle", {}).get("model", {}).get("guidance", 1.0)
+        self.set_guidance(max(0.0, (own if self.guidance is None else self.guidance) + by))
 
     def _set(self, name: str, value: Any, missing: str) -> None:
         """Set `name` of the dream and say so, or why not."""

@@ -37,7 +37,8 @@ class History(NamedTuple):
 
     def then(self, action: int, frame: np.ndarray, length: int) -> History:
         """The history one step later, `length` frames at most."""
-        return History((*self.frames, frame)[-length:], (*self.actions, action)[-length:][1 - length :])
+        frames, actions = (*self.frames, frame)[-length:], (*self.actions, action)
+        return History(frames, actions[len(actions) - len(frames) + 1 :])
 
 
 class Side:

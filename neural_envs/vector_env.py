@@ -141,8 +141,8 @@ class NeuralVectorEnv(Tuned, gym.vector.VectorEnv):
         self._window = self._state = self._last_step = None
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play."""
-        return keys_to_action(self.world.action_names)
+        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument `noop`."""
+        return {keys: action for keys, action in keys_to_action(self.world.action_names).items() if keys}
 
     # ---------------------------------------------------------------- snapshots
 

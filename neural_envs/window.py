@@ -41,12 +41,15 @@ class Window:
             self._screen = self._clock = None
 
 
-def tile(frames: np.ndarray) -> np.ndarray:
-    """Lanes side by side in a near-square grid: (B, H, W, C) -> (rows * H, columns * W, C)."""
+def tile(frames: np.ndarray, columns: int = 0, paper: tuple[int, ...] | int = 0) -> np.ndarray:
+    """Lanes side by side, (B, H, W, C) -> (rows * H, columns * W, C), in a near-square grid where `columns` is 0.
+
+    Places without a lane have the colour `paper`.
+    """
     count, height, width, channels = frames.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    grid = np.zeros((rows * columns, height, width, channels), frames.dtype)
+    grid = np.full((rows * columns, height, width, channels), paper, frames.dtype)
     grid[:count] = frames
     grid = grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     return grid.reshape(rows * height, columns * width, channels)

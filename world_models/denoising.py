@@ -38,12 +38,17 @@ class Watched:
         return self.objective.field(network, x, features)
 
 
+def draws_from_noise(model: Any) -> bool:
+    """Whether a model samples its frames, rather than to draw them in one call from nothing."""
+    return not isinstance(getattr(model, "sampler", None), Direct | None)
+
+
 def watched_step(model: Any, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
     """The frames (B, H, W, C) uint8 of `model.step`: noise, what came of it call by call, and last the frame itself.
 
     Empty for a model that draws a frame in one call from nothing.
     """
-    if isinstance(getattr(model, "sampler", None), Direct | None):
+    if not draws_from_noise(model):
         return []
     model = copy.copy(model)  # others may share it
     model.objective = watched = Watched(model.objective)

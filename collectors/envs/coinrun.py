@@ -35,6 +35,7 @@ class RealCoinRun(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
+    idle_action = 4  # what it means to press no key
 
     def __init__(self, render_mode: str | None = None, **options):
         self.render_mode, self.options = _render_mode(render_mode), CoinRunOptions(**options)
@@ -47,7 +48,7 @@ class RealCoinRun(gymnasium.Env):
         return _world_spec(self.options, self.spec.max_episode_steps if self.spec is not None else None)
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
-        """Keys for `gymnasium.utils.play`."""
+        """Keys for `gymnasium.utils.play`; with none pressed it takes its `noop`, which is to be `idle_action`."""
         return keys_to_action()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -100,7 +101,7 @@ class RealCoinRunVector(VectorEnv):
         return _world_spec(self.options, self._limit)
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
-        """Keys for `gymnasium.utils.play`."""
+        """Keys for `gymnasium.utils.play`; with none pressed it takes its `noop`, which is to be `idle_action`."""
         return keys_to_action()
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: dict | None = None):
@@ -171,4 +172,4 @@ def _render_mode(mode: str | None) -> str | None:
 def keys_to_action() -> dict[tuple[str, ...], int]:
     """a/d run, w jumps, s goes down from a crate; two at once where the engine has it."""
     pairs = {("a", "s"): 0, ("a", "w"): 2, ("d", "s"): 6, ("d", "w"): 8}
-    return {("a",): 1, ("s",): 3, (): 4, ("w",): 5, ("d",): 7, **pairs}
+    return {("a",): 1, ("s",): 3, ("w",): 5, ("d",): 7, **pairs}

@@ -50,7 +50,7 @@ class Stage:
         world = world_of(offer)
         dream = Tape(gymnasium.make(world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle))
         self.dream, self.spec = dream, dream.unwrapped.world
-        keys = Keys(dream.unwrapped.get_keys_to_action())
+        keys = Keys.of(dream.unwrapped)
         seed = secrets.randbelow(2**31) if seed is None else seed
         self.session = PlaySession([Side("dream", dream)], keys, None, share_start, seed)
         self.player, self.speed, self.film = YOU, 1.0, None

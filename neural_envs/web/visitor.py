@@ -63,9 +63,9 @@ class Visitor:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             if self.stage is not None:
-                await asyncio.get_running_loop().run_in_executor(self.workers, self.stage.close)
+                self.workers.submit(self.stage.close)  # after the step in hand, however this ended
+            await asyncio.wait(tasks)
 
     def tell(self, said: dict[str, Any]) -> None:
         """Put a message for the page in line."""

@@ -41,3 +41,20 @@ def serve():
         for page in client.pages:
             page.leave()
         client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def screen(monkeypatch, tmp_path):
+    """A window, unseen, on the doubles of a dream and a real game."""
+    import pygame
+
+    from neural_envs.screen import Screen, open_display
+    from tests.neural_envs.walk import make_session
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+    open_display()
+    made = Screen(make_session(real=True), "walk", "homing", fps=1000)
+    yield made
+    made.stop_film()
+    pygame.display.quit()

@@ -13,106 +13,21 @@ import pytest
 from neural_envs import play
 from neural_envs.keys import Keys
 from neural_envs.play import main
-from neural_envs.screen import RESERVED, Screen, open_display
+from neural_envs.screen import RESERVED
 from neural_envs.session import PlaySession, Side
-
-UP, DOWN, LEFT, RIGHT = range(4)
-ARROWS = {(pygame.K_UP,): UP, (pygame.K_DOWN,): DOWN, (pygame.K_LEFT,): LEFT, (pygame.K_RIGHT,): RIGHT}
-
-
-class Walk(gymnasium.Env):
-    """A double: the frame's grey counts right minus left; right pays 1, up ends the game, 20 steps truncate it."""
-
-    metadata = {"render_modes": [], "render_fps": 10}
-    observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
-    action_space = gymnasium.spaces.Discrete(4)
-
-    def __init__(self):
-        self.actions, self.seeds, self.options = [], [], []
-
-    def reset(self, *, seed=None, options=None):
-        self.place, self.steps = 100 if not options else int(options["context"][0, 0, 0]), 0
-        self.actions, self.seeds, self.options = [], [*self.seeds, seed], [*self.options, options]
-        return self.frame(), {}
-
-    def step(self, action):
-        self.place += {LEFT: -1, RIGHT: 1}.get(action, 0)
-        self.steps, self.actions = self.steps + 1, [*self.actions, action]
-        return self.frame(), float(action == RIGHT), action == UP, self.steps >= 20, {}
-
-    def frame(self):
-        return np.full((8, 8, 3), self.place, np.uint8)
-
-    def get_keys_to_action(self):
-        return ARROWS
-
-
-class DreamWalk(Walk):
-    """The double with what a dream has: trust, a state to go back to, sampler steps up to 4."""
-
-    sampler = None
-
-    def step(self, action):
-        frame, reward, terminated, truncated, _ = super().step(action)
-        return frame, reward, terminated, truncated, {"trust": 0.5}
-
-    def get_state(self):
-        return self.place, self.steps
-
-    def set_state(self, state):
-        self.place, self.steps = state
-
-    @property
-    def sampler_steps(self):
-        return self.sampler
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps):
-        if steps > 4:
-            raise ValueError("1 to 4 sampler steps")
-        self.sampler = steps
-
-
-class Homing:
-    """A policy double: walks right until pixel 110, then down."""
-
-    def __init__(self, actions):
-        self.resets = 0
-
-    def reset(self, generator):
-        self.resets += 1
-
-    def __call__(self, frame):
-        return RIGHT if frame[0, 0, 0] < 110 else DOWN
-
-
-def make_session(real=False, table=ARROWS, make_policy=Homing, share_start=None):
-    sides = [Side("dream", DreamWalk())] + ([Side("real", Walk())] if real else [])
-    return PlaySession(sides, Keys(table, RESERVED), make_policy, share_start, seed=7)
-
-
-def places(session):
-    return [int(side.score.frame[0, 0, 0]) for side in session.sides]
-
-
-@pytest.fixture
-def screen(monkeypatch, tmp_path):
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    monkeypatch.chdir(tmp_path)
-    open_display()
-    made = Screen(make_session(real=True), "walk", "homing", fps=1000)
-    yield made
-    made.stop_film()
-    pygame.display.quit()
-
-
-def key(screen, code, up=True, mod=0):
-    """Post a key's KEYDOWN (and KEYUP) and let the window read it."""
-    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod))
-    if up:
-        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=code, mod=mod))
-    screen.read_keys()
-
+from tests.neural_envs.walk import (
+    ARROWS,
+    DOWN,
+    LEFT,
+    RIGHT,
+    UP,
+    DreamWalk,
+    Homing,
+    Walk,
+    key,
+    make_session,
+    places,
+)
 
 # ------------------------------------------------------------------ keys
 
@@ -380,7 +295,7 @@ def test_escape_and_the_windows_cross_leave(screen, kind, facts):
 
 def test_the_window_shows_both_worlds_pixel_for_pixel(screen):
     screen.show()
-    picture, scale = screen.picture(), screen.hud.layout.scale
+    picture, scale = screen.picture(), screen.hud.layout.picture[0] // 8
     assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a key"
 
 

@@ -103,3 +103,68 @@ def test_sampler_steps_are_taken_where_the_model_has_them(bundle):
     else:
         with pytest.raises(ValueError, match="one call"):
             gym.make("NeuralEnv-v0", bundle=bundle, sampler_steps=4)
+
+
+def test_the_frames_between_noise_and_picture_end_in_the_picture_that_was_dreamed(bundle):
+    env = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped
+    env.reset(seed=0)
+    assert env.denoising() == []  # nothing was dreamed yet
+    for action in (1, 2):
+        frame, *_ = env.step(action)
+    strip, sampled = env.denoising(), getattr(env.dreamer.model, "sampler_steps", 1) > 1
+    assert (len(strip) == env.dreamer.model.sampler_steps + 1 if sampled else strip == []) and env.denoises == sampled
+    if sampled:
+        np.testing.assert_array_equal(strip[-1], frame)
+        assert all(picture.shape == (16, 16, 3) and picture.dtype == np.uint8 for picture in strip)
+        assert (strip[0] != strip[-1]).mean() > 0.5
+        env.sampler_steps = 5
+        assert len(env.denoising()) == 6 and env.dreamer.model.sampler_steps == 3
+    twin = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped
+    twin.reset(seed=0)
+    after = [twin.step(action)[0] for action in (1, 2, 3)][-1]
+    env.sampler_steps = None
+    np.testing.assert_array_equal(env.step(3)[0], after)  # looking changed nothing
+
+
+def test_guidance_is_the_environments_own_and_refused_where_there_is_none(bundle):
+    env, other = (gym.make("NeuralEnv-v0", bundle=bundle).unwrapped for _ in range(2))
+    if not env.guides:
+        with pytest.raises(ValueError, match="no guidance"):
+            env.guidance = 2.0
+        assert env.guidance is None
+        return
+    frames = []
+    for guidance in (0.0, 3.0):
+        env.guidance = guidance
+        env.reset(seed=0)
+        frames.append(env.step(1)[0])
+    other.reset(seed=0)
+    plain = other.step(1)[0]
+    assert (frames[0] != frames[1]).any() and (frames[1] != plain).any()
+    assert other.guidance is None and env.dreamer.model.guidance == 1.0
+    made = gym.make("NeuralEnv-v0", bundle=bundle, guidance=3.0).unwrapped
+    made.reset(seed=0)
+    np.testing.assert_array_equal(made.step(1)[0], frames[1])
+
+
+@pytest.mark.parametrize("value", [-1, "strong", float("nan"), True])
+def test_a_guidance_that_is_no_strength_is_refused(value):
+    from neural_envs.env import NeuralEnv
+
+    with pytest.raises(ValueError, match="at least 0"):
+        NeuralEnv("snake-edm", guidance=value)
+
+
+def test_a_dream_goes_on_from_other_frames_as_one_that_started_there(bundle):
+    env, fresh = (gym.make("NeuralEnv-v0", bundle=bundle).unwrapped for _ in range(2))
+    frames = np.random.default_rng(1).integers(256, size=(4, 16, 16, 3), dtype=np.uint8)
+    history = frames, np.array([0, 1, 2])
+    env.reset(seed=0)
+    env.step(1)
+    noise = env.get_state().noise
+    np.testing.assert_array_equal(env.continue_from(history), frames[-1])
+    fresh.reset(seed=0, options={"context": history})
+    state = fresh.get_state()
+    fresh.set_state(state._replace(noise=noise.next()))
+    np.testing.assert_array_equal(env.step(3)[0], fresh.step(3)[0])
+    assert env.get_state().elapsed.item() == 2 and env.denoises == bool(env.denoising())

@@ -105,7 +105,8 @@ def test_one_visitor_too_many_is_told_so_and_gets_in_when_another_leaves(serve):
 
 def test_an_idle_visitor_is_let_go_though_pictures_are_taken(serve):
     client = serve(idle=0.3)
-    page = Page(client)
+    page = Page(client, bundle="")
+    page.say("choose", bundle="counting")
     end = page.told("end")
     assert end["code"] == 4001 and "0.3 seconds" in end["message"]
     wait_for(lambda: client.get("/healthz").json()["visitors"] == 0)

@@ -1,0 +1,60 @@
+"""RecordVideo and play, as Gymnasium has them, on every id that is registered: games and dreams."""
+
+import gymnasium as gym
+import imageio_ffmpeg
+import pygame
+import pytest
+from gymnasium.utils.play import play
+
+from collectors.registration import ANY_GAME
+from collectors.registration import ENVIRONMENTS as GAMES
+from neural_envs.registration import ENVIRONMENTS as DREAMS
+
+SETTINGS = {ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"}}  # of an id that is made with some
+IDS = [f"collectors:{row['id']}" for row in (*GAMES.values(), ANY_GAME)] + [f"neural_envs:{row.id}" for row in DREAMS]
+
+
+@pytest.fixture(params=IDS)
+def env(request):
+    """One environment that draws, of every id."""
+    name = request.param
+    if "RealCoinRun" in name:
+        pytest.importorskip("envpool")
+    made = gym.make(name, render_mode="rgb_array", **SETTINGS.get(name.split(":")[1], {}))
+    yield made
+    made.close()
+
+
+def test_record_video_writes_what_it_saw(env, tmp_path):
+    pytest.importorskip("moviepy")
+    film = gym.wrappers.RecordVideo(env, str(tmp_path), name_prefix="it", video_length=4, disable_logger=True)
+    film.reset(seed=0)
+    for _ in range(4):
+        if any(film.step(film.action_space.sample())[2:4]):
+            film.reset()
+    film.close()
+    (path,) = tmp_path.glob("*.mp4")
+    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 4
+
+
+def test_play_turns_posted_keys_into_actions_and_leaves_on_escape(env, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    table = env.get_wrapper_attr("get_keys_to_action")()
+    keys, wanted = next((keys, action) for keys, action in table.items() if action)
+    seen = []
+
+    def watch(before, after, action, *outcome):
+        seen.append(int(action))
+        if len(seen) == 1:
+            press(keys)
+        elif len(seen) == 4:
+            press([pygame.K_ESCAPE])
+
+    play(env, callback=watch, seed=0, zoom=4, fps=1000, noop=getattr(env.unwrapped, "idle_action", None) or 0)
+    assert wanted in seen[1:] and env.action_space.contains(wanted)
+
+
+def press(keys):
+    """Post a KEYDOWN for each of a table's keys."""
+    for part in keys:
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=ord(part) if isinstance(part, str) else part))
