@@ -85,6 +85,11 @@ class Dreamer:
             self._load()
 
     @property
+    def name(self) -> str:
+        """What its bundle is called."""
+        return str(self.source) if isinstance(self.source, str | Path) else str(getattr(self.source, "path", "unnamed"))
+
+    @property
     def sampler_steps(self) -> int | None:
         """Denoising steps a frame; None is the bundle's default."""
         return self._sampler_steps

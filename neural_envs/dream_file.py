@@ -7,7 +7,6 @@ is a zip of JSON and plain arrays, without pickle. T steps, K context frames, H 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import platform
@@ -15,40 +14,35 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from neural_envs import bundles
 from neural_envs.dream import CONTEXT_SALT
+from neural_envs.dream_format import (
+    ARRAYS,
+    GOES_ON,
+    KEYS,
+    SETTINGS,
+    TERMINATED,
+    TRUNCATED,
+    DreamFileError,
+    Segment,
+    check_parts,
+    packed,
+    read_segment,
+    read_stream,
+    unpacked,
+)
 from neural_envs.env import NeuralEnv
 from neural_envs.starts import context_from
 from world_models.frames import shown
 from world_models.noise import NoiseStream
 
-FORMAT_VERSION = 1
 SUFFIX = ".dream"
-GOES_ON, TERMINATED, TRUNCATED = range(3)  # what `ends` says of a step
-LARGEST = 256 * 2**20  # bytes unpacked; nothing that was dreamed step by step comes near it
-MEMBER = "dream.json"
-KEYS = {"bundle", "bundle_hash", "world", "seed", "noise", "settings", "frames_hash", "platform", "segments"}
-SETTINGS = ("sampler_steps", "guidance")  # those that may change while a dream goes on
 NAMES = {"torch": "torch version", "capability": "vector unit", "machine": "kind of processor", "threads": "threads"}
-
-
-class DreamFileError(ValueError):
-    """A file that is no dream, or one that cannot be dreamed here; the message says why."""
-
-
-class Segment(NamedTuple):
-    """The dream from its step `start` on: after a resync from another context, after a change with other settings."""
-
-    start: int
-    noise: tuple[int, int]  # seed and step of the random stream that the next step draws from
-    settings: dict[str, Any]  # sampler_steps, guidance; None is the bundle's own
-    frames: np.ndarray | None = None  # (K, H, W, C) uint8, oldest first; None where the dream went on
-    actions: np.ndarray | None = None  # (K - 1,) int64
 
 
 @dataclass(frozen=True)
@@ -78,26 +72,22 @@ class DreamFile:
                 arrays |= {f"segment_{number}_frames": segment.frames, f"segment_{number}_actions": segment.actions}
         rows = [{"start": s.start, "noise": list(s.noise), "settings": s.settings} for s in self.segments]
         head = {name: getattr(self, name) for name in KEYS} | {"noise": list(self.noise), "segments": rows}
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(MEMBER, json.dumps({"format_version": FORMAT_VERSION, **head}, indent=1, sort_keys=True))
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w") as member:
-                    np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-        return packed.getvalue()
+        return packed(head, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "this file") -> DreamFile:
         """Read what `to_bytes` wrote; DreamFileError, about `name`, for anything else."""
         try:
-            head, arrays = _unpacked(data, name)
+            head, arrays = unpacked(data, name)
             unknown, missing = sorted(set(head) - KEYS), sorted(KEYS - set(head))
             if unknown or missing:
                 raise DreamFileError(f"{name} is damaged: unknown keys {unknown}, missing keys {missing}")
-            rows = [_segment(row, arrays, number) for number, row in enumerate(head.pop("segments"))]
+            rows = [read_segment(row, arrays, number) for number, row in enumerate(head.pop("segments"))]
             columns = {column: arrays[column] for column in ARRAYS}
-            head["noise"] = _stream(head["noise"])
-            return _checked(cls(**head, **columns, segments=tuple(rows)), name)
+            head["noise"] = read_stream(head["noise"])
+            file = cls(**head, **columns, segments=tuple(rows))
+            check_parts(file, name)
+            return file
         except DreamFileError:
             raise
         except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, NotImplementedError) as error:
@@ -120,9 +110,6 @@ class DreamFile:
             return cls.from_bytes(Path(path).read_bytes(), str(path))
         except OSError as error:
             raise DreamFileError(f"cannot read {path}: {error.strerror}") from None
-
-
-ARRAYS = ("context_frames", "context_actions", "actions", "rewards", "ends")
 
 
 class DreamRecorder:
@@ -273,12 +260,11 @@ def _enter(env: NeuralEnv, segment: Segment) -> None:
 
 def _identity(dreamer) -> tuple[str, str, str]:
     """(name, hash, world) of the bundle that dreams; "" for the hash of a model that is in no bundle."""
-    source = dreamer.source
-    path = source if isinstance(source, str | Path) else getattr(source, "path", "")
+    name, world = dreamer.name, dreamer.model.spec.world
     try:
-        return str(path), bundle_hash(bundles.resolve_bundle(path)), dreamer.model.spec.world
+        return name, bundle_hash(bundles.resolve_bundle(name)), world
     except (ValueError, OSError):
-        return str(path), "", dreamer.model.spec.world
+        return name, "", world
 
 
 def _settings(env: NeuralEnv) -> dict[str, Any]:
@@ -287,60 +273,3 @@ def _settings(env: NeuralEnv) -> dict[str, Any]:
 
 def _pixels(frame: np.ndarray) -> bytes:
     return np.ascontiguousarray(shown(np.asarray(frame))).tobytes()
-
-
-def _unpacked(data: bytes, name: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """(what the JSON says, the arrays by name), nothing unpacked that is too large."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > LARGEST:
-            raise DreamFileError(f"{name} unpacks to more than {LARGEST >> 20} MB: that is no dream")
-        head = json.loads(archive.read(MEMBER))
-        version = head.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise DreamFileError(f"{name} has format {version!r}, this version of neural-envs reads {FORMAT_VERSION}")
-        arrays = {}
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                loaded = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
-                arrays[member.removesuffix(".npy")] = loaded
-        return head, arrays
-
-
-def _segment(row: dict, arrays: dict[str, np.ndarray], number: int) -> Segment:
-    context = (arrays.get(f"segment_{number}_{part}") for part in ("frames", "actions"))
-    settings = {name: row["settings"].get(name) for name in SETTINGS}
-    return Segment(int(row["start"]), _stream(row["noise"]), settings, *context)
-
-
-def _stream(value: Any) -> tuple[int, int]:
-    seed, step = (int(number) for number in value)
-    if not -(2**63) <= seed < 2**63 or not 0 <= step < 2**62:
-        raise ValueError(f"there is no random stream {value}")
-    return seed, step
-
-
-def _checked(file: DreamFile, name: str) -> DreamFile:
-    """The file, its arrays and texts of the kinds that a dream has."""
-    steps, frames = len(file.actions), file.context_frames
-    starts = [segment.start for segment in file.segments]
-    contexts = [(frames, file.context_actions)]
-    contexts += [(s.frames, s.actions) for s in file.segments if s.frames is not None]
-    right = (
-        all(isinstance(text, str) for text in (file.bundle, file.bundle_hash, file.world, file.frames_hash))
-        and isinstance(file.settings, dict)
-        and isinstance(file.platform, dict)
-        and file.actions.dtype == np.int64
-        and all(column.shape == (steps,) for column in (file.actions, file.rewards, file.ends))
-        and starts == sorted(starts)
-        and all(0 <= start <= steps for start in starts)
-        and all(_is_context(*pair) for pair in contexts)
-    )
-    if not right:
-        raise DreamFileError(f"{name} is damaged: its parts do not fit together")
-    return file
-
-
-def _is_context(frames: np.ndarray, actions: np.ndarray | None) -> bool:
-    """Whether these are (K, H, W, C) uint8 and (K - 1,) int64."""
-    shaped = frames.ndim == 4 and len(frames) and frames.dtype == np.uint8
-    return bool(shaped) and actions is not None and actions.shape == (len(frames) - 1,) and actions.dtype == np.int64

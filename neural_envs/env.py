@@ -8,12 +8,13 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from neural_envs.displayed import Displayed
 from neural_envs.dream import DreamState, Tuned
 from neural_envs.registration import has_registered_limit
 from neural_envs.vector_env import NeuralVectorEnv
 
 
-class NeuralEnv(Tuned, gym.Env):
+class NeuralEnv(Displayed, Tuned, gym.Env):
     """A dream of one bundle; the arguments are those of `NeuralVectorEnv`.
 
     Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose max_episode_steps

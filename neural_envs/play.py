@@ -71,6 +71,7 @@ class PlayConfig:
     scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
     max_steps: int = _setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
     record: str = _setting("", "record from the start into this .mp4 or .gif")
+    dream_file: str = _setting("", "save the last dream into this .dream file on leaving; replay and video read it")
     seed: int | None = _setting(None, "seed of the first game; none draws one")
 
     def __post_init__(self) -> None:
@@ -85,6 +86,8 @@ class PlayConfig:
             raise ValueError("setting 'difference' needs the real game beside the dream: add --real")
         if self.record and not self.record.lower().endswith(tuple(WRITERS)):
             raise ValueError(f"setting 'record' is a file name ending in {' or '.join(WRITERS)}, got '{self.record}'")
+        if self.dream_file and not self.dream_file.endswith(".dream"):
+            raise ValueError(f"setting 'dream_file' is a file name ending in .dream, got '{self.dream_file}'")
 
 
 def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
@@ -96,7 +99,7 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
     for name, chosen in (("sampler_steps", config.sampler_steps or None), ("guidance", config.guidance)):
         if chosen is not None:
             setattr(dream.unwrapped, name, chosen)
-    sides = [Side("dream", dream)]
+    sides = [Side("dream", dream, recorder=_recorder(dream))]
     if config.real or config.twin:
         sides.append(Side("real", real_twin(world.real, config.twin, dream)))
     keys = Keys.of(dream.unwrapped, reserved)
@@ -143,6 +146,8 @@ def main(argv: list[str] | None = None) -> int:
         if name not in WORLDS:
             print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
         screen.run(config.max_steps)
+        if config.dream_file and session.sides[0].recorder is not None:
+            session.sides[0].dream_file().save(config.dream_file)
     except (PlayError, DisplayError, ImportError, ValueError, OSError, gymnasium.error.Error) as error:
         return _fail(str(error))
     for side in session.sides:
@@ -150,6 +155,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"game {session.episode}, first one from --seed {session.seed}")
     for path in screen.recorded:
         print(f"recorded {path}")
+    if config.dream_file:
+        print(f"dream saved as {config.dream_file}; neural-envs replay {config.dream_file} dreams it again")
     return 0
 
 
@@ -174,6 +181,14 @@ def real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
             "or play the dream alone"
         )
     return real
+
+
+def _recorder(dream: gymnasium.Env) -> Any:
+    """What takes a dream down; None for an environment of another kind, which no file can describe."""
+    from neural_envs.dream_file import DreamRecorder
+    from neural_envs.env import NeuralEnv
+
+    return DreamRecorder() if isinstance(dream.unwrapped, NeuralEnv) else None
 
 
 def share_start(frame: np.ndarray) -> dict[str, Any]:

@@ -149,7 +149,10 @@ class Screen:
         if self.film is not None:
             self.stop_film()
             return self.session.say(f"recorded {self.recorded[-1].name}" if self.recorded else "nothing recorded")
-        self.film = open_video(_free_name(self.world), self.fps)
+        try:
+            self.film = open_video(_free_name(self.world), self.fps)
+        except (ImportError, OSError) as error:  # no ffmpeg, a directory that cannot be written
+            return self.session.say(str(error))
         self.session.say(f"recording {self.film.path.name}")
 
     def stop_film(self) -> None:

@@ -155,7 +155,10 @@ class PlaySession:
         if self.sides[1].score.ending:
             return self.say("the real game has ended: R starts a new one")
         history = self.sides[1].history
-        frame = dream.continue_from((np.stack(history.frames), np.array(history.actions, np.int64)))
+        context = np.stack(history.frames), np.array(history.actions, np.int64)
+        frame = dream.continue_from(context)
+        if self.sides[0].recorder is not None:
+            self.sides[0].recorder.resync(context)
         self.sides[0].score = replace(self.sides[0].score, frame=np.array(frame), ending="")
         self.sides[0].history = history
         self.say(f"the dream goes on from the real game at step {self.sides[1].score.steps}")

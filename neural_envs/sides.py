@@ -42,19 +42,33 @@ class History(NamedTuple):
 
 
 class Side:
-    """One world on show: its environment (one whose observations are frames), the score and the history so far."""
+    """One world on show: its environment (one whose observations are frames), the score and the history so far.
+
+    `recorder`, a DreamRecorder, takes a dream down, so that `dream_file` can hand it out.
+    """
 
     memory = 1  # frames of history that somebody has a use for
 
-    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None):
-        self.title, self.env, self.score = title, env, score
+    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None, recorder: Any = None):
+        self.title, self.env, self.score, self.recorder = title, env, score, recorder
         self.history = History((), ())
+        self.played: Any = None  # the DreamFile of the game before this one
 
     def reset(self, seed: int | None, options: dict | None = None) -> None:
         """A new game."""
+        if self.recorder is not None and self.score is not None:
+            self.played = self.dream_file()
         frame, info = self.env.reset(seed=seed, options=options)
         self.score = Score(np.array(frame), trust=_trust(info))
         self.history = History((self.score.frame,), ())
+        if self.recorder is not None:
+            self.recorder.start(self.env, seed, (options or {}).get("context"))
+
+    def dream_file(self) -> Any:
+        """The DreamFile of this game, of the one before while this one has no step yet; None where nobody records."""
+        if self.recorder is None:
+            return None
+        return self.recorder.file() if self.recorder.actions or self.played is None else self.played
 
     def step(self, action: int) -> None:
         """One action; the score says what came of it. Raises ValueError for one that the world does not have."""
@@ -66,12 +80,15 @@ class Side:
         trail = self.score.trail if trust is None else (*self.score.trail, trust)[-TRAIL:]
         self.score = Score(np.array(frame), float(reward), total, trust, steps, ending, trail)
         self.history = self.history.then(action, self.score.frame, self.memory)
+        if self.recorder is not None:
+            self.recorder.add(action, frame, reward, terminated, truncated)
 
     def snapshot(self) -> Snapshot:
         """The world as it is now. Raises what deepcopy does for an environment that cannot be copied."""
         if hasattr(self.env.unwrapped, "get_state"):
             state = copy.deepcopy(self.env.unwrapped.get_state())
-            return Snapshot(self.score, self.history, state, self._step_limits())
+            recorder = self.recorder and self.recorder.copy()
+            return Snapshot(self.score, self.history, state, self._step_limits(), recorder)
         return Snapshot(self.score, self.history, copy.deepcopy(self.env), [])
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -81,6 +98,7 @@ class Side:
             self.env = copy.deepcopy(snapshot.state)
         else:
             self.env.unwrapped.set_state(copy.deepcopy(snapshot.state))
+            self.recorder = snapshot.recorder and snapshot.recorder.copy()
             for wrapper, elapsed in snapshot.elapsed:
                 wrapper._elapsed_steps = elapsed
 
@@ -101,6 +119,7 @@ class Snapshot(NamedTuple):
     history: History
     state: Any
     elapsed: list[tuple[gymnasium.Wrapper, int]]
+    recorder: Any = None
 
 
 def _trust(info: Mapping[str, Any]) -> float | None:

@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from neural_envs.displayed import Displayed
 from neural_envs.dream import Dreamer, DreamState, Outcome, Tuned, map_leaves, positive, streams
 from neural_envs.starts import context_from
 from neural_envs.window import Window, keys_to_action, tile
@@ -26,7 +27,7 @@ from world_models.protocols import Context
 _NO_LIMIT = 2**62
 
 
-class NeuralVectorEnv(Tuned, gym.vector.VectorEnv):
+class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
     """B dreams of one bundle.
 
     num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model` takes one too).

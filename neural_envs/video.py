@@ -5,6 +5,7 @@ T frames, H x W pixels, always uint8 RGB; enlarging repeats pixels, so a pixel g
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 GAP = 2  # pixels of the world between two films side by side
 GAP_COLOUR = (40, 44, 62)
+STRIP_COLUMNS = 8
 GAIN = 2.0  # a difference of half the range is shown in full
 DIMMEST, DIM, HOT = 22, 0.22, (255, 206, 120)  # greys of 22 to 78 where pictures agree, and where they do not
 PAPER, INK = (18, 20, 32), (205, 212, 230)
@@ -57,6 +59,25 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = 10,
     return Path(path)
 
 
+def write_film(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float = 10, scale: int = 4, pictures: int = 24
+) -> Path:
+    """Write frames (H, W, 3) uint8 as what the suffix names: a film, or a .png with `pictures` of them, spread evenly.
+
+    Raises ValueError for another suffix, ImportError where MP4 lacks its ffmpeg, OSError where nothing can be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() in WRITERS:
+        return write_video(path, frames, fps, scale)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"cannot write {path.name!r}: a name ends in {', '.join(WRITERS)} or .png (a strip)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    film = list(frames)
+    chosen = np.unique(np.linspace(0, len(film) - 1, min(pictures, len(film))).round().astype(int))
+    rows = [chosen[at : at + STRIP_COLUMNS] for at in range(0, len(chosen), STRIP_COLUMNS)]
+    return write_strip(path, [[film[number] for number in row] for row in rows], scale)
+
+
 def write_strip(
     path: str | Path, rows: Sequence[Sequence[np.ndarray]], scale: int = 2, gap: int = 4, labels: Sequence[str] = ()
 ) -> Path:
@@ -82,6 +103,12 @@ def write_strip(
     return Path(path)
 
 
+def told(error: Exception) -> str:
+    """An error as a sentence's end: that of the system names the file and what is wrong with it."""
+    named = isinstance(error, OSError) and error.filename and error.strerror
+    return f"cannot write or read {error.filename}: {error.strerror}" if named else str(error)
+
+
 def side_by_side(a: np.ndarray, b: np.ndarray, gap: int = GAP) -> np.ndarray:
     """Two frames (H, W, 3), or two films (T, H, W, 3), in one; the shorter film waits on its last frame."""
     a, b = np.asarray(a), np.asarray(b)
@@ -105,6 +132,15 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     apart = (np.abs(a - b).max(-1, keepdims=True) * (GAIN / 255)).clip(0, 1)  # (..., H, W, 1)
     grey = DIMMEST + DIM * b.mean(-1, keepdims=True)
     return (grey + apart * (np.array(HOT, np.float32) - grey)).round().astype(np.uint8)
+
+
+def png(picture: np.ndarray, scale: int = 1) -> bytes:
+    """A picture (H, W, 3) uint8, enlarged, as the bytes of a PNG file."""
+    from PIL import Image
+
+    packed = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(enlarge(_checked(picture), scale))).save(packed, "PNG")
+    return packed.getvalue()
 
 
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
@@ -141,13 +177,20 @@ class _Writer:
 
 
 class MP4Writer(_Writer):
-    """H.264 through imageio-ffmpeg's own ffmpeg, one frame at a time: memory does not grow with the film."""
+    """H.264 through imageio-ffmpeg's own ffmpeg, one frame at a time: memory does not grow with the film.
+
+    Raises ImportError, with the remedy, where there is no ffmpeg.
+    """
+
+    def __init__(self, path: Path, fps: float, scale: int):
+        super().__init__(path, fps, scale)
+        self.ffmpeg = _ffmpeg()
 
     def _write(self, frame: np.ndarray) -> None:
         odd = frame.shape[0] % 2, frame.shape[1] % 2  # H.264 wants even sides
         frame = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
         if not self.count:
-            self.process = _ffmpeg().write_frames(
+            self.process = self.ffmpeg.write_frames(
                 str(self.part),
                 frame.shape[1::-1],
                 fps=self.fps,
@@ -182,7 +225,9 @@ WRITERS = {".mp4": MP4Writer, ".gif": GIFWriter}
 def _ffmpeg():
     try:
         import imageio_ffmpeg
-    except ImportError as error:
+
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
         raise ImportError("MP4 files need ffmpeg: pip install 'imageio[ffmpeg]', or write a .gif instead") from error
     return imageio_ffmpeg
 

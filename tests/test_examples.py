@@ -28,6 +28,28 @@ def needs(package: str) -> None:
     pytest.importorskip(package, reason=f"this example needs {package}: pip install {package}")
 
 
+def test_rl_ppo_learns_in_the_dream_and_plays_the_real_game(capsys):
+    small = ["--steps", "64", "--envs", "2", "--rollout", "16", "--episodes", "2"]
+    with torch.random.fork_rng():
+        assert example("rl_ppo").main(small) >= -1
+    assert "64 steps in the dream, then 2 real games" in capsys.readouterr().out
+
+
+def test_vector_dreams_find_by_looking_ahead_what_kills(capsys):
+    assert example("vector_dreams").main(lanes=4, steps=6) >= 0
+    assert "4 dreams, 6 steps" in capsys.readouterr().out
+
+
+def test_offline_data_is_read_back_and_dreamed_on(tmp_path, capsys):
+    assert example("offline_data").main(["--out", str(tmp_path / "few"), "--frames", "200"]) > 0.98
+    assert "of 5 dreamed ones" in capsys.readouterr().out
+
+
+def test_play_and_keep_writes_a_dream_that_is_dreamed_again(tmp_path):
+    file = example("play_and_keep").main(str(tmp_path), steps=8)
+    assert len(file.actions) and {path.name for path in tmp_path.iterdir()} == {"snake.dream", "snake.gif"}
+
+
 def test_cleanrl_ppo_learns_on_tensors_alone(capsys):
     module = example("cleanrl_ppo")
     env = module.gym.make_vec("NeuralSnake-v0", num_envs=2, output="torch")

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from world_models import bundle_view
 from world_models.contexts import Contexts
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
@@ -52,6 +53,12 @@ class Bundle(NamedTuple):
     contexts: Contexts
     config: dict
     path: Path
+
+    def __repr__(self) -> str:
+        return bundle_view.line(self)
+
+    def _repr_html_(self) -> str:
+        return bundle_view.html(self)
 
 
 def build_model(spec: WorldSpec, config) -> nn.Module:

@@ -1,0 +1,148 @@
+"""The verb `report`: gathers what is known of a bundle, dreams what is not, and writes the page."""
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from collectors.dataset import Dataset, dataset_name
+from collectors.settings import parse
+from neural_envs import bundles
+from neural_envs.video import told, write_strip
+from world_models.checkpoint import Bundle
+from world_models.judges import WORLDS, world_of
+
+from . import dreamed
+from .measured import Measured, Size, measure
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is enough; what a dataset and
+    an evaluation add is shown where they are there."""
+
+    bundle: str = field(metadata={"help": "released name, directory or Hub repository of the bundle"})
+    evaluation: str = _setting("", "directory that evaluate wrote; none: evaluation, if it is of this bundle")
+    data: str = _setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
+    run: str = _setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
+    out: str = _setting("report", "directory for index.html and the pictures")
+    transitions: int = _setting(1_200, "transitions of the test split that are dreamed, with data")
+    rollouts: int = _setting(24, "rollouts, with data")
+    horizon: int = _setting(48, "steps of a rollout")
+    clips: int = _setting(3, "rollouts that are shown")
+    steps: int = _setting(48, "steps of the dream that is played, at most")
+    actions_steps: int = _setting(16, "steps that each action is held for")
+    seed: int = _setting(0, "seed of every choice made here")
+
+    def __post_init__(self) -> None:
+        for name in ("transitions", "rollouts", "horizon", "clips", "steps", "actions_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"setting '{name}' is 1 or more, got {getattr(self, name)}")
+
+
+class Findings(NamedTuple):
+    """Everything that the page shows. `figures` are those of evaluation.json, {} where there is none."""
+
+    config: ReportConfig
+    bundle: Bundle
+    figures: dict
+    evaluation: str  # the file of the figures
+    measured: Measured | None
+    policy: str
+    play: dreamed.Play
+    grid: dreamed.Branches
+    run: Path | None
+    seconds: float
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    config = parse(ReportConfig, argv, "neural-envs report", positional=("bundle",))
+    try:
+        folder = Path(config.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        findings = gather(config)
+        page = write(folder, findings)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"neural-envs report: {told(error)}", file=sys.stderr)
+        return 1
+    print(f"written: {page} ({page.stat().st_size / 1e6:.2f} MB, {findings.seconds:.0f} s)")
+    return 0
+
+
+def gather(config: ReportConfig) -> Findings:
+    """What is known and what is dreamed. Raises ValueError for a bundle, dataset or evaluation that is none."""
+    started = time.monotonic()
+    bundle = bundles.load(config.bundle)
+    world = bundle.model.spec.world
+    figures, file = read_evaluation(config)
+    data = config.data or f"data/{dataset_name(world)}"
+    measured = None
+    if config.data or (Path(data) / "manifest.json").is_file():
+        size = Size(config.transitions, config.rollouts, config.horizon, config.clips)
+        measured = measure(bundle, Dataset(data), size, config.seed)
+    policy = world_of(world).policies[-1] if world in WORLDS else "random"
+    run = Path(config.run) if config.run else _run_of(bundle.path)
+    if config.run and not (run / "metrics.csv").is_file():
+        raise ValueError(f"{config.run} is not a run directory: it has no metrics.csv")
+    return Findings(
+        config,
+        bundle,
+        figures,
+        file,
+        measured,
+        policy,
+        dreamed.play(bundle, policy, config.steps, config.seed),
+        dreamed.action_grid(bundle, config.actions_steps, config.seed),
+        run,
+        time.monotonic() - started,
+    )
+
+
+def read_evaluation(config: ReportConfig) -> tuple[dict, str]:
+    """(the figures, their file), ({}, "") where there are none. One that was not asked for must be of this bundle."""
+    file = Path(config.evaluation or "evaluation") / "evaluation.json"
+    if not file.is_file():
+        if config.evaluation:
+            made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
+            raise ValueError(f"{config.evaluation} holds no evaluation.json; make one with `{made}`")
+        return {}, ""
+    try:
+        figures = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); evaluate the bundle again") from None
+    if not isinstance(figures, dict) or "one_step" not in figures:
+        raise ValueError(f"{file} is not what evaluate writes; evaluate the bundle again")
+    if Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
+        if config.evaluation:
+            print(f"neural-envs report: note: {file} is of the bundle {figures.get('bundle')}", file=sys.stderr)
+        else:
+            return {}, ""
+    return figures, str(file)
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run directory that a bundle lies in."""
+    return path.parent if (path.parent / "metrics.csv").is_file() else None
+
+
+def write(folder: Path, findings: Findings) -> Path:
+    """Write the page and its pictures; returns the page's path."""
+    from .page import html
+
+    grid = findings.grid
+    rows = [[frames[step] for step in range(0, len(grid.frames), 2)] for frames in grid.frames.swapaxes(0, 1)]
+    write_strip(folder / "actions.png", rows, 1, labels=list(grid.names))
+    shown = findings.play.frames[:: max(1, len(findings.play.frames) // 12)]
+    write_strip(folder / "dream.png", [list(shown[:12])], 2)
+    path = folder / "index.html"
+    part = folder / ".index.html.part"
+    part.write_text(html(findings, folder), encoding="utf-8")
+    part.replace(path)
+    return path

@@ -1,0 +1,160 @@
+"""The page as a whole: one HTML text with its style, script and pictures inside, which loads nothing from anywhere."""
+
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collectors.dataset import dataset_name
+from neural_envs import __version__
+from neural_envs.dream_file import bundle_hash
+
+from . import sections
+from .charts import Axis, Line, line_chart
+from .moving import Row, clip, explanation, player
+from .targets import rows
+
+if TYPE_CHECKING:
+    from .command import Findings
+
+HERE = Path(__file__).parent
+LINKS = ("scorecard", "beside", "actions", "horizon", "outcomes", "calibration", "training", "provenance")
+
+
+def html(found: "Findings", folder: Path) -> str:
+    """The page; strips of the clips are written into `folder`."""
+    spec = found.bundle.model.spec
+    title = f"{found.config.bundle}: a dream of {spec.world}"
+    parts = [
+        _hero(found),
+        _scorecard(found),
+        _beside(found, folder),
+        _actions(found),
+        *_figures(found),
+        _provenance(found),
+    ]
+    body = "\n".join(parts)
+    links = "".join(f'<a href="#{name}">{name}</a>' for name in LINKS)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
+        f'content="light dark"><link rel="icon" href="data:,"><style>{(HERE / "page.css").read_text()}</style></head>'
+        f"<body><nav>{links}</nav><main>{body}</main><script>{(HERE / 'page.js').read_text()}</script></body></html>\n"
+    )
+
+
+def _hero(found: "Findings") -> str:
+    spec, play = found.bundle.model.spec, found.play
+    weights = sum(parameter.numel() for parameter in found.bundle.model.parameters())
+    size = sum(file.stat().st_size for file in found.bundle.path.iterdir() if file.is_file())
+    facts = [
+        f"{found.bundle.config['kind']} model", f"{weights / 1e6:.2g} M parameters", f"{size / 1e6:.1f} MB",
+        f"{len(spec.action_names)} actions", f"{spec.fps} frames a second",
+    ]  # fmt: skip
+    trust = [(step, float(value)) for step, value in enumerate(play.trust, 1)]
+    chart = line_chart([Line("trust", trust, "c2")], Axis(1, max(2, len(trust)), "steps"), Axis(0, 1.0))
+    film = player([Row("", play.frames, len(play.rewards) if play.ended else None)], spec.fps)
+    chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+    return (
+        f'<header class="hero"><div class="stage">{film}</div><div class="words"><h1>{escape(found.config.bundle)}</h1>'
+        f"<p>A dream of <b>{escape(spec.world)}</b>: every frame you see here was made by the model, while the policy "
+        f"<b>{escape(found.policy)}</b> played. Return {float(play.rewards.sum()):g} in {len(play.rewards)} steps"
+        f'{", game over" if play.ended else ""}.</p><ul class="chips">{chips}</ul>{chart}</div></header>'
+    )
+
+
+def _scorecard(found: "Findings") -> str:
+    card = found.bundle.config["scores"]
+    source = f"From {escape(found.evaluation)}" if found.figures else "From the model card"
+    if found.figures:
+        data = found.figures.get("data", {})
+        source += f": {escape(str(data.get('split', 'test')))} split of {escape(str(data.get('path', 'the dataset')))}."
+    else:
+        source += f"; more with <code>{escape(_evaluate(found))}</code>."
+    body = sections.scorecard(rows(found.bundle.model.spec.world, found.figures, card), source, _evaluate(found))
+    return sections.section("scorecard", "Scorecard", body, "Held against the real game, on episodes that training "
+                            "never saw. Green reaches what is wanted, red does not.")  # fmt: skip
+
+
+def _beside(found: "Findings", folder: Path) -> str:
+    lead = f"The same start and the same actions in the dream and in the recording. They part where {explanation()}. "
+    lead += "Where the game draws lots, another draw is no mistake, but it parts them too."
+    if found.measured is None:
+        body = sections.missing("There is no recording here to dream beside.", _collect(found))
+    else:
+        fps = found.bundle.model.spec.fps
+        clips = "".join(clip(number, made, fps, folder) for number, made in enumerate(found.measured.clips, 1))
+        body = f'<div class="clips">{clips}</div>'
+    return sections.section("beside", "Dream beside reality", body, lead)
+
+
+def _actions(found: "Findings") -> str:
+    grid = found.grid
+    ends = [int(column.argmax()) if column.any() else None for column in grid.ended.T]
+    films = [
+        Row(f"{name} {paid:+g}" if paid else name, grid.frames[:, number], ends[number])
+        for number, (name, paid) in enumerate(zip(grid.names, grid.returns[-1], strict=True))
+    ]
+    lead = "One start, the same random numbers, each action held: whatever differs is the action's doing."
+    body = f'<div class="card grid">{player(films, found.bundle.model.spec.fps, columns=len(films))}</div>'
+    return sections.section("actions", "Rollouts by action", body, lead)
+
+
+def _figures(found: "Findings") -> list[str]:
+    measured, figures, command = found.measured, found.figures, _evaluate(found)
+    curves = figures.get("rollout", {}).get("curves") or (measured.curves if measured else None)
+    by = "measured by evaluate" if figures.get("rollout", {}).get("curves") else f"{found.config.rollouts} rollouts"
+    horizon = sections.horizon(curves, _collect(found))
+    values = found.bundle.model.spec.reward_values
+    outcome = sections.outcomes(measured, figures, values, _collect(found))
+    reliabilities = measured.reliability if measured else {}
+    counted = f" Dreamed here: {len(measured.one_step.action)} transitions." if measured else ""
+    return [
+        sections.section("horizon", "How deep a dream stays right", horizon,
+                         f"Open loop: only the first frame is real. Copying it forever is the bar to beat; {by}."),
+        sections.section("outcomes", "Rewards and ends", outcome,
+                         "Rows are what the game did, columns what the dream did. Rare ones were sampled more often."),
+        sections.section("calibration", "Does it know what it knows?", sections.calibration(reliabilities, figures,
+                         command if measured else _collect(found)),
+                         f"On the diagonal, what is claimed with 80 % is so 80 % of the time.{counted}"),
+        sections.section("training", "Training", sections.training(found.run), "Losses of the run, by update."),
+    ]  # fmt: skip
+
+
+def _provenance(found: "Findings") -> str:
+    config, path = found.bundle.config, found.bundle.path
+    spec = {k: v for k, v in config["spec"].items() if k not in ("world", "fps")}
+    model = _flat(config["model"])
+    about = {
+        "bundle hash": bundle_hash(path), "page made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "neural-envs": __version__, "command": f"neural-envs report {found.config.bundle}", "licence": "MIT",
+    }  # fmt: skip
+    if found.measured is not None:
+        about["test episodes here"] = str(found.measured.episodes)
+        about["dataset here"] = found.measured.dataset
+        same = found.measured.dataset == config["provenance"].get("dataset")
+        about["trained on this dataset"] = "yes, on its other episodes" if same else "no: on another, or on more of it"
+    card = {k: v for k, v in config["scores"].items() if v is not None}
+    card = card or {"scores": "not measured yet"}
+    tables = {"Where it comes from": config["provenance"], "This page": about, "World": spec}
+    tables |= {"Model": {"kind": config["kind"], **model}, "Model card": card}
+    return sections.section("provenance", "Provenance", sections.provenance(tables), "What made this bundle.")
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    found = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _evaluate(found: "Findings") -> str:
+    return f"neural-envs evaluate {found.config.bundle} --out evaluation"
+
+
+def _collect(found: "Findings") -> str:
+    world = found.bundle.model.spec.world
+    from world_models.judges import WORLDS
+
+    game = world if world in WORLDS else f"--env {world}"
+    return f"neural-envs collect {game} --frames 20000 --policy mix --out data/{dataset_name(world)}"
