@@ -183,7 +183,7 @@ async def read_body(request: Request, most: int, what: str) -> bytes:
 
 def _file_of(stage: Any) -> tuple[str, bytes]:
     with stage.lock:
-        return f"{stage.offer.name}-{stage.dream.seed}", stage.file()
+        return f"{stage.offer.name}-{stage.seed}", stage.file()
 
 
 async def _refused(request: Request, refusal: Refusal) -> Response:

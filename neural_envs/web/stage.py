@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from neural_envs.dream_file import DreamRecorder
 from neural_envs.keys import Keys
 from neural_envs.play import PlayError, from_collectors, policy_maker, real_twin, share_start
 from neural_envs.session import PlaySession, Side
@@ -20,7 +21,6 @@ from neural_envs.web import protocol
 from neural_envs.web.film import Film
 from neural_envs.web.pictures import png
 from neural_envs.web.shelf import Offer, Shelf, world_of
-from neural_envs.web.tape import Tape
 from world_models.frames import shown
 
 MOST_SNAPSHOTS = 12
@@ -32,10 +32,20 @@ class Kept(NamedTuple):
     """A snapshot with what the page shows of it."""
 
     saved: Any  # PlaySession.saved
-    tape: Any  # the dream's recording up to here
     step: int
     return_: float
     picture: str  # PNG in base64
+
+
+class DreamSide(Side):
+    """The side of a dream: taken down, and every game of it from a seed that can be told."""
+
+    def __init__(self, dream: gymnasium.Env):
+        super().__init__("dream", dream, recorder=DreamRecorder())
+
+    def reset(self, seed: int | None, options: dict | None = None) -> None:
+        """A new game; without a seed given it draws one."""
+        super().reset(secrets.randbelow(2**31) if seed is None else seed, options)
 
 
 class Stage:
@@ -48,11 +58,11 @@ class Stage:
         self.shelf, self.offer, self.lock = shelf, offer, threading.RLock()
         self.bundle = shelf.borrow(offer)
         world = world_of(offer)
-        dream = Tape(gymnasium.make(world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle))
+        dream = gymnasium.make(world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle)
         self.dream, self.spec = dream, dream.unwrapped.world
         keys = Keys.of(dream.unwrapped)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        self.session = PlaySession([Side("dream", dream)], keys, None, share_start, seed)
+        self.session = PlaySession([DreamSide(dream)], keys, None, share_start, seed)
         self.player, self.speed, self.film = YOU, 1.0, None
         self.real = self.difference = False
         self.kept: dict[int, Kept] = {}
@@ -65,6 +75,11 @@ class Stage:
     def still(self) -> bool:
         """Whether nothing moves by itself now."""
         return self.film.still if self.film else self.session.paused
+
+    @property
+    def seed(self) -> int:
+        """The seed of the game that is played."""
+        return self.session.sides[0].recorder.seed
 
     @property
     def beat(self) -> float:
@@ -100,15 +115,15 @@ class Stage:
             titles, panes = [*titles, "real"], [*panes, shown(real.frame)]
         if real is not None and self.difference:
             titles, panes = [*titles, "difference"], [*panes, session.difference()]
-        header = {"titles": titles, **_score(score), "game": session.episode, "seed": self.dream.seed}
+        header = {"titles": titles, **_score(score), "game": session.episode, "seed": self.seed}
         header |= {"paused": session.paused, "waiting": session.waiting, "player": self.player}
         header |= {"message": session.message, "real": None if real is None else _score(real), "film": False}
         return header, panes
 
     def file(self) -> bytes:
         """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where it lies here."""
-        file = self.film.file if self.film else dataclasses.replace(self.dream.recorder.file(), bundle=self.offer.name)
-        return file.to_bytes()
+        file = self.film.file if self.film else self.session.sides[0].dream_file()
+        return dataclasses.replace(file, bundle=self.film.offer.name if self.film else self.offer.name).to_bytes()
 
     def watch(self, film: Film) -> None:
         """Show a file in place of the dream, which waits meanwhile; a new game ends it."""
@@ -218,7 +233,7 @@ class Stage:
             real = Side("real", real_twin(world_of(self.offer).real, "", self.dream))
             real.memory = self.session.sides[0].memory
             self._set_sides([*self.session.sides, real])
-            self.new_game(self.dream.seed)  # both from the same start
+            self.new_game(self.seed)  # both from the same start
         elif there and not wanted:
             self.session.sides[1].env.close()
             self._set_sides(self.session.sides[:1])
@@ -240,20 +255,16 @@ class Stage:
                 setattr(dream, setting, value)
 
     def _resync(self, message: protocol.Resync) -> None:
-        session = self.session
-        session.resync()
-        history = session.sides[0].history
-        if len(session.sides) > 1 and history is session.sides[1].history:  # it did
-            self.dream.recorder.resync((np.stack(history.frames), np.array(history.actions, np.int64)))
+        self.session.resync()
 
     def _keep(self, message: protocol.Keep) -> None:
         session, before = self.session, self.session.saved
         session.snapshot()
         if session.saved is before:
             return  # the session has said why
-        score, tape = session.sides[0].score, self.dream.recorder.copy()
+        score = session.sides[0].score
         self.taken += 1
-        self.kept[self.taken] = Kept(session.saved, tape, score.steps, score.return_, png(shown(score.frame)))
+        self.kept[self.taken] = Kept(session.saved, score.steps, score.return_, png(shown(score.frame)))
         while len(self.kept) > MOST_SNAPSHOTS:
             self.kept.pop(next(iter(self.kept)))
         self._say_kept()
@@ -264,7 +275,6 @@ class Stage:
         kept = self.kept[message.snapshot]
         self.session.saved = kept.saved
         self.session.restore()
-        self.dream.recorder = kept.tape.copy()
 
     def _forget(self, message: protocol.Forget) -> None:
         self.kept.pop(message.snapshot, None)

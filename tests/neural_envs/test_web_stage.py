@@ -22,7 +22,7 @@ def test_snapshots_go_back_and_the_oldest_make_room():
     rows = [said for said in stage.take_said() if said["type"] == "snapshots"][-1]["kept"]
     assert [row["step"] for row in rows] == [1, 2] and base64.b64decode(rows[0]["picture"]).startswith(b"\x89PNG")
     stage.apply(protocol.Back(rows[0]["id"]))
-    assert shown(stage.picture()[1][0], COUNT) == 1 and len(stage.dream.recorder.actions) == 1
+    assert shown(stage.picture()[1][0], COUNT) == 1 and len(stage.session.sides[0].recorder.actions) == 1
     for _ in range(MOST_SNAPSHOTS):
         stage.apply(protocol.Keep())
     assert len(stage.kept) == MOST_SNAPSHOTS and rows[0]["id"] not in stage.kept
