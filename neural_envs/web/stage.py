@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from neural_envs.dream_file import DreamRecorder
 from neural_envs.keys import Keys
 from neural_envs.play import PlayError, from_collectors, policy_maker, real_twin, share_start
 from neural_envs.session import PlaySession, Side
 from neural_envs.web import protocol
+from neural_envs.web.dream_side import DreamSide
 from neural_envs.web.film import Film
 from neural_envs.web.pictures import png
 from neural_envs.web.shelf import Offer, Shelf, world_of
@@ -35,17 +35,6 @@ class Kept(NamedTuple):
     step: int
     return_: float
     picture: str  # PNG in base64
-
-
-class DreamSide(Side):
-    """The side of a dream: taken down, and every game of it from a seed that can be told."""
-
-    def __init__(self, dream: gymnasium.Env):
-        super().__init__("dream", dream, recorder=DreamRecorder())
-
-    def reset(self, seed: int | None, options: dict | None = None) -> None:
-        """A new game; without a seed given it draws one."""
-        super().reset(secrets.randbelow(2**31) if seed is None else seed, options)
 
 
 class Stage:
@@ -149,14 +138,14 @@ class Stage:
 
     def about(self) -> dict[str, Any]:
         """What the page needs to know of this dream before its first picture."""
-        model = self.bundle.model
+        model, table = self.bundle.model, self.session.keys.table
         return {
             "type": "dream",
             "bundle": self.offer.name,
             "world": self.spec.world,
             "actions": list(self.spec.action_names),
-            "idle": self.session.keys.table.get(frozenset()),
-            "keys": self.session.keys.described(self.spec.action_names),
+            "idle": table.get(frozenset()),
+            "letters": sorted({chr(key) for keys in table for key in keys if 32 <= key < 127}),
             "fps": self.spec.fps,
             "steps": model.sampler_steps if self._takes("sampler_steps", 2) else None,
             "guidance": model.guidance if self._takes("guidance", 1.5) else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -113,14 +112,17 @@ def test_an_idle_visitor_is_let_go_though_pictures_are_taken(serve):
 
 
 def test_who_takes_no_pictures_gets_few_and_then_the_newest(serve):
-    page = Page(serve(), bundle="")
+    client = serve()
+    page = Page(client, bundle="")
     page.say("choose", bundle="counting")
     page.say("tune", sampler_steps=None, guidance=None, speed=8)
     first = []
     while len(first) < AHEAD:
         message = page.socket.receive()
         first += [message["bytes"]] if message.get("bytes") else []
-    time.sleep(0.5)  # tens of beats, and nothing is sent
+    (visitor,) = client.app.state.house.visitors.values()
+    wait_for(lambda: visitor.made > AHEAD + 8)  # pictures are made, and none is sent
+    assert visitor.sent == AHEAD
     page.say("seen", picture=AHEAD)
     page.until(lambda header, _: True)
     assert page.header["n"] > AHEAD + 5

@@ -143,7 +143,7 @@ addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (ARROWS.includes(key) || (key === " " && !event.target.matches("button"))) event.preventDefault();
   if (event.repeat) return;
-  if (SHORTCUTS[key] && !dream.letters?.includes(key)) return void $(SHORTCUTS[key]).click();
+  if (SHORTCUTS[key] && !dream.letters.includes(key)) return void $(SHORTCUTS[key]).click();
   if (key.length === 1 || ARROWS.includes(key)) { heldKeys.add(key); send("key", { key, down: true }); }
 });
 addEventListener("keyup", (event) => {
