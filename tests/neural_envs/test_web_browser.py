@@ -53,7 +53,7 @@ def page(browser, address):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.goto(f"{address}/#snake")
-    page.wait_for_function("document.querySelector('#hint').textContent.includes('begin')")
+    shows(page, "#hint", "begin")
     yield page
     page.close()
     wait_for(lambda: visitors(address) == 0)
@@ -75,8 +75,14 @@ def pixels(page) -> str:
     return page.eval_on_selector("#panes canvas", "canvas => canvas.toDataURL()")
 
 
+def shows(page, selector: str, text: str) -> None:
+    """Wait until the element holds this text."""
+    sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+
+
 def stepped(page, number: int) -> None:
-    page.wait_for_function(f"Number(document.querySelector('#step').textContent) >= {number}")
+    """Wait for this step of the game, or a later one."""
+    wait_for(lambda: int(page.text_content("#step").split("/")[0]) >= number)
 
 
 def test_the_page_loads_and_waits_for_a_key(page):
@@ -90,7 +96,7 @@ def test_the_page_loads_and_waits_for_a_key(page):
 
 def test_keys_move_the_snake(page):
     page.keyboard.press("p")  # steps by hand: no wall is hit while the test looks
-    page.wait_for_function("document.querySelector('#pause').textContent === 'Go on'")
+    shows(page, "#pause", "Go on")
     before = pixels(page)
     for number, key in enumerate(("ArrowRight", "ArrowDown"), 1):
         page.keyboard.press(key)
@@ -121,18 +127,18 @@ def test_real_game_difference_policy_and_snapshots(page):
     page.select_option("#player", "astar")
     page.check("#show-real")
     page.check("#show-difference")
-    page.wait_for_function("document.querySelectorAll('#panes canvas').length === 3")
+    sync_api.expect(page.locator("#panes canvas")).to_have_count(3, timeout=PATIENCE)
     assert page.locator("#panes figcaption b").all_text_contents() == ["dream", "real", "difference"]
     stepped(page, 3)
     page.click("#pause")
-    page.wait_for_function("document.querySelector('#pause').textContent === 'Go on'")
+    shows(page, "#pause", "Go on")
     kept, step = pixels(page), page.text_content("#step")
     page.click("#keep")
     page.wait_for_selector(".snapshot")
     page.click("#one")
-    page.wait_for_function(f"document.querySelector('#step').textContent !== '{step}'")
+    wait_for(lambda: page.text_content("#step") != step)
     page.click(".snapshot button")
-    page.wait_for_function(f"document.querySelector('#step').textContent === '{step}'")
+    wait_for(lambda: page.text_content("#step") == step)
     assert pixels(page) == kept
 
 
@@ -144,7 +150,7 @@ def test_a_dream_is_downloaded_and_watched_again(page, tmp_path):
     download.value.save_as(tmp_path / "shared.dream")
     assert download.value.suggested_filename.endswith(".dream")
     page.set_input_files("#file", tmp_path / "shared.dream")
-    page.wait_for_function("document.querySelector('#state').textContent === 'a file'")
+    shows(page, "#state", "a file")
 
 
 def test_touching_the_pad_plays_on_a_phone(browser, address):
@@ -152,7 +158,7 @@ def test_touching_the_pad_plays_on_a_phone(browser, address):
     page = phone.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}/#snake")
-    page.wait_for_function("document.querySelector('#hint').textContent.includes('Touch')")
+    shows(page, "#hint", "Touch")
     assert page.locator("#pad button:visible").count() == 4
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.tap("#pad button[title=right]")
