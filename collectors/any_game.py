@@ -82,6 +82,13 @@ class AnyGame(gymnasium.Env):
         self._frame = resized(self.game.render() if self.renders else observation, self.size)
         return self._frame.copy()
 
+    def get_keys_to_action(self) -> dict[tuple, int]:
+        """Keys for `gymnasium.utils.play`: the game's own, else the first ten actions by their numbers."""
+        own = getattr(self.game.unwrapped, "get_keys_to_action", None)
+        if own is None:
+            return {(str(action),): action for action in range(min(10, self.action_space.n))}
+        return {keys: int(action) - self._first_action for keys, action in own().items() if keys}
+
     def _action_names(self) -> list[str]:
         meanings = getattr(self.game.unwrapped, "get_action_meanings", None)
         enumeration = getattr(self.game.unwrapped, "actions", None)  # MiniGrid's way

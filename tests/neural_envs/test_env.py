@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 import neural_envs  # noqa: F401  (registers the ids)
 from neural_envs.env import NeuralEnv
-from tests.oracles import COUNT, FRAME, TAG, counting_bundle, shown
+from tests.oracles import ACTION_SUM, COUNT, FRAME, TAG, counting_bundle, shown
 
 LONG = {"context": np.full(FRAME, 200, np.uint8)}  # tag 200: the dream ends by itself only at step 203
 
@@ -194,3 +194,25 @@ def test_a_step_before_reset_after_the_end_or_after_close_says_what_to_do():
 def test_arguments_of_the_vector_environment_are_refused():
     with pytest.raises(TypeError, match="make_vec"):
         NeuralEnv(counting_bundle(), output="torch")
+
+
+def test_during_a_step_with_settings_the_model_that_others_share_keeps_its_own():
+    bundle, during = counting_bundle(), []
+    step = bundle.model.step
+    bundle.model.step = lambda *given: (during.append(bundle.model.sampler_steps), step(*given))[1]
+    env = NeuralEnv(bundle, sampler_steps=3)
+    env.reset(seed=0)
+    env.step(0)
+    assert during == [1]
+
+
+def test_going_on_from_other_frames_keeps_the_step_count_and_wakes_a_dream_that_had_ended():
+    env = NeuralEnv(counting_bundle(max_episode_steps=4))
+    env.reset(seed=0, options=LONG)
+    env.step(1)
+    frame = env.continue_from(LONG["context"])
+    assert shown(frame, TAG) == 200 and shown(env.step(2)[0], ACTION_SUM) == 2
+    env.step(0)
+    assert env.step(0)[3]  # truncated at the fourth step of all
+    env.continue_from(LONG["context"])
+    env.step(0)

@@ -18,23 +18,26 @@ IDS = [f"collectors:{row['id']}" for row in (*GAMES.values(), ANY_GAME)] + [f"ne
 def env(request):
     """One environment that draws, of every id."""
     name = request.param
-    if "RealCoinRun" in name:
-        pytest.importorskip("envpool")
-    made = gym.make(name, render_mode="rgb_array", **SETTINGS.get(name.split(":")[1], {}))
+    try:
+        made = gym.make(name, render_mode="rgb_array", **SETTINGS.get(name.split(":")[1], {}))
+    except gym.error.DependencyNotInstalled as missing:
+        if "RealCoinRun" not in name:
+            raise
+        pytest.skip(str(missing))
     yield made
     made.close()
 
 
 def test_record_video_writes_what_it_saw(env, tmp_path):
     pytest.importorskip("moviepy")
-    film = gym.wrappers.RecordVideo(env, str(tmp_path), name_prefix="it", video_length=4, disable_logger=True)
-    film.reset(seed=0)
-    for _ in range(4):
-        if any(film.step(film.action_space.sample())[2:4]):
-            film.reset()
+    film = gym.wrappers.RecordVideo(env, str(tmp_path), disable_logger=True)
+    frames, ended = [film.reset(seed=0)[0]], False
+    while len(frames) < 5 and not ended:
+        frame, _, terminated, truncated, _ = film.step(0)
+        frames, ended = [*frames, frame], terminated or truncated
     film.close()
     (path,) = tmp_path.glob("*.mp4")
-    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 4
+    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == len(frames)
 
 
 def test_play_turns_posted_keys_into_actions_and_leaves_on_escape(env, monkeypatch):

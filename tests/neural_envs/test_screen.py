@@ -9,6 +9,7 @@ from neural_envs.keys import Keys
 from neural_envs.play import main
 from neural_envs.screen import RESERVED, Screen
 from neural_envs.session import PlaySession, Side
+from neural_envs.video import open_video
 from tests.neural_envs.walk import ARROWS, RIGHT, DreamWalk, Walk, key, make_session, places
 
 
@@ -75,7 +76,7 @@ def test_a_model_that_draws_in_one_call_has_no_filmstrip(screen, monkeypatch):
 
 
 def test_while_a_recording_runs_the_window_keeps_its_size(screen):
-    key(screen, pygame.K_v)
+    screen.film = open_video("film.gif", 10)
     screen.show()
     key(screen, pygame.K_d)
     assert not screen.view.difference and "V ends" in screen.session.message
