@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     config = parse(ReportConfig, argv, "neural-envs report", positional=("bundle",))
     try:
+        bundles.resolve_bundle(config.bundle)
         folder = Path(config.out)
         folder.mkdir(parents=True, exist_ok=True)
         findings = gather(config)

@@ -1,5 +1,6 @@
 """Which figures of evaluation.json a scorecard shows, and how far each must get. A table, to be read top to bottom."""
 
+import re
 from typing import Any, NamedTuple
 
 
@@ -91,8 +92,8 @@ def at(figures: Any, path: str) -> float | None:
 
 def _of_card(card: dict, path: str) -> float | None:
     """A card calls the one-step classes `reward.f1[1]` and `termination.f1`."""
-    short = path.replace("reward.one_step.classes.", "reward.f1[").replace(".f1", "]") if "classes" in path else path
-    value = card.get(short, card.get(path.replace("one_step.f1", "f1")))
+    short = re.sub(r"^reward\.one_step\.classes\.(.+)\.f1$", r"reward.f1[\1]", path)
+    value = card.get(short, card.get(path.replace("termination.one_step", "termination")))
     return float(value) if isinstance(value, int | float) else None
 
 

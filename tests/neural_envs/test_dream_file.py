@@ -213,3 +213,15 @@ def test_the_verb_fails_with_one_sentence(data, tmp_path, capsys):
 def test_a_model_outside_of_any_bundle_says_so():
     file = recorded(NeuralEnv(counting_bundle()))[0].file()
     assert file.bundle_hash == "" and "cannot be dreamed here" in check(file)
+
+
+def test_a_session_that_resyncs_to_the_real_game_is_dreamed_again():
+    session = make_session(PlayConfig("snake", real=True, policy="astar", seed=4))
+    for _ in range(3):
+        session.single_step()
+    session.resync()
+    for _ in range(3):
+        session.single_step()
+    file = session.sides[0].dream_file()
+    assert [segment.start for segment in file.segments] == [3] and len(file.actions) == 6
+    assert frames_hash(replay(file)) == file.frames_hash
