@@ -59,5 +59,5 @@ $(STAMP): pyproject.toml
 		|| $(PIP) install "torch==$(TORCH)"; \
 	fi
 	@echo "installing neural-envs and what it needs"
-	$(PIP) install --quiet --editable ".[agents,kid,dev]"
+	$(PIP) install --quiet --editable ".[agents,kid,web,dev]"
 	@touch $@

@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": ("world_models.evaluation:main", "measure a bundle against the real game"),
     "push": ("neural_envs.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.play:main", "play a dream, alone or beside the real game"),
+    "serve": ("neural_envs.web.server:main", "play dreams on a page in the browser, alone or with others"),
     "action-grid": ("neural_envs.action_grid:main", "film what a dream makes of each action from the same start"),
     "replay": ("neural_envs.replay:main", "dream a .dream file again, frame for frame"),
     "video": ("neural_envs.films:main", "write a film or a strip of a bundle, a .dream file or a recorded episode"),
@@ -46,6 +47,9 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "starlette": "web",
+    "uvicorn": "web",
+    "websockets": "web",
 }
 _OURS = ("collectors", "world_models", "neural_envs", "agents")
 

@@ -101,10 +101,10 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
             setattr(dream.unwrapped, name, chosen)
     sides = [Side("dream", dream, recorder=_recorder(dream))]
     if config.real or config.twin:
-        sides.append(Side("real", _real_twin(world.real, config.twin, dream)))
+        sides.append(Side("real", real_twin(world.real, config.twin, dream)))
     keys = Keys.of(dream.unwrapped, reserved)
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
-    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, played), _share_start, seed)
+    session = PlaySession(sides, keys, policy_maker(config.policy or world.policy, played), share_start, seed)
     if config.policy:
         session.load_policy()
         session.policy_plays = True
@@ -124,7 +124,7 @@ def policy_maker(name: str, world: str = "") -> Callable[[int], Any]:
     """A function from the number of actions to a world's policy of this name; it imports `collectors` when called."""
 
     def make(actions: int) -> Any:
-        return _collectors(POLICIES, f"the policy '{name}'")(name, actions, world=world)
+        return from_collectors(POLICIES, f"the policy '{name}'")(name, actions, world=world)
 
     return make
 
@@ -160,14 +160,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
+def real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
     """The real game `twin`, else the world's `own`, else the one that the dream is called after; a game that is not
     ours is shown in frames like the dream's. PlayError where it is missing or does not fit the dream."""
     name, options = twin or own, {}
     _check_owner("collectors", "the real game")
     identifier = name
     if not (twin.startswith("collectors:") or (own and not twin)):
-        options = _collectors(ANY_OPTIONS, "the real game")(dream.unwrapped.world.as_dict())
+        options = from_collectors(ANY_OPTIONS, "the real game")(dream.unwrapped.world.as_dict())
         identifier, name = ANY_REAL, name or options["env"]
         options["env"] = name
     try:
@@ -191,12 +191,12 @@ def _recorder(dream: gymnasium.Env) -> Any:
     return DreamRecorder() if isinstance(dream.unwrapped, NeuralEnv) else None
 
 
-def _share_start(frame: np.ndarray) -> dict[str, Any]:
+def share_start(frame: np.ndarray) -> dict[str, Any]:
     """The reset options with which a dream starts from this frame."""
     return {"context": frame}
 
 
-def _collectors(reference: str, wanted: str) -> Callable:
+def from_collectors(reference: str, wanted: str) -> Callable:
     """The function "module:name" of `collectors`; PlayError where that package is somebody else's."""
     _check_owner("collectors", wanted)
     module, function = reference.split(":")

@@ -19,6 +19,31 @@ def counting(monkeypatch):
 
 
 @pytest.fixture
+def serve():
+    """serve(bundle, ...) makes a client of the page's server, which lives until the test is over."""
+    pytest.importorskip("starlette")
+    pytest.importorskip("httpx2")
+    from starlette.testclient import TestClient
+
+    from neural_envs.web.app import House, make_app
+    from tests.neural_envs.web_double import CountingShelf
+
+    clients = []
+
+    def make(*released: str, visitors: int = 2, idle: float = 60.0):
+        house = House(CountingShelf(*released), visitors, idle, 2)
+        clients.append(TestClient(make_app(house)).__enter__())
+        clients[-1].pages = []
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        for page in client.pages:
+            page.leave()
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
 def screen(monkeypatch, tmp_path):
     """A window, unseen, on the doubles of a dream and a real game."""
     import pygame

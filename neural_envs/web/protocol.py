@@ -1,0 +1,262 @@
+"""What a page and a program may say to the server, checked by hand: JSON, a message with a `type`, a request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+MESSAGE_BYTES = 4096  # longest message of a visitor
+REQUEST_BYTES = 65_536  # longest body of /api/generate
+DREAM_BYTES = 4_000_000  # longest .dream file that is taken
+MOST_ACTIONS = 256  # of one request
+MOST_STEPS = 32  # denoising steps a frame
+MOST_GUIDANCE = 8.0
+SLOWEST, FASTEST = 0.1, 8.0  # times the world's own pace
+MOST_SEED = 2**31 - 1
+
+
+class MessageError(ValueError):
+    """A message, a request or a value in one that cannot be used; the text is a sentence for who sent it."""
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Another dream: the bundle of this name."""
+
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key went down or up; `key` as browsers call it: "a", " ", "ArrowUp"."""
+
+    key: str
+    down: bool
+
+
+@dataclass(frozen=True)
+class Act:
+    """The button of an action on the screen went down or up."""
+
+    action: int
+    down: bool
+
+
+@dataclass(frozen=True)
+class Release:
+    """The page lost the keyboard: no key is held any more."""
+
+
+@dataclass(frozen=True)
+class New:
+    """A new game, from this seed where there is one."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Stop the clock or let it go on."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """Pause, and go on by one step."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who plays: "you", or the name of a policy."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Panes:
+    """Which pictures there are beside the dream's; the difference needs the real game."""
+
+    real: bool
+    difference: bool
+
+
+@dataclass(frozen=True)
+class Tune:
+    """The sliders: denoising steps and guidance (None: the bundle's own), and times the world's own pace."""
+
+    sampler_steps: int | None
+    guidance: float | None
+    speed: float
+
+
+@dataclass(frozen=True)
+class Resync:
+    """The dream goes on from what the real game shows."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Take a snapshot."""
+
+
+@dataclass(frozen=True)
+class Back:
+    """Go back to a snapshot."""
+
+    snapshot: int
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Throw a snapshot away."""
+
+    snapshot: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The page has got the picture of this number."""
+
+    picture: int
+
+
+@dataclass(frozen=True)
+class Generate:
+    """The body of /api/generate: a dream from a seed under given actions. One of world and bundle, or neither."""
+
+    actions: tuple[int, ...]
+    world: str = ""
+    bundle: str = ""
+    seed: int = 0
+    sampler_steps: int | None = None
+    guidance: float | None = None
+
+
+MESSAGES = {kind.__name__.lower(): kind for kind in (Choose, Key, Act, Release, New, Pause, Step, Player, Panes, Tune)}
+MESSAGES |= {kind.__name__.lower(): kind for kind in (Resync, Keep, Back, Forget, Seen)}
+
+
+def _text(most: int) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > most:
+            raise MessageError(f"'{name}' is a text of at most {most} characters")
+        return value
+
+    return check
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise MessageError(f"'{name}' is true or false, not {brief(value)}")
+    return value
+
+
+def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any], int | None]:
+    def check(name: str, value: Any) -> int | None:
+        if optional and value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise MessageError(f"'{name}' is a whole number from {least} to {most}, not {brief(value)}")
+        return value
+
+    return check
+
+
+def _number(least: float, most: float, optional: bool = False) -> Callable[[str, Any], float | None]:
+    def check(name: str, value: Any) -> float | None:
+        if optional and value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:  # NaN too
+            raise MessageError(f"'{name}' is a number from {least:g} to {most:g}, not {brief(value)}")
+        return float(value)
+
+    return check
+
+
+def _actions(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_ACTIONS:
+        size = f"a list of {len(value)}" if isinstance(value, list) else brief(value)
+        raise MessageError(f"'{name}' is a list of 1 to {MOST_ACTIONS} actions, not {size}")
+    return tuple(_whole(0, 255)(f"{name}[{i}]", action) for i, action in enumerate(value))
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {  # a field of one name means the same in every message
+    "bundle": _text(200),
+    "world": _text(40),
+    "name": _text(40),
+    "key": _text(20),
+    "down": _flag,
+    "on": _flag,
+    "real": _flag,
+    "difference": _flag,
+    "action": _whole(0, 255),
+    "actions": _actions,
+    "seed": _whole(0, MOST_SEED, optional=True),
+    "sampler_steps": _whole(1, MOST_STEPS, optional=True),
+    "guidance": _number(0, MOST_GUIDANCE, optional=True),
+    "speed": _number(SLOWEST, FASTEST),
+    "snapshot": _whole(0, 10**9),
+    "picture": _whole(0, 10**12),
+}
+
+
+def read_message(text: str) -> Any:
+    """The message that `text` is, one of `MESSAGES`; MessageError says what is wrong with it."""
+    if len(text) > MESSAGE_BYTES:
+        raise MessageError(f"a message has at most {MESSAGE_BYTES} characters, this one {len(text)}")
+    values = _object(text, "a message")
+    kind = values.pop("type", None)
+    if not isinstance(kind, str) or kind not in MESSAGES:
+        raise MessageError(f"a message has a 'type', one of {', '.join(MESSAGES)}, not {brief(kind)}")
+    return _filled(MESSAGES[kind], values, f"the message '{kind}'")
+
+
+def read_generate(text: str) -> Generate:
+    """The request that the body of /api/generate is; MessageError says what is wrong with it."""
+    request = _filled(Generate, _object(text, "the request"), "the request")
+    if request.seed is None:
+        raise MessageError(f"'seed' is a whole number from 0 to {MOST_SEED}; leave it out for 0")
+    if request.world and request.bundle:
+        raise MessageError("the request names a 'world' or a 'bundle', not both")
+    return request
+
+
+def key_code(key: str) -> int | None:
+    """The code, as in `Keys`, of a key as browsers call it; None for one that acts nowhere."""
+    import pygame
+
+    arrows = {"Up": pygame.K_UP, "Down": pygame.K_DOWN, "Left": pygame.K_LEFT, "Right": pygame.K_RIGHT}
+    return ord(key.lower()) if len(key.lower()) == 1 else arrows.get(key.removeprefix("Arrow"))
+
+
+def brief(value: Any) -> str:
+    """A value as it is quoted in a sentence, however long it is."""
+    text = (
+        json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else f"a {type(value).__name__}"
+    )
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"{what} is JSON, and this is not ({str(error)[:80]})") from None
+    if not isinstance(values, dict):
+        raise MessageError(f"{what} is a JSON object, not {brief(values)}")
+    return values
+
+
+def _filled(kind: type, values: dict[str, Any], what: str) -> Any:
+    """The dataclass `kind` with these values, every one checked."""
+    known = {field.name: field for field in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise MessageError(f"{what} has no '{unknown[0][:40]}'; it has {', '.join(known) or 'nothing but its type'}")
+    missing = [name for name, field in known.items() if name not in values and field.default is MISSING]
+    if missing:
+        raise MessageError(f"{what} lacks '{missing[0]}'")
+    return kind(**{name: CHECKS[name](name, value) for name, value in values.items()})

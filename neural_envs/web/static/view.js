@@ -1,0 +1,112 @@
+// What is drawn: the panes, the score, the history of trust, the snapshots.
+const $ = (id) => document.getElementById(id);
+const TRUST_POINTS = 120;
+let trust = [], game = null, lastStep = -1, toastTimer;
+
+export function draw(header, data, offset) {
+  const box = $("panes");
+  while (box.children.length > header.panes.length) box.lastChild.remove();
+  header.panes.forEach(([width, height], i) => {
+    const figure = box.children[i] ?? box.appendChild(newFigure());
+    const [name, note] = [header.titles[i], noteOf(header, header.titles[i])];
+    if (figure.className !== name) figure.className = name;
+    setText(figure.firstChild.firstChild, name);
+    setText(figure.firstChild.lastChild, note);
+    const canvas = figure.lastChild;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const pixels = new Uint8ClampedArray(data, offset, width * height * 4);
+    canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+    offset += width * height * 4;
+  });
+}
+
+export function showScore(header) {
+  signed($("reward"), header.reward);
+  setText($("return"), tidy(header.return));
+  setText($("step"), header.film ? `${header.step}/${header.steps}` : String(header.step));
+  setText($("fps"), header.fps.toFixed(0));
+  $("real-return").hidden = header.real === null;
+  if (header.real) setText($("real"), tidy(header.real.return));
+  setText($("hint"), hintOf(header));
+  const badge = $("state");
+  const playing = header.player === "you" ? "you play" : header.film ? "a file" : `${header.player} plays`;
+  setText(badge, header.paused ? "paused" : playing);
+  badge.className = `badge ${header.film ? "file" : header.player === "you" ? "you" : "policy"}`;
+  trackTrust(header);
+}
+
+export function showKept(kept, goBack, drop) {
+  const tiles = kept.map(({ id, step, picture, return: total }) => {
+    const tile = document.createElement("div");
+    tile.className = "snapshot";
+    const back = button("", () => goBack(id), `Back to step ${step}, return ${tidy(total)}`);
+    const image = Object.assign(new Image(), { src: `data:image/png;base64,${picture}`, alt: "" });
+    back.append(image, `step ${step}`);
+    const away = button("\u00d7", () => drop(id), "Throw it away");
+    away.className = "drop";
+    tile.append(back, away);
+    return tile;
+  });
+  const empty = Object.assign(document.createElement("p"), { className: "faint", textContent: "Take one, try something, go back to it." });
+  $("snapshots").replaceChildren(...(tiles.length ? tiles : [empty]));
+}
+
+export function toast(text) {
+  $("toast").textContent = text;
+  $("toast").classList.add("on");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => $("toast").classList.remove("on"), 3500 + 45 * text.length);
+}
+
+function trackTrust(header) {
+  const fresh = `${header.game}/${header.seed}/${header.film}`;
+  if (fresh !== game || header.step < lastStep) { trust = []; game = fresh; }
+  if (header.step !== lastStep && header.trust !== null) trust = [...trust, header.trust].slice(-TRUST_POINTS);
+  lastStep = header.step;
+  setText($("trust"), header.trust === null ? "\u2013" : header.trust.toFixed(2));
+  const canvas = $("history"), scale = devicePixelRatio, width = canvas.clientWidth * scale, height = canvas.clientHeight * scale;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, width, height);
+  pen.strokeStyle = "#2e3348";
+  pen.beginPath(); pen.moveTo(0, height - 1); pen.lineTo(width, height - 1); pen.stroke();
+  pen.strokeStyle = trust.at(-1) < 0.5 ? "#f5be52" : "#56cc80";
+  pen.lineWidth = 1.6 * scale;
+  pen.beginPath();
+  trust.forEach((value, i) => pen.lineTo((i / (TRUST_POINTS - 1)) * width, 2 * scale + (1 - value) * (height - 4 * scale)));
+  pen.stroke();
+}
+
+function hintOf(header) {
+  if (header.message) return header.message;
+  if (header.ending) return header.ending;
+  if (header.paused) return "paused";
+  if (header.waiting) return document.body.classList.contains("touch") ? "Touch an arrow to begin" : "Press an arrow key to begin";
+  return "";
+}
+
+function noteOf(header, title) {
+  if (title === "real") return header.real?.ending ?? "";
+  return title === "difference" ? "" : header.ending;
+}
+
+function newFigure() {
+  const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+  caption.append(document.createElement("b"), document.createElement("span"));
+  figure.append(caption, document.createElement("canvas"));
+  return figure;
+}
+
+function button(text, click, title) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: text, title });
+  made.addEventListener("click", () => { click(); made.blur(); });
+  return made;
+}
+
+function signed(element, value) {
+  setText(element, value > 0 ? `+${tidy(value)}` : tidy(value));
+  element.className = value > 0 ? "good" : value < 0 ? "bad" : "";
+}
+
+const tidy = (value) => String(Number(value.toFixed(2))).replace("-", "\u2212");
+const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };

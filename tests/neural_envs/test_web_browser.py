@@ -1,0 +1,167 @@
+"""The page in a real Chromium, against a server of its own: `pytest -m browser`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("starlette")
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium: apt install chromium"),
+]
+PATIENCE = 90_000  # milliseconds; a busy machine takes its time
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where a server for one visitor listens."""
+    command = [sys.executable, "-m", "neural_envs.cli", "serve", "--port", "0", "--visitors", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    yield process.stdout.readline().split()[1]
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page on a desk, playing Snake; it must not complain."""
+    complaints = []
+    page = browser.new_page(viewport={"width": 1360, "height": 860})
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.goto(f"{address}/#snake")
+    shows(page, "#hint", "begin")
+    yield page
+    page.close()
+    wait_for(lambda: visitors(address) == 0)
+    assert complaints == []
+
+
+def visitors(address: str) -> int:
+    return json.load(urllib.request.urlopen(f"{address}/healthz"))["visitors"]
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+
+
+def pixels(page) -> str:
+    return page.eval_on_selector("#panes canvas", "canvas => canvas.toDataURL()")
+
+
+def shows(page, selector: str, text: str) -> None:
+    """Wait until the element holds this text."""
+    sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+
+
+def stepped(page, number: int) -> None:
+    """Wait for this step of the game, or a later one."""
+    wait_for(lambda: int(page.text_content("#step").split("/")[0]) >= number)
+
+
+def test_the_page_loads_and_waits_for_a_key(page):
+    assert page.title() == "neural-envs: play a dream"
+    assert page.eval_on_selector("#panes canvas", "c => [c.width, c.height]") == [64, 64]
+    assert page.eval_on_selector("#panes canvas", "c => getComputedStyle(c).imageRendering") == "pixelated"
+    before = pixels(page)
+    page.wait_for_timeout(500)
+    assert pixels(page) == before and page.text_content("#step") == "0"
+
+
+def test_keys_move_the_snake(page):
+    page.keyboard.press("p")  # steps by hand: no wall is hit while the test looks
+    shows(page, "#pause", "Go on")
+    before = pixels(page)
+    for number, key in enumerate(("ArrowRight", "ArrowDown"), 1):
+        page.keyboard.press(key)
+        page.keyboard.press("n")
+        stepped(page, number)
+        assert pixels(page) != before
+        before = pixels(page)
+
+
+def test_a_second_visitor_over_the_limit_is_refused_and_gets_in_once_the_first_has_left(browser, address):
+    first, second = browser.new_page(), browser.new_page()
+    for visit in (first, second):
+        visit.set_default_timeout(PATIENCE)
+    first.goto(address)
+    first.wait_for_selector("#panes canvas")
+    second.goto(address)
+    second.wait_for_selector("#end[open]")
+    assert second.text_content("#end-title") == "Busy" and "1 dream is being played" in second.text_content("#end-text")
+    first.close()  # a dropped connection frees its dream
+    wait_for(lambda: visitors(address) == 0)
+    second.click("#again")
+    second.wait_for_selector("#panes canvas")
+    second.close()
+    wait_for(lambda: visitors(address) == 0)
+
+
+def test_real_game_difference_policy_and_snapshots(page):
+    page.select_option("#player", "astar")
+    page.check("#show-real")
+    page.check("#show-difference")
+    sync_api.expect(page.locator("#panes canvas")).to_have_count(3, timeout=PATIENCE)
+    assert page.locator("#panes figcaption b").all_text_contents() == ["dream", "real", "difference"]
+    stepped(page, 3)
+    page.click("#pause")
+    shows(page, "#pause", "Go on")
+    kept, step = pixels(page), page.text_content("#step")
+    page.click("#keep")
+    page.wait_for_selector(".snapshot")
+    page.click("#one")
+    wait_for(lambda: page.text_content("#step") != step)
+    page.click(".snapshot button")
+    wait_for(lambda: page.text_content("#step") == step)
+    assert pixels(page) == kept
+
+
+def test_a_dream_is_downloaded_and_watched_again(page, tmp_path):
+    page.keyboard.press("ArrowLeft")
+    stepped(page, 2)
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "shared.dream")
+    assert download.value.suggested_filename.endswith(".dream")
+    page.set_input_files("#file", tmp_path / "shared.dream")
+    shows(page, "#state", "a file")
+
+
+def test_touching_the_pad_plays_on_a_phone(browser, address):
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/#snake")
+    shows(page, "#hint", "Touch")
+    assert page.locator("#pad button:visible").count() == 4
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.tap("#pad button[title=right]")
+    stepped(page, 1)
+    phone.close()
+    wait_for(lambda: visitors(address) == 0)
