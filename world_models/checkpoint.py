@@ -69,7 +69,9 @@ def build_model(spec: WorldSpec, config) -> nn.Module:
 def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict) -> None:
     """Writes a bundle directory file by file, each complete before it takes its name; config.json comes last."""
     path.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    precise = getattr(model, "precise", None)  # the part of which half precision is not enough
+    halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
+    weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
     (path / "model.tmp").write_bytes(save(weights))  # save_file would make it unreadable for other users
     os.replace(path / "model.tmp", path / "model.safetensors")
     np.savez_compressed(path / "contexts.tmp.npz", frames=contexts.frames, actions=contexts.actions)

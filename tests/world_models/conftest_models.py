@@ -44,6 +44,7 @@ CONFIGS = {
     "chance-copies": ChanceConfig(
         grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0, pixel_features=4), context_length=2
     ),
+    "chance-sprites": ChanceConfig(grid=GRID, context_length=3, sprites=2, sprite_size=5),
     "diffusion": DiffusionConfig(network=GRID, sampler=Euler(2), context_length=2),
     "diffusion-attention": DiffusionConfig(network=GridConfig(16, 4, 1, 1, True), context_length=4),
     "diffusion-chance": DiffusionConfig(network=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5),

@@ -55,7 +55,7 @@ def weights(path):
     return load_bundle(path).model.state_dict()
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [("chance", "adamw"), ("forcing", "muon")])
+@pytest.mark.parametrize(("name", "optimizer"), [("chance", "adamw"), ("chance-sprites", "adamw"), ("forcing", "muon")])
 def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(dataset_path, tmp_path, name, optimizer):
     changes = {"model": CONFIGS[name], "optimizer": optimizer}
     whole = training.train(config_for(dataset_path, tmp_path / "whole", **changes))

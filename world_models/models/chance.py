@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models import frames as pixels
 from world_models.models.next_frame import NextFrameModel
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.layers import MixBlock, PatchEmbed, pool
+from world_models.networks.sprites import Moves, Sprites
 from world_models.noise import FRAME_SALT, NoiseStream
-from world_models.protocols import Features, NetworkConfig, WorldSpec
+from world_models.protocols import Clips, Features, NetworkConfig, Practice, WorldSpec
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
@@ -149,12 +151,15 @@ class ChanceConfig:
     chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = 1  # frames the model sees
     change_weight: float = 20.0  # extra weight of patches that change
+    sprites: int = 0  # things that are followed to a fraction of a pixel and drawn over the painting, see `sprites`
+    sprite_size: int = 9  # pixels along their sides
 
 
 class ChanceModel(NextFrameModel):
     """One decoding call a step; see the module."""
 
     kind = "chance"
+    precise = "sprites."  # weights that a bundle keeps in full precision: positions to a hundredth of a pixel
     config_class = ChanceConfig
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):
@@ -166,13 +171,17 @@ class ChanceModel(NextFrameModel):
         self.encoder = Encoder(config.grid, channels, len(spec.action_names), self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colours)
         self.decoder = Decoder(config.grid, self.colours)
+        sizes = config.sprites, config.sprite_size, spec.frame_shape, config.context_length, len(spec.action_names)
+        self.sprites = Sprites(*sizes) if config.sprites else None
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
-        return self.encoder(x, action, self.colours)
+        features = self.encoder(x, action, self.colours)
+        return features if self.sprites is None else features._replace(rest=self.sprites(x, action))
 
     def decode(self, features: Features, chosen: Chosen) -> Tensor:
         """A frame (B, C, H, W)."""
-        return self.decoder(self.chance.painted(chosen, features.tokens), features.last)
+        painted = self.decoder(self.chance.painted(chosen, features.tokens), features.last)
+        return painted if self.sprites is None else self.sprites.draw(painted, features.rest)
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         return self.decode(features, self.chance.draw(features.tokens, noise))
@@ -182,6 +191,26 @@ class ChanceModel(NextFrameModel):
         frame = self.decode(features, chosen)
         error = ((frame - target) ** 2 * self.change_weights(features.last, target)).mean((1, 2, 3))
         return {"frame": error, **terms}, frame
+
+    def clip_losses(
+        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """See `NextFrameModel`; sprites learn from the frames as they are."""
+        losses = super().clip_losses(clips, practice, steps, generator)
+        if self.sprites is not None:
+            device, seen = self.reward_values.device, self.context_length + 1
+            x = pixels.stack(clips.frames[:, :seen]).to(device).unflatten(1, (seen, self.colours))
+            losses |= self.sprites.practise(x, clips.actions[:, 0].to(device), generator)
+        return losses
+
+    def carried(self) -> dict:
+        """What a run needs to go on and a bundle does not."""
+        return {} if self.sprites is None or self.sprites.memory is None else self.sprites.memory._asdict()
+
+    def carry(self, carried: dict) -> None:
+        """Inverse of `carried`."""
+        if carried:
+            self.sprites.memory = Moves(**carried)
 
 
 def straight_through(log_probability: Tensor, generator: torch.Generator) -> Tensor:

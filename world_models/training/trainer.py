@@ -98,6 +98,7 @@ class Trainer:
             "order": self.feed.state,
             "progress": {"update": self.update, "seconds": self.seconds, "best": self.best, "commands": self.commands},
             "before": self.before,
+            "carried": self.model.carried() if hasattr(self.model, "carried") else {},
         }
 
     def load(self, state: dict) -> None:
@@ -112,6 +113,8 @@ class Trainer:
                 f"the checkpoints in {self.config.out} are of another model or optimizer ({reason}); "
                 "give the settings of that run (its resolved_config.yaml), or another out="
             ) from None
+        if hasattr(self.model, "carry"):
+            self.model.carry(state.get("carried", {}))
         self.noise.set_state(state["noise"])
         self.feed.restart(state["order"])
         self.before, done = state.get("before", 0.0), state["progress"]
@@ -145,6 +148,8 @@ class Trainer:
         decay = min(config.ema, (1 + self.update) / (10 + self.update))
         averages, weights = list(self.average.parameters()), [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(averages, weights, 1 - decay)
+        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)  # what a model measures is no weight: it is taken as it is
         self.update += 1
         return terms
 

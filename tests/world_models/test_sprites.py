@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from world_models.networks.sprites import QUICK, Places, Sprites, contrasts
+
+SHAPE = (24, 32, 3)
+
+
+def box(row: float, column: float, colour=(1.0, 1.0, 1.0), height: float = 3.0, width: float = 4.0) -> torch.Tensor:
+    """(3, H, W): a box of that colour on black, each pixel by the share of it that is covered."""
+    shares = []
+    for centre, length, n in ((row, height, SHAPE[0]), (column, width, SHAPE[1])):
+        edge = torch.arange(n) - 0.5
+        start = centre - length / 2
+        shares.append(((edge + 1 - start).clamp(0, length) - (edge - start).clamp(0, length)).clamp(0, 1))
+    share = shares[0][:, None] * shares[1]
+    return -1 + share * (torch.tensor(colour)[:, None, None] + 1)
+
+
+def made(count=3, frames=3) -> Sprites:
+    torch.manual_seed(0)
+    sprites = Sprites(count, 9, SHAPE, frames, actions=2).eval()
+    with torch.no_grad():
+        sprites.usual.fill_(-1 / QUICK)
+    return sprites
+
+
+def test_each_sprite_finds_what_is_of_its_colour_to_a_hundredth_of_a_pixel():
+    white, red, cyan = (1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, 1.0)
+    places = [(8.3, 12.7), (15.6, 4.2), (11.1, 26.4)]
+    frame = torch.stack([box(*at, colour) for at, colour in zip(places, (white, red, cyan), strict=True)]).amax(0)
+    centre, mass = made().points(frame[None])
+    assert torch.allclose(centre[0], torch.tensor(places), atol=0.02)
+    assert (mass > 1).all()
+
+
+def test_where_nothing_stands_out_there_is_no_mass():
+    _, mass = made().points(torch.full((1, 3, *SHAPE[:2]), -1.0))
+    assert (mass == 0).all()
+
+
+def test_what_flew_straight_flies_on_before_anything_is_learned():
+    sprites = made(count=1)
+    flight = torch.cat([box(6 + 0.7 * t, 9 + 1.3 * t) for t in range(3)])[None]  # (1, K * C, H, W)
+    centre = sprites(flight, torch.tensor([1])).centre[0, 0]
+    assert torch.allclose(centre, torch.tensor([6 + 2.1, 9 + 3.9]), atol=0.03)
+
+
+def test_a_sprite_lies_where_its_place_says_and_not_where_it_is_not_seen():
+    sprites = made(count=1)
+    with torch.no_grad():
+        sprites.picture.fill_(1 / QUICK)
+        sprites.cover.fill_(-10.0)
+        sprites.cover[:, :, 3:6, 3:6] = 10.0
+    painted = torch.full((2, 3, *SHAPE[:2]), -1.0)
+    places = Places(torch.tensor([[[9.25, 13.5]], [[9.25, 13.5]]]), torch.tensor([[1.0], [0.0]]))
+    drawn = sprites.draw(painted, places)
+    centre, _ = sprites.points(drawn[:1])
+    assert torch.allclose(centre[0, 0], torch.tensor([9.25, 13.5]), atol=0.02)
+    assert torch.equal(drawn[1], painted[1])
+
+
+def test_the_usual_picture_becomes_that_of_most_frames_and_bounces_are_learned():
+    """A box between two walls: without learning it flies on through them."""
+    sprites = Sprites(1, 9, SHAPE, 3, actions=2).train()
+    generator = torch.Generator().manual_seed(0)
+    row = torch.cat((torch.arange(3.0, 20.0, 1.5), torch.arange(18.0, 3.0, -1.5)))
+    film = torch.stack([box(float(r), 12.0) for r in row.repeat(3)])  # one period and a little more, over again
+    start = torch.arange(0, len(film) - 4)
+    clips = film[start[:, None] + torch.arange(4)]
+    action = torch.zeros(len(start), dtype=torch.long)
+    optimizer = torch.optim.Adam(sprites.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sum(sprites.practise(clips, action, generator).values()).backward()
+        optimizer.step()
+    assert (QUICK * sprites.usual + 1).abs().median() < 0.05
+    centre = sprites.eval()(clips[:, :3].flatten(1, 2), action).centre[:, 0, 0]
+    error = (centre - sprites.points(clips[:, 3])[0][:, 0, 0]).abs()
+    assert error.mean() < 0.15 and error.max() < 1.0  # straight on is 3 pixels off after a wall
+
+
+def test_more_sprites_than_colours_tell_apart_are_refused():
+    assert len(contrasts(1)) == 3 and len(contrasts(3)) == 7
+    with pytest.raises(ValueError, match="at most 7"):
+        Sprites(8, 9, SHAPE, 3, 2)
