@@ -68,6 +68,17 @@ def test_the_whole_frame_can_move_as_one():
     assert torch.allclose(out, shifted(LAST, 0, -3), atol=1e-3)
 
 
+def test_a_dream_that_stands_still_does_not_dissolve_as_training_may():
+    layer = copier((0,), flow=8.0).eval()
+    layer.choose.bias.data[2] = 1.0  # the warp, nearly all
+    layer.pan.bias.data[:] = math.atanh(0.2 / 8)
+    frame, tokens, painted = LAST, torch.zeros(2, 8, 4, 4), torch.zeros_like(LAST)
+    for _ in range(40):
+        frame = layer(tokens, painted, frame)
+    assert torch.allclose(frame, LAST, atol=1e-4)
+    assert (layer.train()(tokens, painted, LAST) - LAST).abs().max() > 0.02
+
+
 @pytest.mark.parametrize("features", [0, 4])
 def test_the_outcome_head_sees_single_pixels_nonlinearly_only_where_asked(features):
     head = OutcomeHead(GridConfig(8, 4, pixel_features=features), 3, 2)

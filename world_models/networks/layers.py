@@ -109,6 +109,7 @@ class CopyOut(nn.Module):
     """
 
     sharpness = 4.0  # of the choice: a share soon comes so near to 1 that a copy is exact to the grey level
+    still, whole = 0.35, 0.75  # where things are warped a dream takes less than so many pixels for none, more for all
 
     def __init__(self, width: int, patch: int, distances: tuple[int, ...], flow: float):
         super().__init__()
@@ -128,14 +129,26 @@ class CopyOut(nn.Module):
         share = (self.sharpness * self.choose(tokens)).softmax(1)  # (B, 1 + sources, G, G)
         sources = [shifted(last, *move) for move in self.moves]
         if self.point is not None:
-            flow = self.point(tokens) + self.pan(pool(tokens))[:, :, None, None]
-            sources.append(warped(last, self.flow * torch.tanh(flow), self.patch))
+            flow = self.flow * torch.tanh(self.point(tokens) + self.pan(pool(tokens))[:, :, None, None])
+            if not self.training:
+                share, flow = self.settled(share, flow)
+            sources.append(warped(last, flow, self.patch))
         share = share[:, :, :, None, :, None]  # (B, 1 + sources, G, 1, G, 1)
         if len(sources) == 1:
             blend = torch.lerp(self.tiles(sources[0]), self.tiles(painted), share[:, 0])
         else:
             blend = sum(share[:, i] * self.tiles(source) for i, source in enumerate((painted, *sources)))
         return blend.reshape(painted.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+
+    def settled(self, share: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares (B, 1 + sources, G, G) and flow (B, 2, G, G) without what is all but certain to be nothing.
+
+        A hundredth of a pixel of bilinear reading, or a hundredth of painting, is not to be seen in one frame and has
+        dissolved the picture after forty.
+        """
+        most, which = share.max(1, keepdim=True)
+        share = torch.where(most > self.whole, torch.zeros_like(share).scatter_(1, which, 1.0), share)
+        return share, torch.where(flow.abs() < self.still, 0.0, flow)
 
     def tiles(self, frame: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, G, P, G, P * C), a view where channels come last in memory."""
