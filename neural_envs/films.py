@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 
 from collectors.settings import parse
-from neural_envs.play import PlayError, _collectors, policy_maker
+from neural_envs.play import PlayError, from_collectors, policy_maker
 from neural_envs.replay import pace
 from neural_envs.video import told, write_film
 
@@ -89,7 +89,7 @@ def _of_dream(config: VideoConfig) -> Film:
 def _of_episode(config: VideoConfig) -> Film:
     from world_models.frames import shown
 
-    dataset = _collectors(DATASET, "the reader of datasets")(config.source)
+    dataset = from_collectors(DATASET, "the reader of datasets")(config.source)
     if config.episode >= len(dataset.episodes):
         raise ValueError(f"{config.source} has the episodes 0 to {len(dataset.episodes) - 1}, no {config.episode}")
     frames = dataset.episode(config.episode).frames[: config.steps + 1 or None]
