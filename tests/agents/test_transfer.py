@@ -170,7 +170,7 @@ def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config
     assert trained == []
 
 
-def test_a_dream_that_is_cut_short_where_it_trusts_itself_too_little_leaves_the_real_half_alone(trained, config, monkeypatch):
+def test_min_trust_is_for_the_dream_and_leaves_the_real_half_alone(trained, config, monkeypatch):
     run_transfer(config)
     (Path(config.out) / "dream" / "half.json").unlink()
     seen, train = [], transfer.train_ppo
