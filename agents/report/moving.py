@@ -67,7 +67,8 @@ def clip(number: int, found: Clip, fps: int, folder: Path) -> str:
     if found.parted is None:
         verdict = f'<p class="verdict good">The same to the end: {len(found.actions)} steps.</p>'
     else:
-        verdict = f'<p class="verdict">They part after <b>{found.parted} steps</b>: {escape(found.why)}.</p>'
+        after = f"{found.parted} step{'s' * (found.parted > 1)}"
+        verdict = f'<p class="verdict">They part after <b>{after}</b>: {escape(found.why)}.</p>'
     course = _course(found, folder)
     shown_player = player(rows, fps, difference=True, parted=found.parted, words=words)
     return f'<article class="card clip">{shown_player}{verdict}{course}</article>'

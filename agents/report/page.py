@@ -103,7 +103,8 @@ def _actions(found: "Findings") -> str:
 def _figures(found: "Findings") -> list[str]:
     measured, figures, command = found.measured, found.figures, _evaluate(found)
     curves = figures.get("rollout", {}).get("curves") or (measured.curves if measured else None)
-    by = "measured by evaluate" if figures.get("rollout", {}).get("curves") else f"{found.config.rollouts} rollouts"
+    by = f"; {found.config.rollouts} rollouts" if measured else ""
+    by = "; measured by evaluate" if figures.get("rollout", {}).get("curves") else by
     horizon = sections.horizon(curves, _collect(found))
     values = found.bundle.model.spec.reward_values
     outcome = sections.outcomes(measured, figures, values, _collect(found))
@@ -111,7 +112,7 @@ def _figures(found: "Findings") -> list[str]:
     counted = f" Dreamed here: {len(measured.one_step.action)} transitions." if measured else ""
     return [
         sections.section("horizon", "How deep a dream stays right", horizon,
-                         f"Open loop: only the first frame is real. Copying it forever is the bar to beat; {by}."),
+                         f"Open loop: only the first frame is real. Copying it forever is the bar to beat{by}."),
         sections.section("outcomes", "Rewards and ends", outcome,
                          "Rows are what the game did, columns what the dream did. Rare ones were sampled more often."),
         sections.section("calibration", "Does it know what it knows?", sections.calibration(reliabilities, figures,
