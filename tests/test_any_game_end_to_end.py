@@ -76,7 +76,7 @@ def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeyp
     words = ["--bundle", str(run / "bundle"), "--policy=random", "--max-steps=3", "--seed=1", "--fps=1000", *real]
     assert play(words) == 0
     out = capsys.readouterr().out
-    assert "w: forward, 3: pickup" in out and out.count(": return") == 1 + len(real)
+    assert "keys: 3: pickup" in out and out.count(": return") == 1 + len(real)
 
 
 @pytest.mark.parametrize("kind", ["dream", "real"])
