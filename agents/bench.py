@@ -7,9 +7,8 @@ timed as users get them, through NeuralVectorEnv with numpy frames; the comparis
 
 import json
 import statistics
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -20,7 +19,7 @@ from agents.bench_backends import backend_lines, backend_report, backend_subject
 from agents.timing import Advance, convolution_peak, dream, macs, network_dream, rates_in_turn, real_env, startup
 from agents.worlds import WORLDS, env_id
 from collectors.dataset import Dataset
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs import bundles
 from world_models.data import ClipReader
 from world_models.noise import NoiseStream
@@ -28,29 +27,25 @@ from world_models.presets import PRESETS
 from world_models.train import Trainer
 
 
-def _setting(default: Any, text: str):
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class BenchConfig:
     """Settings of `neural-envs bench`."""
 
-    out: str = _setting("bench.json", "file for the figures")
-    bundles: tuple[str, ...] = _setting((), "bundles to time; none means all that are released")
-    lanes: tuple[int, ...] = _setting((1, 16, 64, 256), "dreams in one batch")
-    sampler_steps: tuple[int, ...] = _setting((1, 2, 3, 5), "denoising steps, for bundles that sample")
-    diamond_lanes: tuple[int, ...] = _setting((1, 64), "lanes of the DIAMOND-sized model; none leaves it out")
-    snake_unet_lanes: tuple[int, ...] = _setting((1,), "lanes of the Snake pixel-EDM U-Net; none leaves it out")
-    rounds: int = _setting(3, "times that everything is timed in turn")
-    seconds: float = _setting(1.0, "shortest time of one timing")
-    data: str = _setting("data/snake", "dataset for read and training throughput, if it is there")
-    real: str = _setting("collectors:RealSnake-v0", "id of the real environment")
-    preset: str = _setting("snake", "training preset to time")
-    memory_lanes: int = _setting(64, "lanes of the dream whose memory is measured")
-    backends: tuple[str, ...] = _setting((), "onnx, compile: also time these beside eager, at backend_lanes")
-    backend_lanes: tuple[int, ...] = _setting((1, 64), "lanes at which backends are timed")
-    threads: int = _setting(0, "CPU threads, 0 for torch's choice")
+    out: str = setting("bench.json", "file for the figures")
+    bundles: tuple[str, ...] = setting((), "bundles to time; none means all that are released")
+    lanes: tuple[int, ...] = setting((1, 16, 64, 256), "dreams in one batch")
+    sampler_steps: tuple[int, ...] = setting((1, 2, 3, 5), "denoising steps, for bundles that sample")
+    diamond_lanes: tuple[int, ...] = setting((1, 64), "lanes of the DIAMOND-sized model; none leaves it out")
+    snake_unet_lanes: tuple[int, ...] = setting((1,), "lanes of the Snake pixel-EDM U-Net; none leaves it out")
+    rounds: int = setting(3, "times that everything is timed in turn")
+    seconds: float = setting(1.0, "shortest time of one timing")
+    data: str = setting("data/snake", "dataset for read and training throughput, if it is there")
+    real: str = setting("collectors:RealSnake-v0", "id of the real environment")
+    preset: str = setting("snake", "training preset to time")
+    memory_lanes: int = setting(64, "lanes of the dream whose memory is measured")
+    backends: tuple[str, ...] = setting((), "onnx, compile: also time these beside eager, at backend_lanes")
+    backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
+    threads: int = setting(0, "CPU threads, 0 for torch's choice")
 
 
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:

@@ -12,7 +12,7 @@ import platform
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 
 from collectors.dataset import Dataset
 from collectors.policies import make_policy
-from collectors.settings import as_text, parse
+from collectors.settings import as_text, parse, setting
 from neural_envs import bundles
 from world_models.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.models.pixel import PixelConfig
@@ -49,30 +49,26 @@ FAMILIES = {  # family -> how its presets' names end: the world's own, WORLD-END
 LANES = (1, 64)  # at which dreams are timed
 
 
-def _setting(default: Any, text: str):
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class CompareConfig:
     """Settings of `neural-envs compare`."""
 
-    world: str = _setting("snake", "the world: " + ", ".join(WORLDS))
-    budget: float = _setting(30.0, "minutes of wall-clock in which each family is trained")
-    families: tuple[str, ...] = _setting((), "which; none: all that have a preset, of " + ", ".join(FAMILIES))
-    data: str = _setting("", "dataset; none: data/WORLD")
-    out: str = _setting("", "directory; none: runs/compare-WORLD. Finished families in it are not repeated")
-    seed: int = _setting(0, "of every training and measurement")
-    threads: int = _setting(0, "CPU threads, 0 for torch's choice")
-    transitions: int = _setting(2_000, "teacher-forced transitions")
-    rollouts: int = _setting(64, "open-loop rollouts")
-    horizon: int = _setting(64, "steps of a rollout")
-    survival_steps: int = _setting(300, "steps of dreams that policies play")
-    ppo_steps: int = _setting(100_000, "steps of PPO in each dream and, for comparison, in the real game")
-    episodes: int = _setting(64, "real episodes in which each agent is measured")
-    real: bool = _setting(True, "train the same PPO in the real game too")
-    seconds: float = _setting(1.0, "shortest time of one timing")
-    rounds: int = _setting(3, "times that everything is timed in turn")
+    world: str = setting("snake", "the world: " + ", ".join(WORLDS))
+    budget: float = setting(30.0, "minutes of wall-clock in which each family is trained")
+    families: tuple[str, ...] = setting((), "which; none: all that have a preset, of " + ", ".join(FAMILIES))
+    data: str = setting("", "dataset; none: data/WORLD")
+    out: str = setting("", "directory; none: runs/compare-WORLD. Finished families in it are not repeated")
+    seed: int = setting(0, "of every training and measurement")
+    threads: int = setting(0, "CPU threads, 0 for torch's choice")
+    transitions: int = setting(2_000, "teacher-forced transitions")
+    rollouts: int = setting(64, "open-loop rollouts")
+    horizon: int = setting(64, "steps of a rollout")
+    survival_steps: int = setting(300, "steps of dreams that policies play")
+    ppo_steps: int = setting(100_000, "steps of PPO in each dream and, for comparison, in the real game")
+    episodes: int = setting(64, "real episodes in which each agent is measured")
+    real: bool = setting(True, "train the same PPO in the real game too")
+    seconds: float = setting(1.0, "shortest time of one timing")
+    rounds: int = setting(3, "times that everything is timed in turn")
 
 
 class CompareError(ValueError):

@@ -6,7 +6,7 @@ so it plays whatever gives frames: the real game or a dream.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from collectors.dataset import Dataset
 from collectors.envs.snake_codes import decode_frames
 from collectors.policies import make_policy
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from collectors.snake_transitions import best_moves
 from neural_envs import bundles
 from world_models.lanes import take_lanes
@@ -191,22 +191,18 @@ class Seen:
         return Context(self._frames, torch.zeros(len(frames), self.length - 1, dtype=torch.int64)), noise
 
 
-def _setting(default, text: str):
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class PlanConfig:
     """Settings of `neural-envs plan`."""
 
-    bundle: str = _setting("snake-eqm", "bundle of a Snake model")
-    data: str = _setting("data/snake", "dataset whose held-out frames measure agreement with A*, if it is there")
-    out: str = _setting("", "file for the figures")
-    episodes: int = _setting(32, "real games of each player")
-    frames: int = _setting(2000, "held-out frames for agreement")
-    seed: int = _setting(0, "of games and noise")
-    horizon: int = _setting(1000, "steps after which a game is counted as it is")
-    search: Search = _setting(Search(), "how the planner looks ahead")
+    bundle: str = setting("snake-eqm", "bundle of a Snake model")
+    data: str = setting("data/snake", "dataset whose held-out frames measure agreement with A*, if it is there")
+    out: str = setting("", "file for the figures")
+    episodes: int = setting(32, "real games of each player")
+    frames: int = setting(2000, "held-out frames for agreement")
+    seed: int = setting(0, "of games and noise")
+    horizon: int = setting(1000, "steps after which a game is counted as it is")
+    search: Search = setting(Search(), "how the planner looks ahead")
 
 
 def agreement(policy: Planner, dataset: Dataset, count: int, seed: int = 0) -> dict:

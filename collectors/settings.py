@@ -30,6 +30,11 @@ REQUIRED = dataclasses.MISSING
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
+def setting(default: Any, text: str) -> Any:
+    """A dataclass field with a default and a line for `--help`."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 class Setting(NamedTuple):
     """One leaf of the (nested) dataclass; `name` is dotted, `default` is ``REQUIRED`` if there is none."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs.dream import Dreamer, DreamState, streams
 from neural_envs.video import INK, PAPER, WRITERS, enlarge, write_video
 from neural_envs.window import tile
@@ -113,22 +113,18 @@ def _label(name: str, paid: str, over: bool, width: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class ActionGridConfig:
     """Film what a dream makes of each of its actions, held from the same start with the same random numbers."""
 
-    bundle: str = _setting("snake", "released name, directory or Hub repository of a bundle")
-    frames: int = _setting(32, "steps that each action is held for")
-    seed: int = _setting(0, "of the start and of the dream's random numbers")
-    out: str = _setting("", "the .mp4 or .gif to write; none: <bundle>-actions.mp4 here")
-    fps: int = _setting(0, "frames a second; 0 is the world's own pace")
-    sampler_steps: int = _setting(0, "denoising steps a frame, where the model has them; 0 is the bundle's own")
-    guidance: float | None = _setting(None, "on the action, where the model has it; none is the bundle's own")
-    device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
+    bundle: str = setting("snake", "released name, directory or Hub repository of a bundle")
+    frames: int = setting(32, "steps that each action is held for")
+    seed: int = setting(0, "of the start and of the dream's random numbers")
+    out: str = setting("", "the .mp4 or .gif to write; none: <bundle>-actions.mp4 here")
+    fps: int = setting(0, "frames a second; 0 is the world's own pace")
+    sampler_steps: int = setting(0, "denoising steps a frame, where the model has them; 0 is the bundle's own")
+    guidance: float | None = setting(None, "on the action, where the model has it; none is the bundle's own")
+    device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 1), ("seed", 0), ("fps", 0), ("sampler_steps", 0)):

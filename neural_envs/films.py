@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs.play import PlayError, from_collectors, policy_maker
 from neural_envs.replay import pace
 from neural_envs.video import told, write_film
@@ -19,25 +19,21 @@ from neural_envs.video import told, write_film
 DATASET = "collectors.dataset:Dataset"
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class VideoConfig:
     """Write a film of a bundle that a policy plays, of a .dream file, or of one episode of a dataset."""
 
     source: str = field(metadata={"help": "bundle (released name, directory, Hub repository), .dream file or dataset"})
-    out: str = _setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of pictures")
-    policy: str = _setting("random", "who plays the bundle: random, or the world's own, as astar")
-    steps: int = _setting(300, "steps at most; a dream that ends is followed by the next one; 0 for files: all")
-    episode: int = _setting(0, "which episode of a dataset")
-    pictures: int = _setting(24, "pictures of a .png strip, spread over all steps")
-    sampler_steps: int = _setting(0, "denoising steps of a bundle; 0 is its own number")
-    scale: int = _setting(4, "picture pixels a world pixel")
-    fps: int = _setting(0, "pictures a second; 0 is the world's own pace")
-    seed: int = _setting(0, "seed of a bundle's first dream and of the policy")
-    device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
+    out: str = setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of pictures")
+    policy: str = setting("random", "who plays the bundle: random, or the world's own, as astar")
+    steps: int = setting(300, "steps at most; a dream that ends is followed by the next one; 0 for files: all")
+    episode: int = setting(0, "which episode of a dataset")
+    pictures: int = setting(24, "pictures of a .png strip, spread over all steps")
+    sampler_steps: int = setting(0, "denoising steps of a bundle; 0 is its own number")
+    scale: int = setting(4, "picture pixels a world pixel")
+    fps: int = setting(0, "pictures a second; 0 is the world's own pace")
+    seed: int = setting(0, "seed of a bundle's first dream and of the policy")
+    device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
         for name, least in (("scale", 1), ("pictures", 1), ("fps", 0), ("steps", 0), ("seed", 0), ("episode", 0)):

@@ -10,13 +10,13 @@ import importlib
 import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs.keys import Keys
 from neural_envs.session import PlaySession, Side
 from neural_envs.video import WRITERS
@@ -47,32 +47,28 @@ class PlayError(RuntimeError):
     """Something that was asked for is not there; the message is a sentence for the person at the keyboard."""
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class PlayConfig:
     """Play a dream. A held key is the action; with no key the world goes on. Keys: R new game, P pause, N single step,
     TAB you or the policy, S snapshot and back to it (shift+S: a new one), 1-9 sampler steps, G more guidance (shift+G:
     less), D difference, C resync, F filmstrip of the denoising, A film of every action, V record, ESC leave."""
 
-    world: str = _setting("", "which game: " + ", ".join(WORLDS) + "; none: the bundle's, without a bundle snake")
-    real: bool = _setting(False, "show the real game beside the dream, with the same start and the same keys")
-    twin: str = _setting("", "show this real game beside the dream, any Gymnasium id; --real is the world's own")
-    policy: str = _setting("", "let this policy play from the start (TAB takes over): random or the world's, as astar")
-    bundle: str = _setting("", "another bundle of any game: released name, directory or Hub repository")
-    device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
-    sampler_steps: int = _setting(0, "denoising steps a frame, where the model has them; 0 is the bundle's own")
-    guidance: float | None = _setting(None, "guidance on the action, 1 for none; none is the bundle's own")
-    difference: bool = _setting(False, "open the pane with the difference between dream and real game (D)")
-    filmstrip: bool = _setting(False, "open the pane with the frames from noise to picture (F)")
-    fps: int = _setting(0, "steps a second; 0 is the world's own pace")
-    scale: int = _setting(0, "screen pixels a world pixel; 0 is as large as fits")
-    max_steps: int = _setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
-    record: str = _setting("", "record from the start into this .mp4 or .gif")
-    dream_file: str = _setting("", "save the last dream into this .dream file on leaving; replay and video read it")
-    seed: int | None = _setting(None, "seed of the first game; none draws one")
+    world: str = setting("", "which game: " + ", ".join(WORLDS) + "; none: the bundle's, without a bundle snake")
+    real: bool = setting(False, "show the real game beside the dream, with the same start and the same keys")
+    twin: str = setting("", "show this real game beside the dream, any Gymnasium id; --real is the world's own")
+    policy: str = setting("", "let this policy play from the start (TAB takes over): random or the world's, as astar")
+    bundle: str = setting("", "another bundle of any game: released name, directory or Hub repository")
+    device: str = setting("cpu", "where the dream is computed, e.g. cuda")
+    sampler_steps: int = setting(0, "denoising steps a frame, where the model has them; 0 is the bundle's own")
+    guidance: float | None = setting(None, "guidance on the action, 1 for none; none is the bundle's own")
+    difference: bool = setting(False, "open the pane with the difference between dream and real game (D)")
+    filmstrip: bool = setting(False, "open the pane with the frames from noise to picture (F)")
+    fps: int = setting(0, "steps a second; 0 is the world's own pace")
+    scale: int = setting(0, "screen pixels a world pixel; 0 is as large as fits")
+    max_steps: int = setting(0, "leave after this many steps (waiting for the first key counts too); 0 is never")
+    record: str = setting("", "record from the start into this .mp4 or .gif")
+    dream_file: str = setting("", "save the last dream into this .dream file on leaving; replay and video read it")
+    seed: int | None = setting(None, "seed of the first game; none draws one")
 
     def __post_init__(self) -> None:
         if self.world and self.world not in WORLDS:

@@ -11,12 +11,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs.video import told, write_film
-
-
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -24,11 +20,11 @@ class ReplayConfig:
     """Dream a .dream file again and say whether every frame is what it was; exit code 0 if so, 1 if not."""
 
     file: str = field(metadata={"help": "the .dream file"})
-    out: str = _setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of pictures")
-    bundle: str = _setting("", "dream with this bundle of the same world instead of the file's own")
-    scale: int = _setting(4, "picture pixels a world pixel")
-    fps: int = _setting(0, "pictures a second; 0 is the world's own pace")
-    device: str = _setting("cpu", "where the dream is computed, e.g. cuda")
+    out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of pictures")
+    bundle: str = setting("", "dream with this bundle of the same world instead of the file's own")
+    scale: int = setting(4, "picture pixels a world pixel")
+    fps: int = setting(0, "pictures a second; 0 is the world's own pace")
+    device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
         if self.scale < 1 or self.fps < 0:

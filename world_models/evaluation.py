@@ -10,13 +10,12 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from collectors.dataset import Dataset, dataset_name
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from world_models import measurements, pictures, scorecard
 from world_models.checkpoint import Bundle, load_bundle, update_scores
 from world_models.held_out import HeldOut
@@ -26,39 +25,35 @@ from world_models.trust import save_scale
 from world_models.trust_signals import Signals, calibrate, calibrated_figures, signal_figures
 
 
-def _setting(default: Any, text: str):
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Settings of `neural-envs evaluate`. The last three name functions as "module:function": policies, released
     bundles and the ranking live in packages that world_models must not import, so the command line hands them over."""
 
     bundle: str = field(metadata={"help": "released name or directory of the bundle"})
-    real: str = _setting("", "id of the real environment; none: that of the bundle's world, if it is known")
-    real_options: tuple[str, ...] = _setting((), "of the real game of the policy ranking, as levels=test")
-    data: str = _setting("", "dataset whose test split is held out from training; none: data/WORLD")
-    out: str = _setting("evaluation", "directory for evaluation.json, plots and films")
-    transitions: int = _setting(10_000, "teacher-forced transitions, at most")
-    random_actions: int = _setting(3_000, "of these, how many are dreamed again with random actions")
-    rollouts: int = _setting(128, "open-loop rollouts")
-    horizon: int = _setting(64, "steps of a rollout")
-    kid_depth: int = _setting(32, "steps after which frames are compared by KID")
-    kid_frames: int = _setting(128, "frames for KID, at most; under 2 leaves it out")
-    survival_steps: int = _setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
-    survival_lanes: int = _setting(16, "dreams played at a time")
-    policies: tuple[str, ...] = _setting((), "names of a random and a good policy; none: the world's own")
-    sampler_steps: int = _setting(0, "denoising steps; 0 is the bundle's own number")
-    trust_transitions: int = _setting(4_000, "validation transitions that trust is calibrated on; 0 leaves it out")
-    guidance: float | None = _setting(None, "strength of guidance on the action, 1 for none; none: the bundle's own")
-    batch: int = _setting(128, "transitions in one forward")
-    seed: int = _setting(0, "seed of every choice made here")
-    device: str = _setting("cpu", "torch device")
-    update_card: bool = _setting(False, "write the figures into the bundle's config.json and model card")
-    policy_maker: str = _setting("collectors.policies:make_policy", "function (name, actions, world=) -> policy")
-    resolver: str = _setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
-    ranking: str = _setting("agents.ranking:rank_policies", "function -> policy_ranking; empty leaves it out")
+    real: str = setting("", "id of the real environment; none: that of the bundle's world, if it is known")
+    real_options: tuple[str, ...] = setting((), "of the real game of the policy ranking, as levels=test")
+    data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
+    out: str = setting("evaluation", "directory for evaluation.json, plots and films")
+    transitions: int = setting(10_000, "teacher-forced transitions, at most")
+    random_actions: int = setting(3_000, "of these, how many are dreamed again with random actions")
+    rollouts: int = setting(128, "open-loop rollouts")
+    horizon: int = setting(64, "steps of a rollout")
+    kid_depth: int = setting(32, "steps after which frames are compared by KID")
+    kid_frames: int = setting(128, "frames for KID, at most; under 2 leaves it out")
+    survival_steps: int = setting(1_000, "steps of the dreams that policies play; MEASURES also wants 10000")
+    survival_lanes: int = setting(16, "dreams played at a time")
+    policies: tuple[str, ...] = setting((), "names of a random and a good policy; none: the world's own")
+    sampler_steps: int = setting(0, "denoising steps; 0 is the bundle's own number")
+    trust_transitions: int = setting(4_000, "validation transitions that trust is calibrated on; 0 leaves it out")
+    guidance: float | None = setting(None, "strength of guidance on the action, 1 for none; none: the bundle's own")
+    batch: int = setting(128, "transitions in one forward")
+    seed: int = setting(0, "seed of every choice made here")
+    device: str = setting("cpu", "torch device")
+    update_card: bool = setting(False, "write the figures into the bundle's config.json and model card")
+    policy_maker: str = setting("collectors.policies:make_policy", "function (name, actions, world=) -> policy")
+    resolver: str = setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
+    ranking: str = setting("agents.ranking:rank_policies", "function -> policy_ranking; empty leaves it out")
 
 
 def named(reference: str):

@@ -5,10 +5,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from collectors.dataset import Dataset, dataset_name
-from collectors.settings import parse
+from collectors.settings import parse, setting
 from neural_envs import bundles
 from neural_envs.video import told, write_strip
 from world_models.checkpoint import Bundle
@@ -18,27 +18,23 @@ from . import dreamed
 from .measured import Measured, Size, measure
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class ReportConfig:
     """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is enough; what a dataset and
     an evaluation add is shown where they are there."""
 
     bundle: str = field(metadata={"help": "released name, directory or Hub repository of the bundle"})
-    evaluation: str = _setting("", "directory that evaluate wrote; none: evaluation, if it is of this bundle")
-    data: str = _setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
-    run: str = _setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
-    out: str = _setting("report", "directory for index.html and the pictures")
-    transitions: int = _setting(1_200, "transitions of the test split that are dreamed, with data")
-    rollouts: int = _setting(24, "rollouts, with data")
-    horizon: int = _setting(48, "steps of a rollout")
-    clips: int = _setting(3, "rollouts that are shown")
-    steps: int = _setting(48, "steps of the dream that is played, at most")
-    actions_steps: int = _setting(16, "steps that each action is held for")
-    seed: int = _setting(0, "seed of every choice made here")
+    evaluation: str = setting("", "directory that evaluate wrote; none: evaluation, if it is of this bundle")
+    data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
+    run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
+    out: str = setting("report", "directory for index.html and the pictures")
+    transitions: int = setting(1_200, "transitions of the test split that are dreamed, with data")
+    rollouts: int = setting(24, "rollouts, with data")
+    horizon: int = setting(48, "steps of a rollout")
+    clips: int = setting(3, "rollouts that are shown")
+    steps: int = setting(48, "steps of the dream that is played, at most")
+    actions_steps: int = setting(16, "steps that each action is held for")
+    seed: int = setting(0, "seed of every choice made here")
 
     def __post_init__(self) -> None:
         for name in ("transitions", "rollouts", "horizon", "clips", "steps", "actions_steps"):

@@ -9,33 +9,29 @@ import errno
 import os
 import socket
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from collectors.settings import parse
+from collectors.settings import parse, setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class ServeConfig:
     """A page on which dreams are played: pick a world, use the keyboard or touch, watch dream and game side by side."""
 
-    bundle: tuple[str, ...] = _setting((), "further bundles beside the released ones: directories or Hub repositories")
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
-    port: int = _setting(8000, "port to listen on; 0 takes a free one")
-    names: tuple[str, ...] = _setting((), "further host names the page is asked for by, as behind a proxy")
-    visitors: int = _setting(8, "most visitors at a time; others are told that it is busy")
-    idle: float = _setting(300.0, "seconds without a touch after which a visitor's dream is let go")
-    threads: int = _setting(0, "threads that step dreams; 0 is as many as there are cores")
-    device: str = _setting("cpu", "where dreams are computed, e.g. cuda")
-    load_test: tuple[int, ...] = _setting((), "measure instead: as many visitors at once, e.g. 1,2,4,8, by one machine")
-    seconds: float = _setting(15.0, "how long each number of visitors is measured")
-    out: str = _setting("serve.json", "where a measurement is written")
+    bundle: tuple[str, ...] = setting((), "further bundles beside the released ones: directories or Hub repositories")
+    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
+    port: int = setting(8000, "port to listen on; 0 takes a free one")
+    names: tuple[str, ...] = setting((), "further host names the page is asked for by, as behind a proxy")
+    visitors: int = setting(8, "most visitors at a time; others are told that it is busy")
+    idle: float = setting(300.0, "seconds without a touch after which a visitor's dream is let go")
+    threads: int = setting(0, "threads that step dreams; 0 is as many as there are cores")
+    device: str = setting("cpu", "where dreams are computed, e.g. cuda")
+    load_test: tuple[int, ...] = setting((), "measure instead: as many visitors at once, e.g. 1,2,4,8, by one machine")
+    seconds: float = setting(15.0, "how long each number of visitors is measured")
+    out: str = setting("serve.json", "where a measurement is written")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
