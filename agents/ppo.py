@@ -19,7 +19,7 @@ from neural_envs.ray_vector_env import RayVectorEnv
 
 from .networks import PatchCNN
 from .presets import PPOSettings, ppo_settings
-from .worlds import WORLD_HELP, Kind, make_vector_env, make_world, named_world, weights_fingerprint
+from .worlds import WORLD_HELP, Kind, dream_settings, make_vector_env, make_world, named_world, weights_fingerprint
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 
@@ -42,6 +42,12 @@ class PPOConfig:
     min_trust: float | None = field(
         default=None,
         metadata={"help": "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"},
+    )
+    starts: str = field(
+        default="", metadata={"help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"}
+    )
+    horizon: int | None = field(
+        default=None, metadata={"help": "steps after which a dream is cut short, as a truncation; none: the game's"}
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
@@ -120,9 +126,10 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     found = _open_run(out, run_text(config) + "\n")
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
+    dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
     make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
-    world = (config.name, config.world, lanes, seed, config.bundle, stack, options, config.min_trust)
+    world = (config.name, config.world, lanes, seed, config.bundle, stack, options, dreamed)
     env = make_world(*world, make=make)
     try:
         model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)

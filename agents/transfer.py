@@ -46,6 +46,12 @@ class TransferConfig:
     min_trust: float | None = field(
         default=None, metadata={"help": "trust below which the dream is cut short in training; none: never"}
     )
+    starts: str = field(
+        default="", metadata={"help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"}
+    )
+    horizon: int | None = field(
+        default=None, metadata={"help": "steps after which a dream is cut short, as a truncation; none: the game's"}
+    )
     real_options: tuple[str, ...] = field(
         default=(), metadata={"help": "of the real game in which all are measured, as levels=test; not of training"}
     )
@@ -89,10 +95,9 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     Raises TransferError if the half was made with other settings or with another model.
     """
     out = Path(config.out) / kind
-    least = config.min_trust if kind == "dream" else None
-    run = PPOConfig(
-        config.name, kind, config.steps, str(out), config.seed, config.bundle, min_trust=least, ppo=config.ppo
-    )
+    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo)
+    if kind == "dream":
+        run = replace(run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon)
     wanted = run_text(replace(run, bundle=None), config.bundle)
     record = out / "half.json"
     if record.is_file() and (out / POLICY_FILE).is_file():

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -117,6 +118,18 @@ def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequ
     return {**find_world(name, bundle).options, **read_options(tuple(options))}
 
 
+def dream_settings(min_trust: float | None, starts: str, horizon: int | None) -> dict[str, Any]:
+    """Return what a dream to train in is made with beyond its bundle.
+
+    min_trust: end it, as a truncation, where it believes itself less. starts: a recording in which it begins anywhere.
+    horizon: steps after which it is cut short, and the value of what comes next is the learner's guess: a dream is
+    the nearer to the game the younger it is (branched rollouts: Janner et al. 2019, "When to Trust Your Model",
+    arXiv:1906.08253).
+    """
+    settings = {"min_trust": min_trust, "starts": starts or None, "max_episode_steps": horizon}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def action_count(identifier: str, **settings) -> int:
     """Return how many actions "module:id" has."""
     env = _made(gym.make, identifier, settings, disable_env_checker=True)
@@ -134,20 +147,18 @@ def make_world(
     bundle: str | None = None,
     stack: int = 1,
     options: Sequence[str] = (),
-    min_trust: float | None = None,
+    dreamed: Mapping[str, Any] = MappingProxyType({}),
     make: Callable[..., VectorEnv] = make_vector_env,
 ) -> VecMonitor | VecFrameStack:
     """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
 
     With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
-    `options` are the real game's, as ("levels=test",). `min_trust` truncates dreams that believe themselves less;
-    raises ValueError for a real game, which has no doubts. `make` is what makes the lanes, as `make_vector_env` does.
+    `options` are the real game's, as ("levels=test",), `dreamed` the dream's, as `dream_settings` returns them; raises
+    ValueError where those are given for a real game. `make` is what makes the lanes, as `make_vector_env` does.
     """
-    settings = env_settings(name, kind, bundle, options)
-    if min_trust is not None:
-        if kind != "dream":
-            raise ValueError(f"min_trust={min_trust} is for dreams; leave it out in the real game")
-        settings = {**settings, "min_trust": min_trust}
+    if dreamed and kind != "dream":
+        raise ValueError(f"{', '.join(dreamed)} are for dreams; leave them out in the real game")
+    settings = {**env_settings(name, kind, bundle, options), **dreamed}
     env = SB3VecEnv(make(env_id(name, kind, bundle), num_envs, **settings))
     env.seed(seed)
     monitored = VecMonitor(env)

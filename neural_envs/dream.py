@@ -18,6 +18,7 @@ from torch import Tensor
 from neural_envs import bundles
 from neural_envs.backends import run_by
 from neural_envs.window import keys_to_action
+from world_models.data import Anywhere
 from world_models.denoising import draws_from_noise, watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
@@ -55,11 +56,13 @@ class Outcome(NamedTuple):
 class Dreamer:
     """A bundle on a device. source: released name, directory, Hub repository (pickled as such), or a loaded Bundle.
 
-    backend: what runs its networks, see `backends`.
+    backend: what runs its networks, see `backends`. starts: a recording whose training episodes dreams start from, at
+    any of their steps; None: the bundle's contexts.
     """
 
-    def __init__(self, source: Any, device: str, backend: str = "eager") -> None:
+    def __init__(self, source: Any, device: str, backend: str = "eager", starts: str | Path | None = None) -> None:
         self.source, self.device, self.backend = source, bundles.checked_device(device), backend
+        self.starts = starts
         self._sampler_steps: int | None = None
         self._guidance: float | None = None
         self._load()
@@ -71,12 +74,15 @@ class Dreamer:
             kind = type(loaded).__name__
             raise TypeError(f"a dream starts from a bundle (a model with start contexts), got a {kind}")
         self.config, self.contexts = loaded.config, loaded.contexts
+        if self.starts is not None:
+            self.contexts = Anywhere(self.starts, loaded.model.spec, loaded.model.context_length)
         self.model = run_by(loaded.model if named else loaded.model.to(self.device), self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the model where its bundle's name, or a backend that cannot be pickled, brings it back."""
+        """Without what can be loaded again: by its bundle's name, from a recording, or for a backend not pickled."""
         named = isinstance(self.source, str | Path)
         loaded = ("model", "contexts", "config") if named else () if self.backend == "eager" else ("model",)
+        loaded += () if self.starts is None else ("model", "contexts")
         return {name: value for name, value in self.__dict__.items() if name not in loaded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

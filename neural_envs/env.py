@@ -26,7 +26,8 @@ class NeuralEnv(Displayed, Tuned, gym.Env):
     def __init__(
         self, bundle: Any = "snake", device: str = "cpu", render_mode: str | None = None, **settings: Any
     ) -> None:
-        unknown = set(settings) - {"max_episode_steps", "min_trust", "model", "sampler_steps", "guidance", "backend"}
+        known = ("max_episode_steps", "min_trust", "model", "sampler_steps", "guidance", "backend", "starts")
+        unknown = set(settings).difference(known)
         if unknown:
             raise TypeError(f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to gym.make_vec")
         self._dream = NeuralVectorEnv(1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings)

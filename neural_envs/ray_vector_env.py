@@ -6,7 +6,8 @@ N lanes, K actors. Importing this imports neither ray nor torch.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from collectors.cluster import cluster
+
+PATIENCE = 10.0  # seconds for actors that have ended to give back their processors
 
 
 class DeadActorError(RuntimeError):
@@ -97,7 +100,8 @@ class RayVectorEnv(VectorEnv):
 
         stack.enter_context(cluster(address, len(self._lanes)))
         wanted = {"num_cpus": 1, **options}
-        _check_room(ray.cluster_resources(), wanted, len(self._lanes))
+        _check_room(ray.cluster_resources(), wanted, len(self._lanes), "has {:g}")
+        _wait_for_room(ray.available_resources, wanted, len(self._lanes))
         host = ray.remote(Host).options(**wanted)
         self._actors = [host.remote() for _ in self._lanes]
         for actor in self._actors:
@@ -210,9 +214,21 @@ class RayVectorEnv(VectorEnv):
         return np.full(shape, None) if like.dtype == object else np.zeros(shape, like.dtype)
 
 
-def _check_room(there: dict[str, float], wanted: dict[str, Any], actors: int) -> None:
-    """ValueError where the cluster can never hold the actors; Ray would wait for room without a word."""
+def _check_room(there: dict[str, float], wanted: dict[str, Any], actors: int, verb: str) -> None:
+    """ValueError where the cluster cannot hold the actors; Ray would wait for room without a word."""
     for name, resource, unit in (("num_cpus", "CPU", "processors"), ("num_gpus", "GPU", "GPUs")):
         need, has = actors * (wanted.get(name) or 0), there.get(resource, 0)
         if need > has:
-            raise ValueError(f"{actors} actors need {need:g} {unit}, the cluster has {has:g}: use fewer actors")
+            raise ValueError(f"{actors} actors need {need:g} {unit}, the cluster {verb.format(has)}: use fewer actors")
+
+
+def _wait_for_room(available: Callable[[], dict[str, float]], wanted: dict[str, Any], actors: int) -> None:
+    """Wait for what others are just giving back. ValueError where the cluster stays taken, as by another one."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _check_room(available(), wanted, actors, "has {:g} free")
+        except ValueError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PATIENCE / 20)

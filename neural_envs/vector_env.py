@@ -5,6 +5,7 @@ B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the drea
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -36,6 +37,7 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
     dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them;
     guidance: on the action, where the model has it, and 1 is none.
     backend: "eager", "onnx" or "compile", what runs the networks; the dream is the same up to rounding (docs/speed.md).
+    starts: a recorded dataset from whose training episodes dreams branch off at any step; None: where games begin.
 
     reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see `context_from`).
     Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i). Under SAME_STEP, info["final_obs"] is
@@ -58,13 +60,14 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         sampler_steps: int | None = None,
         backend: str = "eager",
         guidance: float | None = None,
+        starts: str | Path | None = None,
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.output = _one_of("output", output, ("numpy", "torch"))
         self.render_mode = _one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.min_trust = min_trust
-        self._dreamer = Dreamer(bundle if model is None else model, device, backend)
+        self._dreamer = Dreamer(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle, self.world = self._dreamer.device, self._dreamer.config, self._dreamer.model.spec
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from collectors.dataset import Dataset
 from collectors.snake_transitions import Teacher
 from world_models.contexts import Contexts
-from world_models.protocols import Clips, WorldSpec
+from world_models.protocols import Clips, Context, WorldSpec
 
 SURE = 20  # so often a reward must have been seen at the end of a game, and never before it, to be a final one
 
@@ -143,6 +144,30 @@ def start_contexts(reader: ClipReader, count: int, generator: np.random.Generato
     rows = generator.choice(starts, min(count, len(starts)), replace=False)
     clips = reader.cut(rows)
     return Contexts(clips.frames[:, : reader.context_length].numpy(), clips.context_actions.numpy())
+
+
+class Anywhere:
+    """Contexts from every step of a recording's training episodes, cut when asked for; has what `Contexts` has.
+
+    Raises DatasetError where there is no recording, ValueError where it is not of the game that `spec` tells.
+    """
+
+    def __init__(self, recording: str | Path, spec: WorldSpec, context_length: int):
+        dataset = Dataset(recording)
+        theirs = WorldSpec.from_dict(dataset.spec)
+        for name in ("frame_shape", "action_names"):
+            if (has := getattr(theirs, name)) != (wanted := getattr(spec, name)):
+                raise ValueError(f"starts: the dataset has the {name} {has}, this dream has {wanted}")
+        self.reader = ClipReader(dataset, dataset.split()["train"], context_length, 1)
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def choose(self, indices: torch.Tensor) -> Context:
+        """The contexts before these steps, (B,) int64, as tensors on the device of `indices`."""
+        clips = self.reader.cut(indices.cpu().numpy())
+        frames = clips.frames[:, : self.reader.context_length]
+        return Context(frames.to(indices.device), clips.context_actions.to(indices.device))
 
 
 def read_spec(dataset: Dataset) -> WorldSpec:

@@ -7,14 +7,14 @@ import pytest
 from agents import trust
 from agents.bench_backends import backend_lines, backend_report, backend_subjects
 from agents.presets import PPOSettings
-from agents.worlds import make_world
+from agents.worlds import dream_settings, make_world
 from neural_envs.backends import BackendError
 
 ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
 
 
 def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped():
-    env = make_world("snake", "dream", 2, 0, min_trust=1.01)
+    env = make_world("snake", "dream", 2, 0, dreamed={"min_trust": 1.01})
     env.reset()
     _, _, dones, infos = env.step([0, 0])
     env.close()
@@ -22,8 +22,8 @@ def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped(
 
 
 def test_the_real_game_has_no_doubts():
-    with pytest.raises(ValueError, match="min_trust=0.5 is for dreams"):
-        make_world("snake", "real", 1, 0, min_trust=0.5)
+    with pytest.raises(ValueError, match="min_trust, max_episode_steps are for dreams"):
+        make_world("snake", "real", 1, 0, dreamed=dream_settings(0.5, "", 16))
 
 
 def test_the_table_sets_real_returns_beside_dreamed_ones():

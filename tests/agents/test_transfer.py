@@ -170,11 +170,11 @@ def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config
     assert trained == []
 
 
-def test_min_trust_is_for_the_dream_and_leaves_the_real_half_alone(trained, config, monkeypatch):
+def test_how_a_dream_is_cut_is_for_the_dream_and_leaves_the_real_half_alone(trained, config, monkeypatch):
     run_transfer(config)
     (Path(config.out) / "dream" / "half.json").unlink()
     seen, train = [], transfer.train_ppo
-    keep = lambda run: (seen.append((run.world, run.min_trust)), train(run))[1]  # noqa: E731
+    keep = lambda run: (seen.append((run.world, run.min_trust, run.starts, run.horizon)), train(run))[1]  # noqa: E731
     monkeypatch.setattr(transfer, "train_ppo", keep)
-    run_transfer(dataclasses.replace(config, min_trust=0.7))
-    assert seen == [("dream", 0.7)]
+    run_transfer(dataclasses.replace(config, min_trust=0.7, starts="data/snake", horizon=16))
+    assert seen == [("dream", 0.7, "data/snake", 16)]

@@ -54,23 +54,26 @@ def _locked(value: Any) -> Any:
 
 
 class _Class:
-    def __init__(self, cls: type):
-        self._cls = cls
+    def __init__(self, cls: type, made: list[_Actor]):
+        self._cls, self._made = cls, made
 
     def options(self, **words: Any) -> _Class:
         return self
 
     def remote(self) -> _Actor:
-        return _Actor(self._cls)
+        self._made.append(_Actor(self._cls))
+        return self._made[-1]
 
 
 def stand_in(processors: int) -> types.SimpleNamespace:
-    """What `import ray` gives: a cluster that is connected already."""
+    """What `import ray` gives: a cluster that is connected already; each actor takes a processor."""
+    made: list[_Actor] = []
     return types.SimpleNamespace(
         exceptions=types.SimpleNamespace(RayActorError=RayActorError, RayTaskError=RayTaskError),
         is_initialized=lambda: True,
         cluster_resources=lambda: {"CPU": processors},
-        remote=_Class,
+        available_resources=lambda: {"CPU": processors - sum(not actor._gone for actor in made)},
+        remote=lambda cls: _Class(cls, made),
         get=lambda reference: reference(),
         kill=lambda actor: setattr(actor, "_gone", True),
     )

@@ -107,6 +107,8 @@ class TestTwoActors:
         with pytest.raises(ValueError, match=r"0 up, 1 down, 2 left, 3 right") as error:
             spread.step(np.full(5, 9))
         assert type(error.value) is ValueError
+
+    def test_an_error_in_the_making_is_raised_as_it_was_there(self, two_processors):
         with pytest.raises(ValueError, match="no bundle 'nowhere'"):
             RayVectorEnv(DREAM, 2, 2, bundle="nowhere")
 
@@ -143,6 +145,15 @@ class TestTwoActors:
         with pytest.raises(ValueError, match="4 actors need 4 processors, the cluster has 2"):
             RayVectorEnv(REAL, 4, 4)
 
+    def test_a_cluster_whose_processors_others_have_is_told_and_not_waited_for(self, counting, monkeypatch):
+        monkeypatch.setattr("neural_envs.ray_vector_env.PATIENCE", 1.0)
+        first, _ = counting()
+        with pytest.raises(ValueError, match="2 actors need 2 processors, the cluster has 0 free: use fewer actors"):
+            RayVectorEnv(REAL, 2, 2)
+        first.close()
+        monkeypatch.setattr("neural_envs.ray_vector_env.PATIENCE", 10.0)
+        RayVectorEnv(REAL, 2, 2).close()
+
 
 def test_lanes_that_cannot_be_shared_and_tensors_are_refused_before_a_cluster_is_asked_for():
     with pytest.raises(ValueError, match="from 1 to 2 actors for 2 lanes, not 3"):
@@ -162,7 +173,7 @@ class TestContract(VectorEnvContract):
 
     @pytest.fixture(autouse=True)
     def in_this_process(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "ray", stand_in(processors=2))
+        monkeypatch.setitem(sys.modules, "ray", stand_in(processors=8))
 
     def make_vec(self, num_envs, autoreset_mode, max_episode_steps=None):
         limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
