@@ -154,16 +154,20 @@ class Planner:
 
 
 class GreedyField(Planner):
-    """The move that the joint model itself rests at, without looking ahead."""
+    """The move that the joint model itself rests at, without looking ahead; of several starts, on average."""
 
     name = "field"
 
+    def __init__(self, model: WorldModel, starts: int = 16):
+        super().__init__(model)
+        self.starts = starts
+
     def batch(self, num_envs: int) -> "GreedyField":
-        return GreedyField(self.model)
+        return GreedyField(self.model, self.starts)
 
     @torch.inference_mode()
     def choose(self, context: Context, noise: NoiseStream) -> Tensor:
-        return self.model.sample(context.frames, noise).action
+        return self.model.opinion(context.frames, noise, self.starts).argmax(1)
 
 
 class Seen:
@@ -203,6 +207,7 @@ class PlanConfig:
     seed: int = setting(0, "of games and noise")
     horizon: int = setting(1000, "steps after which a game is counted as it is")
     search: Search = setting(Search(), "how the planner looks ahead")
+    starts: int = setting(16, "descents that the field's move is the mean of")
 
 
 def agreement(policy: Planner, dataset: Dataset, count: int, seed: int = 0) -> dict:
@@ -235,7 +240,7 @@ def plan(config: PlanConfig) -> dict:
     world = WORLDS[model.spec.world]
     players = {"planner": Planner(model, config.search), "astar": make_policy("astar", 4, world="snake")}
     if hasattr(model, "uncertainty"):
-        players = {"field": GreedyField(model), **players}
+        players = {"field": GreedyField(model, config.starts), **players}
     figures: dict = {"episodes": config.episodes, "apples": {}, "agreement": {}}
     for name, player in players.items():
         played = play_policy(player, world.real, config.episodes, config.seed, config.horizon)

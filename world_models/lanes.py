@@ -1,4 +1,4 @@
-"""Lanes: the elements of a batch of environments. A state is any (nested) NamedTuple of batch-first tensors."""
+"""Lanes: the elements of a batch of environments. A state is any (nested) tuple of batch-first tensors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ def put_lanes(state: Any, lanes: Tensor, fresh: Any) -> Any:
         if len(index) != len(fresh) or state.shape[1:] != fresh.shape[1:]:
             raise ValueError(f"cannot put {tuple(fresh.shape)} into {len(index)} lanes of {tuple(state.shape)}")
         return state.index_copy(0, index.to(state.device), fresh.to(state))
-    return type(state)(*(put_lanes(old, lanes, new) for old, new in zip(state, fresh, strict=True)))
+    return _like(state, [put_lanes(old, lanes, new) for old, new in zip(state, fresh, strict=True)])
 
 
 def take_lanes(state: Any, lanes: Tensor) -> Any:
     """The chosen lanes of a state as a new one. lanes: (B,) bool mask or (M,) int64 indices."""
     if isinstance(state, Tensor):
         return state[lanes]
-    return type(state)(*(take_lanes(leaf, lanes) for leaf in state))
+    return _like(state, [take_lanes(leaf, lanes) for leaf in state])
+
+
+def _like(state: Any, leaves: list) -> Any:
+    return tuple(leaves) if type(state) is tuple else type(state)(*leaves)

@@ -78,10 +78,24 @@ def pong() -> TrainConfig:
 
 
 def pong_sprites() -> TrainConfig:
-    """Pong with ball and paddles as points: twice as near to the real ball, at half the speed."""
+    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few numbers."""
     base = pong()
-    model = replace(base.model, sprites=3)
-    return replace(base, model=model, out=Path("runs/pong-sprites"), learning_rate=1e-3, noise=0.01, damage=0.1)
+    model = replace(base.model, sprites=3, sprites_first=0.6)
+    out = Path("runs/pong-sprites")
+    return replace(
+        base,
+        model=model,
+        data=Path(
+            "data/pong-many"
+        ),  # bounces of every kind: with a quarter of these moves the ball is twice as far off
+        out=out,
+        updates=20_000,
+        rollout_from=0.95,
+        validate_every=1000,
+        learning_rate=3e-3,
+        noise=0.01,
+        damage=0.1,
+    )
 
 
 def worldmap() -> TrainConfig:

@@ -154,4 +154,18 @@ def test_the_greedy_field_plays_as_sample_says(joint_bundle):
     noise = NoiseStream.from_seeds(torch.arange(3))
     with torch.inference_mode():
         expected = bundle.model.sample(context.frames, noise).action
-    assert torch.equal(GreedyField(bundle.model).choose(context, noise), expected)
+    assert torch.equal(GreedyField(bundle.model, 1).choose(context, noise), expected)
+
+
+def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(joint_bundle):
+    from world_models.checkpoint import load_bundle
+
+    model = load_bundle(joint_bundle / "bundle")
+    model, contexts = model.model, model.contexts
+    frames, noise = contexts.choose(torch.arange(3)).frames, NoiseStream.from_seeds(torch.arange(3))
+    with torch.inference_mode():
+        one, many = (model.opinion(frames, noise, starts) for starts in (1, 6))
+        alone = model.opinion(frames[1:2], NoiseStream.from_seeds(torch.tensor([1])), 6)
+        sampled = model.sample(frames, noise).action_logits
+    assert torch.allclose(one, sampled, atol=1e-6) and not torch.allclose(one, many, atol=1e-3)
+    assert torch.allclose(many[1:2], alone, atol=1e-4)

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.models.next_frame import NextFrameModel
+from world_models.models.next_frame import NextFrameModel, Window
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.layers import MixBlock, PatchEmbed, pool
-from world_models.networks.sprites import Moves, Sprites
+from world_models.networks.sprites import LOOKS, Moves, Sprites, Track
 from world_models.noise import FRAME_SALT, NoiseStream
-from world_models.protocols import Clips, Features, NetworkConfig, Practice, WorldSpec
+from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
@@ -153,6 +153,14 @@ class ChanceConfig:
     change_weight: float = 20.0  # extra weight of patches that change
     sprites: int = 0  # things that are followed to a fraction of a pixel and drawn over the painting, see `sprites`
     sprite_size: int = 9  # pixels along their sides
+    sprites_first: float = 0.0  # share of the training, at its beginning, in which they alone learn: it goes quicker
+
+
+class Followed(NamedTuple):
+    """The state of a model with sprites."""
+
+    frames: Tensor  # (B, K, H, W, C) uint8, oldest first
+    track: Track  # where things are in them
 
 
 class ChanceModel(NextFrameModel):
@@ -174,9 +182,24 @@ class ChanceModel(NextFrameModel):
         sizes = config.sprites, config.sprite_size, spec.frame_shape, config.context_length, len(spec.action_names)
         self.sprites = Sprites(*sizes) if config.sprites else None
 
+    def init(self, context: Context) -> Window | Followed:
+        window = super().init(context)
+        return window if self.sprites is None else Followed(*window, self.sprites.track(pixels.stack(window.frames)))
+
+    def remember(self, state: Window | Followed, frame: Tensor, features: Features) -> Window | Followed:
+        window = super().remember(state, frame, features)
+        if self.sprites is None:
+            return window
+        return Followed(*window, self.sprites.follow(state.track, features.rest, pixels.stack(frame[:, None])))
+
+    def features_of(self, state: Window | Followed, action: Tensor) -> Features:
+        if self.sprites is None:
+            return super().features_of(state, action)
+        return self.encoder(self.seen(state), action, self.colours)._replace(rest=self.sprites(state.track, action))
+
     def encode(self, x: Tensor, action: Tensor) -> Features:
         features = self.encoder(x, action, self.colours)
-        return features if self.sprites is None else features._replace(rest=self.sprites(x, action))
+        return features if self.sprites is None else features._replace(rest=self.sprites(self.sprites.track(x), action))
 
     def decode(self, features: Features, chosen: Chosen) -> Tensor:
         """A frame (B, C, H, W)."""
@@ -195,13 +218,16 @@ class ChanceModel(NextFrameModel):
     def clip_losses(
         self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """See `NextFrameModel`; sprites learn from the frames as they are."""
-        losses = super().clip_losses(clips, practice, steps, generator)
-        if self.sprites is not None:
-            device, seen = self.reward_values.device, self.context_length + 1
-            x = pixels.stack(clips.frames[:, :seen]).to(device).unflatten(1, (seen, self.colours))
-            losses |= self.sprites.practise(x, clips.actions[:, 0].to(device), generator)
-        return losses
+        """See `NextFrameModel`; sprites learn from the frames as they are, and alone at first where that is set."""
+        if self.sprites is None:
+            return super().clip_losses(clips, practice, steps, generator)
+        alone = self.training and practice.progress < self.config.sprites_first
+        if alone and self.sprites.memory is not None and round(1e6 * practice.progress) % LOOKS:
+            return self.sprites.rehearse(generator)
+        losses = {} if alone else super().clip_losses(clips, practice, steps, generator)
+        device, seen = self.reward_values.device, clips.frames.shape[1]
+        x = pixels.stack(clips.frames).to(device).unflatten(1, (seen, self.colours))
+        return losses | self.sprites.practise(x, clips.actions.to(device), clips.valid.to(device), generator)
 
     def carried(self) -> dict:
         """What a run needs to go on and a bundle does not."""

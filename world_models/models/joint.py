@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from world_models import frames as pixels
 from world_models.augment import rarity
+from world_models.lanes import take_lanes
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, StepLoss, Window
 from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
@@ -162,6 +163,19 @@ class JointModel(Sampled, NextFrameModel):
         kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
         return Joint(action, logits, pixels.to_uint8(self.cells.decode(latent)), latent, norm, energy, *kept)
 
+    def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
+        """Where descents from several starts put the action, on average: logits (B, A).
+
+        Where A* would hesitate the field has a minimum a move, and one descent falls into any; most fall into the best.
+        """
+        none = torch.full((len(frames),), self.actions, device=frames.device)
+        features = self._free(self.encode(pixels.stack(frames), none))
+        draws = Draws(noise, self.pair_shape, PAIR_SALT)
+        start = torch.stack([draws(number) for number in range(starts)], 1).flatten(0, 1)  # (B * starts, ...)
+        rows = torch.arange(len(frames), device=frames.device).repeat_interleave(starts)
+        pair = self.sampler(self.objective, self.field, From(start), take_lanes(features, rows))
+        return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)
+
     def _rest(self, network: nn.Module, features: Features, start, noise: NoiseStream) -> Tensor:
         """Latents (B, Z, G, G) at rest with the action of the features held."""
         chance = None if self.chance is None else self.chance.draw(features.tokens, noise)
@@ -198,7 +212,7 @@ class JointModel(Sampled, NextFrameModel):
         features = self.encode(self.seen(state), action)
         latent = self._rest(self.field, features, Draws(noise, self.pair_shape), noise)
         frame = pixels.to_uint8(self.cells.decode(latent))
-        return Transition(self.remember(state, frame), frame, *self.outcome(features, frame))
+        return Transition(self.remember(state, frame, features), frame, *self.outcome(features, frame))
 
     def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
         """Losses with the action held, with nothing held, and of the autoencoder; the frame is drawn near rest."""

@@ -91,7 +91,7 @@ class LatentModel(DiffusionModel):
         latents = self.look(pixels.stack(frames))
         return LatentWindow(frames, latents.unflatten(1, (self.context_length, -1)).contiguous())
 
-    def remember(self, state: LatentWindow, frame: Tensor) -> LatentWindow:
+    def remember(self, state: LatentWindow, frame: Tensor, features: Features) -> LatentWindow:
         latents = self.look(pixels.stack(frame[:, None]))
         kept = (old[:, 1:] for old in state)
         return LatentWindow(

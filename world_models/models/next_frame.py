@@ -107,15 +107,15 @@ class NextFrameModel(nn.Module, ABC):
             raise ValueError(f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}")
         return Window(context.frames)
 
-    def remember(self, state: Window, frame: Tensor) -> Window:
-        """The state after seeing one more frame (B, H, W, C) uint8."""
+    def remember(self, state: Window, frame: Tensor, features: Features) -> Window:
+        """The state after one more frame (B, H, W, C) uint8, painted from these features."""
         return Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
 
     def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.features_of(state, action)
         frame = pixels.to_uint8(self.sample(features, noise))
-        return Transition(self.remember(state, frame), frame, *self.outcome(features, frame))
+        return Transition(self.remember(state, frame, features), frame, *self.outcome(features, frame))
 
     def outcome(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""

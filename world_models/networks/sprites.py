@@ -20,12 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 REACH = 4.0  # pixels a step along an axis; what goes further has not moved but was put elsewhere
+NEAR = 1.0  # pixels between where a thing was drawn and where it is found, below which it is where it was drawn
 MARGIN = 0.03  # how much a pixel must stand out
 QUICK = 8.0  # how much faster than other weights the numbers of pictures are learned
-WAVES = 6  # sines of a coordinate: edges and bounces are sharp
-HIDDEN = 192
+WAVES = 2  # sines of a coordinate; with six, games not seen were followed half as well
+HIDDEN = 256
+TREMBLES = 0.001  # least step of the usual picture towards what is seen
 LIVELY, FORGOTTEN = 0.035, 0.002  # where things of a kind may be: where as much changes as this share of the most
-REMEMBERED, DRAWN = 4096, 2048  # moves kept while training, and drawn from them in an update
+REMEMBERED, DRAWN = 2**18, 2048  # moves kept while training, and drawn from them in an update
+LOOKS = 4  # where nothing else is learned, one update in so many looks at frames; the others remember
 WEIGHT = 0.05  # of the losses of moves: their own weights alone feel it, and the limit on the gradient
 JITTER = 0.01  # pixels of noise on these
 
@@ -35,6 +38,13 @@ class Places(NamedTuple):
 
     centre: Tensor  # (B, P, 2) row and column, pixels
     seen: Tensor  # (B, P) in [0, 1]
+
+
+class Track(NamedTuple):
+    """Where things were in the last frames, oldest first."""
+
+    centre: Tensor  # (B, K, P, 2) row and column, pixels
+    mass: Tensor  # (B, K, P) how much of each stood out
 
 
 class Moves(NamedTuple):
@@ -55,7 +65,6 @@ class Sprites(nn.Module):
         if count > 2 * colours + 1:
             raise ValueError(f"{colours} colours tell at most {2 * colours + 1} sprites apart, not {count}")
         self.count, self.size, self.frames, self.colours, self.actions = count, size, frames, colours, actions
-        self.usual = nn.Parameter(torch.zeros(colours, height, width))
         self.picture = nn.Parameter(torch.zeros(count, colours, size, size))
         self.cover = nn.Parameter(torch.full((count, 1, size, size), -2.0 / QUICK))
         pairs = count * (count - 1) // 2
@@ -65,6 +74,7 @@ class Sprites(nn.Module):
         nn.init.zeros_(self.reason[-1].weight)
         nn.init.zeros_(self.reason[-1].bias)
         self.ways = contrasts(colours)[:count]
+        self.register_buffer("usual", torch.zeros(colours, height, width))  # the median of every pixel
         self.register_buffer("lively", torch.ones(count, height, width))  # how much changes from frame to frame
         self.register_buffer("known", torch.zeros(()))
         self.memory: Moves | None = None
@@ -74,7 +84,7 @@ class Sprites(nn.Module):
 
         Linear in how much of a pixel is covered, so centroids are exact.
         """
-        apart = (x - QUICK * self.usual).transpose(0, 1).contiguous()  # (C, N, H, W): three planes are quick to combine
+        apart = (x - self.usual).transpose(0, 1).contiguous()  # (C, N, H, W): three planes are quick to combine
         found = []
         for ways in self.ways:
             least = [sum(apart[c] * share for c, share in way) for way in ways]
@@ -98,16 +108,33 @@ class Sprites(nn.Module):
         return centre / mass.clamp(min=1e-3)[..., None], mass
 
     @torch.no_grad()
-    def forward(self, x: Tensor, action: Tensor) -> Places:
-        """Where things go from a context x (B, K * C, H, W) by action (B,)."""
-        frames = x.reshape(-1, self.colours, *x.shape[2:])
-        centre, mass = (part.unflatten(0, (len(x), self.frames)) for part in self.points(frames))
-        moved, seen = self.go(centre, mass, action, max(x.shape[2:]) / 2)
+    def track(self, x: Tensor) -> Track:
+        """What is found in context frames x (B, K * C, H, W)."""
+        found = self.points(x.reshape(-1, self.colours, *x.shape[2:]))
+        return Track(*(part.unflatten(0, (len(x), self.frames)) for part in found))
+
+    @torch.no_grad()
+    def forward(self, track: Track, action: Tensor) -> Places:
+        """Where things go by action (B,)."""
+        moved, seen = self.go(*track, action)
         return Places(moved, seen.sigmoid())
 
-    def go(self, centre: Tensor, mass: Tensor, action: Tensor, half: float) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def follow(self, track: Track, asked: Places, frame: Tensor) -> Track:
+        """The track with one more frame (B, C, H, W) in which things were drawn where they were asked to be.
+
+        A thing found there is exactly there: to find it in grey levels is wrong by hundredths of a pixel, and speeds,
+        differences of places, would drift by as much in every step. What is found elsewhere was painted there.
+        """
+        found, mass = self.points(frame)
+        kept = ((found - asked.centre).abs().amax(2) < NEAR) & (mass > 1)
+        newest = torch.where(kept[..., None], asked.centre, found)
+        pairs = ((track.centre, newest), (track.mass, mass))
+        return Track(*(torch.cat((before[:, 1:], new[:, None]), 1) for before, new in pairs))
+
+    def go(self, centre: Tensor, mass: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """centre (B, K, P, 2), mass (B, K, P), action (B,) -> centres (B, P, 2), logits (B, P) of being there."""
-        last = centre[:, -1] / half - 1
+        last = 2 * centre[:, -1] / max(self.usual.shape[1:]) - 1
         first, second = torch.triu_indices(self.count, self.count, 1, device=last.device)
         where = torch.cat((last, last[:, first] - last[:, second]), 1)
         phase = where[..., None] * (2.0 ** torch.arange(WAVES, device=last.device) * math.pi / 2)
@@ -117,50 +144,62 @@ class Sprites(nn.Module):
         said = self.reason(torch.cat([part.flatten(1) for part in told], 1)).unflatten(1, (self.count, 3))
         return centre[:, -1] + speeds[:, -1].clamp(-REACH, REACH) + said[..., :2], said[..., 2]
 
-    def practise(self, x: Tensor, action: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses, scalars: of the usual picture, and of moves just seen and some of those before.
+    def practise(self, x: Tensor, actions: Tensor, valid: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses, scalars: of the sprites' pictures, and of moves just seen and some of those before.
 
-        x (B, K + 1, C, H, W) clean frames, action (B,). A move is a few numbers, so hundreds cost as much as a frame.
+        x (B, K + S, C, H, W) clean frames, actions (B, S), and whether a step is one, valid (B, S). A move is a few
+        numbers, so hundreds cost as much as a frame.
         """
         if self.training:
-            self.watch(x[:, :-1])
-        usual = QUICK * (x[:, -1] - QUICK * self.usual).abs().mean() / 2  # the least is at the median of every pixel
+            self.watch(x[:, : self.frames])
         with torch.no_grad():
-            found = self.points(x.flatten(0, 1))
-            now = Moves(*(part.unflatten(0, x.shape[:2]) for part in found), action)
-        moves = self.drawn(now, generator) if self.training else now
+            centre, mass = (part.unflatten(0, x.shape[:2]) for part in self.points(x.flatten(0, 1)))
+        now = self.moves(centre, mass, actions, valid)
+        last = x[:, self.frames]
+        here = Places(centre[:, self.frames], (mass[:, self.frames] > 1).float())
+        alone = self.lay(self.usual.expand_as(last), here, self.layers())
+        picture = (alone - last).square().sum((1, 2, 3)).mean() / self.size**2
+        drawn = self.drawn(now, generator) if self.training else now
+        return {"picture": WEIGHT * picture, **self.reckon(drawn, generator)}
+
+    def moves(self, centre: Tensor, mass: Tensor, actions: Tensor, valid: Tensor) -> Moves:
+        """The valid moves of clips: centre (B, K + S, P, 2), mass (B, K + S, P), actions and valid (B, S)."""
+        windows = (part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (centre, mass))  # (B, S, K + 1, ...)
+        return Moves(*(part[valid] for part in (*windows, actions)))
+
+    def rehearse(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of moves out of the memory alone."""
+        return self.reckon(some(self.memory, generator), generator)
+
+    def reckon(self, moves: Moves, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses, scalars, of where things are said to go."""
         context, after = moves.centre[:, :-1], moves.centre[:, -1]
         if self.training:
             context = context + JITTER * torch.randn(context.shape, generator=generator).to(context)
-        moved, seen = self.go(context, moves.mass[:, :-1], moves.action, max(x.shape[3:]) / 2)
+        moved, seen = self.go(context, moves.mass[:, :-1], moves.action)
         near = ((after - moves.centre[:, -2]).abs().amax(2) < REACH).float()
         miss = F.smooth_l1_loss(moved, after, reduction="none", beta=0.1).sum(2)
         there = F.binary_cross_entropy_with_logits(seen, near)
-        here = Places(now.centre[:, -1], (now.mass[:, -1] > 1).float())
-        alone = self.lay((QUICK * self.usual.detach()).expand_as(x[:, -1]), here, self.layers())
-        picture = (alone - x[:, -1]).square().sum((1, 2, 3)).mean() / self.size**2
-        return {
-            "usual": usual,
-            "picture": WEIGHT * picture,
-            "moves": WEIGHT * (miss * near).sum(1).mean(),
-            "there": WEIGHT * there,
-        }
+        return {"moves": WEIGHT * (miss * near).sum(1).mean(), "there": WEIGHT * there}
 
     @torch.no_grad()
     def watch(self, x: Tensor) -> None:
-        """Take note of where things change in x (B, K, C, H, W); of several processes each notes what it sees."""
-        maps = self.maps(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        """Take note of what is usual in x (B, K, C, H, W) and of where things change.
+
+        The median of a pixel is where as many frames are brighter as darker. Of several processes each notes what it
+        sees. No gradient: at a rate at which pictures are learned the median trembles, and so would all places.
+        """
         self.known += 1
-        self.lively.lerp_((maps[:, 1:] - maps[:, :-1]).abs().mean((0, 1)), max(FORGOTTEN, 1 / self.known.item()))
+        rate = 1 / self.known.item()
+        self.usual += max(TREMBLES, rate) * (x - self.usual).sign().mean((0, 1))
+        maps = self.maps(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        self.lively.lerp_((maps[:, 1:] - maps[:, :-1]).abs().mean((0, 1)), max(FORGOTTEN, rate))
 
     def drawn(self, now: Moves, generator: torch.Generator) -> Moves:
         """The moves just seen, with others out of the memory, which keeps them."""
-        kept = now
-        if self.memory is not None:
-            kept = Moves(*(torch.cat(parts) for parts in zip(self.memory, now, strict=True)))
+        kept = now if self.memory is None else joined(self.memory, now)
         self.memory = Moves(*(part[-REMEMBERED:] for part in kept))
-        picks = torch.randint(len(kept.action), (DRAWN,), generator=generator).to(kept.action.device)
-        return Moves(*(torch.cat((new, part[picks])) for new, part in zip(now, kept, strict=True)))
+        return joined(now, some(kept, generator))
 
     def layers(self) -> Tensor:
         """(P, 1 + C, S, S): how much each pixel of a sprite covers, and that times its colours."""
@@ -185,6 +224,17 @@ class Sprites(nn.Module):
         """(B, P) centres -> (B, P, n, S): how much of each row of a picture lies on each row of the frame."""
         at = torch.arange(pixels, device=centre.device)[:, None] - torch.arange(self.size, device=centre.device)
         return F.relu(1 - (at + self.size // 2 - centre[..., None, None]).abs())
+
+
+def joined(first: Moves, second: Moves) -> Moves:
+    """Both, one after the other."""
+    return Moves(*(torch.cat(parts) for parts in zip(first, second, strict=True)))
+
+
+def some(moves: Moves, generator: torch.Generator) -> Moves:
+    """DRAWN of them at random, some perhaps twice."""
+    picks = torch.randint(len(moves.action), (DRAWN,), generator=generator).to(moves.action.device)
+    return Moves(*(part[picks] for part in moves))
 
 
 def neighbours(maps: Tensor) -> Tensor:
