@@ -117,8 +117,8 @@ class Exported(Standin):
             wanted, results = pytree.tree_flatten(call.answer(*tensors))
         session = opened(file, len(tensors), results)
         found = pytree.tree_leaves(session(tensors))
-        worst = max(float((a - b).abs().max()) for a, b in zip(wanted, found, strict=True))
-        if not worst <= TOLERANCE * max(1.0, *(float(a.abs().max()) for a in wanted)):
+        worst = max(float((a.float() - b.float()).abs().max()) for a, b in zip(wanted, found, strict=True))
+        if not worst <= TOLERANCE * max(1.0, *(float(a.float().abs().max()) for a in wanted)):
             raise ExportError(f"the ONNX graph {file} is {worst:.2g} off; delete it, or use backend='eager'")
         return session
 

@@ -41,9 +41,11 @@ def painted(model, contexts, lanes: int) -> torch.Tensor:
     """Dreamed frames before rounding, (B, C, H, W)."""
     lane = torch.arange(lanes)
     state = model.init(contexts.choose(lane % len(contexts)))
+    action, noise = lane % len(model.spec.action_names), NoiseStream.from_seeds(lane)
     with torch.inference_mode():
-        features = model.features(model.seen(state), lane % len(model.spec.action_names))
-        return model.sample(features, NoiseStream.from_seeds(lane))
+        if model.kind == "joint":  # whose `sample` is that of a policy
+            return model.cells.decode(model.sample(state.frames, noise, action).latent)
+        return model.sample(model.features_of(state, action), noise)
 
 
 @pytest.mark.parametrize("kind", [k for k in MODELS if k != "forcing"])

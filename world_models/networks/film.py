@@ -127,7 +127,7 @@ class FilmNetwork(nn.Module):
         pictures follow from known actions alone (B, F) bool; the present one counts as known.
         """
         condition = self.condition(self.action(action).flatten(1))
-        known = (action[:, -self.ahead :] != self.null_action).cumprod(1).bool()
+        known = (action[:, -self.ahead :] == self.null_action).long().cumsum(1) == 0  # ONNX knows no product so far
         known = torch.cat((torch.ones_like(known[:, :1]), known[:, 1:]), 1)
         x = torch.cat((frames, coordinates(frames)), 1)
         for layer in (*self.down, *self.encoder):
