@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from world_models.networks.sprites import QUICK, Places, Sprites, contrasts
+from world_models.networks.sprites import LOOKS, QUICK, Places, Sprites, contrasts, looks
 
 SHAPE = (24, 32, 3)
 
@@ -89,6 +89,12 @@ def test_moves_are_all_windows_of_a_clip_whose_step_happened():
     moves = sprites.moves(torch.stack((at, -at), 3), at + 10, actions, valid)
     assert moves.centre[:, :, 0, 0].tolist() == [[0, 1, 2, 3], [1, 2, 3, 4], [0, 1, 2, 3]]
     assert moves.mass[1, :, 0].tolist() == [11, 12, 13, 14] and moves.action.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("updates", [7_000, 10_000, 13_200, 20_000])
+def test_one_update_in_four_looks_at_frames_however_long_the_run(updates):
+    share = sum(looks(update / updates) for update in range(updates)) / updates
+    assert abs(share - 1 / LOOKS) < 0.02
 
 
 def test_more_sprites_than_colours_tell_apart_are_refused():

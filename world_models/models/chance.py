@@ -21,7 +21,7 @@ from world_models import frames as pixels
 from world_models.models.next_frame import NextFrameModel, Window
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.layers import MixBlock, PatchEmbed, pool
-from world_models.networks.sprites import LOOKS, Moves, Sprites, Track
+from world_models.networks.sprites import Moves, Sprites, Track, looks
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec
 
@@ -222,7 +222,7 @@ class ChanceModel(NextFrameModel):
         if self.sprites is None:
             return super().clip_losses(clips, practice, steps, generator)
         alone = self.training and practice.progress < self.config.sprites_first
-        if alone and self.sprites.memory is not None and round(1e6 * practice.progress) % LOOKS:
+        if alone and self.sprites.memory is not None and not looks(practice.progress):
             return self.sprites.rehearse(generator)
         losses = {} if alone else super().clip_losses(clips, practice, steps, generator)
         device, seen = self.reward_values.device, clips.frames.shape[1]

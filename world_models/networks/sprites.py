@@ -226,6 +226,14 @@ class Sprites(nn.Module):
         return F.relu(1 - (at + self.size // 2 - centre[..., None, None]).abs())
 
 
+def looks(progress: float) -> bool:
+    """Whether an update at this share of the run looks at frames: about one in LOOKS, the same in all processes.
+
+    Multiples of the golden section spread evenly whatever the step; whole ones would meet the number of updates.
+    """
+    return (1e6 * progress * (math.sqrt(5) - 1) / 2) % 1 < 1 / LOOKS
+
+
 def joined(first: Moves, second: Moves) -> Moves:
     """Both, one after the other."""
     return Moves(*(torch.cat(parts) for parts in zip(first, second, strict=True)))
