@@ -2,8 +2,11 @@
 
 import json
 import resource
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,8 +176,14 @@ def test_a_tracker_gets_figures_strip_and_film_and_a_resumed_run_goes_on_in_it(
     else:
         import aim
 
+        command = [Path(sys.executable).with_name("aim"), "storage", "--repo", tmp_path, "reindex", "-y"]
+        subprocess.run(command, check=True, capture_output=True)  # as `aim up` does
         run = aim.Repo(str(tmp_path)).get_run((tmp_path / "aim.id").read_text())
-        assert run is not None and {"strip", "rollout"} <= {image.name for image in run.images()}
+        figures = {figure.name: sorted(figure.values.sparse_numpy()[1]) for figure in run.metrics()}
+        told = [row["validation_frame"] for row in read_lines(tmp_path / "metrics.jsonl")]
+        assert figures["validation_frame"] == pytest.approx(sorted(told)) and len(told) == 2
+        pictures = run.collect_sequence_info(("images",))["images"]
+        assert {"strip", "rollout"} <= {picture["name"] for picture in pictures}
 
 
 def settings(capsys, *words):
