@@ -50,10 +50,13 @@ class Search:
     width: int = 3  # sequences a lane that are followed on
     discount: float = 0.95  # of what comes a move later
     energy_weight: float = 0.3  # price of a pair's gradient norm: of doing what no expert would, or what cannot be
+    opinion_weight: float = 1.0  # price of a move, by how much fewer descents rest at it than at the most frequent one
+    starts: int = 16  # descents for that opinion
 
     def __post_init__(self):
-        if self.depth < 1 or self.width < 1:
-            raise ValueError(f"a planner looks at least one move ahead on one sequence: {self.depth}, {self.width}")
+        if self.depth < 1 or self.width < 1 or self.starts < 1:
+            counts = f"{self.depth}, {self.width}, {self.starts}"
+            raise ValueError(f"a planner looks at least one move ahead, on one sequence, by one descent: {counts}")
 
 
 class Beam(NamedTuple):
@@ -69,9 +72,10 @@ class Beam(NamedTuple):
 class Planner:
     """A policy (see `collectors.policies`): beam search over action sequences rolled in a world model.
 
-    A sequence earns its predicted rewards, discounted, and pays for the gradient norm of its pairs where the model has
-    one (`uncertainty(frames, action, next_frame)`). One that has ended earns no more. The best sequence of each first
-    move is what that move is worth; a `proposer` may have the last word.
+    A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the gradient norm of its
+    pairs (`uncertainty(frames, action, next_frame)`) and for moves other than those that the model itself rests at
+    (`opinion(frames, noise, starts)`). One that has ended earns no more. The best sequence of each first move is what
+    that move is worth; a `proposer` may have the last word.
     """
 
     name = "planner"
@@ -128,13 +132,22 @@ class Planner:
         rows = torch.arange(len(beam.score)).repeat_interleave(self.actions)
         action = torch.arange(self.actions).repeat(len(beam.score))
         lane = torch.arange(len(noise.seeds)).repeat_interleave(len(rows) // len(noise.seeds))
+        price = self._unusual(beam, take_lanes(noise, lane[:: self.actions]))
         state, frames, first, score, going = take_lanes(beam, rows)
         out = self.model.step(state, action, take_lanes(noise, lane))
-        gain = out.reward
+        gain = out.reward - price
         if hasattr(self.model, "uncertainty") and self.search.energy_weight:
             context = getattr(state, "frames", frames[:, None])
             gain = gain - self.search.energy_weight * self.model.uncertainty(context, action, out.frame)
         return Beam(out.state, out.frame, first, score + discount * gain * going, going & ~out.termination)
+
+    def _unusual(self, beam: Beam, noise: NoiseStream) -> Tensor | float:
+        """What each action costs after each sequence (N W A,), for the field does otherwise; 0 for what it does."""
+        if not hasattr(self.model, "opinion") or not self.search.opinion_weight:
+            return 0.0
+        context = getattr(beam.state, "frames", beam.frames[:, None])
+        held = self.model.opinion(context, noise, self.search.starts)
+        return self.search.opinion_weight * (held.amax(1, keepdim=True) - held).flatten()
 
     def _keep(self, beam: Beam, lanes: int) -> Beam:
         """The best sequences of every lane among those that have not ended; ended ones fill what is left."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 TOLERANCE = 1e-4  # largest difference to torch, of values about 1, that is accepted
-EXPORT_VERSION = 1  # counts up when what is written changes; old files are then no longer found
+EXPORT_VERSION = 2  # counts up when what is written changes; old files are then no longer found
 
 
 class ExportError(RuntimeError):
@@ -158,6 +158,8 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
             program = torch.onnx.export(
                 call, pairs, dynamo=True, dynamic_shapes=shapes, input_names=names, verbose=False, optimize=True
             )
+            if any(isinstance(item.shape[0], int) for item in program.model.graph.inputs):  # torch then only warns
+                raise ValueError(f"its code fixes the number of lanes at {len(pairs[0])}")
             program.save(str(partial), external_data=False)
     except Exception as error:  # the exporter raises many kinds
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

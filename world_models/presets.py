@@ -185,20 +185,24 @@ def coinrun_pixel() -> TrainConfig:
 
 
 def pong_forcing() -> TrainConfig:
-    """Pong by diffusion forcing: clips of ten frames at once, three steps a frame.
+    """Pong by diffusion forcing: clips of twelve frames at once, three steps a frame, the last ten of them seen.
 
-    A patch has more pixels than a token has channels, so the network paints the frame and not the velocity.
+    On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can learn. They show no
+    score, so a game is one rally; `collect pong --options size=24,points_to_win=1 --out data/pong-rally`.
     """
     objective = FlowMatching(prediction="frame", times="logit-normal", shift=3.0)
     return TrainConfig(
         model=ForcingConfig(
-            network=CausalDiTConfig(window=10, positions=True), objective=objective, sampler=Euler(3), change_weight=5.0
+            network=CausalDiTConfig(patch=6, depth=4, window=10, positions=True),
+            objective=objective,
+            sampler=Euler(3),
+            change_weight=5.0,
         ),
-        data=Path("data/pong"),
+        data=Path("data/pong-rally"),
         out=Path("runs/pong-forcing"),
         optimizer="muon",
         validation_batches=2,
-        updates=6_000,
+        updates=9_000,
         batch_size=16,
         rollout_steps=8,
         rollout_from=0.0,

@@ -119,11 +119,26 @@ def test_onnx_runtime_paints_what_torch_paints_and_reads_its_cache(kind, monkeyp
     twin.reset(seed=0)
 
 
+class OneSize(torch.nn.Module):
+    def forward(self, x):
+        return x.view(len(x), 4) * 2  # the exporter takes len() for a constant
+
+
+@pytest.mark.slow
+def test_a_network_whose_code_fixes_the_number_of_lanes_is_refused_and_not_kept(monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs neural-envs[onnx]")
+    monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
+    with pytest.raises(exported.ExportError, match="fixes the number of lanes at 2.*use backend='eager'"):
+        exported.Exported(OneSize())(torch.zeros(3, 2, 2))
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", bundles.released_names())
-def test_released_bundles_dream_the_same_by_onnx_runtime(name):
+def test_released_bundles_dream_the_same_by_onnx_runtime(name, monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs neural-envs[onnx]")
+    monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
     bundle = bundles.load(name)
     try:
         model = backends.run_by(bundle.model, "onnx")

@@ -139,7 +139,7 @@ class EqMField(nn.Module):
     def split(self, pair: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A pair -> latents (B, Z, G, G) and action (B, A)."""
         latent, action = pair[:, : -self.actions], pair[:, -self.actions :]
-        cells = latent.view(len(pair), *grid, self.latent).permute(0, 3, 1, 2)  # channels last in memory as it lies
+        cells = latent.unflatten(1, (*grid, self.latent)).permute(0, 3, 1, 2)  # channels last in memory as it lies
         return cells, action
 
     def join(self, latent: Tensor, action: Tensor) -> Tensor:
