@@ -202,7 +202,7 @@ def pong_forcing() -> TrainConfig:
         out=Path("runs/pong-forcing"),
         optimizer="muon",
         validation_batches=2,
-        updates=9_000,
+        updates=5_500,
         batch_size=16,
         rollout_steps=8,
         rollout_from=0.0,
