@@ -23,6 +23,7 @@ from collectors.policies import make_policy
 from collectors.settings import as_text, parse, setting
 from neural_envs import bundles
 from world_models.evaluation import EvaluateConfig, evaluate_bundle
+from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
 from world_models.presets import PRESETS, TrainConfig
 from world_models.train import TrainingError, train
@@ -65,6 +66,7 @@ class CompareConfig:
     horizon: int = setting(64, "steps of a rollout")
     survival_steps: int = setting(300, "steps of dreams that policies play")
     ppo_steps: int = setting(100_000, "steps of PPO in each dream and, for comparison, in the real game")
+    ppo_minutes: float = setting(0.0, "the most that each PPO may take, so that a slow dream teaches less; 0: no limit")
     episodes: int = setting(64, "real episodes in which each agent is measured")
     real: bool = setting(True, "train the same PPO in the real game too")
     seconds: float = setting(1.0, "shortest time of one timing")
@@ -100,17 +102,32 @@ def resolved(config: CompareConfig) -> CompareConfig:
     find_world(config.world)
     if config.budget <= 0:
         raise CompareError(f"the budget is minutes of training, more than 0, not {config.budget}")
+    if config.ppo_minutes < 0:
+        raise CompareError(f"ppo_minutes is minutes of PPO, or 0 for no limit, not {config.ppo_minutes}")
     out, data = config.out or f"runs/compare-{config.world}", config.data or f"data/{config.world}"
     if not (Path(data) / "manifest.json").is_file():
         raise CompareError(f"there is no dataset in {data!r}; record one with: neural-envs collect {config.world}")
     return replace(config, out=out, data=data)
 
 
+def fitted(preset: TrainConfig, data: str) -> TrainConfig:
+    """A preset of another world: one picture a frame where the data stacks none, and of diffusion forcing the next
+    larger patch that frames divide into.
+    """
+    model = preset.model
+    if isinstance(model, PixelConfig) and Dataset(data).spec["frame_shape"][2] % model.stack:
+        return replace(preset, model=replace(model, stack=1))
+    if isinstance(model, ForcingConfig):
+        height, width, _ = Dataset(data).spec["frame_shape"]
+        sides = range(model.network.patch, min(height, width) + 1)
+        patch = next((side for side in sides if not (height % side or width % side)), model.network.patch)
+        return replace(preset, model=replace(model, network=replace(model.network, patch=patch)))
+    return preset
+
+
 def training(config: CompareConfig, family: str, preset: str) -> TrainConfig:
-    """How a family is trained: its preset, paced by the budget; one picture a frame where the data stacks none."""
-    chosen, out = PRESETS[preset](), Path(config.out) / family / "train"
-    if isinstance(chosen.model, PixelConfig) and Dataset(config.data).spec["frame_shape"][2] % chosen.model.stack:
-        chosen = replace(chosen, model=replace(chosen.model, stack=1))
+    """How a family is trained: its preset, fitted to the data and paced by the budget."""
+    chosen, out = fitted(PRESETS[preset](), config.data), Path(config.out) / family / "train"
     paced: dict[str, Any] = {"minutes": config.budget, "pace": "minutes", "seed": config.seed}
     return replace(chosen, data=Path(config.data), out=out, threads=config.threads, **paced)
 
@@ -189,10 +206,11 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:
-    """PPO trained in a dream or in the real game: how it plays the real game."""
+    """PPO trained in a dream or in the real game: how it plays the real game, and after how many steps."""
     settings = ppo_settings(config.world)
     run = PPOConfig(config.world, kind, config.ppo_steps, str(folder / "ppo"), config.seed, bundle, ppo=settings)
-    return measured(config, load_policy(train_ppo(run)))
+    policy = load_policy(train_ppo(run, config.ppo_minutes * 60 or None))
+    return {**measured(config, policy), "steps": policy.num_timesteps}
 
 
 def measured(config: CompareConfig, policy) -> dict:
@@ -253,8 +271,14 @@ def compare(config: CompareConfig) -> dict:
     for row in rows:
         row.pop("settings", None)
         row["frames_per_second"] = rates.get(row["family"])
-    budget = {"minutes": config.budget, "ppo_steps": config.ppo_steps, "episodes": config.episodes}
-    about = {"world": config.world, "data": config.data, "seed": config.seed, "budget": budget, "machine": machine()}
+    limits = {name: getattr(config, name) for name in ("ppo_steps", "ppo_minutes", "episodes")}
+    about = {
+        "world": config.world,
+        "data": config.data,
+        "seed": config.seed,
+        "budget": {"minutes": config.budget, **limits},
+        "machine": machine(),
+    }
     result = {**about, "families": rows, "references": references(config)}
     write(Path(config.out) / "compare.json", result)
     (Path(config.out) / "compare.md").write_text(markdown(result))

@@ -14,10 +14,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def taught(row: dict) -> str:
-    """A mean return with its interval."""
+def taught(row: dict) -> list[str]:
+    """How many steps PPO made, none for who did not learn; a mean return with its interval."""
     low, high = row["return_ci"]
-    return f"{row['return_mean']:.2f} ({low:.2f} to {high:.2f})"
+    return [number(row.get("steps")), f"{row['return_mean']:.2f} ({low:.2f} to {high:.2f})"]
 
 
 def cells(row: dict, figures: dict[str, str]) -> list[str]:
@@ -27,21 +27,21 @@ def cells(row: dict, figures: dict[str, str]) -> list[str]:
     rates, scores = row["frames_per_second"], row["scores"]
     size = [number(row["updates"]), f"{row['parameters'] / 1e6:.2f} M", f"{row['macs_per_frame'] / 1e6:.0f} M"]
     seen = [number(scores.get(name)) for name in figures]
-    return [row["family"], row["preset"], *size, *(number(rate) for rate in rates.values()), *seen, taught(row["ppo"])]
+    return [row["family"], row["preset"], *size, *(number(rate) for rate in rates.values()), *seen, *taught(row["ppo"])]
 
 
 def references(result: dict, columns: int) -> list[list[str]]:
     """Lines of the agents that no dream taught."""
     names = {"random": "random play", "real": "the real game"}
-    blank = [""] * (columns - 2)
-    return [[names[name], *blank, taught(row)] for name, row in result["references"].items()]
+    blank = [""] * (columns - 3)
+    return [[names[name], *blank, *taught(row)] for name, row in result["references"].items()]
 
 
 def markdown(result: dict) -> str:
     """The table, what was measured, and on what."""
     figures = SHARED | OWN.get(result["world"], OTHERS)
     head = ["family", "preset", "updates", "parameters", "MACs a frame", "frames/s, 1 lane", "64 lanes"]
-    head += [*figures.values(), "return of PPO in the real game (95 %)"]
+    head += [*figures.values(), "PPO steps", "return of PPO in the real game (95 %)"]
     lines = [head, *(cells(row, figures) for row in result["families"]), *references(result, len(head))]
     lines = [line + [""] * (len(head) - len(line)) for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
@@ -54,10 +54,11 @@ def markdown(result: dict) -> str:
 def about(result: dict) -> list[str]:
     """Sentences on budget and machine, with how much of the machine each training had."""
     budget, machine = result["budget"], result["machine"]
+    limit = f" or {budget['ppo_minutes']:g} minutes" if budget["ppo_minutes"] else ""
     place = machine["card"] or f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores"
     lines = [
         f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}, then PPO of "
-        f"{budget['ppo_steps']:,} steps in each dream, measured in {budget['episodes']} real episodes; {place}, "
+        f"{budget['ppo_steps']:,} steps in each dream{limit}, measured in {budget['episodes']} real episodes; {place}, "
         f"torch {machine['torch']}."
     ]
     done = [row for row in result["families"] if "failed" not in row]

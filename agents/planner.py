@@ -52,6 +52,7 @@ class Search:
     energy_weight: float = 0.3  # price of a pair's gradient norm: of doing what no expert would, or what cannot be
     opinion_weight: float = 1.0  # price of a move, by how much fewer descents rest at it than at the most frequent one
     starts: int = 16  # descents for that opinion
+    end_price: float = 5.0  # of an end, beside its reward: the rewards that would have come
 
     def __post_init__(self):
         if self.depth < 1 or self.width < 1 or self.starts < 1:
@@ -74,8 +75,8 @@ class Planner:
 
     A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the gradient norm of its
     pairs (`uncertainty(frames, action, next_frame)`) and for moves other than those that the model itself rests at
-    (`opinion(frames, noise, starts)`). One that has ended earns no more. The best sequence of each first move is what
-    that move is worth; a `proposer` may have the last word.
+    (`opinion(frames, noise, starts)`). One that has ended pays for that and earns no more. The best sequence of each
+    first move is what that move is worth; a `proposer` may have the last word.
     """
 
     name = "planner"
@@ -139,6 +140,7 @@ class Planner:
         if hasattr(self.model, "uncertainty") and self.search.energy_weight:
             context = getattr(state, "frames", frames[:, None])
             gain = gain - self.search.energy_weight * self.model.uncertainty(context, action, out.frame)
+        gain = gain - self.search.end_price * out.termination
         return Beam(out.state, out.frame, first, score + discount * gain * going, going & ~out.termination)
 
     def _unusual(self, beam: Beam, noise: NoiseStream) -> Tensor | float:

@@ -23,6 +23,12 @@ from world_models.train import TrainingError
 SCORES = {"one_step.psnr": 30.0, "one_step.ssim": 0.9, "rules.transition_exact_rate": 0.75}
 
 
+class Policy(str):
+    """A trained one, by the name of the world that taught it."""
+
+    num_timesteps = 96
+
+
 @pytest.fixture(scope="module")
 def small_snake(tmp_path_factory):
     """A recording of Snake, and beside it the same under another world's name."""
@@ -43,8 +49,8 @@ def calls(monkeypatch):
         done.append(("train", config.out.parent.name, config.minutes, config.pace, str(config.data)))
         return config.out / "bundle"
 
-    def train_ppo(run):
-        done.append(("ppo", run.world, run.bundle and run.bundle.split("/")[-3], run.steps))
+    def train_ppo(run, seconds):
+        done.append(("ppo", run.world, run.bundle and run.bundle.split("/")[-3], run.steps, seconds))
         return run.world
 
     def play(policy, env, episodes, seed):
@@ -56,7 +62,7 @@ def calls(monkeypatch):
     doubles = {
         "train": train,
         "train_ppo": train_ppo,
-        "load_policy": lambda path: path,
+        "load_policy": Policy,
         "make_policy": lambda name, actions, world: name,
         "play_policy": play,
         "evaluate_bundle": lambda config: (done.append(("evaluate", config.data)) or dict(SCORES), None, 0.0),
@@ -75,8 +81,9 @@ def config(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.json").write_text("{}")
     return CompareConfig(
-        "snake", 0.5, ("chance", "edm"), str(tmp_path / "data"), str(tmp_path / "out"), episodes=4, ppo_steps=99
-    )
+        "snake", 0.5, ("chance", "edm"), str(tmp_path / "data"), str(tmp_path / "out"), episodes=4, ppo_steps=99,
+        ppo_minutes=1.5,
+    )  # fmt: skip
 
 
 def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_the_same_ppo(calls, config):
@@ -84,7 +91,7 @@ def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_t
     trained = [call for call in calls if call[0] == "train"]
     assert trained == [("train", name, 0.5, "minutes", config.data) for name in ("chance", "edm")]
     assert [call for call in calls if call[0] == "ppo"] == [
-        ("ppo", "dream", "chance", 99), ("ppo", "dream", "edm", 99), ("ppo", "real", None, 99)
+        ("ppo", "dream", "chance", 99, 90.0), ("ppo", "dream", "edm", 99, 90.0), ("ppo", "real", None, 99, 90.0)
     ]  # fmt: skip
     row = result["families"][1]
     assert (row["preset"], row["updates"], row["parameters"]) == ("snake-edm", 42, 300)
@@ -129,10 +136,11 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
     assert set(rule) == {"|", "-"} and len({len(line) for line in (head, rule, *lines)}) == 1
     assert [row[0] for row in cells] == ["chance", "edm", "random play", "the real game"]
     assert cells[0] == [
-        "chance", "snake", "42", "0.00 M", "3 M", "2", "128", "30", "0.9", "0.75", "-", "5.00 (5.00 to 5.00)"
+        "chance", "snake", "42", "0.00 M", "3 M", "2", "128", "30", "0.9", "0.75", "-", "96", "5.00 (5.00 to 5.00)"
     ]  # fmt: skip
-    assert cells[2][-1] == "-1.00 (-1.00 to -1.00)" and set(cells[2][1:-1]) == {""}
-    assert "0.5 minutes" in text[-2] and re.search(r"chance \d+\.\d\d", text[-1])
+    assert cells[2][-1] == "-1.00 (-1.00 to -1.00)" and set(cells[2][1:-2]) == {""} and cells[2][-2] == "-"
+    assert "0.5 minutes" in text[-2] and "99 steps in each dream or 1.5 minutes" in text[-2]
+    assert re.search(r"chance \d+\.\d\d", text[-1])
 
 
 def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first():
@@ -167,3 +175,10 @@ def test_what_cannot_be_compared_is_an_error_of_one_sentence(calls, config, tmp_
             compare.compare(compare.replace(config, **change))
     assert cli.main(["compare", "--world", "snake", "--budget", "1", "--data", str(tmp_path)]) == 1
     assert "neural-envs compare: there is no dataset" in capsys.readouterr().err and calls == []
+
+
+def test_a_preset_of_another_world_is_fitted_to_the_data(small_snake):
+    forcing, pixel = (
+        compare.fitted(PRESETS[name](), str(small_snake)).model for name in ("pong-forcing", "coinrun-pixel")
+    )
+    assert PRESETS["pong-forcing"]().model.network.patch == 6 and forcing.network.patch == 8 and pixel.stack == 1

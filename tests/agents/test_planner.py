@@ -81,7 +81,35 @@ def test_its_cost_is_that_of_the_beam():
 
 def test_energy_is_a_price_that_can_be_set():
     for weight, action in ((0.0, WAIT), (5.0, TEMPT)):
-        assert ready(Planner(Afraid(), Search(3, 4, energy_weight=weight)), 1)(frames(1)).tolist() == [action]
+        search = Search(3, 4, energy_weight=weight, end_price=0.0)
+        assert ready(Planner(Afraid(), search), 1)(frames(1)).tolist() == [action]
+
+
+def test_the_models_own_opinion_decides_where_no_reward_does_and_a_reward_must_be_worth_the_deviation():
+    class Patient(Corridor):
+        """Its descents rest at waiting, three in four."""
+
+        def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
+            assert starts == 7 and len(frames) == len(noise.seeds)
+            return torch.tensor([0.25, 0.75]).expand(len(frames), 2)
+
+    for weight, action in ((0.0, TEMPT), (1.0, TEMPT), (4.0, WAIT)):  # the temptation pays 1
+        search = Search(1, opinion_weight=weight, starts=7)
+        assert ready(Planner(Patient(), search), 2)(frames(2)).tolist() == [action] * 2
+    with pytest.raises(ValueError, match="by one descent"):
+        Search(starts=0)
+
+
+def test_an_end_costs_what_would_have_come():
+    class Painless(Corridor):
+        """Death costs nothing but the future."""
+
+        def step(self, state: Seen, action: Tensor, noise: NoiseStream) -> Transition:
+            after = super().step(state, action, noise)
+            return after._replace(reward=after.reward.clamp_min(0))
+
+    for price, action in ((0.0, TEMPT), (5.0, WAIT)):
+        assert ready(Planner(Painless(), Search(3, end_price=price)), 1)(frames(1)).tolist() == [action]
 
 
 def test_a_proposer_may_replace_the_action_or_rank_the_moves_anew():
