@@ -21,6 +21,7 @@ from world_models.checkpoint import Bundle, load_bundle, update_scores
 from world_models.held_out import HeldOut
 from world_models.judge import PictureJudge, Runs
 from world_models.judges import WORLDS, judge_of, world_of
+from world_models.protocols import WorldSpec
 from world_models.trust import save_scale
 from world_models.trust_signals import Signals, calibrate, calibrated_figures, signal_figures
 
@@ -227,11 +228,7 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     bundle = load_bundle(path, config.device)
     spec = bundle.model.spec
     config = resolved(config, spec.world)
-    if not (Path(config.data) / "manifest.json").is_file():
-        game = spec.world if spec.world in WORLDS else f"--env {spec.world}"
-        remedy = f"record some with `neural-envs collect {game} --frames 200000 --out {config.data}`"
-        raise ValueError(f"there are no held-out episodes in {config.data!r}; {remedy}")
-    dataset, maker, judge = Dataset(config.data), named(config.policy_maker), judge_of(spec, config.real)
+    dataset, maker, judge = recording(config.data, spec), named(config.policy_maker), judge_of(spec, config.real)
     actions = len(spec.action_names)
     policies = {name: (lambda name=name: maker(name, actions, world=spec.world)) for name in config.policies}
     figures, runs = evaluate(bundle, dataset, judge, config, policies)
@@ -252,6 +249,15 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
         if getattr(bundle.model, "trust_scale", None) is not None:
             save_scale(path, bundle.model.trust_scale)
     return scores, folder / "evaluation.json", seconds
+
+
+def recording(data: str, spec: WorldSpec) -> Dataset:
+    """The dataset that is evaluated on. Raises ValueError with the command that records one where there is none."""
+    if not (Path(data) / "manifest.json").is_file():
+        game = spec.world if spec.world in WORLDS else f"--env {spec.world}"
+        remedy = f"record some with `neural-envs collect {game} --frames 200000 --out {data}`"
+        raise ValueError(f"there are no held-out episodes in {data!r}; {remedy}")
+    return Dataset(data)
 
 
 def report(scores: dict, path: Path, seconds: float) -> None:
