@@ -311,7 +311,8 @@ def test_a_run_paced_by_minutes_ends_with_them_at_the_lowest_rate(dataset_path, 
 
 
 TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
-FRAMES = {"coinrun-pixel": (84, 84, 4), "pong-forcing": (24, 24, 3)}  # (H, W, C) of a preset's own world where it is not 64 x 64 x 3
+# (H, W, C) of a preset's own world where it is not 64 x 64 x 3
+FRAMES = {"coinrun-pixel": (84, 84, 4), "pong-forcing": (24, 24, 3)}
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name not in REFERENCES and "distilled" not in name])
