@@ -49,9 +49,9 @@ class Search:
     depth: int = 4  # moves ahead
     width: int = 3  # sequences a lane that are followed on
     discount: float = 0.95  # of what comes a move later
-    energy_weight: float = 0.3  # price of a pair's gradient norm: of doing what no expert would, or what cannot be
+    energy_weight: float = 0.0  # price of a pair's gradient norm, which is also high where chance decides: at meals
     opinion_weight: float = 1.0  # price of a move, by how much fewer descents rest at it than at the most frequent one
-    starts: int = 16  # descents for that opinion
+    starts: int = 8  # descents for that opinion
     end_price: float = 5.0  # of an end, beside its reward: the rewards that would have come
 
     def __post_init__(self):
