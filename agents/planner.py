@@ -138,8 +138,7 @@ class Planner:
         out = self.model.step(state, action, take_lanes(noise, lane))
         gain = out.reward - price
         if hasattr(self.model, "uncertainty") and self.search.energy_weight:
-            context = getattr(state, "frames", frames[:, None])
-            gain = gain - self.search.energy_weight * self.model.uncertainty(context, action, out.frame)
+            gain = gain - self.search.energy_weight * self.model.uncertainty(seen_by(state, frames), action, out.frame)
         gain = gain - self.search.end_price * out.termination
         return Beam(out.state, out.frame, first, score + discount * gain * going, going & ~out.termination)
 
@@ -147,8 +146,7 @@ class Planner:
         """What each action costs after each sequence (N W A,), for the field does otherwise; 0 for what it does."""
         if not hasattr(self.model, "opinion") or not self.search.opinion_weight:
             return 0.0
-        context = getattr(beam.state, "frames", beam.frames[:, None])
-        held = self.model.opinion(context, noise, self.search.starts)
+        held = self.model.opinion(seen_by(beam.state, beam.frames), noise, self.search.starts)
         return self.search.opinion_weight * (held.amax(1, keepdim=True) - held).flatten()
 
     def _keep(self, beam: Beam, lanes: int) -> Beam:
@@ -166,6 +164,11 @@ class Planner:
         found.scatter_reduce_(1, beam.first.view(lanes, -1), beam.score.view(lanes, -1), "amax")
         least = torch.where(found.isfinite(), found, torch.inf).amin(1, keepdim=True)
         return torch.where(found.isfinite(), found, torch.minimum(worth, least - 0.01))
+
+
+def seen_by(state: object, frames: Tensor) -> Tensor:
+    """The frames (B, K, H, W, C) in a state; of one that keeps none, the last, frames (B, H, W, C)."""
+    return getattr(state, "frames", frames[:, None])
 
 
 class GreedyField(Planner):

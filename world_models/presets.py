@@ -78,17 +78,16 @@ def pong() -> TrainConfig:
 
 
 def pong_sprites() -> TrainConfig:
-    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few numbers."""
+    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few numbers.
+
+    `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far off.
+    """
     base = pong()
-    model = replace(base.model, sprites=3, sprites_first=0.6)
-    out = Path("runs/pong-sprites")
     return replace(
         base,
-        model=model,
-        data=Path(
-            "data/pong-many"
-        ),  # bounces of every kind: with a quarter of these moves the ball is twice as far off
-        out=out,
+        model=replace(base.model, sprites=3, sprites_first=0.6),
+        data=Path("data/pong-many"),
+        out=Path("runs/pong-sprites"),
         updates=20_000,
         rollout_from=0.95,
         validate_every=1000,
