@@ -56,6 +56,11 @@ class EvaluateConfig:
     resolver: str = setting("neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle")
     ranking: str = setting("agents.ranking:rank_policies", "function -> policy_ranking; empty leaves it out")
 
+    def __post_init__(self):
+        for name in ("transitions", "random_actions", "rollouts", "horizon", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}: every figure needs a sample")
+
 
 def named(reference: str):
     """The object called "module:name"; raises ValueError that says what is missing."""

@@ -163,6 +163,12 @@ def test_a_bundle_of_another_game_is_refused_by_name(dataset):
         evaluated(CopySnake(16), dataset)
 
 
+@pytest.mark.parametrize("name", ["transitions", "random_actions", "rollouts", "horizon", "batch"])
+def test_a_count_of_nothing_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        evaluation.EvaluateConfig(bundle="double", **{name: 0})
+
+
 def test_sampler_steps_need_a_sampler(dataset):
     with pytest.raises(ValueError, match="has no sampler"):
         evaluated(CopySnake(GRID), dataset, sampler_steps=2)

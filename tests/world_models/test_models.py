@@ -143,14 +143,27 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
         assert torch.autograd.grad(frame.sum(), context)[0].abs().sum() > 0
 
 
-def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_probabilities():
+def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_soft_probabilities():
     logits = torch.randn(4, 1, 5, requires_grad=True)
-    draw = straight_through(logits.log_softmax(2), torch.Generator().manual_seed(0))
+    draw = straight_through(logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0))
     assert torch.allclose(draw.sum(2), torch.ones(4, 1)) and torch.allclose(draw.max(2).values, torch.ones(4, 1))
     weights = torch.randn(5)
     (draw * weights).sum().backward()
     expected = torch.autograd.grad((logits.softmax(2) * weights).sum(), logits)[0]
     assert torch.allclose(logits.grad, expected, atol=1e-6)
+
+
+def test_what_is_drawn_follows_the_sharp_probabilities():
+    soft = torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 1, 3)
+    drawn = straight_through(soft, (3 * soft).log_softmax(2), torch.Generator().manual_seed(0)).mean((0, 1))
+    assert torch.allclose(drawn, torch.tensor([0.343, 0.008, 0.001]) / 0.352, atol=0.01)
+
+
+def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():
+    logits = torch.tensor([[[4.0, 0.0, 0.0]]], requires_grad=True)
+    draw = straight_through(logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0))
+    (draw * torch.tensor([1.0, 0.0, 0.0])).sum().backward()
+    assert draw[0, 0, 0] > 0.999 and logits.grad.abs().max() > 0.01
 
 
 def test_the_divergence_agrees_with_torch():

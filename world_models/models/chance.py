@@ -38,7 +38,7 @@ class ChanceSettings:
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
     entropy_weight: float = 3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
-    posterior_scale: float = 5.0  # of its logits: without it a few percent of its draws go astray
+    posterior_scale: float = 5.0  # of its logits when it draws: without it a few percent of its draws go astray
 
     def __post_init__(self):
         if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:
@@ -113,22 +113,26 @@ class Chance(nn.Module):
         return Chosen(*drawn)
 
     def look(self, tokens: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Chosen, dict[str, Tensor]]:
-        """From the posterior, which sees the next frame target (B, C, H, W), and losses (B,)."""
+        """From the posterior, which sees the next frame target (B, C, H, W), and losses (B,).
+
+        Drawn sharp, learned soft: at the scale of the draws an early preference is soon certain, certainty has no
+        gradient, and where chance is seldom seen at work (random play eats once in a hundred steps) it stayed unused.
+        """
         drawn, terms = [], {}
         for prior, seen in zip(self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True):
-            posterior = (self.settings.posterior_scale * seen).log_softmax(2)
-            for name, value in self.pulls(prior.log_softmax(2), posterior).items():
+            soft, sharp = seen.log_softmax(2), (self.settings.posterior_scale * seen).log_softmax(2)
+            for name, value in self.pulls(prior.log_softmax(2), soft, sharp).items():
                 terms[name] = terms[name] + value if name in terms else value
-            drawn.append(straight_through(posterior, generator) if seen.shape[1] else seen)
+            drawn.append(straight_through(soft, sharp, generator) if seen.shape[1] else seen)
         return Chosen(*drawn), terms
 
-    def pulls(self, prior: Tensor, posterior: Tensor) -> dict[str, Tensor]:
-        """Losses (B,) of log-probabilities (B, V, N)."""
+    def pulls(self, prior: Tensor, soft: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of what it draws from."""
         settings = self.settings
         return {
-            "prior": settings.prior_weight * divergence(posterior.detach(), prior),
-            "posterior": settings.posterior_weight * divergence(posterior, prior.detach()),
-            "entropy": settings.entropy_weight * (posterior.exp() * posterior).sum((1, 2)),
+            "prior": settings.prior_weight * divergence(sharp.detach(), prior),
+            "posterior": settings.posterior_weight * divergence(sharp, prior.detach()),
+            "entropy": settings.entropy_weight * (soft.exp() * soft).sum((1, 2)),
         }
 
 
@@ -239,13 +243,13 @@ class ChanceModel(NextFrameModel):
             self.sprites.memory = Moves(**carried)
 
 
-def straight_through(log_probability: Tensor, generator: torch.Generator) -> Tensor:
-    """A one-hot draw whose gradient is that of the probabilities. (B, V, N) log-probabilities -> (B, V, N)."""
-    uniform = torch.rand(log_probability.shape, generator=generator).to(log_probability)
+def straight_through(soft: Tensor, sharp: Tensor, generator: torch.Generator) -> Tensor:
+    """A one-hot draw from `sharp` whose gradient is that of `soft`. (B, V, N) log-probabilities -> (B, V, N)."""
+    uniform = torch.rand(sharp.shape, generator=generator).to(sharp)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
-    hard = F.one_hot((log_probability + gumbel).argmax(2), log_probability.shape[2])
-    soft = log_probability.exp()
-    return hard + soft - soft.detach()
+    hard = F.one_hot((sharp + gumbel).argmax(2), sharp.shape[2])
+    probability = soft.exp()
+    return hard + probability - probability.detach()
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
