@@ -11,17 +11,18 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from collectors.collect import collect
+from collectors.collect import collect, read_options
 from collectors.policies import make_policy
 from collectors.settings import parse
 from world_models.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.presets import PRESETS
 from world_models.train import train
+from world_models.train_config import TrainConfig
 
 from .evaluate import Episodes, play_policy, summarise
 from .ppo import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from .presets import PPOSettings, ppo_settings
-from .worlds import action_count, env_id, named_world
+from .worlds import action_count, env_id, env_settings, named_world
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,30 @@ class TrustConfig:
 
     name: str = field(default="snake", metadata={"help": "the world"})
     frames: int = field(default=2_000, metadata={"help": "of random play, all that the dream learns from"})
-    updates: int = field(default=500, metadata={"help": "of the world model's training"})
     steps: int = field(default=80_000, metadata={"help": "of each PPO, all lanes together"})
     min_trust: float = field(default=0.5, metadata={"help": "trust below which a dream is truncated"})
     seeds: tuple[int, ...] = field(default=(0, 1), metadata={"help": "of the PPO runs"})
     episodes: int = field(default=64, metadata={"help": "real episodes for each policy"})
     out: str = field(default="runs/trust", metadata={"help": "folder for data, model, policies and trust.json"})
-    threads: int = field(default=1, metadata={"help": "CPU threads of the world model's training; 0: torch's choice"})
+    real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as grid_size=8"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
+    world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))  # data, out and seed are ours
+
+
+def few_updates(name: str) -> TrainConfig:
+    """The training preset of a world, cut to what little data bear. Raises ValueError if there is none."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no training preset for {name!r}; there are {', '.join(PRESETS)}")
+    return replace(PRESETS[name](), updates=500, warmup=101, validate_every=250)
 
 
 def scarce_bundle(config: TrustConfig) -> Path:
     """A world model trained on `frames` of random play, its trust calibrated; made once. Returns its bundle."""
     root = Path(config.out)
     data, run = root / "data", root / "model"
-    collect(env_id(config.name, "real"), data, config.frames, "random", resume=data.exists())
-    preset = PRESETS[config.name]()
-    small = {
-        "updates": config.updates,
-        "warmup": min(preset.warmup, config.updates // 5 + 1),
-        "threads": config.threads,
-    }
-    bundle = train(replace(preset, data=data, out=run, validate_every=max(1, config.updates // 2), **small))
+    options = read_options(config.real_options)
+    collect(env_id(config.name, "real"), data, config.frames, "random", env_options=options, resume=data.exists())
+    bundle = train(replace(config.world_model, data=data, out=run))
     if not (root / "evaluation" / "evaluation.json").is_file():
         evaluate_bundle(evaluation_of(config, bundle, data))
     return bundle
@@ -86,11 +89,12 @@ def dreamed_return(run: Path) -> float | None:
 
 def run_trust(config: TrustConfig) -> dict:
     """Does what is not done yet; writes `trust.json` and returns what is in it."""
-    bundle, game, found = scarce_bundle(config), env_id(config.name, "real"), {}
+    game, options = env_id(config.name, "real"), env_settings(config.name, "real", options=config.real_options)
+    bundle, found = scarce_bundle(config), {}
     for name, least in (("without", None), ("with_min_trust", config.min_trust)):
         runs = [trained(config, bundle, least, seed) for seed in config.seeds]
         played = [
-            play_policy(load_policy(run / POLICY_FILE), game, config.episodes, seed + 1_000_000)
+            play_policy(load_policy(run / POLICY_FILE), game, config.episodes, seed + 1_000_000, **options)
             for run, seed in zip(runs, config.seeds, strict=True)
         ]
         found[name] = {
@@ -98,8 +102,8 @@ def run_trust(config: TrustConfig) -> dict:
             "by_seed": [float(one.returns.mean()) for one in played],
             "dreamed_return": [dreamed_return(run) for run in runs],
         }
-    random = make_policy("random", action_count(game), world=config.name)
-    found["random"] = summarise(play_policy(random, game, config.episodes, 1_000_000)).as_dict()
+    random = make_policy("random", action_count(game, **options), world=config.name)
+    found["random"] = summarise(play_policy(random, game, config.episodes, 1_000_000, **options)).as_dict()
     figures = json.loads((Path(config.out) / "evaluation" / "evaluation.json").read_text())
     result = {**found, "trust": figures["trust"], "frames": config.frames, "min_trust": config.min_trust}
     (Path(config.out) / "trust.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -123,9 +127,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     try:
         name = named_world(words, TrustConfig.name)
-        config = parse(TrustConfig(name=name, ppo=ppo_settings(name)), words, "neural-envs trust", positional=("name",))
-        if name not in PRESETS:
-            raise ValueError(f"there is no training preset for {name!r}; there are {', '.join(PRESETS)}")
+        preset = TrustConfig(name, ppo=ppo_settings(name), world_model=few_updates(name))
+        config = parse(preset, words, "neural-envs trust", positional=("name",))
         result = run_trust(config)
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs trust: {error}", file=sys.stderr)

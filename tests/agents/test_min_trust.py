@@ -1,6 +1,7 @@
 """PPO in dreams that are left where they are not believed, and the gain of a backend as the benchmark tells it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -57,7 +58,9 @@ def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
 @pytest.mark.timeout(600)
 def test_the_experiment_runs_from_random_play_to_the_real_game_and_is_not_repeated(tmp_path):
     small = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
-    config = trust.TrustConfig(frames=600, updates=2, steps=64, seeds=(0,), episodes=2, out=str(tmp_path), ppo=small)
+    few = replace(trust.few_updates("snake"), updates=2, validate_every=1, threads=1)
+    run = {"frames": 600, "steps": 64, "seeds": (0,), "episodes": 2, "real_options": ("grid_size=8",)}
+    config = trust.TrustConfig(**run, out=str(tmp_path), ppo=small, world_model=few)
     result = trust.run_trust(config)
     assert {"without", "with_min_trust", "random", "trust"} <= set(result)
     assert (tmp_path / "model" / "bundle" / "trust.npz").is_file() and "auroc_distance" in result["trust"]
