@@ -31,6 +31,7 @@ from .worlds import WORLDS, Kind, action_count, env_id, env_settings, find_world
 
 FREE = ("rounds", "out", "world_model.threads", "world_model.device")  # may change when a run goes on
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
+EVENT_WEIGHT = 20.0  # at least, of the world model: random play is seldom paid
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,9 @@ class Loop:
 def preset(name: str) -> DynaConfig:
     """The settings of a world: its PPO preset and its world model preset. Raises UnknownWorldError."""
     find_world(name)
-    return DynaConfig(name, ppo=ppo_settings(name), world_model=PRESETS[name]())
+    model = PRESETS[name]()
+    model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
+    return DynaConfig(name, ppo=ppo_settings(name), world_model=model)
 
 
 def main(argv: list[str] | None = None) -> int:
