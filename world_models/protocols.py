@@ -75,6 +75,18 @@ class WorldSpec:
     max_episode_steps: int
     final_rewards: tuple[float, ...] = ()  # those of reward_values after which a game is always over
 
+    def patch_grid(self, patch: int) -> tuple[int, int]:
+        """Rows and columns of square patches; raises ValueError that names the sizes near `patch` that fit."""
+        height, width, _ = self.frame_shape
+        if height % patch or width % patch:
+            fit = [size for size in range(1, min(height, width) + 1) if height % size == width % size == 0]
+            near = sorted(sorted(fit, key=lambda size: abs(size - patch))[:3])
+            raise ValueError(
+                f"frames of {height}x{width} pixels do not divide into patches of {patch}; "
+                f"patches of {', '.join(map(str, near))} fit"
+            )
+        return height // patch, width // patch
+
     def as_dict(self) -> dict:
         """JSON-safe form (tuples become lists)."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}

@@ -1,5 +1,7 @@
 """One contract for every world model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_context, make_model
@@ -141,6 +143,13 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
     assert torch.allclose(levels, levels.round(), atol=1e-3) and frame.abs().max() < 1.0001
     if name in ("chance", "regression"):  # the others paint it without gradient
         assert torch.autograd.grad(frame.sum(), context)[0].abs().sum() > 0
+
+
+def test_patches_that_do_not_fit_a_frame_are_refused_with_those_that_would():
+    spec = replace(SPEC, frame_shape=(64, 48, 3))
+    assert spec.patch_grid(8) == (8, 6)
+    with pytest.raises(ValueError, match="frames of 64x48 pixels do not divide into patches of 6; patches of 4, 8"):
+        spec.patch_grid(6)
 
 
 def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_soft_probabilities():

@@ -89,10 +89,7 @@ class ForcingModel(Sampled, nn.Module):
         self.spec, self.config, self.context_length = spec, config, config.context_length
         self.objective, self.sampler, self.patch = config.objective, config.sampler, config.network.patch
         self._guidance = config.guidance
-        height, width, self.colours = spec.frame_shape
-        if height % self.patch or width % self.patch:
-            raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {self.patch}")
-        grid_shape = (height // self.patch, width // self.patch)
+        self.colours, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
         self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
         self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)

@@ -59,14 +59,11 @@ class NextFrameModel(nn.Module, ABC):
         """`stack`: pictures in the channels of a frame, of which a step paints one; `colours` are those of one."""
         super().__init__()
         self.spec, self.context_length, self.change_weight = spec, context_length, change_weight
-        self.patch = patch = network.patch
-        height, width, channels = spec.frame_shape
+        self.patch, channels = network.patch, spec.frame_shape[2]
         if channels % stack:
             raise ValueError(f"frames of {channels} channels are no stack of {stack} pictures")
         self.colours = channels // stack
-        if height % patch or width % patch:
-            raise ValueError(f"frames of {height}x{width} pixels do not divide into patches of {patch}")
-        self.grid_shape = (height // patch, width // patch)
+        self.grid_shape = spec.patch_grid(self.patch)
         self.head = OutcomeHead(network, self.colours, len(spec.reward_values))
         self.trust_scale: TrustScale | None = None  # of a bundle whose trust was calibrated
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
