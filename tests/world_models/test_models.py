@@ -148,7 +148,7 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
 def test_patches_that_do_not_fit_a_frame_are_refused_with_those_that_would():
     spec = replace(SPEC, frame_shape=(64, 48, 3))
     assert spec.patch_grid(8) == (8, 6)
-    with pytest.raises(ValueError, match="frames of 64x48 pixels do not divide into patches of 6; patches of 4, 8"):
+    with pytest.raises(ValueError, match="64x48 pixels do not divide into patches of 6; patches of 2, 4, 8 fit"):
         spec.patch_grid(6)
 
 
