@@ -31,15 +31,11 @@ def snake() -> TrainConfig:
 
 
 def snake_edm() -> TrainConfig:
-    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food is drawn first.
-
-    Meals come often, or noise alone decides where food goes before chance has learned to.
-    """
+    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food is drawn first."""
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
         model=DiffusionConfig(network=grid, chance=ChanceSettings()),
         out=Path("runs/snake-edm"),
-        event_weight=15.0,
         learning_rate=1e-3,
         updates=4_500,
         rollout_steps=1,
