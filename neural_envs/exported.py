@@ -174,6 +174,7 @@ def opened(file: Path, count: int, results: Any) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or its threads wait on torch's cores
     options.log_severity_level = 3  # errors only
     run = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     kept = {item.name for item in run.get_inputs()}
