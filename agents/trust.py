@@ -38,7 +38,7 @@ class TrustConfig:
     out: str = field(default="runs/trust", metadata={"help": "folder for data, model, policies and trust.json"})
     real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as grid_size=8"})
     ppo: PPOSettings = field(default_factory=PPOSettings)
-    world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))  # data, out and seed are ours
+    world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))  # data and out are ours
 
 
 def few_updates(name: str) -> TrainConfig:
