@@ -3,7 +3,7 @@
 Importing this package registers the `Real*-v0` environments.
 """
 
-from collectors.registration import register_environments
+from collectors.worlds.registration import register_environments
 
 __neural_envs__ = True
 

@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 import neural_envs  # noqa: F401  registers the ids
-from collectors.collect import main as collect
-from collectors.dataset import Dataset
+from collectors.dataset.dataset import Dataset
+from collectors.recording.collect import main as collect
 
 
 def main(argv=None) -> float:

@@ -9,8 +9,8 @@ from pathlib import Path
 import gymnasium as gym
 
 import neural_envs  # noqa: F401  registers the ids
-from neural_envs.dream_file import DreamFile, DreamRecorder, frames_hash, replay
-from neural_envs.video import write_film
+from collectors.media import write_film
+from neural_envs.replays.replay_file import DreamFile, DreamRecorder, frames_hash, replay
 
 
 def main(folder: str = "keep", steps: int = 40) -> DreamFile:

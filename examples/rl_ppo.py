@@ -7,8 +7,8 @@ import argparse
 
 from stable_baselines3 import PPO
 
-from agents.evaluate import evaluate_policy
-from agents.worlds import env_id, make_world
+from agents.envs import env_id, make_world
+from agents.evaluation.play import evaluate_policy
 
 
 def main(argv=None) -> float:

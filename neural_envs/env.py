@@ -8,9 +8,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from neural_envs.displayed import Displayed
-from neural_envs.dream import DreamState, Tuned
+from neural_envs.display import Displayed
 from neural_envs.registration import has_registered_limit
+from neural_envs.simulator import DreamState, Tuned
 from neural_envs.vector_env import NeuralVectorEnv
 
 

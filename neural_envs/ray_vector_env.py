@@ -18,7 +18,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from collectors.cluster import cluster
+from collectors.ray_cluster import cluster
 
 PATIENCE = 10.0  # seconds for actors that have ended to give back their processors
 

@@ -16,10 +16,10 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from neural_envs.displayed import Displayed
-from neural_envs.dream import Dreamer, DreamState, Outcome, Tuned, map_leaves, positive, streams
-from neural_envs.starts import context_from
-from neural_envs.window import Window, keys_to_action, tile
+from neural_envs.contexts import context_from
+from neural_envs.display import Displayed
+from neural_envs.rendering import Window, keys_to_action, tile
+from neural_envs.simulator import Dreamer, DreamState, Outcome, Tuned, map_leaves, positive, streams
 from world_models.frames import shown
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from world_models.contexts import Contexts
+from world_models.bundles.contexts import Contexts
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, Transition, WorldSpec
 
@@ -62,7 +62,7 @@ class CountingModel(nn.Module):
 
 
 class CountingBundle(NamedTuple):
-    """Looks like world_models.checkpoint.Bundle."""
+    """Looks like world_models.bundles.bundle.Bundle."""
 
     model: CountingModel
     contexts: Contexts

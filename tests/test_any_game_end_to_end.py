@@ -5,8 +5,8 @@ import json
 import gymnasium
 import pytest
 
-from collectors.any_game import twin_options
-from collectors.collect import main as collect
+from collectors.recording.collect import main as collect
+from collectors.worlds.any_game import twin_options
 
 GAME = "MiniGrid-Empty-5x5-v0"
 TINY = ["model.grid.width=8", "model.grid.encoder_depth=1", "model.grid.decoder_depth=1", "batch_size=4", "updates=3",
@@ -17,7 +17,7 @@ TINY = ["model.grid.width=8", "model.grid.encoder_depth=1", "model.grid.decoder_
 def run(tmp_path_factory):
     """A folder with a dataset of the game and a bundle that was hardly trained on it."""
     pytest.importorskip("minigrid")
-    from world_models.train import main as train
+    from world_models.training.run import main as train
 
     folder = tmp_path_factory.mktemp("any")
     options = "--options=reward=sign,max_steps=20,size=32"
@@ -39,7 +39,7 @@ def test_the_dream_is_made_and_played_like_the_game(run):
 
 
 def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
-    from world_models.evaluation import main as evaluate
+    from world_models.evaluation.evaluation import main as evaluate
 
     sizes = ["--transitions=40", "--random-actions=20", "--rollouts=4", "--horizon=8", "--kid-frames=0"]
     sizes += ["--survival-steps=10", "--survival-lanes=2", "--kid-depth=4"]
@@ -52,7 +52,7 @@ def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
 
 
 def test_missing_data_are_asked_for_by_the_games_id(run, capsys, monkeypatch, tmp_path):
-    from world_models.evaluation import main as evaluate
+    from world_models.evaluation.evaluation import main as evaluate
 
     monkeypatch.chdir(tmp_path)
     assert evaluate([str(run / "bundle")]) == 1
@@ -60,7 +60,7 @@ def test_missing_data_are_asked_for_by_the_games_id(run, capsys, monkeypatch, tm
 
 
 def test_a_real_game_that_is_not_here_or_another_is_a_sentence(run, capsys, monkeypatch):
-    from neural_envs.play import main as play
+    from neural_envs.commands.play import main as play
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     for game, words in (("NoGame-v0", "is not here"), ("collectors:RealSnake-v0", "do not fit")):
@@ -70,7 +70,7 @@ def test_a_real_game_that_is_not_here_or_another_is_a_sentence(run, capsys, monk
 
 @pytest.mark.parametrize("real", [[], ["--real"], [f"--twin={GAME}"]])
 def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeypatch):
-    from neural_envs.play import main as play
+    from neural_envs.commands.play import main as play
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     words = ["--bundle", str(run / "bundle"), "--policy=random", "--max-steps=3", "--seed=1", "--fps=1000", *real]
@@ -81,9 +81,9 @@ def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeyp
 
 @pytest.mark.parametrize("kind", ["dream", "real"])
 def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
-    from agents.evaluate import play_policy
-    from agents.ppo import load_policy, main
-    from agents.worlds import env_id, env_settings
+    from agents.envs import env_id, env_settings
+    from agents.evaluation.play import play_policy
+    from agents.ppo.train import load_policy, main
 
     small = ["ppo.num_envs=2", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1", "--steps=16"]
     words = [f"--world={kind}", "--bundle", str(run / "bundle"), f"--out={run / kind}", *small]
@@ -95,7 +95,7 @@ def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
 
 
 def test_a_world_that_is_neither_in_the_table_nor_in_the_bundle_is_refused(run, capsys):
-    from agents.ppo import main
+    from agents.ppo.train import main
 
     assert main(["nogame", "--bundle", str(run / "bundle")]) == 1
     assert f"of this bundle {GAME}" in capsys.readouterr().err

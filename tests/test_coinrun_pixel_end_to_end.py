@@ -16,8 +16,8 @@ def run(tmp_path_factory):
     """A folder with a dataset and a bundle that was hardly trained on it."""
     if importlib.util.find_spec("envpool") is None:
         pytest.skip("needs the extra coinrun")
-    from collectors.collect import collect
-    from world_models.train import main as train
+    from collectors.recording.collect import collect
+    from world_models.training.run import main as train
 
     folder = tmp_path_factory.mktemp("coinrun")
     options = {"observation": "grey84", "levels": "split"}
@@ -39,7 +39,7 @@ def test_the_dream_is_the_games_twin_and_its_stack_moves_on(run):
 
 
 def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
-    from world_models.evaluation import main as evaluate
+    from world_models.evaluation.evaluation import main as evaluate
 
     sizes = ["--transitions=30", "--random-actions=10", "--rollouts=4", "--horizon=6", "--kid-frames=0"]
     sizes += ["--survival-steps=6", "--survival-lanes=2", "--kid-depth=4", "--ranking="]
@@ -50,7 +50,7 @@ def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
 
 
 def test_an_agent_sees_the_same_stacks_in_dream_and_game(run):
-    from agents.worlds import make_world
+    from agents.envs import make_world
 
     for kind, options in (("dream", ()), ("real", ("observation=grey84",))):
         env = make_world("coinrun", kind, 2, 0, str(run / "bundle"), options=options)

@@ -1,5 +1,5 @@
 """`neural-envs report BUNDLE`: one page about a bundle that one would rather look at than read."""
 
-from .command import main
+from agents.report.command import main
 
 __all__ = ["main"]

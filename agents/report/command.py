@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from collectors.dataset import Dataset, dataset_name
-from collectors.settings import parse, setting
+from agents.report import from_bundle as dreamed
+from agents.report.from_dataset import Measured, Size, measure
+from collectors.dataset.dataset import Dataset, dataset_name
+from collectors.media import told, write_strip
+from collectors.settings.parse import parse, setting
 from neural_envs import bundles
-from neural_envs.video import told, write_strip
-from world_models.checkpoint import Bundle
-from world_models.judges import WORLDS, world_of
-
-from . import dreamed
-from .measured import Measured, Size, measure
+from world_models.bundles.bundle import Bundle
+from world_models.evaluation.worlds.table import WORLDS, world_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _run_of(path: Path) -> Path | None:
 
 def write(folder: Path, findings: Findings) -> Path:
     """Write the page and its pictures; returns the page's path."""
-    from .page import html
+    from agents.report.page import html
 
     grid = findings.grid
     rows = [[frames[step] for step in range(0, len(grid.frames), 2)] for frames in grid.frames.swapaxes(0, 1)]

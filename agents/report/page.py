@@ -5,17 +5,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectors.dataset import dataset_name
+from agents.report import sections
+from agents.report.animation import Row, clip, explanation, player
+from agents.report.charts import Axis, Line, line_chart
+from agents.report.targets import rows
+from collectors.dataset.dataset import dataset_name
 from neural_envs import __version__
-from neural_envs.dream_file import bundle_hash
-
-from . import sections
-from .charts import Axis, Line, line_chart
-from .moving import Row, clip, explanation, player
-from .targets import rows
+from neural_envs.replays.replay_file import bundle_hash
 
 if TYPE_CHECKING:
-    from .command import Findings
+    from agents.report.command import Findings
 
 HERE = Path(__file__).parent
 LINKS = ("scorecard", "beside", "actions", "horizon", "outcomes", "calibration", "training", "provenance")
@@ -155,7 +154,7 @@ def _evaluate(found: "Findings") -> str:
 
 def _collect(found: "Findings") -> str:
     world = found.bundle.model.spec.world
-    from world_models.judges import WORLDS
+    from world_models.evaluation.worlds.table import WORLDS
 
     game = world if world in WORLDS else f"--env {world}"
     return f"neural-envs collect {game} --frames 20000 --policy mix --out data/{dataset_name(world)}"

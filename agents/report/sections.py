@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .charts import Axis, Line, dot_chart, line_chart, number
-from .measured import Measured, Reliability
-from .targets import Row
+from agents.report.charts import Axis, Line, dot_chart, line_chart, number
+from agents.report.from_dataset import Measured, Reliability
+from agents.report.targets import Row
 
 STYLES = ("c0", "c1", "c2", "c3")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from world_models.checkpoint import Bundle
+    from world_models.bundles.bundle import Bundle
 
 _HERE = Path(__file__).parent
 _FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "README.md")
@@ -65,7 +65,7 @@ def checked_device(device: str):
 
 @lru_cache(maxsize=8)
 def _load(path: Path, device: str, times: tuple[int, ...]) -> Bundle:
-    from world_models.checkpoint import load_bundle
+    from world_models.bundles.bundle import load_bundle
 
     return load_bundle(path, device=device)
 
@@ -89,6 +89,6 @@ def _choices() -> str:
 
 
 def _bundle_error(message: str) -> ValueError:
-    from world_models.checkpoint import BundleError
+    from world_models.bundles.bundle import BundleError
 
     return BundleError(message)

@@ -10,9 +10,9 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from neural_envs.web.pictures import png
+from neural_envs.web.catalogue import Shelf
+from neural_envs.web.frames import png
 from neural_envs.web.protocol import REQUEST_BYTES, Generate, MessageError, read_generate
-from neural_envs.web.shelf import Shelf
 from world_models.frames import shown
 
 SECONDS = 30.0  # longest time for one request

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from neural_envs.web import api
 from neural_envs.web.api import Desk, Refusal, Ticket
-from neural_envs.web.film import Film
+from neural_envs.web.catalogue import Shelf
+from neural_envs.web.connection import Visitor
 from neural_envs.web.protocol import DREAM_BYTES, REQUEST_BYTES
-from neural_envs.web.shelf import Shelf
-from neural_envs.web.visitor import Visitor
+from neural_envs.web.replay_view import Film
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

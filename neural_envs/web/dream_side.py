@@ -6,8 +6,8 @@ import secrets
 
 import gymnasium
 
-from neural_envs.dream_file import DreamRecorder
-from neural_envs.sides import Side
+from neural_envs.play.player_view import Side
+from neural_envs.replays.replay_file import DreamRecorder
 
 
 class DreamSide(Side):

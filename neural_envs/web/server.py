@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from collectors.settings import parse, setting
+from collectors.settings.parse import parse, setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     import websockets  # noqa: F401
 
     if config.load_test:
-        from neural_envs.web.load import measure
+        from neural_envs.web.load_test import measure
 
         return measure(config)
     try:
@@ -81,7 +81,7 @@ def make_server(config: ServeConfig) -> Any:
     import torch
 
     from neural_envs.web.app import House, make_app
-    from neural_envs.web.shelf import Shelf
+    from neural_envs.web.catalogue import Shelf
 
     torch.set_num_threads(1)
     house = House(Shelf(config.bundle, config.device), config.visitors, config.idle, config.threads or _cores())

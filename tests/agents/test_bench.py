@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from agents import bench, reference_models, timing
-from world_models.checkpoint import load_bundle, save_bundle
-from world_models.contexts import Contexts
+from agents.benchmarks import bench, reference_models, timing
+from world_models.bundles.bundle import load_bundle, save_bundle
+from world_models.bundles.contexts import Contexts
+from world_models.diffusion.objectives import Regression
+from world_models.diffusion.samplers import Direct
 from world_models.models.chance import ChanceConfig, ChanceModel
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks.grid import GridConfig
-from world_models.objectives import Regression
 from world_models.protocols import WorldSpec
-from world_models.samplers import Direct
 
 
 def parameters(network: nn.Module) -> int:

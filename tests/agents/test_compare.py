@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from torch import nn
 
-from agents import compare
-from agents.compare import CompareConfig, CompareError
-from agents.compare_table import markdown
-from agents.evaluate import Episodes
-from collectors.collect import collect
-from collectors.dataset import Dataset
+from agents.evaluation.play import Episodes
+from agents.experiments import compare
+from agents.experiments.compare import CompareConfig, CompareError
+from agents.experiments.compare_table import markdown
+from collectors.dataset.dataset import Dataset
+from collectors.recording.collect import collect
 from neural_envs import cli
-from world_models import train as training
-from world_models.presets import PRESETS
-from world_models.train import TrainingError
+from world_models.training import run as training
+from world_models.training.presets.table import PRESETS
+from world_models.training.run import TrainingError
 
 SCORES = {"one_step.psnr": 30.0, "one_step.ssim": 0.9, "rules.transition_exact_rate": 0.75}
 

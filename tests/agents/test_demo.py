@@ -1,10 +1,10 @@
 import gymnasium as gym
 import numpy as np
 
-from agents import demo
-from agents.demo import DemoConfig, play_film
-from agents.evaluate import summarise
-from collectors.policies import make_policy
+from agents.evaluation.play import summarise
+from agents.experiments import demo
+from agents.experiments.demo import DemoConfig, play_film
+from collectors.policies.policies import make_policy
 from tests.agents.test_transfer import episodes
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import dyna
-from agents.dyna import DynaConfig, Loop
-from agents.evaluate import Episodes
-from agents.stages import StageError, Stages
+from agents.evaluation.play import Episodes
+from agents.experiments import dyna
+from agents.experiments.dyna import DynaConfig, Loop
+from agents.experiments.stages import StageError, Stages
 
 RETURNS = {"random": -1.0, "dream": 4.0, "real": 9.0}
 

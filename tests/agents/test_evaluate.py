@@ -4,7 +4,8 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from agents.evaluate import (
+from agents.envs import WORLDS
+from agents.evaluation.play import (
     Episodes,
     ModelAgent,
     PolicyAgent,
@@ -14,10 +15,9 @@ from agents.evaluate import (
     play_policy,
     summarise,
 )
-from agents.ranking import rank_policies, spearman
-from agents.vec_env import SB3VecEnv
-from agents.worlds import WORLDS
-from collectors.policies import make_policy
+from agents.evaluation.ranking import rank_policies, spearman
+from agents.ppo.vec_env import SB3VecEnv
+from collectors.policies.policies import make_policy
 from tests.agents.stub_envs import CountingVectorEnv
 
 

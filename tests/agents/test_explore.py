@@ -4,9 +4,9 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from stable_baselines3 import PPO
 
-from agents.explore import Explorer
-from agents.presets import PPOSettings
-from collectors.collect import collect
+from agents.experiments.explore import Explorer
+from agents.ppo.presets import PPOSettings
+from collectors.recording.collect import collect
 
 SIDE = 32
 
@@ -14,8 +14,8 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def model() -> PPO:
     """An untrained agent of an 8x8 Snake."""
-    from agents.ppo import make_ppo
-    from agents.worlds import make_world
+    from agents.envs import make_world
+    from agents.ppo.train import make_ppo
 
     env = make_world("snake", "real", 2, 0, options=("grid_size=8",))
     yield make_ppo(env, PPOSettings(num_envs=2, n_steps=4, batch_size=8), seed=0)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from agents import trust
-from agents.bench_backends import backend_lines, backend_report, backend_subjects
-from agents.presets import PPOSettings
-from agents.worlds import dream_settings, make_world
-from neural_envs.backends import BackendError
+from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
+from agents.envs import dream_settings, make_world
+from agents.experiments import trust
+from agents.ppo.presets import PPOSettings
+from neural_envs.backends.backends import BackendError
 
 ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
 

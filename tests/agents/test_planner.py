@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.evaluate import make_agent
-from agents.planner import GreedyField, PlanConfig, Planner, Search, plan
+from agents.evaluation.play import make_agent
+from agents.experiments.planner import GreedyField, PlanConfig, Planner, Search, plan
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, Transition, WorldSpec
 
@@ -148,12 +148,12 @@ def test_a_search_that_looks_nowhere_is_refused():
 @pytest.fixture(scope="module")
 def joint_bundle(tmp_path_factory):
     """An untrained joint model of Snake, and a few recorded games."""
-    from collectors.collect import collect
-    from collectors.dataset import Dataset
-    from world_models.checkpoint import build_model, save_bundle
-    from world_models.data import ClipReader, read_spec, start_contexts
+    from collectors.dataset.dataset import Dataset
+    from collectors.recording.collect import collect
+    from world_models.bundles.bundle import build_model, save_bundle
     from world_models.models.joint import JointConfig
     from world_models.networks.eqm_field import EqMFieldConfig
+    from world_models.training.clips import ClipReader, read_spec, start_contexts
 
     path = tmp_path_factory.mktemp("joint")
     collect("RealSnake-v0", path / "data", frames=600, policy="random", workers=1, seed=0, shard_steps=300)
@@ -175,7 +175,7 @@ def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_b
 
 
 def test_the_greedy_field_plays_as_sample_says(joint_bundle):
-    from world_models.checkpoint import load_bundle
+    from world_models.bundles.bundle import load_bundle
 
     bundle = load_bundle(joint_bundle / "bundle")
     context = bundle.contexts.choose(torch.arange(3))
@@ -186,7 +186,7 @@ def test_the_greedy_field_plays_as_sample_says(joint_bundle):
 
 
 def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(joint_bundle):
-    from world_models.checkpoint import load_bundle
+    from world_models.bundles.bundle import load_bundle
 
     model = load_bundle(joint_bundle / "bundle")
     model, contexts = model.model, model.contexts

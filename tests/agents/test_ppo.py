@@ -6,11 +6,11 @@ import torch
 from gymnasium.spaces import Box
 from stable_baselines3 import PPO
 
-from agents import ppo
-from agents.evaluate import play_policy
-from agents.networks import PatchCNN
-from agents.ppo import PPOConfig, load_policy, train_ppo
-from agents.presets import PPOSettings
+from agents.evaluation.play import play_policy
+from agents.ppo import train as ppo
+from agents.ppo.networks import PatchCNN
+from agents.ppo.presets import PPOSettings
+from agents.ppo.train import PPOConfig, load_policy, train_ppo
 
 SMALL = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
 

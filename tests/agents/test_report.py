@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.report import charts, main, moving, sections
+from agents.report import animation as moving
+from agents.report import charts, main, sections
 from agents.report.command import ReportConfig, read_evaluation
-from agents.report.measured import PARTED, clip_of, reliability, visibly_different
+from agents.report.from_dataset import PARTED, clip_of, reliability, visibly_different
 from agents.report.targets import at, rows
-from world_models.measurements import Rollouts
+from world_models.evaluation.rollouts import Rollouts
 
 SMALL = ["--steps", "3", "--actions-steps", "2", "--transitions", "24", "--rollouts", "3", "--horizon", "4"]
 
@@ -142,7 +143,7 @@ def test_a_bundle_alone_gives_a_page_that_loads_nothing_and_says_what_is_missing
 
 
 def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
-    from collectors.collect import main as collect
+    from collectors.recording.collect import main as collect
 
     monkeypatch.chdir(tmp_path)
     assert collect(["snake", "--frames", "700", "--policy", "random", "--out", "data/snake"]) == 0

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents import transfer
-from agents.evaluate import Episodes
-from agents.transfer import TransferConfig, TransferError, run_transfer, transfer_interval, transfer_score
+from agents.evaluation.play import Episodes
+from agents.experiments import transfer
+from agents.experiments.transfer import TransferConfig, TransferError, run_transfer, transfer_interval, transfer_score
 
 RETURNS = {"dream": 7.0, "real": 9.0, "random": -1.0}
 KEYS = {"return_mean", "return_ci", "apples_mean", "apples_ci", "length_mean", "episodes"}

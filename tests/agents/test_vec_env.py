@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agents.vec_env import SB3VecEnv
-from agents.worlds import UnknownWorldError, make_world
+from agents.envs import UnknownWorldError, make_world
+from agents.ppo.vec_env import SB3VecEnv
 from tests.agents.stub_envs import CountingVectorEnv
 
 ACTIONS = np.zeros(2, dtype=int)

@@ -5,13 +5,13 @@ import pytest
 
 import collectors
 import neural_envs  # noqa: F401  (registers the ids)
-from agents.presets import PRESETS
-from agents.worlds import WORLDS, action_count
-from collectors.registration import ENVIRONMENTS
-from neural_envs.play import WORLDS as PLAYED
-from world_models.judges import WORLDS as JUDGED
+from agents.envs import WORLDS, action_count
+from agents.ppo.presets import PRESETS
+from collectors.worlds.registration import ENVIRONMENTS
+from neural_envs.commands.play import WORLDS as PLAYED
+from world_models.evaluation.worlds.table import WORLDS as JUDGED
 
-collectors.registration.register_environments()
+collectors.worlds.registration.register_environments()
 
 
 def test_every_table_has_the_same_worlds():

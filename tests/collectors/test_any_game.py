@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from collectors.any_game import AnyGame, AnyGameError, is_picture, resized
-from collectors.collect import collect, main
-from collectors.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.recording.collect import collect, main
+from collectors.worlds.any_game import AnyGame, AnyGameError, is_picture, resized
 
 
 class Picture(gymnasium.Env):

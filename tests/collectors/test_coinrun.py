@@ -10,11 +10,11 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
-from collectors.coinrun_policies import JUMP_RIGHT, MAKERS, RUN_RIGHT, RightPolicy
-from collectors.collect import collect
-from collectors.envs.coinrun import RealCoinRun, RealCoinRunVector
-from collectors.envs.coinrun_game import ACTIONS, CoinRunOptions, split_key
-from collectors.policies import MixturePolicy
+from collectors.policies.policies import MixturePolicy
+from collectors.recording.collect import collect
+from collectors.worlds.coinrun.env import RealCoinRun, RealCoinRunVector
+from collectors.worlds.coinrun.game import ACTIONS, CoinRunOptions, split_key
+from collectors.worlds.coinrun.policies import JUMP_RIGHT, MAKERS, RUN_RIGHT, RightPolicy
 
 needs_engine = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="needs the extra coinrun")
 NONE, RIGHT, UP_RIGHT = 4, 7, 8

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.collect import collect, main, read_options
-from collectors.dataset import Dataset, DatasetError
-from collectors.policies import RandomPolicy
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.policies.policies import RandomPolicy
+from collectors.recording.collect import collect, main, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,7 @@ def test_the_data_do_not_depend_on_the_number_of_workers(tmp_path):
 
 def test_a_killed_collector_leaves_a_dataset_that_opens_and_resumes_to_the_same_result(tmp_path):
     out, settings = tmp_path / "killed", ["snake", "--frames=6000", "--shard-steps=600", "--seed=2"]
-    command = [sys.executable, "-m", "collectors.collect", *settings, "--workers=2", f"--out={out}"]
+    command = [sys.executable, "-m", "collectors.recording.collect", *settings, "--workers=2", f"--out={out}"]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
     while not list(out.glob("shard_*_rewards.npy")) and time.monotonic() < deadline:

@@ -6,12 +6,12 @@ import os
 import numpy as np
 import pytest
 
-from collectors import shards
-from collectors.cluster import ClusterError
-from collectors.collect import collect
-from collectors.dataset import Dataset, DatasetError
-from collectors.lanes import as_batch
-from collectors.policies import MixturePolicy, RandomPolicy, StickyPolicy
+from collectors.dataset import shards
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.policies.policies import MixturePolicy, RandomPolicy, StickyPolicy
+from collectors.ray_cluster import ClusterError
+from collectors.recording.collect import collect
+from collectors.recording.lane_player import as_batch
 from tests.collectors import counting_env
 
 
@@ -115,7 +115,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_finished_is_kept(tmp_path, monke
 
 
 def test_a_disk_that_fills_while_the_table_is_written_loses_nothing(tmp_path, monkeypatch):
-    from collectors import dataset as dataset_module
+    from collectors.dataset import dataset as dataset_module
 
     replace, calls = dataset_module._replace_text, []
 

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from collectors.collect import collect
-from collectors.dataset import Dataset, DatasetError, DatasetWriter, write_shard
-from collectors.envs.snake import RealSnake
-from collectors.rollout import Episode
-from collectors.stats import contact_sheet, statistics, table
-from collectors.stats import main as stats_main
+from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.dataset.stats import contact_sheet, statistics, table
+from collectors.dataset.stats import main as stats_main
+from collectors.recording.collect import collect
+from collectors.recording.rollout import Episode
+from collectors.worlds.snake.env import RealSnake
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from collectors.collect import collect
-from collectors.dataset import Dataset, DatasetError
-from collectors.interchange import export_dataset, export_main, import_dataset, import_main
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.minari import export_dataset, export_main, import_dataset, import_main
+from collectors.recording.collect import collect
 from tests.collectors import counting_env
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -115,7 +115,7 @@ def test_an_export_that_fails_leaves_no_half_set(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("collectors.interchange._buffers", full)
+    monkeypatch.setattr("collectors.dataset.minari._buffers", full)
     with pytest.raises(DatasetError, match="No space left"):
         export_dataset(tmp_path / "d", "ours/d-v0")
     assert not (tmp_path / "shelf" / "ours" / "d-v0").exists()

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 import collectors  # noqa: F401  registers the ids
-from collectors.astar import board_of, plan, safest_move, shortest_path
-from collectors.envs.snake_codes import BODY, FOOD, HEAD, TAIL, draw
-from collectors.policies import (
+from collectors.policies.policies import (
     EpsilonPolicy,
     MixturePolicy,
     PolicyError,
@@ -15,8 +13,10 @@ from collectors.policies import (
     StickyPolicy,
     make_policy,
 )
-from collectors.rollout import rollout
-from collectors.snake_policies import AStarPolicy
+from collectors.recording.rollout import rollout
+from collectors.worlds.snake.policies import AStarPolicy
+from collectors.worlds.snake.search import board_of, plan, safest_move, shortest_path
+from collectors.worlds.snake.tiles import BODY, FOOD, HEAD, TAIL, draw
 
 FRAME = np.zeros((64, 64, 3), np.uint8)
 BOARD = board_of(8)

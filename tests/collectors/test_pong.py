@@ -7,9 +7,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
-from collectors.envs.pong import RealPong, RealPongVector
-from collectors.envs.pong_core import PongCore
-from collectors.envs.pong_frames import screen
+from collectors.worlds.pong.env import RealPong, RealPongVector
+from collectors.worlds.pong.frames import screen
+from collectors.worlds.pong.physics import PongCore
 from tests.contracts import VectorEnvContract
 
 STAY, UP, DOWN = range(3)

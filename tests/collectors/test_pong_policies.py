@@ -6,8 +6,8 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
-from collectors.envs.pong import RealPong
-from collectors.pong_policies import MAKERS, PongPolicy
+from collectors.worlds.pong.env import RealPong
+from collectors.worlds.pong.policies import MAKERS, PongPolicy
 
 
 def make(name: str) -> PongPolicy:

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from collectors.progress import progress
-from collectors.settings import SettingsError, apply_overrides, as_text, parse
+from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import collectors  # noqa: F401  registers the ids
-from collectors.envs.snake import RealSnake
-from collectors.envs.snake_codes import BODY, DEAD_HEAD, DELTAS, EMPTY, FOOD, HEAD, TAIL, draw
+from collectors.worlds.snake.env import RealSnake
+from collectors.worlds.snake.tiles import BODY, DEAD_HEAD, DELTAS, EMPTY, FOOD, HEAD, TAIL, draw
 
 UP, DOWN, LEFT, RIGHT = range(4)
 

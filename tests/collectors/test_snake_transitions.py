@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from collectors.envs import snake_codes
-from collectors.envs.snake import RealSnake
-from collectors.policies import make_policy
-from collectors.snake_transitions import (
+from collectors.policies.policies import make_policy
+from collectors.worlds.snake import tiles as snake_codes
+from collectors.worlds.snake.env import RealSnake
+from collectors.worlds.snake.expert_transitions import (
     SYMMETRIC_ACTIONS,
     SYMMETRIES,
     Mover,
@@ -17,7 +17,7 @@ from collectors.snake_transitions import (
     symmetric,
     transitions,
 )
-from world_models.snake_rules import SnakeRules
+from world_models.evaluation.worlds.snake_rules import SnakeRules
 
 RULES = SnakeRules(snake_codes.decode_frames)
 

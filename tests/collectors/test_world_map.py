@@ -11,10 +11,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import collectors  # noqa: F401  registers the ids
-from collectors.collect import collect
-from collectors.envs.world_map import BANDS, DEFAULT_MAP, RealWorldMap, land_mask, load_map, middle_land
-from collectors.policies import make_policy
-from collectors.rollout import rollout
+from collectors.policies.policies import make_policy
+from collectors.recording.collect import collect
+from collectors.recording.rollout import rollout
+from collectors.worlds.worldmap.env import BANDS, DEFAULT_MAP, RealWorldMap, land_mask, load_map, middle_land
 
 UP, DOWN, LEFT, RIGHT = range(4)
 SEA, GRASS, ICE = (10, 100, 200), (60, 150, 60), (226, 226, 226)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import collectors  # noqa: F401  registers the ids
-from collectors.envs.world_map import load_map
-from collectors.policies import PolicyError, make_policy
-from collectors.rollout import rollout
-from collectors.worldmap_policies import Chart, CoastPolicy, actions_to_land_in_sight, landfall_distances
+from collectors.policies.policies import PolicyError, make_policy
+from collectors.recording.rollout import rollout
+from collectors.worlds.worldmap.env import load_map
+from collectors.worlds.worldmap.policies import Chart, CoastPolicy, actions_to_land_in_sight, landfall_distances
 
 UP, DOWN, LEFT, RIGHT = range(4)
 

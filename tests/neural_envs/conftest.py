@@ -48,7 +48,7 @@ def screen(monkeypatch, tmp_path):
     """A window, unseen, on the doubles of a dream and a real game."""
     import pygame
 
-    from neural_envs.screen import Screen, open_display
+    from neural_envs.play.window import Screen, open_display
     from tests.neural_envs.walk import make_session
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from neural_envs import bundles
-from neural_envs.action_grid import GAP, LABEL, action_grid, branches, film_of, first_state, main
-from neural_envs.dream import Dreamer
+from neural_envs.commands.action_grid import GAP, LABEL, action_grid, branches, film_of, first_state, main
 from neural_envs.env import NeuralEnv
+from neural_envs.simulator import Dreamer
 from neural_envs.vector_env import NeuralVectorEnv
 from tests.oracles import ACTION_SUM, COUNT, NOISE, counting_bundle, shown
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from neural_envs import backends, bundles, exported
+from neural_envs import bundles
+from neural_envs.backends import backends
+from neural_envs.backends import onnx as exported
 from neural_envs.vector_env import NeuralVectorEnv
 from tests.neural_envs.test_released_kinds import MODELS, SPEC
 from tests.oracles import counting_bundle
-from world_models.checkpoint import Bundle
-from world_models.contexts import Contexts
+from world_models.bundles.bundle import Bundle
+from world_models.bundles.contexts import Contexts
 from world_models.noise import NoiseStream
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import neural_envs  # noqa: F401  registers the ids
-from collectors.collect import collect
-from collectors.dataset import Dataset
+from collectors.dataset.dataset import Dataset
+from collectors.recording.collect import collect
 
 LANES = 24
 

@@ -8,7 +8,7 @@ import pytest
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 
-checkpoint = pytest.importorskip("world_models.checkpoint")
+checkpoint = pytest.importorskip("world_models.bundles.bundle")
 
 
 def test_a_missing_bundle_is_named_with_what_there_is(monkeypatch):

@@ -69,7 +69,7 @@ def test_a_missing_extra_is_named(verb, capsys):
 
 
 def test_our_own_errors_are_a_sentence_and_others_are_raised(verb, capsys):
-    checkpoint = pytest.importorskip("world_models.checkpoint")
+    checkpoint = pytest.importorskip("world_models.bundles.bundle")
     verb(raising(checkpoint.BundleError("the bundle is of a newer format")))
     assert cli.main(["work"]) == 1 and "work: the bundle is of a newer format" in capsys.readouterr().err
     verb(raising(ZeroDivisionError()))

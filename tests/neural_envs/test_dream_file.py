@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neural_envs.dream_file import DreamFile, DreamFileError, DreamRecorder, check, frames_hash, replay
+from neural_envs.commands.play import PlayConfig, make_session
+from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
-from neural_envs.play import PlayConfig, make_session
-from neural_envs.replay import main
+from neural_envs.replays.replay_file import DreamFile, DreamFileError, DreamRecorder, check, frames_hash, replay
 from tests.oracles import counting_bundle, shown
 
 

@@ -141,7 +141,7 @@ def test_both_kinds_of_rendering_work_without_a_screen(made):
 def test_the_window_shows_the_frame_enlarged_by_a_whole_number():
     import pygame
 
-    from neural_envs.window import Window, tile
+    from neural_envs.rendering import Window, tile
 
     window, frame = Window("test", fps=1000), np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
     window.show(frame)
@@ -161,7 +161,7 @@ def test_the_keyboard_has_arrows_and_letters():
 def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
     import pygame
 
-    from neural_envs.window import keys_to_action
+    from neural_envs.rendering import keys_to_action
 
     keys = keys_to_action(("noop", "up_left", "jump"))
     assert keys == {(): 0, (pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neural_envs.dream_file import DreamRecorder
+from collectors.media import open_video, write_film
+from neural_envs.commands.play import PlayConfig
+from neural_envs.commands.video import VideoConfig, main, open_film
 from neural_envs.env import NeuralEnv
-from neural_envs.films import VideoConfig, main, open_film
-from neural_envs.play import PlayConfig
-from neural_envs.video import open_video, write_film
+from neural_envs.replays.replay_file import DreamRecorder
 from tests.oracles import shown
 
 
@@ -43,7 +43,7 @@ def test_a_dream_file_is_dreamed_up_to_the_steps_asked_for(counting, tmp_path):
 
 
 def test_an_episode_of_a_dataset_becomes_a_film(tmp_path, capsys):
-    from collectors.collect import main as collect
+    from collectors.recording.collect import main as collect
 
     data = str(tmp_path / "data")
     assert collect(["snake", "--frames", "60", "--policy", "random", "--out", data]) == 0

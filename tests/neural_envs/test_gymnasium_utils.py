@@ -6,8 +6,8 @@ import pygame
 import pytest
 from gymnasium.utils.play import play
 
-from collectors.registration import ANY_GAME
-from collectors.registration import ENVIRONMENTS as GAMES
+from collectors.worlds.registration import ANY_GAME
+from collectors.worlds.registration import ENVIRONMENTS as GAMES
 from neural_envs.registration import ENVIRONMENTS as DREAMS
 
 SETTINGS = {ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"}}  # of an id that is made with some

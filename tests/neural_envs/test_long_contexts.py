@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import neural_envs  # noqa: F401  (registers the ids)
-from world_models.checkpoint import save_bundle
-from world_models.contexts import Contexts
+from world_models.bundles.bundle import save_bundle
+from world_models.bundles.contexts import Contexts
 from world_models.models.chance import ChanceConfig, ChanceModel
 from world_models.networks.grid import GridConfig
 from world_models.protocols import WorldSpec

@@ -10,11 +10,11 @@ import numpy as np
 import pygame
 import pytest
 
-from neural_envs import play
-from neural_envs.keys import Keys
-from neural_envs.play import main
-from neural_envs.screen import RESERVED
-from neural_envs.session import PlaySession, Side
+from neural_envs.commands import play
+from neural_envs.commands.play import main
+from neural_envs.play.keyboard import Keys
+from neural_envs.play.session import PlaySession, Side
+from neural_envs.play.window import RESERVED
 from tests.neural_envs.walk import (
     ARROWS,
     DOWN,
@@ -382,7 +382,7 @@ def test_a_dream_and_a_real_game_of_other_spaces_are_refused(walk_world, monkeyp
 def test_without_a_screen_the_command_says_so_with_code_1():
     hidden = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    code = "import sys; from neural_envs.play import main; sys.exit(main(['snake', '--max-steps', '1']))"
+    code = "import sys; from neural_envs.commands.play import main; sys.exit(main(['snake', '--max-steps', '1']))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "no window can be opened" in done.stderr or "no screen to play on" in done.stderr

@@ -121,7 +121,7 @@ class TestTwoActors:
                 spread.step(np.zeros(5, int))
 
     def test_the_real_game_plays_the_same_behind_the_stable_baselines3_adapter(self, two_processors):
-        from agents.vec_env import SB3VecEnv
+        from agents.ppo.vec_env import SB3VecEnv
 
         def run(env):
             adapter = SB3VecEnv(env)

@@ -11,8 +11,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 import neural_envs  # noqa: F401  (registers the ids)
-from world_models.checkpoint import save_bundle
-from world_models.contexts import Contexts
+from world_models.bundles.bundle import save_bundle
+from world_models.bundles.contexts import Contexts
+from world_models.diffusion.objectives import Regression
+from world_models.diffusion.samplers import Descent, Direct, Euler
 from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.diffusion_forcing import ForcingConfig, ForcingModel
@@ -24,9 +26,7 @@ from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
-from world_models.objectives import Regression
 from world_models.protocols import WorldSpec
-from world_models.samplers import Descent, Direct, Euler
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)
 GRID = GridConfig(width=8, encoder_depth=1, decoder_depth=1)

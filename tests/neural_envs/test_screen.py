@@ -4,12 +4,12 @@ import numpy as np
 import pygame
 import pytest
 
-from neural_envs.hud import View, help_for, layout_for
-from neural_envs.keys import Keys
-from neural_envs.play import main
-from neural_envs.screen import RESERVED, Screen
-from neural_envs.session import PlaySession, Side
-from neural_envs.video import open_video
+from collectors.media import open_video
+from neural_envs.commands.play import main
+from neural_envs.play.hud import View, help_for, layout_for
+from neural_envs.play.keyboard import Keys
+from neural_envs.play.session import PlaySession, Side
+from neural_envs.play.window import RESERVED, Screen
 from tests.neural_envs.walk import ARROWS, RIGHT, DreamWalk, Walk, key, make_session, places
 
 
@@ -90,7 +90,7 @@ def test_without_ffmpeg_v_says_what_to_install_and_the_game_goes_on(screen, monk
     def missing():
         raise ImportError("MP4 files need ffmpeg")
 
-    monkeypatch.setattr("neural_envs.video._ffmpeg", missing)
+    monkeypatch.setattr("collectors.media._ffmpeg", missing)
     key(screen, pygame.K_v)
     screen.show()
     assert screen.session.message == "MP4 files need ffmpeg" and screen.film is None

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from neural_envs.sides import TRAIL, History
-from neural_envs.video import difference
+from collectors.media import difference
+from neural_envs.play.player_view import TRAIL, History
 from tests.neural_envs.walk import DOWN, LEFT, RIGHT, UP, DreamWalk, make_session, places
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neural_envs.video import open_video, side_by_side, write_strip, write_video
+from collectors.media import open_video, side_by_side, write_strip, write_video
 
 COLOURS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
 

@@ -8,7 +8,7 @@ import pytest
 
 from neural_envs.web import protocol
 from neural_envs.web.app import STATIC, House, make_app
-from neural_envs.web.visitor import AHEAD
+from neural_envs.web.connection import AHEAD
 from tests.neural_envs.web_double import RIGHT, CountingShelf, Page, wait_for
 from tests.oracles import ACTION_SUM, shown
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neural_envs.web import protocol
-from neural_envs.web.pictures import pack_picture, unpack_picture
+from neural_envs.web.frames import pack_picture, unpack_picture
 from neural_envs.web.protocol import MessageError, read_generate, read_message
 
 WRONG = {

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 
 from neural_envs.web import protocol
-from neural_envs.web.stage import MOST_SNAPSHOTS, Stage
+from neural_envs.web.game import MOST_SNAPSHOTS, Stage
 from tests.neural_envs.web_double import COUNTING, RIGHT, CountingShelf
 from tests.oracles import COUNT, shown
 

@@ -4,9 +4,9 @@ import gymnasium
 import numpy as np
 import pygame
 
-from neural_envs.keys import Keys
-from neural_envs.screen import RESERVED
-from neural_envs.session import PlaySession, Side
+from neural_envs.play.keyboard import Keys
+from neural_envs.play.session import PlaySession, Side
+from neural_envs.play.window import RESERVED
 
 UP, DOWN, LEFT, RIGHT = range(4)
 ARROWS = {(pygame.K_UP,): UP, (pygame.K_DOWN,): DOWN, (pygame.K_LEFT,): LEFT, (pygame.K_RIGHT,): RIGHT}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from neural_envs.web.pictures import unpack_picture
-from neural_envs.web.shelf import Offer, Shelf
+from neural_envs.web.catalogue import Offer, Shelf
+from neural_envs.web.frames import unpack_picture
 from tests.oracles import counting_bundle
 
 COUNTING = Offer("counting", "counting", "counting")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from world_models import train as training
-from world_models.checkpoint import build_model
-from world_models.contexts import Contexts
+from world_models.bundles.bundle import build_model
+from world_models.bundles.contexts import Contexts
+from world_models.diffusion.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
+from world_models.diffusion.samplers import Ancestral, Descent, Direct, Euler, Heun
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
@@ -22,9 +23,8 @@ from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.unet import UNetConfig
-from world_models.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Context, WorldSpec
-from world_models.samplers import Ancestral, Descent, Direct, Euler, Heun
+from world_models.training import run as training
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
 PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
@@ -177,7 +177,7 @@ def model(request):
 @pytest.fixture(scope="session")
 def dataset_path(tmp_path_factory):
     """A small recording of the real Snake on an 8 x 8 board, by a random player."""
-    from collectors.collect import collect
+    from collectors.recording.collect import collect
 
     path = tmp_path_factory.mktemp("data") / "snake"
     collect("RealSnake-v0", path, frames=400, policy="random", workers=1, seed=0, shard_steps=200)

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from world_models.judge import Runs
-from world_models.measurements import OneStep, Rollouts
+from world_models.evaluation.evaluator import Runs
+from world_models.evaluation.rollouts import OneStep, Rollouts
 
 
 def one_step(judge, context, real, dreamed, action, reward=None, dream_reward=None) -> OneStep:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from collectors.envs import snake_codes
-from collectors.envs.snake import RealSnake
+from collectors.worlds.snake import tiles as snake_codes
+from collectors.worlds.snake.env import RealSnake
 from world_models.protocols import Transition, WorldSpec
 
 

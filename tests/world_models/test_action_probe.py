@@ -8,9 +8,9 @@ import torch
 from snake_doubles import CopySnake, PerfectSnake
 from test_evaluation import dataset, evaluated  # noqa: F401  (the recording is a fixture)
 
-from world_models import action_probe
-from world_models.action_probe import ProbingJudge, train_probe
-from world_models.held_out import HeldOut
+from world_models.evaluation import action_probe
+from world_models.evaluation.action_probe import ProbingJudge, train_probe
+from world_models.evaluation.test_split import HeldOut
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ import pytest
 import torch
 from conftest_models import CONFIGS, GRID, SPEC, make_context, make_contexts, make_model
 
-from world_models import train as training
-from world_models.checkpoint import build_model, load_bundle, save_bundle
+from world_models.bundles.bundle import build_model, load_bundle, save_bundle
+from world_models.diffusion.objectives import DDPM, EDM, FlowMatching
+from world_models.diffusion.samplers import Euler, ddim
 from world_models.models.chance import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.distilled import DistilledConfig, landing, shared_levels
 from world_models.noise import NoiseStream
-from world_models.objectives import DDPM, EDM, FlowMatching
-from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Clips, Practice
-from world_models.samplers import Euler, ddim
+from world_models.training import run as training
+from world_models.training.presets.table import PRESETS, TrainConfig
 
 ITSELF = {"resolver": "pathlib:Path"}
 PLAIN = DiffusionConfig(network=GRID, sampler=Euler(4), context_length=2)
@@ -83,8 +83,8 @@ def test_the_teacher_stays_as_it_is_and_no_part_of_what_is_trained_or_saved(tmp_
 
 
 def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, tmp_path):
-    from collectors.dataset import Dataset
-    from world_models.data import read_spec
+    from collectors.dataset.dataset import Dataset
+    from world_models.training.clips import read_spec
 
     spec = read_spec(Dataset(dataset_path))
     teacher = tmp_path / "teacher"
@@ -99,7 +99,7 @@ def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, 
 
 
 def _contexts(spec):
-    from world_models.contexts import Contexts
+    from world_models.bundles.contexts import Contexts
 
     return Contexts(np.zeros((3, 2, *spec.frame_shape), np.uint8), np.zeros((3, 1), np.int64))
 

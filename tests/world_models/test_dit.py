@@ -8,18 +8,18 @@ import torch
 from conftest_models import CONFIGS, FILM, PATCHES, make_context, make_model
 from torch.nn import functional as F
 
-from collectors.dataset import Dataset
+from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models import train as training
-from world_models.checkpoint import build_model, load_bundle, save_bundle
-from world_models.contexts import Contexts
+from world_models.bundles.bundle import build_model, load_bundle, save_bundle
+from world_models.bundles.contexts import Contexts
+from world_models.diffusion.objectives import DDPM, FlowMatching
 from world_models.models.diffusion import DiffusionConfig
 from world_models.networks import build_network
+from world_models.networks.blocks import shifted
 from world_models.networks.dit import TransformerConfig
-from world_models.networks.layers import shifted
-from world_models.objectives import DDPM, FlowMatching
-from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import WorldSpec
+from world_models.training import run as training
+from world_models.training.presets.table import PRESETS, TrainConfig
 
 ACTIONS, SIZE = 2, 16
 STARTS = {name: replace(FILM, start=name) for name in ("film", "patches", "both")}

@@ -9,18 +9,18 @@ import torch
 from conftest_models import make_context, make_model
 from snake_doubles import CopySnake, PerfectSnake
 
-from collectors.collect import collect
-from collectors.policies import make_policy
-from collectors.settings import parse
-from world_models import evaluation
-from world_models.action_probe import ProbingJudge
-from world_models.checkpoint import Bundle
-from world_models.contexts import Contexts
-from world_models.held_out import HeldOut, Place
-from world_models.judge import PictureJudge
-from world_models.judges import judge_of
+from collectors.policies.policies import make_policy
+from collectors.recording.collect import collect
+from collectors.settings.parse import parse
+from world_models.bundles.bundle import Bundle
+from world_models.bundles.contexts import Contexts
+from world_models.evaluation import evaluation
+from world_models.evaluation.action_probe import ProbingJudge
+from world_models.evaluation.evaluator import PictureJudge
+from world_models.evaluation.test_split import HeldOut, Place
+from world_models.evaluation.worlds.snake import SnakeJudge
+from world_models.evaluation.worlds.table import judge_of
 from world_models.noise import NoiseStream
-from world_models.snake_judge import SnakeJudge
 
 KEYS = {"one_step", "rollout", "kid", "reward", "termination", "action_sensitivity", "rules", "trust", "policy_ranking"}
 GRID = 8
@@ -237,7 +237,7 @@ def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path,
 
 def test_a_wrong_function_reference_says_so():
     with pytest.raises(ValueError, match="not a module:function"):
-        evaluation.named("collectors.policies:nothing")
+        evaluation.named("collectors.policies.policies:nothing")
 
 
 def test_the_judge_comes_from_the_world_and_its_real_environment():

@@ -7,16 +7,16 @@ import torch
 from conftest_models import CAUSAL, CONFIGS, FORCING, SPEC, make_context, make_model
 
 from world_models import frames as pixels
-from world_models.checkpoint import build_model
+from world_models.bundles.bundle import build_model
+from world_models.diffusion.objectives import EquilibriumMatching
+from world_models.diffusion.samplers import Descent
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.networks import attention
 from world_models.networks.causal_dit import remember
 from world_models.noise import NoiseStream
-from world_models.objectives import EquilibriumMatching
-from world_models.presets import PRESETS
 from world_models.protocols import Clips, Context, Practice, WorldSpec
-from world_models.samplers import Descent
+from world_models.training.presets.table import PRESETS
 
 
 def noise(lanes, seed=10):

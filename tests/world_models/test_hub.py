@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import world_models.checkpoint as checkpoint
+import world_models.bundles.bundle as checkpoint
 from neural_envs.cli import main as cli
-from world_models.checkpoint import BundleError
-from world_models.hub import FILES, HubBundle
+from world_models.bundles.bundle import BundleError
+from world_models.bundles.hub import FILES, HubBundle
 
 SNAKE = Path(checkpoint.__file__).parents[1] / "neural_envs" / "bundles" / "snake"
 
@@ -29,7 +29,9 @@ def hub(monkeypatch, tmp_path):
 
     methods = {"__init__": lambda self, token=None: None, "create_repo": create_repo, "upload_folder": upload_folder}
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", type("Api", (), methods))
-    monkeypatch.setattr("world_models.hub.snapshot_download", lambda name, **options: str(tmp_path / "hub" / name))
+    monkeypatch.setattr(
+        "world_models.bundles.hub.snapshot_download", lambda name, **options: str(tmp_path / "hub" / name)
+    )
     return tmp_path / "hub"
 
 

@@ -7,19 +7,19 @@ import pytest
 import torch
 from conftest_models import CONFIGS, PAIRS, make_context, make_model
 
-from collectors.dataset import Dataset
-from collectors.envs.snake_codes import decode_frames
-from collectors.snake_transitions import best_moves
+from collectors.dataset.dataset import Dataset
+from collectors.worlds.snake.expert_transitions import best_moves
+from collectors.worlds.snake.tiles import decode_frames
 from world_models import frames as pixels
-from world_models.checkpoint import build_model
-from world_models.data import ClipReader, ExpertClips, read_spec
+from world_models.bundles.bundle import build_model
+from world_models.diffusion.objectives import EquilibriumMatching
+from world_models.diffusion.samplers import Descent, Euler
+from world_models.evaluation.worlds.snake_rules import SnakeRules
 from world_models.models.joint import JointConfig
 from world_models.networks.eqm_field import EqMFieldConfig, positions
 from world_models.noise import NoiseStream
-from world_models.objectives import EquilibriumMatching
 from world_models.protocols import Practice
-from world_models.samplers import Descent, Euler
-from world_models.snake_rules import SnakeRules
+from world_models.training.clips import ClipReader, ExpertClips, read_spec
 
 JOINT = [name for name, config in CONFIGS.items() if isinstance(config, JointConfig)]
 

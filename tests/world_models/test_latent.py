@@ -7,19 +7,19 @@ import pytest
 import torch
 from conftest_models import AUTOENCODER, CONFIGS, SPEC, make_context, make_model
 
-from collectors.dataset import Dataset
+from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models import train as training
-from world_models.checkpoint import build_model, load_bundle
+from world_models.bundles.bundle import build_model, load_bundle
+from world_models.diffusion.objectives import DDPM, Regression
+from world_models.diffusion.samplers import Direct
 from world_models.lanes import put_lanes
 from world_models.models.latent import LatentConfig
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
-from world_models.objectives import DDPM, Regression
-from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Clips, Context, Practice, WorldSpec
-from world_models.samplers import Direct
+from world_models.training import run as training
+from world_models.training.presets.table import PRESETS, TrainConfig
 
 
 def stream(lanes):

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from collectors.collect import collect
-from world_models.evaluation import EvaluateConfig, evaluate_bundle
-from world_models.presets import PRESETS
-from world_models.train import train
+from collectors.recording.collect import collect
+from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
+from world_models.training.presets.table import PRESETS
+from world_models.training.run import train
 
 
 @pytest.mark.slow

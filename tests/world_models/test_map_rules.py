@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from runs import one_step, rollouts, runs_of
-from world_models import map_rules
-from world_models.map_rules import MapJudge
+from world_models.evaluation.worlds import worldmap as map_rules
+from world_models.evaluation.worlds.worldmap import MapJudge
 
 UP, DOWN, LEFT, RIGHT = range(4)
 MOVES = 8 * np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from world_models import metrics
+from world_models.evaluation import metrics
 
 
 def frames(*values: int) -> torch.Tensor:

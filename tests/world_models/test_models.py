@@ -6,15 +6,15 @@ import pytest
 import torch
 from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_context, make_model
 
-from collectors.dataset import Dataset
+from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.data import read_spec
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step, decided
 from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Practice, WorldModel
+from world_models.training.clips import read_spec
 
 
 def noise(lanes):

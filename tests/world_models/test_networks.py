@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from world_models.augment import rarity
+from world_models.models.augment import rarity
+from world_models.networks.blocks import CopyOut, shifted, warped
 from world_models.networks.grid import GridConfig, GridDenoiser, OutcomeHead
-from world_models.networks.layers import CopyOut, shifted, warped
 
 LAST = 3 * (torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16) % 83) / 255 - 1
 

@@ -7,11 +7,11 @@ import torch
 from conftest_models import GRID
 from oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 
+from world_models.diffusion.objectives import DDPM, EDM, OBJECTIVES, EquilibriumMatching, FlowMatching, Regression
+from world_models.diffusion.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun, guide
 from world_models.models.diffusion import DiffusionConfig
 from world_models.noise import Draws, NoiseStream
-from world_models.objectives import DDPM, EDM, OBJECTIVES, EquilibriumMatching, FlowMatching, Regression
 from world_models.protocols import Features
-from world_models.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun, guide
 
 EQM = EquilibriumMatching
 PATHS = {

@@ -8,13 +8,13 @@ from conftest_models import SPEC
 from torch import nn
 
 from world_models import frames as pixels
+from world_models.diffusion.objectives import Regression
 from world_models.models.pixel import PixelConfig, PixelModel
 from world_models.networks import film
 from world_models.networks.film import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream
-from world_models.objectives import Regression
-from world_models.presets import PRESETS
 from world_models.protocols import Clips, Context, Practice, WorldSpec
+from world_models.training.presets.table import PRESETS
 
 TINY = FilmConfig(16, 4, 1, 1, 4, 16, ahead=2)
 LINE = WorldSpec("line", (8, 8, 1), ("left", "stay", "right"), (0.0,), 10, 50)

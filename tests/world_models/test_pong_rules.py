@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runs import one_step, rollouts, runs_of
-from world_models.pong_rules import PongJudge
+from world_models.evaluation.worlds.pong import PongJudge
 
 STAY, UP, DOWN = range(3)
 SIZE, SPEED, TOP = 64, 3, 6

@@ -11,8 +11,8 @@ import pytest
 import torch
 from two_processes import config_for, watch
 
-from collectors.dataset import Dataset
-from world_models import train as training
+from collectors.dataset.dataset import Dataset
+from world_models.training import run as training
 
 HERE = Path(__file__).resolve().parent
 

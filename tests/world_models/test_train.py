@@ -12,19 +12,19 @@ import torch
 from conftest_models import CONFIGS, GRID
 from torch.utils.flop_counter import FlopCounterMode
 
-from collectors.collect import collect
-from collectors.dataset import Dataset
-from collectors.envs.snake import RealSnake
-from world_models import train as training
-from world_models.augment import damage
-from world_models.checkpoint import build_model, load_bundle
-from world_models.data import ClipReader, start_contexts
+from collectors.dataset.dataset import Dataset
+from collectors.recording.collect import collect
+from collectors.worlds.snake.env import RealSnake
+from world_models.bundles.bundle import build_model, load_bundle
+from world_models.models.augment import damage
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.noise import NoiseStream
-from world_models.pace import schedule
-from world_models.presets import PRESETS, TrainConfig
 from world_models.protocols import Context, Practice, WorldSpec
-from world_models.reference_presets import REFERENCES
+from world_models.training import run as training
+from world_models.training.clips import ClipReader, start_contexts
+from world_models.training.presets.reference import REFERENCES
+from world_models.training.presets.table import PRESETS, TrainConfig
+from world_models.training.schedules import schedule
 
 
 def config_for(dataset_path, out, **changes):
@@ -86,7 +86,9 @@ def test_a_run_killed_anywhere_and_started_again_gives_the_weights_of_an_unbroke
 ):
     small = ["model.grid.encoder_depth=1", "model.grid.width=16", "batch_size=2", "threads=1", "validation_batches=1"]
     words = ["snake", f"data={dataset_path}", "validate_every=2", "updates=24", "contexts=4", *small]
-    process = subprocess.Popen([sys.executable, "-m", "world_models.train", *words, f"out={tmp_path / 'broken'}"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "world_models.training.run", *words, f"out={tmp_path / 'broken'}"]
+    )
     deadline = time.monotonic() + 300
     while len(list((tmp_path / "broken").glob("checkpoint_*.pt"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -13,15 +13,15 @@ import pytest
 import torch
 from conftest_models import GRID
 
-from collectors.dataset import Dataset
-from collectors.settings import SettingsError, apply_overrides, as_text, parse
-from world_models import train as training
+from collectors.dataset.dataset import Dataset
+from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse
 from world_models.models.chance import ChanceConfig
-from world_models.presets import PRESETS
-from world_models.train_config import TrainConfig
+from world_models.training import run as training
 from world_models.training import trackers
-from world_models.training.feed import Feed
-from world_models.training.journal import Journal, read_lines, read_table
+from world_models.training.config import TrainConfig
+from world_models.training.metrics_log import Journal, read_lines, read_table
+from world_models.training.prefetch import Feed
+from world_models.training.presets.table import PRESETS
 
 
 def config_for(data, out, **changes):

@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest_models import FORCING, make_context, make_contexts, make_model
 
-from world_models.checkpoint import BundleError, load_bundle, save_bundle
-from world_models.metrics import auroc, calibration_error
+from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
+from world_models.evaluation.metrics import auroc, calibration_error
+from world_models.evaluation.trust_scores import Signals, context_tokens
+from world_models.models.trust_calibration import Familiarity, TrustScale, fitted, load_scale, save_scale
 from world_models.noise import NoiseStream
-from world_models.trust import Familiarity, TrustScale, fitted, load_scale, save_scale
-from world_models.trust_signals import Signals, context_tokens
 
 LANES = torch.arange(4)
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from world_models.networks.unet import UNet, UNetConfig
 from world_models.noise import NoiseStream
-from world_models.presets import PRESETS
 from world_models.protocols import WorldSpec
+from world_models.training.presets.table import PRESETS
 
 SNAKE = WorldSpec("snake", (64, 64, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 8, 1000)
 

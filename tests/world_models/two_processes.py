@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from conftest_models import GRID
 
-from world_models import train as training
 from world_models.models.chance import ChanceConfig
-from world_models.train_config import TrainConfig
+from world_models.training import run as training
+from world_models.training.config import TrainConfig
 
 
 def config_for(data: Path, out: Path, parts: int) -> TrainConfig:

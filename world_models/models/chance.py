@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from world_models import frames as pixels
 from world_models.models.next_frame import NextFrameModel, Window
+from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.networks.grid import Decoder, Encoder, GridConfig
-from world_models.networks.layers import MixBlock, PatchEmbed, pool
 from world_models.networks.sprites import Moves, Sprites, Track, looks
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
+from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel
 from world_models.networks import NETWORK_CONFIGS, build_network
 from world_models.networks.grid import GridConfig
 from world_models.noise import Draws, NoiseStream
-from world_models.objectives import EDM, OBJECTIVES, Objective
 from world_models.protocols import Features, NetworkConfig, WorldSpec
-from world_models.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 
 
 @dataclass(frozen=True)

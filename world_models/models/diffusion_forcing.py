@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from world_models import frames as pixels
-from world_models.augment import damage
+from world_models.diffusion.objectives import FlowMatching
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
+from world_models.models.augment import damage
 from world_models.models.next_frame import (
     OUTCOMES,
     change_weights,
@@ -28,9 +30,7 @@ from world_models.models.next_frame import (
 from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig, Memory, Past, Read, remember
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import Draws, NoiseStream
-from world_models.objectives import FlowMatching
 from world_models.protocols import Clips, Context, Practice, Transition, WorldSpec
-from world_models.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 
 SHOWN_T = 0.5  # the head learns from a painted frame if its level was below this one, else from the real frame
 

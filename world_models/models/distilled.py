@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from world_models import frames as pixels
+from world_models.diffusion.objectives.base import Path, spread
+from world_models.diffusion.samplers import Euler, ddim
 from world_models.models.chance import Chosen
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.next_frame import Step, StepLoss
 from world_models.noise import channels_last
-from world_models.objectives.base import Path, spread
 from world_models.protocols import Features, WorldSpec
-from world_models.samplers import Euler, ddim
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def shared_levels(path: Path, teacher_steps: int, steps: int) -> tuple[Tensor, T
 
 def load_teacher(config: DistilledConfig, spec: WorldSpec) -> DiffusionModel:
     """The teacher, in eval mode. Raises ValueError where it is of another game, or cannot be walked after."""
-    from world_models.checkpoint import load_bundle  # which builds models, this one too
+    from world_models.bundles.bundle import load_bundle  # which builds models, this one too
 
     module, _, name = config.resolver.partition(":")
     path = File(getattr(importlib.import_module(module), name)(config.teacher))

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.augment import rarity
+from world_models.diffusion.objectives import EquilibriumMatching
+from world_models.diffusion.samplers import Descent, Sampled, check_fit
 from world_models.lanes import take_lanes
+from world_models.models.augment import rarity
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, StepLoss, Window
+from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
-from world_models.networks.layers import trunk
 from world_models.noise import Draws, NoiseStream
-from world_models.objectives import EquilibriumMatching
 from world_models.protocols import Clips, Features, Transition, WorldSpec
-from world_models.samplers import Descent, Sampled, check_fit
 
 MOVED_DEPTH = 2  # mixing blocks that know the action
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from world_models import frames as pixels
+from world_models.diffusion.objectives import DDPM, OBJECTIVES, FlowMatching, Objective, Regression
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks import NETWORK_CONFIGS
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream, channels_last
-from world_models.objectives import DDPM, OBJECTIVES, FlowMatching, Objective, Regression
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec
-from world_models.samplers import SAMPLERS, Euler, Sampler
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.augment import damage
+from world_models.models.augment import damage
+from world_models.models.trust_calibration import TrustScale
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
 from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, Transition, WorldSpec
-from world_models.trust import TrustScale
 
 OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
 WRONG_PATCH = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust

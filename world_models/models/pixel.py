@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from world_models import frames as pixels
+from world_models.diffusion.objectives import Regression
+from world_models.diffusion.samplers import Direct
 from world_models.models.next_frame import NextFrameModel, Step, StepLoss
 from world_models.networks.film import FilmConfig, FilmNetwork
 from world_models.noise import Draws, NoiseStream
-from world_models.objectives import Regression
 from world_models.protocols import Clips, Context, Features, Practice, Transition, WorldSpec
-from world_models.samplers import Direct
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models.networks.attention import Rotary, attend, rotate
-from world_models.networks.layers import fourier
+from world_models.networks.blocks import fourier
 
 
 @dataclass(frozen=True)

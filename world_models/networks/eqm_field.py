@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.energy import ENERGIES, energy_gradient, energy_of
-from world_models.networks.layers import AttentionBlock, MixBlock, PatchEmbed, TokenNorm, pool
+from world_models.diffusion.energy import ENERGIES, energy_gradient, energy_of
+from world_models.networks.blocks import AttentionBlock, MixBlock, PatchEmbed, TokenNorm, pool
 from world_models.protocols import Features
 
 STEMS = ("", "replace", "append")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.networks.layers import CopyOut, TokenNorm, pool
+from world_models.networks.blocks import CopyOut, TokenNorm, pool
 from world_models.protocols import Features
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.networks.layers import CopyOut, PatchEmbed, PatchOut, fourier, trunk
+from world_models.networks.blocks import CopyOut, PatchEmbed, PatchOut, fourier, trunk
 from world_models.protocols import Features, NetworkConfig
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.blocks import fourier
 from world_models.networks.grid import Encoder, GridConfig
-from world_models.networks.layers import fourier
 from world_models.protocols import Features
 
 LEVEL_FEATURES = 64  # sinusoids of the noise level

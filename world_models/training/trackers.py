@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from collectors.settings import list_settings
-from world_models.train_config import TrainConfig
+from collectors.settings.parse import list_settings
+from world_models.training.config import TrainConfig
 from world_models.training.errors import TrainingError
 
 PROJECT = "neural-envs"

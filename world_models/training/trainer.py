@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.checkpoint import BundleError, build_model, load_bundle, save_bundle
-from world_models.data import ClipReader, Dataset, ExpertClips, read_spec, start_contexts
-from world_models.optimizers import build_optimizer
-from world_models.pace import schedule, total
+from world_models.bundles.bundle import BundleError, build_model, load_bundle, save_bundle
 from world_models.protocols import Clips, Practice
-from world_models.train_config import TrainConfig
 from world_models.training.checkpoints import write_checkpoint, writing
+from world_models.training.clips import ClipReader, Dataset, ExpertClips, read_spec, start_contexts
+from world_models.training.config import TrainConfig
+from world_models.training.distributed import Processes, use_bfloat16
 from world_models.training.errors import TrainingError
-from world_models.training.feed import Feed
-from world_models.training.processes import Processes, use_bfloat16
+from world_models.training.optimizers import build_optimizer
+from world_models.training.prefetch import Feed
+from world_models.training.schedules import schedule, total
 
 
 class Trainer:

@@ -1,0 +1,220 @@
+"""Play episodes with an agent, several lanes at once, and summarise them with intervals.
+
+Each lane plays a fixed number of episodes. Taking the first so many that finish would favour the short ones.
+N lanes, E episodes.
+"""
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.envs import make_vector_env
+
+RESAMPLES = 10_000
+MAX_LANES = 64
+
+
+class Episodes(NamedTuple):
+    """What was counted, one element an episode; events are the steps with a positive reward (Snake's apples)."""
+
+    returns: np.ndarray  # (E,) float64
+    events: np.ndarray  # (E,) int64
+    lengths: np.ndarray  # (E,) int64, steps
+
+    def as_dict(self) -> dict[str, list]:
+        """Return the columns as lists, for JSON."""
+        return {name: values.tolist() for name, values in self._asdict().items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list]) -> "Episodes":
+        """Inverse of `as_dict`."""
+        values = {"events": values.get("apples"), **values}  # as they were called when Snake was the only world
+        return cls(*(np.asarray(values[name]) for name in cls._fields))
+
+    @classmethod
+    def joined(cls, parts: "list[Episodes]") -> "Episodes":
+        """The episodes of all parts."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over the episodes, with 95 % bootstrap intervals."""
+
+    return_mean: float
+    return_ci: tuple[float, float]
+    events_mean: float
+    events_ci: tuple[float, float]
+    length_mean: float
+    episodes: int
+
+    def as_dict(self, event: str = "events") -> dict[str, Any]:
+        """The fields as JSON has them; `event` is what the world calls an event, e.g. "apples" for "apples_mean"."""
+        rows = {key.replace("events", event): value for key, value in asdict(self).items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in rows.items()}
+
+
+class Agent(Protocol):
+    """Plays all lanes of a vector env."""
+
+    def reset(self, lanes: np.ndarray) -> None:
+        """Forget the episodes of `lanes`, a (N,) bool mask."""
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Return (N,) actions for (N, H, W, C) observations."""
+
+
+class FrameStack:
+    """What a model sees that was trained on several frames at once: as many, zeros before an episode's first.
+
+    `wanted` is the shape of the model's observations; those of one frame are passed on as they are.
+    """
+
+    def __init__(self, wanted: tuple[int, ...]):
+        self._size = int(np.prod(wanted))
+        self._seen: np.ndarray | None = None  # (N, H, W, C * frames) uint8
+
+    def reset(self, lanes: np.ndarray) -> None:
+        """Forget the episodes of `lanes`, a (N,) bool mask."""
+        if self._seen is not None:
+            self._seen[lanes] = 0
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) uint8 -> (N, H, W, C * frames), the newest last."""
+        channels, count = frames.shape[-1], self._size // int(np.prod(frames.shape[1:]))
+        if count == 1:
+            return frames
+        if self._seen is None:
+            self._seen = np.zeros((*frames.shape[:-1], channels * count), frames.dtype)
+        self._seen = np.concatenate([self._seen[..., channels:], frames], axis=-1)
+        return self._seen
+
+
+class ModelAgent:
+    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`."""
+
+    def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
+        self._model, self._deterministic = model, deterministic
+        self._stack = FrameStack(model.observation_space.shape)
+
+    def reset(self, lanes: np.ndarray) -> None:
+        self._stack.reset(lanes)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        return self._model.predict(self._stack(observations), deterministic=self._deterministic)[0]
+
+
+class BatchAgent:
+    """A `collectors` policy that plays all lanes at once, each with a random stream of its own."""
+
+    def __init__(self, policy, num_envs: int, seed: int):
+        self._players = policy.batch(num_envs)
+        self._generators = [np.random.default_rng([seed, lane]) for lane in range(num_envs)]
+
+    def reset(self, lanes: np.ndarray) -> None:
+        if lanes.any():
+            self._players.reset(lanes, self._generators)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        return self._players(observations)
+
+
+class PolicyAgent:
+    """One copy a lane of a `collectors` policy, each with a random stream of its own."""
+
+    def __init__(self, policy, num_envs: int, seed: int):
+        self._policies = [copy.deepcopy(policy) for _ in range(num_envs)]
+        self._generators = [np.random.default_rng([seed, lane]) for lane in range(num_envs)]
+
+    def reset(self, lanes: np.ndarray) -> None:
+        for lane in np.flatnonzero(lanes):
+            self._policies[lane].reset(self._generators[lane])
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        return np.array([int(policy(frame)) for policy, frame in zip(self._policies, observations, strict=True)])
+
+
+def make_agent(policy, num_envs: int, seed: int, deterministic: bool = False) -> Agent:
+    """Make an agent from a stable-baselines3 model or from a `collectors` policy."""
+    if isinstance(policy, BaseAlgorithm):
+        return ModelAgent(policy, deterministic)
+    if hasattr(policy, "batch"):
+        return BatchAgent(policy, num_envs, seed)
+    return PolicyAgent(policy, num_envs, seed)
+
+
+def play_episodes(env: VectorEnv, agent: Agent, episodes: int, seed: int, horizon: int | None = None) -> Episodes:
+    """Play exactly ceil(episodes / N) episodes in each of the N lanes of a SAME_STEP env.
+
+    With a `horizon`, an episode is counted after that many steps as if it had ended there.
+    """
+    quota = np.full(env.num_envs, -(-episodes // env.num_envs))
+    limit = np.inf if horizon is None else horizon
+    returns, events, lengths = (np.zeros(env.num_envs, dtype=kind) for kind in (float, int, int))
+    rows: list[tuple[float, int, int]] = []
+    observations, _ = env.reset(seed=seed)
+    agent.reset(np.ones(env.num_envs, dtype=bool))
+    while quota.any():
+        observations, rewards, terminations, truncations, _ = env.step(agent(observations))
+        done = terminations | truncations
+        running = lengths < limit
+        returns += rewards * running
+        events += (rewards > 0) & running
+        lengths += running
+        for lane in np.flatnonzero(running & (done | (lengths >= limit)) & (quota > 0)):
+            rows.append((returns[lane], events[lane], lengths[lane]))
+            quota[lane] -= 1
+        returns[done], events[done], lengths[done] = 0, 0, 0
+        agent.reset(done)
+    return Episodes(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def bootstrap(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the means of RESAMPLES samples with replacement of (E,) values."""
+    picks = generator.integers(len(values), size=(RESAMPLES, len(values)))
+    return values[picks].mean(axis=1)
+
+
+def interval(means: np.ndarray) -> tuple[float, float]:
+    """Return the central 95 % of a sample."""
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def summarise(episodes: Episodes, seed: int = 0) -> Evaluation:
+    """Return means and intervals; the same episodes and seed give the same intervals."""
+    generator = np.random.default_rng(seed)
+    return Evaluation(
+        return_mean=float(episodes.returns.mean()),
+        return_ci=interval(bootstrap(episodes.returns, generator)),
+        events_mean=float(episodes.events.mean()),
+        events_ci=interval(bootstrap(episodes.events, generator)),
+        length_mean=float(episodes.lengths.mean()),
+        episodes=len(episodes.returns),
+    )
+
+
+def play_policy(policy, env_id: str, episodes: int, seed: int, horizon: int | None = None, **settings) -> Episodes:
+    """Play at least `episodes` episodes of "module:id" with a model or policy; `settings` go to the env's constructor.
+
+    See `play_episodes`. The global torch generator, from which stable-baselines3 samples actions, is seeded for
+    the play and restored afterwards.
+    """
+    lanes = min(episodes, MAX_LANES)
+    env = make_vector_env(env_id, lanes, **settings)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return play_episodes(env, make_agent(policy, lanes, seed), episodes, seed, horizon)
+    finally:
+        env.close()
+
+
+def evaluate_policy(policy, env_id: str, episodes: int, seed: int, **settings) -> Evaluation:
+    """Return how well a stable-baselines3 model or a `collectors` policy plays "module:id"."""
+    return summarise(play_policy(policy, env_id, episodes, seed, **settings), seed)

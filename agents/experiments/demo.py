@@ -1,0 +1,121 @@
+"""The whole idea in two minutes: `neural-envs demo`, or `neural-envs demo pong`.
+
+A good player plays a dreamed game and the real one; then PPO learns in the dream and is measured in the real game.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+from agents.envs import WORLD_HELP, action_count, env_id, env_settings, find_world, named_world
+from agents.evaluation.play import Evaluation, evaluate_policy
+from agents.ppo.presets import ppo_settings, quick
+from agents.ppo.train import PPOConfig, load_policy, train_ppo
+from collectors.policies.policies import make_policy
+from collectors.settings.parse import parse
+
+STRIP_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
+
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
+    out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
+    seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
+    steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
+    frames: int = field(default=200, metadata={"help": "most frames of the video"})
+    episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
+    seed: int = field(default=0, metadata={"help": "seed of everything"})
+    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+
+
+def make_dream(config: DemoConfig) -> gym.Env:
+    """Make the world's dream."""
+    dream = env_id(config.name, "dream", config.bundle)
+    return gym.make(dream, **env_settings(config.name, "dream", config.bundle))
+
+
+def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
+    """Play one game of at most `frames` frames; return the film, (T, H, W, C) uint8, and the sum of its rewards."""
+    policy.reset(np.random.default_rng(seed))
+    frame, _ = env.reset(seed=seed, options=options)
+    film, total, ended = [frame], 0.0, False
+    while not ended and len(film) < frames:
+        frame, reward, termination, truncation, _ = env.step(policy(frame))
+        film.append(frame)
+        total += reward
+        ended = termination or truncation
+    env.close()
+    return np.stack(film), total
+
+
+def film_both(config: DemoConfig) -> list[str]:
+    """Write the dreamed game beside the real one, as a video and as a strip; return what to print."""
+    from collectors.media import side_by_side, write_strip, write_video
+
+    world = find_world(config.name, config.bundle)
+    game = gym.make(world.real, **world.options)
+    player = make_policy(world.ranking[-1], int(game.action_space.n), world=config.name)
+    real, real_return = play_film(game, player, config.frames, config.seed)
+    start = {"context": real[0]}  # the dream goes on from the real game's first frame
+    dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
+    films = side_by_side(dream, real)
+    try:
+        video = write_video(Path(config.out) / "dream_vs_real.mp4", films)
+    except ImportError:  # no ffmpeg on this machine
+        video = write_video(Path(config.out) / "dream_vs_real.gif", films)
+    rows = [film[np.linspace(0, min(len(dream), len(real)) - 1, STRIP_FRAMES).astype(int)] for film in (dream, real)]
+    strip = write_strip(Path(config.out) / "strip.png", rows, labels=("dream", "real"))
+    return [
+        f"  dream (left): {len(dream) - 1} steps, return {dream_return:.0f}; "
+        f"real game (right): {len(real) - 1} steps, return {real_return:.0f}",
+        f"  video {video}, pictures {strip}",
+    ]
+
+
+def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
+    """Train PPO in the dream; return how it and a random policy play the real game."""
+    out = str(Path(config.out) / "ppo")
+    settings = quick(ppo_settings(config.name))
+    run = PPOConfig(config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings)
+    trained = load_policy(train_ppo(run, config.seconds))
+    world = find_world(config.name, config.bundle)
+    random = make_policy("random", action_count(world.real, **world.options), world=config.name)
+    return {
+        name: evaluate_policy(policy, world.real, config.episodes, config.seed, **world.options)
+        for name, policy in (("random", random), ("learned in the dream", trained))
+    }
+
+
+def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
+    """Return the evaluations as lines for a terminal; `event` is what the world pays for."""
+    lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
+    for name, row in rows.items():
+        span = "{:.2f} to {:.2f}".format(*row.events_ci)
+        lines.append(f"{name:<24}{row.return_mean:>8.2f}{row.events_mean:>10.2f}  {span:<16}{row.length_mean:>7.0f}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    start = time.monotonic()
+    try:
+        config = parse(DemoConfig(name=named_world(words, "snake")), words, "neural-envs demo", positional=("name",))
+        world = find_world(config.name, config.bundle)
+        player = world.ranking[-1]
+        print(f"1. a good player ({player}, which sees only pixels) in the dream and in the real game", flush=True)
+        print("\n".join(film_both(config)))
+        print(f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game", flush=True)
+        print(format_table(learn_and_measure(config), world.event))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"neural-envs demo: {error}", file=sys.stderr)
+        return 1
+    print(f"done in {time.monotonic() - start:.0f} s")
+    return 0

@@ -1,0 +1,240 @@
+"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds 0,1,2`.
+
+The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a random policy,
+are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return. With
+several seeds all is done once a seed, and the means are over all of their games. Both halves are measured in the same
+real game: that of training (CoinRun's training levels), or the one of `--real-options levels=test` (held-out levels).
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from agents.envs import WORLD_HELP, Kind, action_count, env_id, env_settings, find_world, named_world
+from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
+from agents.ppo.presets import PPOSettings, ppo_settings
+from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
+from collectors.policies.policies import make_policy
+from collectors.settings.parse import as_text, parse
+
+HALVES: tuple[Kind, ...] = ("dream", "real")
+EPISODES_FILE = "episodes.json"
+MEANS = ("return_mean", "length_mean")  # the third mean is that of what the world calls an event
+PLAYERS = (*HALVES, "random")
+
+
+class TransferError(ValueError):
+    """The folder holds a transfer of other settings; the message says which."""
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Train the same PPO in the dream and in the real game, then measure both in the real game."""
+
+    name: str = field(default="snake", metadata={"help": WORLD_HELP})
+    steps: int = field(default=300_000, metadata={"help": "training budget of each, in environment steps"})
+    episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
+    out: str = field(default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"})
+    seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
+    seeds: tuple[int, ...] = field(default=(), metadata={"help": "several seeds, each with a folder; none: --seed"})
+    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    min_trust: float | None = field(
+        default=None, metadata={"help": "trust below which the dream is cut short in training; none: never"}
+    )
+    starts: str = field(
+        default="", metadata={"help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"}
+    )
+    horizon: int | None = field(
+        default=None, metadata={"help": "steps after which a dream is cut short, as a truncation; none: the game's"}
+    )
+    real_options: tuple[str, ...] = field(
+        default=(), metadata={"help": "of the real game in which all are measured, as levels=test; not of training"}
+    )
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+
+
+def transfer_score(dream: float, real: float, random: float) -> float:
+    """Return the share of the real game's learning that the dream gives; nan (null in JSON) where the real game taught
+    nothing."""
+    learned = real - random
+    return (dream - random) / learned if learned else float("nan")
+
+
+def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real and random."""
+    generator = np.random.default_rng(seed)
+    return _score_interval(*(bootstrap(returns[name], generator) for name in PLAYERS))
+
+
+def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval over training seeds and their games: seeds are drawn with replacement, and of each
+    drawn seed its games are.
+    """
+    generator = np.random.default_rng(seed)
+    means = {name: np.stack([bootstrap(one[name], generator) for one in returns]) for name in PLAYERS}  # (S, resamples)
+    drawn = generator.integers(len(returns), size=means["dream"].shape)
+    return _score_interval(*(np.take_along_axis(means[name], drawn, 0).mean(0) for name in PLAYERS))
+
+
+def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> tuple[float, float]:
+    """Return the interval of the scores of resampled means."""
+    learned = np.where(real == random, np.nan, real - random)
+    scores = (dream - random) / learned
+    scores = scores[np.isfinite(scores)]
+    return interval(scores) if len(scores) else (float("nan"), float("nan"))
+
+
+def train_half(config: TransferConfig, kind: Kind) -> float:
+    """Train in the dream or in the real game, unless that is done; return the seconds that it took.
+
+    Raises TransferError if the half was made with other settings or with another model.
+    """
+    out = Path(config.out) / kind
+    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo)
+    if kind == "dream":
+        run = replace(run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon)
+    wanted = run_text(replace(run, bundle=None), config.bundle)
+    record = out / "half.json"
+    if record.is_file() and (out / POLICY_FILE).is_file():
+        made = json.loads(record.read_text())
+        if not _same_run(made["settings"], wanted):
+            raise TransferError(f"{out} was trained with other settings or another model; delete it or change --out")
+        return made["seconds"]
+    start = time.monotonic()
+    train_ppo(run)
+    seconds = time.monotonic() - start
+    _write_json(record, {"settings": wanted, "seconds": seconds})
+    (out / EPISODES_FILE).unlink(missing_ok=True)
+    return seconds
+
+
+def _same_run(made: str, wanted: str) -> bool:
+    """Whether both say the same; what an older record does not mention yet counts as the default."""
+    made_lines, wanted_lines = made.splitlines(), wanted.splitlines()
+    defaults = set(as_text(PPOConfig()).splitlines())
+    return set(made_lines) <= set(wanted_lines) and set(wanted_lines) - set(made_lines) <= defaults
+
+
+def measure(config: TransferConfig, name: str) -> Episodes:
+    """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is done."""
+    record = Path(config.out) / name / EPISODES_FILE
+    wanted = {"episodes": config.episodes, "seed": config.seed}
+    if config.real_options:
+        wanted["real_options"] = list(config.real_options)
+    if record.is_file():
+        made = json.loads(record.read_text())
+        if made["settings"] == wanted:
+            return Episodes.from_dict(made["played"])
+    game = env_id(config.name, "real", config.bundle)
+    settings = _real_settings(config)
+    if name == "random":
+        policy = make_policy("random", action_count(game, **settings), world=config.name)
+    else:
+        policy = load_policy(record.parent / POLICY_FILE)
+    played = play_policy(policy, game, config.episodes, config.seed + 1_000_000, **settings)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    _write_json(record, {"settings": wanted, "played": played.as_dict()})
+    return played
+
+
+def _real_settings(config: TransferConfig) -> dict:
+    """Return the constructor settings of the real game in which all are measured."""
+    return env_settings(config.name, "real", config.bundle, config.real_options)
+
+
+def run_transfer(config: TransferConfig) -> dict:
+    """Do what is not done yet, write `transfer.json` and return what is in it."""
+    if not config.seeds:
+        return run_seed(config)[0]
+    root = Path(config.out)
+    runs = [replace(config, seed=s, seeds=(), out=str(root / f"seed_{s}")) for s in config.seeds]
+    results, played = zip(*(run_seed(run) for run in runs), strict=True)
+    pooled = {name: Episodes.joined([one[name] for one in played]) for name in PLAYERS}
+    returns = [{name: episodes.returns for name, episodes in one.items()} for one in played]
+    result = {
+        **_summaries(pooled, config),
+        "transfer_ci": list(seeds_interval(returns, config.seeds[0])),
+        "budget_steps": config.steps,
+        **{f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1) for kind in HALVES},
+        "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
+    }
+    return _write_result(root, result)
+
+
+def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
+    """Return what each player achieved and the score of the means."""
+    event = find_world(config.name, config.bundle).event
+    means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
+    rows = {name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()}
+    return {**rows, "transfer": transfer_score(**means)}
+
+
+def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
+    """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it is read off."""
+    if config.real_options:  # wrong ones are told before an hour of training
+        action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
+    seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
+    played = {name: measure(config, name) for name in PLAYERS}
+    returns = {name: episodes.returns for name, episodes in played.items()}
+    result = {
+        **_summaries(played, config),
+        "transfer_ci": list(transfer_interval(returns, config.seed)),
+        "budget_steps": config.steps,
+        **seconds,
+    }
+    return _write_result(Path(config.out), result), played
+
+
+def _write_result(out: Path, result: dict) -> dict:
+    """Write and return `transfer.json`: the result, with None (null) for a score that there is not."""
+    low, high = result["transfer_ci"]
+    result = {**result, "transfer": _number(result["transfer"]), "transfer_ci": [_number(low), _number(high)]}
+    _write_json(out / "transfer.json", result)
+    return result
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _write_json(path: Path, values: dict) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def format_table(result: dict) -> str:
+    """Return the result as lines for a terminal."""
+    event = next(key[: -len("_mean")] for key in result["random"] if key not in MEANS and key.endswith("_mean"))
+    lines = [f"{'trained in':<12}{'return':>8}  {'95 %':<16}{event:>9}  {'95 %':<16}{'steps':>7}{'episodes':>10}"]
+    for name in PLAYERS:
+        row = result[name]
+        spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", f"{event}_ci")]
+        lines.append(
+            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  {spans[1]:<16}"
+            f"{row['length_mean']:>7.0f}{row['episodes']:>10}"
+        )
+    if result["transfer"] is None:
+        return "\n".join([*lines, "transfer: none, for the real game taught nothing"])
+    low, high = (np.nan if end is None else end for end in result["transfer_ci"])
+    return "\n".join([*lines, f"transfer {result['transfer']:.3f} (95 %: {low:.3f} to {high:.3f})"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        name = named_world(words, TransferConfig.name)
+        preset = TransferConfig(name=name, ppo=ppo_settings(name))
+        config = parse(preset, words, "neural-envs transfer", positional=("name",))
+        result = run_transfer(config)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"neural-envs transfer: {error}", file=sys.stderr)
+        return 1
+    print(format_table(result))
+    print(f"written to {Path(config.out) / 'transfer.json'}")
+    return 0

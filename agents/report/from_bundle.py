@@ -1,0 +1,51 @@
+"""What a bundle shows of itself, without data: a dream that somebody plays, and one start under every action.
+
+N actions, T steps, H x W pixels, uint8 RGB.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.policies.policies import make_policy
+from neural_envs.commands.action_grid import Branches, branches, first_state
+from neural_envs.env import NeuralEnv
+from neural_envs.simulator import Dreamer
+from world_models.frames import shown
+
+TRIES = 6  # start seeds, of which the one that tells the actions apart longest is shown
+
+
+class Play(NamedTuple):
+    """One dream, played until it ends or the steps are over."""
+
+    frames: np.ndarray  # (T + 1, H, W, 3)
+    rewards: np.ndarray  # (T,)
+    trust: np.ndarray  # (T,)
+    ended: bool
+
+
+def play(bundle, policy_name: str, steps: int, seed: int) -> Play:
+    """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
+    env = NeuralEnv(bundle, max_episode_steps=-1)
+    policy = make_policy(policy_name, int(env.action_space.n), world=env.world.world)
+    return max((_played(env, policy, steps, seed + i) for i in range(TRIES // 2)), key=lambda found: len(found.frames))
+
+
+def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
+    frame, _ = env.reset(seed=seed)
+    policy.reset(np.random.default_rng(seed))
+    frames, rewards, trust, ended = [shown(frame)], [], [], False
+    while len(rewards) < steps and not ended:
+        frame, reward, ended, _, info = env.step(int(policy(frame)))
+        frames.append(shown(frame))
+        rewards.append(reward)
+        trust.append(info["trust"])
+    return Play(np.stack(frames), np.array(rewards), np.array(trust), ended)
+
+
+def action_grid(bundle, steps: int, seed: int) -> Branches:
+    """A start of the bundle under every action; of a few, the one under which most dreams last."""
+    dreamer = Dreamer(bundle, "cpu")
+    found = (branches(dreamer, first_state(dreamer, seed + i), steps) for i in range(TRIES))
+    return min(found, key=lambda grid: int(grid.ended.sum()))

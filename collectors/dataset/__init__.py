@@ -1,0 +1,1 @@
+"""Recorded games: shards, splits, statistics, Minari."""

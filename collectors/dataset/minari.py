@@ -1,0 +1,219 @@
+"""Datasets to and from Minari: `neural-envs export DATASET --minari WORLD/mix-v0`, `neural-envs import ID --out DIR`.
+
+Lossless: pictures are stored as they are (Minari's own default is JPEG), an episode keeps its last frame, its seed, its
+policy and its split key, and a dataset that comes back has the fingerprint with which it went. Minari keeps its sets
+in $MINARI_DATASETS_PATH.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.recording.rollout import Episode
+from collectors.settings.parse import parse
+from collectors.worlds.any_game import is_picture, resized
+
+OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
+SHARD_STEPS = 20_000
+PATCH = 4  # world models cut frames into patches of this side
+FRAMES_PER_SECOND = 30  # of a set whose game does not say
+STEPS = 10_000  # limit of a set whose game sets none
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Writes a dataset as a Minari set, without loss."""
+
+    data: str = field(metadata={"help": "the dataset's directory"})
+    minari: str = field(metadata={"help": "id of the new set, as pong/mix-v0"})
+    author: str = field(default="", metadata={"help": "to be named in the set"})
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """Writes a Minari set of pictures and discrete actions as a dataset."""
+
+    minari: str = field(metadata={"help": "id of a set that Minari has on this machine"})
+    out: str = field(metadata={"help": "directory to write"})
+    size: int = field(default=0, metadata={"help": "resize the pictures to this side; 0 takes them as they are"})
+
+    def __post_init__(self):
+        if self.size < 0 or self.size % PATCH:
+            raise ValueError(f"size is 0 or a multiple of {PATCH}, got {self.size}")
+
+
+def export_dataset(data: str | Path, name: str, author: str = "") -> None:
+    """Writes the dataset of a directory as the Minari set `name`. Where the game can be made here the set also says
+    how, for Minari's `recover_environment`. Raises DatasetError."""
+    import minari
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    dataset = Dataset(data, verify=True)
+    header = _header(dataset)
+    target = get_dataset_path(name)
+    if target.exists():
+        raise DatasetError(f"Minari already holds {name} in {target}; choose another name or version")
+    shards = [{key: entry[key] for key in ("index", "quota", "episodes")} for entry in dataset.manifest["shards"]]
+    about = {"algorithm_name": header["policy"], "description": f"{dataset.spec['world']} by neural-envs collect"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that no author, address or evaluation game is named
+            written = minari.create_dataset_from_buffers(
+                name, _buffers(dataset), env=_environment(header), author=author or None, **about,
+                action_space=spaces.Discrete(len(dataset.spec["action_names"])),
+                observation_space=spaces.Box(0, 255, tuple(dataset.spec["frame_shape"]), np.uint8),
+                data_format="hdf5", jpeg_encoding=False,
+            )  # fmt: skip
+        rows = [{"policy": row.policy, "split_key": row.key} for row in dataset.episodes]
+        written.storage.update_episode_metadata(rows)
+        written.storage.update_metadata({OURS: json.dumps({"header": header, "shards": shards})})
+    except BaseException as error:
+        shutil.rmtree(target, ignore_errors=True)  # half a set would look like a whole one
+        if isinstance(error, (ValueError, OSError)):
+            raise DatasetError(f"{name} cannot be written: {error}") from error
+        raise
+
+
+def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
+    """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError for a set without
+    discrete actions, without pictures, or with pictures that are no square of whole patches (unless `size` resizes)."""
+    import minari
+
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise DatasetError(f"{out} is not empty; choose another directory")
+    try:
+        source = minari.load_dataset(name)
+    except (FileNotFoundError, ValueError) as error:
+        raise DatasetError(f"Minari holds no set {name} here ({error}); get it by `minari download {name}`") from error
+    header, shards = _description(source, name, size)
+    temporary = out.with_name(out.name + ".importing")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        writer = DatasetWriter(temporary, header)
+        for index, quota, episodes in _grouped(_episodes(source, name, size), shards):
+            writer.add(write_shard(temporary, index, quota, episodes))
+        if out.exists():
+            out.rmdir()
+        os.replace(temporary, out)
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written: {error}; the set in Minari is as it was") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Dataset(out)
+
+
+def _header(dataset: Dataset) -> dict:
+    """The manifest without its shards, as it was given to the writer: rewards that were found are open again."""
+    header = {key: value for key, value in dataset.manifest.items() if key != "shards"}
+    if any("reward_values" in entry for entry in dataset.manifest["shards"]):
+        header["spec"] = {**header["spec"], "reward_values": []}
+    return header
+
+
+def _buffers(dataset: Dataset) -> Iterator:
+    from minari.data_collector import EpisodeBuffer
+
+    for row in dataset.episodes:
+        episode = dataset.episode(row.id)
+        yield EpisodeBuffer(
+            id=row.id, seed=row.seed, observations=episode.frames, actions=episode.actions, rewards=episode.rewards,
+            terminations=episode.terminations, truncations=episode.truncations, infos={},
+        )  # fmt: skip
+
+
+def _environment(header: dict) -> EnvSpec | None:
+    """The game's spec if it can be made here and now, else None: Minari makes it while it writes."""
+    with contextlib.suppress(ImportError, gymnasium.error.Error, json.JSONDecodeError, TypeError):
+        spec = EnvSpec.from_json(header["env_spec"])
+        gymnasium.make(spec).close()
+        return spec
+    return None
+
+
+def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
+    """The header of the dataset, and its shards where the set says how it was cut."""
+    own = source.storage.metadata.get(OURS)
+    if own is not None and not size:
+        found = json.loads(own)
+        return found["header"], found["shards"]
+    actions, pictures = source.action_space, source.observation_space
+    if not isinstance(actions, spaces.Discrete) or actions.start:
+        raise DatasetError(f"{name} has the actions {actions}; a dataset needs discrete ones that count from 0")
+    if not is_picture(pictures):
+        raise DatasetError(f"{name} has no pictures: it observes {pictures}")
+    shape = (size, size, 3) if size else pictures.shape
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] % PATCH or shape[2] != 3:
+        raise DatasetError(
+            f"{name} has pictures of shape {pictures.shape}, not of (side, side, 3) with a side that {PATCH} divides; "
+            "resize them with --size 64"
+        )
+    env = source.env_spec
+    spec = {
+        "world": env.id if env else name, "frame_shape": list(shape),
+        "action_names": [str(number) for number in range(int(actions.n))], "reward_values": [],
+        "fps": FRAMES_PER_SECOND, "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,
+    }  # fmt: skip
+    policy = str(source.storage.metadata.get("algorithm_name") or "unknown")
+    return {"spec": spec, "env_spec": env.to_json() if env else "", "policy": policy, "seed": 0}, []
+
+
+def _episodes(source, name: str, size: int) -> Iterator[Episode]:
+    """The episodes of a set. One without a seed gets its number."""
+    metadata = source.storage.get_episode_metadata(source.episode_indices)
+    for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
+        frames = np.asarray(found.observations)
+        if len(frames) != len(found.rewards) + 1:
+            raise DatasetError(f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps")
+        if size:
+            frames = np.stack([resized(frame, size) for frame in frames])
+        arrays = (found.actions, found.rewards, found.terminations, found.truncations)
+        kinds = (np.int64, np.float32, bool, bool)
+        columns = (np.asarray(array, kind) for array, kind in zip(arrays, kinds, strict=True))
+        seed = about.get("seed")
+        policy, key = str(about.get("policy", "unknown")), str(about.get("split_key", ""))
+        yield Episode(frames, *columns, number if seed is None else int(seed), policy, key)
+
+
+def _grouped(episodes: Iterator[Episode], shards: list[dict]) -> Iterator[tuple[int, int, list[Episode]]]:
+    """(index, quota, episodes) of one shard after the other; without `shards`, of some SHARD_STEPS steps each."""
+    if shards:
+        for shard in shards:
+            yield shard["index"], shard["quota"], [next(episodes) for _ in range(shard["episodes"])]
+        return
+    group: list[Episode] = []
+    index = 0
+    for episode in episodes:
+        group.append(episode)
+        if sum(map(len, group)) >= SHARD_STEPS:
+            yield index, SHARD_STEPS, group
+            group, index = [], index + 1
+    if group:
+        yield index, SHARD_STEPS, group
+
+
+def export_main(argv: list[str] | None = None) -> int:
+    """Runs `neural-envs export`; returns its exit code."""
+    settings = parse(ExportSettings, argv, "neural-envs export", positional=("data", "minari"))
+    export_dataset(settings.data, settings.minari, settings.author)
+    print(f"{settings.data} is in Minari as {settings.minari}")
+    return 0
+
+
+def import_main(argv: list[str] | None = None) -> int:
+    """Runs `neural-envs import`; returns its exit code."""
+    settings = parse(ImportSettings, argv, "neural-envs import", positional=("minari", "out"))
+    dataset = import_dataset(settings.minari, settings.out, settings.size)
+    print(f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, {dataset.fingerprint[:16]}")
+    return 0

@@ -1,0 +1,148 @@
+"""One shard on disk: its arrays, and its rows of the dataset's table of episodes."""
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.recording.rollout import Episode
+
+ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
+TEMPORARY, NOTE = ".writing_", "finished.json"
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used; the message says why and what to do."""
+
+
+class EpisodeRow(NamedTuple):
+    """A row of episodes.csv. `start` is the first step in the shard's actions; its first frame is at start + (number of
+    episodes before it in the shard)."""
+
+    id: int
+    shard: int
+    start: int
+    length: int
+    return_: float
+    terminated: bool
+    truncated: bool
+    policy: str
+    seed: int
+    key: str = ""  # equal keys fall into one split; "train:...", "validation:..." and "test:..." say into which
+
+
+class WrittenShard(NamedTuple):
+    """A finished shard that is not yet part of its dataset."""
+
+    directory: str
+    entry: dict  # its manifest entry
+    rows: list[EpisodeRow]
+
+
+def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
+    """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add` makes them count."""
+    directory = Path(path) / f"{TEMPORARY}{index:06d}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    try:
+        return _write_shard(directory, index, quota, episodes)
+    except OSError:  # a full disk: what was written of the shard only takes room
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def mark_finished(written: WrittenShard) -> WrittenShard:
+    """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of it."""
+    (Path(written.directory) / NOTE).write_text(json.dumps([written.entry, written.rows]))
+    return written
+
+
+def read_finished(directory: Path) -> WrittenShard | None:
+    """The shard in a temporary directory, None where it was not finished."""
+    try:
+        entry, rows = json.loads((directory / NOTE).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    return WrittenShard(str(directory), entry, [EpisodeRow(*row) for row in rows])
+
+
+def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
+    entry = {"index": index, "quota": quota, "episodes": len(episodes), "steps": sum(len(e) for e in episodes)}
+    entry["frame_shape"] = list(episodes[0].frames.shape[1:])
+    files = {}
+    for name, parts in zip(ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True):
+        files[array_name(index, name)] = _write_array(directory / array_name(index, name), parts)
+    rows = _rows(index, episodes)
+    rows_hash = hashlib.sha256(csv_text(number_rows(rows)).encode()).hexdigest()
+    return WrittenShard(str(directory), {**entry, "episodes_sha256": rows_hash, "files": files}, rows)
+
+
+def array_name(index: int, name: str) -> str:
+    """The file of an array (one of ARRAYS) of a shard."""
+    return f"shard_{index:06d}_{name}.npy"
+
+
+def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
+    """Writes the parts one after the other as one .npy file; its size and sha256."""
+    total = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    head = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": total}
+    np.lib.format.write_array_header_1_0(head, description)
+    digest, size = hashlib.sha256(), 0
+    with file.open("wb") as stream:
+        for piece in (head.getvalue(), *(memoryview(np.ascontiguousarray(part)).cast("B") for part in parts)):
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
+    rows, start = [], 0
+    for e in episodes:
+        total = round(float(e.rewards.astype(np.float64).sum()), 6)
+        ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
+        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed, e.key))
+        start += len(e)
+    return rows
+
+
+def number_rows(rows: list[EpisodeRow]) -> list[EpisodeRow]:
+    """The rows with ids 0, 1, 2, ..."""
+    return [row._replace(id=index) for index, row in enumerate(rows)]
+
+
+def csv_text(rows: list[EpisodeRow], header: bool = False) -> str:
+    """The rows as a table; without a header, as they are hashed: without empty keys, as before there were keys."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    if header:
+        table.writerow([name.rstrip("_") for name in EpisodeRow._fields])
+    for row in rows:
+        cells = row._replace(terminated=int(row.terminated), truncated=int(row.truncated))
+        table.writerow(cells if header or row.key else cells[:-1])
+    return text.getvalue()
+
+
+def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
+    """The rows of the listed shards, shard by shard, each checked against the manifest's hash."""
+    rows: dict[int, list[EpisodeRow]] = {}
+    try:
+        for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
+            numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
+            ends = (line["terminated"] == "1", line["truncated"] == "1")
+            last = (line["policy"], int(line["seed"]), line.get("key") or "")
+            row = EpisodeRow(*numbers, float(line["return"]), *ends, *last)
+            rows.setdefault(row.shard, []).append(row)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}/episodes.csv is missing or damaged ({error!r}); collect again") from error
+    for entry in entries:
+        text = csv_text(number_rows(rows.get(entry["index"], [])))
+        if hashlib.sha256(text.encode()).hexdigest() != entry["episodes_sha256"]:
+            raise DatasetError(f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or altered")
+    return [row for entry in entries for row in rows[entry["index"]]]

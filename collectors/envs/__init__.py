@@ -1,1 +1,0 @@
-"""The real games, each in one file."""

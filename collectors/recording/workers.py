@@ -1,0 +1,152 @@
+"""Who plays shards: this process, worker processes, or a Ray cluster. All run the same pure function of a task."""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
+
+from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
+from collectors.dataset.shards import mark_finished
+from collectors.policies.policies import Policy, make_policy
+from collectors.ray_cluster import cluster
+from collectors.recording.lane_player import Job, LanePlayer
+from collectors.recording.rollout import Episode, rollout
+
+GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that decides a shard, and `path` and `lanes`, which do not; sent to a worker."""
+
+    path: str
+    env_spec: str  # EnvSpec as JSON
+    world: str
+    policy: str | Policy
+    seed: int
+    index: int
+    quota: int  # steps; the last episode is played to its end
+    lanes: int = 1  # episodes at once, where the game has a vector environment
+
+    def seed_of(self, number: int) -> int:
+        """The seed of the shard's episode of this number."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(self.index, number))
+        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
+    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is done: a worker that is
+    killed loses what it is playing, not what it has written."""
+    for task, episodes in play(tasks):
+        yield mark_finished(write_shard(task.path, task.index, task.quota, episodes))
+
+
+def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
+    """The episodes of tasks of one game and policy, in lanes where the game has a vector environment of its own or the
+    policy plays many lanes at once."""
+    spec = EnvSpec.from_json(tasks[0].env_spec)
+    if spec.vector_entry_point is None and not hasattr(tasks[0].policy, "batch"):
+        with contextlib.closing(gymnasium.make(spec)) as env:
+            policy = task_policy(tasks[0], env.action_space.n)
+            yield from ((task, play_single(env, policy, task)) for task in tasks)
+        return
+    mode = {"autoreset_mode": AutoresetMode.DISABLED}
+    if spec.vector_entry_point is None:
+        mode = {"vectorization_mode": "sync", "vector_kwargs": mode}
+    else:
+        mode = {"vectorization_mode": "vector_entry_point", **mode}
+    with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
+        policy = task_policy(tasks[0], env.single_action_space.n)
+        jobs = {Job(task.seed_of, task.quota): task for task in tasks}
+        yield from ((jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs)))
+
+
+def play_single(env: gymnasium.Env, policy: Policy, task: ShardTask) -> list[Episode]:
+    """Plays episodes one by one until a shard is full."""
+    episodes, steps = [], 0
+    while steps < task.quota:
+        episodes.append(rollout(env, policy, task.seed_of(len(episodes))))
+        steps += len(episodes[-1])
+    return episodes
+
+
+def play_episodes(task: ShardTask) -> list[Episode]:
+    """The episodes of one shard; a pure function of the task."""
+    return next(play([task]))[1]
+
+
+def task_policy(task: ShardTask, actions: int) -> Policy:
+    """The policy of a task for a game of so many actions."""
+    return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
+
+
+def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
+    """Shards in the order in which they are finished. With `ray`, an address or "local", a cluster plays them."""
+    if not tasks:
+        return iter(())
+    if ray:
+        return run_on_ray(tasks, ray, workers)
+    return run_processes(tasks, workers) if workers > 1 and len(tasks) > 1 else play_shards(tasks)
+
+
+def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard]:
+    """Worker processes play shards in groups, in which no lane is ever idle but at the end."""
+    batched = EnvSpec.from_json(tasks[0].env_spec).vector_entry_point is not None
+    size = min(GROUP, -(-len(tasks) // workers)) if batched else 1
+    groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    context = multiprocessing.get_context("spawn")  # a fork of a process that runs torch threads can hang
+    pool = ProcessPoolExecutor(min(workers, len(groups)), context, _end_with_parent)
+    try:
+        for future in as_completed([pool.submit(_play_group, group) for group in groups]):
+            yield from future.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _play_group(tasks: list[ShardTask]) -> list[WrittenShard]:
+    return list(play_shards(tasks))
+
+
+def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[WrittenShard]:
+    """Episodes are played on the cluster and written here, so that its machines need no common disk. "local" starts a
+    cluster of `workers` processes and ends it; elsewhere the cluster decides how many shards are played at once."""
+    import ray
+
+    waiting = list(reversed(tasks))
+    with cluster(address, workers):
+        play = ray.remote(play_episodes)
+        most = max(1, int(ray.cluster_resources().get("CPU", 1)))  # what is played ahead waits in memory
+        running = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < most:
+                    task = waiting.pop()
+                    running[play.remote(task)] = task
+                done, _ = ray.wait(list(running), num_returns=1)
+                task = running.pop(done[0])
+                yield write_shard(task.path, task.index, task.quota, ray.get(done[0]))
+        except ray.exceptions.WorkerCrashedError as error:
+            raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+
+
+def _end_with_parent() -> None:
+    """A killed collector must not leave workers behind that write on."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Settings of a command: dataclasses, the command line, YAML files."""

@@ -1,0 +1,56 @@
+"""Settings from a YAML file, as the words that would say the same on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from collectors.settings.text import value_text
+
+
+def take_files(words: list[str]) -> tuple[list[Path], list[str]]:
+    """The files named by ``--config FILE`` or ``--config=FILE``, and the other words. Raises ValueError."""
+    files, rest, waiting = [], [], False
+    for word in words:
+        if waiting or word.startswith("--config="):
+            files.append(Path(word if waiting else word.partition("=")[2]))
+            waiting = False
+        elif word == "--config":
+            waiting = True
+        else:
+            rest.append(word)
+    if waiting:
+        raise ValueError("--config needs the name of a YAML file")
+    return files, rest
+
+
+def file_words(path: Path) -> list[str]:
+    """``a.b=c`` for every leaf of a YAML file, such as a run's resolved_config.yaml; `type` is the kind of a part.
+
+    Raises ValueError with one sentence where the file cannot be read or is no table of settings.
+    """
+    import yaml  # only where a file is named: most commands never need it
+
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        return []
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{path} holds a {type(values).__name__}, not settings (name: value)")
+    return list(_words(values, ""))
+
+
+def _words(values: Mapping[Any, Any], prefix: str):
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _words(value, f"{name}.")
+        elif key == "type" and prefix:
+            yield f"{prefix.removesuffix('.')}={value}"
+        else:
+            yield f"{name}={value if isinstance(value, str) else value_text(value)}"

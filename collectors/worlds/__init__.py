@@ -1,0 +1,1 @@
+"""The real games, one folder per world."""

@@ -1,0 +1,188 @@
+"""Policies for Pong, for B games at once. They see pixels only, so they play dreams as well.
+
+All of them are one player with other habits (`Habits`): it reads ball and paddle from the frame, takes the speed from
+the last one, says where the ball will come down, and is there, or does something silly instead.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.worlds.pong.frames import decode_frames, screen
+from collectors.worlds.pong.physics import BALL, COURT_HEIGHT, COURT_WIDTH, PADDLE_WIDTH, SPEED_X
+
+Generator = np.random.Generator
+ACTIONS = 3
+SUBSTEPS = 2  # of the engine in a step
+STEP_X = SUBSTEPS * SPEED_X
+END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
+RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40  # engine units: start of a spin, no need to move, still sure to hit
+BLOCK = 256  # random numbers are drawn for so many steps at a time
+NOISE, REPEAT, ACTION, AIM = range(4)  # what each of a step's four random numbers decides
+
+
+class Habits(NamedTuple):
+    """How a player plays, all but the name numbers."""
+
+    name: str
+    noise: float = 0.0  # chance of a random action in each step
+    repeat: float = 0.0  # chance that a random action is the last one again
+    wander: float = 0.0  # chance of a random action while the ball flies away
+    aim: float = 0.0  # balls are met up to so far from the middle of the paddle, engine units
+    spin: float = 1.0  # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
+
+
+class PongBatch:
+    """B players, each with habits drawn by weight when its game begins. Lanes never see one another's numbers."""
+
+    def __init__(self, habits: list[Habits], weights: list[float], lanes: int):
+        self.lanes, self._habits = lanes, habits
+        self._weights = np.asarray(weights, float) / sum(weights)
+        self._table = np.array([one[1:] for one in habits])
+        self.names = [habits[0].name] * lanes  # of the habits of every lane
+        self._own = np.repeat(self._table[:1], lanes, 0)
+        self._generators: list[Generator | None] = [None] * lanes
+        self._random, self._cursor = np.zeros((lanes, BLOCK, 4)), np.zeros(lanes, np.int64)
+        self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
+        self._last = np.zeros(lanes, np.int64)
+
+    def reset(self, mask: np.ndarray, generators: list[Generator | None]) -> None:
+        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes are not used."""
+        lanes = np.flatnonzero(mask)
+        for lane in lanes:
+            habit = int(generators[lane].choice(len(self._habits), p=self._weights))
+            self.names[lane], self._own[lane] = self._habits[habit].name, self._table[habit]
+            self._generators[lane], self._cursor[lane] = generators[lane], BLOCK
+        self._x[lanes] = np.nan
+        self._last[lanes] = 0
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """(B,) int64 actions for (B, S, S, 3) uint8 frames."""
+        noise, repeat, wander, aim, spin = self._own.T
+        chance = self._draw()
+        paddle = self._look(observations, (2 * chance[AIM] - 1) * aim)
+        silly = chance[NOISE] < np.where(self._vx < 0, np.maximum(noise, wander), noise)
+        drawn = (chance[ACTION] * ACTIONS).astype(np.int64)
+        self._last = np.where(chance[REPEAT] < repeat, self._last, drawn)
+        return np.where(silly, self._last, self._play(paddle, spin > 0))
+
+    def _draw(self) -> np.ndarray:
+        """(4, B) uniform numbers, every lane's from its own generator."""
+        for lane in np.flatnonzero(self._cursor == BLOCK):
+            self._random[lane] = self._generators[lane].random((BLOCK, 4))
+            self._cursor[lane] = 0
+        numbers = self._random[np.arange(self.lanes), self._cursor].T
+        self._cursor += 1
+        return numbers
+
+    def _look(self, frames: np.ndarray, aim: np.ndarray) -> np.ndarray:
+        """Takes in where the ball is and how fast it flies; (B,) middle of the own paddle, all in engine units."""
+        x, y, paddle = _engine_units(frames)
+        moved_x, moved_y = x - self._x, y - self._y
+        served = ~(np.abs(moved_x) < 1.5 * STEP_X)  # or the first frame of a game: nan
+        turned = (np.minimum(y, END_Y - y) < np.abs(self._vy)) & (np.abs(moved_y) < np.abs(self._vy) - 0.5)
+        vx = np.where(served, STEP_X, np.where(np.abs(moved_x) < STEP_X / 4, self._vx, STEP_X * np.sign(moved_x)))
+        clean = np.abs(np.abs(moved_x) - STEP_X) < STEP_X / 4
+        self._vy = np.where(served, 0.0, np.where(turned & clean, -self._vy, moved_y))
+        self._aim = np.where(served | ((vx < 0) & (self._vx > 0)), aim, self._aim)
+        self._x, self._y, self._vx = x, y, vx
+        return paddle
+
+    def _play(self, paddle: np.ndarray, spin: np.ndarray) -> np.ndarray:
+        """(B,) actions: to where the ball comes down on the right, and through it the way it flies."""
+        substeps, y, rising = self._forecast()
+        spin_to = np.where(rising == 0, np.where(self._aim < 0, -1.0, 1.0), rising) * spin
+        target = y + BALL / 2 + self._aim
+        now = substeps <= SUBSTEPS
+        away = target - spin_to * RUN_UP - paddle
+        wanted = np.where(np.abs(away) > DEAD_ZONE, np.sign(away), 0)
+        sure = np.abs(target - self._aim - paddle - DEAD_ZONE * spin_to) < SAFE
+        wanted = np.nan_to_num(np.where(now & sure, spin_to, wanted))
+        return np.where(wanted > 0, 1, np.where(wanted < 0, 2, 0))
+
+    def _forecast(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left one returns it."""
+        home = np.where(self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0)  # substeps to the left paddle
+        start = np.where(self._vx < 0, self._x - SPEED_X * home, self._x)
+        substeps = home + np.floor((END_X - start) / SPEED_X) + 1
+        path = np.mod(self._y + self._vy / SUBSTEPS * substeps, 2 * END_Y)
+        mirrored = path > END_Y
+        rising = np.where(np.abs(self._vy) < 0.5, 0, np.sign(self._vy))
+        return substeps, np.where(mirrored, 2 * END_Y - path, path), np.where(mirrored, -rising, rising)
+
+
+class PongPolicy:
+    """One player; `batch(lanes)` makes many of the same kind."""
+
+    def __init__(self, habits: list[Habits], weights: list[float] | None = None):
+        self._habits, self._weights = habits, weights or [1.0] * len(habits)
+        self._batch = self.batch(1)
+
+    @property
+    def name(self) -> str:
+        """The name of the habits that play this episode."""
+        return self._batch.names[0]
+
+    def batch(self, lanes: int) -> PongBatch:
+        """The same player for many lanes."""
+        return PongBatch(self._habits, self._weights, lanes)
+
+    def reset(self, generator: Generator) -> None:
+        self._batch.reset(np.ones(1, bool), [generator])
+
+    def __call__(self, observation: np.ndarray) -> int:
+        return int(self._batch(observation[None])[0])
+
+
+def scripted(number: str, actions: int) -> PongPolicy:
+    """scripted[:noise]: plays to win, with a share of random actions."""
+    noise = _probability(number or "0", actions)
+    return PongPolicy([Habits(f"scripted:{noise:g}" if noise else "scripted", noise=noise)])
+
+
+def rally(number: str, actions: int) -> PongPolicy:
+    """rally[:noise]: returns the ball without spin, so that both go on for long."""
+    noise = _probability(number or "0", actions)
+    return PongPolicy([Habits(f"rally:{noise:g}" if noise else "rally", noise=noise, aim=25, spin=0)])
+
+
+def mix(number: str, actions: int) -> PongPolicy:
+    """Points for both sides, fast and slow rallies, balls met all over the paddle, paddles everywhere.
+
+    Weights count episodes; a random player's are some hundred steps long, a good one's more than a thousand.
+    """
+    _probability("0", actions)
+    if number:
+        raise ValueError("mix takes no number")
+    table = [
+        (0.25, Habits("random", noise=1.0)),
+        (0.18, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
+        (0.15, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
+        (0.12, Habits("scripted", aim=25)),
+        (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
+        (0.12, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
+        (0.08, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
+        (0.02, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
+    ]
+    return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
+
+
+MAKERS: dict[str, Callable[[str, int], PongPolicy]] = {"scripted": scripted, "rally": rally, "mix": mix}
+
+
+def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan where not seen."""
+    seen, view = decode_frames(frames), screen(frames.shape[1])
+    x = (seen.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2
+    y = COURT_HEIGHT - (seen.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2
+    paddle = COURT_HEIGHT - (seen.right + 0.5 - view.top) * view.unit_y
+    return np.round(x), np.round(y), np.round(paddle)
+
+
+def _probability(number: str, actions: int) -> float:
+    if actions != ACTIONS:
+        raise ValueError(f"Pong has {ACTIONS} actions, this world {actions}")
+    if not 0 <= float(number) <= 1:
+        raise ValueError(f"a probability lies between 0 and 1, not at {number}")
+    return float(number)

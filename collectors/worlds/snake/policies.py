@@ -1,0 +1,80 @@
+"""Snake's own policies: A* on what the frame shows, with more or less noise."""
+
+import numpy as np
+
+from collectors.policies.policies import (
+    EpsilonPolicy,
+    Generator,
+    Maker,
+    MixturePolicy,
+    Policy,
+    RandomPolicy,
+    StickyPolicy,
+    probability,
+)
+from collectors.worlds.snake.search import board_of, plan
+from collectors.worlds.snake.tiles import FOOD, decode_frames, walk_body
+
+
+class AStarPolicy:
+    """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes straight on.
+
+    A way to the food is kept until it is walked, as long as head and food are where the plan expects them. With
+    probability `wander` it takes a random move instead, but one that does not kill at once: so long snakes get into
+    places that A* would not go to.
+    """
+
+    def __init__(self, wrap: bool = False, wander: float = 0.0):
+        self.wrap, self.wander = wrap, probability(wander)
+        self.name = f"wander:{wander:g}" if wander else "astar"
+        self._forget()
+
+    def reset(self, generator: Generator) -> None:
+        self._generator = generator
+        self._forget()
+
+    def _forget(self) -> None:
+        self._path: list[int] = []
+        self._head, self._foods, self._last = -1, [], 0
+
+    def __call__(self, observation: np.ndarray) -> int:
+        codes = observation if observation.ndim == 2 else decode_frames(observation[None])[0]
+        grid_size, cells = codes.shape[0], codes.ravel().tolist()
+        body = walk_body(cells, grid_size, self.wrap)
+        if body is None:
+            return self._last
+        board, foods = board_of(grid_size, self.wrap), [cell for cell, code in enumerate(cells) if code == FOOD]
+        if self.wander and self._generator.random() < self.wander:
+            moves = [cell for cell in board.moves[body[0]] if cells[cell] <= FOOD or cell == body[-1]]
+            self._path = [moves[int(self._generator.integers(len(moves)))]] if moves else []
+        elif not self._path or body[0] != self._head or foods != self._foods:
+            self._path = plan(board, body, foods)[::-1]
+        if self._path:
+            self._head, self._foods = self._path.pop(), foods
+            self._last = board.neighbours[body[0]].index(self._head)
+        else:
+            self._last = board.neighbours[body[1]].index(body[0])
+        return self._last
+
+
+def snake_mix(actions: int) -> MixturePolicy:
+    """15 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends and long snakes occur.
+
+    Weights count episodes. A* without deadly noise plays some hundred steps, the others some ten, so it gets few.
+    """
+    noisy = [EpsilonPolicy(AStarPolicy(), epsilon, actions) for epsilon in (0.05, 0.2, 0.4)]
+    wandering = [AStarPolicy(wander=share) for share in (0.1, 0.3)]
+    policies = [RandomPolicy(actions), StickyPolicy(actions), AStarPolicy(), *noisy, *wandering]
+    return MixturePolicy(policies, [0.08, 0.07, 0.05, 0.35, 0.17, 0.13, 0.05, 0.1])
+
+
+def astar(number: str, actions: int) -> Policy:
+    """A*, or with a number after the colon A* that plays at random in that share of steps."""
+    return EpsilonPolicy(AStarPolicy(), float(number), actions) if number else AStarPolicy()
+
+
+MAKERS: dict[str, Maker] = {
+    "astar": astar,
+    "wander": lambda number, actions: AStarPolicy(wander=float(number or 0.2)),
+    "mix": lambda number, actions: snake_mix(actions),
+}

@@ -1,0 +1,149 @@
+"""Policies for the world map; like all policies they see pixels only, so they sail the real map and dreams of it."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import gcd
+
+import numpy as np
+
+from collectors.policies.policies import EpsilonPolicy, Generator, MixturePolicy, Policy, RandomPolicy, StickyPolicy
+from collectors.worlds.worldmap.env import MIDDLE, MOVES, WINDOW, EarthMap, land_mask, load_map, middle_land
+
+STRIDE = 8  # of RealWorldMap-v0 as registered
+REACH = (WINDOW - MIDDLE) // 2 // STRIDE  # moves that bring the window's rim to its middle
+FAR = 10_000  # moves; what the distance field says of a place from which no landfall can be reached
+POINTS = slice(3, WINDOW, 8)  # rows and columns of a window that its key is made of
+
+
+def landfall_distances(earth: EarthMap, stride: int = STRIDE) -> np.ndarray:
+    """(rows, columns) int32: moves from each place of the map to its nearest landfall, found breadth first from all
+    landfalls at once. Nothing bars the way, so this is the length of the path that A* would find from each place.
+
+    A place is a window at (stride * row, step * column) with step = gcd(stride, width): sailing around the Earth leads
+    to all of these columns.
+    """
+    step = gcd(stride, earth.width)
+    reached = earth.landed[::stride, ::step]
+    distances = np.where(reached, 0, FAR).astype(np.int32)
+    for moves in range(1, FAR):
+        spread = reached | np.roll(reached, stride // step, 1) | np.roll(reached, -(stride // step), 1)
+        spread[1:] |= reached[:-1]
+        spread[:-1] |= reached[1:]
+        if (spread == reached).all():
+            break
+        distances[spread & ~reached] = moves
+        reached = spread
+    return distances
+
+
+class Chart:
+    """Finds frames on the map that comes with the package, and the way to land from there."""
+
+    def __init__(self, earth: EarthMap):
+        self._earth, self._step = earth, gcd(STRIDE, earth.width)
+        self.distances = landfall_distances(earth)
+        weights = np.random.default_rng(0).integers(2**63, size=(WINDOW // 8, WINDOW // 8, 3), dtype=np.uint64)
+        rows, columns = self.distances.shape
+        keys = np.zeros((rows, columns), np.uint64)
+        for (i, j, channel), weight in np.ndenumerate(weights):
+            shifted = earth.pixels[POINTS.start + 8 * i :, POINTS.start + 8 * j :, channel]
+            keys += shifted[::STRIDE, :: self._step][:rows, :columns].astype(np.uint64) * weight
+        self._weights, self._order = weights, np.argsort(keys, axis=None, kind="stable")
+        self._keys = keys.ravel()[self._order]
+
+    def find(self, frame: np.ndarray) -> tuple[int, int] | None:
+        """The place (row and column of the distance field) that looks exactly like `frame`, or None."""
+        if frame.shape != (WINDOW, WINDOW, 3):
+            return None
+        key = (frame[POINTS, POINTS].astype(np.uint64) * self._weights).sum()
+        first = int(self._keys.searchsorted(key))
+        for index in self._order[first : first + 4].tolist():
+            row, column = divmod(index, self.distances.shape[1])
+            if np.array_equal(self._earth.window(row * STRIDE, column * self._step), frame):
+                return row, column
+        return None
+
+    def best_actions(self, row: int, column: int) -> list[int]:
+        """All actions that lead to the shortest way to land from a place."""
+        rows, columns = self.distances.shape
+        hop, after = STRIDE // self._step, []
+        for down, right in MOVES:
+            target = min(max(row + down, 0), rows - 1), (column + right * hop) % columns
+            after.append(int(self.distances[target]))
+        return [action for action, moves in enumerate(after) if moves == min(after) < FAR]
+
+
+@lru_cache(maxsize=1)
+def package_chart() -> Chart:
+    """The chart of the map in the package; made once a process (about a second)."""
+    return Chart(load_map())
+
+
+class CoastPolicy:
+    """The shortest way to the nearest landfall.
+
+    Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on another map) by the
+    land that the frame shows: to the nearest place in sight whose middle would be half land, else towards the most
+    land in sight, else on a sticky walk. Land that proves too small is left behind. Among equally short ways it chooses
+    by chance.
+    """
+
+    name = "coast"
+
+    def __init__(self, actions: int, chart: Chart | None = None):
+        self._walk, self._chart = StickyPolicy(actions, 0.95), chart
+
+    def reset(self, generator: Generator) -> None:
+        self._generator, self._leaving = generator, 0
+        self._walk.reset(generator)
+
+    def __call__(self, observation: np.ndarray) -> int:
+        chart = self._chart or package_chart()
+        place = chart.find(observation)
+        actions = chart.best_actions(*place) if place else self._by_sight(land_mask(observation))
+        if not actions:
+            return self._walk(observation)
+        return actions[int(self._generator.integers(len(actions)))]
+
+    def _by_sight(self, mask: np.ndarray) -> list[int]:
+        actions = actions_to_land_in_sight(mask, shores=not self._leaving)
+        self._leaving = max(self._leaving - 1, 0)
+        if not actions and not self._leaving and mask.any():
+            self._leaving = WINDOW // STRIDE
+        return actions
+
+
+def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]:
+    """Actions that begin a shortest way to the land in a window's mask (64, 64) bool: to the nearest landfall, else (if
+    `shores`) to where most land would be in the middle. None where there is none to go to."""
+    counts = middle_land(np.pad(mask, REACH * STRIDE))  # what is out of sight counts as sea
+    counts = counts[::STRIDE, ::STRIDE]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
+    rows, columns = np.indices(counts.shape) - REACH
+    moves = abs(rows) + abs(columns)
+    goals = 2 * counts >= MIDDLE**2
+    if not goals.any():
+        goals = (counts == counts.max()) & (counts > 0) & shores
+    if not goals.any():
+        return []
+    goals &= moves == moves[goals].min()
+    down, right = rows[goals], columns[goals]
+    wanted = ((down < 0).any(), (down > 0).any(), (right < 0).any(), (right > 0).any())
+    return [action for action, useful in enumerate(wanted) if useful]
+
+
+def worldmap_mix(actions: int) -> MixturePolicy:
+    """Aimless walks, short and long, and voyages to the coast with more or less noise. Weights count episodes; aimless
+    ones last longer, so they make most of the frames."""
+    noisy = [EpsilonPolicy(CoastPolicy(actions), epsilon, actions) for epsilon in (0.2, 0.5, 0.8)]
+    walks = [RandomPolicy(actions), StickyPolicy(actions, 0.8), StickyPolicy(actions, 0.95)]
+    return MixturePolicy([*walks, CoastPolicy(actions), *noisy], [0.1, 0.15, 0.1, 0.1, 0.2, 0.2, 0.15])
+
+
+def _coast(number: str, actions: int) -> Policy:
+    return EpsilonPolicy(CoastPolicy(actions), float(number), actions) if number else CoastPolicy(actions)
+
+
+MAKERS: dict[str, Callable[[str, int], Policy]] = {
+    "coast": _coast,
+    "mix": lambda number, actions: worldmap_mix(actions),
+}

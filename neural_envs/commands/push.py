@@ -1,0 +1,36 @@
+"""`neural-envs push BUNDLE organisation/repository`: puts a bundle on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from collectors.settings.parse import parse
+from neural_envs.bundles import resolve_bundle
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """Uploads a bundle to the Hugging Face Hub; log in first with `hf auth login`."""
+
+    bundle: str = field(metadata={"help": "released name or directory"})
+    repository: str = field(metadata={"help": "organisation/repository; made if it is not there"})
+    private: bool = field(default=False, metadata={"help": "make a new repository private"})
+    message: str = field(default="A neural-envs bundle", metadata={"help": "of the commit"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `push`; returns the exit code."""
+    settings = parse(PushSettings, argv, "neural-envs push", positional=("bundle", "repository"))
+    from world_models.bundles.bundle import BundleError
+    from world_models.bundles.hub import HubBundle
+
+    bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
+    try:
+        address = bundle.push_to_hub(
+            settings.repository, private=settings.private or None, commit_message=settings.message
+        )
+    except (OSError, ValueError) as error:  # the Hub's errors: no network, no login, a wrong name
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BundleError(f"{settings.repository} could not be pushed ({reason}); is `hf auth login` done?") from error
+    print(address)
+    return 0

@@ -1,0 +1,1 @@
+"""Playing a dream in a window."""

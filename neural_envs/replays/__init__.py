@@ -1,0 +1,1 @@
+"""Dreams as small files that can be dreamed again."""

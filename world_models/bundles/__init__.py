@@ -1,0 +1,1 @@
+"""Bundles: a trained model as a directory that can be played."""

@@ -1,0 +1,236 @@
+"""Bundles: checkpoints that can be played. No pickle anywhere in one.
+
+config.json          format version, kind of model and its config, WorldSpec, provenance, measured scores
+model.safetensors    averaged weights in half precision
+contexts.npz         real start contexts as uint8
+README.md            the model card
+trust.npz            where trust was calibrated: weights, and statistics of training contexts (see trust.py)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from world_models.bundles import display as bundle_view
+from world_models.bundles.contexts import Contexts
+from world_models.models.chance import ChanceModel
+from world_models.models.diffusion import DiffusionModel
+from world_models.models.diffusion_forcing import ForcingModel
+from world_models.models.distilled import DistilledModel
+from world_models.models.joint import JointModel
+from world_models.models.latent import LatentModel
+from world_models.models.pixel import PixelModel
+from world_models.models.trust_calibration import FILE as TRUST_FILE
+from world_models.models.trust_calibration import load_scale
+from world_models.protocols import WorldSpec
+
+FORMAT_VERSION = 1
+MODELS = {
+    model.kind: model for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
+}
+KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message says what is wrong with it."""
+
+
+class Bundle(NamedTuple):
+    """A loaded bundle."""
+
+    model: nn.Module  # a WorldModel in eval mode
+    contexts: Contexts
+    config: dict
+    path: Path
+
+    def __repr__(self) -> str:
+        return bundle_view.line(self)
+
+    def _repr_html_(self) -> str:
+        return bundle_view.html(self)
+
+
+def build_model(spec: WorldSpec, config) -> nn.Module:
+    """The model that belongs to a model config, with fresh weights."""
+    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(spec, config)
+
+
+def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict) -> None:
+    """Writes a bundle directory file by file, each complete before it takes its name; config.json comes last."""
+    path.mkdir(parents=True, exist_ok=True)
+    precise = getattr(model, "precise", None)  # the part of which half precision is not enough
+    halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
+    weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
+    (path / "model.tmp").write_bytes(save(weights))  # save_file would make it unreadable for other users
+    os.replace(path / "model.tmp", path / "model.safetensors")
+    np.savez_compressed(path / "contexts.tmp.npz", frames=contexts.frames, actions=contexts.actions)
+    os.replace(path / "contexts.tmp.npz", path / "contexts.npz")
+    config = {
+        "format_version": FORMAT_VERSION,
+        "kind": model.kind,
+        "model": _as_dict(model.config),
+        "spec": model.spec.as_dict(),
+        "provenance": {**provenance, "torch": torch.__version__.split("+")[0]},
+        "scores": scores,
+    }
+    _write_config(path, config)
+
+
+def update_scores(path: Path, scores: dict) -> None:
+    """Puts measured scores into the config and the model card of a bundle."""
+    config = _read_config(Path(path))
+    _write_config(Path(path), {**config, "scores": scores})
+
+
+def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
+    """Loads and checks a bundle. Raises BundleError with one sentence for anything missing, altered or newer."""
+    path = Path(path)
+    config = _read_config(path)
+    spec, model = _build(path, config)
+    _load_weights(path / "model.safetensors", model)
+    contexts = _load_contexts(path / "contexts.npz", spec, model.context_length)
+    _load_trust(path, model)
+    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Bundle(model, contexts, config, path)
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except FileNotFoundError:
+        raise BundleError(f"{path} is not a bundle: it has no config.json") from None
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{path / 'config.json'} is damaged: {error}") from None
+    version = config.get("format_version") if isinstance(config, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path / 'config.json'} has no format_version")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format {version}, newer than {FORMAT_VERSION}, the newest known: upgrade neural-envs"
+        )
+    if set(config) != KEYS:
+        unknown, missing = sorted(set(config) - KEYS), sorted(KEYS - set(config))
+        raise BundleError(f"{path / 'config.json'}: unknown keys {unknown}, missing keys {missing}")
+    return config
+
+
+def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
+    if config["kind"] not in MODELS:
+        raise BundleError(f"{path} is of kind '{config['kind']}'; this package knows {sorted(MODELS)}")
+    model_class = MODELS[config["kind"]]
+    try:
+        spec = WorldSpec.from_dict(config["spec"])
+        return spec, model_class(spec, _from_dict(model_class.config_class, config["model"]))
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{path / 'config.json'}: {error}") from None
+
+
+def _as_dict(config) -> dict:
+    """A (nested) frozen dataclass as a dictionary. Where a field may hold several kinds (see `metadata`), its name goes
+    first: {"type": "edm", ...}.
+    """
+    values = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            kind = [("type", k) for k, c in f.metadata.get("kinds", {}).items() if c is type(value)]
+            value = {**dict(kind), **_as_dict(value)}
+        values[f.name] = value
+    return values
+
+
+def _one_of(kinds: dict[str, type], name: str, values: dict):
+    """The inverse of `_as_dict` for a field of several kinds."""
+    kind = values.get("type") if isinstance(values, dict) else None
+    if kind not in kinds:
+        raise ValueError(f"{name} is of type {kind!r}; this package knows {sorted(kinds)}")
+    return _from_dict(kinds[kind], {k: v for k, v in values.items() if k != "type"})
+
+
+def _from_dict(config_class: type, values: dict):
+    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors."""
+    fields = {f.name: f for f in dataclasses.fields(config_class)}
+    unknown, missing = set(values) - set(fields), set(fields) - set(values)
+    if unknown or missing:
+        raise ValueError(f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
+    defaults = {n: f.default_factory() for n, f in fields.items() if f.default_factory is not dataclasses.MISSING}
+    nested = {n: type(value) for n, value in defaults.items() if dataclasses.is_dataclass(value)}
+    several = {n: f.metadata["kinds"] for n, f in fields.items() if "kinds" in f.metadata}
+    read = {n: _from_dict(nested[n], v) if n in nested and n not in several else v for n, v in values.items()}
+    read |= {n: _one_of(kinds, n, values[n]) for n, kinds in several.items()}
+    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
+
+
+def _load_weights(file: Path, model: nn.Module) -> None:
+    try:
+        weights = load_file(file)
+    except FileNotFoundError:
+        raise BundleError(f"{file} is missing") from None
+    except SafetensorError as error:
+        raise BundleError(f"{file} is damaged: {error}") from None
+    wanted = model.state_dict()
+    missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
+    if missing or extra:
+        raise BundleError(f"{file} does not fit its config: missing tensors {missing[:3]}, unknown tensors {extra[:3]}")
+    for name, tensor in wanted.items():
+        if weights[name].shape != tensor.shape:
+            found, expected = tuple(weights[name].shape), tuple(tensor.shape)
+            raise BundleError(f"{file}: tensor {name} has shape {found}, the config asks for {expected}")
+    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()})
+
+
+def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            contexts = Contexts(arrays["frames"], arrays["actions"].astype(np.int64))
+    except FileNotFoundError:
+        raise BundleError(f"{file} is missing") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{file} is damaged: {error}") from None
+    expected = (length, *spec.frame_shape)
+    if contexts.frames.shape[1:] != expected or contexts.frames.dtype != np.uint8 or not len(contexts):
+        raise BundleError(f"{file}: contexts of shape {contexts.frames.shape}, expected (N, {expected}) uint8, N > 0")
+    if contexts.actions.shape != (len(contexts), length - 1):
+        raise BundleError(f"{file}: actions of shape {contexts.actions.shape}, not ({len(contexts)}, {length - 1})")
+    return contexts
+
+
+def _load_trust(path: Path, model: nn.Module) -> None:
+    if not hasattr(model, "trust_scale"):
+        return
+    try:
+        model.trust_scale = load_scale(path, model.head.out.in_features // 2)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path / TRUST_FILE} is damaged: {error}") from None
+
+
+def _write_config(path: Path, config: dict) -> None:
+    (path / "config.tmp").write_text(json.dumps(config, indent=1) + "\n")
+    os.replace(path / "config.tmp", path / "config.json")
+    (path / "README.md").write_text(_card(config))
+
+
+def _card(config: dict) -> str:
+    """The model card: what it is, where it comes from, what was measured."""
+    spec, scores = config["spec"], config["scores"]
+    lines = ["---", "library_name: neural-envs", "license: mit", "pipeline_tag: reinforcement-learning"]
+    lines += [f"tags: [world-model, gymnasium, {spec['world']}]", "---", ""]
+    lines += [f"# {spec['world']}: a {config['kind']} world model", ""]
+    lines += ["A game as a neural network, played through Gymnasium:", ""]
+    lines += ["```python", "import gymnasium as gym", ""]
+    lines += ['env = gym.make("neural_envs:NeuralEnv-v0", bundle="PATH OF THIS DIRECTORY")', "```", ""]
+    lines += ["## Provenance", ""] + [f"- {k}: `{v}`" for k, v in config["provenance"].items()]
+    lines += ["", "## Measured (held-out episodes, `neural-envs evaluate`)", ""]
+    lines += [f"- {name}: {value}" for name, value in scores.items()] if scores else ["Not measured yet."]
+    return "\n".join(lines) + "\n"

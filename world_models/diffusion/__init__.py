@@ -1,0 +1,1 @@
+"""From noise to a frame: objectives and samplers."""

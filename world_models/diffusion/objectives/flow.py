@@ -1,0 +1,68 @@
+"""Flow matching on straight paths. Symbols inside formulas are those of the papers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
+from world_models.protocols import Features, Network
+
+SMALLEST_T = 0.05  # a frame's error counts no more than at this level, though its velocity's would
+
+
+@dataclass(frozen=True)
+class FlowMatching(Path):
+    """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003): x_t = (1 - t) x0 + t noise, v = noise - x0.
+
+    Networks are told t. With prediction "frame" they paint x0 and the loss is still that of v, (x_t - x0) / t
+    (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.
+    """
+
+    preview_t: ClassVar[float] = PREVIEW_NOISE / (1 + PREVIEW_NOISE)
+
+    prediction: Literal["velocity", "frame"] = "velocity"
+    times: Literal["uniform", "logit-normal"] = "uniform"  # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
+    log_mean: float = 0.0  # of ln(t / (1 - t)), where times are logit-normal
+    log_std: float = 1.0
+    shift: float = (
+        1.0  # s of the sampled levels, t' = s t / (1 + (s - 1) t): above 1, more steps in much noise (eq. 23)
+    )
+
+    def __post_init__(self):
+        if self.prediction not in ("velocity", "frame"):
+            raise ValueError(f"prediction of flow matching is velocity or frame, not {self.prediction!r}")
+        if self.times not in ("uniform", "logit-normal"):
+            raise ValueError(f"times of flow matching are uniform or logit-normal, not {self.times!r}")
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return t
+
+    def sample_t(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """In (0, 1), uniform or logit-normal."""
+        if self.times == "uniform":
+            return torch.rand(shape, generator=generator)
+        return (torch.randn(shape, generator=generator) * self.log_std + self.log_mean).sigmoid()
+
+    def levels(self, steps: int) -> Tensor:
+        """(steps + 1,) from 1 to 0, evenly but for the shift."""
+        t = torch.linspace(1, 0, steps + 1)
+        return self.shift * t / (1 + (self.shift - 1) * t)
+
+    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
+        """x0 = x - t v."""
+        told = network(x, t, features)
+        return told if self.prediction == "frame" else x - spread(t, x) * told
+
+    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+        """|v - (noise - x0)|^2 per element."""
+        told = network(self.noised(x0, t, noise), t, features)
+        if self.prediction == "velocity":
+            return (told - (noise - x0)) ** 2
+        return ((told - x0) / spread(t, x0).clamp_min(SMALLEST_T)) ** 2

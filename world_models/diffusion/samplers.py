@@ -1,0 +1,234 @@
+"""Samplers: from noise to a frame. Each is a few numbers, and is called with an objective, a network and noise.
+
+B lanes. x0 is the objective's estimate of the clean frame at a level, so each step is written once for all paths
+x = alpha x0 + sigma noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from world_models.diffusion.objectives import (
+    DDPM,
+    EDM,
+    OBJECTIVES,
+    EquilibriumMatching,
+    FlowMatching,
+    Objective,
+    Path,
+    Regression,
+)
+from world_models.noise import Draws
+from world_models.protocols import Features, Network
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """See `protocols.Sampler`. `objectives` are those that it can sample."""
+
+    objectives: ClassVar[tuple[type[Objective], ...]] = (EDM, DDPM, FlowMatching)
+
+    steps: int = 3
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"a sampler takes at least one step, got {self.steps}")
+
+    @abstractmethod
+    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+        """A frame (B, ...) of the shape of the draws; draws(0) is what it starts from."""
+
+
+class Sampled:
+    """What models with a `sampler` share."""
+
+    sampler: Sampler
+
+    @property
+    def sampler_steps(self) -> int:
+        """Most steps that the sampler takes for a frame. Setting raises ValueError on what it cannot take."""
+        return self.sampler.steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int) -> None:
+        self.sampler = replace(self.sampler, steps=steps)
+
+
+def walk(path: Path, steps: int, draws: Draws) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """The noise (B, ...) to start from, and the pairs of neighbouring levels, scalars."""
+    noise = draws(0)
+    levels = path.levels(steps).to(noise)
+    return noise * path.sigma(levels[0]), list(zip(levels[:-1], levels[1:], strict=True))
+
+
+def ddim(path: Path, x: Tensor, x0: Tensor, now: Tensor, after: Tensor) -> Tensor:
+    """x at the next level, from the estimate x0 at this one (Song, Meng & Ermon 2020, arXiv:2010.02502, eq. 12).
+
+    For EDM and for flow matching it is exactly a step of Euler.
+    """
+    return path.alpha(after) * x0 + (x - path.alpha(now) * x0) * (path.sigma(after) / path.sigma(now))
+
+
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """Euler steps on the probability-flow ODE (Karras et al. 2022, algorithm 1 without its correction), or DDIM."""
+
+    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+        x, pairs = walk(objective, self.steps, draws)
+        for now, after in pairs:
+            x0 = objective.denoise(network, x, now.expand(len(x)), features)
+            x = ddim(objective, x, x0, now, after)
+        return x
+
+
+@dataclass(frozen=True)
+class Heun(Sampler):
+    """Karras et al. 2022, algorithm 1, on any path: dx = x0 d(alpha) + noise d(sigma), by the mean of both ends.
+
+    Two calls a step but the last, so 2 steps - 1.
+    """
+
+    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+        x, pairs = walk(objective, self.steps, draws)
+        for now, after in pairs:
+            first = objective.denoise(network, x, now.expand(len(x)), features)
+            ahead = ddim(objective, x, first, now, after)
+            if after is not pairs[-1][1]:
+                second = objective.denoise(network, ahead, after.expand(len(x)), features)
+                alpha, sigma = (f(after) - f(now) for f in (objective.alpha, objective.sigma))
+                noise = noise_of(objective, x, first, now) + noise_of(objective, ahead, second, after)
+                ahead = x + alpha * (first + second) / 2 + sigma * noise / 2
+            x = ahead
+        return x
+
+
+def noise_of(path: Path, x: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+    """The noise in x at level t > 0, if x0 is the frame in it."""
+    return (x - path.alpha(t) * x0) / path.sigma(t)
+
+
+@dataclass(frozen=True)
+class Ancestral(Sampler):
+    """Steps that renoise: eta 1 is the posterior of DDPM, eta 0 is DDIM (Song, Meng & Ermon 2020, eq. 12 and 16)."""
+
+    steps: int = 20
+    eta: float = 1.0
+
+    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+        x, pairs = walk(objective, self.steps, draws)
+        for step, (now, after) in enumerate(pairs, 1):
+            x0 = objective.denoise(network, x, now.expand(len(x)), features)
+            sigma, share = objective.sigma(after), objective.alpha(now) / objective.alpha(after)
+            kept = share * sigma / objective.sigma(now)  # of the noise that is there
+            fresh = self.eta * sigma * (1 - kept**2).clamp_min(0).sqrt()
+            old = (sigma**2 - fresh**2).clamp_min(0).sqrt()
+            x = objective.alpha(after) * x0 + old * noise_of(objective, x, x0, now)
+            x = x + fresh * draws(step) if step < len(pairs) else x
+        return x
+
+
+@dataclass(frozen=True)
+class Descent(Sampler):
+    """Down the learned gradient f of equilibrium matching (Wang & Du 2025, arXiv:2510.02300, section 3.3).
+
+    gd        x <- x - rate f(x)
+    nag       x <- x - rate f(x + momentum (x - x_before)): the paper's; the gradient is read ahead but not gathered
+              (its code writes the same with m the last gradient: look = x + rate momentum m; m = f(look); x += rate m)
+    nesterov  v <- momentum v - rate f(x + momentum v); x <- x + v: Sutskever et al. 2013, eq. 3 and 4; v gathers, so a
+              step is up to 1 / (1 - momentum) times as long, and rate wants to be smaller by as much
+
+    A sample rests for good once the root mean square of f falls below `threshold`; 0 never lets it. A rate above the
+    objective's `stride` may overshoot.
+    """
+
+    objectives: ClassVar[tuple[type[Objective], ...]] = (EquilibriumMatching,)
+
+    steps: int = 20
+    method: Literal["gd", "nag", "nesterov"] = "gd"
+    rate: float = 0.05
+    momentum: float = 0.3
+    threshold: float = 0.05
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.method not in ("gd", "nag", "nesterov"):
+            raise ValueError(f"method of descent is gd, nag or nesterov, not {self.method!r}")
+
+    def __call__(self, objective: EquilibriumMatching, network: Network, draws: Draws, features: Features) -> Tensor:
+        x = draws(0)
+        moved, awake = torch.zeros_like(x), torch.ones(len(x), dtype=torch.bool, device=x.device)
+        momentum = 0.0 if self.method == "gd" else self.momentum
+        for _ in range(self.steps):
+            field = objective.field(network, x + momentum * moved, features)
+            awake = awake & (field.flatten(1).square().mean(1).sqrt() >= self.threshold)
+            step = -self.rate * field
+            moved = momentum * moved + step if self.method == "nesterov" else step
+            moved = torch.where(awake[(...,) + (None,) * (x.ndim - 1)], moved, 0.0)
+            x = x + moved
+        return x
+
+
+@dataclass(frozen=True)
+class Direct(Sampler):
+    """One call, nothing random."""
+
+    objectives: ClassVar[tuple[type[Objective], ...]] = (Regression,)
+
+    steps: int = 1
+
+    def __post_init__(self):
+        if self.steps != 1:
+            raise ValueError(f"this model makes a frame in one call; {self.steps} sampler steps do not fit it")
+
+    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+        blank = draws.blank()
+        return objective.denoise(network, blank, blank.new_zeros(len(blank)), features)
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "euler": Euler,
+    "heun": Heun,
+    "ancestral": Ancestral,
+    "descent": Descent,
+    "direct": Direct,
+}
+
+
+def check_fit(objective: Objective, sampler: Sampler) -> None:
+    """Raises ValueError, naming what fits, if the sampler cannot sample the objective."""
+    if isinstance(objective, sampler.objectives):
+        return
+    names = {kind: name for table in (OBJECTIVES, SAMPLERS) for name, kind in table.items()}
+    samplers = ", ".join(name for name, kind in SAMPLERS.items() if isinstance(objective, kind.objectives))
+    objectives = ", ".join(names[kind] for kind in sampler.objectives)
+    mine, theirs = names[type(sampler)], names[type(objective)]
+    raise ValueError(f"sampler {mine} samples {objectives}, not {theirs}; objective {theirs} is sampled by {samplers}")
+
+
+class Guided(nn.Module):
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6) on the action.
+
+    Features hold both halves in every leaf, the one with the action first.
+    """
+
+    def __init__(self, network: nn.Module, scale: float, null_action: int):
+        super().__init__()
+        self.network, self.scale, self.null_action = network, scale, null_action
+
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
+        """(2 B, ...): the features with the action, then without."""
+        return self.network.encode(torch.cat((frames, frames)), torch.cat((action, action * 0 + self.null_action)))
+
+    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
+        with_action, without = self.network(torch.cat((x, x)), torch.cat((t, t)), features).chunk(2)
+        return without + self.scale * (with_action - without)
+
+
+def guide(network: nn.Module, scale: float, null_action: int) -> nn.Module:
+    """The network under guidance; scale 1 is the network itself and costs one forward."""
+    return network if scale == 1 else Guided(network, scale, null_action)

@@ -1,0 +1,1 @@
+"""Presets: what each `train NAME` trains."""

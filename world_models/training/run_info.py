@@ -1,0 +1,66 @@
+"""What a run was made with: resolved_config.yaml and run.json in its directory."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from collectors.settings.parse import as_text
+from world_models.training.config import TrainConfig
+from world_models.training.metrics_log import replace
+
+LIBRARIES = ("neural-envs", "torch", "numpy", "gymnasium", "accelerate", "safetensors", "pillow", "imageio")
+
+
+def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> None:
+    """Writes both files. A resumed run's earlier starts stay in run.json, for they may have had other code."""
+    path = config.out / "run.json"
+    replace(config.out / "resolved_config.yaml", as_text(config) + "\n")
+    start = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **about}
+    start |= {"python": platform.python_version(), "platform": platform.platform(), "versions": versions()}
+    start |= {"cuda": torch.version.cuda, "git_commit": git_commit(Path(__file__))}
+    try:
+        earlier = json.loads(path.read_text())["starts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = []
+    earlier = [row for row in earlier if row["from_update"] < start["from_update"]]
+    replace(path, json.dumps({**start, "starts": [*earlier, start]}, indent=1) + "\n")
+
+
+def versions() -> dict[str, str | None]:
+    """Of this package and of what decides its results; None for one that was not installed as a package."""
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def git_commit(file: Path) -> str | None:
+    """The commit of the repository that `file` belongs to, with "+changes" where its tree differs; None without one."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(file.parent), *words], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", file.name) is None:
+        return None  # an installed copy, perhaps inside somebody else's repository
+    return f"{git('rev-parse', 'HEAD')}{'+changes' if git('status', '--porcelain', '-uno') else ''}"
+
+
+def command_line() -> str:
+    """How this process was called."""
+    return " ".join(sys.argv[1:])

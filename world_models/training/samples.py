@@ -1,0 +1,45 @@
+"""Pictures of a run as it goes: one step from held-out frames, and a film of an open-loop dream. K context frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from world_models.evaluation.plots import side_by_side, write_film, write_strip
+from world_models.noise import NoiseStream
+from world_models.protocols import Context
+from world_models.training.clips import Clips
+
+
+def context_of(clips: Clips, length: int) -> Context:
+    """The clips' first K frames, and the actions between them."""
+    return Context(clips.frames[:, :length], clips.context_actions)
+
+
+@torch.inference_mode()
+def dream_along(model: nn.Module, clips: Clips) -> np.ndarray:
+    """The clips' actions dreamed open loop from their contexts: (B, S, H, W, C) uint8."""
+    device = next(model.parameters()).device
+    state = model.init(Context(*(part.to(device) for part in context_of(clips, model.context_length))))
+    noise = NoiseStream(*(part.to(device) for part in NoiseStream.from_seeds(torch.arange(len(clips.frames)))))
+    frames = []
+    for action in clips.actions.T:
+        out = model.step(state, action.to(device), noise)
+        state, noise = out.state, noise.next()
+        frames.append(out.frame.cpu())
+    return torch.stack(frames, 1).numpy()
+
+
+def write_samples(model: nn.Module, clips: Clips, out: Path) -> None:
+    """Writes strip.png (last real frames, next real ones, next dreamed ones) and rollout.mp4 and .gif: the clip that
+    goes on longest, real | dreamed | difference.
+    """
+    dreamed, real = dream_along(model, clips), clips.frames[:, model.context_length :].numpy()
+    last = clips.frames[:, model.context_length - 1].numpy()
+    write_strip(out / "strip.png", [last, real[:, 0], dreamed[:, 0]], scale=3)
+    longest = int(clips.valid.sum(1).argmax())
+    steps = int(clips.valid[longest].sum())
+    write_film(out, "rollout", side_by_side(real[longest, :steps], dreamed[longest, :steps]), model.spec.fps)
