@@ -1,3 +1,7 @@
-"""Agents that learn in dreams and are measured in the real games. Needs the `agents` extra (stable-baselines3)."""
+"""Agents that learn in dreams and are measured in the real games.
 
-__neural_envs__ = True  # `neural-envs` checks this, because other distributions also install a package named `agents`
+Needs the `agents` extra (stable-baselines3).
+"""
+
+# `neural-envs` checks this, because other distributions also install a package named `agents`
+__neural_envs__ = True

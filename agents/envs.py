@@ -1,4 +1,7 @@
-"""The table of worlds: each is a pair of Gymnasium ids, the game and its dream. Any other game is known by a bundle."""
+"""The table of worlds: each is a pair of Gymnasium ids, the game and its dream.
+
+Any other game is known by a bundle.
+"""
 
 import hashlib
 import json
@@ -23,10 +26,11 @@ Kind = Literal["dream", "real"]
 
 @dataclass(frozen=True)
 class World:
-    """`real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's released model.
+    """`real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's
+    released model.
 
-    `event` names what a positive reward is paid for; `ranking` are policies from random to the best, the last one.
-    `options` are those of the real game.
+    `event` names what a positive reward is paid for; `ranking` are policies from random to the
+    best, the last one. `options` are those of the real game.
     """
 
     real: str
@@ -38,7 +42,9 @@ class World:
 
 
 def _world(name: str, title: str, event: str, ranking: tuple[str, ...]) -> World:
-    return World(f"collectors:Real{title}-v0", f"neural_envs:Neural{title}-v0", name, event, ranking)
+    return World(
+        f"collectors:Real{title}-v0", f"neural_envs:Neural{title}-v0", name, event, ranking
+    )
 
 
 def _noisy(policy: str, *noise: float) -> tuple[str, ...]:
@@ -51,7 +57,10 @@ WORLDS = {
     "pong": _world("pong", "Pong", "points", _noisy("scripted", 0.8, 0.6, 0.4, 0.2, 0.1)),
     "worldmap": _world("worldmap", "WorldMap", "landfalls", _noisy("coast", 0.8, 0.6, 0.4, 0.2)),
     "coinrun": _world(
-        "coinrun", "CoinRun", "coins", ("random", "sticky", "right:0.2", "right:0.4", "right:0.6", "right")
+        "coinrun",
+        "CoinRun",
+        "coins",
+        ("random", "sticky", "right:0.2", "right:0.4", "right:0.6", "right"),
     ),
 }
 
@@ -64,15 +73,21 @@ class UnknownWorldError(ValueError):
 
 
 def find_world(name: str, bundle: str | None = None) -> World:
-    """Return a world of the table, or the game that a bundle dreams: any Gymnasium game, by its id."""
+    """Return a world of the table, or the game that a bundle dreams: any Gymnasium game, by its
+    id.
+    """
     if name in WORLDS:
         return WORLDS[name]
     spec = bundle_spec(bundle) if bundle else {}
     if name != spec.get("world"):
-        known = ", ".join(WORLDS) + (f", and of this bundle {spec['world']}" if spec else "; for others give a bundle")
+        known = ", ".join(WORLDS) + (
+            f", and of this bundle {spec['world']}" if spec else "; for others give a bundle"
+        )
         raise UnknownWorldError(f"unknown world {name!r}; the worlds are {known}")
     ranking, options = ("random", "sticky"), twin_options(spec)
-    return World("collectors:AnyGame-v0", "neural_envs:NeuralEnv-v0", bundle, "rewards", ranking, options)
+    return World(
+        "collectors:AnyGame-v0", "neural_envs:NeuralEnv-v0", bundle, "rewards", ranking, options
+    )
 
 
 def bundle_spec(bundle: str) -> dict:
@@ -81,7 +96,9 @@ def bundle_spec(bundle: str) -> dict:
 
 
 def named_world(words: Sequence[str], otherwise: str) -> str:
-    """Return the world that a command line is about: its first word, else that of its --bundle, else `otherwise`."""
+    """Return the world that a command line is about: its first word, else that of its --bundle,
+    else `otherwise`.
+    """
     if words and not words[0].startswith("-") and "=" not in words[0]:
         return words[0]
     bundle = re.search(r"(?:^|\n)(?:--)?bundle[=\n]([^\n]+)", "\n".join(words))
@@ -96,21 +113,29 @@ def env_id(name: str, kind: Kind, bundle: str | None = None) -> str:
 
 
 def make_vector_env(identifier: str, num_envs: int, **settings) -> VectorEnv:
-    """Make "module:id" with `num_envs` lanes in SAME_STEP mode: the id's own vector env, else one env after another."""
-    return _made(make_lanes, identifier, settings, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+    """Make "module:id" with `num_envs` lanes in SAME_STEP mode: the id's own vector env, else one
+    env after another.
+    """
+    return _made(
+        make_lanes, identifier, settings, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP
+    )
 
 
 def _made(make, identifier: str, settings: dict, **rest):
-    """Return make(identifier, ...); an option that the game does not know is a ValueError that names the game."""
+    """Return make(identifier, ...); an option that the game does not know is a ValueError that
+    names the game.
+    """
     try:
         return make(identifier, **rest, **settings)
     except TypeError as error:
         raise ValueError(f"{identifier} cannot be made with {settings}: {error}") from error
 
 
-def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequence[str] = ()) -> dict:
-    """Return the constructor settings of a world's dream, its bundle, or of its real game, with `options` as
-    ("levels=test",) for it.
+def env_settings(
+    name: str, kind: Kind, bundle: str | None = None, options: Sequence[str] = ()
+) -> dict:
+    """Return the constructor settings of a world's dream, its bundle, or of its real game, with
+    `options` as ("levels=test",) for it.
     """
     if kind == "dream":
         return {"bundle": bundle} if bundle else {}
@@ -120,10 +145,10 @@ def env_settings(name: str, kind: Kind, bundle: str | None = None, options: Sequ
 def dream_settings(min_trust: float | None, starts: str, horizon: int | None) -> dict[str, Any]:
     """Return what a dream to train in is made with beyond its bundle.
 
-    min_trust: end it, as a truncation, where it believes itself less. starts: a recording in which it begins anywhere.
-    horizon: steps after which it is cut short, and the value of what comes next is the learner's guess: a dream is
-    the nearer to the game the younger it is (branched rollouts: Janner et al. 2019, "When to Trust Your Model",
-    arXiv:1906.08253).
+    min_trust: end it, as a truncation, where it believes itself less. starts: a recording in which
+    it begins anywhere. horizon: steps after which it is cut short, and the value of what comes next
+    is the learner's guess: a dream is the nearer to the game the younger it is (branched rollouts:
+    Janner et al. 2019, "When to Trust Your Model", arXiv:1906.08253).
     """
     settings = {"min_trust": min_trust, "starts": starts or None, "max_episode_steps": horizon}
     return {name: value for name, value in settings.items() if value is not None}
@@ -151,9 +176,10 @@ def make_world(
 ) -> VecMonitor | VecFrameStack:
     """Make a seeded, monitored stable-baselines3 VecEnv of a world's dream or real game.
 
-    With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros before the first.
-    `options` are the real game's, as ("levels=test",), `dreamed` the dream's, as `dream_settings` returns them; raises
-    ValueError where those are given for a real game. `make` is what makes the lanes, as `make_vector_env` does.
+    With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros
+    before the first. `options` are the real game's, as ("levels=test",), `dreamed` the dream's, as
+    `dream_settings` returns them; raises ValueError where those are given for a real game. `make`
+    is what makes the lanes, as `make_vector_env` does.
     """
     if dreamed and kind != "dream":
         raise ValueError(f"{', '.join(dreamed)} are for dreams; leave them out in the real game")

@@ -11,9 +11,11 @@ class ClusterError(ValueError):
 
 @contextlib.contextmanager
 def cluster(address: str, processors: int) -> Iterator[None]:
-    """A connection to the cluster at `address`, closed at the end if it was opened here; one that is open is used.
+    """A connection to the cluster at `address`, closed at the end if it was opened here; one that
+    is open is used.
 
-    "local" starts a cluster of so many `processors` on this machine and ends it. Raises ClusterError.
+    "local" starts a cluster of so many `processors` on this machine and ends it. Raises
+    ClusterError.
     """
     import ray
 
@@ -43,4 +45,6 @@ def _check_address(address: str) -> None:
 
 
 def _nobody(address: str, error: Exception) -> ClusterError:
-    return ClusterError(f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one")
+    return ClusterError(
+        f"there is no Ray cluster at {address!r} ({error}); `--ray local` starts one"
+    )

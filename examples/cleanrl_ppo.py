@@ -1,10 +1,11 @@
-"""PPO in one file, in the style of CleanRL, in a dream whose frames never leave the device. Needs torch alone.
+"""PPO in one file, in the style of CleanRL, in a dream whose frames never leave the device. Needs
+torch alone.
 
     python examples/cleanrl_ppo.py --steps 200000 --device cuda
 
-`output="torch"` makes the vector environment give and take tensors on its device. What a dream starts from is all that
-comes from the host.
-PPO: Schulman et al. 2017 (arXiv:1707.06347); GAE: Schulman et al. 2016 (arXiv:1506.02438). T steps, B lanes.
+`output="torch"` makes the vector environment give and take tensors on its device. What a dream
+starts from is all that comes from the host. PPO: Schulman et al. 2017 (arXiv:1707.06347); GAE:
+Schulman et al. 2016 (arXiv:1506.02438). T steps, B lanes.
 """
 
 import argparse
@@ -27,7 +28,9 @@ class Agent(nn.Module):
         height, breadth, channels = shape
         self.patches = nn.Sequential(nn.Conv2d(channels, width, 4, 4), nn.ReLU())
         self.near = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
-        self.maps = nn.Sequential(nn.Conv2d(width, points, 1), nn.InstanceNorm2d(points), nn.Flatten(2), nn.Softmax(2))
+        self.maps = nn.Sequential(
+            nn.Conv2d(width, points, 1), nn.InstanceNorm2d(points), nn.Flatten(2), nn.Softmax(2)
+        )
         self.body = nn.Sequential(nn.Linear(points * (width + 2), 128), nn.ReLU())
         self.actor, self.critic = nn.Linear(128, actions), nn.Linear(128, 1)
         rows, columns = torch.linspace(-1, 1, height // 4), torch.linspace(-1, 1, breadth // 4)
@@ -39,11 +42,16 @@ class Agent(nn.Module):
         points = self.maps(grid)  # (B, points, places)
         around = points @ self.near(grid).flatten(2).transpose(1, 2)
         features = self.body(torch.cat([points @ self.places, around], 2).flatten(1))
-        return torch.distributions.Categorical(logits=self.actor(features)), self.critic(features)[:, 0]
+        return torch.distributions.Categorical(logits=self.actor(features)), self.critic(features)[
+            :, 0
+        ]
 
 
 class Rollout:
-    """Plays T steps at a time; the lanes go on between them. `returns` are those of the episodes that ended."""
+    """Plays T steps at a time; the lanes go on between them.
+
+    `returns` are those of the episodes that ended.
+    """
 
     def __init__(self, env: gym.vector.VectorEnv, seed: int):
         self.env, self.frames = env, env.reset(seed=seed)[0]
@@ -66,7 +74,10 @@ class Rollout:
             self.frames = after
         frames, actions, chances, values, rewards, dones = map(torch.stack, zip(*rows, strict=True))
         advantages = advantage(values, rewards, dones, agent(self.frames)[1])
-        return [part.flatten(0, 1) for part in (frames, actions, chances, advantages, advantages + values)]
+        return [
+            part.flatten(0, 1)
+            for part in (frames, actions, chances, advantages, advantages + values)
+        ]
 
     def _count(self, reward: Tensor, done: Tensor) -> None:
         self.total += reward
@@ -80,7 +91,9 @@ def advantage(values: Tensor, rewards: Tensor, dones: Tensor, last: Tensor) -> T
     for step in reversed(range(len(values))):
         goes_on = (~dones[step]).float()
         after = last if step == len(values) - 1 else values[step + 1]
-        running = rewards[step] + GAMMA * after * goes_on - values[step] + GAMMA * GAE * goes_on * running
+        running = (
+            rewards[step] + GAMMA * after * goes_on - values[step] + GAMMA * GAE * goes_on * running
+        )
         advantages[step] = running
     return advantages
 
@@ -94,7 +107,11 @@ def improve(agent: Agent, optimizer: torch.optim.Optimizer, batch: list[Tensor])
             gains = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
             ratio = (policy.log_prob(actions) - before).exp()
             gain = torch.min(ratio * gains, ratio.clamp(1 - CLIP, 1 + CLIP) * gains).mean()
-            loss = VALUE * (values - targets).square().mean() - gain - ENTROPY * policy.entropy().mean()
+            loss = (
+                VALUE * (values - targets).square().mean()
+                - gain
+                - ENTROPY * policy.entropy().mean()
+            )
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
@@ -111,7 +128,9 @@ def main(argv: list[str] | None = None) -> list[float]:
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     env = gym.make_vec(args.env, num_envs=args.num_envs, device=args.device, output="torch")
-    agent = Agent(env.single_observation_space.shape, int(env.single_action_space.n)).to(args.device)
+    agent = Agent(env.single_observation_space.shape, int(env.single_action_space.n)).to(
+        args.device
+    )
     optimizer, play, start = (
         torch.optim.Adam(agent.parameters(), lr=1e-3, eps=1e-5),
         Rollout(env, args.seed),
@@ -123,7 +142,10 @@ def main(argv: list[str] | None = None) -> list[float]:
         improve(agent, optimizer, play(agent, args.rollout))
         if play.returns and (update % 10 == 0 or update == updates):
             latest, done = play.returns[-200:], update * args.num_envs * args.rollout
-            print(f"{done} steps, {done / (time.time() - start):.0f}/s, return {sum(latest) / len(latest):.2f}")
+            print(
+                f"{done} steps, {done / (time.time() - start):.0f}/s, return "
+                f"{sum(latest) / len(latest):.2f}"
+            )
     env.close()
     return play.returns
 

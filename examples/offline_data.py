@@ -1,4 +1,5 @@
-"""Recorded games: collect some, read them back, and dream on from the middle of one beside what really happened.
+"""Recorded games: collect some, read them back, and dream on from the middle of one beside what
+really happened.
 
 `python examples/offline_data.py --out data/few`
 """
@@ -14,12 +15,25 @@ from collectors.recording.collect import main as collect
 
 
 def main(argv=None) -> float:
-    """Returns the share of pixels in which the dream equals the recording to within 16 grey levels."""
+    """Returns the share of pixels in which the dream equals the recording to within 16 grey
+    levels.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="data/few")
     parser.add_argument("--frames", type=int, default=600)
     given = parser.parse_args(argv)
-    collect(["snake", "--frames", str(given.frames), "--policy", "astar", "--out", given.out, "--resume"])
+    collect(
+        [
+            "snake",
+            "--frames",
+            str(given.frames),
+            "--policy",
+            "astar",
+            "--out",
+            given.out,
+            "--resume",
+        ]
+    )
     data = Dataset(given.out)
     episode = max(map(data.episode, range(len(data.episodes))), key=lambda game: len(game.actions))
     env = gym.make("NeuralSnake-v0")
@@ -28,7 +42,10 @@ def main(argv=None) -> float:
     dreamed = [env.step(int(action))[0] for action in episode.actions[middle : middle + 5]]
     real = episode.frames[middle + 1 : middle + 6]
     same = float((np.abs(np.stack(dreamed).astype(int) - real) <= 16).mean())
-    print(f"{data.steps} steps in {len(data.episodes)} games; {100 * same:.1f} % of {len(real)} dreamed ones")
+    print(
+        f"{data.steps} steps in {len(data.episodes)} games; {100 * same:.1f} % of {len(real)} "
+        "dreamed ones"
+    )
     return same
 
 

@@ -1,6 +1,7 @@
 """Play a dream by code, keep it as a file of a few kilobytes, dream it again and make a film of it.
 
-`python examples/play_and_keep.py keep`; with your own hands: `neural-envs play snake --dream-file mine.dream`.
+`python examples/play_and_keep.py keep`; with your own hands: `neural-envs play snake --dream-file
+mine.dream`.
 """
 
 import sys

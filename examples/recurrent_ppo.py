@@ -1,4 +1,5 @@
-"""RecurrentPPO of sb3-contrib in a dream, then in the real game: an agent that remembers needs no stacked frames.
+"""RecurrentPPO of sb3-contrib in a dream, then in the real game: an agent that remembers needs no
+stacked frames.
 
 pip install "neural-envs[agents]" sb3-contrib
 python examples/recurrent_ppo.py snake --steps 200000
@@ -18,7 +19,13 @@ def main(argv: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("world", nargs="?", default="snake")
     parser.add_argument("--bundle", default=None, help="the dream's model; none: the released one")
-    for name, default in (("steps", 200_000), ("num-envs", 32), ("rollout", 64), ("episodes", 64), ("seed", 0)):
+    for name, default in (
+        ("steps", 200_000),
+        ("num-envs", 32),
+        ("rollout", 64),
+        ("episodes", 64),
+        ("seed", 0),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args(argv)
     dream = make_world(args.world, "dream", args.num_envs, args.seed, args.bundle)
@@ -33,14 +40,21 @@ def main(argv: list[str] | None = None) -> float:
         ent_coef=0.01,
         seed=args.seed,
         device="cpu",
-        policy_kwargs={"features_extractor_class": PatchCNN, "lstm_hidden_size": 64, "net_arch": [64]},
+        policy_kwargs={
+            "features_extractor_class": PatchCNN,
+            "lstm_hidden_size": 64,
+            "net_arch": [64],
+        },
     )
     model.learn(args.steps)
     dream.close()
     real = make_world(args.world, "real", min(8, args.episodes), args.seed + 1_000_000)
     mean, spread = evaluate_policy(model, real, args.episodes, deterministic=False)
     real.close()
-    print(f"{model.num_timesteps} steps in the dream; in the real game {mean:.2f} +- {spread:.2f} a game")
+    print(
+        f"{model.num_timesteps} steps in the dream; in the real game {mean:.2f} +- {spread:.2f} a "
+        "game"
+    )
     return mean
 
 

@@ -1,6 +1,8 @@
-"""Many dreams as one batch: they stay on the device as tensors, and a dream can be branched, for its state is a value.
+"""Many dreams as one batch: they stay on the device as tensors, and a dream can be branched, for
+its state is a value.
 
-`python examples/vector_dreams.py` looks one step ahead in 16 dreams and takes the action that paid most.
+`python examples/vector_dreams.py` looks one step ahead in 16 dreams and takes the action that paid
+most.
 """
 
 import gymnasium as gym
@@ -16,13 +18,20 @@ def main(lanes: int = 16, steps: int = 20) -> float:
     total = torch.zeros(lanes)
     for _ in range(steps):
         here, paid = envs.get_state(), []
-        for action in range(envs.single_action_space.n):  # every lane tries every action from the same state
+        for action in range(
+            envs.single_action_space.n
+        ):  # every lane tries every action from the same state
             _, reward, *_ = envs.step(torch.full((lanes,), action))
-            paid.append(reward + 1e-3 * torch.rand(lanes, generator=torch.Generator().manual_seed(action)))
+            paid.append(
+                reward + 1e-3 * torch.rand(lanes, generator=torch.Generator().manual_seed(action))
+            )
             envs.set_state(here)
         _, reward, _, _, info = envs.step(torch.stack(paid).argmax(0))
         total += reward
-    print(f"{lanes} dreams, {steps} steps: reward {total.mean():.2f} a dream, trust {info['trust'].mean():.3f}")
+    print(
+        f"{lanes} dreams, {steps} steps: reward {total.mean():.2f} a dream, trust "
+        f"{info['trust'].mean():.3f}"
+    )
     return float(total.mean())
 
 

@@ -1,6 +1,8 @@
-"""The command `neural-envs VERB ...`: a table of verbs, each a module with `main(argv) -> exit code`.
+"""The command `neural-envs VERB ...`: a table of verbs, each a module with `main(argv) -> exit
+code`.
 
-`collectors` and `agents` are common names, so the table checks that the package it found is this project's.
+`collectors` and `agents` are common names, so the table checks that the package it found is this
+project's.
 """
 
 from __future__ import annotations
@@ -18,10 +20,16 @@ VERBS = {
     "export": ("collectors.dataset.minari:export_main", "write a dataset as a Minari set"),
     "import": ("collectors.dataset.minari:import_main", "read a Minari set as a dataset"),
     "train": ("world_models.training.run:main", "train a world model on a dataset"),
-    "evaluate": ("world_models.evaluation.evaluation:main", "measure a bundle against the real game"),
+    "evaluate": (
+        "world_models.evaluation.evaluation:main",
+        "measure a bundle against the real game",
+    ),
     "push": ("neural_envs.commands.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.commands.play:main", "play a dream, alone or beside the real game"),
-    "serve": ("neural_envs.web.server:main", "play dreams on a page in the browser, alone or with others"),
+    "serve": (
+        "neural_envs.web.server:main",
+        "play dreams on a page in the browser, alone or with others",
+    ),
     "action-grid": (
         "neural_envs.commands.action_grid:main",
         "film what a dream makes of each action from the same start",
@@ -31,18 +39,36 @@ VERBS = {
         "neural_envs.commands.video:main",
         "write a film or a strip of a bundle, a .dream file or a recorded episode",
     ),
-    "report": ("agents.report:main", "one page about a bundle: scorecard, curves, films, calibration, provenance"),
+    "report": (
+        "agents.report:main",
+        "one page about a bundle: scorecard, curves, films, calibration, provenance",
+    ),
     "ppo": ("agents.ppo.train:main", "train an agent with PPO in a dream or in the real game"),
-    "transfer": ("agents.experiments.transfer:main", "compare dream-trained with real-trained agents in the real game"),
+    "transfer": (
+        "agents.experiments.transfer:main",
+        "compare dream-trained with real-trained agents in the real game",
+    ),
     "dyna": (
         "agents.experiments.dyna:main",
         "play, train the dream, learn in it, measure in the real game; round after round",
     ),
-    "trust": ("agents.experiments.trust:main", "train PPO in a dream of too little data, with and without min_trust"),
-    "plan": ("agents.experiments.planner:main", "play Snake by looking ahead in a model, beside A*"),
+    "trust": (
+        "agents.experiments.trust:main",
+        "train PPO in a dream of too little data, with and without min_trust",
+    ),
+    "plan": (
+        "agents.experiments.planner:main",
+        "play Snake by looking ahead in a model, beside A*",
+    ),
     "bench": ("agents.benchmarks.bench:main", "measure the speed of every released bundle"),
-    "compare": ("agents.experiments.compare:main", "train the model families at equal wall-clock and compare them"),
-    "demo": ("agents.experiments.demo:main", "a tour: a dreamed game, a short training, a small table"),
+    "compare": (
+        "agents.experiments.compare:main",
+        "train the model families at equal wall-clock and compare them",
+    ),
+    "demo": (
+        "agents.experiments.demo:main",
+        "a tour: a dreamed game, a short training, a small table",
+    ),
 }
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "stable_baselines3": "agents",
@@ -71,7 +97,10 @@ class Failure(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns its exit code. 2 is a wrong command line, 1 a command that could not do its work."""
+    """Run one verb; returns its exit code.
+
+    2 is a wrong command line, 1 a command that could not do its work.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
@@ -92,7 +121,9 @@ def main(argv: list[str] | None = None) -> int:
         code = getattr(importlib.import_module(module), function)(rest)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of a pipe (head, less) has gone; what is left to print goes nowhere
+    except (
+        BrokenPipeError
+    ):  # the reader of a pipe (head, less) has gone; what is left to print goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
@@ -110,12 +141,18 @@ def foreign(package: str) -> Failure | None:
     except ModuleNotFoundError as error:
         if error.name == package:
             return Failure(
-                f"the package '{package}' is missing: reinstall with pip install --force-reinstall neural-envs", 1
+                f"the package '{package}' is missing: reinstall with pip install --force-reinstall "
+                "neural-envs",
+                1,
             )
     except Exception:
         pass  # somebody else's package that cannot even be imported: named below
     owners = [name for name in packages_distributions().get(package, []) if name != "neural-envs"]
-    owner = f"the distribution '{owners[0]}'" if owners else f"another '{package}' first on the Python path"
+    owner = (
+        f"the distribution '{owners[0]}'"
+        if owners
+        else f"another '{package}' first on the Python path"
+    )
     remedy = f"pip uninstall {owners[0]}" if owners else "start from another directory"
     return Failure(
         f"the name '{package}' belongs to {owner}, which hides this project's package; "
@@ -125,9 +162,17 @@ def foreign(package: str) -> Failure | None:
 
 
 def _explained(verb: str, error: Exception) -> Failure:
-    """A sentence for what the user can mend (our own errors, Gymnasium's, a missing extra); anything else is raised."""
-    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
-        return Failure(f'{verb} needs {error.name}, which is not installed: pip install "neural-envs[{extra}]"', 1)
+    """A sentence for what the user can mend (our own errors, Gymnasium's, a missing extra);
+    anything else is raised.
+    """
+    if isinstance(error, ModuleNotFoundError) and (
+        extra := EXTRAS.get((error.name or "").split(".")[0])
+    ):
+        return Failure(
+            f"{verb} needs {error.name}, which is not installed: pip install "
+            f'"neural-envs[{extra}]"',
+            1,
+        )
     if type(error).__module__.split(".")[0] in (*_OURS, "gymnasium"):
         return Failure(f"{verb}: {error}", 1)
     raise error
@@ -147,7 +192,13 @@ def _fail(failure: Failure) -> int:
 def _help() -> str:
     lines = [f"  {verb:11} {text}" for verb, (_, text) in VERBS.items()]
     return "\n".join(
-        ["usage: neural-envs VERB [settings]", "", *lines, "", "neural-envs VERB --help lists a verb's settings."]
+        [
+            "usage: neural-envs VERB [settings]",
+            "",
+            *lines,
+            "",
+            "neural-envs VERB --help lists a verb's settings.",
+        ]
     )
 
 

@@ -1,19 +1,22 @@
-"""How a dream shows itself where it is the value of a line: in a prompt by a sentence, in a notebook by its frames."""
+"""How a dream shows itself where it is the value of a line: in a prompt by a sentence, in a
+notebook by its frames.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from collectors.media import png
+from collectors.media import png, to_rgb
 from neural_envs.rendering import tile
-from world_models.frames import shown
 
 NOTEBOOK_SCALE = 3  # screen pixels a world pixel
 NAMED = 8  # lanes whose step is told
 
 
-class Displayed:
-    """`__repr__` and `_repr_png_` of the environments; render() stays what Gymnasium wants, an array."""
+class DisplayMixin:
+    """`__repr__` and `_repr_png_` of the environments; render() stays what Gymnasium wants, an
+    array.
+    """
 
     def __repr__(self) -> str:
         dream: Any = getattr(self, "_dream", self)
@@ -21,10 +24,14 @@ class Displayed:
         steps = [] if dream._state is None else dream._state.elapsed.tolist()
         more = ", ..." if len(steps) > NAMED else ""
         at = f"step {', '.join(map(str, steps[:NAMED]))}{more}" if steps else "not reset yet"
-        about = f"bundle={dream._dreamer.name!r}, world={dream.world.world!r}, device='{dream.device}'"
+        about = (
+            f"bundle={dream._dreamer.name!r}, world={dream.world.world!r}, device='{dream.device}'"
+        )
         return f"<{type(self).__name__}({lanes}{about}), {at}>"
 
     def _repr_png_(self) -> bytes | None:
         """What every lane shows now; None before the first reset."""
         state = getattr(self, "_dream", self)._state
-        return None if state is None else png(tile(shown(state.frame.cpu().numpy())), NOTEBOOK_SCALE)
+        return (
+            None if state is None else png(tile(to_rgb(state.frame.cpu().numpy())), NOTEBOOK_SCALE)
+        )

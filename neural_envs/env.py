@@ -8,36 +8,57 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from neural_envs.display import Displayed
+from neural_envs.display import DisplayMixin
 from neural_envs.registration import has_registered_limit
-from neural_envs.simulator import DreamState, Tuned
+from neural_envs.simulator import DreamSettings, DreamState
 from neural_envs.vector_env import NeuralVectorEnv
 
 
-class NeuralEnv(Displayed, Tuned, gym.Env):
+class NeuralEnv(DisplayMixin, DreamSettings, gym.Env):
     """A dream of one bundle; the arguments are those of `NeuralVectorEnv`.
 
-    Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose max_episode_steps
-    argument changes it); otherwise, and when this class is called directly, the environment counts by itself.
+    Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose
+    max_episode_steps argument changes it); otherwise, and when this class is called directly, the
+    environment counts by itself.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
 
     def __init__(
-        self, bundle: Any = "snake", device: str = "cpu", render_mode: str | None = None, **settings: Any
+        self,
+        bundle: Any = "snake",
+        device: str = "cpu",
+        render_mode: str | None = None,
+        **settings: Any,
     ) -> None:
-        known = ("max_episode_steps", "min_trust", "model", "sampler_steps", "guidance", "backend", "starts")
+        known = (
+            "max_episode_steps",
+            "min_trust",
+            "model",
+            "sampler_steps",
+            "guidance",
+            "backend",
+            "starts",
+        )
         unknown = set(settings).difference(known)
         if unknown:
-            raise TypeError(f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to gym.make_vec")
-        self._dream = NeuralVectorEnv(1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings)
+            raise TypeError(
+                f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to "
+                "gym.make_vec"
+            )
+        self._dream = NeuralVectorEnv(
+            1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings
+        )
         self.render_mode = render_mode
         self.observation_space = self._dream.single_observation_space
         self.action_space = self._dream.single_action_space
         self.metadata = {**type(self).metadata, "render_fps": self._dream.world.fps}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """(frame (H, W, C) uint8, info). options["context"]: dream on from given frames, see `starts.context_from`."""
+        """(frame (H, W, C) uint8, info).
+
+        options["context"]: dream on from given frames, see `starts.context_from`.
+        """
         super().reset(seed=seed)
         if self.spec is not None and has_registered_limit(self.spec.id):
             self._dream.max_episode_steps = 2**62  # gym.make counts
@@ -45,7 +66,9 @@ class NeuralEnv(Displayed, Tuned, gym.Env):
         return frames[0], _lane(info)
 
     def step(self, action: int):
-        """(frame, float, bool, bool, info): info holds "trust" and, where min_trust is set, "low_trust"."""
+        """(frame, float, bool, bool, info): info holds "trust" and, where min_trust is set,
+        "low_trust".
+        """
         frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
         return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
 
@@ -67,15 +90,21 @@ class NeuralEnv(Displayed, Tuned, gym.Env):
         self._dream.set_state(state, seed)
 
     def continue_from(self, context: Any) -> np.ndarray:
-        """Dream on within the same episode from other frames, see `NeuralVectorEnv`; the frame (H, W, C) uint8."""
+        """Dream on within the same episode from other frames, see `NeuralVectorEnv`; the frame (H,
+        W, C) uint8.
+        """
         return self._dream.continue_from(context)[0]
 
     def denoising(self) -> list[np.ndarray]:
-        """Frames (H, W, 3) uint8 from noise to the picture of the last step, see `NeuralVectorEnv`."""
+        """Frames (H, W, 3) uint8 from noise to the picture of the last step, see
+        `NeuralVectorEnv`.
+        """
         return [frames[0] for frames in self._dream.denoising()]
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument `noop`."""
+        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument
+        `noop`.
+        """
         return self._dream.get_keys_to_action()
 
     @property

@@ -1,4 +1,5 @@
-"""Lanes over many processes or machines: Ray actors (extra `ray`), each with a vector environment on its own device.
+"""Lanes over many processes or machines: Ray actors (extra `ray`), each with a vector environment
+on its own device.
 
 N lanes, K actors. Importing this imports neither ray nor torch.
 """
@@ -27,8 +28,12 @@ class DeadActorError(RuntimeError):
     """A process of the cluster is gone, and the lanes that it played with it."""
 
 
-def make_lanes(identifier: str, num_envs: int, autoreset_mode: AutoresetMode, **settings: Any) -> VectorEnv:
-    """Make "module:id" with `num_envs` lanes: by the id's own vector env, else one env after another."""
+def make_lanes(
+    identifier: str, num_envs: int, autoreset_mode: AutoresetMode, **settings: Any
+) -> VectorEnv:
+    """Make "module:id" with `num_envs` lanes: by the id's own vector env, else one env after
+    another.
+    """
     module, _, bare = identifier.rpartition(":")
     if module:
         importlib.import_module(module)
@@ -40,13 +45,21 @@ def make_lanes(identifier: str, num_envs: int, autoreset_mode: AutoresetMode, **
 
 
 class Host:
-    """What an actor holds: some lanes. Made by `open`, so that what goes wrong there comes back as it was raised."""
+    """What an actor holds: some lanes.
+
+    Made by `open`, so that what goes wrong there comes back as it was raised.
+    """
 
     def open(self, identifier: str, num_envs: int, mode: str, settings: dict[str, Any]) -> tuple:
         """(observation space and action space of one lane, metadata, render_mode)."""
         self.env = make_lanes(identifier, num_envs, AutoresetMode(mode), **settings)
         env = self.env
-        return env.single_observation_space, env.single_action_space, dict(env.metadata), env.render_mode
+        return (
+            env.single_observation_space,
+            env.single_action_space,
+            dict(env.metadata),
+            env.render_mode,
+        )
 
     def reset(self, seeds: list[int] | None, options: dict[str, Any] | None) -> tuple:
         return self.env.reset(seed=seeds, options=options)
@@ -59,16 +72,19 @@ class Host:
 
 
 class RayVectorEnv(VectorEnv):
-    """N lanes of "module:id", a dream or a real game, spread over K Ray actors and stepped together.
+    """N lanes of "module:id", a dream or a real game, spread over K Ray actors and stepped
+    together.
 
-    num_envs: lanes; actors: processes that share them. address: of a Ray cluster, as "10.0.0.1:6379" or "auto", or
-    "local" to start one on this machine. autoreset_mode: as in `NeuralVectorEnv`. actor_options: what Ray gives each
-    actor; with {"num_gpus": 1} and device="cuda" each dreams on a card of its own. `settings` go to the environment's
-    constructor: bundle=, device=, min_trust=, ... A bundle that is a directory must be there on every machine.
+    num_envs: lanes; actors: processes that share them. address: of a Ray cluster, as
+    "10.0.0.1:6379" or "auto", or "local" to start one on this machine. autoreset_mode: as in
+    `NeuralVectorEnv`. actor_options: what Ray gives each actor; with {"num_gpus": 1} and
+    device="cuda" each dreams on a card of its own. `settings` go to the environment's constructor:
+    bundle=, device=, min_trust=, ... A bundle that is a directory must be there on every machine.
 
-    Lane i of reset(seed=s) is seeded with s + i, however many actors there are: the lanes are those of one vector env
-    with the same seeds, up to float rounding. Raises ClusterError (no cluster), DeadActorError (a process was killed,
-    its lanes are lost: close this and make it anew), and what the environments raise. Only for numpy observations.
+    Lane i of reset(seed=s) is seeded with s + i, however many actors there are: the lanes are those
+    of one vector env with the same seeds, up to float rounding. Raises ClusterError (no cluster),
+    DeadActorError (a process was killed, its lanes are lost: close this and make it anew), and what
+    the environments raise. Only for numpy observations.
     """
 
     def __init__(
@@ -82,11 +98,19 @@ class RayVectorEnv(VectorEnv):
         **settings: Any,
     ) -> None:
         if not 1 <= actors <= num_envs:
-            raise ValueError(f"actors share the lanes: from 1 to {num_envs} actors for {num_envs} lanes, not {actors}")
+            raise ValueError(
+                f"actors share the lanes: from 1 to {num_envs} actors for {num_envs} lanes, not "
+                f"{actors}"
+            )
         if settings.get("output", "numpy") != "numpy":
             raise ValueError("frames travel between processes as numpy arrays: leave out output=")
-        self.num_envs, self.autoreset_mode = num_envs, AutoresetMode(getattr(autoreset_mode, "value", autoreset_mode))
-        ends = np.cumsum([len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]).tolist()
+        self.num_envs, self.autoreset_mode = (
+            num_envs,
+            AutoresetMode(getattr(autoreset_mode, "value", autoreset_mode)),
+        )
+        ends = np.cumsum(
+            [len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]
+        ).tolist()
         self._lanes = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         self._frames: np.ndarray | None = None  # (N, ...) of the last reset or step
         if isinstance(bundle := settings.get("bundle"), str | Path) and Path(bundle).is_dir():
@@ -95,7 +119,9 @@ class RayVectorEnv(VectorEnv):
             self._connect(stack, identifier, address, actor_options or {}, settings)
             self._open = stack.pop_all()
 
-    def _connect(self, stack: ExitStack, identifier: str, address: str, options: dict, settings: dict) -> None:
+    def _connect(
+        self, stack: ExitStack, identifier: str, address: str, options: dict, settings: dict
+    ) -> None:
         import ray
 
         stack.enter_context(cluster(address, len(self._lanes)))
@@ -108,32 +134,51 @@ class RayVectorEnv(VectorEnv):
             stack.callback(ray.kill, actor)
         mode = self.autoreset_mode.value
         words = [(identifier, lanes.stop - lanes.start, mode, settings) for lanes in self._lanes]
-        self.single_observation_space, self.single_action_space, metadata, self.render_mode = self._ask("open", words)[
-            0
-        ]
+        self.single_observation_space, self.single_action_space, metadata, self.render_mode = (
+            self._ask("open", words)[0]
+        )
         self.metadata = {**metadata, "autoreset_mode": self.autoreset_mode}
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None):
-        """Start all lanes, or those of options["reset_mask"], anew; other options go to every actor."""
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ):
+        """Start all lanes, or those of options["reset_mask"], anew; other options go to every
+        actor.
+        """
         super().reset(seed=seed if isinstance(seed, int) else None)
-        mask = np.ones(self.num_envs, bool) if "reset_mask" not in (options or {}) else options["reset_mask"]
+        mask = (
+            np.ones(self.num_envs, bool)
+            if "reset_mask" not in (options or {})
+            else options["reset_mask"]
+        )
         mask = np.asarray(mask)
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}")
+            raise ValueError(
+                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
+            )
         if self._frames is None and not mask.all():
-            raise ResetNeeded("the first reset starts every lane: call reset() without a reset_mask first")
+            raise ResetNeeded(
+                "the first reset starts every lane: call reset() without a reset_mask first"
+            )
         seeds, words = self._seeds(seed), []
         for lanes in self._lanes:
             own = dict(options or {})
             if "reset_mask" in own:
                 own["reset_mask"] = mask[lanes].copy()
-            words.append((None if seeds is None else seeds[lanes], own) if mask[lanes].any() else None)
+            words.append(
+                (None if seeds is None else seeds[lanes], own) if mask[lanes].any() else None
+            )
         answers = self._ask("reset", words)
-        frames = [self._frames[lanes] if answer is None else answer[0] for lanes, answer in self._pairs(answers)]
+        frames = [
+            self._frames[lanes] if answer is None else answer[0]
+            for lanes, answer in self._pairs(answers)
+        ]
         self._frames = np.concatenate(frames)
-        return self._frames.copy(), self._merged([{} if answer is None else answer[1] for answer in answers])
+        return self._frames.copy(), self._merged(
+            [{} if answer is None else answer[1] for answer in answers]
+        )
 
     def step(self, actions):
         """(frames, rewards, terminations, truncations, info), one row a lane."""
@@ -141,14 +186,20 @@ class RayVectorEnv(VectorEnv):
         if self._frames is None:
             raise ResetNeeded("there is no episode yet: call reset() first")
         if len(actions) != self.num_envs:
-            raise ValueError(f"{len(actions)} actions for {self.num_envs} lanes: give one for each lane")
+            raise ValueError(
+                f"{len(actions)} actions for {self.num_envs} lanes: give one for each lane"
+            )
         answers = self._ask("step", [(actions[lanes],) for lanes in self._lanes])
-        self._frames, *rest = (np.concatenate(column) for column in list(zip(*answers, strict=True))[:4])
+        self._frames, *rest = (
+            np.concatenate(column) for column in list(zip(*answers, strict=True))[:4]
+        )
         return self._frames.copy(), *rest, self._merged([answer[4] for answer in answers])
 
     def render(self) -> tuple[np.ndarray, ...]:
         """rgb_array: a tuple of (H, W, 3) uint8, one a lane."""
-        return tuple(frame for part in self._ask("render", [() for _ in self._lanes]) for frame in part)
+        return tuple(
+            frame for part in self._ask("render", [() for _ in self._lanes]) for frame in part
+        )
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the actors, and the cluster if it was started here."""
@@ -161,9 +212,15 @@ class RayVectorEnv(VectorEnv):
             return None
         if seed is None:
             seed = int(self.np_random.integers(2**62))
-        seeds = [seed + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        seeds = (
+            [seed + lane for lane in range(self.num_envs)]
+            if isinstance(seed, int | np.integer)
+            else list(seed)
+        )
         if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} lanes: give one int, or one for each lane")
+            raise ValueError(
+                f"{len(seeds)} seeds for {self.num_envs} lanes: give one int, or one for each lane"
+            )
         return seeds
 
     def _ask(self, method: str, words: list[tuple | None]) -> list:
@@ -173,7 +230,9 @@ class RayVectorEnv(VectorEnv):
         if self.closed:
             raise ClosedEnvironmentError("this environment was closed: make a new one")
         pairs = zip(self._actors, words, strict=True)
-        asked = [None if own is None else getattr(actor, method).remote(*own) for actor, own in pairs]
+        asked = [
+            None if own is None else getattr(actor, method).remote(*own) for actor, own in pairs
+        ]
         answers = []
         for number, reference in enumerate(asked):
             try:
@@ -187,27 +246,36 @@ class RayVectorEnv(VectorEnv):
     def _dead(self, number: int, error: Exception) -> DeadActorError:
         lanes, reason = self._lanes[number], str(error).splitlines()[0]
         return DeadActorError(
-            f"actor {number + 1} of {len(self._lanes)} (lanes {lanes.start} to {lanes.stop - 1}) is gone and its "
-            f"episodes with it ({reason}); often it ran out of memory. Close this environment and make it anew"
+            f"actor {number + 1} of {len(self._lanes)} (lanes {lanes.start} to {lanes.stop - 1}) "
+            "is gone and its "
+            f"episodes with it ({reason}); often it ran out of memory. Close this environment and "
+            "make it anew"
         )
 
     def _pairs(self, answers: list) -> Iterator[tuple[slice, Any]]:
         return zip(self._lanes, answers, strict=True)
 
     def _merged(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
-        """One info of N rows a key; where an actor has no such key its rows are empty, and False in the key's mask."""
+        """One info of N rows a key; where an actor has no such key its rows are empty, and False in
+        the key's mask.
+        """
         merged: dict[str, Any] = {}
         for key in dict.fromkeys(key for info in infos for key in info):
             found = next(info[key] for info in infos if key in info)
             if isinstance(found, dict):
                 merged[key] = self._merged([info.get(key, {}) for info in infos])
                 continue
-            rows = [info[key] if key in info else self._empty(key, lanes, found) for lanes, info in self._pairs(infos)]
+            rows = [
+                info[key] if key in info else self._empty(key, lanes, found)
+                for lanes, info in self._pairs(infos)
+            ]
             merged[key] = np.concatenate(rows)
         return merged
 
     def _empty(self, key: str, lanes: slice, like: np.ndarray) -> np.ndarray:
-        """Rows of zeros or None; of `final_obs`, which is dense, the frames of lanes that have not finished."""
+        """Rows of zeros or None; of `final_obs`, which is dense, the frames of lanes that have not
+        finished.
+        """
         if key == "final_obs" and like.dtype != object:
             return self._frames[lanes]
         shape = (lanes.stop - lanes.start, *like.shape[1:])
@@ -215,15 +283,25 @@ class RayVectorEnv(VectorEnv):
 
 
 def _check_room(there: dict[str, float], wanted: dict[str, Any], actors: int, verb: str) -> None:
-    """ValueError where the cluster cannot hold the actors; Ray would wait for room without a word."""
+    """ValueError where the cluster cannot hold the actors; Ray would wait for room without a
+    word.
+    """
     for name, resource, unit in (("num_cpus", "CPU", "processors"), ("num_gpus", "GPU", "GPUs")):
         need, has = actors * (wanted.get(name) or 0), there.get(resource, 0)
         if need > has:
-            raise ValueError(f"{actors} actors need {need:g} {unit}, the cluster {verb.format(has)}: use fewer actors")
+            raise ValueError(
+                f"{actors} actors need {need:g} {unit}, the cluster {verb.format(has)}: use fewer "
+                "actors"
+            )
 
 
-def _wait_for_room(available: Callable[[], dict[str, float]], wanted: dict[str, Any], actors: int) -> None:
-    """Wait for what others are just giving back. ValueError where the cluster stays taken, as by another one."""
+def _wait_for_room(
+    available: Callable[[], dict[str, float]], wanted: dict[str, Any], actors: int
+) -> None:
+    """Wait for what others are just giving back.
+
+    ValueError where the cluster stays taken, as by another one.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

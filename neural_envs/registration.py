@@ -1,10 +1,12 @@
-"""The table of Neural*-v0 ids. Strings only: nothing here imports torch."""
+"""Gymnasium ids of the dreams, from the table of worlds. Nothing here imports torch."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+
+from collectors.worlds.table import WORLDS
 
 ENTRY_POINT = "neural_envs.env:NeuralEnv"
 VECTOR_ENTRY_POINT = "neural_envs.vector_env:NeuralVectorEnv"
@@ -18,18 +20,18 @@ class Row(NamedTuple):
     kwargs: dict[str, Any]
 
 
-ENVIRONMENTS = (
-    Row("NeuralSnake-v0", 1000, {"bundle": "snake"}),
-    Row("NeuralPong-v0", 3000, {"bundle": "pong"}),
-    Row("NeuralWorldMap-v0", 200, {"bundle": "worldmap"}),
-    Row("NeuralCoinRun-v0", 1000, {"bundle": "coinrun"}),
-    Row("NeuralEnv-v0", None, {}),  # gym.make("NeuralEnv-v0", bundle="path/to/bundle")
-)
+def environments() -> tuple[Row, ...]:
+    """A row per world, and NeuralEnv-v0, which takes `bundle=` by name or path."""
+    rows = [
+        Row(world.neural_id, world.max_episode_steps, {"bundle": world.name})
+        for world in WORLDS.values()
+    ]
+    return (*rows, Row("NeuralEnv-v0", None, {}))
 
 
 def register_environments() -> None:
     """Register every row once; safe to call again."""
-    for row in ENVIRONMENTS:
+    for row in environments():
         if row.id not in gym.registry:
             gym.register(
                 id=row.id,
@@ -42,4 +44,4 @@ def register_environments() -> None:
 
 def has_registered_limit(id: str) -> bool:
     """Whether gym.make counts the steps of this id (by its TimeLimit wrapper)."""
-    return any(row.id == id and row.max_episode_steps is not None for row in ENVIRONMENTS)
+    return any(row.id == id and row.max_episode_steps is not None for row in environments())

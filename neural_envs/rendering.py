@@ -1,4 +1,7 @@
-"""The window of render_mode="human": frames enlarged by a whole number, no audio. H x W x C a frame."""
+"""The window of render_mode="human": frames enlarged by a whole number, no audio.
+
+H x W x C a frame.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,19 @@ class Window:
         self._screen = self._clock = None
 
     def show(self, frame: np.ndarray) -> None:
-        """Draw one frame, (H, W, 3) uint8, and wait until it is due at the window's frames per second."""
+        """Draw one frame, (H, W, 3) uint8, and wait until it is due at the window's frames per
+        second.
+        """
         pygame = _pygame()
         scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
         picture = frame.repeat(scale, 0).repeat(scale, 1).swapaxes(0, 1)  # (W, H, 3)
         if self._screen is None:
             pygame.display.init()
             pygame.display.set_caption(self._title)
-            self._screen, self._clock = pygame.display.set_mode(picture.shape[:2]), pygame.time.Clock()
+            self._screen, self._clock = (
+                pygame.display.set_mode(picture.shape[:2]),
+                pygame.time.Clock(),
+            )
         pygame.event.pump()
         self._screen.blit(pygame.surfarray.make_surface(picture), (0, 0))
         pygame.display.flip()
@@ -42,7 +50,8 @@ class Window:
 
 
 def tile(frames: np.ndarray, columns: int = 0, paper: tuple[int, ...] | int = 0) -> np.ndarray:
-    """Lanes side by side, (B, H, W, C) -> (rows * H, columns * W, C), in a near-square grid where `columns` is 0.
+    """Lanes side by side, (B, H, W, C) -> (rows * H, columns * W, C), in a near-square grid where
+    `columns` is 0.
 
     Places without a lane have the colour `paper`.
     """
@@ -56,11 +65,16 @@ def tile(frames: np.ndarray, columns: int = 0, paper: tuple[int, ...] | int = 0)
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
-    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" and "upleft" are two keys), else the
-    action's number, or from 10 on a letter that is free: e, t, y, ...
+    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" and "upleft" are
+    two keys), else the action's number, or from 10 on a letter that is free: e, t, y, ...
     """
     pygame = _pygame()
-    arrows = {"up": pygame.K_UP, "down": pygame.K_DOWN, "left": pygame.K_LEFT, "right": pygame.K_RIGHT}
+    arrows = {
+        "up": pygame.K_UP,
+        "down": pygame.K_DOWN,
+        "left": pygame.K_LEFT,
+        "right": pygame.K_RIGHT,
+    }
     letters = {"up": "w", "down": "s", "left": "a", "right": "d", "fire": " ", "serve": " "}
     if "up" not in action_names:
         arrows["forward"], letters["forward"] = arrows["up"], letters["up"]
@@ -79,7 +93,9 @@ def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
 
 
 def _key_words(name: str, known: Iterable[str]) -> list[str]:
-    """The known words that a name is made of, "up-left", "up_left" or "upleft"; none where there is another in it."""
+    """The known words that a name is made of, "up-left", "up_left" or "upleft"; none where there is
+    another in it.
+    """
     word = "|".join(known)
     text = name.lower()
     return re.findall(word, text) if re.fullmatch(f"({word})([-_]?({word}))*", text) else []

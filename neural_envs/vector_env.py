@@ -1,6 +1,8 @@
-"""N dreams as one Gymnasium vector environment: one batched forward of a world model is one step of all of them.
+"""N dreams as one Gymnasium vector environment: one batched forward of a world model is one step of
+all of them.
 
-B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the dreaming itself is in `dream.py`.
+B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the dreaming itself is in
+`dream.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,19 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from collectors.media import to_rgb
 from neural_envs.contexts import context_from
-from neural_envs.display import Displayed
+from neural_envs.display import DisplayMixin
 from neural_envs.rendering import Window, keys_to_action, tile
-from neural_envs.simulator import Dreamer, DreamState, Outcome, Tuned, map_leaves, positive, streams
-from world_models.frames import shown
+from neural_envs.simulator import (
+    DreamSettings,
+    DreamState,
+    Outcome,
+    Simulator,
+    map_leaves,
+    positive,
+    streams,
+)
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context
@@ -28,20 +38,22 @@ from world_models.protocols import Context
 _NO_LIMIT = 2**62
 
 
-class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
+class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
     """B dreams of one bundle.
 
-    num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model` takes one too).
-    autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep", "Disabled"). max_episode_steps: None is the
-    bundle's own limit, -1 none. output: "numpy", or "torch" for tensors that stay on `device`. min_trust: truncate a
-    dream whose trust falls below it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them;
-    guidance: on the action, where the model has it, and 1 is none.
-    backend: "eager", "onnx" or "compile", what runs the networks; the dream is the same up to rounding (docs/speed.md).
-    starts: a recorded dataset from whose training episodes dreams branch off at any step; None: where games begin.
+    num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model`
+    takes one too). autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep",
+    "Disabled"). max_episode_steps: None is the bundle's own limit, -1 none. output: "numpy", or
+    "torch" for tensors that stay on `device`. min_trust: truncate a dream whose trust falls below
+    it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them; guidance:
+    on the action, where the model has it, and 1 is none. backend: "eager", "onnx" or "compile",
+    what runs the networks; the dream is the same up to rounding (docs/speed.md). starts: a recorded
+    dataset from whose training episodes dreams branch off at any step; None: where games begin.
 
-    reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see `context_from`).
-    Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i). Under SAME_STEP, info["final_obs"] is
-    dense: the frame each lane's step ended in, with the mask "_final_obs" for those that finished.
+    reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see
+    `context_from`). Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i).
+    Under SAME_STEP, info["final_obs"] is dense: the frame each lane's step ended in, with the mask
+    "_final_obs" for those that finished.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
@@ -65,16 +77,24 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.output = _one_of("output", output, ("numpy", "torch"))
-        self.render_mode = _one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        self.render_mode = _one_of(
+            "render_mode", render_mode, (None, *self.metadata["render_modes"])
+        )
         self.min_trust = min_trust
-        self._dreamer = Dreamer(bundle if model is None else model, device, backend, starts)
-        self.device, self.bundle, self.world = self._dreamer.device, self._dreamer.config, self._dreamer.model.spec
+        self._dreamer = Simulator(bundle if model is None else model, device, backend, starts)
+        self.device, self.bundle, self.world = (
+            self._dreamer.device,
+            self._dreamer.config,
+            self._dreamer.model.spec,
+        )
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
         self.sampler_steps, self.guidance = sampler_steps, guidance
         self._set_spaces()
         self._state: DreamState | None = None
-        self._last_step: tuple[DreamState, Tensor] | None = None  # what the last frames were dreamed from
+        self._last_step: tuple[DreamState, Tensor] | None = (
+            None  # what the last frames were dreamed from
+        )
         self._window: Window | None = None
 
     def _set_spaces(self) -> None:
@@ -83,14 +103,22 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         self.single_action_space = gym.spaces.Discrete(count)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.metadata = {**type(self).metadata, "render_fps": self.world.fps, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {
+            **type(self).metadata,
+            "render_fps": self.world.fps,
+            "autoreset_mode": self.autoreset_mode,
+        }
         if self.output == "torch":
             self.metadata["torch"] = True
 
     # ---------------------------------------------------------------- Gymnasium
 
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None):
-        """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of every lane."""
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ):
+        """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of every
+        lane.
+        """
         self._check_open()
         seed = int(seed) if isinstance(seed, np.integer) else seed
         super().reset(seed=seed if isinstance(seed, int) else None)
@@ -100,18 +128,23 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
             lanes = mask.nonzero()[:, 0]
             context = None if context is None else Context(*take_lanes(context, lanes))
             fresh = self._dreamer.start(take_lanes(noise, lanes), context)
-            self._state = fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
+            self._state = (
+                fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
+            )
             self._last_step = None
             info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
         return self._shown(), self._out(info)
 
     def step(self, actions):
-        """(frames, rewards float32, terminations, truncations, info), one row a lane; see the class for info."""
+        """(frames, rewards float32, terminations, truncations, info), one row a lane; see the class
+        for info.
+        """
         before, action = self._current(), self._action(actions)
         if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
             done = before.finished.nonzero()[:, 0].tolist()
             raise ResetNeeded(
-                f"lanes {done} have finished: call reset() or reset(options={{'reset_mask': mask}}) first"
+                f"lanes {done} have finished: call reset() or reset(options={{'reset_mask': "
+                f"mask}}) first"
             )
         with torch.inference_mode():
             after, outcome = self._advance(before, action)
@@ -123,14 +156,22 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
             else:
                 info = self._info(outcome)
         self._state, self._last_step = after, (before, action)
-        return self._shown(), *(self._out(x) for x in (outcome.reward, outcome.terminated, outcome.truncated, info))
+        return self._shown(), *(
+            self._out(x) for x in (outcome.reward, outcome.terminated, outcome.truncated, info)
+        )
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """rgb_array: a tuple of (H, W, 3) uint8, one a lane. human: None, all lanes in one window."""
+        """rgb_array: a tuple of (H, W, 3) uint8, one a lane.
+
+        human: None, all lanes in one window.
+        """
         if self.render_mode is None:
-            gym.logger.warn('render() shows nothing: make the environment with render_mode="rgb_array" or "human".')
+            gym.logger.warn(
+                'render() shows nothing: make the environment with render_mode="rgb_array" or '
+                '"human".'
+            )
             return None
-        frames = shown(self._current().frame.cpu().numpy()).copy()
+        frames = to_rgb(self._current().frame.cpu().numpy()).copy()
         if self.render_mode == "rgb_array":
             return tuple(frames)
         if self._window is None:
@@ -145,22 +186,32 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         self._window = self._state = self._last_step = None
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument `noop`."""
-        return {keys: action for keys, action in keys_to_action(self.world.action_names).items() if keys}
+        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument
+        `noop`.
+        """
+        return {
+            keys: action for keys, action in keys_to_action(self.world.action_names).items() if keys
+        }
 
     # ---------------------------------------------------------------- snapshots
 
     def get_state(self) -> DreamState:
-        """A snapshot of every lane, owned by the caller; `take_lanes(snapshot, indices)` picks or repeats lanes."""
+        """A snapshot of every lane, owned by the caller; `take_lanes(snapshot, indices)` picks or
+        repeats lanes.
+        """
         return map_leaves(self._current(), torch.clone)
 
     def set_state(self, state: DreamState, seed: int | None = None) -> None:
-        """Go on from a snapshot of B lanes. With a seed, lane i draws the stream of seed + i from here on: a branch."""
+        """Go on from a snapshot of B lanes.
+
+        With a seed, lane i draws the stream of seed + i from here on: a branch.
+        """
         self._check_open()
         if tuple(state.frame.shape) != (self.num_envs, *self.world.frame_shape):
             wanted = (self.num_envs, *self.world.frame_shape)
             raise ValueError(
-                f"the snapshot's frames are {tuple(state.frame.shape)}, this environment's {wanted}; "
+                f"the snapshot's frames are {tuple(state.frame.shape)}, this environment's "
+                f"{wanted}; "
                 "world_models.lanes.take_lanes picks or repeats lanes of a snapshot"
             )
         state = map_leaves(state, lambda leaf: leaf.to(self.device, copy=True))
@@ -168,7 +219,9 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         self._last_step = None
 
     def continue_from(self, context: Any):
-        """Dream on from other frames, a `context` as in reset, with step counts and streams as they are; the frames."""
+        """Dream on from other frames, a `context` as in reset, with step counts and streams as they
+        are; the frames.
+        """
         before, (_, context) = self._current(), self._options({"context": context})
         with torch.inference_mode():
             fresh = self._dreamer.start(before.noise, context)
@@ -176,14 +229,18 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         return self._shown()
 
     def denoising(self) -> list[np.ndarray]:
-        """(B, H, W, 3) uint8 each, from noise to the picture: the last step under the present settings; may be none."""
+        """(B, H, W, 3) uint8 each, from noise to the picture: the last step under the present
+        settings; may be none.
+        """
         if self._last_step is None:
             return []
         with torch.inference_mode():
-            return [shown(frames.cpu().numpy()) for frames in self._dreamer.denoising(*self._last_step)]
+            return [
+                to_rgb(frames.cpu().numpy()) for frames in self._dreamer.denoising(*self._last_step)
+            ]
 
     @property
-    def _tuned(self) -> Dreamer:
+    def _tuned(self) -> Simulator:
         return self._dreamer
 
     def __getstate__(self) -> dict[str, Any]:
@@ -207,10 +264,14 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         if not len(lanes):
             return after, outcome
         fresh = self._dreamer.start(take_lanes(before.noise, lanes))
-        return put_lanes(after, lanes, fresh), put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
+        return put_lanes(after, lanes, fresh), put_lanes(
+            outcome, lanes, Outcome.of_reset(len(lanes), self.device)
+        )
 
     def _restart_same_step(self, after: DreamState, outcome: Outcome):
-        """Lanes that finished in this step begin anew within it; what they ended in goes to info."""
+        """Lanes that finished in this step begin anew within it; what they ended in goes to
+        info.
+        """
         lanes = after.finished.nonzero()[:, 0]
         if not len(lanes):
             return after, self._info(outcome)
@@ -226,7 +287,11 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
     def _info(self, outcome: Outcome, mask: Tensor | None = None) -> dict[str, Any]:
         mask = torch.ones_like(outcome.terminated) if mask is None else mask
         info = {"trust": outcome.trust, "_trust": mask}
-        return info if self.min_trust is None else {**info, "low_trust": outcome.low_trust, "_low_trust": mask}
+        return (
+            info
+            if self.min_trust is None
+            else {**info, "low_trust": outcome.low_trust, "_low_trust": mask}
+        )
 
     # ---------------------------------------------------------------- what comes in and goes out
 
@@ -243,17 +308,25 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         options = options or {}
         unknown = set(options) - {"reset_mask", "context"}
         if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; there are 'reset_mask' and 'context'")
+            raise ValueError(
+                f"unknown reset options {sorted(unknown)}; there are 'reset_mask' and 'context'"
+            )
         context = options.get("context")
         if context is not None:
             context = context_from(context, self._dreamer.model, self.num_envs)
             context = Context(context.frames.to(self.device), context.actions.to(self.device))
         mask = options.get("reset_mask")
-        mask = torch.ones(self.num_envs, dtype=torch.bool) if mask is None else torch.as_tensor(mask)
+        mask = (
+            torch.ones(self.num_envs, dtype=torch.bool) if mask is None else torch.as_tensor(mask)
+        )
         if mask.dtype != torch.bool or tuple(mask.shape) != (self.num_envs,) or not mask.any():
-            raise ValueError(f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}")
+            raise ValueError(
+                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
+            )
         if self._state is None and not mask.all():
-            raise ResetNeeded("the first reset starts every lane: call reset() without a reset_mask first")
+            raise ResetNeeded(
+                "the first reset starts every lane: call reset() without a reset_mask first"
+            )
         return mask.to(self.device), context
 
     def _action(self, actions: Any) -> Tensor:
@@ -261,13 +334,17 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         given = actions if isinstance(actions, Tensor) else np.asarray(actions)
         count = len(self.world.action_names)
         if isinstance(given, Tensor):
-            whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
+            whole = not (
+                given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
+            )
         else:
             whole = given.dtype.kind in "iu"
         if whole and given.shape == (self.num_envs,) and not ((given < 0) | (given >= count)).any():
             return torch.as_tensor(given).to(self.device, torch.int64)
         names = ", ".join(f"{i} {name}" for i, name in enumerate(self.world.action_names))
-        raise ValueError(f"actions are ({self.num_envs},) whole numbers among {names}; got {actions!r}")
+        raise ValueError(
+            f"actions are ({self.num_envs},) whole numbers among {names}; got {actions!r}"
+        )
 
     def _shown(self):
         """The current frames as the caller wants them, drawn too where there is a window."""
@@ -276,14 +353,19 @@ class NeuralVectorEnv(Displayed, Tuned, gym.vector.VectorEnv):
         return self._out(self._state.frame)
 
     def _out(self, value: Any) -> Any:
-        """Fresh arrays or tensors, never views of our own; dictionaries item by item. Not in inference mode."""
+        """Fresh arrays or tensors, never views of our own; dictionaries item by item.
+
+        Not in inference mode.
+        """
         if isinstance(value, dict):
             return {key: self._out(item) for key, item in value.items()}
         return value.clone() if self.output == "torch" else value.cpu().numpy().copy()
 
     def _check_open(self) -> None:
         if self.closed:
-            raise ClosedEnvironmentError("this environment was closed: make a new one with gym.make or gym.make_vec")
+            raise ClosedEnvironmentError(
+                "this environment was closed: make a new one with gym.make or gym.make_vec"
+            )
 
     def _current(self) -> DreamState:
         self._check_open()
@@ -299,4 +381,8 @@ def _one_of(name: str, value: Any, choices: tuple) -> Any:
 
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    return AutoresetMode(_one_of("autoreset_mode", getattr(mode, "value", mode), tuple(m.value for m in AutoresetMode)))
+    return AutoresetMode(
+        _one_of(
+            "autoreset_mode", getattr(mode, "value", mode), tuple(m.value for m in AutoresetMode)
+        )
+    )

@@ -14,23 +14,28 @@ MODES = list(AutoresetMode)
 class VectorEnvContract:
     """What every vector environment owes its callers, in all three autoreset modes.
 
-    A subclass gives `make_vec(num_envs, autoreset_mode, max_episode_steps)`, and `make_single(max_episode_steps)` whose
-    environment, reset with seed s + i, is lane i of the vector environment reset with seed s. Episodes must end, by
-    themselves or by the step limit, within `horizon` steps of random actions.
+    A subclass gives `make_vec(num_envs, autoreset_mode, max_episode_steps)`, and
+    `make_single(max_episode_steps)` whose environment, reset with seed s + i, is lane i of the
+    vector environment reset with seed s. Episodes must end, by themselves or by the step limit,
+    within `horizon` steps of random actions.
     """
 
     lanes = 4
     horizon = 40
     step_limit = 9
 
-    def make_vec(self, num_envs: int, autoreset_mode: AutoresetMode, max_episode_steps: int | None = None) -> VectorEnv:
+    def make_vec(
+        self, num_envs: int, autoreset_mode: AutoresetMode, max_episode_steps: int | None = None
+    ) -> VectorEnv:
         raise NotImplementedError
 
     def make_single(self, max_episode_steps: int | None = None) -> Any:
         raise NotImplementedError
 
     def play(self, env: VectorEnv, seed: int = 3, steps: int | None = None):
-        """Yields (actions, frames, rewards, terminated, truncated, info), resetting finished lanes under DISABLED."""
+        """Yields (actions, frames, rewards, terminated, truncated, info), resetting finished lanes
+        under DISABLED.
+        """
         env.reset(seed=seed)
         rng = np.random.default_rng(seed)
         for _ in range(steps or self.horizon):
@@ -59,7 +64,9 @@ class VectorEnvContract:
     def test_the_autoreset_mode_is_told_in_metadata_and_attribute(self, mode):
         env = self.make_vec(2, mode)
         assert env.metadata["autoreset_mode"] is mode and env.autoreset_mode is mode
-        assert isinstance(env.metadata["render_modes"], list) and isinstance(env.metadata["render_fps"], int)
+        assert isinstance(env.metadata["render_modes"], list) and isinstance(
+            env.metadata["render_fps"], int
+        )
 
     @pytest.mark.parametrize("mode", MODES)
     def test_a_seed_fixes_the_whole_run(self, mode):
@@ -74,7 +81,10 @@ class VectorEnvContract:
             done = terminated | truncated
             assert ("final_obs" in info) == done.any()
             if done.any():
-                assert info["final_obs"].dtype == frames.dtype and info["final_obs"].shape == frames.shape
+                assert (
+                    info["final_obs"].dtype == frames.dtype
+                    and info["final_obs"].shape == frames.shape
+                )
                 np.testing.assert_array_equal(info["_final_obs"], done)
                 np.testing.assert_array_equal(info["_final_info"], done)
                 np.testing.assert_array_equal(info["final_obs"][~done], frames[~done])
@@ -82,7 +92,11 @@ class VectorEnvContract:
         assert finished > 0
 
     def test_next_step_ignores_the_action_after_an_end_and_pays_nothing(self):
-        env, before, seen = self.make_vec(self.lanes, AutoresetMode.NEXT_STEP), np.zeros(self.lanes, bool), 0
+        env, before, seen = (
+            self.make_vec(self.lanes, AutoresetMode.NEXT_STEP),
+            np.zeros(self.lanes, bool),
+            0,
+        )
         for _, _, rewards, terminated, truncated, _ in self.play(env):
             assert (rewards[before] == 0).all() and not (terminated | truncated)[before].any()
             seen += before.sum()
@@ -122,7 +136,9 @@ class VectorEnvContract:
                 frame, reward, end, cut, _ = single.step(actions[lane])
                 assert (reward, end, cut) == (rewards[lane], terminated[lane], truncated[lane])
                 same_step_end = mode is AutoresetMode.SAME_STEP and (end or cut)
-                np.testing.assert_array_equal(frame, info["final_obs"][lane] if same_step_end else frames[lane])
+                np.testing.assert_array_equal(
+                    frame, info["final_obs"][lane] if same_step_end else frames[lane]
+                )
                 if same_step_end:
                     np.testing.assert_array_equal(single.reset()[0], frames[lane])
             over = terminated | truncated

@@ -28,9 +28,11 @@ class CountState(NamedTuple):
 
 
 class CountingModel(nn.Module):
-    """A WorldModel that counts: its frames write down the steps, the sum of the actions, the start and the noise drawn.
+    """A WorldModel that counts: its frames write down the steps, the sum of the actions, the start
+    and the noise drawn.
 
-    Reward +1 at every even step, -1 at the end, else 0. Trust falls by 1/8 a step. The step changes nothing in place.
+    Reward +1 at every even step, -1 at the end, else 0. Trust falls by 1/8 a step. The step changes
+    nothing in place.
     """
 
     context_length = CONTEXT_LENGTH
@@ -38,7 +40,12 @@ class CountingModel(nn.Module):
     def __init__(self, max_episode_steps: int = 1000) -> None:
         super().__init__()
         self.spec = WorldSpec(
-            "counting", FRAME, ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, max_episode_steps
+            "counting",
+            FRAME,
+            ("up", "down", "left", "right"),
+            (-1.0, 0.0, 1.0),
+            10,
+            max_episode_steps,
         )
         self.sampler_steps = 1
         self.sampler_steps_seen: list[int] = []
@@ -54,7 +61,9 @@ class CountingModel(nn.Module):
         after = CountState(state.count + 1, state.action_sum + action, state.tag)
         dead = after.count >= FIRST_LIFE + after.tag
         reward = torch.where(dead, -1.0, (after.count % 2 == 0).float())
-        row = torch.stack([after.count, after.action_sum, after.tag, noise.integers(256, salt=1), 255 * dead], 1)
+        row = torch.stack(
+            [after.count, after.action_sum, after.tag, noise.integers(256, salt=1), 255 * dead], 1
+        )
         frame = torch.zeros(len(action), *FRAME, dtype=torch.uint8, device=action.device)
         frame[:, 0, : row.shape[1], 0] = (row % 256).to(torch.uint8)
         trust = (1 - after.count / 8).clamp_min(0).float()
@@ -80,7 +89,9 @@ def counting_contexts(count: int = 4) -> Contexts:
 def counting_bundle(**settings: Any) -> CountingBundle:
     """A bundle of the counting model; settings go to it."""
     model = CountingModel(**settings)
-    return CountingBundle(model, counting_contexts(), {"spec": model.spec.as_dict()}, Path("counting"))
+    return CountingBundle(
+        model, counting_contexts(), {"spec": model.spec.as_dict()}, Path("counting")
+    )
 
 
 def shown(frames: np.ndarray, pixel: int) -> np.ndarray:
@@ -93,13 +104,17 @@ GAUSSIAN_STD = torch.tensor([0.5, 0.3, 0.4])[:, None, None]
 
 
 def gaussian_data(lanes: int, size: int) -> Tensor:
-    """(lanes, 3, size, size): every pixel for itself, normal with mean and deviation of its colour."""
+    """(lanes, 3, size, size): every pixel for itself, normal with mean and deviation of its
+    colour.
+    """
     noise = torch.randn(lanes, 3, size, size, generator=torch.Generator().manual_seed(5))
     return GAUSSIAN_MEAN + GAUSSIAN_STD * noise
 
 
 class GaussianNetwork:
-    """What the best of all networks answers under an objective if the data are those of `gaussian_data`."""
+    """What the best of all networks answers under an objective if the data are those of
+    `gaussian_data`.
+    """
 
     def __init__(self, objective):
         self.objective = objective
@@ -118,10 +133,16 @@ class GaussianNetwork:
         total = sigma**2 + data**2
         noisy = x * total.sqrt()
         x0 = self.posterior(noisy, torch.ones_like(sigma), sigma)
-        return (x0 - data**2 / total * noisy) / (sigma * data / total.sqrt()) if self.objective.precondition else x0
+        return (
+            (x0 - data**2 / total * noisy) / (sigma * data / total.sqrt())
+            if self.objective.precondition
+            else x0
+        )
 
     def DDPM(self, x: Tensor, t: Tensor) -> Tensor:
-        alpha, sigma = (f(t * self.objective.timesteps) for f in (self.objective.alpha, self.objective.sigma))
+        alpha, sigma = (
+            f(t * self.objective.timesteps) for f in (self.objective.alpha, self.objective.sigma)
+        )
         x0 = self.posterior(x, alpha, sigma)
         noise = (x - alpha * x0) / sigma
         if self.objective.prediction == "frame":
@@ -133,13 +154,18 @@ class GaussianNetwork:
         return x0 if self.objective.prediction == "frame" else (x - x0) / t
 
     def EquilibriumMatching(self, x: Tensor, t: Tensor) -> Tensor:
-        """The mean of (noise - x0) c over all gamma that the picture may have: it shows in the picture's moments."""
+        """The mean of (noise - x0) c over all gamma that the picture may have: it shows in the
+        picture's moments.
+        """
         gamma = torch.linspace(0, 1, 201)[1:-1]
         weight = self.level_odds(x, gamma)[..., None, None, None]  # (B, N, 1, 1, 1)
         likely = weight.amax((0, 2, 3, 4)) > 1e-6
         answer = torch.zeros_like(x)
         for g, w, c in zip(
-            gamma[likely], weight[:, likely].unbind(1), self.objective.magnitude(gamma[likely]), strict=True
+            gamma[likely],
+            weight[:, likely].unbind(1),
+            self.objective.magnitude(gamma[likely]),
+            strict=True,
         ):
             x0 = self.posterior(x, g, 1 - g)
             answer += w * c * (x - x0) / (1 - g)  # noise - x0
@@ -147,7 +173,11 @@ class GaussianNetwork:
 
     def level_odds(self, x: Tensor, gamma: Tensor) -> Tensor:
         """p(gamma | x), (B, N), by Bayes from a uniform one: pixels are independent and normal."""
-        count, first, second = x[0, 0].numel(), x.sum((2, 3))[:, None], x.square().sum((2, 3))[:, None]  # (B, 1, C)
+        count, first, second = (
+            x[0, 0].numel(),
+            x.sum((2, 3))[:, None],
+            x.square().sum((2, 3))[:, None],
+        )  # (B, 1, C)
         mean = gamma[:, None] * GAUSSIAN_MEAN.flatten()  # (N, C)
         variance = (gamma[:, None] * GAUSSIAN_STD.flatten()) ** 2 + (1 - gamma[:, None]) ** 2
         error = (second - 2 * mean * first + count * mean**2) / variance

@@ -1,4 +1,6 @@
-"""Any public game through every command: collect, train, gym.make, evaluate, play, and PPO in the dream."""
+"""Any public game through every command: collect, train, gym.make, evaluate, play, and PPO in the
+dream.
+"""
 
 import json
 
@@ -9,8 +11,16 @@ from collectors.recording.collect import main as collect
 from collectors.worlds.any_game import twin_options
 
 GAME = "MiniGrid-Empty-5x5-v0"
-TINY = ["model.grid.width=8", "model.grid.encoder_depth=1", "model.grid.decoder_depth=1", "batch_size=4", "updates=3",
-        "contexts=4", "validation_batches=1", "threads=1"]  # fmt: skip
+TINY = [
+    "model.grid.width=8",
+    "model.grid.encoder_depth=1",
+    "model.grid.decoder_depth=1",
+    "batch_size=4",
+    "updates=3",
+    "contexts=4",
+    "validation_batches=1",
+    "threads=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +31,12 @@ def run(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("any")
     options = "--options=reward=sign,max_steps=20,size=32"
-    assert collect([f"--env={GAME}", options, "--frames=900", "--workers=1", f"--out={folder / 'data'}"]) == 0
+    assert (
+        collect(
+            [f"--env={GAME}", options, "--frames=900", "--workers=1", f"--out={folder / 'data'}"]
+        )
+        == 0
+    )
     assert train(["any", f"data={folder / 'data'}", f"out={folder}", *TINY]) == 0
     return folder
 
@@ -29,7 +44,10 @@ def run(tmp_path_factory):
 def test_the_dream_is_made_and_played_like_the_game(run):
     dream = gymnasium.make("neural_envs:NeuralEnv-v0", bundle=str(run / "bundle"))
     real = gymnasium.make("collectors:AnyGame-v0", **twin_options(dream.unwrapped.world.as_dict()))
-    assert (dream.observation_space, dream.action_space) == (real.observation_space, real.action_space)
+    assert (dream.observation_space, dream.action_space) == (
+        real.observation_space,
+        real.action_space,
+    )
     learned = dream.unwrapped.world.as_dict()
     assert set(learned.pop("final_rewards")) <= {-1, 1}  # read off the data, as far as they show it
     assert real.unwrapped.world_spec() | {"reward_values": [-1, 0, 1]} == learned
@@ -41,7 +59,13 @@ def test_the_dream_is_made_and_played_like_the_game(run):
 def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
     from world_models.evaluation.evaluation import main as evaluate
 
-    sizes = ["--transitions=40", "--random-actions=20", "--rollouts=4", "--horizon=8", "--kid-frames=0"]
+    sizes = [
+        "--transitions=40",
+        "--random-actions=20",
+        "--rollouts=4",
+        "--horizon=8",
+        "--kid-frames=0",
+    ]
     sizes += ["--survival-steps=10", "--survival-lanes=2", "--kid-depth=4"]
     words = [str(run / "bundle"), f"--data={run / 'data'}", f"--out={run / 'evaluation'}", *sizes]
     assert evaluate(words) == 0
@@ -73,7 +97,15 @@ def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeyp
     from neural_envs.commands.play import main as play
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    words = ["--bundle", str(run / "bundle"), "--policy=random", "--max-steps=3", "--seed=1", "--fps=1000", *real]
+    words = [
+        "--bundle",
+        str(run / "bundle"),
+        "--policy=random",
+        "--max-steps=3",
+        "--seed=1",
+        "--fps=1000",
+        *real,
+    ]
     assert play(words) == 0
     out = capsys.readouterr().out
     assert "keys: 3: pickup" in out and out.count(": return") == 1 + len(real)

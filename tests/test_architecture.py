@@ -1,4 +1,6 @@
-"""The laws of the house, read from the source with ast: which way imports point, and where randomness comes from."""
+"""The laws of the house, read from the source with ast: which way imports point, and where
+randomness comes from.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,61 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("collectors", "world_models", "neural_envs", "agents")  # each may import only those to its left
+PACKAGES = (
+    "collectors",
+    "world_models",
+    "neural_envs",
+    "agents",
+)  # each may import only those to its left
 FOR_EVERYBODY = (
-    "collectors.settings.parse",
+    "collectors.settings",
+    "collectors.worlds.table",
+    "collectors.files",
+    "collectors.media",
+    "collectors.drawing",
     "collectors.progress",
     "collectors.ray_cluster",
 )  # what knows nothing of data
-READERS_OF_DATA = tuple(f"world_models/{name}.py" for name in ("data", "train", "evaluation", "held_out"))
+READERS_OF_DATA = tuple(
+    f"world_models/{name}.py"
+    for name in ("training/clips", "training/run", "evaluation/evaluation", "evaluation/test_split")
+)
 EXTRAS = {"ray", "minari", "envpool", "yaml"}  # imported where they are asked for
-COLLECTORS_MAY_USE = {"collectors", "numpy", "gymnasium", "tqdm", "PIL", "cv2", *EXTRAS, *sys.stdlib_module_names}
+COLLECTORS_MAY_USE = {
+    "collectors",
+    "numpy",
+    "gymnasium",
+    "tqdm",
+    "PIL",
+    "cv2",
+    "imageio_ffmpeg",
+    *EXTRAS,
+    *sys.stdlib_module_names,
+}
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
-NUMPY_RANDOM_ALLOWED = {"default_rng", "Generator", "SeedSequence", "PCG64", "Philox", "BitGenerator"}
-TORCH_RANDOM = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "rand_like", "randn_like"}
+NUMPY_RANDOM_ALLOWED = {
+    "default_rng",
+    "Generator",
+    "SeedSequence",
+    "PCG64",
+    "Philox",
+    "BitGenerator",
+}
+TORCH_RANDOM = {
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "normal",
+    "bernoulli",
+    "multinomial",
+    "rand_like",
+    "randn_like",
+}
 FILES = {
-    path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))
+    path.relative_to(ROOT).as_posix(): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
 }
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 MODULES = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES]
@@ -42,7 +85,9 @@ def imports(file: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            submodules = [f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES]
+            submodules = [
+                f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES
+            ]
             yield from submodules if len(submodules) == len(node.names) else [base, *submodules]
 
 
@@ -66,7 +111,9 @@ def within(name: str, modules: tuple[str, ...]) -> bool:
 
 def fresh_python(code: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,30 +135,45 @@ def test_imports_point_only_to_the_left():
 def test_only_the_data_side_of_world_models_sees_collectors_and_only_its_reader():
     wrong = []
     for file in FILES:
-        allowed = FOR_EVERYBODY + (("collectors.dataset.dataset",) if file in READERS_OF_DATA else ())
+        allowed = FOR_EVERYBODY + (
+            ("collectors.dataset.dataset",) if file in READERS_OF_DATA else ()
+        )
         allowed += (
-            ("collectors.worlds.snake.expert_transitions",) if file == "world_models/training/clips.py" else ()
+            ("collectors.worlds.snake.expert_transitions",)
+            if file == "world_models/training/clips.py"
+            else ()
         )  # A*'s lessons
         if file.startswith(("world_models/", "neural_envs/")):
             wrong += [
-                (file, name) for name in imports(file) if within(name, ("collectors",)) and not within(name, allowed)
+                (file, name)
+                for name in imports(file)
+                if within(name, ("collectors",)) and not within(name, allowed)
             ]
     assert wrong == []
 
 
 def test_only_agents_imports_stable_baselines3():
     assert {
-        file.split("/")[0] for file in FILES if "stable_baselines3" in {n.split(".")[0] for n in imports(file)}
+        file.split("/")[0]
+        for file in FILES
+        if "stable_baselines3" in {n.split(".")[0] for n in imports(file)}
     } <= {"agents"}
 
 
 def test_collectors_uses_numpy_and_gymnasium_only():
-    used = {name.split(".")[0] for file in FILES if file.startswith("collectors/") for name in imports(file)}
+    used = {
+        name.split(".")[0]
+        for file in FILES
+        if file.startswith("collectors/")
+        for name in imports(file)
+    }
     assert used - COLLECTORS_MAY_USE == set()
 
 
 def breaks_the_law_of_randomness(file: str, name: str, call: ast.Call) -> bool:
-    """Drawing from a global generator, making one without a seed, or seeding torch's where it is not put back."""
+    """Drawing from a global generator, making one without a seed, or seeding torch's where it is
+    not put back.
+    """
     last = name.rpartition(".")[2]
     if re.fullmatch(r"(np|numpy)\.random\.\w+", name) and last not in NUMPY_RANDOM_ALLOWED:
         return True
@@ -140,27 +202,41 @@ def test_every_third_party_import_is_declared():
         *(line for extra in project["optional-dependencies"].values() for line in extra),
     ]
     declared = {re.split(r"[<>=!;\[ ]", line)[0].lower().replace("_", "-") for line in required}
-    used = {name.split(".")[0] for file in FILES for name in imports(file)} - {*PACKAGES, *sys.stdlib_module_names}
-    assert {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in used} - declared == set()
+    used = {name.split(".")[0] for file in FILES for name in imports(file)} - {
+        *PACKAGES,
+        *sys.stdlib_module_names,
+    }
+    assert {
+        DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in used
+    } - declared == set()
 
 
 def test_collectors_is_loaded_without_torch():
     modules = [module for module in MODULES if within(module, ("collectors",))]
-    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print('torch' in sys.modules)"
+    code = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print('torch' "
+        "in sys.modules)"
+    )
     assert fresh_python(code).split()[-1] == "False"
 
 
 def test_neural_envs_registers_its_ids_without_torch():
-    code = "import sys, gymnasium, neural_envs; print('NeuralSnake-v0' in gymnasium.registry, 'torch' in sys.modules)"
+    code = (
+        "import sys, gymnasium, neural_envs; print('NeuralSnake-v0' in gymnasium.registry, "
+        "'torch' in sys.modules)"
+    )
     assert fresh_python(code).split() == ["True", "False"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks one interpreter per module")
 def test_every_file_can_be_the_first_one_imported():
-    """Finds circular imports that the usual order hides; the heavy libraries are loaded once and forked from."""
+    """Finds circular imports that the usual order hides; the heavy libraries are loaded once and
+    forked from.
+    """
     code = f"""
 import importlib, os, sys, traceback
-import cv2, gymnasium, imageio, numpy, safetensors.torch, stable_baselines3, torch.nn.attention.flex_attention
+import cv2, gymnasium, imageio, numpy, safetensors.torch, stable_baselines3
+import torch.nn.attention.flex_attention
 import torch.utils.flop_counter
 for module in {MODULES}:
     pid = os.fork()

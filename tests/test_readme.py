@@ -15,17 +15,25 @@ BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def blocks(language: str) -> list[tuple[int, str]]:
     """(line number, text) of every fenced block of `language`."""
     text = README.read_text()
-    found = [(text[: match.start(2)].count("\n"), match[2]) for match in BLOCK.finditer(text) if match[1] == language]
+    found = [
+        (text[: match.start(2)].count("\n"), match[2])
+        for match in BLOCK.finditer(text)
+        if match[1] == language
+    ]
     return found
 
 
 def commands() -> list[str]:
-    """The `neural-envs ...` commands of the bash blocks, comments cut off, continued lines joined."""
+    """The `neural-envs ...` commands of the bash blocks, comments cut off, continued lines
+    joined.
+    """
     lines = "\n".join(text for _, text in blocks("bash")).replace("\\\n", " ").splitlines()
     return [line.partition(" #")[0].strip() for line in lines if line.startswith("neural-envs ")]
 
 
-@pytest.mark.parametrize(("line", "code"), blocks("python"), ids=[f"line_{line}" for line, _ in blocks("python")])
+@pytest.mark.parametrize(
+    ("line", "code"), blocks("python"), ids=[f"line_{line}" for line, _ in blocks("python")]
+)
 def test_a_python_block_of_the_readme_runs(line, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile("\n" * line + code, str(README), "exec"), {"__name__": "__main__"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 
 def to_float(frames: Tensor) -> Tensor:
-    """(..., H, W, C) uint8 -> (..., C, H, W) float32 in [-1, 1]; a view with channels-last strides where it can be."""
+    """(..., H, W, C) uint8 -> (..., C, H, W) float32 in [-1, 1]; a view with channels-last strides
+    where it can be.
+    """
     return (frames.float() * (2 / 255) - 1).movedim(-1, -3)
 
 
@@ -21,10 +22,3 @@ def stack(frames: Tensor) -> Tensor:
     """(B, K, H, W, C) uint8 -> (B, K * C, H, W) float32, channels_last, oldest frame first."""
     x = to_float(frames).flatten(1, 2)
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def shown(frames: np.ndarray) -> np.ndarray:
-    """What a person is shown of frames (..., H, W, C): (..., H, W, 3). Of stacked pictures the newest, grey as RGB."""
-    if frames.shape[-1] % 3 == 0:
-        return frames[..., -3:]
-    return frames[..., -1:].repeat(3, -1)

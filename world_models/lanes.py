@@ -1,4 +1,7 @@
-"""Lanes: the elements of a batch of environments. A state is any (nested) tuple of batch-first tensors."""
+"""Lanes: the elements of a batch of environments.
+
+A state is any (nested) tuple of batch-first tensors.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from torch import Tensor
 def put_lanes(state: Any, lanes: Tensor, fresh: Any) -> Any:
     """A new state in which some lanes are replaced, leaf by leaf.
 
-    lanes: (B,) bool mask, or (M,) int64 indices. fresh: the same type of state with M lanes, in the order of the
-    chosen lanes. `state` is untouched. Raises ValueError where the two do not fit.
+    lanes: (B,) bool mask, or (M,) int64 indices. fresh: the same type of state with M lanes, in the
+    order of the chosen lanes. `state` is untouched. Raises ValueError where the two do not fit.
     """
     if isinstance(state, Tensor):
         index = lanes.nonzero()[:, 0] if lanes.dtype == torch.bool else lanes
         if len(index) != len(fresh) or state.shape[1:] != fresh.shape[1:]:
-            raise ValueError(f"cannot put {tuple(fresh.shape)} into {len(index)} lanes of {tuple(state.shape)}")
+            raise ValueError(
+                f"cannot put {tuple(fresh.shape)} into {len(index)} lanes of {tuple(state.shape)}"
+            )
         return state.index_copy(0, index.to(state.device), fresh.to(state))
     return _like(state, [put_lanes(old, lanes, new) for old, new in zip(state, fresh, strict=True)])
 

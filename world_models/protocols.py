@@ -16,10 +16,21 @@ State = Any  # a NamedTuple of batch-first tensors; only the model that made it 
 
 
 class Context(NamedTuple):
-    """What a dream starts from. Short histories repeat the first frame and use action 0 between the copies."""
+    """What a dream starts from.
+
+    Short histories repeat the first frame and use action 0 between the copies.
+    """
 
     frames: Tensor  # (B, K, H, W, C) uint8, oldest first, the last one is now
     actions: Tensor  # (B, K - 1) int64; actions[:, i] led from frame i to frame i + 1
+
+
+class SamplingOptions(NamedTuple):
+    """How a step draws its frame. None leaves an option to the model."""
+
+    steps: int | None = None  # denoising steps, or passes of a token model
+    guidance: float | None = None  # strength of guidance on the action; 1 is none
+    temperature: float | None = None  # of categorical draws; 0 takes the likeliest
 
 
 class Transition(NamedTuple):
@@ -48,19 +59,27 @@ class Clips(NamedTuple):
     reward_classes: Tensor  # (B, S) int64
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
-    odds: Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
-    context_actions: Tensor | None = None  # (B, K - 1) int64, as in `Context`, for models that read them
-    expert: Tensor | None = None  # (B,) bool: whether an expert might take the first action; None: nobody has judged it
+    sampling_weight: (
+        Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
+    )
+    context_actions: Tensor | None = (
+        None  # (B, K - 1) int64, as in `Context`, for models that read them
+    )
+    expert: Tensor | None = (
+        None  # (B,) bool: whether an expert might take the first action; None: nobody has judged it
+    )
 
 
-class Practice(NamedTuple):
+class AugmentationOptions(NamedTuple):
     """How clips are made harder in training; a model in eval mode sees them as they are."""
 
     noise: float = 0.0  # largest standard deviation of context noise, of [-1, 1]
     damage: float = 0.0  # share of clips with a patch of their context replaced
     action_dropout: float = 0.0  # share of samples without their action
     rollout_gradient: bool = False  # a step's error also mends the steps before it
-    progress: float = 1.0  # share of the training that is done, for models that learn one part after another
+    progress: float = (
+        1.0  # share of the training that is done, for models that learn one part after another
+    )
 
 
 @dataclass(frozen=True)
@@ -73,13 +92,21 @@ class WorldSpec:
     reward_values: tuple[float, ...]  # the distinct rewards, increasing; the reward head's classes
     fps: int
     max_episode_steps: int
-    final_rewards: tuple[float, ...] = ()  # those of reward_values after which a game is always over
+    final_rewards: tuple[
+        float, ...
+    ] = ()  # those of reward_values after which a game is always over
 
     def patch_grid(self, patch: int) -> tuple[int, int]:
-        """Rows and columns of square patches; raises ValueError that names the sizes near `patch` that fit."""
+        """Rows and columns of square patches; raises ValueError that names the sizes near `patch`
+        that fit.
+        """
         height, width, _ = self.frame_shape
         if height % patch or width % patch:
-            fit = [size for size in range(1, min(height, width) + 1) if height % size == width % size == 0]
+            fit = [
+                size
+                for size in range(1, min(height, width) + 1)
+                if height % size == width % size == 0
+            ]
             near = sorted(sorted(fit, key=lambda size: abs(size - patch))[:3])
             raise ValueError(
                 f"frames of {height}x{width} pixels do not divide into patches of {patch}; "
@@ -120,21 +147,30 @@ class NetworkConfig(Protocol):
     null_action: ClassVar[bool]  # whether the network knows "no action given", which guidance needs
     width: int  # channels of Features.tokens
     patch: int  # pixels along the side of a token
-    pixel_features: int  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+    pixel_features: (
+        int  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+    )
 
 
 class Network(Protocol):
     """A denoiser in two halves, because this decides the speed of everything.
 
-    Built as Network(config, colours, context_channels, actions, grid_shape): C, K * C, A, (H / patch, W / patch).
+    Built as Network(config, colours, context_channels, actions, grid_shape): C, K * C, A, (H /
+    patch, W / patch).
     """
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """Dear half, once per environment step. frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none."""
+        """Dear half, once per environment step.
+
+        frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none.
+        """
         ...
 
     def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """Cheap half, once per denoising step. x (B, C, H, W), t (B,) as its objective tells it, in about [-1, 1]."""
+        """Cheap half, once per denoising step.
+
+        x (B, C, H, W), t (B,) as its objective tells it, in about [-1, 1].
+        """
         ...
 
 
@@ -147,7 +183,9 @@ class Objective(Protocol):
 
     def sample_t(self, shape, generator) -> Tensor: ...
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """Per-element loss, (B, C, H, W)."""
         ...
 
@@ -155,7 +193,9 @@ class Objective(Protocol):
         """Estimate of x0, (B, C, H, W)."""
         ...
 
-    def learn(self, network: Network, x0: Tensor, features: Features, generator) -> tuple[Tensor, Tensor]:
+    def learn(
+        self, network: Network, x0: Tensor, features: Features, generator
+    ) -> tuple[Tensor, Tensor]:
         """Per-element loss at drawn levels, and a predicted frame; both (B, C, H, W)."""
         ...
 
@@ -165,6 +205,8 @@ class Sampler(Protocol):
 
     steps: int
 
-    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: Objective, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         """A frame (B, *draws.shape)."""
         ...

@@ -1,4 +1,6 @@
-"""What a backend gains: the same dream by torch as it is and by another backend, timed in turn in one run."""
+"""What a backend gains: the same dream by torch as it is and by another backend, timed in turn in
+one run.
+"""
 
 import statistics
 
@@ -6,17 +8,22 @@ from agents.benchmarks.timing import Advance, dream
 from neural_envs.backends.backends import BackendError, checked_backend
 
 
-def backend_subjects(names: list[str], backends: tuple[str, ...], lanes: tuple[int, ...]) -> dict[tuple, Advance]:
-    """("backend", bundle, backend, lanes) -> how to dream so, eager first; nothing where no backend is asked for.
+def backend_subjects(
+    names: list[str], backends: tuple[str, ...], lanes: tuple[int, ...]
+) -> dict[tuple, Advance]:
+    """("backend", bundle, backend, lanes) -> how to dream so, eager first; nothing where no backend
+    is asked for.
 
-    A bundle that a backend does not run is left out with a word. Raises BackendError for an unknown backend, and
-    ExportError naming the extra where a package is missing.
+    A bundle that a backend does not run is left out with a word. Raises BackendError for an unknown
+    backend, and ExportError naming the extra where a package is missing.
     """
     subjects: dict[tuple, Advance] = {}
     for backend in map(checked_backend, backends):
         for name in names:
             try:
-                found = {("backend", name, backend, n): dream(name, n, None, backend) for n in lanes}
+                found = {
+                    ("backend", name, backend, n): dream(name, n, None, backend) for n in lanes
+                }
             except BackendError as error:
                 print(f"{name} is not timed: {error}")
                 continue
@@ -25,7 +32,9 @@ def backend_subjects(names: list[str], backends: tuple[str, ...], lanes: tuple[i
 
 
 def backend_report(rates: dict[tuple, list[float]]) -> dict:
-    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager}}}}, medians over the rounds."""
+    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager}}}}, medians over the
+    rounds.
+    """
     report: dict = {}
     for (_, name, backend, lanes), values in rates.items():
         eager = rates["backend", name, "eager", lanes]

@@ -1,8 +1,10 @@
-"""`neural-envs bench --out bench.json`: how fast dreams are, beside what they are compared with, in one run.
+"""`neural-envs bench --out bench.json`: how fast dreams are, beside what they are compared with, in
+one run.
 
-Everything that is compared is timed in turn, round after round, in this process with the same threads, so that a busy
-machine slows all of it alike; a ratio is taken within a round, and the median over rounds is reported. Own dreams are
-timed as users get them, through NeuralVectorEnv with numpy frames; the comparison networks run bare (no environment).
+Everything that is compared is timed in turn, round after round, in this process with the same
+threads, so that a busy machine slows all of it alike; a ratio is taken within a round, and the
+median over rounds is reported. Own dreams are timed as users get them, through NeuralVectorEnv with
+numpy frames; the comparison networks run bare (no environment).
 """
 
 import json
@@ -43,22 +45,33 @@ class BenchConfig:
     out: str = setting("bench.json", "file for the figures")
     bundles: tuple[str, ...] = setting((), "bundles to time; none means all that are released")
     lanes: tuple[int, ...] = setting((1, 16, 64, 256), "dreams in one batch")
-    sampler_steps: tuple[int, ...] = setting((1, 2, 3, 5), "denoising steps, for bundles that sample")
-    diamond_lanes: tuple[int, ...] = setting((1, 64), "lanes of the DIAMOND-sized model; none leaves it out")
-    snake_unet_lanes: tuple[int, ...] = setting((1,), "lanes of the Snake pixel-EDM U-Net; none leaves it out")
+    sampler_steps: tuple[int, ...] = setting(
+        (1, 2, 3, 5), "denoising steps, for bundles that sample"
+    )
+    diamond_lanes: tuple[int, ...] = setting(
+        (1, 64), "lanes of the DIAMOND-sized model; none leaves it out"
+    )
+    snake_unet_lanes: tuple[int, ...] = setting(
+        (1,), "lanes of the Snake pixel-EDM U-Net; none leaves it out"
+    )
     rounds: int = setting(3, "times that everything is timed in turn")
     seconds: float = setting(1.0, "shortest time of one timing")
     data: str = setting("data/snake", "dataset for read and training throughput, if it is there")
     real: str = setting("collectors:RealSnake-v0", "id of the real environment")
     preset: str = setting("snake", "training preset to time")
     memory_lanes: int = setting(64, "lanes of the dream whose memory is measured")
-    backends: tuple[str, ...] = setting((), "onnx, compile: also time these beside eager, at backend_lanes")
+    backends: tuple[str, ...] = setting(
+        (), "onnx, compile: also time these beside eager, at backend_lanes"
+    )
     backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
     threads: int = setting(0, "CPU threads, 0 for torch's choice")
 
 
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
-    """(bundle, lanes, sampler steps) -> how to dream so. A bundle without a sampler takes one call a frame."""
+    """(bundle, lanes, sampler steps) -> how to dream so.
+
+    A bundle without a sampler takes one call a frame.
+    """
     subjects = {}
     for name in names:
         steps = takes(bundles.load(name).model, config.sampler_steps) or (None,)
@@ -86,12 +99,16 @@ def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
     if config.diamond_lanes:
         parts = [_ready(reference.DiamondDenoiser()), _ready(reference.DiamondRewardEnd())]
         subjects |= {
-            ("diamond", n, 3): network_dream(reference.diamond_dreams(n, *parts)) for n in config.diamond_lanes
+            ("diamond", n, 3): network_dream(reference.diamond_dreams(n, *parts))
+            for n in config.diamond_lanes
         }
     if config.snake_unet_lanes:
         unet = _ready(reference.SnakePixelUNet())
         lanes = config.snake_unet_lanes
-        subjects |= {("snake_pixel_unet", n, 3): network_dream(reference.snake_dreams(n, unet)) for n in lanes}
+        subjects |= {
+            ("snake_pixel_unet", n, 3): network_dream(reference.snake_dreams(n, unet))
+            for n in lanes
+        }
     return subjects
 
 
@@ -115,9 +132,13 @@ def bundle_macs(name: str, steps: int | None) -> int:
 
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
-    """Dataset reading and training, counting clips of one context and one next frame, and clips trained on."""
+    """Dataset reading and training, counting clips of one context and one next frame, and clips
+    trained on.
+    """
     dataset, preset = Dataset(config.data), PRESETS[config.preset]()
-    reader = ClipReader(dataset, dataset.split()["train"], preset.model.context_length, 1, preset.event_weight)
+    reader = ClipReader(
+        dataset, dataset.split()["train"], preset.model.context_length, 1, preset.event_weight
+    )
     order = np.random.default_rng(0)
     trainer = Trainer(replace(preset, rollout_from=1.0), dataset)
 
@@ -125,11 +146,16 @@ def data_subjects(config: BenchConfig) -> dict[str, Advance]:
         trainer.step()
         return preset.batch_size
 
-    return {"dataset_read_samples": lambda: len(reader.draw(256, order).actions), "training_samples": train}
+    return {
+        "dataset_read_samples": lambda: len(reader.draw(256, order).actions),
+        "training_samples": train,
+    }
 
 
 def real_subjects(names: list[str]) -> dict[str, Advance]:
-    """The real games of the bundles' worlds, but Snake, which is timed anyway, and those that are not installed."""
+    """The real games of the bundles' worlds, but Snake, which is timed anyway, and those that are
+    not installed.
+    """
     worlds = {bundles.load(name).model.spec.world for name in names} & set(WORLDS) - {"snake"}
     subjects = {}
     for world in sorted(worlds):
@@ -140,7 +166,9 @@ def real_subjects(names: list[str]) -> dict[str, Advance]:
     return subjects
 
 
-def bundle_report(name: str, rates: dict[tuple, list[float]], peak: float, config: BenchConfig) -> dict:
+def bundle_report(
+    name: str, rates: dict[tuple, list[float]], peak: float, config: BenchConfig
+) -> dict:
     """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
     model = bundles.load(name).model
     sampled = hasattr(model, "sampler_steps")
@@ -152,13 +180,17 @@ def bundle_report(name: str, rates: dict[tuple, list[float]], peak: float, confi
         "default_sampler_steps": model.sampler_steps if sampled else 1,
         "macs_per_frame": work,
         "frames_per_second": nest,
-        "share_of_convolution_peak": {n: {s: v * work[s] / peak for s, v in row.items()} for n, row in nest.items()},
+        "share_of_convolution_peak": {
+            n: {s: v * work[s] / peak for s, v in row.items()} for n, row in nest.items()
+        },
         "startup": startup(name, config.memory_lanes),
     }
 
 
 def ratios(names: list[str], rates: dict[tuple, list[float]]) -> dict:
-    """{reference: {bundle: {lanes: {sampler steps: ratio}}}}: medians over rounds of own / reference at equal lanes."""
+    """{reference: {bundle: {lanes: {sampler steps: ratio}}}}: medians over rounds of own /
+    reference at equal lanes.
+    """
     found: dict = {}
     for (other, lanes, _), theirs in rates.items():
         if other in names:
@@ -166,7 +198,9 @@ def ratios(names: list[str], rates: dict[tuple, list[float]]) -> dict:
         for (name, n, steps), own in rates.items():
             if name in names and n == lanes:
                 ratio = statistics.median(a / b for a, b in zip(own, theirs, strict=True))
-                found.setdefault(other, {}).setdefault(name, {}).setdefault(lanes, {})[steps] = ratio
+                found.setdefault(other, {}).setdefault(name, {}).setdefault(lanes, {})[steps] = (
+                    ratio
+                )
     return found
 
 
@@ -181,7 +215,9 @@ def reference_report(rates: dict[tuple, list[float]]) -> dict:
     for (name, lanes, steps), values in rates.items():
         if name not in report and name in sizes:
             report[name] = {
-                "parameters": sum(p.numel() for network in sizes[name] for p in network.parameters()),
+                "parameters": sum(
+                    p.numel() for network in sizes[name] for p in network.parameters()
+                ),
                 "macs_per_frame": macs(lambda name=name: next(dreams[name](1, *sizes[name]))),
                 "denoising_steps": steps,
                 "weights": "untrained: only the arithmetic is timed",
@@ -198,20 +234,32 @@ def bench(config: BenchConfig) -> dict:
         torch.set_num_threads(config.threads)
     names = list(config.bundles) or bundles.released_names()
     backends = backend_subjects(names, config.backends, config.backend_lanes)
-    subjects = {**own_subjects(names, config), **reference_subjects(config), "peak": convolution_peak()}
+    subjects = {
+        **own_subjects(names, config),
+        **reference_subjects(config),
+        "peak": convolution_peak(),
+    }
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
     peak, backend_rates = max(rates.pop("peak")), {key: rates.pop(key) for key in backends}
-    others = {f"real_env_steps_{kind}": real_env(config.real, observation=kind) for kind in ("rgb", "grid")}
+    others = {
+        f"real_env_steps_{kind}": real_env(config.real, observation=kind)
+        for kind in ("rgb", "grid")
+    }
     others |= real_subjects(names)
     recorded = (Path(config.data) / "manifest.json").is_file()
     others |= data_subjects(config) if recorded else {}
     throughput = {
-        name: statistics.median(v) for name, v in rates_in_turn(others, config.rounds, config.seconds).items()
+        name: statistics.median(v)
+        for name, v in rates_in_turn(others, config.rounds, config.seconds).items()
     }
     if not recorded:
         throughput["dataset_read_samples"] = throughput["training_samples"] = None
     return {
-        "machine": {"threads": torch.get_num_threads(), "torch": torch.__version__, "device": "cpu"},
+        "machine": {
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "device": "cpu",
+        },
         "rounds": config.rounds,
         "convolution_peak_gmac_per_second": peak / 1e9,
         "bundles": {name: bundle_report(name, rates, peak, config) for name in names},
@@ -237,7 +285,10 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name:12s} {lanes:4d} lanes 3 steps {value:10.2f} frames/s")
     for other, rows in figures["ratios"].items():
         for name, by_lanes in rows.items():
-            print(f"{name} / {other}: " + ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items()))
+            print(
+                f"{name} / {other}: "
+                + ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items())
+            )
     for line in backend_lines(figures["backends"]):
         print(line)
     print(f"written: {config.out}")
@@ -245,7 +296,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _rounded(by_lanes: dict) -> dict:
-    return {n: " ".join(f"{ratio:.0f}x ({steps})" for steps, ratio in row.items()) for n, row in by_lanes.items()}
+    return {
+        n: " ".join(f"{ratio:.0f}x ({steps})" for steps, ratio in row.items())
+        for n, row in by_lanes.items()
+    }
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Other people's world models, rebuilt to their published sizes with untrained weights, to be timed and nothing else.
+"""Other people's world models, rebuilt to their published sizes with untrained weights, to be timed
+and nothing else.
 
-DIAMOND's Atari denoiser and reward/end model (Alonso et al. 2024, arXiv:2405.12399; eloialonso/diamond, MIT) and the
-pixel U-Net of the Snake pixel-EDM system. Timing needs no trained weights: every weight is multiplied all the same.
-B lanes. Frames are float in [-1, 1], (B, 3, 64, 64).
+DIAMOND's Atari denoiser and reward/end model (Alonso et al. 2024, arXiv:2405.12399;
+eloialonso/diamond, MIT) and the pixel U-Net of the Snake pixel-EDM system. Timing needs no trained
+weights: every weight is multiplied all the same. B lanes. Frames are float in [-1, 1], (B, 3, 64,
+64).
 """
 
 import math
@@ -29,7 +31,9 @@ class DiamondBlock(nn.Module):
         self.conv1 = convolution(inputs, outputs)
         self.norm2 = AdaptiveNorm(outputs, condition, max(1, outputs // 32))
         self.conv2 = convolution(outputs, outputs)
-        self.attention = Attention(outputs, outputs // 8, max(1, outputs // 32)) if attention else nn.Identity()
+        self.attention = (
+            Attention(outputs, outputs // 8, max(1, outputs // 32)) if attention else nn.Identity()
+        )
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x, condition)))
@@ -37,27 +41,41 @@ class DiamondBlock(nn.Module):
 
 
 class DiamondDenoiser(nn.Module):
-    """The Atari denoiser: 4,405,699 + 64 A parameters. Four levels of 64 channels at 64, 32, 16 and 8 pixels."""
+    """The Atari denoiser: 4,405,699 + 64 A parameters.
+
+    Four levels of 64 channels at 64, 32, 16 and 8 pixels.
+    """
 
     def __init__(self, actions: int = 4, channels: int = 64, condition: int = 256):
         super().__init__()
-        self.register_buffer("frequencies", torch.linspace(-2, 2, condition // 2))  # random ones cost the same
+        self.register_buffer(
+            "frequencies", torch.linspace(-2, 2, condition // 2)
+        )  # random ones cost the same
         self.action = nn.Embedding(actions, condition // 4)
-        self.condition = nn.Sequential(nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition))
+        self.condition = nn.Sequential(
+            nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
+        )
         self.conv_in = convolution(15, channels)
 
         def blocks(inputs: int, count: int, attention: bool = False) -> nn.ModuleList:
-            return nn.ModuleList(DiamondBlock(inputs, channels, condition, attention) for _ in range(count))
+            return nn.ModuleList(
+                DiamondBlock(inputs, channels, condition, attention) for _ in range(count)
+            )
 
         self.down = nn.ModuleList(blocks(channels, 2) for _ in range(4))
         self.shrink = nn.ModuleList(convolution(channels, channels, 2) for _ in range(3))
         self.middle = blocks(channels, 2, attention=True)
         self.up = nn.ModuleList(blocks(2 * channels, 3) for _ in range(4))
         self.grow = nn.ModuleList(convolution(channels, channels) for _ in range(3))
-        self.norm_out, self.conv_out = nn.GroupNorm(max(1, channels // 32), channels), convolution(channels, 3)
+        self.norm_out, self.conv_out = (
+            nn.GroupNorm(max(1, channels // 32), channels),
+            convolution(channels, 3),
+        )
 
     def forward(self, noisy: Tensor, past: Tensor, actions: Tensor, sigma: float) -> Tensor:
-        """noisy (B, 3, H, W), past (B, 12, H, W), actions (B, 4) -> denoised (B, 3, H, W), quantised to 8 bits."""
+        """noisy (B, 3, H, W), past (B, 12, H, W), actions (B, 4) -> denoised (B, 3, H, W),
+        quantised to 8 bits.
+        """
         sigma = math.sqrt(sigma**2 + 0.3**2)
         c_in, c_skip = 1 / math.sqrt(sigma**2 + 0.25), 0.25 / (sigma**2 + 0.25)
         phase = 2 * math.pi * math.log(sigma) / 4 * self.frequencies
@@ -85,23 +103,33 @@ class DiamondDenoiser(nn.Module):
 
 
 class DiamondRewardEnd(nn.Module):
-    """The Atari reward/end model: 5,900,352 + 128 A parameters; convolutions of 32 channels, LSTM of 512."""
+    """The Atari reward/end model: 5,900,352 + 128 A parameters; convolutions of 32 channels, LSTM
+    of 512.
+    """
 
-    def __init__(self, actions: int = 4, channels: int = 32, condition: int = 128, hidden: int = 512):
+    def __init__(
+        self, actions: int = 4, channels: int = 32, condition: int = 128, hidden: int = 512
+    ):
         super().__init__()
         self.action = nn.Embedding(actions, condition)
         self.conv_in = convolution(6, channels)
 
         def pair(attention: bool = False) -> nn.ModuleList:
-            return nn.ModuleList(DiamondBlock(channels, channels, condition, attention) for _ in range(2))
+            return nn.ModuleList(
+                DiamondBlock(channels, channels, condition, attention) for _ in range(2)
+            )
 
         self.levels = nn.ModuleList([*(pair() for _ in range(4)), pair(attention=True)])
         self.shrink = nn.ModuleList(convolution(channels, channels, 2) for _ in range(3))
         self.lstm = nn.LSTM(channels * 8 * 8, hidden, batch_first=True)
-        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 5, bias=False))
+        self.head = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 5, bias=False)
+        )
 
     def forward(self, frame: Tensor, following: Tensor, action: Tensor, memory=None):
-        """Two frames (B, 3, H, W), action (B,), LSTM memory -> logits (B, 5) of 3 reward signs and 2 ends, memory."""
+        """Two frames (B, 3, H, W), action (B,), LSTM memory -> logits (B, 5) of 3 reward signs and
+        2 ends, memory.
+        """
         x, condition = self.conv_in(torch.cat((frame, following), 1)), self.action(action)
         for level, blocks in enumerate(self.levels):
             x = self.shrink[level - 1](x) if 0 < level < 4 else x
@@ -112,7 +140,9 @@ class DiamondRewardEnd(nn.Module):
 
 
 class SnakePixelUNet(nn.Module):
-    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters; `UNet` reads the context once."""
+    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters; `UNet` reads the context
+    once.
+    """
 
     def __init__(self, actions: int = 4, condition: int = 512):
         super().__init__()
@@ -132,9 +162,13 @@ class SnakePixelUNet(nn.Module):
         self.norm_out, self.conv_out = nn.GroupNorm(32, 128), convolution(128, 3)
 
     def forward(self, noisy: Tensor, past: Tensor, action: Tensor, sigma: float) -> Tensor:
-        """noisy (B, 3, H, W), past (B, 12, H, W), action (B, A) one-hot or zeros -> denoised (B, 3, H, W)."""
+        """noisy (B, 3, H, W), past (B, 12, H, W), action (B, A) one-hot or zeros -> denoised (B, 3,
+        H, W).
+        """
         total = sigma**2 + SIGMA_DATA**2
-        condition = self.noise(noisy.new_full((len(noisy), 1), math.log(sigma))) + self.action(action)
+        condition = self.noise(noisy.new_full((len(noisy), 1), math.log(sigma))) + self.action(
+            action
+        )
         x, skips = self.conv_in(torch.cat((past, noisy / math.sqrt(total)), 1)), []
         for block, shrink in zip(self.down, self.shrink, strict=True):
             skips.append(x := block(x, condition))
@@ -155,18 +189,26 @@ def euler(levels: tuple[float, ...], noisy: Tensor, denoise) -> Tensor:
 
 
 def _draws(lanes: int) -> tuple[torch.Generator, Tensor]:
-    """A generator and the past of B lanes as 12 channels, laid out as convolutions on a CPU like it best."""
+    """A generator and the past of B lanes as 12 channels, laid out as convolutions on a CPU like it
+    best.
+    """
     generator = torch.Generator().manual_seed(0)
-    return generator, torch.randn(lanes, 12, 64, 64, generator=generator).to(memory_format=torch.channels_last)
+    return generator, torch.randn(lanes, 12, 64, 64, generator=generator).to(
+        memory_format=torch.channels_last
+    )
 
 
-def diamond_dreams(lanes: int, denoiser: DiamondDenoiser, outcome: DiamondRewardEnd) -> Iterator[Tensor]:
+def diamond_dreams(
+    lanes: int, denoiser: DiamondDenoiser, outcome: DiamondRewardEnd
+) -> Iterator[Tensor]:
     """Endless DIAMOND frames (B, 3, 64, 64): three denoiser calls and one reward/end call each."""
     (generator, past), memory = _draws(lanes), None
     actions = torch.zeros(lanes, 4, dtype=torch.int64)
     while True:
         noise = torch.randn(lanes, 3, 64, 64, generator=generator)
-        frame = euler(DIAMOND_LEVELS, noise, lambda x, sigma, past=past: denoiser(x, past, actions, sigma))
+        frame = euler(
+            DIAMOND_LEVELS, noise, lambda x, sigma, past=past: denoiser(x, past, actions, sigma)
+        )
         logits, memory = outcome(past[:, 9:], frame, actions[:, -1], memory)
         torch.multinomial(logits[:, :3].softmax(1), 1, generator=generator)
         past = torch.cat((past[:, 3:], frame), 1)
@@ -174,7 +216,9 @@ def diamond_dreams(lanes: int, denoiser: DiamondDenoiser, outcome: DiamondReward
 
 
 def snake_dreams(lanes: int, network: SnakePixelUNet, guidance: float = 2.0) -> Iterator[Tensor]:
-    """Endless frames of the Snake pixel-EDM system: three steps, each with and without the action."""
+    """Endless frames of the Snake pixel-EDM system: three steps, each with and without the
+    action.
+    """
     generator, past = _draws(lanes)
     action = F.one_hot(torch.zeros(lanes, dtype=torch.int64), 4).float()
 

@@ -27,8 +27,12 @@ def rate(advance: Advance, seconds: float) -> float:
     return done / (time.perf_counter() - begun)
 
 
-def rates_in_turn(subjects: dict[str, Advance], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """The rates of all subjects, each warmed up by one call, measured in turn in each of `rounds` rounds."""
+def rates_in_turn(
+    subjects: dict[str, Advance], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """The rates of all subjects, each warmed up by one call, measured in turn in each of `rounds`
+    rounds.
+    """
     found = {name: [] for name in subjects}
     for advance in subjects.values():
         advance()
@@ -62,10 +66,16 @@ def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
 
 
 def convolution_peak(lanes: int = 16, channels: int = 64) -> Advance:
-    """The fastest kind of convolution on a CPU: 3x3, channels last, 64 by 64 pixels; counts multiply-adds."""
+    """The fastest kind of convolution on a CPU: 3x3, channels last, 64 by 64 pixels; counts
+    multiply-adds.
+    """
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn(lanes, channels, 64, 64, generator=generator).to(memory_format=torch.channels_last)
-    weight = torch.randn(channels, channels, 3, 3, generator=generator).to(memory_format=torch.channels_last)
+    image = torch.randn(lanes, channels, 64, 64, generator=generator).to(
+        memory_format=torch.channels_last
+    )
+    weight = torch.randn(channels, channels, 3, 3, generator=generator).to(
+        memory_format=torch.channels_last
+    )
     work = lanes * channels * channels * 9 * 64 * 64
 
     def advance() -> int:
@@ -96,9 +106,11 @@ env.reset(seed=0)
 for _ in range(5):
     env.step(env.action_space.sample())
 if sys.platform == "linux":  # ru_maxrss would be the parent's where that is larger
-    peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+    with open("/proc/self/status") as status:
+        peak = next(int(row.split()[1]) for row in status if row.startswith("VmHWM")) * 1024
 else:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 found = {"import_seconds": imported - begun, "import_without_torch": torch_free}
 found["make_and_reset_seconds"] = made - imported
 print(json.dumps({**found, "lanes": int(sys.argv[2]), "peak_memory_mib": peak / 2**20}))
@@ -106,11 +118,15 @@ print(json.dumps({**found, "lanes": int(sys.argv[2]), "peak_memory_mib": peak / 
 
 
 def startup(bundle: str, lanes: int) -> dict:
-    """Seconds to import and to the first frame, and peak memory of a dream, each in a process of its own."""
+    """Seconds to import and to the first frame, and peak memory of a dream, each in a process of
+    its own.
+    """
     words = [sys.executable, "-c", CHILD, str(bundles.resolve_bundle(bundle)), str(lanes)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"a dream of {bundle} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(
+            f"a dream of {bundle} fails in a fresh process: {done.stderr.strip().splitlines()[-1]}"
+        )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

@@ -1,7 +1,7 @@
 """Play episodes with an agent, several lanes at once, and summarise them with intervals.
 
-Each lane plays a fixed number of episodes. Taking the first so many that finish would favour the short ones.
-N lanes, E episodes.
+Each lane plays a fixed number of episodes. Taking the first so many that finish would favour the
+short ones. N lanes, E episodes.
 """
 
 import copy
@@ -20,7 +20,9 @@ MAX_LANES = 64
 
 
 class Episodes(NamedTuple):
-    """What was counted, one element an episode; events are the steps with a positive reward (Snake's apples)."""
+    """What was counted, one element an episode; events are the steps with a positive reward
+    (Snake's apples).
+    """
 
     returns: np.ndarray  # (E,) float64
     events: np.ndarray  # (E,) int64
@@ -33,7 +35,10 @@ class Episodes(NamedTuple):
     @classmethod
     def from_dict(cls, values: dict[str, list]) -> "Episodes":
         """Inverse of `as_dict`."""
-        values = {"events": values.get("apples"), **values}  # as they were called when Snake was the only world
+        values = {
+            "events": values.get("apples"),
+            **values,
+        }  # as they were called when Snake was the only world
         return cls(*(np.asarray(values[name]) for name in cls._fields))
 
     @classmethod
@@ -54,9 +59,14 @@ class Evaluation:
     episodes: int
 
     def as_dict(self, event: str = "events") -> dict[str, Any]:
-        """The fields as JSON has them; `event` is what the world calls an event, e.g. "apples" for "apples_mean"."""
+        """The fields as JSON has them; `event` is what the world calls an event, e.g.
+
+        "apples" for "apples_mean".
+        """
         rows = {key.replace("events", event): value for key, value in asdict(self).items()}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in rows.items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in rows.items()
+        }
 
 
 class Agent(Protocol):
@@ -70,7 +80,8 @@ class Agent(Protocol):
 
 
 class FrameStack:
-    """What a model sees that was trained on several frames at once: as many, zeros before an episode's first.
+    """What a model sees that was trained on several frames at once: as many, zeros before an
+    episode's first.
 
     `wanted` is the shape of the model's observations; those of one frame are passed on as they are.
     """
@@ -96,7 +107,9 @@ class FrameStack:
 
 
 class ModelAgent:
-    """A stable-baselines3 model; it samples its actions as it does in training, unless `deterministic`."""
+    """A stable-baselines3 model; it samples its actions as it does in training, unless
+    `deterministic`.
+    """
 
     def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
         self._model, self._deterministic = model, deterministic
@@ -136,7 +149,9 @@ class PolicyAgent:
             self._policies[lane].reset(self._generators[lane])
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        return np.array([int(policy(frame)) for policy, frame in zip(self._policies, observations, strict=True)])
+        return np.array(
+            [int(policy(frame)) for policy, frame in zip(self._policies, observations, strict=True)]
+        )
 
 
 def make_agent(policy, num_envs: int, seed: int, deterministic: bool = False) -> Agent:
@@ -148,7 +163,9 @@ def make_agent(policy, num_envs: int, seed: int, deterministic: bool = False) ->
     return PolicyAgent(policy, num_envs, seed)
 
 
-def play_episodes(env: VectorEnv, agent: Agent, episodes: int, seed: int, horizon: int | None = None) -> Episodes:
+def play_episodes(
+    env: VectorEnv, agent: Agent, episodes: int, seed: int, horizon: int | None = None
+) -> Episodes:
     """Play exactly ceil(episodes / N) episodes in each of the N lanes of a SAME_STEP env.
 
     With a `horizon`, an episode is counted after that many steps as if it had ended there.
@@ -199,11 +216,14 @@ def summarise(episodes: Episodes, seed: int = 0) -> Evaluation:
     )
 
 
-def play_policy(policy, env_id: str, episodes: int, seed: int, horizon: int | None = None, **settings) -> Episodes:
-    """Play at least `episodes` episodes of "module:id" with a model or policy; `settings` go to the env's constructor.
+def play_policy(
+    policy, env_id: str, episodes: int, seed: int, horizon: int | None = None, **settings
+) -> Episodes:
+    """Play at least `episodes` episodes of "module:id" with a model or policy; `settings` go to the
+    env's constructor.
 
-    See `play_episodes`. The global torch generator, from which stable-baselines3 samples actions, is seeded for
-    the play and restored afterwards.
+    See `play_episodes`. The global torch generator, from which stable-baselines3 samples actions,
+    is seeded for the play and restored afterwards.
     """
     lanes = min(episodes, MAX_LANES)
     env = make_vector_env(env_id, lanes, **settings)

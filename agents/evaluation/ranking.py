@@ -1,4 +1,6 @@
-"""Does the dream order policies as the real game does? Spearman's correlation over policies from random to best."""
+"""Does the dream order policies as the real game does? Spearman's correlation over policies from
+random to best.
+"""
 
 from collections.abc import Sequence
 
@@ -18,9 +20,14 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the rank correlation in [-1, 1]; nan if either does not vary. Raises ValueError for different lengths."""
+    """Return the rank correlation in [-1, 1]; nan if either does not vary.
+
+    Raises ValueError for different lengths.
+    """
     if len(first) != len(second):
-        raise ValueError(f"spearman needs two sequences of one length, got {len(first)} and {len(second)}")
+        raise ValueError(
+            f"spearman needs two sequences of one length, got {len(first)} and {len(second)}"
+        )
     a, b = ranks(first) - (len(first) - 1) / 2, ranks(second) - (len(second) - 1) / 2
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale else float("nan")
@@ -34,11 +41,12 @@ def rank_policies(
     seed: int = 0,
     real_options: Sequence[str] = (),
 ) -> dict:
-    """Play a world's policies in its dream and real game; return {"spearman", "episodes", "horizon", "policies"}.
+    """Play a world's policies in its dream and real game; return {"spearman", "episodes",
+    "horizon", "policies"}.
 
-    The returns are means over `episodes` episodes, of each the first `horizon` steps. {"omitted": why} for a world
-    that is not in the table. `real_options` are the real game's, as ("levels=test",): CoinRun without options plays its
-    training levels.
+    The returns are means over `episodes` episodes, of each the first `horizon` steps. {"omitted":
+    why} for a world that is not in the table. `real_options` are the real game's, as
+    ("levels=test",): CoinRun without options plays its training levels.
     """
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}

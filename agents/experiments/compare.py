@@ -1,9 +1,9 @@
 """The model families side by side: `neural-envs compare --world snake --budget 30`.
 
-Each family's preset is trained on the same dataset for the same wall-clock time, one after another, with rates and
-stages paced by that time; then it is held against the game (as `neural-envs evaluate` does, with small counts), timed,
-and its dream teaches the same PPO, which is measured in the real game. Writes OUT/compare.json and OUT/compare.md.
-Finished families are not repeated.
+Each family's preset is trained on the same dataset for the same wall-clock time, one after another,
+with rates and stages paced by that time; then it is held against the game (as `neural-envs
+evaluate` does, with small counts), timed, and its dream teaches the same PPO, which is measured in
+the real game. Writes OUT/compare.json and OUT/compare.md. Finished families are not repeated.
 """
 
 import json
@@ -35,7 +35,9 @@ from world_models.models.pixel import PixelConfig
 from world_models.training.presets.table import PRESETS, TrainConfig
 from world_models.training.run import TrainingError, train
 
-FAMILIES = {  # family -> how its presets' names end: the world's own, WORLD-ENDING, or else another world's on its data
+# family -> how its presets' names end: the world's own, WORLD-ENDING, or else another world's on
+# its data
+FAMILIES = {
     "chance": "",
     "edm": "edm",
     "unet": "unet",
@@ -55,17 +57,25 @@ class CompareConfig:
 
     world: str = setting("snake", "the world: " + ", ".join(WORLDS))
     budget: float = setting(30.0, "minutes of wall-clock in which each family is trained")
-    families: tuple[str, ...] = setting((), "which; none: all that have a preset, of " + ", ".join(FAMILIES))
+    families: tuple[str, ...] = setting(
+        (), "which; none: all that have a preset, of " + ", ".join(FAMILIES)
+    )
     data: str = setting("", "dataset; none: data/WORLD")
-    out: str = setting("", "directory; none: runs/compare-WORLD. Finished families in it are not repeated")
+    out: str = setting(
+        "", "directory; none: runs/compare-WORLD. Finished families in it are not repeated"
+    )
     seed: int = setting(0, "of every training and measurement")
     threads: int = setting(0, "CPU threads, 0 for torch's choice")
     transitions: int = setting(2_000, "teacher-forced transitions")
     rollouts: int = setting(64, "open-loop rollouts")
     horizon: int = setting(64, "steps of a rollout")
     survival_steps: int = setting(300, "steps of dreams that policies play")
-    ppo_steps: int = setting(100_000, "steps of PPO in each dream and, for comparison, in the real game")
-    ppo_minutes: float = setting(0.0, "the most that each PPO may take, so that a slow dream teaches less; 0: no limit")
+    ppo_steps: int = setting(
+        100_000, "steps of PPO in each dream and, for comparison, in the real game"
+    )
+    ppo_minutes: float = setting(
+        0.0, "the most that each PPO may take, so that a slow dream teaches less; 0: no limit"
+    )
     episodes: int = setting(64, "real episodes in which each agent is measured")
     real: bool = setting(True, "train the same PPO in the real game too")
     seconds: float = setting(1.0, "shortest time of one timing")
@@ -92,26 +102,35 @@ def chosen(config: CompareConfig) -> dict[str, str]:
     known = {family: preset for family, preset in presets.items() if preset}
     lacking = [family for family in config.families if family not in known]
     if lacking:
-        raise CompareError(f"no preset trains the family {lacking[0]!r}; there are {', '.join(known)}")
+        raise CompareError(
+            f"no preset trains the family {lacking[0]!r}; there are {', '.join(known)}"
+        )
     return {family: known[family] for family in config.families or known}
 
 
 def resolved(config: CompareConfig) -> CompareConfig:
-    """The settings with what was left out filled in. Raises CompareError where there is nothing to compare on."""
+    """The settings with what was left out filled in.
+
+    Raises CompareError where there is nothing to compare on.
+    """
     find_world(config.world)
     if config.budget <= 0:
         raise CompareError(f"the budget is minutes of training, more than 0, not {config.budget}")
     if config.ppo_minutes < 0:
-        raise CompareError(f"ppo_minutes is minutes of PPO, or 0 for no limit, not {config.ppo_minutes}")
+        raise CompareError(
+            f"ppo_minutes is minutes of PPO, or 0 for no limit, not {config.ppo_minutes}"
+        )
     out, data = config.out or f"runs/compare-{config.world}", config.data or f"data/{config.world}"
     if not (Path(data) / "manifest.json").is_file():
-        raise CompareError(f"there is no dataset in {data!r}; record one with: neural-envs collect {config.world}")
+        raise CompareError(
+            f"there is no dataset in {data!r}; record one with: neural-envs collect {config.world}"
+        )
     return replace(config, out=out, data=data)
 
 
 def fitted(preset: TrainConfig, data: str) -> TrainConfig:
-    """A preset of another world: one picture a frame where the data stacks none, and of diffusion forcing the next
-    larger patch that frames divide into.
+    """A preset of another world: one picture a frame where the data stacks none, and of diffusion
+    forcing the next larger patch that frames divide into.
     """
     model = preset.model
     if isinstance(model, PixelConfig) and Dataset(data).spec["frame_shape"][2] % model.stack:
@@ -119,7 +138,9 @@ def fitted(preset: TrainConfig, data: str) -> TrainConfig:
     if isinstance(model, ForcingConfig):
         height, width, _ = Dataset(data).spec["frame_shape"]
         sides = range(model.network.patch, min(height, width) + 1)
-        patch = next((side for side in sides if not (height % side or width % side)), model.network.patch)
+        patch = next(
+            (side for side in sides if not (height % side or width % side)), model.network.patch
+        )
         return replace(preset, model=replace(model, network=replace(model.network, patch=patch)))
     return preset
 
@@ -138,12 +159,17 @@ def settings_text(config: CompareConfig, rest: str) -> str:
 
 
 def finished(record: Path, settings: str) -> dict | None:
-    """What was measured before, None where nothing was. Raises CompareError if that was with other settings."""
+    """What was measured before, None where nothing was.
+
+    Raises CompareError if that was with other settings.
+    """
     if not record.is_file():
         return None
     made = json.loads(record.read_text())
     if made["settings"] != settings:
-        raise CompareError(f"{record.parent} was made with other settings; delete it or change --out")
+        raise CompareError(
+            f"{record.parent} was made with other settings; delete it or change --out"
+        )
     return made
 
 
@@ -157,7 +183,10 @@ def write(path: Path, values: dict) -> dict:
 
 
 def run_family(config: CompareConfig, family: str, preset: str) -> dict:
-    """Trains and measures a family, unless that is done. One that cannot is a row that says why, and no record."""
+    """Trains and measures a family, unless that is done.
+
+    One that cannot is a row that says why, and no record.
+    """
     folder, wanted = Path(config.out) / family, training(config, family, preset)
     settings = settings_text(config, as_text(replace(wanted, out=Path(family))))
     made = finished(folder / "family.json", settings)
@@ -168,14 +197,17 @@ def run_family(config: CompareConfig, family: str, preset: str) -> dict:
     try:
         bundle, effort = trained(wanted)
         return write(
-            folder / "family.json", {**name, "settings": settings, **effort, **figures(config, bundle, folder)}
+            folder / "family.json",
+            {**name, "settings": settings, **effort, **figures(config, bundle, folder)},
         )
     except (ValueError, TrainingError) as error:
         return {**name, "failed": str(error)}
 
 
 def trained(config: TrainConfig) -> tuple[Path, dict]:
-    """The bundle, and what this process spent on it; one that was broken off and resumed spent the rest before."""
+    """The bundle, and what this process spent on it; one that was broken off and resumed spent the
+    rest before.
+    """
     load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
     bundle = train(config)
     seconds = time.monotonic() - begun
@@ -198,23 +230,37 @@ def figures(config: CompareConfig, path: Path, folder: Path) -> dict:
 
 def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
     """The card's figures of a bundle; all figures go to evaluation.json in the family's folder."""
-    counts = {name: getattr(config, name) for name in ("transitions", "rollouts", "horizon", "survival_steps", "seed")}
-    counts |= {"random_actions": max(1, config.transitions // 4), "kid_depth": min(32, config.horizon)}
+    counts = {
+        name: getattr(config, name)
+        for name in ("transitions", "rollouts", "horizon", "survival_steps", "seed")
+    }
+    counts |= {
+        "random_actions": max(1, config.transitions // 4),
+        "kid_depth": min(32, config.horizon),
+    }
     out = str(folder / "evaluation")
-    return evaluate_bundle(EvaluateConfig(str(bundle), data=config.data, out=out, ranking="", **counts))[0]
+    return evaluate_bundle(
+        EvaluateConfig(str(bundle), data=config.data, out=out, ranking="", **counts)
+    )[0]
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:
-    """PPO trained in a dream or in the real game: how it plays the real game, and after how many steps."""
+    """PPO trained in a dream or in the real game: how it plays the real game, and after how many
+    steps.
+    """
     settings = ppo_settings(config.world)
-    run = PPOConfig(config.world, kind, config.ppo_steps, str(folder / "ppo"), config.seed, bundle, ppo=settings)
+    run = PPOConfig(
+        config.world, kind, config.ppo_steps, str(folder / "ppo"), config.seed, bundle, ppo=settings
+    )
     policy = load_policy(train_ppo(run, config.ppo_minutes * 60 or None))
     return {**measured(config, policy), "steps": policy.num_timesteps}
 
 
 def measured(config: CompareConfig, policy) -> dict:
     """How a policy plays the real game: means with 95 % intervals."""
-    played = play_policy(policy, env_id(config.world, "real"), config.episodes, config.seed + 1_000_000)
+    played = play_policy(
+        policy, env_id(config.world, "real"), config.episodes, config.seed + 1_000_000
+    )
     return summarise(played, config.seed).as_dict(find_world(config.world).event)
 
 
@@ -226,23 +272,34 @@ def references(config: CompareConfig) -> dict[str, dict]:
         settings = settings_text(config, as_text(ppo_settings(config.world)))
         made = finished(folder / "reference.json", settings)
         if made is None:
-            random = make_policy("random", action_count(env_id(config.world, "real")), world=config.world)
-            ppo = taught(config, "real", None, folder) if name == "real" else measured(config, random)
+            random = make_policy(
+                "random", action_count(env_id(config.world, "real")), world=config.world
+            )
+            ppo = (
+                taught(config, "real", None, folder) if name == "real" else measured(config, random)
+            )
             made = write(folder / "reference.json", {"settings": settings, "ppo": ppo})
         found[name] = made["ppo"]
     return found
 
 
 def speeds(config: CompareConfig, rows: list[dict]) -> dict[str, dict[str, float]]:
-    """family -> lanes -> frames a second, all timed in turn so that other work on the machine slows all alike."""
+    """family -> lanes -> frames a second, all timed in turn so that other work on the machine slows
+    all alike.
+    """
     subjects = {
-        (row["family"], lanes): dream(str(Path(config.out) / row["family"] / "train" / "bundle"), lanes, None)
+        (row["family"], lanes): dream(
+            str(Path(config.out) / row["family"] / "train" / "bundle"), lanes, None
+        )
         for row in rows
         for lanes in LANES
     }
     rates = rates_in_turn(subjects, config.rounds, config.seconds)
     medians = {key: round(statistics.median(values), 1) for key, values in rates.items()}
-    return {row["family"]: {str(lanes): medians[row["family"], lanes] for lanes in LANES} for row in rows}
+    return {
+        row["family"]: {str(lanes): medians[row["family"], lanes] for lanes in LANES}
+        for row in rows
+    }
 
 
 def machine() -> dict:
@@ -252,7 +309,9 @@ def machine() -> dict:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": (names or [platform.processor() or platform.machine()])[0],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "card": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -260,7 +319,10 @@ def machine() -> dict:
 
 
 def compare(config: CompareConfig) -> dict:
-    """Does what is not done yet; writes and returns what is in compare.json. Raises CompareError."""
+    """Does what is not done yet; writes and returns what is in compare.json.
+
+    Raises CompareError.
+    """
     config = resolved(config)
     if config.threads:
         torch.set_num_threads(config.threads)

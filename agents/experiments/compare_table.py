@@ -1,8 +1,14 @@
 """What `neural-envs compare` found, as one Markdown table that is also read in a terminal."""
 
-SHARED = {"one_step.psnr": "PSNR", "one_step.ssim": "SSIM"}  # figure of the card -> head of its column
+SHARED = {
+    "one_step.psnr": "PSNR",
+    "one_step.ssim": "SSIM",
+}  # figure of the card -> head of its column
 OWN = {  # what else tells most of a world; of one that is not here, the frames after a long rollout
-    "snake": {"rules.transition_exact_rate": "exact", "survival.astar.one_head_one_food": "one head, one food"},
+    "snake": {
+        "rules.transition_exact_rate": "exact",
+        "survival.astar.one_head_one_food": "one head, one food",
+    },
     "pong": {"rules.one_ball": "one ball", "rules.rollout.ball_error.32": "ball error, 32 steps"},
     "worldmap": {"rules.shift_error": "shift error", "rules.known_psnr": "known PSNR"},
 }
@@ -11,7 +17,9 @@ OTHERS = {"rollout.psnr.32": "PSNR, 32 steps"}
 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure as short as is honest; "-" for one that there is not."""
-    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return (
+        "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    )
 
 
 def taught(row: dict) -> list[str]:
@@ -25,9 +33,20 @@ def cells(row: dict, figures: dict[str, str]) -> list[str]:
     if "failed" in row:
         return [row["family"], row["preset"], f"failed: {row['failed']}"]
     rates, scores = row["frames_per_second"], row["scores"]
-    size = [number(row["updates"]), f"{row['parameters'] / 1e6:.2f} M", f"{row['macs_per_frame'] / 1e6:.0f} M"]
+    size = [
+        number(row["updates"]),
+        f"{row['parameters'] / 1e6:.2f} M",
+        f"{row['macs_per_frame'] / 1e6:.0f} M",
+    ]
     seen = [number(scores.get(name)) for name in figures]
-    return [row["family"], row["preset"], *size, *(number(rate) for rate in rates.values()), *seen, *taught(row["ppo"])]
+    return [
+        row["family"],
+        row["preset"],
+        *size,
+        *(number(rate) for rate in rates.values()),
+        *seen,
+        *taught(row["ppo"]),
+    ]
 
 
 def references(result: dict, columns: int) -> list[list[str]]:
@@ -40,13 +59,29 @@ def references(result: dict, columns: int) -> list[list[str]]:
 def markdown(result: dict) -> str:
     """The table, what was measured, and on what."""
     figures = SHARED | OWN.get(result["world"], OTHERS)
-    head = ["family", "preset", "updates", "parameters", "MACs a frame", "frames/s, 1 lane", "64 lanes"]
+    head = [
+        "family",
+        "preset",
+        "updates",
+        "parameters",
+        "MACs a frame",
+        "frames/s, 1 lane",
+        "64 lanes",
+    ]
     head += [*figures.values(), "PPO steps", "return of PPO in the real game (95 %)"]
-    lines = [head, *(cells(row, figures) for row in result["families"]), *references(result, len(head))]
+    lines = [
+        head,
+        *(cells(row, figures) for row in result["families"]),
+        *references(result, len(head)),
+    ]
     lines = [line + [""] * (len(head) - len(line)) for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-            for line in lines]  # fmt: skip
+    text = [
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    ]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join([*text, "", *about(result)]) + "\n"
 
@@ -55,14 +90,22 @@ def about(result: dict) -> list[str]:
     """Sentences on budget and machine, with how much of the machine each training had."""
     budget, machine = result["budget"], result["machine"]
     limit = f" or {budget['ppo_minutes']:g} minutes" if budget["ppo_minutes"] else ""
-    place = machine["card"] or f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores"
+    place = (
+        machine["card"]
+        or f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores"
+    )
     lines = [
-        f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}, then PPO of "
-        f"{budget['ppo_steps']:,} steps in each dream{limit}, measured in {budget['episodes']} real episodes; {place}, "
+        f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}, "
+        "then PPO of "
+        f"{budget['ppo_steps']:,} steps in each dream{limit}, measured in {budget['episodes']} "
+        f"real episodes; {place}, "
         f"torch {machine['torch']}."
     ]
     done = [row for row in result["families"] if "failed" not in row]
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)
     if done:
-        lines.append(f"Processor seconds that each training got a second: {shares}. Frames are timed in turn.")
+        lines.append(
+            f"Processor seconds that each training got a second: {shares}. Frames are timed in "
+            "turn."
+        )
     return lines

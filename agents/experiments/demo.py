@@ -1,6 +1,7 @@
 """The whole idea in two minutes: `neural-envs demo`, or `neural-envs demo pong`.
 
-A good player plays a dreamed game and the real one; then PPO learns in the dream and is measured in the real game.
+A good player plays a dreamed game and the real one; then PPO learns in the dream and is measured in
+the real game.
 """
 
 import sys
@@ -23,16 +24,22 @@ STRIP_FRAMES = 12
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Play a dreamed game next to the real one, then learn in the dream and measure in the real game."""
+    """Play a dreamed game next to the real one, then learn in the dream and measure in the real
+    game.
+    """
 
     name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    out: str = field(default="demo", metadata={"help": "folder for the video, the picture strip and the policy"})
+    out: str = field(
+        default="demo", metadata={"help": "folder for the video, the picture strip and the policy"}
+    )
     seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
     steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
     frames: int = field(default=200, metadata={"help": "most frames of the video"})
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
     seed: int = field(default=0, metadata={"help": "seed of everything"})
-    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    bundle: str | None = field(
+        default=None, metadata={"help": "the dream's model; none: the released one"}
+    )
 
 
 def make_dream(config: DemoConfig) -> gym.Env:
@@ -41,8 +48,12 @@ def make_dream(config: DemoConfig) -> gym.Env:
     return gym.make(dream, **env_settings(config.name, "dream", config.bundle))
 
 
-def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None = None) -> tuple[np.ndarray, float]:
-    """Play one game of at most `frames` frames; return the film, (T, H, W, C) uint8, and the sum of its rewards."""
+def play_film(
+    env: gym.Env, policy, frames: int, seed: int, options: dict | None = None
+) -> tuple[np.ndarray, float]:
+    """Play one game of at most `frames` frames; return the film, (T, H, W, C) uint8, and the sum of
+    its rewards.
+    """
     policy.reset(np.random.default_rng(seed))
     frame, _ = env.reset(seed=seed, options=options)
     film, total, ended = [frame], 0.0, False
@@ -56,7 +67,9 @@ def play_film(env: gym.Env, policy, frames: int, seed: int, options: dict | None
 
 
 def film_both(config: DemoConfig) -> list[str]:
-    """Write the dreamed game beside the real one, as a video and as a strip; return what to print."""
+    """Write the dreamed game beside the real one, as a video and as a strip; return what to
+    print.
+    """
     from collectors.media import side_by_side, write_strip, write_video
 
     world = find_world(config.name, config.bundle)
@@ -70,7 +83,10 @@ def film_both(config: DemoConfig) -> list[str]:
         video = write_video(Path(config.out) / "dream_vs_real.mp4", films)
     except ImportError:  # no ffmpeg on this machine
         video = write_video(Path(config.out) / "dream_vs_real.gif", films)
-    rows = [film[np.linspace(0, min(len(dream), len(real)) - 1, STRIP_FRAMES).astype(int)] for film in (dream, real)]
+    rows = [
+        film[np.linspace(0, min(len(dream), len(real)) - 1, STRIP_FRAMES).astype(int)]
+        for film in (dream, real)
+    ]
     strip = write_strip(Path(config.out) / "strip.png", rows, labels=("dream", "real"))
     return [
         f"  dream (left): {len(dream) - 1} steps, return {dream_return:.0f}; "
@@ -83,7 +99,9 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     """Train PPO in the dream; return how it and a random policy play the real game."""
     out = str(Path(config.out) / "ppo")
     settings = quick(ppo_settings(config.name))
-    run = PPOConfig(config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings)
+    run = PPOConfig(
+        config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings
+    )
     trained = load_policy(train_ppo(run, config.seconds))
     world = find_world(config.name, config.bundle)
     random = make_policy("random", action_count(world.real, **world.options), world=config.name)
@@ -98,7 +116,10 @@ def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
     lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
     for name, row in rows.items():
         span = "{:.2f} to {:.2f}".format(*row.events_ci)
-        lines.append(f"{name:<24}{row.return_mean:>8.2f}{row.events_mean:>10.2f}  {span:<16}{row.length_mean:>7.0f}")
+        lines.append(
+            f"{name:<24}{row.return_mean:>8.2f}{row.events_mean:>10.2f}  "
+            f"{span:<16}{row.length_mean:>7.0f}"
+        )
     return "\n".join(lines)
 
 
@@ -107,12 +128,25 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     start = time.monotonic()
     try:
-        config = parse(DemoConfig(name=named_world(words, "snake")), words, "neural-envs demo", positional=("name",))
+        config = parse(
+            DemoConfig(name=named_world(words, "snake")),
+            words,
+            "neural-envs demo",
+            positional=("name",),
+        )
         world = find_world(config.name, config.bundle)
         player = world.ranking[-1]
-        print(f"1. a good player ({player}, which sees only pixels) in the dream and in the real game", flush=True)
+        print(
+            f"1. a good player ({player}, which sees only pixels) in the dream and in the real "
+            "game",
+            flush=True,
+        )
         print("\n".join(film_both(config)))
-        print(f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game", flush=True)
+        print(
+            f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real "
+            "game",
+            flush=True,
+        )
         print(format_table(learn_and_measure(config), world.event))
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs demo: {error}", file=sys.stderr)

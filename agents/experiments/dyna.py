@@ -1,9 +1,10 @@
 """The loop: `neural-envs dyna snake --rounds 5 --out runs/dyna-snake`.
 
-A round plays the real game with the policy so far (the first with random play alone), adds that to the dataset,
-fine-tunes the world model on all of it, trains the policy further in the dream, and measures it in the real game
-(Sutton 1991, "Dyna, an integrated architecture for learning, planning, and reacting"). A policy that has learned to
-exploit a fault of its dream is played in the real game next, so the next dream has seen what comes of it.
+A round plays the real game with the policy so far (the first with random play alone), adds that to
+the dataset, fine-tunes the world model on all of it, trains the policy further in the dream, and
+measures it in the real game (Sutton 1991, "Dyna, an integrated architecture for learning, planning,
+and reacting"). A policy that has learned to exploit a fault of its dream is played in the real game
+next, so the next dream has seen what comes of it.
 
 A finished stage is never repeated, and a killed one goes on from its own checkpoint.
 """
@@ -28,51 +29,86 @@ from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import TrainingError, train
 
-FREE = ("rounds", "out", "world_model.threads", "world_model.device")  # may change when a run goes on
+FREE = (
+    "rounds",
+    "out",
+    "world_model.threads",
+    "world_model.device",
+)  # may change when a run goes on
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
 EVENT_WEIGHT = 20.0  # at least, of the world model: random play is seldom paid
 
 
 @dataclass(frozen=True)
 class DynaConfig:
-    """Play the real game, train the dream, learn in it, measure in the real game; round after round."""
+    """Play the real game, train the dream, learn in it, measure in the real game; round after
+    round.
+    """
 
     name: str = field(default="snake", metadata={"help": "the world: " + ", ".join(WORLDS)})
     rounds: int = field(default=5, metadata={"help": "how many; may grow when a run goes on"})
     frames: int = field(default=20_000, metadata={"help": "real steps a round"})
-    random_episodes: float = field(default=0.25, metadata={"help": "share of the later rounds' games, random play"})
-    random_actions: float = field(default=0.1, metadata={"help": "share of the actions in the other games"})
-    fine_tune: int = field(default=2_000, metadata={"help": "world model updates a round; the first: world_model's"})
+    random_episodes: float = field(
+        default=0.25, metadata={"help": "share of the later rounds' games, random play"}
+    )
+    random_actions: float = field(
+        default=0.1, metadata={"help": "share of the actions in the other games"}
+    )
+    fine_tune: int = field(
+        default=2_000, metadata={"help": "world model updates a round; the first: world_model's"}
+    )
     steps: int = field(default=100_000, metadata={"help": "PPO steps in the dream, a round"})
     episodes: int = field(default=128, metadata={"help": "games of each measurement"})
-    reference: bool = field(default=True, metadata={"help": "the same PPO in the real game beside it, for transfer"})
-    out: str = field(default="runs/dyna", metadata={"help": "folder; finished stages in it are not repeated"})
+    reference: bool = field(
+        default=True, metadata={"help": "the same PPO in the real game beside it, for transfer"}
+    )
+    out: str = field(
+        default="runs/dyna", metadata={"help": "folder; finished stages in it are not repeated"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of everything"})
-    real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as grid_size=8"})
+    real_options: tuple[str, ...] = field(
+        default=(), metadata={"help": "of the real game, as grid_size=8"}
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
-    world_model: TrainConfig = field(default_factory=PRESETS["snake"])  # of the first round; data and out are ours
+    world_model: TrainConfig = field(
+        default_factory=PRESETS["snake"]
+    )  # of the first round; data and out are ours
 
     def __post_init__(self):
-        if min(self.rounds, self.frames, self.fine_tune, self.steps, self.episodes) < 1 or self.seed < 0:
-            raise ValueError("rounds, frames, fine_tune, steps and episodes must be at least 1, and seed at least 0")
+        if (
+            min(self.rounds, self.frames, self.fine_tune, self.steps, self.episodes) < 1
+            or self.seed < 0
+        ):
+            raise ValueError(
+                "rounds, frames, fine_tune, steps and episodes must be at least 1, and seed at "
+                "least 0"
+            )
         if not (0 <= self.random_episodes <= 1 and 0 <= self.random_actions <= 1):
             raise ValueError("random_episodes and random_actions are shares between 0 and 1")
         if self.world_model.pace != "updates":
-            raise ValueError("dyna counts a world model's training in updates: leave world_model.pace=updates")
+            raise ValueError(
+                "dyna counts a world model's training in updates: leave world_model.pace=updates"
+            )
 
 
 class Loop:
-    """One run; every method named after a stage does that stage of a round and returns what to remember of it."""
+    """One run; every method named after a stage does that stage of a round and returns what to
+    remember of it.
+    """
 
     def __init__(self, config: DynaConfig):
         find_world(config.name)
         self.config, self.root = config, Path(config.out)
         options = env_settings(config.name, "real", options=config.real_options)
-        self.actions = action_count(env_id(config.name, "real"), **options)  # wrong options are told here
+        self.actions = action_count(
+            env_id(config.name, "real"), **options
+        )  # wrong options are told here
         self.stages = Stages(self.root, config, FREE)
 
     def run(self) -> dict:
-        """Do what is not done yet; return what is in `dyna.json`, which is written after every round."""
+        """Do what is not done yet; return what is in `dyna.json`, which is written after every
+        round.
+        """
         random = self.stages.run("random", self.random)
         rounds = []
         for number in range(1, self.config.rounds + 1):
@@ -84,28 +120,66 @@ class Loop:
         return result
 
     def _order(self) -> list[str]:
-        return ["collect", "train", "learn", *(["refer"] if self.config.reference else []), "measure"]
+        return [
+            "collect",
+            "train",
+            "learn",
+            *(["refer"] if self.config.reference else []),
+            "measure",
+        ]
 
     def _stage(self, number: int, stage: str) -> dict:
         return self.stages.run(f"{number}/{stage}", partial(getattr(self, stage), number))
 
     def random(self) -> dict:
         """Random play in the real game."""
-        return {"real": self._play(make_policy("random", self.actions, world=self.config.name), "real")}
+        return {
+            "real": self._play(make_policy("random", self.actions, world=self.config.name), "real")
+        }
 
     def collect(self, number: int) -> dict:
         """A shard of real play by the policy of the round before."""
         config = self.config
-        model = None if number == 1 else load_policy(self._folder(number - 1, "dream") / POLICY_FILE)
-        player = Explorer(model, self.actions, f"round {number - 1}", config.random_episodes, config.random_actions)
-        wanted = {"frames": number * config.frames, "shard_steps": config.frames, "seed": config.seed, "resume": True}
+        model = (
+            None if number == 1 else load_policy(self._folder(number - 1, "dream") / POLICY_FILE)
+        )
+        player = Explorer(
+            model,
+            self.actions,
+            f"round {number - 1}",
+            config.random_episodes,
+            config.random_actions,
+        )
+        wanted = {
+            "frames": number * config.frames,
+            "shard_steps": config.frames,
+            "seed": config.seed,
+            "resume": True,
+        }
         options = read_options(config.real_options)
-        dataset = collect(environment_id(config.name), self.root / "data", policy=player, env_options=options, **wanted)
-        return {"frames": dataset.steps, "episodes": len(dataset.episodes), "dataset": dataset.fingerprint}
+        dataset = collect(
+            environment_id(config.name),
+            self.root / "data",
+            policy=player,
+            env_options=options,
+            **wanted,
+        )
+        return {
+            "frames": dataset.steps,
+            "episodes": len(dataset.episodes),
+            "dataset": dataset.fingerprint,
+        }
 
     def train(self, number: int) -> dict:
-        """The world model on all that was played: from nothing first, then from the weights of the round before."""
-        own = {"data": self.root / "data", "out": self._folder(number, "world_model"), "init_from": "", "resume": True}
+        """The world model on all that was played: from nothing first, then from the weights of the
+        round before.
+        """
+        own = {
+            "data": self.root / "data",
+            "out": self._folder(number, "world_model"),
+            "init_from": "",
+            "resume": True,
+        }
         run = replace(self.config.world_model, **own, seed=self.config.seed + number)
         if number > 1:
             run = replace(
@@ -124,20 +198,32 @@ class Loop:
 
     def refer(self, number: int) -> dict:
         """The same PPO as long in the real game, which is what the dream's is compared with."""
-        return {**self._learn(number, "real"), "played": self._play(self._policy(number, "real"), "real")}
+        return {
+            **self._learn(number, "real"),
+            "played": self._play(self._policy(number, "real"), "real"),
+        }
 
     def measure(self, number: int) -> dict:
-        """The policy in the real game and in its dream, and the one before it in this dream: is it still exploited?"""
+        """The policy in the real game and in its dream, and the one before it in this dream: is it
+        still exploited?
+        """
         policy = self._policy(number, "dream")
-        found = {"real": self._play(policy, "real"), "dream": self._play(policy, "dream", self._bundle(number))}
+        found = {
+            "real": self._play(policy, "real"),
+            "dream": self._play(policy, "dream", self._bundle(number)),
+        }
         if number > 1:
-            found["before"] = self._play(self._policy(number - 1, "dream"), "dream", self._bundle(number))
+            found["before"] = self._play(
+                self._policy(number - 1, "dream"), "dream", self._bundle(number)
+            )
         return found
 
     def _learn(self, number: int, kind: Kind) -> dict:
         config, out = self.config, self._folder(number, kind)
         before = "" if number == 1 else str(self._folder(number - 1, kind) / POLICY_FILE)
-        bundle, options = (str(self._bundle(number)), ()) if kind == "dream" else (None, config.real_options)
+        bundle, options = (
+            (str(self._bundle(number)), ()) if kind == "dream" else (None, config.real_options)
+        )
         run = PPOConfig(config.name, kind, config.steps, str(out), config.seed + number, bundle)
         run = replace(run, real_options=options, init_from=before, ppo=config.ppo)
         if not (out / POLICY_FILE).is_file():  # it is there only when it is complete
@@ -148,7 +234,9 @@ class Loop:
         config, name = self.config, None if bundle is None else str(bundle)
         settings = env_settings(config.name, kind, name, config.real_options)
         identifier = env_id(config.name, kind, name)
-        return play_policy(policy, identifier, config.episodes, config.seed + 1_000_000, **settings).as_dict()
+        return play_policy(
+            policy, identifier, config.episodes, config.seed + 1_000_000, **settings
+        ).as_dict()
 
     def _policy(self, number: int, kind: Kind):
         return load_policy(self._folder(number, kind) / POLICY_FILE)
@@ -161,7 +249,10 @@ class Loop:
 
 
 def preset(name: str) -> DynaConfig:
-    """The settings of a world: its PPO preset and its world model preset. Raises UnknownWorldError."""
+    """The settings of a world: its PPO preset and its world model preset.
+
+    Raises UnknownWorldError.
+    """
     find_world(name)
     model = PRESETS[name]()
     model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
@@ -171,7 +262,11 @@ def preset(name: str) -> DynaConfig:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    name = words[0] if words and not words[0].startswith("-") and "=" not in words[0] else DynaConfig.name
+    name = (
+        words[0]
+        if words and not words[0].startswith("-") and "=" not in words[0]
+        else DynaConfig.name
+    )
     try:
         config = parse(preset(name), words, "neural-envs dyna", positional=("name",))
         Loop(config).run()

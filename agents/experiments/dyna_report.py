@@ -29,7 +29,12 @@ def _row(config: "DynaConfig", number: int, random: dict, found: dict) -> dict:
     measured.pop("seconds")
     if "refer" in found:
         measured["reference"] = found["refer"]["played"]
-    names = {"real": "real", "dream": "dream", "before": "policy_before_in_this_dream", "reference": "reference"}
+    names = {
+        "real": "real",
+        "dream": "dream",
+        "before": "policy_before_in_this_dream",
+        "reference": "reference",
+    }
     rows = {names[name]: _summary(config, played) for name, played in measured.items()}
     return {
         "round": number,
@@ -47,12 +52,17 @@ def _summary(config: "DynaConfig", played: dict[str, list]) -> dict:
 
 
 def _transfer(random: dict, measured: dict) -> dict:
-    """Return the score against the policy that learned as long in the real game, None where there is none."""
+    """Return the score against the policy that learned as long in the real game, None where there
+    is none.
+    """
     if "reference" not in measured:
         return {"transfer": None, "transfer_ci": None}
     played = {"dream": measured["real"], "real": measured["reference"], "random": random}
     returns = {name: Episodes.from_dict(values).returns for name, values in played.items()}
-    score, ends = transfer_score(**{name: float(values.mean()) for name, values in returns.items()}), None
+    score, ends = (
+        transfer_score(**{name: float(values.mean()) for name, values in returns.items()}),
+        None,
+    )
     if np.isfinite(score):
         ends = transfer_interval(returns)
     known = ends is not None and np.isfinite(ends).all()
@@ -61,13 +71,31 @@ def _transfer(random: dict, measured: dict) -> dict:
 
 def format_table(result: dict) -> str:
     """Return the rounds as lines for a terminal; all are mean returns of a game."""
-    titles = ("round", "real steps", "real game", "95 %", "its dream", "before*", "learned in real", "transfer", "95 %")
+    titles = (
+        "round",
+        "real steps",
+        "real game",
+        "95 %",
+        "its dream",
+        "before*",
+        "learned in real",
+        "transfer",
+        "95 %",
+    )
     widths = (5, 11, 10, 16, 10, 8, 16, 9, 16)
     lines = ["".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True))]
     for row in result["rounds"]:
-        means = [_number(row.get(name)) for name in ("dream", "policy_before_in_this_dream", "reference")]
+        means = [
+            _number(row.get(name)) for name in ("dream", "policy_before_in_this_dream", "reference")
+        ]
         score = NONE if row["transfer"] is None else f"{row['transfer']:.2f}"
-        cells = (row["round"], row["real_frames"], _number(row["real"]), _span(row["real"]["return_ci"]), *means)
+        cells = (
+            row["round"],
+            row["real_frames"],
+            _number(row["real"]),
+            _span(row["real"]["return_ci"]),
+            *means,
+        )
         cells += (score, _span(row["transfer_ci"]))
         lines.append("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
     random = result["random"]
@@ -84,7 +112,9 @@ def _span(ends: list[float] | None) -> str:
 
 
 def write_plot(path: Path, result: dict) -> None:
-    """Write a PNG of the mean returns by round: a dream that is exploited promises more than the real game pays."""
+    """Write a PNG of the mean returns by round: a dream that is exploited promises more than the
+    real game pays.
+    """
     rows = result["rounds"]
     curves = {title: [_mean(row.get(name)) for row in rows] for name, title in CURVES.items()}
     curves = {title: values for title, values in curves.items() if np.isfinite(values).any()}

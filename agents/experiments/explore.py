@@ -1,4 +1,7 @@
-"""The player that collects: a trained agent with some random play, all lanes at once. B lanes, A actions."""
+"""The player that collects: a trained agent with some random play, all lanes at once.
+
+B lanes, A actions.
+"""
 
 import numpy as np
 import torch
@@ -12,17 +15,24 @@ EPISODE_SALT, ACTION_SALT = 0, 1
 
 
 class Explorer:
-    """A `collectors` policy: plays a share of its episodes at random, in the others a share of the actions.
+    """A `collectors` policy: plays a share of its episodes at random, in the others a share of the
+    actions.
 
-    model: the agent, None for random play alone. Its actions are drawn from what it gives each of them, as in training.
-    An episode's actions follow from its frames and the generator that it was reset with, whatever the lanes beside it
-    do. `name` is the same in all rounds, for a dataset has one collector; episodes are named `random` or `label`.
+    model: the agent, None for random play alone. Its actions are drawn from what it gives each of
+    them, as in training. An episode's actions follow from its frames and the generator that it was
+    reset with, whatever the lanes beside it do. `name` is the same in all rounds, for a dataset has
+    one collector; episodes are named `random` or `label`.
     """
 
     name = "explorer"
 
     def __init__(
-        self, model: PPO | None, actions: int, label: str = "agent", episodes: float = 0.25, random_actions: float = 0.1
+        self,
+        model: PPO | None,
+        actions: int,
+        label: str = "agent",
+        episodes: float = 0.25,
+        random_actions: float = 0.1,
     ):
         self.model, self.actions, self.label = model, actions, label
         self.episodes, self.random_actions = 1.0 if model is None else episodes, random_actions
@@ -40,20 +50,27 @@ class Explorer:
 
 
 class ExplorerLanes:
-    """See `collectors.recording.lane_player.BatchPolicy`. Random numbers are hashes of (episode's seed, step): no loop over lanes."""
+    """See `collectors.recording.lane_player.BatchPolicy`.
+
+    Random numbers are hashes of (episode's seed, step): no loop over lanes.
+    """
 
     def __init__(self, player: Explorer, lanes: int):
         self._player = player
         self._seeds, self._steps = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
         self._share = np.ones(lanes, np.float32)  # of random actions, (B,)
-        self._stack = None if player.model is None else FrameStack(player.model.observation_space.shape)
+        self._stack = (
+            None if player.model is None else FrameStack(player.model.observation_space.shape)
+        )
 
     @property
     def names(self) -> list[str]:
         return ["random" if share == 1 else self._player.label for share in self._share]
 
     def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        self._seeds[lanes] = [generators[lane].integers(2**63 - 1) for lane in np.flatnonzero(lanes)]
+        self._seeds[lanes] = [
+            generators[lane].integers(2**63 - 1) for lane in np.flatnonzero(lanes)
+        ]
         self._steps[lanes] = 0
         at_random = self._uniform(EPISODE_SALT) < self._player.episodes
         self._share[lanes] = np.where(at_random, 1.0, self._player.random_actions)[lanes]

@@ -1,7 +1,8 @@
-"""`neural-envs plan`: play the real game by looking ahead in a model, beside the model's own moves and A*.
+"""`neural-envs plan`: play the real game by looking ahead in a model, beside the model's own moves
+and A*.
 
-N lanes, A actions, W candidate sequences a lane, K context frames. A planner keeps the last K frames of every lane,
-so it plays whatever gives frames: the real game or a dream.
+N lanes, A actions, W candidate sequences a lane, K context frames. A planner keeps the last K
+frames of every lane, so it plays whatever gives frames: the real game or a dream.
 """
 
 import json
@@ -38,7 +39,10 @@ class Proposal(NamedTuple):
 
 
 Proposer = Callable[[Proposal], Tensor]
-"""An outside opinion, a language model's for one: (N,) int64 replaces the actions, (N, A) floats re-rank them."""
+"""An outside opinion, a language model's for one.
+
+(N,) int64 replaces the actions, (N, A) floats re-rank them.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,22 @@ class Search:
     depth: int = 4  # moves ahead
     width: int = 3  # sequences a lane that are followed on
     discount: float = 0.95  # of what comes a move later
-    energy_weight: float = 0.0  # price of a pair's gradient norm, which is also high where chance decides: at meals
-    opinion_weight: float = 1.0  # price of a move, by how much fewer descents rest at it than at the most frequent one
+    energy_weight: float = (
+        0.0  # price of a pair's gradient norm, which is also high where chance decides: at meals
+    )
+    opinion_weight: float = (
+        1.0  # price of a move, by how much fewer descents rest at it than at the most frequent one
+    )
     starts: int = 8  # descents for that opinion
     end_price: float = 5.0  # of an end, beside its reward: the rewards that would have come
 
     def __post_init__(self):
         if self.depth < 1 or self.width < 1 or self.starts < 1:
             counts = f"{self.depth}, {self.width}, {self.starts}"
-            raise ValueError(f"a planner looks at least one move ahead, on one sequence, by one descent: {counts}")
+            raise ValueError(
+                "a planner looks at least one move ahead, on one sequence, by one descent: "
+                f"{counts}"
+            )
 
 
 class Beam(NamedTuple):
@@ -70,17 +81,21 @@ class Beam(NamedTuple):
 
 
 class Planner:
-    """A policy (see `collectors.policies.policies`): beam search over action sequences rolled in a world model.
+    """A policy (see `collectors.policies.policies`): beam search over action sequences rolled in a
+    world model.
 
-    A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the gradient norm of its
-    pairs (`uncertainty(frames, action, next_frame)`) and for moves other than those that the model itself rests at
-    (`opinion(frames, noise, starts)`). One that has ended pays for that and earns no more. The best sequence of each
-    first move is what that move is worth; a `proposer` may have the last word.
+    A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the
+    gradient norm of its pairs (`uncertainty(frames, action, next_frame)`) and for moves other than
+    those that the model itself rests at (`opinion(frames, noise, starts)`). One that has ended pays
+    for that and earns no more. The best sequence of each first move is what that move is worth; a
+    `proposer` may have the last word.
     """
 
     name = "planner"
 
-    def __init__(self, model: WorldModel, search: Search | None = None, proposer: Proposer | None = None):
+    def __init__(
+        self, model: WorldModel, search: Search | None = None, proposer: Proposer | None = None
+    ):
         self.model, self.search, self.proposer = model, search or Search(), proposer
         self.actions = len(model.spec.action_names)
         self._seen = Seen(model.context_length)
@@ -125,10 +140,15 @@ class Planner:
     def _root(self, context: Context) -> Beam:
         lanes = len(context.frames)
         none = torch.zeros(lanes, dtype=torch.int64)
-        return Beam(self.model.init(context), context.frames[:, -1], none, none.float(), ~none.bool())
+        return Beam(
+            self.model.init(context), context.frames[:, -1], none, none.float(), ~none.bool()
+        )
 
     def _expand(self, beam: Beam, noise: NoiseStream, discount: float) -> Beam:
-        """Every sequence with every action after it. The lane's noise is the same for all: chance favours no move."""
+        """Every sequence with every action after it.
+
+        The lane's noise is the same for all: chance favours no move.
+        """
         rows = torch.arange(len(beam.score)).repeat_interleave(self.actions)
         action = torch.arange(self.actions).repeat(len(beam.score))
         lane = torch.arange(len(noise.seeds)).repeat_interleave(len(rows) // len(noise.seeds))
@@ -137,19 +157,27 @@ class Planner:
         out = self.model.step(state, action, take_lanes(noise, lane))
         gain = out.reward - price
         if hasattr(self.model, "uncertainty") and self.search.energy_weight:
-            gain = gain - self.search.energy_weight * self.model.uncertainty(seen_by(state, frames), action, out.frame)
+            gain = gain - self.search.energy_weight * self.model.uncertainty(
+                seen_by(state, frames), action, out.frame
+            )
         gain = gain - self.search.end_price * out.termination
-        return Beam(out.state, out.frame, first, score + discount * gain * going, going & ~out.termination)
+        return Beam(
+            out.state, out.frame, first, score + discount * gain * going, going & ~out.termination
+        )
 
     def _unusual(self, beam: Beam, noise: NoiseStream) -> Tensor | float:
-        """What each action costs after each sequence (N W A,), for the field does otherwise; 0 for what it does."""
+        """What each action costs after each sequence (N W A,), for the field does otherwise; 0 for
+        what it does.
+        """
         if not hasattr(self.model, "opinion") or not self.search.opinion_weight:
             return 0.0
         held = self.model.opinion(seen_by(beam.state, beam.frames), noise, self.search.starts)
         return self.search.opinion_weight * (held.amax(1, keepdim=True) - held).flatten()
 
     def _keep(self, beam: Beam, lanes: int) -> Beam:
-        """The best sequences of every lane among those that have not ended; ended ones fill what is left."""
+        """The best sequences of every lane among those that have not ended; ended ones fill what is
+        left.
+        """
         rank = torch.where(beam.going, beam.score, beam.score - 1e6).view(lanes, -1)
         best = rank.topk(min(self.search.width, rank.shape[1]), 1).indices  # (N, W)
         return take_lanes(beam, (best + torch.arange(lanes)[:, None] * rank.shape[1]).flatten())
@@ -157,7 +185,8 @@ class Planner:
     def _worth(self, worth: Tensor, beam: Beam, lanes: int) -> Tensor:
         """worth (N, A) of the first moves, those that are followed now by their best continuation.
 
-        One that is no longer followed was worse than all that are, and stays so, however these go on.
+        One that is no longer followed was worse than all that are, and stays so, however these go
+        on.
         """
         found = torch.full_like(worth, -torch.inf)
         found.scatter_reduce_(1, beam.first.view(lanes, -1), beam.score.view(lanes, -1), "amax")
@@ -166,12 +195,16 @@ class Planner:
 
 
 def seen_by(state: object, frames: Tensor) -> Tensor:
-    """The frames (B, K, H, W, C) in a state; of one that keeps none, the last, frames (B, H, W, C)."""
+    """The frames (B, K, H, W, C) in a state; of one that keeps none, the last, frames (B, H, W,
+    C).
+    """
     return getattr(state, "frames", frames[:, None])
 
 
 class GreedyField(Planner):
-    """The move that the joint model itself rests at, without looking ahead; of several starts, on average."""
+    """The move that the joint model itself rests at, without looking ahead; of several starts, on
+    average.
+    """
 
     name = "field"
 
@@ -195,10 +228,14 @@ class Seen:
         self._frames = self._noise = None
 
     def reset(self, lanes: np.ndarray, generators) -> None:
-        seeds = torch.tensor([int(g.integers(2**62)) if r else 0 for g, r in zip(generators, lanes, strict=True)])
+        seeds = torch.tensor(
+            [int(g.integers(2**62)) if r else 0 for g, r in zip(generators, lanes, strict=True)]
+        )
         fresh = torch.from_numpy(np.asarray(lanes))
         old = NoiseStream.from_seeds(seeds) if self._noise is None else self._noise
-        self._noise = NoiseStream(torch.where(fresh, seeds, old.seeds), torch.where(fresh, 0, old.steps))
+        self._noise = NoiseStream(
+            torch.where(fresh, seeds, old.seeds), torch.where(fresh, 0, old.steps)
+        )
         self._fresh = np.asarray(lanes).copy()
 
     def __call__(self, observations: np.ndarray) -> tuple[Context, NoiseStream]:
@@ -207,9 +244,13 @@ class Seen:
         if self._frames is None:
             self._frames = start
         moved = torch.cat((self._frames[:, 1:], frames), 1)
-        self._frames = torch.where(torch.from_numpy(self._fresh)[:, None, None, None, None], start, moved)
+        self._frames = torch.where(
+            torch.from_numpy(self._fresh)[:, None, None, None, None], start, moved
+        )
         self._fresh[:], noise, self._noise = False, self._noise, self._noise.next()
-        return Context(self._frames, torch.zeros(len(frames), self.length - 1, dtype=torch.int64)), noise
+        return Context(
+            self._frames, torch.zeros(len(frames), self.length - 1, dtype=torch.int64)
+        ), noise
 
 
 @dataclass(frozen=True)
@@ -217,7 +258,9 @@ class PlanConfig:
     """Settings of `neural-envs plan`."""
 
     bundle: str = setting("snake-eqm", "bundle of a Snake model")
-    data: str = setting("data/snake", "dataset whose held-out frames measure agreement with A*, if it is there")
+    data: str = setting(
+        "data/snake", "dataset whose held-out frames measure agreement with A*, if it is there"
+    )
     out: str = setting("", "file for the figures")
     episodes: int = setting(32, "real games of each player")
     frames: int = setting(2000, "held-out frames for agreement")
@@ -228,15 +271,19 @@ class PlanConfig:
 
 
 def agreement(policy: Planner, dataset: Dataset, count: int, seed: int = 0) -> dict:
-    """How often a policy takes one of A*'s best moves (`best_moves`) on frames of test episodes on which there is one.
+    """How often a policy takes one of A*'s best moves (`best_moves`) on frames of test episodes on
+    which there is one.
 
-    Equally short ways to the food, and equally safe moves, agree alike; "telling" leaves out frames with such ties.
+    Equally short ways to the food, and equally safe moves, agree alike; "telling" leaves out frames
+    with such ties.
     """
     generator = np.random.default_rng(seed)
     episodes = dataset.split()["test"]
     lengths = np.array([dataset.episodes[index].length for index in episodes])
     frames = []
-    for number, times in zip(episodes, generator.multinomial(count, lengths / lengths.sum()), strict=True):
+    for number, times in zip(
+        episodes, generator.multinomial(count, lengths / lengths.sum()), strict=True
+    ):
         if times:
             seen = dataset.episode(number).frames
             frames += [seen[int(i)] for i in generator.integers(len(seen) - 1, size=times)]
@@ -245,17 +292,26 @@ def agreement(policy: Planner, dataset: Dataset, count: int, seed: int = 0) -> d
     agreed = []
     for part in np.array_split(kept, max(1, len(kept) // BATCH)):
         player = policy.batch(len(part))
-        player.reset(np.ones(len(part), bool), [np.random.default_rng([seed, int(i)]) for i in part])
+        player.reset(
+            np.ones(len(part), bool), [np.random.default_rng([seed, int(i)]) for i in part]
+        )
         agreed.append(best[part, player(np.stack([frames[i] for i in part]))])
     agreed, telling = np.concatenate(agreed), best[kept].sum(1) == 1
-    return {"agreement": float(agreed.mean()), "telling": float(agreed[telling].mean()), "frames": len(kept)}
+    return {
+        "agreement": float(agreed.mean()),
+        "telling": float(agreed[telling].mean()),
+        "frames": len(kept),
+    }
 
 
 def plan(config: PlanConfig) -> dict:
     """Apples in real games by player, and the players' agreement with A*."""
     model = bundles.load(config.bundle).model
     world = WORLDS[model.spec.world]
-    players = {"planner": Planner(model, config.search), "astar": make_policy("astar", 4, world="snake")}
+    players = {
+        "planner": Planner(model, config.search),
+        "astar": make_policy("astar", 4, world="snake"),
+    }
     if hasattr(model, "uncertainty"):
         players = {"field": GreedyField(model, config.starts), **players}
     figures: dict = {"episodes": config.episodes, "apples": {}, "agreement": {}}
@@ -265,7 +321,9 @@ def plan(config: PlanConfig) -> dict:
     if (Path(config.data) / "manifest.json").is_file():
         dataset = Dataset(config.data)
         own = {name: player for name, player in players.items() if isinstance(player, Planner)}
-        figures["agreement"] = {name: agreement(p, dataset, config.frames, config.seed) for name, p in own.items()}
+        figures["agreement"] = {
+            name: agreement(p, dataset, config.frames, config.seed) for name, p in own.items()
+        }
     return figures
 
 
@@ -277,11 +335,15 @@ def main(argv: list[str] | None = None) -> int:
         Path(config.out).write_text(json.dumps(figures, indent=1) + "\n")
     for name, row in figures["apples"].items():
         low, high = row["apples_ci"]
-        print(f"{name:8} {row['apples_mean']:7.2f} apples ({low:.2f} to {high:.2f}), {row['length_mean']:.0f} steps")
+        print(
+            f"{name:8} {row['apples_mean']:7.2f} apples ({low:.2f} to {high:.2f}), "
+            f"{row['length_mean']:.0f} steps"
+        )
     for name, row in figures["agreement"].items():
         share, telling = row["agreement"], row["telling"]
         print(
-            f"{name:8} agrees with A* on {share:.4f} of {row['frames']} frames ({telling:.4f} where one move is best)"
+            f"{name:8} agrees with A* on {share:.4f} of {row['frames']} frames ({telling:.4f} "
+            "where one move is best)"
         )
     return 0
 

@@ -1,4 +1,6 @@
-"""A long run in stages that are each done once: what a killed run has finished is in one file, replaced as a whole."""
+"""A long run in stages that are each done once: what a killed run has finished is in one file,
+replaced as a whole.
+"""
 
 import json
 import os
@@ -11,7 +13,9 @@ from collectors.settings.text import value_text
 
 
 class StageError(ValueError):
-    """The folder holds a run of other settings or a damaged record; the message says which and what to do."""
+    """The folder holds a run of other settings or a damaged record; the message says which and what
+    to do.
+    """
 
 
 def write_json(path: Path, values: dict) -> None:
@@ -22,15 +26,21 @@ def write_json(path: Path, values: dict) -> None:
 
 
 class Stages:
-    """The finished stages of the run in `folder`, by name, each with what it found (a dict for JSON) and its seconds.
+    """The finished stages of the run in `folder`, by name, each with what it found (a dict for
+    JSON) and its seconds.
 
-    `config` is the run's dataclass of settings, of which those that start with one of `free` may change from call to
-    call. Raises StageError where the folder holds something else, or a run with other settings.
+    `config` is the run's dataclass of settings, of which those that start with one of `free` may
+    change from call to call. Raises StageError where the folder holds something else, or a run with
+    other settings.
     """
 
     def __init__(self, folder: Path, config, free: tuple[str, ...] = ()):
         self.path = folder / "state.json"
-        rows = {row.name: value_text(row.default) for row in list_settings(config) if not row.name.startswith(free)}
+        rows = {
+            row.name: value_text(row.default)
+            for row in list_settings(config)
+            if not row.name.startswith(free)
+        }
         self.done = self._read(rows)
         self._settings = rows
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,18 +59,23 @@ class Stages:
         folder = self.path.parent
         if not self.path.is_file():
             if folder.exists() and any(folder.iterdir()):
-                raise StageError(f"{folder} is not empty and holds no {self.path.name}; choose another folder")
+                raise StageError(
+                    f"{folder} is not empty and holds no {self.path.name}; choose another folder"
+                )
             return {}
         try:
             state = json.loads(self.path.read_text())
             made, done = state["settings"], state["done"]
         except (ValueError, KeyError, TypeError) as error:
-            raise StageError(f"{self.path} is damaged ({error!r}); delete {folder} and begin anew") from error
+            raise StageError(
+                f"{self.path} is damaged ({error!r}); delete {folder} and begin anew"
+            ) from error
         other = [name for name in settings.keys() & made.keys() if made[name] != settings[name]]
         if other:
             name = min(other)
             raise StageError(
-                f"{folder} holds a run with {name}={made[name]}, not {settings[name]}; go on with that or choose "
+                f"{folder} holds a run with {name}={made[name]}, not {settings[name]}; go on with "
+                "that or choose "
                 "another folder"
             )
         return done

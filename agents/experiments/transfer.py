@@ -1,9 +1,11 @@
-"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds 0,1,2`.
+"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds
+0,1,2`.
 
-The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a random policy,
-are measured in the real game. transfer = (dream-trained - random) / (real-trained - random), in mean return. With
-several seeds all is done once a seed, and the means are over all of their games. Both halves are measured in the same
-real game: that of training (CoinRun's training levels), or the one of `--real-options levels=test` (held-out levels).
+The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a
+random policy, are measured in the real game. transfer = (dream-trained - random) / (real-trained -
+random), in mean return. With several seeds all is done once a seed, and the means are over all of
+their games. Both halves are measured in the same real game: that of training (CoinRun's training
+levels), or the one of `--real-options levels=test` (held-out levels).
 """
 
 import json
@@ -14,7 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.envs import WORLD_HELP, Kind, action_count, env_id, env_settings, find_world, named_world
+from agents.envs import (
+    WORLD_HELP,
+    Kind,
+    action_count,
+    env_id,
+    env_settings,
+    find_world,
+    named_world,
+)
 from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
@@ -36,46 +46,68 @@ class TransferConfig:
     """Train the same PPO in the dream and in the real game, then measure both in the real game."""
 
     name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    steps: int = field(default=300_000, metadata={"help": "training budget of each, in environment steps"})
+    steps: int = field(
+        default=300_000, metadata={"help": "training budget of each, in environment steps"}
+    )
     episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
-    out: str = field(default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"})
+    out: str = field(
+        default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
-    seeds: tuple[int, ...] = field(default=(), metadata={"help": "several seeds, each with a folder; none: --seed"})
-    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
+    seeds: tuple[int, ...] = field(
+        default=(), metadata={"help": "several seeds, each with a folder; none: --seed"}
+    )
+    bundle: str | None = field(
+        default=None, metadata={"help": "the dream's model; none: the released one"}
+    )
     min_trust: float | None = field(
-        default=None, metadata={"help": "trust below which the dream is cut short in training; none: never"}
+        default=None,
+        metadata={"help": "trust below which the dream is cut short in training; none: never"},
     )
     starts: str = field(
-        default="", metadata={"help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"}
+        default="",
+        metadata={
+            "help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"
+        },
     )
     horizon: int | None = field(
-        default=None, metadata={"help": "steps after which a dream is cut short, as a truncation; none: the game's"}
+        default=None,
+        metadata={
+            "help": "steps after which a dream is cut short, as a truncation; none: the game's"
+        },
     )
     real_options: tuple[str, ...] = field(
-        default=(), metadata={"help": "of the real game in which all are measured, as levels=test; not of training"}
+        default=(),
+        metadata={
+            "help": "of the real game in which all are measured, as levels=test; not of training"
+        },
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
 
 def transfer_score(dream: float, real: float, random: float) -> float:
-    """Return the share of the real game's learning that the dream gives; nan (null in JSON) where the real game taught
-    nothing."""
+    """Return the share of the real game's learning that the dream gives; nan (null in JSON) where
+    the real game taught nothing."""
     learned = real - random
     return (dream - random) / learned if learned else float("nan")
 
 
 def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real and random."""
+    """Return the 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real
+    and random.
+    """
     generator = np.random.default_rng(seed)
     return _score_interval(*(bootstrap(returns[name], generator) for name in PLAYERS))
 
 
 def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval over training seeds and their games: seeds are drawn with replacement, and of each
-    drawn seed its games are.
+    """Return the 95 % interval over training seeds and their games: seeds are drawn with
+    replacement, and of each drawn seed its games are.
     """
     generator = np.random.default_rng(seed)
-    means = {name: np.stack([bootstrap(one[name], generator) for one in returns]) for name in PLAYERS}  # (S, resamples)
+    means = {
+        name: np.stack([bootstrap(one[name], generator) for one in returns]) for name in PLAYERS
+    }  # (S, resamples)
     drawn = generator.integers(len(returns), size=means["dream"].shape)
     return _score_interval(*(np.take_along_axis(means[name], drawn, 0).mean(0) for name in PLAYERS))
 
@@ -94,7 +126,9 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     Raises TransferError if the half was made with other settings or with another model.
     """
     out = Path(config.out) / kind
-    run = PPOConfig(config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo)
+    run = PPOConfig(
+        config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo
+    )
     if kind == "dream":
         run = replace(run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon)
     wanted = run_text(replace(run, bundle=None), config.bundle)
@@ -102,7 +136,9 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
     if record.is_file() and (out / POLICY_FILE).is_file():
         made = json.loads(record.read_text())
         if not _same_run(made["settings"], wanted):
-            raise TransferError(f"{out} was trained with other settings or another model; delete it or change --out")
+            raise TransferError(
+                f"{out} was trained with other settings or another model; delete it or change --out"
+            )
         return made["seconds"]
     start = time.monotonic()
     train_ppo(run)
@@ -113,14 +149,18 @@ def train_half(config: TransferConfig, kind: Kind) -> float:
 
 
 def _same_run(made: str, wanted: str) -> bool:
-    """Whether both say the same; what an older record does not mention yet counts as the default."""
+    """Whether both say the same; what an older record does not mention yet counts as the
+    default.
+    """
     made_lines, wanted_lines = made.splitlines(), wanted.splitlines()
     defaults = set(as_text(PPOConfig()).splitlines())
     return set(made_lines) <= set(wanted_lines) and set(wanted_lines) - set(made_lines) <= defaults
 
 
 def measure(config: TransferConfig, name: str) -> Episodes:
-    """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is done."""
+    """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is
+    done.
+    """
     record = Path(config.out) / name / EPISODES_FILE
     wanted = {"episodes": config.episodes, "seed": config.seed}
     if config.real_options:
@@ -159,7 +199,10 @@ def run_transfer(config: TransferConfig) -> dict:
         **_summaries(pooled, config),
         "transfer_ci": list(seeds_interval(returns, config.seeds[0])),
         "budget_steps": config.steps,
-        **{f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1) for kind in HALVES},
+        **{
+            f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1)
+            for kind in HALVES
+        },
         "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
     }
     return _write_result(root, result)
@@ -169,12 +212,16 @@ def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
     """Return what each player achieved and the score of the means."""
     event = find_world(config.name, config.bundle).event
     means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
-    rows = {name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()}
+    rows = {
+        name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()
+    }
     return {**rows, "transfer": transfer_score(**means)}
 
 
 def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
-    """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it is read off."""
+    """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it
+    is read off.
+    """
     if config.real_options:  # wrong ones are told before an hour of training
         action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
     seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
@@ -190,9 +237,15 @@ def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
 
 
 def _write_result(out: Path, result: dict) -> dict:
-    """Write and return `transfer.json`: the result, with None (null) for a score that there is not."""
+    """Write and return `transfer.json`: the result, with None (null) for a score that there is
+    not.
+    """
     low, high = result["transfer_ci"]
-    result = {**result, "transfer": _number(result["transfer"]), "transfer_ci": [_number(low), _number(high)]}
+    result = {
+        **result,
+        "transfer": _number(result["transfer"]),
+        "transfer_ci": [_number(low), _number(high)],
+    }
     _write_json(out / "transfer.json", result)
     return result
 
@@ -209,13 +262,21 @@ def _write_json(path: Path, values: dict) -> None:
 
 def format_table(result: dict) -> str:
     """Return the result as lines for a terminal."""
-    event = next(key[: -len("_mean")] for key in result["random"] if key not in MEANS and key.endswith("_mean"))
-    lines = [f"{'trained in':<12}{'return':>8}  {'95 %':<16}{event:>9}  {'95 %':<16}{'steps':>7}{'episodes':>10}"]
+    event = next(
+        key[: -len("_mean")]
+        for key in result["random"]
+        if key not in MEANS and key.endswith("_mean")
+    )
+    lines = [
+        f"{'trained in':<12}{'return':>8}  {'95 %':<16}{event:>9}  "
+        f"{'95 %':<16}{'steps':>7}{'episodes':>10}"
+    ]
     for name in PLAYERS:
         row = result[name]
         spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", f"{event}_ci")]
         lines.append(
-            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  {spans[1]:<16}"
+            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  "
+            f"{spans[1]:<16}"
             f"{row['length_mean']:>7.0f}{row['episodes']:>10}"
         )
     if result["transfer"] is None:

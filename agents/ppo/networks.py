@@ -1,4 +1,7 @@
-"""Feature extractors for pixel policies. B frames, C channels, H x W pixels, P points, G = (H/4) (W/4) cells."""
+"""Feature extractors for pixel policies.
+
+B frames, C channels, H x W pixels, P points, G = (H/4) (W/4) cells.
+"""
 
 import torch
 from gymnasium import spaces
@@ -7,19 +10,29 @@ from torch import Tensor, nn
 
 
 class PatchCNN(BaseFeaturesExtractor):
-    """4x4 patches (the cells of the game), then a few points that find what is rare in the frame and look around there.
+    """4x4 patches (the cells of the game), then a few points that find what is rare in the frame
+    and look around there.
 
-    Each point is a softmax over the grid (a spatial softmax: Levine et al. 2016, arXiv:1504.00702) and gives its place
-    and the 3x3-convolution features there. A map's logits are normalised over the grid, so a cell unlike all others (a
-    head, a food) stands out before anything is learned, and what is learned about one place holds for all.
-    Takes (B, C, H, W) floats in [0, 1] (stable-baselines3 has divided the uint8 pixels by 255), H and W multiples of 4.
+    Each point is a softmax over the grid (a spatial softmax: Levine et al. 2016, arXiv:1504.00702)
+    and gives its place and the 3x3-convolution features there. A map's logits are normalised over
+    the grid, so a cell unlike all others (a head, a food) stands out before anything is learned,
+    and what is learned about one place holds for all. Takes (B, C, H, W) floats in [0, 1]
+    (stable-baselines3 has divided the uint8 pixels by 255), H and W multiples of 4.
     """
 
-    def __init__(self, observation_space: spaces.Box, features_dim: int = 128, width: int = 16, points: int = 8):
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        features_dim: int = 128,
+        width: int = 16,
+        points: int = 8,
+    ):
         super().__init__(observation_space, features_dim)
         channels, height, breadth = observation_space.shape
         if height % 4 or breadth % 4:
-            raise ValueError(f"PatchCNN needs frames with sides that are multiples of 4, got {height}x{breadth}")
+            raise ValueError(
+                f"PatchCNN needs frames with sides that are multiples of 4, got {height}x{breadth}"
+            )
         self.patches = nn.Sequential(nn.Conv2d(channels, width, kernel_size=4, stride=4), nn.ReLU())
         self.near = nn.Sequential(nn.Conv2d(width, width, kernel_size=3, padding=1), nn.ReLU())
         logits = nn.Sequential(nn.Conv2d(width, points, kernel_size=1), nn.InstanceNorm2d(points))
@@ -29,7 +42,11 @@ class PatchCNN(BaseFeaturesExtractor):
         self.register_buffer("places", torch.cartesian_prod(rows, columns))  # (G, 2)
 
     def forward(self, observations: Tensor) -> Tensor:
-        grid = self.patches(observations).contiguous(memory_format=torch.channels_last)  # (B, width, H/4, W/4)
+        grid = self.patches(observations).contiguous(
+            memory_format=torch.channels_last
+        )  # (B, width, H/4, W/4)
         points = self.maps(grid)  # (B, P, G)
         around = points @ self.near(grid).flatten(2).transpose(1, 2)  # (B, P, width)
-        return self.head(torch.cat([points @ self.places, around], dim=2).flatten(1))  # (B, features_dim)
+        return self.head(
+            torch.cat([points @ self.places, around], dim=2).flatten(1)
+        )  # (B, features_dim)

@@ -12,14 +12,21 @@ class PPOSettings:
     batch_size: int = field(default=512, metadata={"help": "samples a gradient step"})
     n_epochs: int = field(default=3, metadata={"help": "passes over each rollout"})
     learning_rate: float = field(default=1e-3, metadata={"help": "at the start"})
-    final_learning_rate: float = field(default=1e-4, metadata={"help": "at the end; linear between"})
+    final_learning_rate: float = field(
+        default=1e-4, metadata={"help": "at the end; linear between"}
+    )
     gamma: float = field(default=0.97, metadata={"help": "discount a step"})
     gae_lambda: float = field(default=0.95, metadata={"help": "advantage estimation"})
     ent_coef: float = field(default=0.01, metadata={"help": "weight of the entropy bonus"})
-    clip_range: float = field(default=0.2, metadata={"help": "how far an update may move the policy"})
+    clip_range: float = field(
+        default=0.2, metadata={"help": "how far an update may move the policy"}
+    )
     features_dim: int = field(default=128, metadata={"help": "size of the feature vector"})
     width: int = field(default=16, metadata={"help": "channels of the patch convolution"})
-    stack: int = field(default=1, metadata={"help": "frames that the policy sees at once; speeds show only in several"})
+    stack: int = field(
+        default=1,
+        metadata={"help": "frames that the policy sees at once; speeds show only in several"},
+    )
 
 
 def snake() -> PPOSettings:
@@ -28,7 +35,9 @@ def snake() -> PPOSettings:
 
 
 def pong() -> PPOSettings:
-    """Points are far apart, so many gradient steps are made of what there is; two frames show the speeds."""
+    """Points are far apart, so many gradient steps are made of what there is; two frames show the
+    speeds.
+    """
     return PPOSettings(n_steps=64, n_epochs=4, gamma=0.99, ent_coef=0.005, stack=2)
 
 

@@ -1,5 +1,5 @@
-"""Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`, or in the dream of any bundle:
-`neural-envs ppo --bundle runs/any/bundle`."""
+"""Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`, or in the dream
+of any bundle: `neural-envs ppo --bundle runs/any/bundle`."""
 
 import sys
 import time
@@ -13,7 +13,15 @@ from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.envs import WORLD_HELP, Kind, dream_settings, make_vector_env, make_world, named_world, weights_fingerprint
+from agents.envs import (
+    WORLD_HELP,
+    Kind,
+    dream_settings,
+    make_vector_env,
+    make_world,
+    named_world,
+    weights_fingerprint,
+)
 from agents.ppo.networks import PatchCNN
 from agents.ppo.presets import PPOSettings, ppo_settings
 from collectors.progress import progress
@@ -28,25 +36,53 @@ class PPOConfig:
     """Train PPO in a world's dream or in its real game."""
 
     name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    world: Kind = field(default="dream", metadata={"help": "where to train: in the dream or in the real game"})
+    world: Kind = field(
+        default="dream", metadata={"help": "where to train: in the dream or in the real game"}
+    )
     steps: int = field(default=300_000, metadata={"help": "environment steps, all lanes together"})
-    out: str = field(default="runs/ppo", metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"})
-    seed: int = field(default=0, metadata={"help": "seed of the network, the sampling and the worlds"})
-    bundle: str | None = field(default=None, metadata={"help": "the dream's model; none: the released one"})
-    save_every: int = field(default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"})
-    real_options: tuple[str, ...] = field(default=(), metadata={"help": "of the real game, as num_levels=500"})
-    init_from: str = field(default="", metadata={"help": "a policy.zip to begin with, of the same network"})
-    ray: str = field(default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"})
-    actors: int = field(default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"})
+    out: str = field(
+        default="runs/ppo",
+        metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"},
+    )
+    seed: int = field(
+        default=0, metadata={"help": "seed of the network, the sampling and the worlds"}
+    )
+    bundle: str | None = field(
+        default=None, metadata={"help": "the dream's model; none: the released one"}
+    )
+    save_every: int = field(
+        default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"}
+    )
+    real_options: tuple[str, ...] = field(
+        default=(), metadata={"help": "of the real game, as num_levels=500"}
+    )
+    init_from: str = field(
+        default="", metadata={"help": "a policy.zip to begin with, of the same network"}
+    )
+    ray: str = field(
+        default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"}
+    )
+    actors: int = field(
+        default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"}
+    )
     min_trust: float | None = field(
         default=None,
-        metadata={"help": "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"},
+        metadata={
+            "help": "end a dream, as a truncation, where its trust falls below this; see "
+            "docs/trust.md"
+        },
     )
     starts: str = field(
-        default="", metadata={"help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"}
+        default="",
+        metadata={
+            "help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"
+        },
     )
     horizon: int | None = field(
-        default=None, metadata={"help": "steps after which a dream is cut short, as a truncation; none: the game's"}
+        default=None,
+        metadata={
+            "help": "steps after which a dream is cut short, as a truncation; none: the game's"
+        },
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
@@ -68,7 +104,9 @@ class Checkpoints(BaseCallback):
 
 
 class ProgressBar(BaseCallback):
-    """Shows steps, rate and the mean return of the latest episodes; stops the training after `seconds`, if given."""
+    """Shows steps, rate and the mean return of the latest episodes; stops the training after
+    `seconds`, if given.
+    """
 
     def __init__(self, total: int, desc: str, seconds: float | None = None, done: int = 0):
         super().__init__()
@@ -107,18 +145,23 @@ def make_ppo(env: VecEnv, settings: PPOSettings, seed: int) -> PPO:
         device="cpu",
         policy_kwargs={
             "features_extractor_class": PatchCNN,
-            "features_extractor_kwargs": {"features_dim": settings.features_dim, "width": settings.width},
+            "features_extractor_kwargs": {
+                "features_dim": settings.features_dim,
+                "width": settings.width,
+            },
             "net_arch": [64],
         },
     )
 
 
 def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
-    """Train as `config` says (at most `seconds` long, if given) and return the path of the saved policy.
+    """Train as `config` says (at most `seconds` long, if given) and return the path of the saved
+    policy.
 
-    The policy appears under its name only when it is complete, so its being there means that the run is finished. A
-    run that was killed goes on from its last checkpoint, if that was made with the same settings and the same dream;
-    its games start anew, so it is as good as the run it would have been, but not the same.
+    The policy appears under its name only when it is complete, so its being there means that the
+    run is finished. A run that was killed goes on from its last checkpoint, if that was made with
+    the same settings and the same dream; its games start anew, so it is as good as the run it would
+    have been, but not the same.
     """
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -127,14 +170,22 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     settings, seed = config.ppo, config.seed + done
     dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
     lanes, stack, options = settings.num_envs, settings.stack, config.real_options
-    make = partial(RayVectorEnv, actors=config.actors, address=config.ray) if config.ray else make_vector_env
+    make = (
+        partial(RayVectorEnv, actors=config.actors, address=config.ray)
+        if config.ray
+        else make_vector_env
+    )
     world = (config.name, config.world, lanes, seed, config.bundle, stack, options, dreamed)
     env = make_world(*world, make=make)
     try:
-        model = PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
+        model = (
+            PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
+        )
         if config.init_from and not found:
             begin_with(model, config.init_from)
-        model.set_logger(Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")]))
+        model.set_logger(
+            Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")])
+        )
         bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
         saving = Checkpoints(out / CHECKPOINT_FILE, config.save_every)
         model.learn(config.steps - done, callback=[bar, saving], reset_num_timesteps=not done)
@@ -146,26 +197,37 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
 
 
 def begin_with(model: PPO, path: str) -> None:
-    """Take over the weights of a saved policy, and its optimizer's state. Raises ValueError where they do not fit."""
+    """Take over the weights of a saved policy, and its optimizer's state.
+
+    Raises ValueError where they do not fit.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"init_from: no trained policy at {path}")
     try:
         model.set_parameters(path, device="cpu")
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"init_from: the policy {path} is of another network or game ({reason})") from error
+        raise ValueError(
+            f"init_from: the policy {path} is of another network or game ({reason})"
+        ) from error
 
 
 def run_text(config: PPOConfig, bundle: str | None = None) -> str:
-    """Return all that decides a run, as text: the settings and, in a dream, the fingerprint of its weights, those of
-    `bundle` where it is given.
+    """Return all that decides a run, as text: the settings and, in a dream, the fingerprint of its
+    weights, those of `bundle` where it is given.
     """
-    model = weights_fingerprint(config.name, bundle or config.bundle) if config.world == "dream" else "none"
+    model = (
+        weights_fingerprint(config.name, bundle or config.bundle)
+        if config.world == "dream"
+        else "none"
+    )
     return as_text(replace(config, out="", ray="", actors=PPOConfig.actors)) + f"\nmodel: {model}"
 
 
 def _open_run(out: Path, text: str) -> Path | None:
-    """Write the run's settings; return the checkpoint to go on from, None where there is none of this very run."""
+    """Write the run's settings; return the checkpoint to go on from, None where there is none of
+    this very run.
+    """
     settings, checkpoint = out / "settings.yaml", out / CHECKPOINT_FILE
     if not (settings.is_file() and settings.read_text() == text):
         checkpoint.unlink(missing_ok=True)
@@ -186,7 +248,9 @@ def load_policy(path: str | Path) -> PPO:
     Raises FileNotFoundError with the remedy if there is none.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no trained policy at {path}; train one with: neural-envs ppo WORLD --out FOLDER")
+        raise FileNotFoundError(
+            f"no trained policy at {path}; train one with: neural-envs ppo WORLD --out FOLDER"
+        )
     return PPO.load(path, device="cpu")
 
 
@@ -196,7 +260,12 @@ def main(argv: list[str] | None = None) -> int:
     start = time.monotonic()
     try:
         name = named_world(words, PPOConfig.name)
-        config = parse(PPOConfig(name=name, ppo=ppo_settings(name)), words, "neural-envs ppo", positional=("name",))
+        config = parse(
+            PPOConfig(name=name, ppo=ppo_settings(name)),
+            words,
+            "neural-envs ppo",
+            positional=("name",),
+        )
         path = train_ppo(config)
     except (ValueError, FileNotFoundError) as error:
         print(f"neural-envs ppo: {error}", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""The one adapter from a Gymnasium `VectorEnv` to a stable-baselines3 `VecEnv`, for dreams and for real games.
+"""The one adapter from a Gymnasium `VectorEnv` to a stable-baselines3 `VecEnv`, for dreams and for
+real games.
 
 N lanes; observations are passed on as they are, (N, H, W, C) uint8.
 """
@@ -13,15 +14,18 @@ from stable_baselines3.common.vec_env import VecEnv
 class SB3VecEnv(VecEnv):
     """A Gymnasium vector env in SAME_STEP mode, seen by stable-baselines3.
 
-    Every info has `TimeLimit.truncated`; that of a finished lane also has `terminal_observation`, the true last
-    frame. PPO bootstraps the value of a truncated episode only when both are there.
+    Every info has `TimeLimit.truncated`; that of a finished lane also has `terminal_observation`,
+    the true last frame. PPO bootstraps the value of a truncated episode only when both are there.
     Raises ValueError for any other autoreset mode.
     """
 
     def __init__(self, env: VectorEnv):
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
-            raise ValueError(f"stable-baselines3 needs autoreset_mode=AutoresetMode.SAME_STEP, this env has {mode!r}")
+            raise ValueError(
+                "stable-baselines3 needs autoreset_mode=AutoresetMode.SAME_STEP, this env has "
+                f"{mode!r}"
+            )
         self.env = env
         self._actions = np.zeros(env.num_envs, dtype=np.int64)
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -43,11 +47,16 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self):
         observations, rewards, terminations, truncations, infos = self.env.step(self._actions)
-        final_frames, final_infos = infos.pop("final_obs", None), self._split(infos.pop("final_info", {}))
+        final_frames, final_infos = (
+            infos.pop("final_obs", None),
+            self._split(infos.pop("final_info", {})),
+        )
         lanes = self._split(infos)
         dones = terminations | truncations
         for lane in np.flatnonzero(dones):
-            self.reset_infos[lane] = lanes[lane]  # SAME_STEP: outside `final_info` are the new episode's values
+            self.reset_infos[lane] = lanes[
+                lane
+            ]  # SAME_STEP: outside `final_info` are the new episode's values
             lanes[lane] = {**final_infos[lane], "terminal_observation": final_frames[lane]}
         for lane, info in enumerate(lanes):
             info["TimeLimit.truncated"] = bool(truncations[lane] and not terminations[lane])

@@ -1,7 +1,8 @@
-"""Pictures that move on the page: all frames of a film as one image, which a few lines of script play on canvases.
+"""Pictures that move on the page: all frames of a film as one image, which a few lines of script
+play on canvases.
 
-R rows (films that run together), T columns (their frames), H x W pixels, uint8 RGB. Without script the image itself is
-seen: a strip of pictures.
+R rows (films that run together), T columns (their frames), H x W pixels, uint8 RGB. Without script
+the image itself is seen: a strip of pictures.
 """
 
 import base64
@@ -24,7 +25,9 @@ MOST_PIXELS = 16_000  # in a row: what browsers draw without trouble
 
 
 class Row(NamedTuple):
-    """One film of a player: its caption and (T, H, W, 3) frames; `end` is the frame in which the game was over."""
+    """One film of a player: its caption and (T, H, W, 3) frames; `end` is the frame in which the
+    game was over.
+    """
 
     name: str
     frames: np.ndarray
@@ -32,12 +35,18 @@ class Row(NamedTuple):
 
 
 def player(rows: Sequence[Row], fps: int, **options) -> str:
-    """The films of `rows` side by side. Options go to the script: `difference` (a third pane: of the first two),
-    `parted` (the frame from which a red border is drawn), `words` (a caption a frame), `columns`.
+    """The films of `rows` side by side. Options go to the script: `difference` (a third pane: of
+    the first two), `parted` (the frame from which a red border is drawn), `words` (a caption a
+    frame), `columns`.
     """
     length = min(MOST_PIXELS // rows[0].frames.shape[2], max(len(row.frames) for row in rows))
     sheet = np.concatenate([np.concatenate(list(_padded(row.frames, length)), 1) for row in rows])
-    about = {"frames": length, "fps": fps, "names": [row.name for row in rows], "ends": [row.end for row in rows]}
+    about = {
+        "frames": length,
+        "fps": fps,
+        "names": [row.name for row in rows],
+        "ends": [row.end for row in rows],
+    }
     about["size"] = rows[0].frames.shape[1:3]
     data = escape(json.dumps({**about, **options}))
     alt = escape(f"frames of {', '.join(row.name for row in rows)}")
@@ -46,7 +55,9 @@ def player(rows: Sequence[Row], fps: int, **options) -> str:
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """(H, W, 3) as PNG, or where that is large as WebP (JPEG where Pillow has none) with a loss that is hard to see."""
+    """(H, W, 3) as PNG, or where that is large as WebP (JPEG where Pillow has none) with a loss
+    that is hard to see.
+    """
     image, packed = Image.fromarray(picture), io.BytesIO()
     image.save(packed, "PNG", optimize=True)
     kind = "png"
@@ -57,7 +68,9 @@ def data_uri(picture: np.ndarray) -> str:
 
 
 def clip(number: int, found: Clip, fps: int, folder: Path) -> str:
-    """A dream beside its recording, with the course of what differs below; the strip is written as a PNG."""
+    """A dream beside its recording, with the course of what differs below; the strip is written as
+    a PNG.
+    """
     shown = np.unique(np.linspace(0, len(found.dream) - 1, 12).round().astype(int))
     strips = [[film[step] for step in shown] for film in (found.dream, found.real)]
     write_strip(folder / f"clip_{number}.png", strips, 2, labels=["dream", "real"])
@@ -79,7 +92,10 @@ def _course(found: Clip, folder: Path) -> str:
     top = max(2.0, 100 * float(found.different.max()))
     different = [(step, 100 * float(share)) for step, share in enumerate(found.different)]
     trust = [(step, top * float(value)) for step, value in enumerate(found.trust, 1)]
-    lines = [Line("pixels that differ, %", different, "c1"), Line("trust (top is 1)", trust, "c2 dashed")]
+    lines = [
+        Line("pixels that differ, %", different, "c1"),
+        Line("trust (top is 1)", trust, "c2 dashed"),
+    ]
     marks = [] if found.parted is None else [(found.parted, "they part")]
     cursor = f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
     return line_chart(lines, Axis(0, max(steps, 1), "steps"), Axis(0, top, "%"), marks, cursor)
@@ -92,4 +108,7 @@ def _padded(frames: np.ndarray, length: int) -> np.ndarray:
 
 def explanation() -> str:
     """What parting means, for the page."""
-    return f"more than {100 * PARTED:g} % of the pixels are visibly different, or a reward or an end is"
+    return (
+        f"more than {100 * PARTED:g} % of the pixels are visibly different, or a reward or an "
+        "end is"
+    )

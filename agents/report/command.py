@@ -19,11 +19,15 @@ from world_models.evaluation.worlds.table import WORLDS, world_of
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is enough; what a dataset and
-    an evaluation add is shown where they are there."""
+    """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is
+    enough; what a dataset and an evaluation add is shown where they are there."""
 
-    bundle: str = field(metadata={"help": "released name, directory or Hub repository of the bundle"})
-    evaluation: str = setting("", "directory that evaluate wrote; none: evaluation, if it is of this bundle")
+    bundle: str = field(
+        metadata={"help": "released name, directory or Hub repository of the bundle"}
+    )
+    evaluation: str = setting(
+        "", "directory that evaluate wrote; none: evaluation, if it is of this bundle"
+    )
     data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
     run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
     out: str = setting("report", "directory for index.html and the pictures")
@@ -42,7 +46,10 @@ class ReportConfig:
 
 
 class Findings(NamedTuple):
-    """Everything that the page shows. `figures` are those of evaluation.json, {} where there is none."""
+    """Everything that the page shows.
+
+    `figures` are those of evaluation.json, {} where there is none.
+    """
 
     config: ReportConfig
     bundle: Bundle
@@ -73,7 +80,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def gather(config: ReportConfig) -> Findings:
-    """What is known and what is dreamed. Raises ValueError for a bundle, dataset or evaluation that is none."""
+    """What is known and what is dreamed.
+
+    Raises ValueError for a bundle, dataset or evaluation that is none.
+    """
     started = time.monotonic()
     bundle = bundles.load(config.bundle)
     world = bundle.model.spec.world
@@ -102,12 +112,17 @@ def gather(config: ReportConfig) -> Findings:
 
 
 def read_evaluation(config: ReportConfig) -> tuple[dict, str]:
-    """(the figures, their file), ({}, "") where there are none. One that was not asked for must be of this bundle."""
+    """(the figures, their file), ({}, "") where there are none.
+
+    One that was not asked for must be of this bundle.
+    """
     file = Path(config.evaluation or "evaluation") / "evaluation.json"
     if not file.is_file():
         if config.evaluation:
             made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
-            raise ValueError(f"{config.evaluation} holds no evaluation.json; make one with `{made}`")
+            raise ValueError(
+                f"{config.evaluation} holds no evaluation.json; make one with `{made}`"
+            )
         return {}, ""
     try:
         figures = json.loads(file.read_text())
@@ -117,7 +132,10 @@ def read_evaluation(config: ReportConfig) -> tuple[dict, str]:
         raise ValueError(f"{file} is not what evaluate writes; evaluate the bundle again")
     if Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
         if config.evaluation:
-            print(f"neural-envs report: note: {file} is of the bundle {figures.get('bundle')}", file=sys.stderr)
+            print(
+                f"neural-envs report: note: {file} is of the bundle {figures.get('bundle')}",
+                file=sys.stderr,
+            )
         else:
             return {}, ""
     return figures, str(file)
@@ -133,7 +151,10 @@ def write(folder: Path, findings: Findings) -> Path:
     from agents.report.page import html
 
     grid = findings.grid
-    rows = [[frames[step] for step in range(0, len(grid.frames), 2)] for frames in grid.frames.swapaxes(0, 1)]
+    rows = [
+        [frames[step] for step in range(0, len(grid.frames), 2)]
+        for frames in grid.frames.swapaxes(0, 1)
+    ]
     write_strip(folder / "actions.png", rows, 1, labels=list(grid.names))
     shown = findings.play.frames[:: max(1, len(findings.play.frames) // 12)]
     write_strip(folder / "dream.png", [list(shown[:12])], 2)

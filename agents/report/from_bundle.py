@@ -1,4 +1,5 @@
-"""What a bundle shows of itself, without data: a dream that somebody plays, and one start under every action.
+"""What a bundle shows of itself, without data: a dream that somebody plays, and one start under
+every action.
 
 N actions, T steps, H x W pixels, uint8 RGB.
 """
@@ -7,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
 from neural_envs.commands.action_grid import Branches, branches, first_state
 from neural_envs.env import NeuralEnv
-from neural_envs.simulator import Dreamer
-from world_models.frames import shown
+from neural_envs.simulator import Simulator
 
 TRIES = 6  # start seeds, of which the one that tells the actions apart longest is shown
 
@@ -29,16 +30,19 @@ def play(bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
     policy = make_policy(policy_name, int(env.action_space.n), world=env.world.world)
-    return max((_played(env, policy, steps, seed + i) for i in range(TRIES // 2)), key=lambda found: len(found.frames))
+    return max(
+        (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),
+        key=lambda found: len(found.frames),
+    )
 
 
 def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
     frame, _ = env.reset(seed=seed)
     policy.reset(np.random.default_rng(seed))
-    frames, rewards, trust, ended = [shown(frame)], [], [], False
+    frames, rewards, trust, ended = [to_rgb(frame)], [], [], False
     while len(rewards) < steps and not ended:
         frame, reward, ended, _, info = env.step(int(policy(frame)))
-        frames.append(shown(frame))
+        frames.append(to_rgb(frame))
         rewards.append(reward)
         trust.append(info["trust"])
     return Play(np.stack(frames), np.array(rewards), np.array(trust), ended)
@@ -46,6 +50,6 @@ def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
 
 def action_grid(bundle, steps: int, seed: int) -> Branches:
     """A start of the bundle under every action; of a few, the one under which most dreams last."""
-    dreamer = Dreamer(bundle, "cpu")
-    found = (branches(dreamer, first_state(dreamer, seed + i), steps) for i in range(TRIES))
+    simulator = Simulator(bundle, "cpu")
+    found = (branches(simulator, first_state(simulator, seed + i), steps) for i in range(TRIES))
     return min(found, key=lambda grid: int(grid.ended.sum()))

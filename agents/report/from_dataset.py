@@ -1,7 +1,9 @@
-"""What a dataset adds to a report: transitions and rollouts of its test split, dreamed beside the recording.
+"""What a dataset adds to a report: transitions and rollouts of its test split, dreamed beside the
+recording.
 
-N transitions, R rollouts, H horizon, B bins. Evaluation's own runs (world_models.evaluation.rollouts), fewer of them: their
-frames are kept here, which evaluation.json cannot hold.
+N transitions, R rollouts, H horizon, B bins. Evaluation's own runs
+(world_models.evaluation.rollouts), fewer of them: their frames are kept here, which evaluation.json
+cannot hold.
 """
 
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from world_models.evaluation import rollouts as measurements
 from world_models.evaluation.evaluation import check_twins
 from world_models.evaluation.evaluator import Runs
 from world_models.evaluation.rollouts import OneStep, Rollouts
-from world_models.evaluation.test_split import HeldOut, Place
+from world_models.evaluation.test_split import Place, TestSplit
 from world_models.evaluation.worlds.table import judge_of
 
 VISIBLE = 48  # grey levels of 255 from which a pixel is seen to differ
@@ -24,7 +26,9 @@ BINS = 10
 
 
 class Reliability(NamedTuple):
-    """How often something that was claimed with a confidence is so; (B,) each, empty bins left out."""
+    """How often something that was claimed with a confidence is so; (B,) each, empty bins left
+    out.
+    """
 
     claimed: np.ndarray
     found: np.ndarray
@@ -32,7 +36,9 @@ class Reliability(NamedTuple):
 
 
 class Clip(NamedTuple):
-    """A dream beside its recording under the same actions, (T + 1, H, W, 3) uint8; (T,) the numbers."""
+    """A dream beside its recording under the same actions, (T + 1, H, W, 3) uint8; (T,) the
+    numbers.
+    """
 
     dream: np.ndarray
     real: np.ndarray
@@ -40,7 +46,9 @@ class Clip(NamedTuple):
     trust: np.ndarray
     reward: np.ndarray
     real_reward: np.ndarray
-    parted: int | None  # the first frame that is different, or the first step with another reward or end
+    parted: (
+        int | None
+    )  # the first frame that is different, or the first step with another reward or end
     why: str
     actions: list[str]
 
@@ -69,18 +77,25 @@ class Size(NamedTuple):
 
 
 def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
-    """Dream transitions and rollouts of the test split. Raises ValueError where it is empty or of another game."""
+    """Dream transitions and rollouts of the test split.
+
+    Raises ValueError where it is empty or of another game.
+    """
     model = bundle.model
     check_twins(model.spec, dataset)
-    generator, held_out = np.random.default_rng(seed), HeldOut(dataset, model.context_length)
+    generator, held_out = np.random.default_rng(seed), TestSplit(dataset, model.context_length)
     judge = judge_of(model.spec)
     places = held_out.transitions(size.transitions, generator)
     one = measurements.one_step(model, held_out, places, judge.see)
-    rare = measurements.one_step(model, held_out, _eventful(dataset, held_out, size.transitions // 4, generator))
+    rare = measurements.one_step(
+        model, held_out, _eventful(dataset, held_out, size.transitions // 4, generator)
+    )
     opened = measurements.rollouts(
         model, held_out, held_out.starts(size.rollouts, size.horizon, generator), size.horizon
     )
-    drawn = torch.from_numpy(generator.integers(len(model.spec.action_names), size=len(places[::4])))
+    drawn = torch.from_numpy(
+        generator.integers(len(model.spec.action_names), size=len(places[::4]))
+    )
     other = measurements.one_step(model, held_out, places[::4], judge.see, actions=drawn)
     both = [_outcomes(run) for run in (one, rare)]
     rewards, ends = (np.concatenate(columns, 1) for columns in zip(*both, strict=True))
@@ -89,7 +104,9 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         one,
         scorecard.rollout_figures(opened, size.horizon)["curves"],
         opened,
-        _confusion(*(np.abs(row[:, None] - np.array(values)).argmin(1) for row in rewards), len(values)),
+        _confusion(
+            *(np.abs(row[:, None] - np.array(values)).argmin(1) for row in rewards), len(values)
+        ),
         _confusion(*ends.astype(int), 2),
         _reliabilities(Runs(one, other, opened, {}), judge),
         _clips(opened, model.spec.action_names, size.clips),
@@ -98,7 +115,9 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     )
 
 
-def _eventful(dataset: Dataset, held_out: HeldOut, count: int, generator: np.random.Generator) -> list[Place]:
+def _eventful(
+    dataset: Dataset, held_out: TestSplit, count: int, generator: np.random.Generator
+) -> list[Place]:
     """Transitions with an end or a reward that is not the usual one, at most `count`; else any."""
     found, rewards = [], np.concatenate([shard.rewards for shard in dataset.shards])
     values, counts = np.unique(rewards, return_counts=True)
@@ -133,14 +152,21 @@ def _reliabilities(runs: Runs, judge) -> dict[str, Reliability]:
     if one.reward_confidence is not None:
         pairs["reward"] = (one.reward_confidence, (one.reward - one.real_reward).abs() < 1e-4)
         pairs["game over"] = (one.termination_confidence, one.termination == one.real_termination)
-    return {name: reliability(confidence.numpy(), correct.numpy()) for name, (confidence, correct) in pairs.items()}
+    return {
+        name: reliability(confidence.numpy(), correct.numpy())
+        for name, (confidence, correct) in pairs.items()
+    }
 
 
 def reliability(claimed: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """Confidences (N,) in [0, 1] beside whether they were right, (N,) bool, in bins of equal width."""
+    """Confidences (N,) in [0, 1] beside whether they were right, (N,) bool, in bins of equal
+    width.
+    """
     index = np.clip((claimed * bins).astype(int), 0, bins - 1)
     rows = [index == number for number in range(bins) if (index == number).any()]
-    columns = [[float(claimed[row].mean()), float(correct[row].mean()), int(row.sum())] for row in rows]
+    columns = [
+        [float(claimed[row].mean()), float(correct[row].mean()), int(row.sum())] for row in rows
+    ]
     return Reliability(*(np.array(column) for column in zip(*columns, strict=True)))
 
 
@@ -150,9 +176,15 @@ def visibly_different(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _clips(run: Rollouts, actions: tuple[str, ...], count: int) -> list[Clip]:
-    """Rollouts that part early, in the middle and late or never, of those whose recording goes on longest."""
-    order = run.real_running.sum(1).argsort(descending=True, stable=True)[: max(count, len(run.frames) // 2)]
-    clips = sorted((clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.parted or 10**9)
+    """Rollouts that part early, in the middle and late or never, of those whose recording goes on
+    longest.
+    """
+    order = run.real_running.sum(1).argsort(descending=True, stable=True)[
+        : max(count, len(run.frames) // 2)
+    ]
+    clips = sorted(
+        (clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.parted or 10**9
+    )
     picked = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int))
     return [clips[number] for number in picked]
 
@@ -162,11 +194,17 @@ def clip_of(run: Rollouts, row: int, names: tuple[str, ...]) -> Clip:
     length = int(run.real_running[row].sum())
     dream, real = (_rgb(frames[row, : length + 1]) for frames in (run.frames, run.real_frames))
     different = visibly_different(dream, real)
-    numbers = {name: getattr(run, name)[row, :length].numpy() for name in ("trust", "rewards", "real_rewards")}
-    other_end = run.terminations[row, :length].numpy() != run.real_terminations[row, :length].numpy()
+    numbers = {
+        name: getattr(run, name)[row, :length].numpy()
+        for name in ("trust", "rewards", "real_rewards")
+    }
+    other_end = (
+        run.terminations[row, :length].numpy() != run.real_terminations[row, :length].numpy()
+    )
     reasons = {
         "the pictures differ": np.flatnonzero(different >= PARTED),
-        "another reward": 1 + np.flatnonzero(np.abs(numbers["rewards"] - numbers["real_rewards"]) > 1e-4),
+        "another reward": 1
+        + np.flatnonzero(np.abs(numbers["rewards"] - numbers["real_rewards"]) > 1e-4),
         "only one game is over": 1 + np.flatnonzero(other_end),
     }
     first = {why: int(steps[0]) for why, steps in reasons.items() if len(steps)}
@@ -176,6 +214,6 @@ def clip_of(run: Rollouts, row: int, names: tuple[str, ...]) -> Clip:
 
 
 def _rgb(frames: torch.Tensor) -> np.ndarray:
-    from world_models.frames import shown
+    from collectors.media import to_rgb
 
-    return shown(frames.numpy())
+    return to_rgb(frames.numpy())

@@ -1,4 +1,6 @@
-"""The page as a whole: one HTML text with its style, script and pictures inside, which loads nothing from anywhere."""
+"""The page as a whole: one HTML text with its style, script and pictures inside, which loads
+nothing from anywhere.
+"""
 
 from datetime import UTC, datetime
 from html import escape
@@ -17,7 +19,16 @@ if TYPE_CHECKING:
     from agents.report.command import Findings
 
 HERE = Path(__file__).parent
-LINKS = ("scorecard", "beside", "actions", "horizon", "outcomes", "calibration", "training", "provenance")
+LINKS = (
+    "scorecard",
+    "beside",
+    "actions",
+    "horizon",
+    "outcomes",
+    "calibration",
+    "training",
+    "provenance",
+)
 
 
 def html(found: "Findings", folder: Path) -> str:
@@ -36,9 +47,12 @@ def html(found: "Findings", folder: Path) -> str:
     links = "".join(f'<a href="#{name}">{name}</a>' for name in LINKS)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        f'content="light dark"><link rel="icon" href="data:,"><style>{(HERE / "page.css").read_text()}</style></head>'
-        f"<body><nav>{links}</nav><main>{body}</main><script>{(HERE / 'page.js').read_text()}</script></body></html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta '
+        'name="color-scheme" '
+        'content="light dark"><link rel="icon" '
+        f'href="data:,"><style>{(HERE / "page.css").read_text()}</style></head>'
+        f"<body><nav>{links}</nav><main>{body}</main>"
+        f"<script>{(HERE / 'page.js').read_text()}</script></body></html>\n"
     )
 
 
@@ -47,18 +61,27 @@ def _hero(found: "Findings") -> str:
     weights = sum(parameter.numel() for parameter in found.bundle.model.parameters())
     size = sum(file.stat().st_size for file in found.bundle.path.iterdir() if file.is_file())
     facts = [
-        f"{found.bundle.config['kind']} model", f"{weights / 1e6:.2g} M parameters", f"{size / 1e6:.1f} MB",
-        f"{len(spec.action_names)} actions", f"{spec.fps} frames a second",
-    ]  # fmt: skip
+        f"{found.bundle.config['kind']} model",
+        f"{weights / 1e6:.2g} M parameters",
+        f"{size / 1e6:.1f} MB",
+        f"{len(spec.action_names)} actions",
+        f"{spec.fps} frames a second",
+    ]
     trust = [(step, float(value)) for step, value in enumerate(play.trust, 1)]
-    chart = line_chart([Line("trust", trust, "c2")], Axis(1, max(2, len(trust)), "steps"), Axis(0, 1.0))
+    chart = line_chart(
+        [Line("trust", trust, "c2")], Axis(1, max(2, len(trust)), "steps"), Axis(0, 1.0)
+    )
     film = player([Row("", play.frames, len(play.rewards) if play.ended else None)], spec.fps)
     chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return (
-        f'<header class="hero"><div class="stage">{film}</div><div class="words"><h1>{escape(found.config.bundle)}</h1>'
-        f"<p>A dream of <b>{escape(spec.world)}</b>: every frame you see here was made by the model, while the policy "
-        f"<b>{escape(found.policy)}</b> played. Return {float(play.rewards.sum()):g} in {len(play.rewards)} steps"
-        f'{", game over" if play.ended else ""}.</p><ul class="chips">{chips}</ul>{chart}</div></header>'
+        f'<header class="hero"><div class="stage">{film}</div><div '
+        f'class="words"><h1>{escape(found.config.bundle)}</h1>'
+        f"<p>A dream of <b>{escape(spec.world)}</b>: every frame you see here was made by the "
+        "model, while the policy "
+        f"<b>{escape(found.policy)}</b> played. Return {float(play.rewards.sum()):g} in "
+        f"{len(play.rewards)} steps"
+        f"{', game over' if play.ended else ''}.</p><ul "
+        f'class="chips">{chips}</ul>{chart}</div></header>'
     )
 
 
@@ -67,22 +90,38 @@ def _scorecard(found: "Findings") -> str:
     source = f"From {escape(found.evaluation)}" if found.figures else "From the model card"
     if found.figures:
         data = found.figures.get("data", {})
-        source += f": {escape(str(data.get('split', 'test')))} split of {escape(str(data.get('path', 'the dataset')))}."
+        source += (
+            f": {escape(str(data.get('split', 'test')))} split of "
+            f"{escape(str(data.get('path', 'the dataset')))}."
+        )
     else:
         source += f"; more with <code>{escape(_evaluate(found))}</code>."
-    body = sections.scorecard(rows(found.bundle.model.spec.world, found.figures, card), source, _evaluate(found))
-    return sections.section("scorecard", "Scorecard", body, "Held against the real game, on episodes that training "
-                            "never saw. Green reaches what is wanted, red does not.")  # fmt: skip
+    body = sections.scorecard(
+        rows(found.bundle.model.spec.world, found.figures, card), source, _evaluate(found)
+    )
+    return sections.section(
+        "scorecard",
+        "Scorecard",
+        body,
+        "Held against the real game, on "
+        "episodes that training "
+        "never saw. Green reaches what is wanted, red does not.",
+    )
 
 
 def _beside(found: "Findings", folder: Path) -> str:
-    lead = f"The same start and the same actions in the dream and in the recording. They part where {explanation()}. "
+    lead = (
+        "The same start and the same actions in the dream and in the recording. They part "
+        f"where {explanation()}. "
+    )
     lead += "Where the game draws lots, another draw is no mistake, but it parts them too."
     if found.measured is None:
         body = sections.missing("There is no recording here to dream beside.", _collect(found))
     else:
         fps = found.bundle.model.spec.fps
-        clips = "".join(clip(number, made, fps, folder) for number, made in enumerate(found.measured.clips, 1))
+        clips = "".join(
+            clip(number, made, fps, folder) for number, made in enumerate(found.measured.clips, 1)
+        )
         body = f'<div class="clips">{clips}</div>'
     return sections.section("beside", "Dream beside reality", body, lead)
 
@@ -94,8 +133,14 @@ def _actions(found: "Findings") -> str:
         Row(f"{name} {paid:+g}" if paid else name, grid.frames[:, number], ends[number])
         for number, (name, paid) in enumerate(zip(grid.names, grid.returns[-1], strict=True))
     ]
-    lead = "One start, the same random numbers, each action held: whatever differs is the action's doing."
-    body = f'<div class="card grid">{player(films, found.bundle.model.spec.fps, columns=len(films))}</div>'
+    lead = (
+        "One start, the same random numbers, each action held: whatever differs is the action's "
+        "doing."
+    )
+    body = (
+        '<div class="card '
+        f'grid">{player(films, found.bundle.model.spec.fps, columns=len(films))}</div>'
+    )
     return sections.section("actions", "Rollouts by action", body, lead)
 
 
@@ -110,15 +155,29 @@ def _figures(found: "Findings") -> list[str]:
     reliabilities = measured.reliability if measured else {}
     counted = f" Dreamed here: {len(measured.one_step.action)} transitions." if measured else ""
     return [
-        sections.section("horizon", "How deep a dream stays right", horizon,
-                         f"Open loop: only the first frame is real. Copying it forever is the bar to beat{by}."),
-        sections.section("outcomes", "Rewards and ends", outcome,
-                         "Rows are what the game did, columns what the dream did. Rare ones were sampled more often."),
-        sections.section("calibration", "Does it know what it knows?", sections.calibration(reliabilities, figures,
-                         command if measured else _collect(found)),
-                         f"On the diagonal, what is claimed with 80 % is so 80 % of the time.{counted}"),
-        sections.section("training", "Training", sections.training(found.run), "Losses of the run, by update."),
-    ]  # fmt: skip
+        sections.section(
+            "horizon",
+            "How deep a dream stays right",
+            horizon,
+            f"Open loop: only the first frame is real. Copying it forever is the bar to beat{by}.",
+        ),
+        sections.section(
+            "outcomes",
+            "Rewards and ends",
+            outcome,
+            "Rows are what the game did, columns what the dream did. Rare ones were "
+            "sampled more often.",
+        ),
+        sections.section(
+            "calibration",
+            "Does it know what it knows?",
+            sections.calibration(reliabilities, figures, command if measured else _collect(found)),
+            f"On the diagonal, what is claimed with 80 % is so 80 % of the time.{counted}",
+        ),
+        sections.section(
+            "training", "Training", sections.training(found.run), "Losses of the run, by update."
+        ),
+    ]
 
 
 def _provenance(found: "Findings") -> str:
@@ -126,25 +185,36 @@ def _provenance(found: "Findings") -> str:
     spec = {k: v for k, v in config["spec"].items() if k not in ("world", "fps")}
     model = _flat(config["model"])
     about = {
-        "bundle hash": bundle_hash(path), "page made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "neural-envs": __version__, "command": f"neural-envs report {found.config.bundle}", "licence": "MIT",
-    }  # fmt: skip
+        "bundle hash": bundle_hash(path),
+        "page made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "neural-envs": __version__,
+        "command": f"neural-envs report {found.config.bundle}",
+        "licence": "MIT",
+    }
     if found.measured is not None:
         about["test episodes here"] = str(found.measured.episodes)
         about["dataset here"] = found.measured.dataset
         same = found.measured.dataset == config["provenance"].get("dataset")
-        about["trained on this dataset"] = "yes, on its other episodes" if same else "no: on another, or on more of it"
+        about["trained on this dataset"] = (
+            "yes, on its other episodes" if same else "no: on another, or on more of it"
+        )
     card = {k: v for k, v in config["scores"].items() if v is not None}
     card = card or {"scores": "not measured yet"}
     tables = {"Where it comes from": config["provenance"], "This page": about, "World": spec}
     tables |= {"Model": {"kind": config["kind"], **model}, "Model card": card}
-    return sections.section("provenance", "Provenance", sections.provenance(tables), "What made this bundle.")
+    return sections.section(
+        "provenance", "Provenance", sections.provenance(tables), "What made this bundle."
+    )
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
     found = {}
     for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": value}
+        )
     return found
 
 
@@ -157,4 +227,6 @@ def _collect(found: "Findings") -> str:
     from world_models.evaluation.worlds.table import WORLDS
 
     game = world if world in WORLDS else f"--env {world}"
-    return f"neural-envs collect {game} --frames 20000 --policy mix --out data/{dataset_name(world)}"
+    return (
+        f"neural-envs collect {game} --frames 20000 --policy mix --out data/{dataset_name(world)}"
+    )

@@ -1,6 +1,8 @@
-"""The parts of the page that are figures: scorecard, horizon, outcomes, calibration, training, provenance.
+"""The parts of the page that are figures: scorecard, horizon, outcomes, calibration, training,
+provenance.
 
-Each function returns the HTML of one section, and says in a sentence what is missing and which command makes it.
+Each function returns the HTML of one section, and says in a sentence what is missing and which
+command makes it.
 """
 
 import csv
@@ -21,12 +23,16 @@ STYLES = ("c0", "c1", "c2", "c3")
 
 def section(anchor: str, title: str, body: str, lead: str = "") -> str:
     """A titled part of the page; `lead` is HTML, a sentence on what is seen."""
-    return f'<section id="{anchor}"><h2>{escape(title)}</h2><p class="lead">{lead}</p>{body}</section>'
+    return (
+        f'<section id="{anchor}"><h2>{escape(title)}</h2><p class="lead">{lead}</p>{body}</section>'
+    )
 
 
 def missing(sentence: str, command: str) -> str:
     """What is not there, and what makes it."""
-    return f'<div class="card missing"><p>{escape(sentence)}</p><code>{escape(command)}</code></div>'
+    return (
+        f'<div class="card missing"><p>{escape(sentence)}</p><code>{escape(command)}</code></div>'
+    )
 
 
 def scorecard(rows: Sequence[Row], source: str, command: str) -> str:
@@ -50,7 +56,8 @@ def _tile(row: Row) -> str:
     unit = f"<small>{escape(target.unit)}</small>" if target.unit else ""
     return (
         f'<div class="tile {state}"><span class="name">{escape(target.title)}</span>'
-        f'<b>{figure(row.value)}{unit}<i aria-hidden="true">{sign}</i></b><span class="wanted">{wanted}</span></div>'
+        f'<b>{figure(row.value)}{unit}<i aria-hidden="true">{sign}</i></b><span '
+        f'class="wanted">{wanted}</span></div>'
     )
 
 
@@ -70,35 +77,55 @@ def horizon(curves: dict | None, command: str) -> str:
     for metric, title, unit in (("psnr", "PSNR", "dB"), ("ssim", "SSIM", "")):
         lines = [
             Line(name, list(enumerate(curves[key][metric], 1)), style)
-            for key, name, style in (("dream", "dream", "c0"), ("copy_last_frame", "copying the start", "c3"))
+            for key, name, style in (
+                ("dream", "dream", "c0"),
+                ("copy_last_frame", "copying the start", "c3"),
+            )
         ]
         values = [v for line in lines for _, v in line.points if v is not None and math.isfinite(v)]
         last = max(len(line.points) for line in lines)
         if not values or last < 2:
             continue
         y = Axis(min(values), max(max(values), min(values) + 1e-6), unit)
-        cards.append(f'<div class="card"><h3>{title}</h3>{line_chart(lines, Axis(1, last, "steps deep"), y)}</div>')
+        cards.append(
+            f'<div class="card"><h3>{title}</h3>'
+            f"{line_chart(lines, Axis(1, last, 'steps deep'), y)}</div>"
+        )
     broken = broken_even(curves)
-    said = f"From step {broken} on, copying the start frame is better." if broken else "The dream is better throughout."
+    said = (
+        f"From step {broken} on, copying the start frame is better."
+        if broken
+        else "The dream is better throughout."
+    )
     return f'<div class="pair">{"".join(cards)}</div><p class="note">{said}</p>'
 
 
 def broken_even(curves: dict) -> int | None:
     """The first step in which copying the start frame is better than the dream."""
     pairs = zip(curves["dream"]["psnr"], curves["copy_last_frame"]["psnr"], strict=True)
-    return next((h for h, (d, c) in enumerate(pairs, 1) if d is not None and c is not None and c > d), None)
+    return next(
+        (h for h, (d, c) in enumerate(pairs, 1) if d is not None and c is not None and c > d), None
+    )
 
 
-def outcomes(measured: Measured | None, figures: dict, rewards: Sequence[float], command: str) -> str:
+def outcomes(
+    measured: Measured | None, figures: dict, rewards: Sequence[float], command: str
+) -> str:
     """Confusion of rewards and ends, and precision and recall of one step and of rollouts."""
     cards = []
     if measured is not None:
         names = [f"{value:+g}" if value else "0" for value in rewards]
         cards.append(_confusion("Reward", measured.reward_confusion, names))
         cards.append(_confusion("Game over", measured.termination_confusion, ["goes on", "over"]))
-    for key, title in (("one_step", "One step"), ("rollout", "In rollouts"), ("closed_loop", "In played dreams")):
+    for key, title in (
+        ("one_step", "One step"),
+        ("rollout", "In rollouts"),
+        ("closed_loop", "In played dreams"),
+    ):
         if key in figures.get("reward", {}):
-            cards.append(_scores(title, figures["reward"][key]["classes"], figures["termination"][key]))
+            cards.append(
+                _scores(title, figures["reward"][key]["classes"], figures["termination"][key])
+            )
     if not cards:
         return missing("Rewards and ends were not measured against a recording.", command)
     return f'<div class="pair">{"".join(cards)}</div>'
@@ -111,12 +138,16 @@ def _confusion(title: str, counts: np.ndarray, names: Sequence[str]) -> str:
     for name, row in zip(names, counts, strict=True):
         total = max(int(row.sum()), 1)
         cells = "".join(
-            f'<td class="{"hit" if names[column] == name else "miss"}" style="--share:{100 * count / total:.0f}%">'
+            f'<td class="{"hit" if names[column] == name else "miss"}" '
+            f'style="--share:{100 * count / total:.0f}%">'
             f"<b>{_percent(count / total) if row.sum() else '–'}</b><small>{count}</small></td>"
             for column, count in enumerate(row)
         )
         body += f"<tr><th>{escape(name)}</th>{cells}</tr>"
-    table = f'<table class="confusion"><tr><td class="corner">real ↓ dreamed →</td>{head}</tr>{body}</table>'
+    table = (
+        '<table class="confusion"><tr><td class="corner">real ↓ dreamed '
+        f"→</td>{head}</tr>{body}</table>"
+    )
     return f'<div class="card"><h3>{escape(title)}</h3><div class="scroll">{table}</div></div>'
 
 
@@ -125,15 +156,19 @@ def _percent(share: float) -> str:
 
 
 def _scores(title: str, rewards: dict, termination: dict) -> str:
-    named = [(f"reward {name}", score) for name, score in rewards.items()] + [("game over", termination)]
+    named = [(f"reward {name}", score) for name, score in rewards.items()] + [
+        ("game over", termination)
+    ]
     rows = "".join(
-        f"<tr><th>{escape(name)}</th>{''.join(_bar(score.get(key)) for key in ('precision', 'recall', 'f1'))}"
+        f"<tr><th>{escape(name)}</th>"
+        f"{''.join(_bar(score.get(key)) for key in ('precision', 'recall', 'f1'))}"
         f"<td>{score.get('support', '')}</td></tr>"
         for name, score in named
     )
     head = "<tr><th></th><th>precision</th><th>recall</th><th>F1</th><th>real</th></tr>"
     return (
-        f'<div class="card"><h3>{title}</h3><div class="scroll"><table class="scores">{head}{rows}</table></div></div>'
+        f'<div class="card"><h3>{title}</h3><div class="scroll"><table '
+        f'class="scores">{head}{rows}</table></div></div>'
     )
 
 
@@ -154,21 +189,36 @@ def calibration(reliabilities: dict[str, Reliability], figures: dict, command: s
             (float(claimed), float(so), 2 + math.log10(count))
             for claimed, so, count in zip(found.claimed, found.found, found.samples, strict=True)
         ]
-        chart = dot_chart([(f"{name}, {int(found.samples.sum())} samples", points, style)], Axis(0, 1, "claimed"),
-                          Axis(0, 1, "is so"))  # fmt: skip
-        error = float((np.abs(found.claimed - found.found) * found.samples).sum() / found.samples.sum())
-        cards.append(f'<div class="card"><h3>{escape(name.capitalize())}</h3>{chart}<p class="note">'
-                     f"calibration error {number(error)}</p></div>")  # fmt: skip
+        chart = dot_chart(
+            [(f"{name}, {int(found.samples.sum())} samples", points, style)],
+            Axis(0, 1, "claimed"),
+            Axis(0, 1, "is so"),
+        )
+        error = float(
+            (np.abs(found.claimed - found.found) * found.samples).sum() / found.samples.sum()
+        )
+        cards.append(
+            f'<div class="card"><h3>{escape(name.capitalize())}</h3>{chart}<p '
+            'class="note">'
+            f"calibration error {number(error)}</p></div>"
+        )
     return f'<div class="three">{"".join(cards)}</div>{said}'
 
 
 def _calibration_figures(figures: dict) -> str:
     trust = figures.get("trust", {})
-    shown = {k: v for k, v in trust.items() if k.startswith(("auroc", "calibration_error")) and isinstance(v, float)}
+    shown = {
+        k: v
+        for k, v in trust.items()
+        if k.startswith(("auroc", "calibration_error")) and isinstance(v, float)
+    }
     if not shown:
         return ""
     text = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in shown.items())
-    return f'<p class="note">Trust, measured by evaluate on {trust.get("samples", "?")} transitions: {text}.</p>'
+    return (
+        f'<p class="note">Trust, measured by evaluate on {trust.get("samples", "?")} '
+        f"transitions: {text}.</p>"
+    )
 
 
 def training(run: Path | None) -> str:
@@ -176,12 +226,22 @@ def training(run: Path | None) -> str:
     file = run / "metrics.csv" if run else None
     if file is None or not file.is_file():
         sentence = "The curves lie in the run directory, and this bundle does not lie in one."
-        return missing(sentence, "neural-envs report RUN/bundle, or: neural-envs report BUNDLE --run RUN")
+        return missing(
+            sentence, "neural-envs report RUN/bundle, or: neural-envs report BUNDLE --run RUN"
+        )
     with file.open(newline="") as lines:
         table = list(csv.DictReader(lines))
-    names = [name.removeprefix("train_") for name in (table[0] if table else {}) if name.startswith("train_")]
+    names = [
+        name.removeprefix("train_")
+        for name in (table[0] if table else {})
+        if name.startswith("train_")
+    ]
     cards = "".join(_loss(name, table) for name in names)
-    return f'<div class="three">{cards}</div>' if cards else missing("metrics.csv is empty.", "neural-envs train NAME")
+    return (
+        f'<div class="three">{cards}</div>'
+        if cards
+        else missing("metrics.csv is empty.", "neural-envs train NAME")
+    )
 
 
 def _loss(name: str, table: list[dict]) -> str:
@@ -209,7 +269,9 @@ def provenance(tables: dict[str, dict]) -> str:
     """What the bundle is and where it comes from: a table for each title."""
     cards = ""
     for title, rows in tables.items():
-        body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(_text(v))}</td></tr>" for k, v in rows.items())
+        body = "".join(
+            f"<tr><th>{escape(k)}</th><td>{escape(_text(v))}</td></tr>" for k, v in rows.items()
+        )
         table = f'<summary>{escape(title)}</summary><table class="facts">{body}</table>'
         cards += f'<details class="card" open>{table}</details>'
     return f'<div class="pair">{cards}</div>'

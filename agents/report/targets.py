@@ -1,11 +1,16 @@
-"""Which figures of evaluation.json a scorecard shows, and how far each must get. A table, to be read top to bottom."""
+"""Which figures of evaluation.json a scorecard shows, and how far each must get.
+
+A table, to be read top to bottom.
+"""
 
 import re
 from typing import Any, NamedTuple
 
 
 class Target(NamedTuple):
-    """A figure by its dotted path; `least` or `most` is wanted, or nothing; `unit` follows the number."""
+    """A figure by its dotted path; `least` or `most` is wanted, or nothing; `unit` follows the
+    number.
+    """
 
     path: str
     title: str
@@ -15,7 +20,9 @@ class Target(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A target and what was found; `value` is None where it was not measured, `passed` None where nothing is wanted."""
+    """A target and what was found; `value` is None where it was not measured, `passed` None where
+    nothing is wanted.
+    """
 
     target: Target
     value: float | None
@@ -24,7 +31,8 @@ class Row(NamedTuple):
 
 def _f1(world_rewards: tuple[str, ...], least: float) -> tuple[Target, ...]:
     rewards = tuple(
-        Target(f"reward.one_step.classes.{value}.f1", f"reward {value}, F1", least) for value in world_rewards
+        Target(f"reward.one_step.classes.{value}.f1", f"reward {value}, F1", least)
+        for value in world_rewards
     )
     return (*rewards, Target("termination.one_step.f1", "game over, F1", least))
 
@@ -40,7 +48,9 @@ EVERY_WORLD = (
 WORLDS = {
     "snake": (
         Target("rules.transition_exact_rate", "next frame exact where nothing is random", 0.995),
-        Target("rules.transition_exact_rate_random_actions", "the same after a random action", 0.995),
+        Target(
+            "rules.transition_exact_rate_random_actions", "the same after a random action", 0.995
+        ),
         Target("rules.one_food_after_eating", "exactly one food after eating", 0.99),
         Target("survival.random.one_head_one_food", "one head, one food: random play", 0.999),
         Target("survival.astar.one_head_one_food", "one head, one food: A*", 0.999),
@@ -71,9 +81,14 @@ WORLDS = {
 
 
 def rows(world: str, figures: dict, card: dict) -> list[Row]:
-    """The scorecard: figures of evaluation.json, else those of the model card under its dotted names."""
+    """The scorecard: figures of evaluation.json, else those of the model card under its dotted
+    names.
+    """
     own = WORLDS.get(world, ())
-    shown = [*own, *(target for target in EVERY_WORLD if target.path not in {mine.path for mine in own})]
+    shown = [
+        *own,
+        *(target for target in EVERY_WORLD if target.path not in {mine.path for mine in own}),
+    ]
     found = []
     for target in shown:
         value = at(figures, target.path)
@@ -100,4 +115,6 @@ def _of_card(card: dict, path: str) -> float | None:
 def _passed(target: Target, value: float | None) -> bool | None:
     if value is None or (target.least is None and target.most is None):
         return None
-    return (target.least is None or value >= target.least) and (target.most is None or value <= target.most)
+    return (target.least is None or value >= target.least) and (
+        target.most is None or value <= target.most
+    )

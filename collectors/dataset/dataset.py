@@ -1,11 +1,13 @@
 """The dataset format, writer and reader. A dataset is a directory:
 
-    manifest.json       format version, spec, EnvSpec, policy, seed, shards with counts, sizes and sha256
-    episodes.csv        a row an episode
-    shard_000000_{frames,actions,rewards,terminated,truncated}.npy      memory-mapped; every frame once
+    manifest.json       format version, spec, EnvSpec, policy, seed, shards with counts, sizes and
+    sha256 episodes.csv        a row an episode
+    shard_000000_{frames,actions,rewards,terminated,truncated}.npy      memory-mapped; every frame
+    once
 
-E episodes of a shard follow each other; one of T steps has T + 1 frames. What the manifest lists is there in full: a
-shard is written under a temporary name, then renamed, then listed. Windows are cut by readers.
+E episodes of a shard follow each other; one of T steps has T + 1 frames. What the manifest lists is
+there in full: a shard is written under a temporary name, then renamed, then listed. Windows are cut
+by readers.
 """
 
 import hashlib
@@ -48,7 +50,9 @@ __all__ = [
 
 
 class Shard(NamedTuple):
-    """Memory maps over E episodes; step t of episode e is at step_starts[e] + t, its frame at frame_starts[e] + t."""
+    """Memory maps over E episodes; step t of episode e is at step_starts[e] + t, its frame at
+    frame_starts[e] + t.
+    """
 
     frames: np.ndarray  # (S + E, H, W, C) uint8
     actions: np.ndarray  # (S,) int64
@@ -62,9 +66,11 @@ class Shard(NamedTuple):
 
 
 class Dataset:
-    """Reads a dataset. Opening checks every file's presence and size; `verify=True` also every sha256.
+    """Reads a dataset. Opening checks every file's presence and size; `verify=True` also every
+    sha256.
 
-    Raises DatasetError for a directory that is none, a newer format, and a missing, truncated or altered file.
+    Raises DatasetError for a directory that is none, a newer format, and a missing, truncated or
+    altered file.
     """
 
     def __init__(self, path: str | Path, verify: bool = False):
@@ -94,49 +100,77 @@ class Dataset:
         shard = self.shards[self._position[row.shard]]
         steps = slice(row.start, row.start + row.length)
         first = int(shard.frame_starts[index - shard.first_episode])
-        arrays = (shard.actions[steps], shard.rewards[steps], shard.terminations[steps], shard.truncations[steps])
+        arrays = (
+            shard.actions[steps],
+            shard.rewards[steps],
+            shard.terminations[steps],
+            shard.truncations[steps],
+        )
         frames = np.array(shard.frames[first : first + row.length + 1])
         return Episode(frames, *map(np.array, arrays), row.seed, row.policy, row.key)
 
     def split(self, validation: float = 0.1, test: float = 0.1) -> dict[str, list[int]]:
-        """Episode ids for train, validation and test, by a hash of each episode's key or, where it has none, its seed:
-        more data moves no episode. A key that begins with a part's name and a colon belongs to that part."""
+        """Episode ids for train, validation and test, by a hash of each episode's key or, where it
+        has none, its seed: more data moves no episode. A key that begins with a part's name and a
+        colon belongs to that part."""
         if min(validation, test) < 0 or validation + test >= 1:
-            raise ValueError(f"validation and test are shares that leave some to train on, got {validation} and {test}")
+            raise ValueError(
+                f"validation and test are shares that leave some to train on, got {validation} and "
+                f"{test}"
+            )
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for row in self.episodes:
-            place = int.from_bytes(hashlib.sha256((row.key or str(row.seed)).encode()).digest()[:8], "big") / 2**64
-            part = "validation" if place < validation else "test" if place < validation + test else "train"
+            place = (
+                int.from_bytes(
+                    hashlib.sha256((row.key or str(row.seed)).encode()).digest()[:8], "big"
+                )
+                / 2**64
+            )
+            part = (
+                "validation"
+                if place < validation
+                else "test"
+                if place < validation + test
+                else "train"
+            )
             forced = row.key.partition(":")[0]
             parts[forced if ":" in row.key and forced in parts else part].append(row.id)
         return parts
 
     def _open(self, entry: dict) -> Shard:
-        arrays = [_map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS]
+        arrays = [
+            _map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS
+        ]
         rows = [row for row in self.episodes if row.shard == entry["index"]]
         lengths = np.array([row.length for row in rows], np.int64)
         steps = np.cumsum(lengths) - lengths
         frames, actions, rewards, terminations, truncations = arrays
         starts = steps + np.arange(len(rows))
         first = rows[0].id if rows else 0
-        return Shard(frames, actions, rewards, terminations, truncations, starts, steps, lengths, first)
+        return Shard(
+            frames, actions, rewards, terminations, truncations, starts, steps, lengths, first
+        )
 
 
 class DatasetWriter:
-    """Adds shards to a dataset directory. `header` is what the manifest says apart from its shards: at least `spec`
-    (a WorldSpec as dict; where its `reward_values` are empty they are found in the data), `env_spec` (EnvSpec as JSON
-    text), `policy` and `seed`."""
+    """Adds shards to a dataset directory. `header` is what the manifest says apart from its shards:
+    at least `spec` (a WorldSpec as dict; where its `reward_values` are empty they are found in the
+    data), `env_spec` (EnvSpec as JSON text), `policy` and `seed`."""
 
     def __init__(self, path: str | Path, header: dict):
         self.path = Path(path)
         self.header = json.loads(json.dumps({"format_version": FORMAT_VERSION, **header}))
         self.path.mkdir(parents=True, exist_ok=True)
-        left_over = sorted(self.path.glob(TEMPORARY + "*"))  # of a killed writer: finished shards are kept
+        left_over = sorted(
+            self.path.glob(TEMPORARY + "*")
+        )  # of a killed writer: finished shards are kept
         finished = [shard for shard in map(read_finished, left_over) if shard is not None]
         for directory in {*map(str, left_over)} - {shard.directory for shard in finished}:
             shutil.rmtree(directory)
         listed = (self.path / "manifest.json").exists()
-        self.shards: dict[int, dict] = {e["index"]: e for e in read_manifest(self.path)["shards"]} if listed else {}
+        self.shards: dict[int, dict] = (
+            {e["index"]: e for e in read_manifest(self.path)["shards"]} if listed else {}
+        )
         rows = read_rows(self.path, list(self.shards.values())) if listed else []
         self._rows = {index: [row for row in rows if row.shard == index] for index in self.shards}
         self._write_tables()
@@ -144,7 +178,9 @@ class DatasetWriter:
             self.add(shard)
 
     def add(self, written: WrittenShard) -> None:
-        """Moves a finished shard from its temporary directory into the dataset, in place of an older one."""
+        """Moves a finished shard from its temporary directory into the dataset, in place of an
+        older one.
+        """
         if written.entry["index"] in self.shards:
             self.remove(written.entry["index"])
         for name in ARRAYS:
@@ -165,13 +201,16 @@ class DatasetWriter:
         return not self.header["spec"]["reward_values"]
 
     def _with_rewards(self, entry: dict) -> dict:
-        """The entry with the rewards of its shard where the header's spec has none: they are found while collecting."""
+        """The entry with the rewards of its shard where the header's spec has none: they are found
+        while collecting.
+        """
         if not self._finds_rewards:
             return entry
         values = np.unique(np.load(self.path / array_name(entry["index"], "rewards"))).tolist()
         if len(values) > MOST_REWARDS:
             raise DatasetError(
-                f"the game pays {len(values)} different rewards, a model tells {MOST_REWARDS} apart at most; collect "
+                f"the game pays {len(values)} different rewards, a model tells {MOST_REWARDS} "
+                "apart at most; collect "
                 "their signs: --options reward=sign, in another directory"
             )
         return {**entry, "reward_values": values}
@@ -197,14 +236,19 @@ def read_manifest(path: Path) -> dict:
     """The manifest of a dataset directory, its version checked."""
     file = path / "manifest.json"
     if not file.is_file():
-        raise DatasetError(f"{path} is not a dataset: it has no manifest.json; make one with `neural-envs collect`")
+        raise DatasetError(
+            f"{path} is not a dataset: it has no manifest.json; make one with `neural-envs collect`"
+        )
     try:
         manifest = json.loads(file.read_text())
         version = manifest["format_version"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DatasetError(f"{file} is damaged ({error!r}); collect the data again") from error
     if version != FORMAT_VERSION:
-        raise DatasetError(f"{path} has format version {version!r}, this version of neural-envs reads {FORMAT_VERSION}")
+        raise DatasetError(
+            f"{path} has format version {version!r}, this version of neural-envs reads "
+            f"{FORMAT_VERSION}"
+        )
     if not {"spec", "env_spec", "policy", "seed", "shards"} <= manifest.keys():
         raise DatasetError(f"{file} is damaged: an entry is missing; collect the data again")
     return manifest
@@ -217,11 +261,16 @@ def _check_files(path: Path, entry: dict, verify: bool) -> None:
             raise DatasetError(f"{file} is missing; `collect --resume` makes it again")
         size = file.stat().st_size
         if size != expected["bytes"]:
-            raise DatasetError(f"{file} has {size} bytes, not {expected['bytes']}; `collect --resume` makes it again")
+            raise DatasetError(
+                f"{file} has {size} bytes, not {expected['bytes']}; `collect --resume` makes it "
+                "again"
+            )
         if verify:
             with file.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
-                    raise DatasetError(f"{file} is altered; delete it and `collect --resume` makes it again")
+                    raise DatasetError(
+                        f"{file} is altered; delete it and `collect --resume` makes it again"
+                    )
 
 
 def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
@@ -234,7 +283,9 @@ def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
     except (ValueError, OSError, EOFError) as error:
         raise DatasetError(f"{file} is not a readable array ({error})") from error
     if array.shape != shape or array.dtype != kind:
-        raise DatasetError(f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}")
+        raise DatasetError(
+            f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}"
+        )
     return array
 
 

@@ -1,8 +1,9 @@
-"""Datasets to and from Minari: `neural-envs export DATASET --minari WORLD/mix-v0`, `neural-envs import ID --out DIR`.
+"""Datasets to and from Minari: `neural-envs export DATASET --minari WORLD/mix-v0`, `neural-envs
+import ID --out DIR`.
 
-Lossless: pictures are stored as they are (Minari's own default is JPEG), an episode keeps its last frame, its seed, its
-policy and its split key, and a dataset that comes back has the fingerprint with which it went. Minari keeps its sets
-in $MINARI_DATASETS_PATH.
+Lossless: pictures are stored as they are (Minari's own default is JPEG), an episode keeps its last
+frame, its seed, its policy and its split key, and a dataset that comes back has the fingerprint
+with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 """
 
 import contextlib
@@ -46,7 +47,9 @@ class ImportSettings:
 
     minari: str = field(metadata={"help": "id of a set that Minari has on this machine"})
     out: str = field(metadata={"help": "directory to write"})
-    size: int = field(default=0, metadata={"help": "resize the pictures to this side; 0 takes them as they are"})
+    size: int = field(
+        default=0, metadata={"help": "resize the pictures to this side; 0 takes them as they are"}
+    )
 
     def __post_init__(self):
         if self.size < 0 or self.size % PATCH:
@@ -54,8 +57,8 @@ class ImportSettings:
 
 
 def export_dataset(data: str | Path, name: str, author: str = "") -> None:
-    """Writes the dataset of a directory as the Minari set `name`. Where the game can be made here the set also says
-    how, for Minari's `recover_environment`. Raises DatasetError."""
+    """Writes the dataset of a directory as the Minari set `name`. Where the game can be made here
+    the set also says how, for Minari's `recover_environment`. Raises DatasetError."""
     import minari
     from minari.storage.datasets_root_dir import get_dataset_path
 
@@ -63,18 +66,33 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
     header = _header(dataset)
     target = get_dataset_path(name)
     if target.exists():
-        raise DatasetError(f"Minari already holds {name} in {target}; choose another name or version")
-    shards = [{key: entry[key] for key in ("index", "quota", "episodes")} for entry in dataset.manifest["shards"]]
-    about = {"algorithm_name": header["policy"], "description": f"{dataset.spec['world']} by neural-envs collect"}
+        raise DatasetError(
+            f"Minari already holds {name} in {target}; choose another name or version"
+        )
+    shards = [
+        {key: entry[key] for key in ("index", "quota", "episodes")}
+        for entry in dataset.manifest["shards"]
+    ]
+    about = {
+        "algorithm_name": header["policy"],
+        "description": f"{dataset.spec['world']} by neural-envs collect",
+    }
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that no author, address or evaluation game is named
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # that no author, address or evaluation game is named
             written = minari.create_dataset_from_buffers(
-                name, _buffers(dataset), env=_environment(header), author=author or None, **about,
+                name,
+                _buffers(dataset),
+                env=_environment(header),
+                author=author or None,
+                **about,
                 action_space=spaces.Discrete(len(dataset.spec["action_names"])),
                 observation_space=spaces.Box(0, 255, tuple(dataset.spec["frame_shape"]), np.uint8),
-                data_format="hdf5", jpeg_encoding=False,
-            )  # fmt: skip
+                data_format="hdf5",
+                jpeg_encoding=False,
+            )
         rows = [{"policy": row.policy, "split_key": row.key} for row in dataset.episodes]
         written.storage.update_episode_metadata(rows)
         written.storage.update_metadata({OURS: json.dumps({"header": header, "shards": shards})})
@@ -86,8 +104,9 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
 
 
 def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
-    """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError for a set without
-    discrete actions, without pictures, or with pictures that are no square of whole patches (unless `size` resizes)."""
+    """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError
+    for a set without discrete actions, without pictures, or with pictures that are no square of
+    whole patches (unless `size` resizes)."""
     import minari
 
     out = Path(out)
@@ -96,7 +115,9 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
     try:
         source = minari.load_dataset(name)
     except (FileNotFoundError, ValueError) as error:
-        raise DatasetError(f"Minari holds no set {name} here ({error}); get it by `minari download {name}`") from error
+        raise DatasetError(
+            f"Minari holds no set {name} here ({error}); get it by `minari download {name}`"
+        ) from error
     header, shards = _description(source, name, size)
     temporary = out.with_name(out.name + ".importing")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -108,14 +129,18 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
             out.rmdir()
         os.replace(temporary, out)
     except OSError as error:
-        raise DatasetError(f"{out} cannot be written: {error}; the set in Minari is as it was") from error
+        raise DatasetError(
+            f"{out} cannot be written: {error}; the set in Minari is as it was"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Dataset(out)
 
 
 def _header(dataset: Dataset) -> dict:
-    """The manifest without its shards, as it was given to the writer: rewards that were found are open again."""
+    """The manifest without its shards, as it was given to the writer: rewards that were found are
+    open again.
+    """
     header = {key: value for key, value in dataset.manifest.items() if key != "shards"}
     if any("reward_values" in entry for entry in dataset.manifest["shards"]):
         header["spec"] = {**header["spec"], "reward_values": []}
@@ -128,13 +153,21 @@ def _buffers(dataset: Dataset) -> Iterator:
     for row in dataset.episodes:
         episode = dataset.episode(row.id)
         yield EpisodeBuffer(
-            id=row.id, seed=row.seed, observations=episode.frames, actions=episode.actions, rewards=episode.rewards,
-            terminations=episode.terminations, truncations=episode.truncations, infos={},
-        )  # fmt: skip
+            id=row.id,
+            seed=row.seed,
+            observations=episode.frames,
+            actions=episode.actions,
+            rewards=episode.rewards,
+            terminations=episode.terminations,
+            truncations=episode.truncations,
+            infos={},
+        )
 
 
 def _environment(header: dict) -> EnvSpec | None:
-    """The game's spec if it can be made here and now, else None: Minari makes it while it writes."""
+    """The game's spec if it can be made here and now, else None: Minari makes it while it
+    writes.
+    """
     with contextlib.suppress(ImportError, gymnasium.error.Error, json.JSONDecodeError, TypeError):
         spec = EnvSpec.from_json(header["env_spec"])
         gymnasium.make(spec).close()
@@ -150,21 +183,27 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
         return found["header"], found["shards"]
     actions, pictures = source.action_space, source.observation_space
     if not isinstance(actions, spaces.Discrete) or actions.start:
-        raise DatasetError(f"{name} has the actions {actions}; a dataset needs discrete ones that count from 0")
+        raise DatasetError(
+            f"{name} has the actions {actions}; a dataset needs discrete ones that count from 0"
+        )
     if not is_picture(pictures):
         raise DatasetError(f"{name} has no pictures: it observes {pictures}")
     shape = (size, size, 3) if size else pictures.shape
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] % PATCH or shape[2] != 3:
         raise DatasetError(
-            f"{name} has pictures of shape {pictures.shape}, not of (side, side, 3) with a side that {PATCH} divides; "
+            f"{name} has pictures of shape {pictures.shape}, not of (side, side, 3) with a side "
+            f"that {PATCH} divides; "
             "resize them with --size 64"
         )
     env = source.env_spec
     spec = {
-        "world": env.id if env else name, "frame_shape": list(shape),
-        "action_names": [str(number) for number in range(int(actions.n))], "reward_values": [],
-        "fps": FRAMES_PER_SECOND, "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,
-    }  # fmt: skip
+        "world": env.id if env else name,
+        "frame_shape": list(shape),
+        "action_names": [str(number) for number in range(int(actions.n))],
+        "reward_values": [],
+        "fps": FRAMES_PER_SECOND,
+        "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,
+    }
     policy = str(source.storage.metadata.get("algorithm_name") or "unknown")
     return {"spec": spec, "env_spec": env.to_json() if env else "", "policy": policy, "seed": 0}, []
 
@@ -175,7 +214,9 @@ def _episodes(source, name: str, size: int) -> Iterator[Episode]:
     for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
         frames = np.asarray(found.observations)
         if len(frames) != len(found.rewards) + 1:
-            raise DatasetError(f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps")
+            raise DatasetError(
+                f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps"
+            )
         if size:
             frames = np.stack([resized(frame, size) for frame in frames])
         arrays = (found.actions, found.rewards, found.terminations, found.truncations)
@@ -186,8 +227,12 @@ def _episodes(source, name: str, size: int) -> Iterator[Episode]:
         yield Episode(frames, *columns, number if seed is None else int(seed), policy, key)
 
 
-def _grouped(episodes: Iterator[Episode], shards: list[dict]) -> Iterator[tuple[int, int, list[Episode]]]:
-    """(index, quota, episodes) of one shard after the other; without `shards`, of some SHARD_STEPS steps each."""
+def _grouped(
+    episodes: Iterator[Episode], shards: list[dict]
+) -> Iterator[tuple[int, int, list[Episode]]]:
+    """(index, quota, episodes) of one shard after the other; without `shards`, of some SHARD_STEPS
+    steps each.
+    """
     if shards:
         for shard in shards:
             yield shard["index"], shard["quota"], [next(episodes) for _ in range(shard["episodes"])]
@@ -215,5 +260,8 @@ def import_main(argv: list[str] | None = None) -> int:
     """Runs `neural-envs import`; returns its exit code."""
     settings = parse(ImportSettings, argv, "neural-envs import", positional=("minari", "out"))
     dataset = import_dataset(settings.minari, settings.out, settings.size)
-    print(f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, {dataset.fingerprint[:16]}")
+    print(
+        f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, "
+        f"{dataset.fingerprint[:16]}"
+    )
     return 0

@@ -21,8 +21,8 @@ class DatasetError(ValueError):
 
 
 class EpisodeRow(NamedTuple):
-    """A row of episodes.csv. `start` is the first step in the shard's actions; its first frame is at start + (number of
-    episodes before it in the shard)."""
+    """A row of episodes.csv. `start` is the first step in the shard's actions; its first frame is
+    at start + (number of episodes before it in the shard)."""
 
     id: int
     shard: int
@@ -33,7 +33,8 @@ class EpisodeRow(NamedTuple):
     truncated: bool
     policy: str
     seed: int
-    key: str = ""  # equal keys fall into one split; "train:...", "validation:..." and "test:..." say into which
+    # equal keys fall into one split; "train:...", "validation:..." and "test:..." say into which
+    key: str = ""
 
 
 class WrittenShard(NamedTuple):
@@ -45,7 +46,9 @@ class WrittenShard(NamedTuple):
 
 
 def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
-    """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add` makes them count."""
+    """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add`
+    makes them count.
+    """
     directory = Path(path) / f"{TEMPORARY}{index:06d}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -57,7 +60,9 @@ def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode
 
 
 def mark_finished(written: WrittenShard) -> WrittenShard:
-    """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of it."""
+    """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of
+    it.
+    """
     (Path(written.directory) / NOTE).write_text(json.dumps([written.entry, written.rows]))
     return written
 
@@ -72,14 +77,23 @@ def read_finished(directory: Path) -> WrittenShard | None:
 
 
 def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
-    entry = {"index": index, "quota": quota, "episodes": len(episodes), "steps": sum(len(e) for e in episodes)}
+    entry = {
+        "index": index,
+        "quota": quota,
+        "episodes": len(episodes),
+        "steps": sum(len(e) for e in episodes),
+    }
     entry["frame_shape"] = list(episodes[0].frames.shape[1:])
     files = {}
-    for name, parts in zip(ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True):
+    for name, parts in zip(
+        ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True
+    ):
         files[array_name(index, name)] = _write_array(directory / array_name(index, name), parts)
     rows = _rows(index, episodes)
     rows_hash = hashlib.sha256(csv_text(number_rows(rows)).encode()).hexdigest()
-    return WrittenShard(str(directory), {**entry, "episodes_sha256": rows_hash, "files": files}, rows)
+    return WrittenShard(
+        str(directory), {**entry, "episodes_sha256": rows_hash, "files": files}, rows
+    )
 
 
 def array_name(index: int, name: str) -> str:
@@ -91,11 +105,18 @@ def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
     """Writes the parts one after the other as one .npy file; its size and sha256."""
     total = (sum(len(part) for part in parts), *parts[0].shape[1:])
     head = io.BytesIO()
-    description = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": total}
+    description = {
+        "descr": np.lib.format.dtype_to_descr(parts[0].dtype),
+        "fortran_order": False,
+        "shape": total,
+    }
     np.lib.format.write_array_header_1_0(head, description)
     digest, size = hashlib.sha256(), 0
     with file.open("wb") as stream:
-        for piece in (head.getvalue(), *(memoryview(np.ascontiguousarray(part)).cast("B") for part in parts)):
+        for piece in (
+            head.getvalue(),
+            *(memoryview(np.ascontiguousarray(part)).cast("B") for part in parts),
+        ):
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
@@ -107,7 +128,9 @@ def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
     for e in episodes:
         total = round(float(e.rewards.astype(np.float64).sum()), 6)
         ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
-        rows.append(EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed, e.key))
+        rows.append(
+            EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed, e.key)
+        )
         start += len(e)
     return rows
 
@@ -118,7 +141,9 @@ def number_rows(rows: list[EpisodeRow]) -> list[EpisodeRow]:
 
 
 def csv_text(rows: list[EpisodeRow], header: bool = False) -> str:
-    """The rows as a table; without a header, as they are hashed: without empty keys, as before there were keys."""
+    """The rows as a table; without a header, as they are hashed: without empty keys, as before
+    there were keys.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     if header:
@@ -140,9 +165,14 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
             row = EpisodeRow(*numbers, float(line["return"]), *ends, *last)
             rows.setdefault(row.shard, []).append(row)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path}/episodes.csv is missing or damaged ({error!r}); collect again") from error
+        raise DatasetError(
+            f"{path}/episodes.csv is missing or damaged ({error!r}); collect again"
+        ) from error
     for entry in entries:
         text = csv_text(number_rows(rows.get(entry["index"], [])))
         if hashlib.sha256(text.encode()).hexdigest() != entry["episodes_sha256"]:
-            raise DatasetError(f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or altered")
+            raise DatasetError(
+                f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or "
+                "altered"
+            )
     return [row for entry in entries for row in rows[entry["index"]]]

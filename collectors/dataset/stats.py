@@ -15,9 +15,15 @@ class StatsSettings:
     """Prints a dataset's counts and writes a contact sheet."""
 
     data: str = field(metadata={"help": "the dataset's directory"})
-    sheet: str = field(default="", metadata={"help": "PNG to write; contact_sheet.png in the dataset if empty"})
-    episodes: int = field(default=12, metadata={"help": "rows of the sheet: episodes, spread over the dataset"})
-    columns: int = field(default=8, metadata={"help": "columns of the sheet: frames, spread over the episode"})
+    sheet: str = field(
+        default="", metadata={"help": "PNG to write; contact_sheet.png in the dataset if empty"}
+    )
+    episodes: int = field(
+        default=12, metadata={"help": "rows of the sheet: episodes, spread over the dataset"}
+    )
+    columns: int = field(
+        default=8, metadata={"help": "columns of the sheet: frames, spread over the episode"}
+    )
     verify: bool = field(default=False, metadata={"help": "check every file's sha256 too"})
 
     def __post_init__(self):
@@ -26,23 +32,37 @@ class StatsSettings:
 
 
 def statistics(dataset: Dataset) -> dict:
-    """Counts of a dataset: all of `episodes`, `steps`, `length` and `return` (mean, median, maximum), `actions` and
-    `rewards` (share of steps), `terminated` and `truncated` (share of episodes), `policies` (a row each)."""
+    """Counts of a dataset: all of `episodes`, `steps`, `length` and `return` (mean, median,
+    maximum), `actions` and `rewards` (share of steps), `terminated` and `truncated` (share of
+    episodes), `policies` (a row each)."""
     rows = dataset.episodes
-    lengths, returns = (np.array([getattr(row, name) for row in rows], float) for name in ("length", "return_"))
-    actions = sum(np.bincount(shard.actions, minlength=len(dataset.spec["action_names"])) for shard in dataset.shards)
-    values, counts = np.unique(np.concatenate([shard.rewards for shard in dataset.shards]), return_counts=True)
+    lengths, returns = (
+        np.array([getattr(row, name) for row in rows], float) for name in ("length", "return_")
+    )
+    actions = sum(
+        np.bincount(shard.actions, minlength=len(dataset.spec["action_names"]))
+        for shard in dataset.shards
+    )
+    values, counts = np.unique(
+        np.concatenate([shard.rewards for shard in dataset.shards]), return_counts=True
+    )
     policies = {}
     for name in sorted({row.policy for row in rows}):
         own = np.array([row.policy == name for row in rows])
         share = lengths[own].sum() / lengths.sum()
-        policies[name] = {"episodes": int(own.sum()), "share": share, **_means(lengths[own], returns[own])}
+        policies[name] = {
+            "episodes": int(own.sum()),
+            "share": share,
+            **_means(lengths[own], returns[own]),
+        }
     return {
         "episodes": len(rows),
         "steps": dataset.steps,
         "length": _summary(lengths),
         "return": _summary(returns),
-        "actions": dict(zip(dataset.spec["action_names"], (actions / dataset.steps).tolist(), strict=True)),
+        "actions": dict(
+            zip(dataset.spec["action_names"], (actions / dataset.steps).tolist(), strict=True)
+        ),
         "rewards": dict(zip(values.tolist(), (counts / dataset.steps).tolist(), strict=True)),
         "terminated": float(np.mean([row.terminated for row in rows])),
         "truncated": float(np.mean([row.truncated for row in rows])),
@@ -53,7 +73,9 @@ def statistics(dataset: Dataset) -> dict:
 def contact_sheet(dataset: Dataset, episodes: int, columns: int) -> np.ndarray:
     """An image: a row an episode, from its first frame to its last."""
     images = []
-    for index in np.linspace(0, len(dataset.episodes) - 1, min(episodes, len(dataset.episodes))).astype(int):
+    for index in np.linspace(
+        0, len(dataset.episodes) - 1, min(episodes, len(dataset.episodes))
+    ).astype(int):
         frames = dataset.episode(int(index)).frames
         images += [frames[place] for place in np.linspace(0, len(frames) - 1, columns).astype(int)]
     return upscale(image_grid(images, columns), 2)
@@ -63,21 +85,35 @@ def table(found: dict) -> str:
     """The statistics as text."""
     lines = [f"{found['steps']} steps in {found['episodes']} episodes", ""]
     for name in ("length", "return"):
-        lines.append(f"{name:12}" + "   ".join(f"{key} {value:.1f}" for key, value in found[name].items()))
-    lines.append(f"{'actions':12}" + "   ".join(f"{name} {share:.3f}" for name, share in found["actions"].items()))
+        lines.append(
+            f"{name:12}" + "   ".join(f"{key} {value:.1f}" for key, value in found[name].items())
+        )
     lines.append(
-        f"{'rewards':12}" + "   ".join(f"{value:+g}: {share:.4f}" for value, share in found["rewards"].items())
+        f"{'actions':12}"
+        + "   ".join(f"{name} {share:.3f}" for name, share in found["actions"].items())
     )
-    lines.append(f"{'ends':12}terminated {found['terminated']:.3f}   truncated {found['truncated']:.3f}")
+    lines.append(
+        f"{'rewards':12}"
+        + "   ".join(f"{value:+g}: {share:.4f}" for value, share in found["rewards"].items())
+    )
+    lines.append(
+        f"{'ends':12}terminated {found['terminated']:.3f}   truncated {found['truncated']:.3f}"
+    )
     lines += ["", f"{'policy':16}{'episodes':>10}{'of steps':>10}{'length':>10}{'return':>10}"]
     for name, row in found["policies"].items():
-        numbers = f"{row['episodes']:10d}{row['share']:10.3f}{row['length']:10.1f}{row['return']:10.2f}"
+        numbers = (
+            f"{row['episodes']:10d}{row['share']:10.3f}{row['length']:10.1f}{row['return']:10.2f}"
+        )
         lines.append(f"{name:16}{numbers}")
     return "\n".join(lines)
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
-    return {"mean": float(values.mean()), "median": float(np.median(values)), "max": float(values.max())}
+    return {
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "max": float(values.max()),
+    }
 
 
 def _means(lengths: np.ndarray, returns: np.ndarray) -> dict[str, float]:
@@ -89,7 +125,9 @@ def main(argv: list[str] | None = None) -> int:
     settings = parse(StatsSettings, argv, "neural-envs stats", positional=("data",))
     dataset = Dataset(settings.data, verify=settings.verify)
     if not dataset.episodes:
-        raise DatasetError(f"{settings.data} has no finished shard yet; go on with `collect --resume`")
+        raise DatasetError(
+            f"{settings.data} has no finished shard yet; go on with `collect --resume`"
+        )
     sheet = Path(settings.sheet or Path(settings.data) / "contact_sheet.png")
     write_png(sheet, contact_sheet(dataset, settings.episodes, settings.columns))
     print(f"{table(statistics(dataset))}\n\ncontact sheet: {sheet}")

@@ -1,6 +1,8 @@
-"""Policies: callables from an observation to an action. They see pixels only, so one plays real games and dreams.
+"""Policies: callables from an observation to an action. They see pixels only, so one plays real
+games and dreams.
 
-A policy is reset with a generator at the start of each episode; all its randomness comes from there.
+A policy is reset with a generator at the start of each episode; all its randomness comes from
+there.
 """
 
 import importlib
@@ -26,7 +28,9 @@ class Policy(Protocol):
     def __call__(self, observation: np.ndarray) -> int: ...
 
 
-Maker = Callable[[str, int], Policy]  # (the number after the colon as text, number of actions) -> policy
+Maker = Callable[
+    [str, int], Policy
+]  # (the number after the colon as text, number of actions) -> policy
 
 
 class RandomPolicy:
@@ -109,26 +113,34 @@ MAKERS: dict[str, Maker] = {
 
 
 def makers_of(world: str) -> dict[str, Maker]:
-    """What `make_policy` knows for a world: the general kinds and those of its own module, imported when asked for."""
-    module = f"collectors.{world}_policies"
-    if not world.isidentifier() or importlib.util.find_spec(module) is None:
+    """What `make_policy` knows for a world: the general kinds and those of its own module, imported
+    when asked for.
+    """
+    module = f"collectors.worlds.{world}.policies"
+    if not world.isidentifier() or importlib.util.find_spec(module.rpartition(".")[0]) is None:
         return MAKERS
     return {**MAKERS, **importlib.import_module(module).MAKERS}
 
 
 def make_policy(name: str, actions: int, world: str = "") -> Policy:
-    """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world` has of its own.
+    """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world`
+    has of its own.
 
-    Without a world the names are those of Snake. Raises PolicyError for a name or a number that makes no policy.
+    Without a world the names are those of Snake. Raises PolicyError for a name or a number that
+    makes no policy.
     """
     kind, _, number = name.partition(":")
     makers = makers_of(world or "snake")
     if kind not in makers or (number and kind in ("random", "mix")):
-        raise PolicyError(f"no policy of {world or 'snake'} is called {name!r}; there are {', '.join(makers)}")
+        raise PolicyError(
+            f"no policy of {world or 'snake'} is called {name!r}; there are {', '.join(makers)}"
+        )
     try:
         return makers[kind](number, actions)
     except ValueError as error:
-        raise PolicyError(f"the policy {name!r} has a wrong number after the colon: {error}") from error
+        raise PolicyError(
+            f"the policy {name!r} has a wrong number after the colon: {error}"
+        ) from error
 
 
 def probability(value: float) -> float:

@@ -1,8 +1,8 @@
-"""`neural-envs collect WORLD --frames 200000 --out data/WORLD`: plays a real game and writes a dataset. Or any other
-Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
+"""`neural-envs collect WORLD --frames 200000 --out data/WORLD`: plays a real game and writes a
+dataset. Or any other Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
 
-Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on the number of
-workers, and a collection that was killed goes on to the result it would have had.
+Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on
+the number of workers, and a collection that was killed goes on to the result it would have had.
 """
 
 import contextlib
@@ -14,13 +14,20 @@ from pathlib import Path
 
 import gymnasium
 
-from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, dataset_name, read_manifest
+from collectors.dataset.dataset import (
+    Dataset,
+    DatasetError,
+    DatasetWriter,
+    dataset_name,
+    read_manifest,
+)
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.rollout import policy_name
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.parse import parse
-from collectors.worlds.registration import ANY_GAME, ENVIRONMENTS, collect_options, environment_id
+from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
+from collectors.worlds.table import WORLDS
 
 
 @dataclass(frozen=True)
@@ -28,25 +35,45 @@ class CollectSettings:
     """Plays a real game with a policy and writes a dataset."""
 
     world: str = field(
-        default="", metadata={"help": "the game: " + ", ".join(ENVIRONMENTS) + ", or an id of that kind"}
+        default="",
+        metadata={"help": "the game: " + ", ".join(WORLDS) + ", or an id of that kind"},
     )
-    env: str = field(default="", metadata={"help": "instead: any Gymnasium id with pictures, as ALE/Pong-v5"})
-    frames: int = field(default=200_000, metadata={"help": "steps to collect, at least; may grow with --resume"})
-    policy: str = field(default="mix", metadata={"help": "random, sticky:0.8, mix, or one of the world's own"})
-    workers: int = field(default=2, metadata={"help": "processes; the data do not depend on their number"})
+    env: str = field(
+        default="", metadata={"help": "instead: any Gymnasium id with pictures, as ALE/Pong-v5"}
+    )
+    frames: int = field(
+        default=200_000, metadata={"help": "steps to collect, at least; may grow with --resume"}
+    )
+    policy: str = field(
+        default="mix", metadata={"help": "random, sticky:0.8, mix, or one of the world's own"}
+    )
+    workers: int = field(
+        default=2, metadata={"help": "processes; the data do not depend on their number"}
+    )
     seed: int = field(default=0, metadata={"help": "decides the data"})
     out: str = field(default="", metadata={"help": "directory to write; data/WORLD if empty"})
-    shard_steps: int = field(default=20_000, metadata={"help": "steps a shard; a killed worker loses the one it plays"})
-    lanes: int = field(default=16, metadata={"help": "games at once in a worker, where the game can; not in the data"})
-    ray: str = field(default="", metadata={"help": "play on a Ray cluster: its address, or local to start one"})
-    options: tuple[str, ...] = field(default=(), metadata={"help": "of the game, as grid_size=32,wrap=true"})
+    shard_steps: int = field(
+        default=20_000, metadata={"help": "steps a shard; a killed worker loses the one it plays"}
+    )
+    lanes: int = field(
+        default=16,
+        metadata={"help": "games at once in a worker, where the game can; not in the data"},
+    )
+    ray: str = field(
+        default="", metadata={"help": "play on a Ray cluster: its address, or local to start one"}
+    )
+    options: tuple[str, ...] = field(
+        default=(), metadata={"help": "of the game, as grid_size=32,wrap=true"}
+    )
     resume: bool = field(default=False, metadata={"help": "go on with the dataset that is there"})
 
     def __post_init__(self):
         if bool(self.world) == bool(self.env):
             raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
         if min(self.frames, self.workers, self.shard_steps, self.lanes) < 1 or self.seed < 0:
-            raise ValueError("frames, workers, shard_steps and lanes must be at least 1, and seed at least 0")
+            raise ValueError(
+                "frames, workers, shard_steps and lanes must be at least 1, and seed at least 0"
+            )
 
 
 def collect(
@@ -65,13 +92,14 @@ def collect(
 ) -> Dataset:
     """Collects at least `frames` steps of `env_id` into the directory `out` and opens it.
 
-    `policy` is a name for `make_policy` or a policy object (picklable where workers > 1; it is told apart by its name).
-    `report` is called with the number of steps after each shard. A game with a vector environment is played in `lanes`
-    at once, and so is any game by a policy object that plays lanes (has a `batch`, see `collectors.recording.lane_player`). `ray` is
-    the address of a Ray cluster or "local". None of workers, lanes and ray changes the data. With more than one worker,
-    a script that calls this must guard its main part with `if __name__ == "__main__"`. Raises
-    DatasetError where `out` holds a dataset and `resume` is False, or one that was collected with other settings
-    (`frames` may grow), and when the disk is full: what was finished is kept.
+    `policy` is a name for `make_policy` or a policy object (picklable where workers > 1; it is told
+    apart by its name). `report` is called with the number of steps after each shard. A game with a
+    vector environment is played in `lanes` at once, and so is any game by a policy object that
+    plays lanes (has a `batch`, see `collectors.recording.lane_player`). `ray` is the address of a
+    Ray cluster or "local". None of workers, lanes and ray changes the data. With more than one
+    worker, a script that calls this must guard its main part with `if __name__ == "__main__"`.
+    Raises DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
+    with other settings (`frames` may grow), and when the disk is full: what was finished is kept.
     """
     CollectSettings(
         env_id, frames=frames, workers=workers, seed=seed, shard_steps=shard_steps, lanes=lanes
@@ -84,7 +112,9 @@ def collect(
     with _full_disk_explained(out):
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
-        report(sum(entry["steps"] for index, entry in writer.shards.items() if index not in missing))
+        report(
+            sum(entry["steps"] for index, entry in writer.shards.items() if index not in missing)
+        )
         for written in run_tasks([tasks[index] for index in missing], workers, ray):
             writer.add(written)
             report(written.entry["steps"])
@@ -96,11 +126,14 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         if not hasattr(env.unwrapped, "world_spec"):
             raise DatasetError(
-                f"{env_id} has no world_spec(), which says what a dream of it must know; collect it with --env {env_id}"
+                f"{env_id} has no world_spec(), which says what a dream of it must know; collect "
+                f"it with --env {env_id}"
             )
         actions, spec, env_spec = env.action_space.n, env.unwrapped.world_spec(), env.spec.to_json()
     if isinstance(policy, str):
-        make_policy(policy, actions, spec["world"])  # a wrong name is an error here, not in a worker
+        make_policy(
+            policy, actions, spec["world"]
+        )  # a wrong name is an error here, not in a worker
     name = policy if isinstance(policy, str) else policy_name(policy)
     return {"spec": spec, "env_spec": env_spec, "policy": name}
 
@@ -112,7 +145,9 @@ def _full_disk_explained(out: str | Path):
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise DatasetError(f"the disk of {out} is full; make room, then `--resume` goes on from its shards") from error
+        raise DatasetError(
+            f"the disk of {out} is full; make room, then `--resume` goes on from its shards"
+        ) from error
 
 
 def _check_directory(path: Path, header: dict, resume: bool) -> None:
@@ -126,17 +161,33 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
         manifest["spec"]["reward_values"] = []
     other = [key for key, value in header.items() if manifest.get(key) != value]
     if other:
-        raise DatasetError(f"{path} was collected with another {', '.join(other)}; choose another directory")
+        raise DatasetError(
+            f"{path} was collected with another {', '.join(other)}; choose another directory"
+        )
     if not resume:
-        raise DatasetError(f"{path} already holds a dataset; go on with --resume or choose another directory")
+        raise DatasetError(
+            f"{path} already holds a dataset; go on with --resume or choose another directory"
+        )
 
 
 def _missing_shards(writer: DatasetWriter, quotas: list[int]) -> list[int]:
-    """Shards still to play. One that lacks a file, or was cut short for a smaller `frames`, is played anew."""
-    if any(index >= len(quotas) or entry["quota"] > quotas[index] for index, entry in writer.shards.items()):
-        raise DatasetError(f"{writer.path} already holds more frames than asked for; ask for at least as many")
+    """Shards still to play.
+
+    One that lacks a file, or was cut short for a smaller `frames`, is played anew.
+    """
+    if any(
+        index >= len(quotas) or entry["quota"] > quotas[index]
+        for index, entry in writer.shards.items()
+    ):
+        raise DatasetError(
+            f"{writer.path} already holds more frames than asked for; ask for at least as many"
+        )
     for index, entry in list(writer.shards.items()):
-        sizes = {name: (writer.path / name).stat().st_size for name in entry["files"] if (writer.path / name).is_file()}
+        sizes = {
+            name: (writer.path / name).stat().st_size
+            for name in entry["files"]
+            if (writer.path / name).is_file()
+        }
         if sizes != {name: file["bytes"] for name, file in entry["files"].items()}:
             writer.remove(index)
     kept = {index for index, entry in writer.shards.items() if entry["quota"] == quotas[index]}
@@ -144,7 +195,9 @@ def _missing_shards(writer: DatasetWriter, quotas: list[int]) -> list[int]:
 
 
 def read_options(words: tuple[str, ...]) -> dict:
-    """("grid_size=32", "start=centre") -> {"grid_size": 32, "start": "centre"}; raises DatasetError."""
+    """("grid_size=32", "start=centre") -> {"grid_size": 32, "start": "centre"}; raises
+    DatasetError.
+    """
     options = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -158,7 +211,10 @@ def read_options(words: tuple[str, ...]) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code. Raises DatasetError, PolicyError and Gymnasium's errors."""
+    """Runs the command; returns its exit code.
+
+    Raises DatasetError, PolicyError and Gymnasium's errors.
+    """
     settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"
@@ -168,12 +224,25 @@ def main(argv: list[str] | None = None) -> int:
     with progress(total=settings.frames, desc="collect", unit="step") as bar:
         try:
             dataset = collect(
-                env_id, out, settings.frames, settings.policy, settings.workers, settings.seed,
-                settings.shard_steps, options, settings.resume, bar.update, settings.lanes, settings.ray,
-            )  # fmt: skip
+                env_id,
+                out,
+                settings.frames,
+                settings.policy,
+                settings.workers,
+                settings.seed,
+                settings.shard_steps,
+                options,
+                settings.resume,
+                bar.update,
+                settings.lanes,
+                settings.ray,
+            )
         except TypeError as error:  # an option that the game's constructor does not know
             raise DatasetError(f"{name} cannot be made: {error}") from error
-    print(f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint {dataset.fingerprint[:16]}")
+    print(
+        f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
+        f"{dataset.fingerprint[:16]}"
+    )
     return 0
 
 

@@ -12,10 +12,15 @@ from collectors.recording.rollout import Episode, policy_name
 
 
 class BatchPolicy(Protocol):
-    """Plays all lanes; a policy offers one by `batch(lanes)`. `names`, a name a lane, is optional."""
+    """Plays all lanes; a policy offers one by `batch(lanes)`.
+
+    `names`, a name a lane, is optional.
+    """
 
     def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        """Begins an episode in the lanes of the mask (B,) bool; `generators` has one for each of them, by lane."""
+        """Begins an episode in the lanes of the mask (B,) bool; `generators` has one for each of
+        them, by lane.
+        """
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """(B, H, W, C) uint8 -> (B,) int64."""
@@ -48,7 +53,9 @@ class BatchMixture:
         self.mixture, self.chosen = mixture, np.zeros(lanes, int)
         self.parts = [as_batch(policy, lanes) for policy in mixture.policies]
         for part in self.parts:
-            if not isinstance(part, LanePolicies):  # it will be asked for all lanes, also for those of others
+            if not isinstance(
+                part, LanePolicies
+            ):  # it will be asked for all lanes, also for those of others
                 part.reset(np.ones(lanes, bool), [np.random.default_rng(0) for _ in range(lanes)])
 
     @property
@@ -68,7 +75,11 @@ class BatchMixture:
         actions = np.zeros(len(self.chosen), np.int64)
         for number in np.unique(self.chosen):
             own, part = self.chosen == number, self.parts[number]
-            actions[own] = part(observations, own) if isinstance(part, LanePolicies) else part(observations)[own]
+            actions[own] = (
+                part(observations, own)
+                if isinstance(part, LanePolicies)
+                else part(observations)[own]
+            )
         return actions
 
     def _pairs(self):
@@ -76,10 +87,16 @@ class BatchMixture:
 
 
 def as_batch(policy: Policy, lanes: int) -> BatchPolicy:
-    """The policy for many lanes: its own batched form, a mixture's parts batched, or a copy a lane."""
+    """The policy for many lanes: its own batched form, a mixture's parts batched, or a copy a
+    lane.
+    """
     if hasattr(policy, "batch"):
         return policy.batch(lanes)
-    return BatchMixture(policy, lanes) if isinstance(policy, MixturePolicy) else LanePolicies(policy, lanes)
+    return (
+        BatchMixture(policy, lanes)
+        if isinstance(policy, MixturePolicy)
+        else LanePolicies(policy, lanes)
+    )
 
 
 def _names(batch: BatchPolicy, policy: Policy, lanes: int) -> list[str]:
@@ -96,7 +113,10 @@ class _Moment(NamedTuple):
 
 
 class Job:
-    """A shard to be played: its first episodes that together have `quota` steps. `seed_of` a number is its seed."""
+    """A shard to be played: its first episodes that together have `quota` steps.
+
+    `seed_of` a number is its seed.
+    """
 
     def __init__(self, seed_of: Callable[[int], int], quota: int):
         self.seed_of, self.quota = seed_of, quota
@@ -106,7 +126,9 @@ class Job:
         self.steps = 0  # in `episodes`
 
     def take(self, number: int, episode: Episode) -> None:
-        """Adds a finished episode; those past the quota are dropped: one by one they would not have been begun."""
+        """Adds a finished episode; those past the quota are dropped: one by one they would not have
+        been begun.
+        """
         self.ahead[number] = episode
         self.finished_steps += len(episode)
         while not self.done and len(self.episodes) in self.ahead:
@@ -133,22 +155,27 @@ class _Start(NamedTuple):
 class LanePlayer:
     """Plays jobs in the lanes of a vector environment with autoreset DISABLED.
 
-    A lane that is done takes the next episode of the first job that seems to need one more, so that lanes go on with
-    the next job while the last episodes of one are played. Job and number decide an episode's seed and so all that is
-    in it: which lane plays it, when, and what happens in the others changes nothing.
+    A lane that is done takes the next episode of the first job that seems to need one more, so that
+    lanes go on with the next job while the last episodes of one are played. Job and number decide
+    an episode's seed and so all that is in it: which lane plays it, when, and what happens in the
+    others changes nothing.
     """
 
     def __init__(self, env: VectorEnv, policy: Policy):
         self.env, self.policy = env, policy
         self.batch = as_batch(policy, env.num_envs)
         self.starts: list[_Start | None] = [None] * env.num_envs
-        self.films: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]  # the frames of each lane's episode
+        self.films: list[list[np.ndarray]] = [
+            [] for _ in range(env.num_envs)
+        ]  # the frames of each lane's episode
         self.moments: list[_Moment] = []  # the first is number `forgotten`
         self.forgotten = 0
         self.mean_length, self.ended = 0.0, 0  # of the episodes so far, and how many they are
 
     def play(self, jobs: list[Job]) -> Iterator[Job]:
-        """The jobs, each as soon as it is done; their episodes are those that playing one by one would give."""
+        """The jobs, each as soon as it is done; their episodes are those that playing one by one
+        would give.
+        """
         waiting, ended = list(jobs), np.ones(self.env.num_envs, bool)
         while waiting:
             if ended.any():
@@ -160,8 +187,15 @@ class LanePlayer:
     def _next(self, waiting: list[Job]) -> Job:
         """The job that the next episode is for; the first where all seem to have enough."""
         for job in waiting:
-            flying = [self._now() - start.moment for start in self.starts if start is not None and start.job is job]
-            if job.finished_steps + sum(max(steps, self.mean_length) for steps in flying) < job.quota:
+            flying = [
+                self._now() - start.moment
+                for start in self.starts
+                if start is not None and start.job is job
+            ]
+            if (
+                job.finished_steps + sum(max(steps, self.mean_length) for steps in flying)
+                < job.quota
+            ):
                 return job
         return waiting[0]
 
@@ -174,7 +208,9 @@ class LanePlayer:
             self.starts[lane] = _Start(job, job.begun, seeds[lane], now, "", "")
             job.begun += 1
         self.frames, infos = self.env.reset(seed=seeds, options={"reset_mask": lanes})
-        self.batch.reset(lanes, [None if seed is None else np.random.default_rng([seed, 1]) for seed in seeds])
+        self.batch.reset(
+            lanes, [None if seed is None else np.random.default_rng([seed, 1]) for seed in seeds]
+        )
         names, keys = _names(self.batch, self.policy, count), infos.get("split_key")
         for lane in chosen:
             key = "" if keys is None else str(keys[lane])
@@ -196,7 +232,9 @@ class LanePlayer:
             self.starts[lane], self.ended = None, self.ended + 1
             self.mean_length += (len(episode) - self.mean_length) / self.ended
         if done.any():
-            begun = min((start.moment for start in self.starts if start is not None), default=self._now())
+            begun = min(
+                (start.moment for start in self.starts if start is not None), default=self._now()
+            )
             del self.moments[: begun - self.forgotten]
             self.forgotten = begun
         return done
@@ -207,6 +245,14 @@ class LanePlayer:
     def _episode(self, lane: int) -> Episode:
         start = self.starts[lane]
         moments = self.moments[start.moment - self.forgotten :]
-        kinds = {"actions": np.int64, "rewards": np.float32, "terminations": bool, "truncations": bool}
-        arrays = [np.array([getattr(m, name)[lane] for m in moments], kind) for name, kind in kinds.items()]
+        kinds = {
+            "actions": np.int64,
+            "rewards": np.float32,
+            "terminations": bool,
+            "truncations": bool,
+        }
+        arrays = [
+            np.array([getattr(m, name)[lane] for m in moments], kind)
+            for name, kind in kinds.items()
+        ]
         return Episode(np.stack(self.films[lane]), *arrays, start.seed, start.policy, start.key)

@@ -9,8 +9,8 @@ from collectors.policies.policies import Policy
 
 
 class Episode(NamedTuple):
-    """T actions and T + 1 frames: `actions[t]` was chosen on seeing `frames[t]`; `rewards[t]`, `terminations[t]` and
-    `truncations[t]` came together with `frames[t + 1]`."""
+    """T actions and T + 1 frames: `actions[t]` was chosen on seeing `frames[t]`; `rewards[t]`,
+    `terminations[t]` and `truncations[t]` came together with `frames[t + 1]`."""
 
     frames: np.ndarray  # (T + 1, H, W, C) uint8
     actions: np.ndarray  # (T,) int64
@@ -26,7 +26,10 @@ class Episode(NamedTuple):
 
 
 def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
-    """Plays one episode to its end. The seed decides everything: the game's chance and the policy's."""
+    """Plays one episode to its end.
+
+    The seed decides everything: the game's chance and the policy's.
+    """
     observation, info = env.reset(seed=seed)
     policy.reset(np.random.default_rng([seed, 1]))
     frames, actions, outcomes = [observation], [], []
@@ -39,9 +42,15 @@ def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
         ended = terminated or truncated
     rewards, terminations, truncations = zip(*outcomes, strict=True)
     return Episode(
-        np.stack(frames), np.array(actions, np.int64), np.array(rewards, np.float32),
-        np.array(terminations, bool), np.array(truncations, bool), seed, policy_name(policy), split_key(info),
-    )  # fmt: skip
+        np.stack(frames),
+        np.array(actions, np.int64),
+        np.array(rewards, np.float32),
+        np.array(terminations, bool),
+        np.array(truncations, bool),
+        seed,
+        policy_name(policy),
+        split_key(info),
+    )
 
 
 def policy_name(policy) -> str:

@@ -1,4 +1,7 @@
-"""Who plays shards: this process, worker processes, or a Ray cluster. All run the same pure function of a task."""
+"""Who plays shards: this process, worker processes, or a Ray cluster.
+
+All run the same pure function of a task.
+"""
 
 import contextlib
 import multiprocessing
@@ -44,15 +47,15 @@ class ShardTask:
 
 
 def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
-    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is done: a worker that is
-    killed loses what it is playing, not what it has written."""
+    """Plays shards and writes each into a temporary directory of its dataset, as soon as it is
+    done: a worker that is killed loses what it is playing, not what it has written."""
     for task, episodes in play(tasks):
         yield mark_finished(write_shard(task.path, task.index, task.quota, episodes))
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
-    """The episodes of tasks of one game and policy, in lanes where the game has a vector environment of its own or the
-    policy plays many lanes at once."""
+    """The episodes of tasks of one game and policy, in lanes where the game has a vector
+    environment of its own or the policy plays many lanes at once."""
     spec = EnvSpec.from_json(tasks[0].env_spec)
     if spec.vector_entry_point is None and not hasattr(tasks[0].policy, "batch"):
         with contextlib.closing(gymnasium.make(spec)) as env:
@@ -67,7 +70,9 @@ def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
     with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
         policy = task_policy(tasks[0], env.single_action_space.n)
         jobs = {Job(task.seed_of, task.quota): task for task in tasks}
-        yield from ((jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs)))
+        yield from (
+            (jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs))
+        )
 
 
 def play_single(env: gymnasium.Env, policy: Policy, task: ShardTask) -> list[Episode]:
@@ -86,11 +91,18 @@ def play_episodes(task: ShardTask) -> list[Episode]:
 
 def task_policy(task: ShardTask, actions: int) -> Policy:
     """The policy of a task for a game of so many actions."""
-    return make_policy(task.policy, int(actions), task.world) if isinstance(task.policy, str) else task.policy
+    return (
+        make_policy(task.policy, int(actions), task.world)
+        if isinstance(task.policy, str)
+        else task.policy
+    )
 
 
 def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
-    """Shards in the order in which they are finished. With `ray`, an address or "local", a cluster plays them."""
+    """Shards in the order in which they are finished.
+
+    With `ray`, an address or "local", a cluster plays them.
+    """
     if not tasks:
         return iter(())
     if ray:
@@ -103,13 +115,17 @@ def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard
     batched = EnvSpec.from_json(tasks[0].env_spec).vector_entry_point is not None
     size = min(GROUP, -(-len(tasks) // workers)) if batched else 1
     groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-    context = multiprocessing.get_context("spawn")  # a fork of a process that runs torch threads can hang
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork of a process that runs torch threads can hang
     pool = ProcessPoolExecutor(min(workers, len(groups)), context, _end_with_parent)
     try:
         for future in as_completed([pool.submit(_play_group, group) for group in groups]):
             yield from future.result()
     except BrokenProcessPool as error:
-        raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+        raise DatasetError(
+            f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -119,14 +135,17 @@ def _play_group(tasks: list[ShardTask]) -> list[WrittenShard]:
 
 
 def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[WrittenShard]:
-    """Episodes are played on the cluster and written here, so that its machines need no common disk. "local" starts a
-    cluster of `workers` processes and ends it; elsewhere the cluster decides how many shards are played at once."""
+    """Episodes are played on the cluster and written here, so that its machines need no common
+    disk. "local" starts a cluster of `workers` processes and ends it; elsewhere the cluster decides
+    how many shards are played at once."""
     import ray
 
     waiting = list(reversed(tasks))
     with cluster(address, workers):
         play = ray.remote(play_episodes)
-        most = max(1, int(ray.cluster_resources().get("CPU", 1)))  # what is played ahead waits in memory
+        most = max(
+            1, int(ray.cluster_resources().get("CPU", 1))
+        )  # what is played ahead waits in memory
         running = {}
         try:
             while waiting or running:
@@ -137,7 +156,9 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
                 task = running.pop(done[0])
                 yield write_shard(task.path, task.index, task.quota, ray.get(done[0]))
         except ray.exceptions.WorkerCrashedError as error:
-            raise DatasetError(f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}") from error
+            raise DatasetError(
+                f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
+            ) from error
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
 

@@ -1,11 +1,12 @@
 """Command-line settings: a dataclass is the whole definition of a command's settings.
 
-``parse(Config, argv, prog)`` understands ``--name value``, ``--name=value``, ``--flag`` / ``--no-flag``, ``name=value``
-and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and underscores are the same. A field with a dataclass
-of one of several kinds, told by ``metadata={"kinds": {"edm": EDM, ...}}``, also takes the name of a kind, ``a.b=edm``,
-for that one's defaults. ``--config FILE`` reads settings from YAML first, wherever it stands. ``--cfg`` prints the
-resolved settings, ``--help`` lists them. Nothing is guessed: an unknown name, a value of the wrong type, an impossible
-or a missing one ends the command with exit code 2 and one sentence.
+``parse(Config, argv, prog)`` understands ``--name value``, ``--name=value``, ``--flag`` /
+``--no-flag``, ``name=value`` and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and
+underscores are the same. A field with a dataclass of one of several kinds, told by
+``metadata={"kinds": {"edm": EDM, ...}}``, also takes the name of a kind, ``a.b=edm``, for that
+one's defaults. ``--config FILE`` reads settings from YAML first, wherever it stands. ``--cfg``
+prints the resolved settings, ``--help`` lists them. Nothing is guessed: an unknown name, a value of
+the wrong type, an impossible or a missing one ends the command with exit code 2 and one sentence.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from collectors.settings.text import as_text, value_text
 from collectors.settings.values import KindOf, SettingsError, convert, type_name
 from collectors.settings.yaml_file import file_words, take_files
 
-__all__ = ["SettingsError", "apply_overrides", "as_text", "check_ranges", "help_text", "list_settings", "parse"]
+__all__ = [
+    "SettingsError",
+    "apply_overrides",
+    "as_text",
+    "check_ranges",
+    "help_text",
+    "list_settings",
+    "parse",
+]
 
 Config = TypeVar("Config")
 REQUIRED = dataclasses.MISSING
@@ -36,7 +45,9 @@ def setting(default: Any, text: str) -> Any:
 
 
 class Setting(NamedTuple):
-    """One leaf of the (nested) dataclass; `name` is dotted, `default` is ``REQUIRED`` if there is none."""
+    """One leaf of the (nested) dataclass; `name` is dotted, `default` is ``REQUIRED`` if there is
+    none.
+    """
 
     name: str
     type: Any
@@ -44,11 +55,14 @@ class Setting(NamedTuple):
     help: str
 
 
-def list_settings(source: Any, prefix: str = "", chosen: Mapping[str, Any] | None = None) -> list[Setting]:
-    """All leaves of `source`, a dataclass or an instance of one (whose values then are the defaults).
+def list_settings(
+    source: Any, prefix: str = "", chosen: Mapping[str, Any] | None = None
+) -> list[Setting]:
+    """All leaves of `source`, a dataclass or an instance of one (whose values then are the
+    defaults).
 
-    `chosen` are instances by dotted name to stand in place of those of `source`. A field of several kinds is listed
-    itself, with a ``KindOf`` for its type, before its leaves.
+    `chosen` are instances by dotted name to stand in place of those of `source`. A field of several
+    kinds is listed itself, with a ``KindOf`` for its type, before its leaves.
     """
     found: list[Setting] = []
     for field, hint, default in _fields(source):
@@ -57,24 +71,37 @@ def list_settings(source: Any, prefix: str = "", chosen: Mapping[str, Any] | Non
             kinds = field.metadata.get("kinds", {})
             name = {kind: name for name, kind in kinds.items()}.get(type(nested))
             row = Setting(prefix + field.name, KindOf(kinds), name, field.metadata.get("help", ""))
-            found += ([row] if kinds else []) + list_settings(nested, f"{prefix}{field.name}.", chosen)
+            found += ([row] if kinds else []) + list_settings(
+                nested, f"{prefix}{field.name}.", chosen
+            )
         else:
-            found.append(Setting(prefix + field.name, hint, default, field.metadata.get("help", "")))
+            found.append(
+                Setting(prefix + field.name, hint, default, field.metadata.get("help", ""))
+            )
     return found
 
 
 def apply_overrides(config: Config, overrides: Mapping[str, str]) -> Config:
-    """A copy of the dataclass instance `config` with ``{"a.b": "3"}`` applied; raises SettingsError."""
-    return _build(config, _read_words([f"{key}={text}" for key, text in overrides.items()], config, ()))
+    """A copy of the dataclass instance `config` with ``{"a.b": "3"}`` applied; raises
+    SettingsError.
+    """
+    return _build(
+        config, _read_words([f"{key}={text}" for key, text in overrides.items()], config, ())
+    )
 
 
 def parse(
-    config_class: type[Config] | Config, argv: Sequence[str] | None, prog: str, positional: Sequence[str] = ()
+    config_class: type[Config] | Config,
+    argv: Sequence[str] | None,
+    prog: str,
+    positional: Sequence[str] = (),
 ) -> Config:
-    """The settings that `argv` (None: the process's own arguments) asks for, as an instance of `config_class`.
+    """The settings that `argv` (None: the process's own arguments) asks for, as an instance of
+    `config_class`.
 
-    An instance may be passed for the class: its values then are the defaults (a preset). Bare words fill the fields
-    named in `positional`, in order. Prints and raises SystemExit: 0 after ``--help`` or ``--cfg``, 2 after an error.
+    An instance may be passed for the class: its values then are the defaults (a preset). Bare words
+    fill the fields named in `positional`, in order. Prints and raises SystemExit: 0 after
+    ``--help`` or ``--cfg``, 2 after an error.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if "-h" in words or "--help" in words:
@@ -111,33 +138,58 @@ def _read_files(source: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 
 def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> str:
-    """What ``--help`` prints: usage, the class's docstring and every setting with type, default and help."""
+    """What ``--help`` prints: usage, the class's docstring and every setting with type, default and
+    help.
+    """
     words = [name.upper().replace("_", "-") for name in positional]
     usage = " ".join([prog, *words, "[--config FILE] [--setting value] [a.b=c] [--cfg] [--help]"])
     cls = config_class if isinstance(config_class, type) else type(config_class)
     about = (cls.__doc__ or "").strip()
-    generated = about.startswith(f"{cls.__name__}(")  # dataclasses writes the signature where there is no docstring
+    generated = about.startswith(
+        f"{cls.__name__}("
+    )  # dataclasses writes the signature where there is no docstring
     settings = list_settings(config_class)
-    rows = [(f"{_option(s.name)} {type_name(s.type)}", _default_text(s.default), s.help) for s in settings]
+    rows = [
+        (f"{_option(s.name)} {type_name(s.type)}", _default_text(s.default), s.help)
+        for s in settings
+    ]
     left = max((len(row[0]) for row in rows), default=0)
     middle = max((len(row[1]) for row in rows), default=0)
-    table = [f"  {name:{left}}  {default:{middle}}  {help_line}".rstrip() for name, default, help_line in rows]
+    table = [
+        f"  {name:{left}}  {default:{middle}}  {help_line}".rstrip()
+        for name, default, help_line in rows
+    ]
     footer = ["  --config FILE  settings in YAML; those of the command line come after it"]
-    footer += ["  --cfg          print the resolved settings and stop", "  --help         print this and stop"]
+    footer += [
+        "  --cfg          print the resolved settings and stop",
+        "  --help         print this and stop",
+    ]
     return "\n".join(
-        [f"usage: {usage}", *([] if generated or not about else ["", about]), "", "settings:", *table, "", *footer]
+        [
+            f"usage: {usage}",
+            *([] if generated or not about else ["", about]),
+            "",
+            "settings:",
+            *table,
+            "",
+            *footer,
+        ]
     )
 
 
 def _fields(source: Any) -> list[tuple[dataclasses.Field, Any, Any]]:
-    """(field, resolved type, default) of every field that the constructor takes; an instance's values are defaults."""
+    """(field, resolved type, default) of every field that the constructor takes; an instance's
+    values are defaults.
+    """
     hints = typing.get_type_hints(source if isinstance(source, type) else type(source))
     rows = []
     for field in dataclasses.fields(source):
         if not isinstance(source, type):
             default = getattr(source, field.name)
         else:
-            default = field.default if field.default_factory is REQUIRED else field.default_factory()
+            default = (
+                field.default if field.default_factory is REQUIRED else field.default_factory()
+            )
         if field.init:
             rows.append((field, hints[field.name], default))
     return rows
@@ -158,7 +210,9 @@ def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
         if nested is not None:
             arguments[field.name] = _build(nested, values, f"{name}.")
         elif values.get(name, default) is REQUIRED:
-            raise SettingsError(f"setting '{name}' ({type_name(hint)}) is missing; give it as {_option(name)} VALUE")
+            raise SettingsError(
+                f"setting '{name}' ({type_name(hint)}) is missing; give it as {_option(name)} VALUE"
+            )
         else:
             arguments[field.name] = values.get(name, default)
     try:
@@ -170,7 +224,10 @@ def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
 
 
 def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dict[str, Any]:
-    """The values that the words set, by dotted name. Kinds count wherever they are said, their settings with them."""
+    """The values that the words set, by dotted name.
+
+    Kinds count wherever they are said, their settings with them.
+    """
     chosen, settings = _read_kinds(words, source)
     values: dict[str, Any] = {}
     open_names, rest = list(positional), list(words)
@@ -183,16 +240,21 @@ def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dic
             setting = _find(settings, key)
             value = convert(setting.name, setting.type, text)
         elif word.startswith("-") or not open_names:
-            raise SettingsError(f"unexpected word '{word}'; settings are given as --name value, see --help")
+            raise SettingsError(
+                f"unexpected word '{word}'; settings are given as --name value, see --help"
+            )
         else:
             setting = settings[open_names.pop(0)]
             value = convert(setting.name, setting.type, word)
         values[setting.name] = value
-    return {name: v for name, v in values.items() if not isinstance(settings[name].type, KindOf)} | chosen
+    return {
+        name: v for name, v in values.items() if not isinstance(settings[name].type, KindOf)
+    } | chosen
 
 
 def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str, Setting]]:
-    """An instance for every field of several kinds that the words set, and all settings that there are with these.
+    """An instance for every field of several kinds that the words set, and all settings that there
+    are with these.
 
     A kind that the field has already leaves its values alone.
     """
@@ -205,15 +267,26 @@ def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str
             name = convert(setting.name, setting.type, text if equals else after)
             if name != setting.default:
                 chosen[setting.name] = setting.type.kinds[name]()
-                settings = {setting.name: setting for setting in list_settings(source, chosen=chosen)}
+                settings = {
+                    setting.name: setting for setting in list_settings(source, chosen=chosen)
+                }
     return chosen, settings
 
 
-def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) -> tuple[Setting, Any]:
-    """The setting and value of ``--word``; takes the value from `rest` where the word holds none."""
+def _read_option(
+    word: str, rest: list[str], settings: Mapping[str, Setting]
+) -> tuple[Setting, Any]:
+    """The setting and value of ``--word``; takes the value from `rest` where the word holds
+    none.
+    """
     key, equals, text = word.partition("=")
     name = _normal(key)
-    if not equals and name not in settings and name.startswith("no_") and _is_flag(settings.get(name[3:])):
+    if (
+        not equals
+        and name not in settings
+        and name.startswith("no_")
+        and _is_flag(settings.get(name[3:]))
+    ):
         return settings[name[3:]], False
     setting = _find(settings, key)
     if equals:
@@ -221,7 +294,9 @@ def _read_option(word: str, rest: list[str], settings: Mapping[str, Setting]) ->
     if _is_flag(setting):
         return setting, True
     if not rest or rest[0].startswith("--"):
-        raise SettingsError(f"setting '{setting.name}' needs a value of type {type_name(setting.type)}")
+        raise SettingsError(
+            f"setting '{setting.name}' needs a value of type {type_name(setting.type)}"
+        )
     return setting, convert(setting.name, setting.type, rest.pop(0))
 
 
@@ -241,9 +316,13 @@ def _find(settings: Mapping[str, Setting], key: str) -> Setting:
     if _normal(key) in settings:
         return settings[_normal(key)]
     near = difflib.get_close_matches(_normal(key), settings, n=1, cutoff=0.4)
-    leaves = [name for name in settings if name.rpartition(".")[2] == _normal(key).rpartition(".")[2]]
+    leaves = [
+        name for name in settings if name.rpartition(".")[2] == _normal(key).rpartition(".")[2]
+    ]
     nearest = (leaves or near or [None])[0]
-    raise SettingsError(f"unknown setting '{key}'; " + (f"did you mean '{nearest}'?" if nearest else "see --help"))
+    raise SettingsError(
+        f"unknown setting '{key}'; " + (f"did you mean '{nearest}'?" if nearest else "see --help")
+    )
 
 
 def _default_text(default: Any) -> str:

@@ -13,7 +13,9 @@ TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"
 
 
 class SettingsError(ValueError):
-    """A setting is unknown, missing or of the wrong type; the message names it and what would be right."""
+    """A setting is unknown, missing or of the wrong type; the message names it and what would be
+    right.
+    """
 
 
 class KindOf(NamedTuple):
@@ -23,7 +25,9 @@ class KindOf(NamedTuple):
 
 
 def type_name(hint: Any) -> str:
-    """How a type is called in help and errors: ``int``, ``float or none``, ``int,int,...``, ``one of a, b``."""
+    """How a type is called in help and errors: ``int``, ``float or none``, ``int,int,...``, ``one
+    of a, b``.
+    """
     if isinstance(hint, KindOf):
         return "{" + ",".join(hint.kinds) + "}"
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -38,17 +42,27 @@ def type_name(hint: Any) -> str:
 
 
 def convert(name: str, hint: Any, text: str) -> Any:
-    """The value of the setting `name`, of type `hint`, that `text` says; raises SettingsError that names both."""
+    """The value of the setting `name`, of type `hint`, that `text` says; raises SettingsError that
+    names both.
+    """
     if isinstance(hint, KindOf) and text not in hint.kinds:
         near, known = difflib.get_close_matches(text, hint.kinds, 1, 0.0)[0], ", ".join(hint.kinds)
-        raise SettingsError(f"setting '{name}' got '{text}'; did you mean '{near}'? There are {known}")
+        raise SettingsError(
+            f"setting '{name}' got '{text}'; did you mean '{near}'? There are {known}"
+        )
     try:
         return _parse_value(text, hint)
     except ValueError:
-        choices = [str(choice) for choice in typing.get_args(hint)] if typing.get_origin(hint) is typing.Literal else []
+        choices = (
+            [str(choice) for choice in typing.get_args(hint)]
+            if typing.get_origin(hint) is typing.Literal
+            else []
+        )
         near = difflib.get_close_matches(text, choices, 1, 0.0)
         remedy = f"; did you mean '{near[0]}'?" if near else ""
-        raise SettingsError(f"setting '{name}' got '{text}', expected {type_name(hint)}{remedy}") from None
+        raise SettingsError(
+            f"setting '{name}' got '{text}', expected {type_name(hint)}{remedy}"
+        ) from None
 
 
 def _parse_value(text: str, hint: Any) -> Any:
@@ -63,7 +77,11 @@ def _parse_value(text: str, hint: Any) -> Any:
         kinds = [arguments[0]] * len(parts) if Ellipsis in arguments else list(arguments)
         return tuple(_parse_value(part, kind) for part, kind in zip(parts, kinds, strict=True))
     if origin is typing.Literal:
-        return {str(choice): choice for choice in arguments}[text] if text in map(str, arguments) else _refuse()
+        return (
+            {str(choice): choice for choice in arguments}[text]
+            if text in map(str, arguments)
+            else _refuse()
+        )
     if hint is bool:
         return text.lower() in TRUE_WORDS or (text.lower() not in FALSE_WORDS and _refuse())
     return hint(text) if hint in (int, float, str, Path) else _refuse()

@@ -10,7 +10,10 @@ from collectors.settings.text import value_text
 
 
 def take_files(words: list[str]) -> tuple[list[Path], list[str]]:
-    """The files named by ``--config FILE`` or ``--config=FILE``, and the other words. Raises ValueError."""
+    """The files named by ``--config FILE`` or ``--config=FILE``, and the other words.
+
+    Raises ValueError.
+    """
     files, rest, waiting = [], [], False
     for word in words:
         if waiting or word.startswith("--config="):
@@ -26,7 +29,8 @@ def take_files(words: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def file_words(path: Path) -> list[str]:
-    """``a.b=c`` for every leaf of a YAML file, such as a run's resolved_config.yaml; `type` is the kind of a part.
+    """``a.b=c`` for every leaf of a YAML file, such as a run's resolved_config.yaml; `type` is the
+    kind of a part.
 
     Raises ValueError with one sentence where the file cannot be read or is no table of settings.
     """

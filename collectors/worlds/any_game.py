@@ -1,4 +1,6 @@
-"""Any Gymnasium game with discrete actions as frames of one size: `collectors:AnyGame-v0`, `collect --env ID`."""
+"""Any Gymnasium game with discrete actions as frames of one size: `collectors:AnyGame-v0`, `collect
+--env ID`.
+"""
 
 import importlib
 
@@ -7,7 +9,12 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}  # register ids
+PACKAGES = {
+    "ALE/": "ale_py",
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "procgen": "procgen",
+}  # register ids
 LIMIT = 10_000  # steps, for a game that sets itself none
 SMALLEST_PICTURE = 16  # a smaller array is a coded observation
 
@@ -17,11 +24,13 @@ class AnyGameError(gymnasium.error.Error):
 
 
 class AnyGame(gymnasium.Env):
-    """The game `env` (a Gymnasium id, also module:id), its pictures resized to (size, size, 3) uint8 by area.
+    """The game `env` (a Gymnasium id, also module:id), its pictures resized to (size, size, 3)
+    uint8 by area.
 
-    The picture is the observation where that is one, else what `render()` gives as an rgb_array; `picture` says which
-    ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps` 0 is the game's own limit, or 10 000.
-    Other options go to the game. Raises AnyGameError for a game without discrete actions or without pictures.
+    The picture is the observation where that is one, else what `render()` gives as an rgb_array;
+    `picture` says which ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps`
+    0 is the game's own limit, or 10 000. Other options go to the game. Raises AnyGameError for a
+    game without discrete actions or without pictures.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
@@ -40,16 +49,25 @@ class AnyGame(gymnasium.Env):
         self.name, self.size, self.reward, self.render_mode = env, size, reward, render_mode
         self.game, self.renders = _make(env, picture, options)
         if not isinstance(self.game.action_space, spaces.Discrete):
-            raise AnyGameError(f"{env} has the actions {self.game.action_space}; a dream needs discrete ones")
+            raise AnyGameError(
+                f"{env} has the actions {self.game.action_space}; a dream needs discrete ones"
+            )
         self._first_action = int(self.game.action_space.start)
         self.action_space = spaces.Discrete(int(self.game.action_space.n))
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        self.metadata = {**self.metadata, "render_fps": int(self.game.metadata.get("render_fps") or 30)}
-        self.limit = max_steps or (self.game.spec.max_episode_steps if self.game.spec else 0) or LIMIT
+        self.metadata = {
+            **self.metadata,
+            "render_fps": int(self.game.metadata.get("render_fps") or 30),
+        }
+        self.limit = (
+            max_steps or (self.game.spec.max_episode_steps if self.game.spec else 0) or LIMIT
+        )
         self._frame, self._steps = np.zeros((size, size, 3), np.uint8), 0
 
     def world_spec(self) -> dict:
-        """The fields of `world_models.protocols.WorldSpec`; raw rewards are left open, to be found in the data."""
+        """The fields of `world_models.protocols.WorldSpec`; raw rewards are left open, to be found
+        in the data.
+        """
         return {
             "world": self.name,
             "frame_shape": [self.size, self.size, 3],
@@ -61,15 +79,25 @@ class AnyGame(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
-        observation, info = self.game.reset(seed=None if seed is None else seed % 2**31, options=options)
+        observation, info = self.game.reset(
+            seed=None if seed is None else seed % 2**31, options=options
+        )
         self._steps = 0
         return self._look(observation), info
 
     def step(self, action):
-        observation, reward, terminated, truncated, info = self.game.step(int(action) + self._first_action)
+        observation, reward, terminated, truncated, info = self.game.step(
+            int(action) + self._first_action
+        )
         self._steps += 1
         paid = float(np.sign(reward)) if self.reward == "sign" else float(reward)
-        return self._look(observation), paid, bool(terminated), bool(truncated) or self._steps >= self.limit, info
+        return (
+            self._look(observation),
+            paid,
+            bool(terminated),
+            bool(truncated) or self._steps >= self.limit,
+            info,
+        )
 
     def render(self) -> np.ndarray | None:
         return self._frame.copy() if self.render_mode == "rgb_array" else None
@@ -83,7 +111,9 @@ class AnyGame(gymnasium.Env):
         return self._frame.copy()
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """Keys for `gymnasium.utils.play`: the game's own, else the first ten actions by their numbers."""
+        """Keys for `gymnasium.utils.play`: the game's own, else the first ten actions by their
+        numbers.
+        """
         own = getattr(self.game.unwrapped, "get_keys_to_action", None)
         if own is None:
             return {(str(action),): action for action in range(min(10, self.action_space.n))}
@@ -95,13 +125,21 @@ class AnyGame(gymnasium.Env):
         if meanings is not None:
             names = [str(name).lower() for name in meanings()]
         else:
-            names = [str(action.name) for action in enumeration] if isinstance(enumeration, type) else []
-        return names if len(names) == self.action_space.n else [str(number) for number in range(self.action_space.n)]
+            names = (
+                [str(action.name) for action in enumeration]
+                if isinstance(enumeration, type)
+                else []
+            )
+        return (
+            names
+            if len(names) == self.action_space.n
+            else [str(number) for number in range(self.action_space.n)]
+        )
 
 
 def twin_options(spec: dict) -> dict:
-    """The options with which `AnyGame` plays the game that a world specification (a WorldSpec as dict) was read from;
-    `picture` and the game's own options are not told there."""
+    """The options with which `AnyGame` plays the game that a world specification (a WorldSpec as
+    dict) was read from; `picture` and the game's own options are not told there."""
     signs = [float(value) for value in spec["reward_values"]] == [-1.0, 0.0, 1.0]
     return {
         "env": spec["world"],
@@ -112,7 +150,9 @@ def twin_options(spec: dict) -> dict:
 
 
 def resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger pictures are averaged over areas."""
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger pictures are averaged
+    over areas.
+    """
     picture = np.asarray(picture, np.uint8)
     if picture.ndim == 2 or picture.shape[2] == 1:
         picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
@@ -131,7 +171,9 @@ def _make(name: str, picture: str, options: dict) -> tuple[gymnasium.Env, bool]:
         return game, False
     if picture == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
         game.close()
-        raise AnyGameError(f"{name} has no pictures: it observes {game.observation_space} and renders no rgb_array")
+        raise AnyGameError(
+            f"{name} has no pictures: it observes {game.observation_space} and renders no rgb_array"
+        )
     game.close()
     return gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array", **options), True
 
@@ -141,14 +183,22 @@ def _import(package: str, name: str) -> None:
         importlib.import_module(package)  # registers its ids
     except ModuleNotFoundError as error:
         distribution = package.replace("_", "-")
-        raise AnyGameError(f"{name} needs {package}, which is not installed: pip install {distribution}") from error
+        raise AnyGameError(
+            f"{name} needs {package}, which is not installed: pip install {distribution}"
+        ) from error
 
 
 def is_picture(space: spaces.Space) -> bool:
     """Whether the observations of a space are pictures."""
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+    if (
+        not isinstance(space, spaces.Box)
+        or space.dtype != np.uint8
+        or len(space.shape) not in (2, 3)
+    ):
         return False
-    return min(space.shape[:2]) >= SMALLEST_PICTURE and (len(space.shape) == 2 or space.shape[2] in (1, 3))
+    return min(space.shape[:2]) >= SMALLEST_PICTURE and (
+        len(space.shape) == 2 or space.shape[2] in (1, 3)
+    )
 
 
 def _check_options(size: int, reward: str, picture: str, max_steps: int) -> None:

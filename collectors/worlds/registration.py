@@ -1,50 +1,32 @@
-"""The table of real environments: world name -> how Gymnasium makes it.
-
-`collect_options` are the options with which `collect` plays a world unless it is told others.
-"""
+"""Gymnasium ids of the real games, from the table of worlds."""
 
 import gymnasium
 
-ENVIRONMENTS = {
-    "snake": {"id": "RealSnake-v0", "entry_point": "collectors.worlds.snake.env:RealSnake", "max_episode_steps": 1000},
-    "pong": {
-        "id": "RealPong-v0",
-        "entry_point": "collectors.worlds.pong.env:RealPong",
-        "vector_entry_point": "collectors.worlds.pong.env:RealPongVector",
-        "max_episode_steps": 3000,
-    },
-    "worldmap": {
-        "id": "RealWorldMap-v0",
-        "entry_point": "collectors.worlds.worldmap.env:RealWorldMap",
-        "max_episode_steps": 200,
-        "collect_options": {"region": "split"},
-    },
-    "coinrun": {
-        "id": "RealCoinRun-v0",
-        "entry_point": "collectors.worlds.coinrun.env:RealCoinRun",
-        "vector_entry_point": "collectors.worlds.coinrun.env:RealCoinRunVector",
-        "max_episode_steps": 1000,
-        "collect_options": {"levels": "split"},
-    },
-}
-ANY_GAME = {
-    "id": "AnyGame-v0",
-    "entry_point": "collectors.worlds.any_game:AnyGame",
-}  # a Gymnasium game by its id, `env=`
+from collectors.worlds.table import WORLDS, World
+
+ANY_GAME = {"id": "AnyGame-v0", "entry_point": "collectors.worlds.any_game:AnyGame"}
 
 
 def register_environments() -> None:
-    """Registers every row of the table; calling it again changes nothing."""
-    for row in (*ENVIRONMENTS.values(), ANY_GAME):
+    """Registers every row of the table and AnyGame-v0; calling it again changes nothing."""
+    for row in (*map(registration, WORLDS.values()), ANY_GAME):
         if row["id"] not in gymnasium.registry:
-            gymnasium.register(**{key: value for key, value in row.items() if key != "collect_options"})
+            gymnasium.register(**row)
+
+
+def registration(world: World) -> dict:
+    """What gymnasium.register takes for a world's real game."""
+    row = {"id": world.real_id, "entry_point": world.env}
+    row["max_episode_steps"] = world.max_episode_steps
+    return row | ({"vector_entry_point": world.vector_env} if world.vector_env else {})
 
 
 def environment_id(name: str) -> str:
-    """The Gymnasium id of a world name ("snake" -> "RealSnake-v0"); anything else is taken to be an id already."""
-    return ENVIRONMENTS[name]["id"] if name in ENVIRONMENTS else name
+    """The id of a world's real game ("snake" -> "RealSnake-v0"); anything else is an id already."""
+    return WORLDS[name].real_id if name in WORLDS else name
 
 
 def collect_options(env_id: str) -> dict:
     """The options with which an id is collected by default."""
-    return next((row.get("collect_options", {}) for row in ENVIRONMENTS.values() if row["id"] == env_id), {})
+    rows = (dict(row.collect_options) for row in WORLDS.values() if row.real_id == env_id)
+    return next(rows, {})

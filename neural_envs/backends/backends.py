@@ -1,7 +1,8 @@
-"""What runs a dream's networks: torch as it is, torch.compile, or ONNX Runtime. The dream is the same, up to rounding.
+"""What runs a dream's networks: torch as it is, torch.compile, or ONNX Runtime. The dream is the
+same, up to rounding.
 
-Only the deterministic networks of a model are replaced, in a shallow copy of it: its noise, its draws and its rounding
-stay what they were.
+Only the deterministic networks of a model are replaced, in a shallow copy of it: its noise, its
+draws and its rounding stay what they were.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from neural_envs.backends.onnx import Exported, Standin, require
 
 BACKENDS = ("eager", "compile", "onnx")
 CHANCE = ("chance.prior", "chance.code_prior")
-PARTS = {  # kind of model -> the networks that it calls, as attributes; those that a config leaves out are passed over
+# kind of model -> the networks that it calls, as attributes; those that a config leaves out are
+# passed over
+PARTS = {
     "chance": ("encoder", *CHANCE, "decoder", "head"),
     "diffusion": ("network", *CHANCE, "head"),
     "joint": ("board", "cells", "field", *CHANCE, "head"),
@@ -31,7 +34,9 @@ class BackendError(ValueError):
 
 
 class Compiled(Standin):
-    """A network whose calls are compiled by torch, for each size of batch until it gives up and makes it a variable."""
+    """A network whose calls are compiled by torch, for each size of batch until it gives up and
+    makes it a variable.
+    """
 
     def __init__(self, original: nn.Module):
         super().__init__(original)
@@ -47,7 +52,8 @@ class Compiled(Standin):
                 raise  # of the network itself, not of its compilation
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackendError(
-                f"backend='compile' does not work here ({reason}): torch.compile needs a C++ compiler on the CPU and "
+                f"backend='compile' does not work here ({reason}): torch.compile needs a C++ "
+                "compiler on the CPU and "
                 "Triton on a GPU; use backend='eager'"
             ) from error
 
@@ -60,10 +66,11 @@ def checked_backend(backend: str) -> str:
 
 
 def run_by(model: nn.Module, backend: str) -> nn.Module:
-    """The model with its networks run by a backend, the same object for the same model; the model stays as it is.
+    """The model with its networks run by a backend, the same object for the same model; the model
+    stays as it is.
 
-    Raises BackendError where a kind of model, a device or this machine does not do, and exported.ExportError, naming
-    the extra, where a package is missing.
+    Raises BackendError where a kind of model, a device or this machine does not do, and
+    exported.ExportError, naming the extra, where a package is missing.
     """
     return model if checked_backend(backend) == "eager" else _run_by(model, backend)
 
@@ -72,11 +79,16 @@ def run_by(model: nn.Module, backend: str) -> nn.Module:
 def _run_by(model: nn.Module, backend: str) -> nn.Module:
     kind = getattr(model, "kind", type(model).__name__)
     if kind not in PARTS:
-        raise BackendError(f"backend={backend!r} runs models of kind {', '.join(PARTS)}, not {kind!r}: leave it out")
+        raise BackendError(
+            f"backend={backend!r} runs models of kind {', '.join(PARTS)}, not {kind!r}: leave it "
+            "out"
+        )
     if backend == "onnx":
         require()
         if (device := next(model.parameters()).device).type != "cpu":
-            raise BackendError(f"backend='onnx' runs on the CPU, not on {device}: there use backend='compile'")
+            raise BackendError(
+                f"backend='onnx' runs on the CPU, not on {device}: there use backend='compile'"
+            )
     wrap = Exported if backend == "onnx" else Compiled
     twin = _shallow(model)
     for path in PARTS[kind]:

@@ -1,7 +1,8 @@
-"""Networks as ONNX graphs run by ONNX Runtime: exported once, cached in the user's cache directory, equal to torch.
+"""Networks as ONNX graphs run by ONNX Runtime: exported once, cached in the user's cache directory,
+equal to torch.
 
-B lanes. Only deterministic calls are exported, each for any B; noise, draws and rounding stay in torch, so a seed means
-the same dream.
+B lanes. Only deterministic calls are exported, each for any B; noise, draws and rounding stay in
+torch, so a seed means the same dream.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ class ExportError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """Where exports are kept: $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else ~/.cache/neural-envs."""
+    """Where exports are kept: $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else
+    ~/.cache/neural-envs.
+    """
     own, shared = os.environ.get("NEURAL_ENVS_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
+    return (
+        Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
+    )
 
 
 def require() -> None:
@@ -38,7 +43,8 @@ def require() -> None:
             __import__(name)
         except ImportError:
             raise ExportError(
-                f"backend='onnx' needs {name}, which is not installed: pip install 'neural-envs[onnx]'"
+                f"backend='onnx' needs {name}, which is not installed: pip install "
+                "'neural-envs[onnx]'"
             ) from None
 
 
@@ -61,11 +67,15 @@ class Session(NamedTuple):
     def __call__(self, tensors: list[Tensor]) -> Any:
         named = zip(self.inputs, tensors, strict=True)
         given = {name: tensor.contiguous().numpy() for name, tensor in named if name is not None}
-        return pytree.tree_unflatten([torch.from_numpy(a) for a in self.run.run(None, given)], self.results)
+        return pytree.tree_unflatten(
+            [torch.from_numpy(a) for a in self.run.run(None, given)], self.results
+        )
 
 
 class Standin(nn.Module):
-    """In the place of a network: its calls are run by `run_call`; anything else is asked of the original."""
+    """In the place of a network: its calls are run by `run_call`; anything else is asked of the
+    original.
+    """
 
     def __init__(self, original: nn.Module):
         super().__init__()
@@ -104,11 +114,15 @@ class Exported(Standin):
         form = [(str(x.dtype), tuple(x.shape[1:])) if isinstance(x, Tensor) else x for x in leaves]
         key = f"{method} {tree} {form}"
         if key not in self._sessions:
-            self._sessions[key] = self._session(method, key, Call(self.original, method, leaves, tree), tensors)
+            self._sessions[key] = self._session(
+                method, key, Call(self.original, method, leaves, tree), tensors
+            )
         return self._sessions[key](tensors)
 
     def _session(self, method: str, key: str, call: Call, tensors: list[Tensor]) -> Session:
-        """Reads the graph, after exporting it where there is none yet, and holds its answer against torch's."""
+        """Reads the graph, after exporting it where there is none yet, and holds its answer against
+        torch's.
+        """
         digest = hashlib.sha256(f"{self._key} {key}".encode()).hexdigest()[:32]
         file = cache_folder() / "onnx" / f"{type(self.original).__name__}_{method}_{digest}.onnx"
         if not file.exists():
@@ -117,9 +131,13 @@ class Exported(Standin):
             wanted, results = pytree.tree_flatten(call.answer(*tensors))
         session = opened(file, len(tensors), results)
         found = pytree.tree_leaves(session(tensors))
-        worst = max(float((a.float() - b.float()).abs().max()) for a, b in zip(wanted, found, strict=True))
+        worst = max(
+            float((a.float() - b.float()).abs().max()) for a, b in zip(wanted, found, strict=True)
+        )
         if not worst <= TOLERANCE * max(1.0, *(float(a.float().abs().max()) for a in wanted)):
-            raise ExportError(f"the ONNX graph {file} is {worst:.2g} off; delete it, or use backend='eager'")
+            raise ExportError(
+                f"the ONNX graph {file} is {worst:.2g} off; delete it, or use backend='eager'"
+            )
         return session
 
 
@@ -144,10 +162,15 @@ class Call(nn.Module):
 
 
 def export(call: Call, tensors: list[Tensor], file: Path) -> None:
-    """Writes the graph under another name first. Raises ExportError where torch cannot express it."""
+    """Writes the graph under another name first.
+
+    Raises ExportError where torch cannot express it.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
-    pairs = tuple(torch.cat((x[:1], x[:1])).clone() for x in tensors)  # a batch of 1 would be taken for a constant
+    pairs = tuple(
+        torch.cat((x[:1], x[:1])).clone() for x in tensors
+    )  # a batch of 1 would be taken for a constant
     names = [f"x{i}" for i in range(len(pairs))]
     lanes = torch.export.Dim("lanes", min=1, max=2**20)
     shapes = (tuple({0: lanes} for _ in pairs),)
@@ -156,15 +179,25 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                call, pairs, dynamo=True, dynamic_shapes=shapes, input_names=names, verbose=False, optimize=True
+                call,
+                pairs,
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=names,
+                verbose=False,
+                optimize=True,
             )
-            if any(isinstance(item.shape[0], int) for item in program.model.graph.inputs):  # torch then only warns
+            if any(
+                isinstance(item.shape[0], int) for item in program.model.graph.inputs
+            ):  # torch then only warns
                 raise ValueError(f"its code fixes the number of lanes at {len(pairs[0])}")
             program.save(str(partial), external_data=False)
     except Exception as error:  # the exporter raises many kinds
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         network = type(call.network).__name__
-        raise ExportError(f"{network} cannot be exported to ONNX ({reason}); use backend='eager'") from error
+        raise ExportError(
+            f"{network} cannot be exported to ONNX ({reason}); use backend='eager'"
+        ) from error
     os.replace(partial, file)
 
 
@@ -174,7 +207,9 @@ def opened(file: Path, count: int, results: Any) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or its threads wait on torch's cores
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # or its threads wait on torch's cores
     options.log_severity_level = 3  # errors only
     run = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     kept = {item.name for item in run.get_inputs()}

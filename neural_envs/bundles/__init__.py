@@ -24,31 +24,40 @@ def released_names() -> list[str]:
 def resolve_bundle(name_or_path: str | Path) -> Path:
     """The directory of a bundle.
 
-    Tried in turn: a released name ("snake"), an existing local directory, a Hub repository ("organisation/repository",
-    downloaded once). Raises BundleError, listing the released names, where none of them fits.
+    Tried in turn: a released name ("snake"), an existing local directory, a Hub repository
+    ("organisation/repository", downloaded once). Raises BundleError, listing the released names,
+    where none of them fits.
     """
     name = str(name_or_path)
     if name in released_names():
         return _HERE / name
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
-            raise _bundle_error(f"the directory '{name}' holds no config.json, so it is not a bundle; {_choices()}")
+            raise _bundle_error(
+                f"the directory '{name}' holds no config.json, so it is not a bundle; {_choices()}"
+            )
         return Path(name).resolve()
     parts = name.split("/")
     if len(parts) == 2 and all(parts) and not name.startswith((".", "~")):
         return _download(name)
-    raise _bundle_error(f"no bundle '{name}': it is neither a released name nor a directory here; {_choices()}")
+    raise _bundle_error(
+        f"no bundle '{name}': it is neither a released name nor a directory here; {_choices()}"
+    )
 
 
 def load(name_or_path: str | Path, device: str = "cpu") -> Bundle:
-    """The bundle, loaded once per process for each (path, device) and again only if its files change."""
+    """The bundle, loaded once per process for each (path, device) and again only if its files
+    change.
+    """
     path = resolve_bundle(name_or_path)
     times = tuple((path / file).stat().st_mtime_ns for file in _FILES if (path / file).exists())
     return _load(path, str(checked_device(device)), times)
 
 
 def checked_device(device: str):
-    """The torch.device of that name; raises ValueError with a remedy where this machine has none."""
+    """The torch.device of that name; raises ValueError with a remedy where this machine has
+    none.
+    """
     import torch
 
     try:
@@ -78,7 +87,8 @@ def _download(repository: str) -> Path:
     except Exception as error:  # the hub raises many kinds: offline, not found, gated, bad name
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise _bundle_error(
-            f"no bundle '{repository}': there is no such directory here, and the Hub repository of that name could not "
+            f"no bundle '{repository}': there is no such directory here, and the Hub repository of "
+            "that name could not "
             f"be fetched ({reason}); {_choices()}"
         ) from error
 

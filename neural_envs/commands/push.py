@@ -31,6 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         )
     except (OSError, ValueError) as error:  # the Hub's errors: no network, no login, a wrong name
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BundleError(f"{settings.repository} could not be pushed ({reason}); is `hf auth login` done?") from error
+        raise BundleError(
+            f"{settings.repository} could not be pushed ({reason}); is `hf auth login` done?"
+        ) from error
     print(address)
     return 0

@@ -17,7 +17,9 @@ from collectors.settings.parse import parse, setting
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Dream a .dream file again and say whether every frame is what it was; exit code 0 if so, 1 if not."""
+    """Dream a .dream file again and say whether every frame is what it was; exit code 0 if so, 1 if
+    not.
+    """
 
     file: str = field(metadata={"help": "the .dream file"})
     out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of pictures")
@@ -28,7 +30,9 @@ class ReplayConfig:
 
     def __post_init__(self) -> None:
         if self.scale < 1 or self.fps < 0:
-            raise ValueError(f"scale is 1 or more and fps 0 or more, got {self.scale} and {self.fps}")
+            raise ValueError(
+                f"scale is 1 or more and fps 0 or more, got {self.scale} and {self.fps}"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def replayed(config: ReplayConfig) -> tuple[bool, str]:
-    """(whether the frames are the same, a sentence that says so, or why not). Raises what `dream_file.replay` does."""
+    """(whether the frames are the same, a sentence that says so, or why not).
+
+    Raises what `dream_file.replay` does.
+    """
     from neural_envs.replays.replay_file import DreamFile, check, replay
 
     file = DreamFile.load(config.file)
@@ -54,14 +61,23 @@ def replayed(config: ReplayConfig) -> tuple[bool, str]:
     doubt = check(file, bundle)
     frames = _hashed(replay(file, bundle, config.device), digest)
     if config.out:
-        write_film(config.out, frames, config.fps or pace(file.bundle if bundle is None else bundle), config.scale)
+        write_film(
+            config.out,
+            frames,
+            config.fps or pace(file.bundle if bundle is None else bundle),
+            config.scale,
+        )
     else:
         for _ in frames:
             pass
     steps = f"{len(file.actions)} steps of {file.world}, return {float(file.rewards.sum()):g}"
     if digest.hexdigest() == file.frames_hash:
         return True, f"the same {len(file.actions) + 1} frames: {steps}"
-    return False, f"not the same frames ({steps}): {doubt or 'the file was altered, or this machine rounds otherwise'}"
+    return (
+        False,
+        f"not the same frames ({steps}): "
+        f"{doubt or 'the file was altered, or this machine rounds otherwise'}",
+    )
 
 
 def pace(bundle: Any) -> int:

@@ -21,12 +21,20 @@ DATASET = "collectors.dataset.dataset:Dataset"
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """Write a film of a bundle that a policy plays, of a .dream file, or of one episode of a dataset."""
+    """Write a film of a bundle that a policy plays, of a .dream file, or of one episode of a
+    dataset.
+    """
 
-    source: str = field(metadata={"help": "bundle (released name, directory, Hub repository), .dream file or dataset"})
+    source: str = field(
+        metadata={
+            "help": "bundle (released name, directory, Hub repository), .dream file or dataset"
+        }
+    )
     out: str = setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of pictures")
     policy: str = setting("random", "who plays the bundle: random, or the world's own, as astar")
-    steps: int = setting(300, "steps at most; a dream that ends is followed by the next one; 0 for files: all")
+    steps: int = setting(
+        300, "steps at most; a dream that ends is followed by the next one; 0 for files: all"
+    )
     episode: int = setting(0, "which episode of a dataset")
     pictures: int = setting(24, "pictures of a .png strip, spread over all steps")
     sampler_steps: int = setting(0, "denoising steps of a bundle; 0 is its own number")
@@ -36,7 +44,14 @@ class VideoConfig:
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
-        for name, least in (("scale", 1), ("pictures", 1), ("fps", 0), ("steps", 0), ("seed", 0), ("episode", 0)):
+        for name, least in (
+            ("scale", 1),
+            ("pictures", 1),
+            ("fps", 0),
+            ("steps", 0),
+            ("seed", 0),
+            ("episode", 0),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"setting '{name}' is {least} or more, got {getattr(self, name)}")
 
@@ -54,7 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     config = parse(VideoConfig, argv, "neural-envs video", positional=("source",))
     try:
         film = open_film(config)
-        path = write_film(config.out, film.frames, config.fps or film.fps, config.scale, config.pictures)
+        path = write_film(
+            config.out, film.frames, config.fps or film.fps, config.scale, config.pictures
+        )
     except (ValueError, ImportError, OSError, PlayError, gymnasium.error.Error) as error:
         print(f"neural-envs video: {told(error)}", file=sys.stderr)
         return 1
@@ -63,7 +80,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def open_film(config: VideoConfig) -> Film:
-    """The film that `config` asks for. Raises ValueError for a source that is none, or what its reader raises."""
+    """The film that `config` asks for.
+
+    Raises ValueError for a source that is none, or what its reader raises.
+    """
     source = Path(config.source)
     if source.suffix == ".dream" or source.is_file():
         return _of_dream(config)
@@ -79,18 +99,27 @@ def _of_dream(config: VideoConfig) -> Film:
     frames = replay(file, device=config.device)
     shown = len(file.actions) if not config.steps else min(config.steps, len(file.actions))
     about = f"{shown} of {len(file.actions)} steps of a dream of {file.world}"
-    return Film((frame for frame, _ in zip(frames, range(shown + 1), strict=False)), pace(file.bundle), about)
+    return Film(
+        (frame for frame, _ in zip(frames, range(shown + 1), strict=False)),
+        pace(file.bundle),
+        about,
+    )
 
 
 def _of_episode(config: VideoConfig) -> Film:
-    from world_models.frames import shown
+    from collectors.media import to_rgb
 
     dataset = from_collectors(DATASET, "the reader of datasets")(config.source)
     if config.episode >= len(dataset.episodes):
-        raise ValueError(f"{config.source} has the episodes 0 to {len(dataset.episodes) - 1}, no {config.episode}")
+        raise ValueError(
+            f"{config.source} has the episodes 0 to {len(dataset.episodes) - 1}, no "
+            f"{config.episode}"
+        )
     frames = dataset.episode(config.episode).frames[: config.steps + 1 or None]
-    about = f"{len(frames) - 1} steps of episode {config.episode}, recorded in {dataset.spec['world']}"
-    return Film(iter(shown(frames)), int(dataset.spec["fps"]), about)
+    about = (
+        f"{len(frames) - 1} steps of episode {config.episode}, recorded in {dataset.spec['world']}"
+    )
+    return Film(iter(to_rgb(frames)), int(dataset.spec["fps"]), about)
 
 
 def _of_bundle(config: VideoConfig) -> Film:
@@ -105,8 +134,10 @@ def _of_bundle(config: VideoConfig) -> Film:
 
 
 def _played(env: Any, policy: Any, config: VideoConfig) -> Iterator[np.ndarray]:
-    """The frames of `config.steps` steps, one dream after another; each game of the policy has its own stream."""
-    from world_models.frames import shown
+    """The frames of `config.steps` steps, one dream after another; each game of the policy has its
+    own stream.
+    """
+    from collectors.media import to_rgb
 
     game, ended, frame = 0, True, None
     for _ in range(config.steps + 1):
@@ -117,4 +148,4 @@ def _played(env: Any, policy: Any, config: VideoConfig) -> Iterator[np.ndarray]:
         else:
             frame, _, terminated, truncated, _ = env.step(int(policy(frame)))
             ended = terminated or truncated
-        yield shown(frame)
+        yield to_rgb(frame)

@@ -1,4 +1,6 @@
-"""What the play window is drawn with: a surface, its fonts and colours, and the few shapes of its panes."""
+"""What the play window is drawn with: a surface, its fonts and colours, and the few shapes of its
+panes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 import pygame
 
-from world_models.frames import shown
+from collectors.media import to_rgb
 
 Colour = tuple[int, int, int]
 GROUND, PANEL, LINE = (13, 15, 24), (24, 27, 40), (46, 51, 72)
 TEXT, FAINT = (228, 232, 244), (128, 137, 164)
-GREEN, AMBER, RED, BLUE, VIOLET = (86, 204, 128), (245, 190, 82), (238, 92, 98), (98, 170, 255), (178, 140, 255)
+GREEN, AMBER, RED, BLUE, VIOLET = (
+    (86, 204, 128),
+    (245, 190, 82),
+    (238, 92, 98),
+    (98, 170, 255),
+    (178, 140, 255),
+)
 
 
 class Canvas:
@@ -23,7 +31,9 @@ class Canvas:
         self.surface = surface
         self.fonts = {size: pygame.font.Font(None, size) for size in (20, 22, 26, 32, 46)}
 
-    def text(self, text: str, size: int, colour: Colour, place: Sequence[float], align: str = "left") -> int:
+    def text(
+        self, text: str, size: int, colour: Colour, place: Sequence[float], align: str = "left"
+    ) -> int:
         """Draw `text` with its middle line at place[1]; returns its width."""
         image = self.fonts[size].render(text, True, colour)
         anchor = {"left": "midleft", "right": "midright", "centre": "center"}[align]
@@ -48,7 +58,13 @@ class Canvas:
         pygame.draw.rect(self.surface, PANEL, box, border_radius=10)
         pygame.draw.rect(self.surface, accent, (left, middle - 8, 5, 16), border_radius=2)
         used = self.text(title.upper(), 22, TEXT, (left + 14, middle + 1)) + 28
-        self.text(self.fitted(note, 20, right - left - used), 20, FAINT, (right, middle + 1), align="right")
+        self.text(
+            self.fitted(note, 20, right - left - used),
+            20,
+            FAINT,
+            (right, middle + 1),
+            align="right",
+        )
 
     def badge(self, text: str, colour: Colour, right: int, middle: int) -> int:
         """A pill that ends at `right`; returns where the next one to its left may end."""
@@ -79,13 +95,20 @@ class Canvas:
         width = max(box.height, round(box.width * min(1.0, max(0.0, share))))
         pygame.draw.rect(self.surface, colour, (*box.topleft, width, box.height), border_radius=3)
 
-    def sparkline(self, box: pygame.Rect, values: Sequence[float], length: int, colour: Colour) -> None:
-        """The last `length` values, 0 at the bottom of `box` and 1 at its top, the newest at its right."""
+    def sparkline(
+        self, box: pygame.Rect, values: Sequence[float], length: int, colour: Colour
+    ) -> None:
+        """The last `length` values, 0 at the bottom of `box` and 1 at its top, the newest at its
+        right.
+        """
         pygame.draw.line(self.surface, LINE, box.bottomleft, box.bottomright)
         values = values[-length:]
         step = box.width / (length - 1)
         points = [
-            (box.right - step * (len(values) - 1 - i), box.bottom - 1 - (box.height - 2) * min(1.0, max(0.0, value)))
+            (
+                box.right - step * (len(values) - 1 - i),
+                box.bottom - 1 - (box.height - 2) * min(1.0, max(0.0, value)),
+            )
             for i, value in enumerate(values)
         ]
         if len(points) > 1:
@@ -93,8 +116,10 @@ class Canvas:
 
     def picture(self, frame: np.ndarray, place: tuple[int, int], size: tuple[int, int]) -> None:
         """A frame (H, W, C) uint8 at `place`, as large as `size`, width and height."""
-        frame = shown(frame)
-        surface = pygame.surfarray.make_surface(np.ascontiguousarray(frame.swapaxes(0, 1)))  # (W, H, 3)
+        frame = to_rgb(frame)
+        surface = pygame.surfarray.make_surface(
+            np.ascontiguousarray(frame.swapaxes(0, 1))
+        )  # (W, H, 3)
         self.surface.blit(pygame.transform.scale(surface, size), place)
 
 

@@ -11,11 +11,13 @@ LETTERS = frozenset(range(ord("a"), ord("z") + 1))
 
 
 class Keys:
-    """From held keys to actions, by a table ``{(key, ...): action}`` of letters or key codes (`get_keys_to_action`).
+    """From held keys to actions, by a table ``{(key, ...): action}`` of letters or key codes
+    (`get_keys_to_action`).
 
-    The latest key counts first; a tap shorter than a step still acts once. ``()`` in the table is the action of no
-    keys; without it the last action goes on (Snake: the last direction). Keys `reserved` for commands act only where
-    an action has no others; where one of WASD is reserved, so are all letters, rather than half of a hand.
+    The latest key counts first; a tap shorter than a step still acts once. ``()`` in the table is
+    the action of no keys; without it the last action goes on (Snake: the last direction). Keys
+    `reserved` for commands act only where an action has no others; where one of WASD is reserved,
+    so are all letters, rather than half of a hand.
     """
 
     def __init__(self, table: Mapping[Any, int], reserved: frozenset[int] = frozenset()):
@@ -23,14 +25,18 @@ class Keys:
         if any(keys & reserved & LETTERS for keys in combinations):
             reserved = reserved | LETTERS
         free = {keys: action for keys, action in combinations.items() if not keys & reserved}
-        self.table = free | {keys: act for keys, act in combinations.items() if act not in free.values()}
+        self.table = free | {
+            keys: act for keys, act in combinations.items() if act not in free.values()
+        }
         self.held: list[int] = []
         self.taps: deque[int] = deque(maxlen=QUEUED_TAPS)
         self.last: int | None = None
 
     @classmethod
     def of(cls, env: Any, reserved: frozenset[int] = frozenset()) -> Keys:
-        """The keys of a game by its `get_keys_to_action`, and its `idle_action` for no keys if it has one."""
+        """The keys of a game by its `get_keys_to_action`, and its `idle_action` for no keys if it
+        has one.
+        """
         idle = getattr(env, "idle_action", None)
         return cls(env.get_keys_to_action() | ({} if idle is None else {(): idle}), reserved)
 
@@ -39,11 +45,16 @@ class Keys:
         return any(key in keys for keys in self.table)
 
     def described(self, names: Sequence[str]) -> str:
-        """What the keys do, in words: "w: up, 4: pickup". Keys without a letter, as the arrows, are left out."""
+        """What the keys do, in words: "w: up, 4: pickup".
+
+        Keys without a letter, as the arrows, are left out.
+        """
         said = {}
         for keys, action in self.table.items():
             if all(32 <= key < 127 for key in keys):
-                word = "+".join("space" if key == 32 else chr(key) for key in sorted(keys, reverse=True))
+                word = "+".join(
+                    "space" if key == 32 else chr(key) for key in sorted(keys, reverse=True)
+                )
                 said.setdefault(action, f"{word or 'no key'}: {names[action]}")
         return ", ".join(said[action] for action in sorted(said))
 
@@ -80,7 +91,9 @@ class Keys:
     def _held_action(self) -> int | None:
         held = set(self.held)
         fitting = [keys for keys in self.table if keys and keys <= held]
-        best = max(fitting, key=lambda keys: (len(keys), max(map(self.held.index, keys))), default=None)
+        best = max(
+            fitting, key=lambda keys: (len(keys), max(map(self.held.index, keys))), default=None
+        )
         return None if best is None else self.table[best]
 
 

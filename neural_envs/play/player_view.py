@@ -18,7 +18,10 @@ TRAIL = 120  # steps of trust that are kept to be drawn
 
 @dataclass(frozen=True)
 class Score:
-    """What the HUD shows of a side. `trust` is None where the world gives none; `ending` is "" while the game runs."""
+    """What the HUD shows of a side.
+
+    `trust` is None where the world gives none; `ending` is "" while the game runs.
+    """
 
     frame: np.ndarray  # (H, W, C) uint8
     reward: float = 0.0
@@ -30,7 +33,9 @@ class Score:
 
 
 class History(NamedTuple):
-    """The last frames of a game, at most as many as were asked for, and the actions between them."""
+    """The last frames of a game, at most as many as were asked for, and the actions between
+    them.
+    """
 
     frames: tuple[np.ndarray, ...]  # (H, W, C) uint8 each, oldest first, last = now
     actions: tuple[int, ...]
@@ -42,14 +47,17 @@ class History(NamedTuple):
 
 
 class Side:
-    """One world on show: its environment (one whose observations are frames), the score and the history so far.
+    """One world on show: its environment (one whose observations are frames), the score and the
+    history so far.
 
     `recorder`, a DreamRecorder, takes a dream down, so that `dream_file` can hand it out.
     """
 
     memory = 1  # frames of history that somebody has a use for
 
-    def __init__(self, title: str, env: gymnasium.Env, score: Score | None = None, recorder: Any = None):
+    def __init__(
+        self, title: str, env: gymnasium.Env, score: Score | None = None, recorder: Any = None
+    ):
         self.title, self.env, self.score, self.recorder = title, env, score, recorder
         self.history = History((), ())
         self.played: Any = None  # the DreamFile of the game before this one
@@ -65,15 +73,22 @@ class Side:
             self.recorder.start(self.env, seed, (options or {}).get("context"))
 
     def dream_file(self) -> Any:
-        """The DreamFile of this game, of the one before while this one has no step yet; None where nobody records."""
+        """The DreamFile of this game, of the one before while this one has no step yet; None where
+        nobody records.
+        """
         if self.recorder is None:
             return None
         return self.recorder.file() if self.recorder.actions or self.played is None else self.played
 
     def step(self, action: int) -> None:
-        """One action; the score says what came of it. Raises ValueError for one that the world does not have."""
+        """One action; the score says what came of it.
+
+        Raises ValueError for one that the world does not have.
+        """
         if not self.env.action_space.contains(action):
-            raise ValueError(f"there is no action {action!r} in the {self.title}: it has {self.env.action_space}")
+            raise ValueError(
+                f"there is no action {action!r} in the {self.title}: it has {self.env.action_space}"
+            )
         frame, reward, terminated, truncated, info = self.env.step(action)
         ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
         total, steps, trust = self.score.return_ + float(reward), self.score.steps + 1, _trust(info)
@@ -84,7 +99,10 @@ class Side:
             self.recorder.add(action, frame, reward, terminated, truncated)
 
     def snapshot(self) -> Snapshot:
-        """The world as it is now. Raises what deepcopy does for an environment that cannot be copied."""
+        """The world as it is now.
+
+        Raises what deepcopy does for an environment that cannot be copied.
+        """
         if hasattr(self.env.unwrapped, "get_state"):
             state = copy.deepcopy(self.env.unwrapped.get_state())
             recorder = self.recorder and self.recorder.copy()
@@ -103,7 +121,9 @@ class Side:
                 wrapper._elapsed_steps = elapsed
 
     def _step_limits(self) -> list[tuple[gymnasium.Wrapper, int]]:
-        """The TimeLimit wrappers around the world and their counts: the world's `set_state` does not turn them back."""
+        """The TimeLimit wrappers around the world and their counts: the world's `set_state` does
+        not turn them back.
+        """
         found, env = [], self.env
         while isinstance(env, gymnasium.Wrapper):
             if isinstance(env, gymnasium.wrappers.TimeLimit):
@@ -113,7 +133,9 @@ class Side:
 
 
 class Snapshot(NamedTuple):
-    """A side as it was: a world with `get_state` gives its state, any other a copy of the whole environment."""
+    """A side as it was: a world with `get_state` gives its state, any other a copy of the whole
+    environment.
+    """
 
     score: Score
     history: History

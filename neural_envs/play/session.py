@@ -1,7 +1,8 @@
-"""A game being played, without a window: who acts, what both worlds show, pause, single steps, snapshots.
+"""A game being played, without a window: who acts, what both worlds show, pause, single steps,
+snapshots.
 
-A session has one side (the dream) or two (dream and real), moves them in step, and knows nothing of pygame: the
-window turns keys into calls, calls `tick` at the world's pace, and draws `sides`.
+A session has one side (the dream) or two (dream and real), moves them in step, and knows nothing of
+pygame: the window turns keys into calls, calls `tick` at the world's pace, and draws `sides`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ __all__ = ["PlaySession", "Score", "Side", "Snapshot"]
 
 
 class PlaySession:
-    """The worlds `sides` (the dream first) under one hand: a person's `keys`, or a policy on each side's own frames.
+    """The worlds `sides` (the dream first) under one hand: a person's `keys`, or a policy on each
+    side's own frames.
 
-    `make_policy(actions)` is called when a policy is first asked for; its errors become the message. Where given,
-    `share_start(frame)` makes the `reset` options with which the dream starts from the real game's first frame.
+    `make_policy(actions)` is called when a policy is first asked for; its errors become the
+    message. Where given, `share_start(frame)` makes the `reset` options with which the dream starts
+    from the real game's first frame.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class PlaySession:
         self.saved: tuple[list[Snapshot], list[Any], int | None] | None = None
         self.message, self.message_ticks, self.linger = "", 0, 0
         for side in sides:
-            side.memory = getattr(sides[0].env.unwrapped, "context_length", 1)  # what the dream can start from
+            side.memory = getattr(
+                sides[0].env.unwrapped, "context_length", 1
+            )  # what the dream can start from
         self.fps = int(sides[0].env.metadata.get("render_fps") or 10)  # the world's own pace
         self.reset()
 
@@ -60,15 +65,23 @@ class PlaySession:
     def waiting(self) -> bool:
         """A person is to play and has not yet said anything."""
         keys = self.keys
-        silent = keys.last is None and not keys.taps and not keys.held and frozenset() not in keys.table
+        silent = (
+            keys.last is None and not keys.taps and not keys.held and frozenset() not in keys.table
+        )
         return silent and not self.policy_plays and not self.over
 
     def reset(self) -> None:
-        """A new game on every side; the first one from the session's seed, the others from the worlds' own streams."""
+        """A new game on every side; the first one from the session's seed, the others from the
+        worlds' own streams.
+        """
         seed = self.seed if self.episode == 0 else None
         for side in self.sides[1:]:
             side.reset(seed)
-        options = self.share_start(self.sides[1].score.frame) if self.share_start and len(self.sides) > 1 else None
+        options = (
+            self.share_start(self.sides[1].score.frame)
+            if self.share_start and len(self.sides) > 1
+            else None
+        )
         self.sides[0].reset(seed, options)
         self.episode += 1
         self.linger = round(LINGER_SECONDS * self.fps)
@@ -76,7 +89,9 @@ class PlaySession:
         self._reset_policies()
 
     def tick(self) -> None:
-        """One beat of the clock: a step, a wait for the first key, or a new game after an end; nothing under pause."""
+        """One beat of the clock: a step, a wait for the first key, or a new game after an end;
+        nothing under pause.
+        """
         self.message_ticks -= 1
         if self.message_ticks <= 0:
             self.message = ""
@@ -104,7 +119,9 @@ class PlaySession:
         self.paused = not self.paused
 
     def toggle_player(self) -> None:
-        """Hand over to the policy or back; where there is no policy, say why and leave things as they are."""
+        """Hand over to the policy or back; where there is no policy, say why and leave things as
+        they are.
+        """
         if not self.policy_plays and not self.policies:
             try:
                 self.load_policy()
@@ -114,7 +131,9 @@ class PlaySession:
         self.say("the policy plays" if self.policy_plays else "you play")
 
     def load_policy(self) -> None:
-        """Make one policy a side; raises what `make_policy` raises, ValueError where there is none."""
+        """Make one policy a side; raises what `make_policy` raises, ValueError where there is
+        none.
+        """
         if self.make_policy is None:
             raise ValueError("no policy for this world; start with --policy NAME")
         self.policies = [self.make_policy(int(side.env.action_space.n)) for side in self.sides]
@@ -123,13 +142,19 @@ class PlaySession:
     def snapshot(self) -> None:
         """Keep everything as it is now; where a world cannot be copied, say so."""
         try:
-            self.saved = [side.snapshot() for side in self.sides], copy.deepcopy(self.policies), self.keys.last
+            self.saved = (
+                [side.snapshot() for side in self.sides],
+                copy.deepcopy(self.policies),
+                self.keys.last,
+            )
         except (TypeError, RuntimeError, copy.Error):  # an engine outside of Python, as CoinRun's
             return self.say("this real game cannot be copied: play the dream alone for snapshots")
         self.say(f"snapshot taken at step {self.sides[0].score.steps}")
 
     def snapshot_or_restore(self) -> None:
-        """Take the snapshot, or go back to it where there is one; `snapshot` takes a new one at any time."""
+        """Take the snapshot, or go back to it where there is one; `snapshot` takes a new one at any
+        time.
+        """
         return self.snapshot() if self.saved is None else self.restore()
 
     def restore(self) -> None:
@@ -146,7 +171,9 @@ class PlaySession:
         self.say(f"back at step {self.sides[0].score.steps}")
 
     def resync(self) -> None:
-        """Let the dream go on from what the real game shows now, score and steps as they are; else say why not."""
+        """Let the dream go on from what the real game shows now, score and steps as they are; else
+        say why not.
+        """
         dream = self.sides[0].env.unwrapped
         if len(self.sides) < 2:
             return self.say("there is no real game to follow: start with --real")
@@ -164,8 +191,14 @@ class PlaySession:
         self.say(f"the dream goes on from the real game at step {self.sides[1].score.steps}")
 
     def difference(self) -> np.ndarray | None:
-        """(H, W, 3) uint8, grey where dream and real game agree, brighter where not; None with one side."""
-        return difference(self.sides[0].score.frame, self.sides[1].score.frame) if len(self.sides) > 1 else None
+        """(H, W, 3) uint8, grey where dream and real game agree, brighter where not; None with one
+        side.
+        """
+        return (
+            difference(self.sides[0].score.frame, self.sides[1].score.frame)
+            if len(self.sides) > 1
+            else None
+        )
 
     @property
     def denoises(self) -> bool:
@@ -178,7 +211,8 @@ class PlaySession:
         return getattr(self.sides[0].env.unwrapped, "guides", False)
 
     def denoising(self) -> list[np.ndarray]:
-        """Frames (H, W, 3) uint8 from noise to the picture of the last dreamed step, as the present settings draw it.
+        """Frames (H, W, 3) uint8 from noise to the picture of the last dreamed step, as the present
+        settings draw it.
 
         Computed when asked for; none before the first step, and for a model that draws in one call.
         """
@@ -187,25 +221,37 @@ class PlaySession:
 
     @property
     def sampler_steps(self) -> int | None:
-        """Denoising steps a dreamed frame where somebody chose them; None is the bundle's own choice."""
+        """Denoising steps a dreamed frame where somebody chose them; None is the bundle's own
+        choice.
+        """
         return getattr(self.sides[0].env.unwrapped, "sampler_steps", None)
 
     @property
     def guidance(self) -> float | None:
-        """Strength of guidance on the action where somebody chose it; None is the bundle's own choice."""
+        """Strength of guidance on the action where somebody chose it; None is the bundle's own
+        choice.
+        """
         return getattr(self.sides[0].env.unwrapped, "guidance", None)
 
     def set_sampler_steps(self, steps: int | None) -> None:
         """Choose the denoising steps of the dream, where its model has them."""
-        self._set("sampler_steps", steps, "this model draws a frame in one call: no sampler steps to choose")
+        self._set(
+            "sampler_steps",
+            steps,
+            "this model draws a frame in one call: no sampler steps to choose",
+        )
 
     def set_guidance(self, value: float | None) -> None:
-        """Choose the strength of guidance on the action, 1 for none, where the dream's model has it."""
+        """Choose the strength of guidance on the action, 1 for none, where the dream's model has
+        it.
+        """
         self._set("guidance", value, "this model has no guidance on the action")
 
     def change_guidance(self, by: float) -> None:
         """Guide more or less than now, not below 0."""
-        own = getattr(self.sides[0].env.unwrapped, "bundle", {}).get("model", {}).get("guidance", 1.0)
+        own = (
+            getattr(self.sides[0].env.unwrapped, "bundle", {}).get("model", {}).get("guidance", 1.0)
+        )
         self.set_guidance(max(0.0, (own if self.guidance is None else self.guidance) + by))
 
     def _set(self, name: str, value: Any, missing: str) -> None:
@@ -217,16 +263,24 @@ class PlaySession:
             setattr(dream, name, value)
         except ValueError as error:
             return self.say(str(error))
-        self.say(f"{name.replace('_', ' ')}: {'as the bundle has it' if value is None else format(value, 'g')}")
+        self.say(
+            f"{name.replace('_', ' ')}: "
+            f"{'as the bundle has it' if value is None else format(value, 'g')}"
+        )
 
     def say(self, message: str) -> None:
         """Show a message for a while."""
         self.message, self.message_ticks = message, round(MESSAGE_SECONDS * self.fps) + 1
 
     def _step(self) -> bool:
-        """One action on every side still in its game; False when a person has not chosen one yet."""
+        """One action on every side still in its game; False when a person has not chosen one
+        yet.
+        """
         if self.policy_plays:
-            actions = [int(policy(side.score.frame)) for policy, side in zip(self.policies, self.sides, strict=True)]
+            actions = [
+                int(policy(side.score.frame))
+                for policy, side in zip(self.policies, self.sides, strict=True)
+            ]
         else:
             actions = [self.keys.next_action()] * len(self.sides)
         if actions[0] is None:

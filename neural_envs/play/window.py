@@ -1,4 +1,7 @@
-"""The play window: keys in, pictures out, at the world's pace. All that a key does is a call on the `PlaySession`."""
+"""The play window: keys in, pictures out, at the world's pace.
+
+All that a key does is a call on the `PlaySession`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ class DisplayError(RuntimeError):
 
 
 def open_display() -> None:
-    """Start pygame's display (no audio). DisplayError where there is no screen and no SDL_VIDEODRIVER was chosen."""
+    """Start pygame's display (no audio).
+
+    DisplayError where there is no screen and no SDL_VIDEODRIVER was chosen.
+    """
     try:
         pygame.display.init()
         driver = pygame.display.get_driver()
@@ -46,14 +52,21 @@ def open_display() -> None:
 
 
 class Screen:
-    """A window on a session. `fps` 0 is the world's own pace, `scale` 0 as large as fits. Needs `open_display` first.
+    """A window on a session. `fps` 0 is the world's own pace, `scale` 0 as large as fits. Needs
+    `open_display` first.
 
-    `policy` is the name shown while the policy plays; recordings go to `record`, or for key V to the next free
-    ``<world>-001.mp4`` in the working directory.
+    `policy` is the name shown while the policy plays; recordings go to `record`, or for key V to
+    the next free ``<world>-001.mp4`` in the working directory.
     """
 
     def __init__(
-        self, session: PlaySession, world: str, policy: str = "", fps: int = 0, scale: int = 0, record: str = ""
+        self,
+        session: PlaySession,
+        world: str,
+        policy: str = "",
+        fps: int = 0,
+        scale: int = 0,
+        record: str = "",
     ):
         self.session, self.world, self.policy, self.fps = session, world, policy, fps or session.fps
         self.scale, self.view, self.clock = scale, View(), pygame.time.Clock()
@@ -62,10 +75,17 @@ class Screen:
         self.film: VideoWriter | None = open_video(record, self.fps) if record else None
         self.recorded: list[Path] = []
         self.open = True
-        self._strip: tuple[Any, Any, list[np.ndarray]] = None, None, []  # of which frame and settings; the strip
+        self._strip: tuple[Any, Any, list[np.ndarray]] = (
+            None,
+            None,
+            [],
+        )  # of which frame and settings; the strip
 
     def run(self, max_steps: int = 0) -> None:
-        """Play until ESC, the window's cross, or `max_steps` moments (0: no limit). Always finishes a recording."""
+        """Play until ESC, the window's cross, or `max_steps` moments (0: no limit).
+
+        Always finishes a recording.
+        """
         try:
             self.show()
             while self.open and not (max_steps and self.session.moments >= max_steps):
@@ -91,7 +111,9 @@ class Screen:
 
     def show(self, record: bool = True) -> None:
         """Draw the session as it is now, and film it if the camera runs and `record`."""
-        self.hud.draw(Status(self.clock.get_fps(), self.film is not None, self.policy, self.strip()))
+        self.hud.draw(
+            Status(self.clock.get_fps(), self.film is not None, self.policy, self.strip())
+        )
         pygame.display.flip()
         if self.film is not None and record:
             try:
@@ -115,10 +137,14 @@ class Screen:
         return self._strip[2]
 
     def open_panes(self, difference: bool, filmstrip: bool) -> None:
-        """Open or close the panes beside the worlds, where there is something to show in them; else say why not."""
+        """Open or close the panes beside the worlds, where there is something to show in them; else
+        say why not.
+        """
         session, why = self.session, ""
         if self.film is not None and self.film.count:
-            return session.say("the window keeps its size while it is recorded: V ends the recording")
+            return session.say(
+                "the window keeps its size while it is recorded: V ends the recording"
+            )
         if difference and len(session.sides) < 2:
             difference, why = False, "there is no real game to differ from: start with --real"
         if filmstrip and not session.denoises:
@@ -130,15 +156,19 @@ class Screen:
             self._fit()
 
     def film_actions(self) -> None:
-        """Write a film of every action, held from what the dream shows now, beside the recordings."""
+        """Write a film of every action, held from what the dream shows now, beside the
+        recordings.
+        """
         dream = self.session.sides[0].env.unwrapped
         if not hasattr(dream, "dreamer"):
             return self.session.say("this dream cannot be branched")
         from neural_envs.commands.action_grid import branches, film_of
 
-        found = branches(dream.dreamer, dream.get_state(), HELD_FRAMES)
+        found = branches(dream.simulator, dream.get_state(), HELD_FRAMES)
         try:
-            path = write_video(_free_name(f"{self.world}-actions"), film_of(found), self.fps, scale=1)
+            path = write_video(
+                _free_name(f"{self.world}-actions"), film_of(found), self.fps, scale=1
+            )
         except (ImportError, OSError) as error:
             return self.session.say(str(error))
         self.recorded.append(path)
@@ -148,7 +178,9 @@ class Screen:
         """Start a recording, or finish the one that runs."""
         if self.film is not None:
             self.stop_film()
-            return self.session.say(f"recorded {self.recorded[-1].name}" if self.recorded else "nothing recorded")
+            return self.session.say(
+                f"recorded {self.recorded[-1].name}" if self.recorded else "nothing recorded"
+            )
         try:
             self.film = open_video(_free_name(self.world), self.fps)
         except (ImportError, OSError) as error:  # no ffmpeg, a directory that cannot be written
@@ -183,7 +215,9 @@ class Screen:
         elif key == pygame.K_s and modifiers & pygame.KMOD_SHIFT:
             session.snapshot()
         elif key == pygame.K_g:
-            session.change_guidance(-GUIDANCE_STEP if modifiers & pygame.KMOD_SHIFT else GUIDANCE_STEP)
+            session.change_guidance(
+                -GUIDANCE_STEP if modifiers & pygame.KMOD_SHIFT else GUIDANCE_STEP
+            )
         elif key == pygame.K_d:
             self.open_panes(not self.view.difference, self.view.filmstrip)
         elif key == pygame.K_f:
@@ -202,4 +236,7 @@ def _free_name(world: str) -> Path:
 
 
 def _remedy() -> str:
-    return "set DISPLAY, or SDL_VIDEODRIVER=dummy to play unseen (with --record FILE.mp4 --policy NAME --max-steps N)"
+    return (
+        "set DISPLAY, or SDL_VIDEODRIVER=dummy to play unseen (with --record FILE.mp4 --policy "
+        "NAME --max-steps N)"
+    )

@@ -1,7 +1,9 @@
-"""Dreams as files: `NAME.dream` holds what a dream is made of, so that it can be dreamed again, frame for frame.
+"""Dreams as files: `NAME.dream` holds what a dream is made of, so that it can be dreamed again,
+frame for frame.
 
-No frame is stored but those that a dream starts from: a bundle, a random stream and the actions give the others. A file
-is a zip of JSON and plain arrays, without pickle. T steps, K context frames, H x W x C a frame.
+No frame is stored but those that a dream starts from: a bundle, a random stream and the actions
+give the others. A file is a zip of JSON and plain arrays, without pickle. T steps, K context
+frames, H x W x C a frame.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from collectors.media import to_rgb
 from neural_envs import bundles
 from neural_envs.contexts import context_from
 from neural_envs.env import NeuralEnv
@@ -38,16 +41,23 @@ from neural_envs.replays.format import (
     unpacked,
 )
 from neural_envs.simulator import CONTEXT_SALT
-from world_models.frames import shown
 from world_models.noise import NoiseStream
 
 SUFFIX = ".dream"
-NAMES = {"torch": "torch version", "capability": "vector unit", "machine": "kind of processor", "threads": "threads"}
+NAMES = {
+    "torch": "torch version",
+    "capability": "vector unit",
+    "machine": "kind of processor",
+    "threads": "threads",
+}
 
 
 @dataclass(frozen=True)
 class DreamFile:
-    """Everything that the frames of one dream follow from. `noise` is the stream of its first step, as (seed, step)."""
+    """Everything that the frames of one dream follow from.
+
+    `noise` is the stream of its first step, as (seed, step).
+    """
 
     bundle: str  # its released name, directory or Hub repository, as it was given
     bundle_hash: str  # sha256 of its weights, model and spec
@@ -69,9 +79,18 @@ class DreamFile:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         for number, segment in enumerate(self.segments):
             if segment.frames is not None:
-                arrays |= {f"segment_{number}_frames": segment.frames, f"segment_{number}_actions": segment.actions}
-        rows = [{"start": s.start, "noise": list(s.noise), "settings": s.settings} for s in self.segments]
-        head = {name: getattr(self, name) for name in KEYS} | {"noise": list(self.noise), "segments": rows}
+                arrays |= {
+                    f"segment_{number}_frames": segment.frames,
+                    f"segment_{number}_actions": segment.actions,
+                }
+        rows = [
+            {"start": s.start, "noise": list(s.noise), "settings": s.settings}
+            for s in self.segments
+        ]
+        head = {name: getattr(self, name) for name in KEYS} | {
+            "noise": list(self.noise),
+            "segments": rows,
+        }
         return packed(head, arrays)
 
     @classmethod
@@ -81,8 +100,12 @@ class DreamFile:
             head, arrays = unpacked(data, name)
             unknown, missing = sorted(set(head) - KEYS), sorted(KEYS - set(head))
             if unknown or missing:
-                raise DreamFileError(f"{name} is damaged: unknown keys {unknown}, missing keys {missing}")
-            rows = [read_segment(row, arrays, number) for number, row in enumerate(head.pop("segments"))]
+                raise DreamFileError(
+                    f"{name} is damaged: unknown keys {unknown}, missing keys {missing}"
+                )
+            rows = [
+                read_segment(row, arrays, number) for number, row in enumerate(head.pop("segments"))
+            ]
             columns = {column: arrays[column] for column in ARRAYS}
             head["noise"] = read_stream(head["noise"])
             file = cls(**head, **columns, segments=tuple(rows))
@@ -90,12 +113,23 @@ class DreamFile:
             return file
         except DreamFileError:
             raise
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            KeyError,
+            ValueError,
+            TypeError,
+            EOFError,
+            OSError,
+            NotImplementedError,
+        ) as error:
             reason = str(error) or type(error).__name__
             raise DreamFileError(f"{name} is not a dream, or it is damaged: {reason}") from None
 
     def save(self, path: str | Path) -> Path:
-        """Write the file under another name first; it appears when it is complete. OSError where that cannot be."""
+        """Write the file under another name first; it appears when it is complete.
+
+        OSError where that cannot be.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -115,13 +149,14 @@ class DreamFile:
 class DreamRecorder:
     """Takes down one dream while it is dreamed: `start` after each reset, `add` after each step.
 
-    `resync` after the dream was given another context, `copy` for a snapshot: the copy goes on from that moment.
-    Changed sampler steps and guidance are noticed by themselves.
+    `resync` after the dream was given another context, `copy` for a snapshot: the copy goes on from
+    that moment. Changed sampler steps and guidance are noticed by themselves.
     """
 
     def start(self, env: NeuralEnv, seed: int | None = None, context: Any = None) -> None:
-        """Begin with the dream that `env`, maybe in wrappers, has just been reset to: from options["context"] where
-        one was given (see `starts.context_from`), else from one that its random stream has drawn."""
+        """Begin with the dream that `env`, maybe in wrappers, has just been reset to: from
+        options["context"] where one was given (see `starts.context_from`), else from one that its
+        random stream has drawn."""
         self.env: NeuralEnv = env.unwrapped
         self.seed, self.begun = seed, self._segment(0, context)
         self.segments: list[Segment] = []
@@ -130,7 +165,9 @@ class DreamRecorder:
         self.ends: list[int] = []
         self.digest = hashlib.sha256(_pixels(self.begun.frames[-1]))
 
-    def add(self, action: int, frame: np.ndarray, reward: float, terminated: bool, truncated: bool) -> None:
+    def add(
+        self, action: int, frame: np.ndarray, reward: float, terminated: bool, truncated: bool
+    ) -> None:
         """One step: the action and what came of it; frame (H, W, C) uint8."""
         last = self.segments[-1] if self.segments else self.begun
         if _settings(self.env) != last.settings:
@@ -148,14 +185,20 @@ class DreamRecorder:
     def copy(self) -> DreamRecorder:
         """A recorder of the same dream so far, which goes its own way from here."""
         other = DreamRecorder()
-        other.__dict__.update({k: v.copy() if isinstance(v, list) else v for k, v in self.__dict__.items()})
+        other.__dict__.update(
+            {k: v.copy() if isinstance(v, list) else v for k, v in self.__dict__.items()}
+        )
         other.digest = self.digest.copy()
         return other
 
     def file(self) -> DreamFile:
         """The dream so far."""
         vector, start = self.env._dream, self.begun
-        settings = {**start.settings, "backend": vector._dreamer.backend, "min_trust": vector.min_trust}
+        settings = {
+            **start.settings,
+            "backend": vector._dreamer.backend,
+            "min_trust": vector.min_trust,
+        }
         return DreamFile(
             *_identity(vector._dreamer),
             self.seed,
@@ -172,12 +215,14 @@ class DreamRecorder:
         )
 
     def _segment(self, start: int, context: Any) -> Segment:
-        dreamer, (seed, step) = self.env._dream._dreamer, self._noise()
+        simulator, (seed, step) = self.env._dream._dreamer, self._noise()
         if context is None:
             drawn = NoiseStream(torch.tensor([seed]), torch.tensor([step - 1]))
-            context = dreamer.contexts.choose(drawn.integers(len(dreamer.contexts), CONTEXT_SALT))
+            context = simulator.contexts.choose(
+                drawn.integers(len(simulator.contexts), CONTEXT_SALT)
+            )
         else:
-            context = context_from(context, dreamer.model, 1)
+            context = context_from(context, simulator.model, 1)
         frames, actions = (part[0].cpu().numpy().copy() for part in context)
         return Segment(start, (seed, step), _settings(self.env), frames, actions)
 
@@ -188,36 +233,54 @@ class DreamRecorder:
 
 
 def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator[np.ndarray]:
-    """Dream it again, with its own bundle or with another one of its world: T + 1 frames (H, W, 3) uint8.
+    """Dream it again, with its own bundle or with another one of its world: T + 1 frames (H, W, 3)
+    uint8.
 
-    `frames_hash(frames)` says whether they are the same. Raises what a missing bundle and a file that does not fit do.
+    `frames_hash(frames)` says whether they are the same. Raises what a missing bundle and a file
+    that does not fit do.
     """
     settings = {name: file.settings.get(name) for name in SETTINGS}
-    env = NeuralEnv(bundle or file.bundle, device, max_episode_steps=-1, backend=file.settings.get("backend", "eager"))
+    env = NeuralEnv(
+        bundle or file.bundle,
+        device,
+        max_episode_steps=-1,
+        backend=file.settings.get("backend", "eager"),
+    )
     if env.world.world != file.world:
-        raise DreamFileError(f"this is a dream of {file.world}, the bundle one of {env.world.world}")
+        raise DreamFileError(
+            f"this is a dream of {file.world}, the bundle one of {env.world.world}"
+        )
     first = Segment(0, file.noise, settings, file.context_frames, file.context_actions)
     ahead = [first, *file.segments]
     for number in range(len(file.actions) + 1):
         while ahead and ahead[0].start == number and (number < len(file.actions) or number == 0):
             _enter(env, ahead.pop(0))
         if number == 0:
-            yield shown(file.context_frames[-1])
+            yield to_rgb(file.context_frames[-1])
         if number < len(file.actions):
-            yield shown(env.step(int(file.actions[number]))[0])
+            yield to_rgb(env.step(int(file.actions[number]))[0])
 
 
 def check(file: DreamFile, bundle: Any = None) -> str:
-    """ "" where the frames should come out the same, else a sentence on why they will or may not."""
+    """Why the frames will or may not come out the same, as a sentence; "" where they should."""
     try:
         found = bundle_hash(bundles.resolve_bundle(bundle or file.bundle))
     except ValueError as error:
         return f"it cannot be dreamed here: {error}"
     if found != file.bundle_hash:
-        return f"the bundle '{bundle or file.bundle}' has other weights or settings than the one that dreamed it"
+        return (
+            f"the bundle '{bundle or file.bundle}' has other weights or settings than the one "
+            "that dreamed it"
+        )
     here = platform_facts()
-    names = {name: (file.platform.get(name), value) for name, value in here.items() if name in NAMES}
-    other = [f"{NAMES[name]} {theirs} there, {mine} here" for name, (theirs, mine) in names.items() if theirs != mine]
+    names = {
+        name: (file.platform.get(name), value) for name, value in here.items() if name in NAMES
+    }
+    other = [
+        f"{NAMES[name]} {theirs} there, {mine} here"
+        for name, (theirs, mine) in names.items()
+        if theirs != mine
+    ]
     return f"frames may differ by rounding: {'; '.join(other)}" if other else ""
 
 
@@ -230,11 +293,17 @@ def frames_hash(frames: Iterator[np.ndarray]) -> str:
 
 
 def bundle_hash(path: str | Path) -> str:
-    """sha256 of what a bundle's frames follow from: its weights, and model and spec of its config."""
+    """sha256 of what a bundle's frames follow from: its weights, and model and spec of its
+    config.
+    """
     path = Path(path)
     config = json.loads((path / "config.json").read_text())
     digest = hashlib.sha256((path / "model.safetensors").read_bytes())
-    digest.update(json.dumps({name: config[name] for name in ("kind", "model", "spec")}, sort_keys=True).encode())
+    digest.update(
+        json.dumps(
+            {name: config[name] for name in ("kind", "model", "spec")}, sort_keys=True
+        ).encode()
+    )
     return digest.hexdigest()
 
 
@@ -254,13 +323,17 @@ def _enter(env: NeuralEnv, segment: Segment) -> None:
             setattr(env, name, value)
     if segment.frames is not None:
         env.reset(seed=0, options={"context": (segment.frames, segment.actions)})
-    stream = NoiseStream(*(torch.tensor([number], device=env._dream.device) for number in segment.noise))
+    stream = NoiseStream(
+        *(torch.tensor([number], device=env._dream.device) for number in segment.noise)
+    )
     env.set_state(env.get_state()._replace(noise=stream))
 
 
-def _identity(dreamer) -> tuple[str, str, str]:
-    """(name, hash, world) of the bundle that dreams; "" for the hash of a model that is in no bundle."""
-    name, world = dreamer.name, dreamer.model.spec.world
+def _identity(simulator) -> tuple[str, str, str]:
+    """(name, hash, world) of the bundle that dreams; "" for the hash of a model that is in no
+    bundle.
+    """
+    name, world = simulator.name, simulator.model.spec.world
     try:
         return name, bundle_hash(bundles.resolve_bundle(name)), world
     except (ValueError, OSError):
@@ -272,4 +345,4 @@ def _settings(env: NeuralEnv) -> dict[str, Any]:
 
 
 def _pixels(frame: np.ndarray) -> bytes:
-    return np.ascontiguousarray(shown(np.asarray(frame))).tobytes()
+    return np.ascontiguousarray(to_rgb(np.asarray(frame))).tobytes()

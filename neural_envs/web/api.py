@@ -1,7 +1,9 @@
-"""`POST /api/generate`: actions in, the frames of a dream out, for programs. B = 1 lane; frames are PNG in base64.
+"""`POST /api/generate`: actions in, the frames of a dream out, for programs. B = 1 lane; frames are
+PNG in base64.
 
-{"world": "snake", "seed": 7, "actions": [3, 3, 0]} gives {"bundle", "world", "seed", "frames": T + 1 pictures,
-"rewards", "terminations", "truncations", "trust": T numbers each}. T is less than the actions where the game ends.
+{"world": "snake", "seed": 7, "actions": [3, 3, 0]} gives {"bundle", "world", "seed", "frames": T +
+1 pictures, "rewards", "terminations", "truncations", "trust": T numbers each}. T is less than the
+actions where the game ends.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from neural_envs.web.catalogue import Shelf
+from collectors.media import to_rgb
+from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import png
 from neural_envs.web.protocol import REQUEST_BYTES, Generate, MessageError, read_generate
-from world_models.frames import shown
 
 SECONDS = 30.0  # longest time for one request
 
@@ -26,7 +28,7 @@ class Refusal(Exception):
         self.status, self.message = status, message
 
 
-class Desk:
+class RateLimiter:
     """Who is being served: one request a client, `most` in all."""
 
     def __init__(self, most: int):
@@ -37,7 +39,11 @@ class Desk:
         if client in self.clients:
             raise Refusal(429, "one request at a time: your last one is still being dreamed")
         if len(self.clients) >= self.most:
-            raise Refusal(503, f"busy: {self.most} requests are being dreamed, as many as there may be; try again soon")
+            raise Refusal(
+                503,
+                f"busy: {self.most} requests are being dreamed, as many as there may be; try again "
+                "soon",
+            )
         self.clients.add(client)
 
     def leave(self, client: str) -> None:
@@ -45,7 +51,7 @@ class Desk:
         self.clients.discard(client)
 
 
-class Ticket(NamedTuple):
+class CancelToken(NamedTuple):
     """How a request is given up: set where nobody waits for the answer any more."""
 
     given_up: threading.Event
@@ -62,8 +68,10 @@ def read_request(body: bytes) -> Generate:
         raise Refusal(422, str(error)) from None
 
 
-def generate(request: Generate, shelf: Shelf, ticket: Ticket) -> dict[str, Any]:
-    """Dream the request; Refusal 422 for what the world or the model cannot do, 503 where it takes too long."""
+def generate(request: Generate, shelf: BundleCatalogue, ticket: CancelToken) -> dict[str, Any]:
+    """Dream the request; Refusal 422 for what the world or the model cannot do, 503 where it takes
+    too long.
+    """
     from neural_envs.env import NeuralEnv
 
     try:
@@ -75,16 +83,22 @@ def generate(request: Generate, shelf: Shelf, ticket: Ticket) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise Refusal(422, str(error)) from None
     frame, _ = env.reset(seed=request.seed)
-    frames, steps = [png(shown(frame))], []
+    frames, steps = [png(to_rgb(frame))], []
     for action in request.actions:
         if ticket.given_up.is_set() or time.monotonic() > ticket.until:
-            raise Refusal(503, f"this took longer than {SECONDS:g} seconds; ask for fewer actions or sampler steps")
+            raise Refusal(
+                503,
+                f"this took longer than {SECONDS:g} seconds; ask for fewer actions or sampler "
+                "steps",
+            )
         frame, reward, terminated, truncated, info = env.step(action)
-        frames.append(png(shown(frame)))
+        frames.append(png(to_rgb(frame)))
         steps.append((reward, terminated, truncated, round(info["trust"], 4)))
         if terminated or truncated:
             break
-    columns = zip(("rewards", "terminations", "truncations", "trust"), zip(*steps, strict=True), strict=True)
+    columns = zip(
+        ("rewards", "terminations", "truncations", "trust"), zip(*steps, strict=True), strict=True
+    )
     head = {"bundle": offer.name, "world": offer.world, "seed": request.seed, "frames": frames}
     return head | {name: list(column) for name, column in columns}
 
@@ -93,4 +107,6 @@ def _check_actions(actions: tuple[int, ...], names: tuple[str, ...]) -> None:
     for i, action in enumerate(actions):
         if action >= len(names):
             known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-            raise ValueError(f"'actions[{i}]' is {action}, which this world does not know; there are {known}")
+            raise ValueError(
+                f"'actions[{i}]' is {action}, which this world does not know; there are {known}"
+            )

@@ -1,4 +1,5 @@
-"""The routes: one page, its files, a WebSocket a visitor, `.dream` files, `/api/generate` and `/healthz`.
+"""The routes: one page, its files, a WebSocket a visitor, `.dream` files, `/api/generate` and
+`/healthz`.
 
 Starlette is imported when an app is made, so that this module can be read without the extra `web`.
 """
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from neural_envs.web import api
-from neural_envs.web.api import Desk, Refusal, Ticket
-from neural_envs.web.catalogue import Shelf
-from neural_envs.web.connection import Visitor
+from neural_envs.web.api import CancelToken, RateLimiter, Refusal
+from neural_envs.web.catalogue import BundleCatalogue
+from neural_envs.web.connection import Connection
 from neural_envs.web.protocol import DREAM_BYTES, REQUEST_BYTES
 from neural_envs.web.replay_view import Film
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 BUSY = 1013  # close code "try again later"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors "
+    "'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -37,12 +39,14 @@ HEADERS = {
 
 
 class House:
-    """What the routes share: the bundles, the visitors there are, and the threads on which dreams are stepped."""
+    """What the routes share: the bundles, the visitors there are, and the threads on which dreams
+    are stepped.
+    """
 
-    def __init__(self, shelf: Shelf, most_visitors: int, idle: float, threads: int):
+    def __init__(self, shelf: BundleCatalogue, most_visitors: int, idle: float, threads: int):
         self.shelf, self.most, self.idle = shelf, most_visitors, idle
-        self.visitors: dict[str, Visitor] = {}
-        self.desk = Desk(threads)
+        self.visitors: dict[str, Connection] = {}
+        self.desk = RateLimiter(threads)
         self.workers = ThreadPoolExecutor(threads, "dream", initializer=_one_thread)
         self.begun = time.monotonic()
 
@@ -64,8 +68,19 @@ class House:
 
     async def health(self, request: Request) -> Response:
         """Whether the server lives, and how many dream; 200 also when it is full."""
-        facts = {"status": "ok", "visitors": len(self.visitors), "most": self.most, "busy": bool(self.full)}
-        return _json({**facts, "bundles": list(self.shelf.offers), "seconds": round(time.monotonic() - self.begun, 1)})
+        facts = {
+            "status": "ok",
+            "visitors": len(self.visitors),
+            "most": self.most,
+            "busy": bool(self.full),
+        }
+        return _json(
+            {
+                **facts,
+                "bundles": list(self.shelf.offers),
+                "seconds": round(time.monotonic() - self.begun, 1),
+            }
+        )
 
     async def play(self, socket: WebSocket) -> None:
         """A visit."""
@@ -75,11 +90,13 @@ class House:
         if self.full:
             await socket.send_json({"type": "end", "code": BUSY, "message": self.full})
             return await socket.close(BUSY, self.full)
-        visitor = Visitor(socket, self.shelf, self.workers, self.idle)
+        visitor = Connection(socket, self.shelf, self.workers, self.idle)
         self.visitors[visitor.token] = visitor
         try:
             offers = [{"name": offer.name, "world": offer.world} for offer in self.shelf.listed()]
-            visitor.tell({"type": "hello", "token": visitor.token, "bundles": offers, "idle": self.idle})
+            visitor.tell(
+                {"type": "hello", "token": visitor.token, "bundles": offers, "idle": self.idle}
+            )
             await visitor.serve()
         finally:
             del self.visitors[visitor.token]
@@ -102,11 +119,15 @@ class House:
         visitor = self._visitor(request)
         data = await read_body(request, DREAM_BYTES, "a .dream file")
         try:
-            film = await asyncio.get_running_loop().run_in_executor(self.workers, Film, data, self.shelf)
+            film = await asyncio.get_running_loop().run_in_executor(
+                self.workers, Film, data, self.shelf
+            )
         except ValueError as error:
             raise Refusal(422, str(error)) from None
         visitor.put(film)
-        return _json({"steps": len(film.file.actions), "world": film.file.world, "remark": film.remark})
+        return _json(
+            {"steps": len(film.file.actions), "world": film.file.world, "remark": film.remark}
+        )
 
     async def generate(self, request: Request) -> Response:
         """Actions in, frames out: see `api`."""
@@ -114,9 +135,11 @@ class House:
         asked = api.read_request(await read_body(request, REQUEST_BYTES, "a request"))
         client = request.client.host if request.client else ""
         self.desk.enter(client)
-        ticket = Ticket(threading.Event(), time.monotonic() + api.SECONDS)
+        ticket = CancelToken(threading.Event(), time.monotonic() + api.SECONDS)
         try:
-            work = asyncio.get_running_loop().run_in_executor(self.workers, api.generate, asked, self.shelf, ticket)
+            work = asyncio.get_running_loop().run_in_executor(
+                self.workers, api.generate, asked, self.shelf, ticket
+            )
             while not (await asyncio.wait([work], timeout=0.5))[0]:
                 if await request.is_disconnected():
                     ticket.given_up.set()
@@ -127,7 +150,7 @@ class House:
 
     # ---------------------------------------------------------------- what several routes need
 
-    def _visitor(self, request: Request) -> Visitor:
+    def _visitor(self, request: Request) -> Connection:
         token = request.path_params["token"]
         if token not in self.visitors:
             raise Refusal(404, "this visit is over: load the page again")
@@ -162,7 +185,9 @@ def make_app(house: House, hosts: tuple[str, ...] = ("*",)) -> Starlette:
 
 
 def same_origin(headers: Any) -> bool:
-    """Whether a browser sent this from a page of this server, or something that is no browser did."""
+    """Whether a browser sent this from a page of this server, or something that is no browser
+    did.
+    """
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 

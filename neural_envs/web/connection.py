@@ -1,7 +1,8 @@
-"""One visitor: messages in, pictures out, and the clock of a dream that is stepped on worker threads.
+"""One visitor: messages in, pictures out, and the clock of a dream that is stepped on worker
+threads.
 
-A picture is sent when it is new and the page has taken nearly all earlier ones; what was dreamed meanwhile is skipped,
-so a slow line sees the newest frame and fills no queue.
+A picture is sent when it is new and the page has taken nearly all earlier ones; what was dreamed
+meanwhile is skipped, so a slow line sees the newest frame and fills no queue.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from neural_envs.web import protocol
-from neural_envs.web.catalogue import Shelf
+from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import pack_picture
-from neural_envs.web.game import Stage
+from neural_envs.web.game import GameSession
 from neural_envs.web.protocol import MessageError
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ class Leave(Exception):
         self.code, self.message = code, message
 
 
-class Visitor:
-    """A visit over a WebSocket that was accepted. `serve` returns when it is over, and the dream is gone."""
+class Connection:
+    """A visit over a WebSocket that was accepted.
 
-    def __init__(self, socket: WebSocket, shelf: Shelf, workers: Executor, idle: float):
+    `serve` returns when it is over, and the dream is gone.
+    """
+
+    def __init__(self, socket: WebSocket, shelf: BundleCatalogue, workers: Executor, idle: float):
         self.socket, self.shelf, self.workers, self.idle = socket, shelf, workers, idle
         self.token = secrets.token_urlsafe(16)
-        self.stage: Stage | None = None
+        self.stage: GameSession | None = None
         self.inbox: deque[Any] = deque()
         self.outbox: deque[str] = deque(maxlen=MOST_SAID)
         self.wake, self.fresh = asyncio.Event(), asyncio.Event()
@@ -72,8 +76,10 @@ class Visitor:
         self.outbox.append(json.dumps(said))
         self.fresh.set()
 
-    async def on_stage(self, function: Callable[[Stage], Any]) -> Any:
-        """What `function` gives for the visitor's stage, on a worker thread; None where there is no stage yet."""
+    async def on_stage(self, function: Callable[[GameSession], Any]) -> Any:
+        """What `function` gives for the visitor's stage, on a worker thread; None where there is no
+        stage yet.
+        """
         return None if self.stage is None else await self._work(lambda: function(self.stage))
 
     def put(self, message: Any) -> None:
@@ -93,7 +99,9 @@ class Visitor:
                 async with asyncio.timeout(max(0.0, touched + self.idle - loop.time())):
                     received = await self.socket.receive()
             except TimeoutError:
-                raise Leave(IDLE, f"nothing was touched for {self.idle:g} seconds; the dream was let go") from None
+                raise Leave(
+                    IDLE, f"nothing was touched for {self.idle:g} seconds; the dream was let go"
+                ) from None
             if received["type"] == "websocket.disconnect":
                 return
             if self._heed(received):
@@ -104,7 +112,9 @@ class Visitor:
         text = received.get("text")
         size = len(text if text is not None else received.get("bytes") or b"")
         if size > protocol.MESSAGE_BYTES:
-            raise Leave(TOO_BIG, f"a message has at most {protocol.MESSAGE_BYTES} bytes, this one {size}")
+            raise Leave(
+                TOO_BIG, f"a message has at most {protocol.MESSAGE_BYTES} bytes, this one {size}"
+            )
         try:
             if text is None:
                 raise MessageError("a message is text (JSON), not binary")
@@ -112,7 +122,9 @@ class Visitor:
         except MessageError as error:
             self.mistakes += 1
             if self.mistakes >= MOST_MISTAKES:
-                raise Leave(MISUSE, f"{MOST_MISTAKES} messages could not be read; the last one: {error}") from None
+                raise Leave(
+                    MISUSE, f"{MOST_MISTAKES} messages could not be read; the last one: {error}"
+                ) from None
             self.tell({"type": "notice", "message": str(error)})
             return True
         if isinstance(message, protocol.Seen):
@@ -132,7 +144,9 @@ class Visitor:
             messages = [*self.inbox]
             self.inbox.clear()
             step = not still and loop.time() >= due
-            said, picture = await self._work(lambda messages=messages, step=step: self._advance(messages, step))
+            said, picture = await self._work(
+                lambda messages=messages, step=step: self._advance(messages, step)
+            )
             if step:
                 due = max(due + self.stage.beat, loop.time())
                 self.times.append(loop.time())
@@ -154,7 +168,9 @@ class Visitor:
 
     # ---------------------------------------------------------------- on worker threads
 
-    def _advance(self, messages: list[Any], step: bool) -> tuple[list[dict[str, Any]], bytes | None]:
+    def _advance(
+        self, messages: list[Any], step: bool
+    ) -> tuple[list[dict[str, Any]], bytes | None]:
         """Heed messages and maybe step; (what to tell the page, the picture)."""
         said = []
         for message in messages:
@@ -172,9 +188,11 @@ class Visitor:
             return said + self.stage.take_said(), self._packed(header, panes)
 
     def _choose(self, message: protocol.Choose) -> list[dict[str, Any]]:
-        """Another dream in place of the one there is, which stays where the new one cannot be had."""
+        """Another dream in place of the one there is, which stays where the new one cannot be
+        had.
+        """
         try:
-            stage = Stage(self.shelf, self.shelf.find(message.bundle))
+            stage = GameSession(self.shelf, self.shelf.find(message.bundle))
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             return [{"type": "notice", "message": str(error)}]
         old, self.stage = self.stage, stage
@@ -185,7 +203,11 @@ class Visitor:
     def _packed(self, header: dict[str, Any], panes: list[Any]) -> bytes:
         self.made += 1
         times = [*self.times]
-        fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+        fps = (
+            (len(times) - 1) / (times[-1] - times[0])
+            if len(times) > 1 and times[-1] > times[0]
+            else 0.0
+        )
         return pack_picture({"n": self.made, "fps": round(fps, 1), **header}, panes)
 
     async def _work(self, function: Callable[[], Any]) -> Any:
@@ -209,7 +231,9 @@ class Visitor:
             error = Leave(BROKEN, f"the dream broke off: {type(error).__name__}")
         try:
             async with asyncio.timeout(2):
-                await self.socket.send_text(json.dumps({"type": "end", "code": error.code, "message": error.message}))
+                await self.socket.send_text(
+                    json.dumps({"type": "end", "code": error.code, "message": error.message})
+                )
                 await self.socket.close(error.code, error.message[:100])
         except (RuntimeError, OSError, TimeoutError):
             pass

@@ -1,4 +1,6 @@
-"""The dream as a side of a session whose every game can be told by its seed and shared as a file."""
+"""The dream as a side of a session whose every game can be told by its seed and shared as a
+file.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pictures as the page gets them: PNG in text, and all panes of a moment in one binary message.
 
-The binary message is the length of its header (4 bytes, little endian), the header (JSON, UTF-8), then the panes that
-the header lists, one after the other, as raw RGBA: H x W x 4 uint8 each.
+The binary message is the length of its header (4 bytes, little endian), the header (JSON, UTF-8),
+then the panes that the header lists, one after the other, as raw RGBA: H x W x 4 uint8 each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def unpack_picture(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
     (length,) = struct.unpack_from("<I", data)
     header, at, panes = json.loads(data[4 : 4 + length]), 4 + length, []
     for width, height in header["panes"]:
-        panes.append(np.frombuffer(data, np.uint8, width * height * 4, at).reshape(height, width, 4))
+        panes.append(
+            np.frombuffer(data, np.uint8, width * height * 4, at).reshape(height, width, 4)
+        )
         at += width * height * 4
     return header, panes
 

@@ -1,6 +1,8 @@
-"""One visitor's dream: what a message does, what a beat of the clock does, and what there is to see.
+"""One visitor's dream: what a message does, what a beat of the clock does, and what there is to
+see.
 
-A stage is called from worker threads, by one at a time (its lock sees to that), and knows nothing of the network.
+A stage is called from worker threads, by one at a time (its lock sees to that), and knows nothing
+of the network.
 """
 
 from __future__ import annotations
@@ -13,15 +15,21 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from neural_envs.commands.play import PlayError, from_collectors, policy_maker, real_twin, share_start
+from collectors.media import to_rgb
+from neural_envs.commands.play import (
+    PlayError,
+    from_collectors,
+    policy_maker,
+    real_twin,
+    share_start,
+)
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.session import PlaySession, Side
 from neural_envs.web import protocol
-from neural_envs.web.catalogue import Offer, Shelf, world_of
+from neural_envs.web.catalogue import BundleCatalogue, BundleInfo, world_of
 from neural_envs.web.dream_side import DreamSide
 from neural_envs.web.frames import png
 from neural_envs.web.replay_view import Film
-from world_models.frames import shown
 
 MOST_SNAPSHOTS = 12
 YOU = "you"
@@ -37,17 +45,19 @@ class Kept(NamedTuple):
     picture: str  # PNG in base64
 
 
-class Stage:
+class GameSession:
     """The dream of one bundle, alone or beside its real game. Raises what the bundle raises.
 
     `said` holds the messages for the page (dictionaries with a "type") until `take_said`.
     """
 
-    def __init__(self, shelf: Shelf, offer: Offer, seed: int | None = None):
+    def __init__(self, shelf: BundleCatalogue, offer: BundleInfo, seed: int | None = None):
         self.shelf, self.offer, self.lock = shelf, offer, threading.RLock()
         self.bundle = shelf.borrow(offer)
         world = world_of(offer)
-        dream = gymnasium.make(world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle)
+        dream = gymnasium.make(
+            world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle
+        )
         self.dream, self.spec = dream, dream.unwrapped.world
         keys = Keys.of(dream.unwrapped)
         seed = secrets.randbelow(2**31) if seed is None else seed
@@ -86,7 +96,9 @@ class Stage:
             self.said.append({"type": "chosen", "player": self.player, **panes})
 
     def tick(self) -> None:
-        """One beat of the clock; where it cannot be, as when a policy gives up, that is said and the clock stops."""
+        """One beat of the clock; where it cannot be, as when a policy gives up, that is said and
+        the clock stops.
+        """
         try:
             self.film.tick() if self.film else self.session.tick()
         except MENDABLE as error:
@@ -98,21 +110,29 @@ class Stage:
         if self.film:
             return self.film.picture()
         session, score = self.session, self.session.sides[0].score
-        titles, panes = ["dream"], [shown(score.frame)]
+        titles, panes = ["dream"], [to_rgb(score.frame)]
         real = session.sides[1].score if len(session.sides) > 1 else None
         if real is not None and self.real:
-            titles, panes = [*titles, "real"], [*panes, shown(real.frame)]
+            titles, panes = [*titles, "real"], [*panes, to_rgb(real.frame)]
         if real is not None and self.difference:
             titles, panes = [*titles, "difference"], [*panes, session.difference()]
         header = {"titles": titles, **_score(score), "game": session.episode, "seed": self.seed}
         header |= {"paused": session.paused, "waiting": session.waiting, "player": self.player}
-        header |= {"message": session.message, "real": None if real is None else _score(real), "film": False}
+        header |= {
+            "message": session.message,
+            "real": None if real is None else _score(real),
+            "film": False,
+        }
         return header, panes
 
     def file(self) -> bytes:
-        """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where it lies here."""
+        """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where
+        it lies here.
+        """
         file = self.film.file if self.film else self.session.sides[0].dream_file()
-        return dataclasses.replace(file, bundle=self.film.offer.name if self.film else self.offer.name).to_bytes()
+        return dataclasses.replace(
+            file, bundle=self.film.offer.name if self.film else self.offer.name
+        ).to_bytes()
 
     def watch(self, film: Film) -> None:
         """Show a file in place of the dream, which waits meanwhile; a new game ends it."""
@@ -166,9 +186,15 @@ class Stage:
         return True
 
     def _policies(self) -> list[str]:
-        """The policies of this world that need no number after their name; none without `collectors`."""
+        """The policies of this world that need no number after their name; none without
+        `collectors`.
+        """
         try:
-            return list(from_collectors("collectors.policies.policies:makers_of", "a policy")(self.spec.world))
+            return list(
+                from_collectors("collectors.policies.policies:makers_of", "a policy")(
+                    self.spec.world
+                )
+            )
         except (PlayError, ImportError):
             return []
 
@@ -184,7 +210,9 @@ class Stage:
         if message.action >= len(names):
             known = ", ".join(f"{i} {name}" for i, name in enumerate(names))
             raise ValueError(f"{self.spec.world} has no action {message.action}; there are {known}")
-        keys = next((keys for keys, action in table.items() if action == message.action), frozenset())
+        keys = next(
+            (keys for keys, action in table.items() if action == message.action), frozenset()
+        )
         for key in sorted(keys):
             (self.session.keys.press if message.down else self.session.keys.release)(key)
 
@@ -253,7 +281,9 @@ class Stage:
             return  # the session has said why
         score = session.sides[0].score
         self.taken += 1
-        self.kept[self.taken] = Kept(session.saved, score.steps, score.return_, png(shown(score.frame)))
+        self.kept[self.taken] = Kept(
+            session.saved, score.steps, score.return_, png(to_rgb(score.frame))
+        )
         while len(self.kept) > MOST_SNAPSHOTS:
             self.kept.pop(next(iter(self.kept)))
         self._say_kept()
@@ -270,30 +300,37 @@ class Stage:
         self._say_kept()
 
     def _say_kept(self) -> None:
-        rows = [{"id": i, "step": k.step, "return": k.return_, "picture": k.picture} for i, k in self.kept.items()]
+        rows = [
+            {"id": i, "step": k.step, "return": k.return_, "picture": k.picture}
+            for i, k in self.kept.items()
+        ]
         self.said.append({"type": "snapshots", "kept": rows})
 
 
 DOES = {
-    protocol.Key: Stage._key,
-    protocol.Act: Stage._act,
-    protocol.Release: Stage._release,
-    protocol.New: Stage._new,
-    protocol.Pause: Stage._pause,
-    protocol.Step: Stage._step,
-    protocol.Player: Stage._player,
-    protocol.Panes: Stage._panes,
-    protocol.Tune: Stage._tune,
-    protocol.Resync: Stage._resync,
-    protocol.Keep: Stage._keep,
-    protocol.Back: Stage._back,
-    protocol.Forget: Stage._forget,
-    Film: Stage.watch,
+    protocol.Key: GameSession._key,
+    protocol.Act: GameSession._act,
+    protocol.Release: GameSession._release,
+    protocol.New: GameSession._new,
+    protocol.Pause: GameSession._pause,
+    protocol.Step: GameSession._step,
+    protocol.Player: GameSession._player,
+    protocol.Panes: GameSession._panes,
+    protocol.Tune: GameSession._tune,
+    protocol.Resync: GameSession._resync,
+    protocol.Keep: GameSession._keep,
+    protocol.Back: GameSession._back,
+    protocol.Forget: GameSession._forget,
+    Film: GameSession.watch,
 }
 
 
 def _score(score: Any) -> dict[str, Any]:
     """A side's score for the HUD."""
     trust = None if score.trust is None else round(score.trust, 4)
-    numbers = {"step": score.steps, "reward": round(score.reward, 4), "return": round(score.return_, 4)}
+    numbers = {
+        "step": score.steps,
+        "reward": round(score.reward, 4),
+        "return": round(score.return_, 4),
+    }
     return {**numbers, "trust": trust, "ending": score.ending}

@@ -1,7 +1,8 @@
 """How many visitors one machine carries: `neural-envs serve --load-test 1,2,4,8`.
 
-The server runs in a process of its own, as it does for people; this one is so many pages at once, each with a game of
-Pong (which needs no hand to go on) set to `PACE` frames a second, and counts the steps whose pictures come.
+The server runs in a process of its own, as it does for people; this one is so many pages at once,
+each with a game of Pong (which needs no hand to go on) set to `PACE` frames a second, and counts
+the steps whose pictures come.
 """
 
 from __future__ import annotations
@@ -34,23 +35,43 @@ def measure(config: ServeConfig) -> int:
         if len(address) < 2:
             print("neural-envs serve: the server to be measured did not start", file=sys.stderr)
             return 1
-        rows = [asyncio.run(_measured(address[1], count, config.seconds)) for count in config.load_test]
+        rows = [
+            asyncio.run(_measured(address[1], count, config.seconds)) for count in config.load_test
+        ]
     finally:
         process.terminate()
         process.wait()
-    facts = {"pace": PACE, "bundle": BUNDLE, "cores": len(os.sched_getaffinity(0)), "seconds": config.seconds}
+    facts = {
+        "pace": PACE,
+        "bundle": BUNDLE,
+        "cores": len(os.sched_getaffinity(0)),
+        "seconds": config.seconds,
+    }
     Path(config.out).write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
-    print(f"{BUNDLE} at {PACE:g} frames/s a visitor, {facts['cores']} cores, page and server on the same machine")
+    print(
+        f"{BUNDLE} at {PACE:g} frames/s a visitor, {facts['cores']} cores, page and server on the "
+        "same machine"
+    )
     print("visitors  frames/s each (least)   load of the machine before")
     for row in rows:
         print(f"{row['visitors']:8}  {row['mean']:8.1f}  ({row['least']:.1f}) {row['load']:15.1f}")
     carried = [row["visitors"] for row in rows if row["least"] >= ENOUGH]
-    print(f"visitors carried at {ENOUGH:g} frames/s and more: {max(carried, default=0)}; written to {config.out}")
+    print(
+        f"visitors carried at {ENOUGH:g} frames/s and more: {max(carried, default=0)}; written to "
+        f"{config.out}"
+    )
     return 0
 
 
 def _server(config: ServeConfig) -> subprocess.Popen:
-    words = ["--port", "0", "--visitors", str(max(config.load_test)), "--threads", str(config.threads)]
+    words = [
+        "--port",
+        "0",
+        "--visitors",
+        str(max(config.load_test)),
+        "--threads",
+        str(config.threads),
+    ]
     command = [sys.executable, "-m", "neural_envs.cli", "serve", *words, "--device", config.device]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -73,7 +94,12 @@ async def _visit(address: str, seconds: float) -> float:
         async for message in line:
             if isinstance(message, str):
                 if (said := json.loads(message))["type"] == "dream":
-                    tune = {"type": "tune", "sampler_steps": None, "guidance": None, "speed": PACE / said["fps"]}
+                    tune = {
+                        "type": "tune",
+                        "sampler_steps": None,
+                        "guidance": None,
+                        "speed": PACE / said["fps"],
+                    }
                     await line.send(json.dumps(tune))
                     begin = time.monotonic() + WARM_UP
                 continue

@@ -1,4 +1,6 @@
-"""What a page and a program may say to the server, checked by hand: JSON, a message with a `type`, a request."""
+"""What a page and a program may say to the server, checked by hand: JSON, a message with a `type`,
+a request.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MOST_SEED = 2**31 - 1
 
 
 class MessageError(ValueError):
-    """A message, a request or a value in one that cannot be used; the text is a sentence for who sent it."""
+    """A message, a request or a value in one that cannot be used; the text is a sentence for who
+    sent it.
+    """
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ class Panes:
 
 @dataclass(frozen=True)
 class Tune:
-    """The sliders: denoising steps and guidance (None: the bundle's own), and times the world's own pace."""
+    """The sliders: denoising steps and guidance (None: the bundle's own), and times the world's own
+    pace.
+    """
 
     sampler_steps: int | None
     guidance: float | None
@@ -125,7 +131,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Generate:
-    """The body of /api/generate: a dream from a seed under given actions. One of world and bundle, or neither."""
+    """The body of /api/generate: a dream from a seed under given actions.
+
+    One of world and bundle, or neither.
+    """
 
     actions: tuple[int, ...]
     world: str = ""
@@ -135,7 +144,10 @@ class Generate:
     guidance: float | None = None
 
 
-MESSAGES = {kind.__name__.lower(): kind for kind in (Choose, Key, Act, Release, New, Pause, Step, Player, Panes, Tune)}
+MESSAGES = {
+    kind.__name__.lower(): kind
+    for kind in (Choose, Key, Act, Release, New, Pause, Step, Player, Panes, Tune)
+}
 MESSAGES |= {kind.__name__.lower(): kind for kind in (Resync, Keep, Back, Forget, Seen)}
 
 
@@ -159,18 +171,28 @@ def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any]
         if optional and value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise MessageError(f"'{name}' is a whole number from {least} to {most}, not {brief(value)}")
+            raise MessageError(
+                f"'{name}' is a whole number from {least} to {most}, not {brief(value)}"
+            )
         return value
 
     return check
 
 
-def _number(least: float, most: float, optional: bool = False) -> Callable[[str, Any], float | None]:
+def _number(
+    least: float, most: float, optional: bool = False
+) -> Callable[[str, Any], float | None]:
     def check(name: str, value: Any) -> float | None:
         if optional and value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:  # NaN too
-            raise MessageError(f"'{name}' is a number from {least:g} to {most:g}, not {brief(value)}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not least <= value <= most
+        ):  # NaN too
+            raise MessageError(
+                f"'{name}' is a number from {least:g} to {most:g}, not {brief(value)}"
+            )
         return float(value)
 
     return check
@@ -183,7 +205,9 @@ def _actions(name: str, value: Any) -> tuple[int, ...]:
     return tuple(_whole(0, 255)(f"{name}[{i}]", action) for i, action in enumerate(value))
 
 
-CHECKS: dict[str, Callable[[str, Any], Any]] = {  # a field of one name means the same in every message
+CHECKS: dict[
+    str, Callable[[str, Any], Any]
+] = {  # a field of one name means the same in every message
     "bundle": _text(200),
     "world": _text(40),
     "name": _text(40),
@@ -206,11 +230,15 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {  # a field of one name means th
 def read_message(text: str) -> Any:
     """The message that `text` is, one of `MESSAGES`; MessageError says what is wrong with it."""
     if len(text) > MESSAGE_BYTES:
-        raise MessageError(f"a message has at most {MESSAGE_BYTES} characters, this one {len(text)}")
+        raise MessageError(
+            f"a message has at most {MESSAGE_BYTES} characters, this one {len(text)}"
+        )
     values = _object(text, "a message")
     kind = values.pop("type", None)
     if not isinstance(kind, str) or kind not in MESSAGES:
-        raise MessageError(f"a message has a 'type', one of {', '.join(MESSAGES)}, not {brief(kind)}")
+        raise MessageError(
+            f"a message has a 'type', one of {', '.join(MESSAGES)}, not {brief(kind)}"
+        )
     return _filled(MESSAGES[kind], values, f"the message '{kind}'")
 
 
@@ -228,14 +256,21 @@ def key_code(key: str) -> int | None:
     """The code, as in `Keys`, of a key as browsers call it; None for one that acts nowhere."""
     import pygame
 
-    arrows = {"Up": pygame.K_UP, "Down": pygame.K_DOWN, "Left": pygame.K_LEFT, "Right": pygame.K_RIGHT}
+    arrows = {
+        "Up": pygame.K_UP,
+        "Down": pygame.K_DOWN,
+        "Left": pygame.K_LEFT,
+        "Right": pygame.K_RIGHT,
+    }
     return ord(key.lower()) if len(key.lower()) == 1 else arrows.get(key.removeprefix("Arrow"))
 
 
 def brief(value: Any) -> str:
     """A value as it is quoted in a sentence, however long it is."""
     text = (
-        json.dumps(value) if isinstance(value, str | int | float | bool | type(None)) else f"a {type(value).__name__}"
+        json.dumps(value)
+        if isinstance(value, str | int | float | bool | type(None))
+        else f"a {type(value).__name__}"
     )
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -255,8 +290,13 @@ def _filled(kind: type, values: dict[str, Any], what: str) -> Any:
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise MessageError(f"{what} has no '{unknown[0][:40]}'; it has {', '.join(known) or 'nothing but its type'}")
-    missing = [name for name, field in known.items() if name not in values and field.default is MISSING]
+        raise MessageError(
+            f"{what} has no '{unknown[0][:40]}'; it has "
+            f"{', '.join(known) or 'nothing but its type'}"
+        )
+    missing = [
+        name for name, field in known.items() if name not in values and field.default is MISSING
+    ]
     if missing:
         raise MessageError(f"{what} lacks '{missing[0]}'")
     return kind(**{name: CHECKS[name](name, value) for name, value in values.items()})

@@ -9,8 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from neural_envs.replays.replay_file import TERMINATED, TRUNCATED, DreamFile, DreamFileError, check, replay
-from neural_envs.web.catalogue import Shelf
+from neural_envs.replays.replay_file import (
+    TERMINATED,
+    TRUNCATED,
+    DreamFile,
+    DreamFileError,
+    check,
+    replay,
+)
+from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.protocol import MOST_STEPS
 
 MOST_UNPACKED = 32 * 2**20  # bytes
@@ -18,24 +25,32 @@ MOST_STEPS_WATCHED = 20_000
 
 
 class Film:
-    """The dream of `data`, a `.dream` file from anywhere. DreamFileError where it is none, or of no bundle here.
+    """The dream of `data`, a `.dream` file from anywhere. DreamFileError where it is none, or of no
+    bundle here.
 
-    The bundle is looked for by its hash among those on the shelf, never by the name or the path that the file tells.
+    The bundle is looked for by its hash among those on the shelf, never by the name or the path
+    that the file tells.
     """
 
-    def __init__(self, data: bytes, shelf: Shelf):
+    def __init__(self, data: bytes, shelf: BundleCatalogue):
         file = _harmless(data)
         offer = next((o for o in shelf.listed() if shelf.hash(o) == file.bundle_hash), None)
         offer = offer or next((o for o in shelf.listed() if o.world == file.world), None)
         if offer is None:
-            raise DreamFileError(f"this is a dream of '{file.world[:40]}', and there is no bundle of that world here")
+            raise DreamFileError(
+                f"this is a dream of '{file.world[:40]}', and there is no bundle of that world here"
+            )
         bundle = shelf.borrow(offer)
         if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < len(
             bundle.model.spec.action_names
         ):
-            raise DreamFileError("this file is damaged: it has actions that its world does not know")
+            raise DreamFileError(
+                "this file is damaged: it has actions that its world does not know"
+            )
         self.file, self.offer, self.still = file, offer, False
-        self.remark = check(file, offer.source).replace(offer.source, offer.name)  # no path of this machine
+        self.remark = check(file, offer.source).replace(
+            offer.source, offer.name
+        )  # no path of this machine
         self.frames = replay(file, bundle, shelf.device)
         self.frame, self.step, self.return_ = next(self.frames), 0, 0.0
 
@@ -64,11 +79,28 @@ class Film:
     def picture(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Header and pane, as a stage's."""
         end = self.file.ends[self.step - 1] if self.step else 0
-        ending = {TERMINATED: "game over", TRUNCATED: "stopped"}.get(int(end), "end of the file" if self.over else "")
+        ending = {TERMINATED: "game over", TRUNCATED: "stopped"}.get(
+            int(end), "end of the file" if self.over else ""
+        )
         reward = float(self.file.rewards[self.step - 1]) if self.step else 0.0
-        header = {"titles": [f"file, {self.offer.name}"], "step": self.step, "steps": len(self.file.actions)}
-        header |= {"reward": round(reward, 4), "return": round(self.return_, 4), "trust": None, "ending": ending}
-        header |= {"game": 1, "seed": self.file.seed, "paused": self.still, "waiting": False, "player": "file"}
+        header = {
+            "titles": [f"file, {self.offer.name}"],
+            "step": self.step,
+            "steps": len(self.file.actions),
+        }
+        header |= {
+            "reward": round(reward, 4),
+            "return": round(self.return_, 4),
+            "trust": None,
+            "ending": ending,
+        }
+        header |= {
+            "game": 1,
+            "seed": self.file.seed,
+            "paused": self.still,
+            "waiting": False,
+            "player": "file",
+        }
         return {**header, "message": "", "real": None, "film": True}, [self.frame]
 
 
@@ -80,13 +112,24 @@ def _harmless(data: bytes) -> DreamFile:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DreamFileError(f"this file is not a dream: {error}") from None
     if unpacked > MOST_UNPACKED:
-        raise DreamFileError(f"this file unpacks to more than {MOST_UNPACKED >> 20} MB: that is no dream to share")
+        raise DreamFileError(
+            f"this file unpacks to more than {MOST_UNPACKED >> 20} MB: that is no dream to share"
+        )
     file = DreamFile.from_bytes(data)
     if len(file.actions) > MOST_STEPS_WATCHED:
         raise DreamFileError(
-            f"this dream has {len(file.actions)} steps; {MOST_STEPS_WATCHED} are the most to watch here"
+            f"this dream has {len(file.actions)} steps; {MOST_STEPS_WATCHED} are the most to watch "
+            "here"
         )
-    chosen = [settings.get("sampler_steps") for settings in (file.settings, *(s.settings for s in file.segments))]
-    if any(steps is not None and not (isinstance(steps, int) and 1 <= steps <= MOST_STEPS) for steps in chosen):
-        raise DreamFileError(f"this dream wants more than {MOST_STEPS} sampler steps a frame, or none at all")
+    chosen = [
+        settings.get("sampler_steps")
+        for settings in (file.settings, *(s.settings for s in file.segments))
+    ]
+    if any(
+        steps is not None and not (isinstance(steps, int) and 1 <= steps <= MOST_STEPS)
+        for steps in chosen
+    ):
+        raise DreamFileError(
+            f"this dream wants more than {MOST_STEPS} sampler steps a frame, or none at all"
+        )
     return dataclasses.replace(file, settings={**file.settings, "backend": "eager"})

@@ -19,17 +19,27 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """A page on which dreams are played: pick a world, use the keyboard or touch, watch dream and game side by side."""
+    """A page on which dreams are played: pick a world, use the keyboard or touch, watch dream and
+    game side by side.
+    """
 
-    bundle: tuple[str, ...] = setting((), "further bundles beside the released ones: directories or Hub repositories")
-    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 lets everybody in who can reach this machine")
+    bundle: tuple[str, ...] = setting(
+        (), "further bundles beside the released ones: directories or Hub repositories"
+    )
+    host: str = setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 lets everybody in who can reach this machine"
+    )
     port: int = setting(8000, "port to listen on; 0 takes a free one")
-    names: tuple[str, ...] = setting((), "further host names the page is asked for by, as behind a proxy")
+    names: tuple[str, ...] = setting(
+        (), "further host names the page is asked for by, as behind a proxy"
+    )
     visitors: int = setting(8, "most visitors at a time; others are told that it is busy")
     idle: float = setting(300.0, "seconds without a touch after which a visitor's dream is let go")
     threads: int = setting(0, "threads that step dreams; 0 is as many as there are cores")
     device: str = setting("cpu", "where dreams are computed, e.g. cuda")
-    load_test: tuple[int, ...] = setting((), "measure instead: as many visitors at once, e.g. 1,2,4,8, by one machine")
+    load_test: tuple[int, ...] = setting(
+        (), "measure instead: as many visitors at once, e.g. 1,2,4,8, by one machine"
+    )
     seconds: float = setting(15.0, "how long each number of visitors is measured")
     out: str = setting("serve.json", "where a measurement is written")
 
@@ -67,7 +77,8 @@ def main(argv: list[str] | None = None) -> int:
 
 UVICORN = {
     "ws": "websockets-sansio",
-    "ws_max_size": 16_384,  # more than a message may have, so that the page gets a sentence for what is a little long
+    # more than a message may have, so that the page gets a sentence for what is a little long
+    "ws_max_size": 16_384,
     "ws_ping_interval": 10.0,  # a line that went dead gives its dream back within 20 seconds
     "ws_ping_timeout": 10.0,
     "ws_per_message_deflate": False,
@@ -81,10 +92,15 @@ def make_server(config: ServeConfig) -> Any:
     import torch
 
     from neural_envs.web.app import House, make_app
-    from neural_envs.web.catalogue import Shelf
+    from neural_envs.web.catalogue import BundleCatalogue
 
     torch.set_num_threads(1)
-    house = House(Shelf(config.bundle, config.device), config.visitors, config.idle, config.threads or _cores())
+    house = House(
+        BundleCatalogue(config.bundle, config.device),
+        config.visitors,
+        config.idle,
+        config.threads or _cores(),
+    )
     local = config.host in LOOPBACK
     return make_app(house, (*LOOPBACK, *config.names) if local else config.names or ("*",))
 
@@ -100,7 +116,9 @@ def listen(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise OSError(f"port {port} is in use; choose another with --port, or --port 0 for a free one") from None
+            raise OSError(
+                f"port {port} is in use; choose another with --port, or --port 0 for a free one"
+            ) from None
         raise OSError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
 
 

@@ -1,4 +1,6 @@
-"""The comparison networks are the published ones to the last parameter; figures add up; the command writes them."""
+"""The comparison networks are the published ones to the last parameter; figures add up; the command
+writes them.
+"""
 
 import json
 
@@ -27,7 +29,9 @@ def tiny_bundle(tmp_path):
     spec = WorldSpec("tiny", (16, 16, 3), ("left", "right"), (-1.0, 0.0, 1.0), 10, 50)
     model = ChanceModel(spec, ChanceConfig(GridConfig(width=8, encoder_depth=1, decoder_depth=1)))
     shape = (3, model.context_length)
-    contexts = Contexts(np.zeros((*shape, 16, 16, 3), np.uint8), np.zeros((3, model.context_length - 1), np.int64))
+    contexts = Contexts(
+        np.zeros((*shape, 16, 16, 3), np.uint8), np.zeros((3, model.context_length - 1), np.int64)
+    )
     save_bundle(tmp_path / "tiny", model, contexts, {}, {})
     return tmp_path / "tiny"
 
@@ -66,7 +70,10 @@ def test_a_diamond_frame_takes_the_published_arithmetic():
 
 
 def test_diamond_dreams_go_on_with_finite_quantised_frames():
-    parts = reference_models.DiamondDenoiser(channels=32).eval(), reference_models.DiamondRewardEnd().eval()
+    parts = (
+        reference_models.DiamondDenoiser(channels=32).eval(),
+        reference_models.DiamondRewardEnd().eval(),
+    )
     dreams = reference_models.diamond_dreams(2, *parts)
     with torch.inference_mode():
         frames = [next(dreams) for _ in range(2)]
@@ -78,7 +85,9 @@ def test_euler_steps_end_on_a_denoiser_that_knows_the_answer():
     answer = torch.full((1, 3, 4, 4), 0.25)
     calls = []
     found = reference_models.euler(
-        reference_models.DIAMOND_LEVELS, torch.ones(1, 3, 4, 4), lambda x, s: calls.append(s) or answer
+        reference_models.DIAMOND_LEVELS,
+        torch.ones(1, 3, 4, 4),
+        lambda x, s: calls.append(s) or answer,
     )
     assert torch.allclose(found, answer, atol=1e-6) and calls == [5.0, 0.2831, 0.002]
 
@@ -113,7 +122,11 @@ def test_rounds_take_turns_after_one_warm_up_each():
 
 
 def test_ratios_are_taken_within_a_round_at_equal_lanes():
-    rates = {("snake", 1, 1): [100, 10, 90], ("snake", 64, 1): [7, 7, 7], ("diamond", 1, 3): [4, 0.4, 3]}
+    rates = {
+        ("snake", 1, 1): [100, 10, 90],
+        ("snake", 64, 1): [7, 7, 7],
+        ("diamond", 1, 3): [4, 0.4, 3],
+    }
     assert bench.ratios(["snake"], rates) == {"diamond": {"snake": {1: {1: 25}}}}
 
 
@@ -154,5 +167,9 @@ def test_the_command_writes_every_figure(tiny_bundle, tmp_path, capsys):
     assert figures["references"]["diamond"]["macs_per_frame"] == pytest.approx(9.36e9, rel=0.01)
     assert figures["ratios"]["diamond"][str(tiny_bundle)]["1"]["1"] > 1
     assert figures["per_second"]["real_env_steps_grid"] > 1000
-    assert figures["per_second"]["training_samples"] is None is figures["per_second"]["dataset_read_samples"]
+    assert (
+        figures["per_second"]["training_samples"]
+        is None
+        is figures["per_second"]["dataset_read_samples"]
+    )
     assert "frames/s" in capsys.readouterr().out

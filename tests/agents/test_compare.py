@@ -1,4 +1,6 @@
-"""What is compared is trained for the same time, measured alike, done once and shown in one table; here on doubles."""
+"""What is compared is trained for the same time, measured alike, done once and shown in one table;
+here on doubles.
+"""
 
 import json
 import re
@@ -33,7 +35,15 @@ class Policy(str):
 def small_snake(tmp_path_factory):
     """A recording of Snake, and beside it the same under another world's name."""
     path = tmp_path_factory.mktemp("data")
-    collect("RealSnake-v0", path / "snake", frames=400, policy="random", workers=1, seed=0, shard_steps=200)
+    collect(
+        "RealSnake-v0",
+        path / "snake",
+        frames=400,
+        policy="random",
+        workers=1,
+        seed=0,
+        shard_steps=200,
+    )
     shutil.copytree(path / "snake", path / "pong")
     manifest = path / "pong" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"snake"', '"pong"'))
@@ -46,11 +56,15 @@ def calls(monkeypatch):
     done = []
 
     def train(config):
-        done.append(("train", config.out.parent.name, config.minutes, config.pace, str(config.data)))
+        done.append(
+            ("train", config.out.parent.name, config.minutes, config.pace, str(config.data))
+        )
         return config.out / "bundle"
 
     def train_ppo(run, seconds):
-        done.append(("ppo", run.world, run.bundle and run.bundle.split("/")[-3], run.steps, seconds))
+        done.append(
+            ("ppo", run.world, run.bundle and run.bundle.split("/")[-3], run.steps, seconds)
+        )
         return run.world
 
     def play(policy, env, episodes, seed):
@@ -58,17 +72,25 @@ def calls(monkeypatch):
         paid = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
         return Episodes(np.full(episodes, paid), np.zeros(episodes, int), np.ones(episodes, int))
 
-    loaded = SimpleNamespace(model=nn.Linear(30, 10, bias=False), config={"provenance": {"updates": 42}})
+    loaded = SimpleNamespace(
+        model=nn.Linear(30, 10, bias=False), config={"provenance": {"updates": 42}}
+    )
     doubles = {
         "train": train,
         "train_ppo": train_ppo,
         "load_policy": Policy,
         "make_policy": lambda name, actions, world: name,
         "play_policy": play,
-        "evaluate_bundle": lambda config: (done.append(("evaluate", config.data)) or dict(SCORES), None, 0.0),
+        "evaluate_bundle": lambda config: (
+            done.append(("evaluate", config.data)) or dict(SCORES),
+            None,
+            0.0,
+        ),
         "bundle_macs": lambda name, steps: 3_000_000,
         "dream": lambda bundle, lanes, steps: lambda: lanes,
-        "rates_in_turn": lambda subjects, rounds, seconds: {key: [2.0 * key[1]] * rounds for key in subjects},
+        "rates_in_turn": lambda subjects, rounds, seconds: {
+            key: [2.0 * key[1]] * rounds for key in subjects
+        },
         "bundles": SimpleNamespace(load=lambda path: loaded),
     }
     for name, double in doubles.items():
@@ -81,18 +103,28 @@ def config(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.json").write_text("{}")
     return CompareConfig(
-        "snake", 0.5, ("chance", "edm"), str(tmp_path / "data"), str(tmp_path / "out"), episodes=4, ppo_steps=99,
+        "snake",
+        0.5,
+        ("chance", "edm"),
+        str(tmp_path / "data"),
+        str(tmp_path / "out"),
+        episodes=4,
+        ppo_steps=99,
         ppo_minutes=1.5,
-    )  # fmt: skip
+    )
 
 
-def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_the_same_ppo(calls, config):
+def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_the_same_ppo(
+    calls, config
+):
     result = compare.compare(config)
     trained = [call for call in calls if call[0] == "train"]
     assert trained == [("train", name, 0.5, "minutes", config.data) for name in ("chance", "edm")]
     assert [call for call in calls if call[0] == "ppo"] == [
-        ("ppo", "dream", "chance", 99, 90.0), ("ppo", "dream", "edm", 99, 90.0), ("ppo", "real", None, 99, 90.0)
-    ]  # fmt: skip
+        ("ppo", "dream", "chance", 99, 90.0),
+        ("ppo", "dream", "edm", 99, 90.0),
+        ("ppo", "real", None, 99, 90.0),
+    ]
     row = result["families"][1]
     assert (row["preset"], row["updates"], row["parameters"]) == ("snake-edm", 42, 300)
     assert row["frames_per_second"] == {"1": 2.0, "64": 128.0} and row["scores"] == SCORES
@@ -124,7 +156,9 @@ def test_a_family_that_fails_is_a_line_that_says_why_and_is_tried_again(calls, c
 
     monkeypatch.setattr(compare, "train", train)
     result = compare.compare(config)
-    assert result["families"][1]["failed"] == "the loss is nan" and "failed: the loss is nan" in markdown(result)
+    assert result["families"][1][
+        "failed"
+    ] == "the loss is nan" and "failed: the loss is nan" in markdown(result)
     monkeypatch.setattr(compare, "train", working)
     assert "failed" not in compare.compare(config)["families"][1]
 
@@ -136,16 +170,38 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
     assert set(rule) == {"|", "-"} and len({len(line) for line in (head, rule, *lines)}) == 1
     assert [row[0] for row in cells] == ["chance", "edm", "random play", "the real game"]
     assert cells[0] == [
-        "chance", "snake", "42", "0.00 M", "3 M", "2", "128", "30", "0.9", "0.75", "-", "96", "5.00 (5.00 to 5.00)"
-    ]  # fmt: skip
-    assert cells[2][-1] == "-1.00 (-1.00 to -1.00)" and set(cells[2][1:-2]) == {""} and cells[2][-2] == "-"
+        "chance",
+        "snake",
+        "42",
+        "0.00 M",
+        "3 M",
+        "2",
+        "128",
+        "30",
+        "0.9",
+        "0.75",
+        "-",
+        "96",
+        "5.00 (5.00 to 5.00)",
+    ]
+    assert (
+        cells[2][-1] == "-1.00 (-1.00 to -1.00)"
+        and set(cells[2][1:-2]) == {""}
+        and cells[2][-2] == "-"
+    )
     assert "0.5 minutes" in text[-2] and "99 steps in each dream or 1.5 minutes" in text[-2]
     assert re.search(r"chance \d+\.\d\d", text[-1])
 
 
 def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first():
-    assert compare.preset_of("snake", "chance") == "snake" and compare.preset_of("snake", "edm") == "snake-edm"
-    assert compare.preset_of("pong", "edm") == "snake-edm" and compare.preset_of("snake", "latent") == "coinrun-latent"
+    assert (
+        compare.preset_of("snake", "chance") == "snake"
+        and compare.preset_of("snake", "edm") == "snake-edm"
+    )
+    assert (
+        compare.preset_of("pong", "edm") == "snake-edm"
+        and compare.preset_of("snake", "latent") == "coinrun-latent"
+    )
     assert all(compare.preset_of("pong", family) in PRESETS for family in compare.FAMILIES)
 
 
@@ -179,6 +235,11 @@ def test_what_cannot_be_compared_is_an_error_of_one_sentence(calls, config, tmp_
 
 def test_a_preset_of_another_world_is_fitted_to_the_data(small_snake):
     forcing, pixel = (
-        compare.fitted(PRESETS[name](), str(small_snake)).model for name in ("pong-forcing", "coinrun-pixel")
+        compare.fitted(PRESETS[name](), str(small_snake)).model
+        for name in ("pong-forcing", "coinrun-pixel")
     )
-    assert PRESETS["pong-forcing"]().model.network.patch == 6 and forcing.network.patch == 8 and pixel.stack == 1
+    assert (
+        PRESETS["pong-forcing"]().model.network.patch == 6
+        and forcing.network.patch == 8
+        and pixel.stack == 1
+    )

@@ -10,13 +10,18 @@ from tests.agents.test_transfer import episodes
 
 def test_a_film_begins_with_the_first_frame_and_has_at_most_the_frames_asked_for():
     first, _ = gym.make("collectors:RealSnake-v0").reset(seed=4)
-    film, total = play_film(gym.make("collectors:RealSnake-v0"), make_policy("astar", 4), frames=9, seed=4)
+    film, total = play_film(
+        gym.make("collectors:RealSnake-v0"), make_policy("astar", 4), frames=9, seed=4
+    )
     assert film.shape == (9, 64, 64, 3) and film.dtype == np.uint8
     assert np.array_equal(film[0], first) and total >= 0
 
 
 def test_the_demo_writes_a_film_and_a_strip_and_prints_a_table(tmp_path, monkeypatch, capsys):
-    played = {name: summarise(episodes(mean)) for name, mean in (("random", -1.0), ("learned in the dream", 3.0))}
+    played = {
+        name: summarise(episodes(mean))
+        for name, mean in (("random", -1.0), ("learned in the dream", 3.0))
+    }
     monkeypatch.setattr(demo, "learn_and_measure", lambda config: played)
     monkeypatch.setattr(demo, "make_dream", lambda config: gym.make("collectors:RealSnake-v0"))
     assert demo.main(["--out", str(tmp_path), "--frames", "8"]) == 0

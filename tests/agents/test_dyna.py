@@ -14,7 +14,9 @@ RETURNS = {"random": -1.0, "dream": 4.0, "real": 9.0}
 
 
 class Parts:
-    """Stands in for playing and training; `calls` says what was done, and the next call named `deadly` is the last."""
+    """Stands in for playing and training; `calls` says what was done, and the next call named
+    `deadly` is the last.
+    """
 
     def __init__(self):
         self.calls, self.deadly = [], ""
@@ -30,11 +32,17 @@ class Parts:
         return type("Dataset", (), {"steps": frames + 1, "episodes": [0] * 3, "fingerprint": "abc"})
 
     def train(self, run):
-        self.call(f"train {run.updates} from {run.init_from and Path(run.init_from).parents[1].name or 'nothing'}")
+        self.call(
+            f"train {run.updates} from "
+            f"{run.init_from and Path(run.init_from).parents[1].name or 'nothing'}"
+        )
         return run.out / "bundle"
 
     def train_ppo(self, run):
-        self.call(f"learn {run.world} from {run.init_from and Path(run.init_from).parents[1].name or 'nothing'}")
+        self.call(
+            f"learn {run.world} from "
+            f"{run.init_from and Path(run.init_from).parents[1].name or 'nothing'}"
+        )
         out = Path(run.out)
         out.mkdir(parents=True, exist_ok=True)
         (out / "policy.zip").write_text(run.world)
@@ -58,7 +66,9 @@ def parts(monkeypatch) -> Parts:
 
 @pytest.fixture
 def config(tmp_path) -> DynaConfig:
-    return dataclasses.replace(dyna.preset("snake"), rounds=2, frames=100, episodes=20, out=str(tmp_path / "out"))
+    return dataclasses.replace(
+        dyna.preset("snake"), rounds=2, frames=100, episodes=20, out=str(tmp_path / "out")
+    )
 
 
 FIRST = [
@@ -117,15 +127,26 @@ def test_rounds_may_be_added_and_other_settings_are_refused_by_name(parts, confi
     wide = dataclasses.replace(config.world_model, batch_size=7)
     with pytest.raises(StageError, match="world_model.batch_size=32, not 7"):
         Loop(dataclasses.replace(config, world_model=wide))
-    Loop(dataclasses.replace(config, world_model=dataclasses.replace(config.world_model, threads=3)))
+    Loop(
+        dataclasses.replace(config, world_model=dataclasses.replace(config.world_model, threads=3))
+    )
 
 
 def test_the_report_says_what_each_round_reached(parts, config, capsys):
     result = Loop(config).run()
     last = result["rounds"][1]
-    assert last["round"] == 2 and last["real_frames"] == 201 and last["policy_steps"] == 2 * config.steps
-    assert last["transfer"] == pytest.approx(0.5) and last["transfer_ci"][0] < 0.5 < last["transfer_ci"][1]
-    assert last["real"]["return_mean"] == pytest.approx(4) and last["reference"]["return_mean"] == pytest.approx(9)
+    assert (
+        last["round"] == 2
+        and last["real_frames"] == 201
+        and last["policy_steps"] == 2 * config.steps
+    )
+    assert (
+        last["transfer"] == pytest.approx(0.5)
+        and last["transfer_ci"][0] < 0.5 < last["transfer_ci"][1]
+    )
+    assert last["real"]["return_mean"] == pytest.approx(4) and last["reference"][
+        "return_mean"
+    ] == pytest.approx(9)
     assert last["policy_before_in_this_dream"]["episodes"] == 20 and "apples_mean" in last["dream"]
     assert "policy_before_in_this_dream" not in result["rounds"][0]
     assert set(last["seconds"]) == {"collect", "train", "learn", "refer", "measure"}
@@ -175,9 +196,31 @@ def test_wrong_settings_are_one_sentence(words, code, sentence, tmp_path, capsys
 
 @pytest.mark.slow
 def test_two_rounds_from_end_to_end_and_again_without_work(tmp_path, capsys):
-    words = ["snake", "--rounds", "2", "--frames", "800", "--fine-tune", "4", "--steps", "256", "--episodes", "4"]
-    words += ["--real-options", "grid_size=8", "--out", str(tmp_path / "out"), "ppo.num_envs=8", "ppo.n_steps=16"]
-    words += [f"world_model.{word}" for word in ("updates=6", "validate_every=6", "validation_batches=1", "threads=1")]
+    words = [
+        "snake",
+        "--rounds",
+        "2",
+        "--frames",
+        "800",
+        "--fine-tune",
+        "4",
+        "--steps",
+        "256",
+        "--episodes",
+        "4",
+    ]
+    words += [
+        "--real-options",
+        "grid_size=8",
+        "--out",
+        str(tmp_path / "out"),
+        "ppo.num_envs=8",
+        "ppo.n_steps=16",
+    ]
+    words += [
+        f"world_model.{word}"
+        for word in ("updates=6", "validate_every=6", "validation_batches=1", "threads=1")
+    ]
     words += ["ppo.batch_size=64", "world_model.model.grid.width=8", "world_model.contexts=8"]
     assert dyna.main(words) == 0
     made = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*.zip")}

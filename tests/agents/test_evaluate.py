@@ -48,7 +48,9 @@ def test_events_are_the_steps_with_a_positive_reward():
 
 
 def test_a_horizon_counts_an_episode_once_and_cuts_its_return():
-    played = play_episodes(CountingVectorEnv([4, 30], [1, 1]), Still(), episodes=4, seed=0, horizon=10)
+    played = play_episodes(
+        CountingVectorEnv([4, 30], [1, 1]), Still(), episodes=4, seed=0, horizon=10
+    )
     assert sorted(played.lengths) == [4, 4, 10, 10]
     assert sorted(played.returns) == [4, 4, 10, 10]
 
@@ -107,7 +109,9 @@ def test_a_batched_policy_plays_all_lanes_at_once_and_is_told_which_begin_anew()
 
 
 def test_episodes_that_an_older_version_counted_can_be_read():
-    assert Episodes.from_dict({"returns": [1.0], "apples": [2], "lengths": [3]}).events.tolist() == [2]
+    assert Episodes.from_dict(
+        {"returns": [1.0], "apples": [2], "lengths": [3]}
+    ).events.tolist() == [2]
 
 
 def test_a_world_that_is_not_in_the_table_has_no_ranking():

@@ -46,7 +46,9 @@ def test_a_lane_that_begins_anew_leaves_the_others_alone(model):
         lanes.reset(np.ones(2, bool), generators(1, 2))
         lanes(frames(2))
     one.reset(np.array([True, False]), [np.random.default_rng(9), None])
-    actions = np.array([[lanes(frames(2, step))[1] for step in range(20)] for lanes in (one, other)])
+    actions = np.array(
+        [[lanes(frames(2, step))[1] for step in range(20)] for lanes in (one, other)]
+    )
     assert (actions[0] == actions[1]).all()
 
 
@@ -59,7 +61,14 @@ def test_without_an_agent_every_action_is_as_likely():
 
 
 def test_an_agent_is_followed_but_for_a_share_of_games_and_actions(model):
-    sure = PPO("CnnPolicy", _Env(), n_steps=4, batch_size=4, device="cpu", policy_kwargs=model.policy_kwargs)
+    sure = PPO(
+        "CnnPolicy",
+        _Env(),
+        n_steps=4,
+        batch_size=4,
+        device="cpu",
+        policy_kwargs=model.policy_kwargs,
+    )
     with torch.no_grad():
         sure.policy.action_net.weight.zero_()
         sure.policy.action_net.bias.copy_(torch.tensor([0.0, 0, 50, 0]))  # always action 2
@@ -80,14 +89,24 @@ class _Env:
         from stable_baselines3.common.vec_env import DummyVecEnv
 
         env = gym.Env()
-        env.observation_space, env.action_space = Box(0, 255, (SIDE, SIDE, 3), np.uint8), Discrete(4)
+        env.observation_space, env.action_space = (
+            Box(0, 255, (SIDE, SIDE, 3), np.uint8),
+            Discrete(4),
+        )
         return DummyVecEnv([lambda: env])
 
 
 def test_collected_data_do_not_depend_on_the_lanes_and_name_each_game(model, tmp_path):
     settings = {"seed": 3, "shard_steps": 60, "env_options": {"grid_size": 8}}
     for lanes in (1, 5):
-        collect("RealSnake-v0", tmp_path / f"{lanes}", 120, Explorer(model, 4, "round 1"), lanes=lanes, **settings)
+        collect(
+            "RealSnake-v0",
+            tmp_path / f"{lanes}",
+            120,
+            Explorer(model, 4, "round 1"),
+            lanes=lanes,
+            **settings,
+        )
     one, five = (sorted((tmp_path / name).glob("*")) for name in ("1", "5"))
     assert [file.name for file in one] == [file.name for file in five]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, five, strict=True))

@@ -1,4 +1,6 @@
-"""PPO in dreams that are left where they are not believed, and the gain of a backend as the benchmark tells it."""
+"""PPO in dreams that are left where they are not believed, and the gain of a backend as the
+benchmark tells it.
+"""
 
 import json
 from dataclasses import replace
@@ -19,7 +21,9 @@ def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped(
     env.reset()
     _, _, dones, infos = env.step([0, 0])
     env.close()
-    assert dones.all() and all(info["TimeLimit.truncated"] and "terminal_observation" in info for info in infos)
+    assert dones.all() and all(
+        info["TimeLimit.truncated"] and "terminal_observation" in info for info in infos
+    )
 
 
 def test_the_real_game_has_no_doubts():
@@ -28,7 +32,10 @@ def test_the_real_game_has_no_doubts():
 
 
 def test_the_table_sets_real_returns_beside_dreamed_ones():
-    result = {"without": {**ROW, "dreamed_return": [8.0, 10.0]}, "with_min_trust": {**ROW, "dreamed_return": [None]}}
+    result = {
+        "without": {**ROW, "dreamed_return": [8.0, 10.0]},
+        "with_min_trust": {**ROW, "dreamed_return": [None]},
+    }
     lines = trust.format_table({**result, "random": ROW}).splitlines()
     assert lines[1].split() == ["without", "1.50", "1.00", "to", "2.00", "9.00"]
     assert lines[2].split()[-1] == lines[3].split()[-1] == "-"
@@ -40,7 +47,10 @@ def test_a_world_without_a_preset_is_refused(capsys):
 
 
 def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
-    rates = {("backend", "a", "eager", 1): [10.0, 20.0, 5.0], ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0]}
+    rates = {
+        ("backend", "a", "eager", 1): [10.0, 20.0, 5.0],
+        ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0],
+    }
     report = backend_report(rates)
     assert report["a"]["onnx"][1] == {"frames_per_second": 20.0, "ratio_to_eager": 2.0}
     assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}) == {}
@@ -59,11 +69,19 @@ def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
 def test_the_experiment_runs_from_random_play_to_the_real_game_and_is_not_repeated(tmp_path):
     small = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
     few = replace(trust.few_updates("snake"), updates=2, validate_every=1, threads=1)
-    run = {"frames": 600, "steps": 64, "seeds": (0,), "episodes": 2, "real_options": ("grid_size=8",)}
+    run = {
+        "frames": 600,
+        "steps": 64,
+        "seeds": (0,),
+        "episodes": 2,
+        "real_options": ("grid_size=8",),
+    }
     config = trust.TrustConfig(**run, out=str(tmp_path), ppo=small, world_model=few)
     result = trust.run_trust(config)
     assert {"without", "with_min_trust", "random", "trust"} <= set(result)
-    assert (tmp_path / "model" / "bundle" / "trust.npz").is_file() and "auroc_distance" in result["trust"]
+    assert (tmp_path / "model" / "bundle" / "trust.npz").is_file() and "auroc_distance" in result[
+        "trust"
+    ]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("ppo*/policy.zip")}
     assert len(times) == 2 and json.loads((tmp_path / "trust.json").read_text()) == result
     again = trust.run_trust(config)

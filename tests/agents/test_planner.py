@@ -21,7 +21,9 @@ class Seen(NamedTuple):
 
 
 class Corridor:
-    """Going for it pays at once and kills a move later, whatever is done; waiting is safe and pays nothing."""
+    """Going for it pays at once and kills a move later, whatever is done; waiting is safe and pays
+    nothing.
+    """
 
     context_length = 1
     spec = WorldSpec("corridor", (4, 4, 3), ("tempt", "wait"), (-1.0, 0.0, 1.0), 10, 50)
@@ -35,10 +37,14 @@ class Corridor:
     def step(self, state: Seen, action: Tensor, noise: NoiseStream) -> Transition:
         self.calls.append(len(action))
         place = state.frames[:, 0, 0, 0, 0].long()
-        after = torch.where(place == TRAP, DEAD, torch.where((place == START) & (action == TEMPT), TRAP, SAFE))
+        after = torch.where(
+            place == TRAP, DEAD, torch.where((place == START) & (action == TEMPT), TRAP, SAFE)
+        )
         reward = (after == TRAP).float() - (after == DEAD).float() * 2
         frame = after.to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
-        return Transition(Seen(frame[:, None]), frame, reward, after == DEAD, torch.ones(len(after)))
+        return Transition(
+            Seen(frame[:, None]), frame, reward, after == DEAD, torch.ones(len(after))
+        )
 
 
 class Afraid(Corridor):
@@ -61,12 +67,20 @@ def ready(planner, lanes: int):
 def test_one_move_ahead_it_falls_for_the_trap_and_two_moves_ahead_it_does_not():
     assert ready(Planner(Corridor(), Search(depth=1)), 3)(frames(3)).tolist() == [TEMPT] * 3
     for depth in (2, 3, 5):
-        assert ready(Planner(Corridor(), Search(depth=depth, width=2)), 3)(frames(3)).tolist() == [WAIT] * 3
+        assert (
+            ready(Planner(Corridor(), Search(depth=depth, width=2)), 3)(frames(3)).tolist()
+            == [WAIT] * 3
+        )
 
 
 def test_a_sequence_that_has_ended_earns_nothing_more_and_a_move_left_behind_does_not_win():
-    context, noise = Context(torch.zeros(1, 1, 4, 4, 3, dtype=torch.uint8), torch.zeros(1, 0)), NoiseStream.from_seeds
-    worth, after = Planner(Corridor(), Search(5, 2, discount=1.0)).values(context, noise(torch.zeros(1).long()))
+    context, noise = (
+        Context(torch.zeros(1, 1, 4, 4, 3, dtype=torch.uint8), torch.zeros(1, 0)),
+        NoiseStream.from_seeds,
+    )
+    worth, after = Planner(Corridor(), Search(5, 2, discount=1.0)).values(
+        context, noise(torch.zeros(1).long())
+    )
     assert worth[0, WAIT] == 0 and worth[0, TEMPT] <= -0.01 and after.shape == (1, 2, 4, 4, 3)
     assert after[0, :, 0, 0, 0].tolist() == [TRAP, SAFE]
     narrow, _ = Planner(Corridor(), Search(2, 1)).values(context, noise(torch.zeros(1).long()))
@@ -85,7 +99,7 @@ def test_energy_is_a_price_that_can_be_set():
         assert ready(Planner(Afraid(), search), 1)(frames(1)).tolist() == [action]
 
 
-def test_the_models_own_opinion_decides_where_no_reward_does_and_a_reward_must_be_worth_the_deviation():
+def test_action_logits_decide_where_no_reward_does_and_a_reward_must_be_worth_the_deviation():
     class Patient(Corridor):
         """Its descents rest at waiting, three in four."""
 
@@ -109,7 +123,9 @@ def test_an_end_costs_what_would_have_come():
             return after._replace(reward=after.reward.clamp_min(0))
 
     for price, action in ((0.0, TEMPT), (5.0, WAIT)):
-        assert ready(Planner(Painless(), Search(3, end_price=price)), 1)(frames(1)).tolist() == [action]
+        assert ready(Planner(Painless(), Search(3, end_price=price)), 1)(frames(1)).tolist() == [
+            action
+        ]
 
 
 def test_a_proposer_may_replace_the_action_or_rank_the_moves_anew():
@@ -156,7 +172,15 @@ def joint_bundle(tmp_path_factory):
     from world_models.training.clips import ClipReader, read_spec, start_contexts
 
     path = tmp_path_factory.mktemp("joint")
-    collect("RealSnake-v0", path / "data", frames=600, policy="random", workers=1, seed=0, shard_steps=300)
+    collect(
+        "RealSnake-v0",
+        path / "data",
+        frames=600,
+        policy="random",
+        workers=1,
+        seed=0,
+        shard_steps=300,
+    )
     dataset = Dataset(path / "data")
     torch.manual_seed(0)
     network = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
@@ -167,9 +191,13 @@ def joint_bundle(tmp_path_factory):
 
 
 def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle):
-    config = PlanConfig(str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 30, 0, 6, Search(2, 2))
+    config = PlanConfig(
+        str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 30, 0, 6, Search(2, 2)
+    )
     figures = plan(config)
-    assert set(figures["apples"]) == {"field", "planner", "astar"} and set(figures["agreement"]) == {"field", "planner"}
+    assert set(figures["apples"]) == {"field", "planner", "astar"} and set(
+        figures["agreement"]
+    ) == {"field", "planner"}
     for row in figures["agreement"].values():
         assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 30
 
@@ -185,7 +213,9 @@ def test_the_greedy_field_plays_as_sample_says(joint_bundle):
     assert torch.equal(GreedyField(bundle.model, 1).choose(context, noise), expected)
 
 
-def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(joint_bundle):
+def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(
+    joint_bundle,
+):
     from world_models.bundles.bundle import load_bundle
 
     model = load_bundle(joint_bundle / "bundle")

@@ -16,7 +16,9 @@ SMALL = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
 
 
 def config(tmp_path, **changes) -> PPOConfig:
-    return dataclasses.replace(PPOConfig("snake", "real", 64, str(tmp_path / "run"), ppo=SMALL), **changes)
+    return dataclasses.replace(
+        PPOConfig("snake", "real", 64, str(tmp_path / "run"), ppo=SMALL), **changes
+    )
 
 
 def test_two_iterations_train_and_the_saved_policy_acts_as_the_trained_one(tmp_path):
@@ -26,11 +28,15 @@ def test_two_iterations_train_and_the_saved_policy_acts_as_the_trained_one(tmp_p
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
     frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     again = load_policy(ppo.save_policy(model, tmp_path / "copy.zip"))
-    assert np.array_equal(model.predict(frames, deterministic=True)[0], again.predict(frames, deterministic=True)[0])
+    assert np.array_equal(
+        model.predict(frames, deterministic=True)[0], again.predict(frames, deterministic=True)[0]
+    )
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):
-    first, second = (load_policy(train_ppo(config(tmp_path, out=str(tmp_path / name)))) for name in "ab")
+    first, second = (
+        load_policy(train_ppo(config(tmp_path, out=str(tmp_path / name)))) for name in "ab"
+    )
     weights = zip(first.policy.parameters(), second.policy.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
 
@@ -67,7 +73,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path):
     run = config(tmp_path)
     train_ppo(run)
-    ppo.save_policy(load_policy(tmp_path / "run" / "policy.zip"), tmp_path / "run" / "checkpoint.zip")
+    ppo.save_policy(
+        load_policy(tmp_path / "run" / "policy.zip"), tmp_path / "run" / "checkpoint.zip"
+    )
     assert load_policy(train_ppo(dataclasses.replace(run, seed=1, steps=32))).num_timesteps == 32
 
 
@@ -75,7 +83,10 @@ def test_a_policy_of_several_frames_is_trained_saved_and_measured(tmp_path):
     path = train_ppo(config(tmp_path, steps=32, ppo=dataclasses.replace(SMALL, stack=4)))
     model = load_policy(path)
     assert model.observation_space.shape == (12, 64, 64)
-    assert len(play_policy(model, "collectors:RealSnake-v0", episodes=4, seed=0, horizon=20).returns) == 4
+    assert (
+        len(play_policy(model, "collectors:RealSnake-v0", episodes=4, seed=0, horizon=20).returns)
+        == 4
+    )
 
 
 def test_a_time_limit_ends_the_training_early(tmp_path):
@@ -126,7 +137,17 @@ def test_a_policy_goes_on_from_another_ones_weights(tmp_path):
 def test_a_policy_of_another_network_to_begin_with_is_a_sentence(tmp_path, capsys):
     first = train_ppo(config(tmp_path, steps=32))
     wide = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.width=8"]
-    words = ["snake", "--world", "real", "--steps", "32", "--out", str(tmp_path / "b"), *wide, "--init-from"]
+    words = [
+        "snake",
+        "--world",
+        "real",
+        "--steps",
+        "32",
+        "--out",
+        str(tmp_path / "b"),
+        *wide,
+        "--init-from",
+    ]
     assert ppo.main([*words, str(first)]) == 1
     assert "is of another network or game" in capsys.readouterr().err
     assert ppo.main([*words, str(tmp_path / "none.zip")]) == 1
@@ -136,6 +157,11 @@ def test_a_policy_of_another_network_to_begin_with_is_a_sentence(tmp_path, capsy
 @pytest.mark.ray
 def test_lanes_on_a_cluster_train_the_same_policy(tmp_path):
     pytest.importorskip("ray")
-    runs = [config(tmp_path, out=str(tmp_path / where), ray=where, actors=2) for where in ("", "local")]
+    runs = [
+        config(tmp_path, out=str(tmp_path / where), ray=where, actors=2) for where in ("", "local")
+    ]
     first, second = (load_policy(train_ppo(run)) for run in runs)
-    assert all(torch.equal(a, b) for a, b in zip(first.policy.parameters(), second.policy.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.policy.parameters(), second.policy.parameters(), strict=True)
+    )

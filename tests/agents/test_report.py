@@ -16,14 +16,30 @@ from agents.report.from_dataset import PARTED, clip_of, reliability, visibly_dif
 from agents.report.targets import at, rows
 from world_models.evaluation.rollouts import Rollouts
 
-SMALL = ["--steps", "3", "--actions-steps", "2", "--transitions", "24", "--rollouts", "3", "--horizon", "4"]
+SMALL = [
+    "--steps",
+    "3",
+    "--actions-steps",
+    "2",
+    "--transitions",
+    "24",
+    "--rollouts",
+    "3",
+    "--horizon",
+    "4",
+]
 
 
 def opened(**changes) -> Rollouts:
     """One rollout of three steps in which dream and recording are the same, but for `changes`."""
     film, no = torch.zeros(1, 4, 8, 8, 3, dtype=torch.uint8), torch.zeros(1, 3, dtype=torch.bool)
     numbers = torch.zeros(1, 3)
-    parts = {"frames": film, "real_frames": film, "actions": torch.tensor([[0, 1, 0]]), "earlier": film[:, 0]}
+    parts = {
+        "frames": film,
+        "real_frames": film,
+        "actions": torch.tensor([[0, 1, 0]]),
+        "earlier": film[:, 0],
+    }
     parts |= {"rewards": numbers, "real_rewards": numbers, "trust": numbers + 1}
     parts |= {"terminations": no, "real_terminations": no, "running": ~no, "real_running": ~no}
     return Rollouts(**{**parts, **changes})
@@ -38,13 +54,23 @@ def changed(leaf: torch.Tensor, place: tuple, value) -> torch.Tensor:
 def test_a_clip_parts_where_its_pictures_its_rewards_or_its_ends_do():
     same = opened()
     names = ("up", "down")
-    assert clip_of(same, 0, names).parted is None and clip_of(same, 0, names).actions == ["up", "down", "up"]
+    assert clip_of(same, 0, names).parted is None and clip_of(same, 0, names).actions == [
+        "up",
+        "down",
+        "up",
+    ]
     painted = opened(frames=changed(same.frames, (0, 2, 0, 0), 200))
-    assert (clip_of(painted, 0, names).parted, clip_of(painted, 0, names).why) == (2, "the pictures differ")
+    assert (clip_of(painted, 0, names).parted, clip_of(painted, 0, names).why) == (
+        2,
+        "the pictures differ",
+    )
     paid = opened(rewards=changed(same.rewards, (0, 0), 1.0))
     assert (clip_of(paid, 0, names).parted, clip_of(paid, 0, names).why) == (1, "another reward")
     ended = opened(terminations=changed(same.terminations, (0, 2), True))
-    assert (clip_of(ended, 0, names).parted, clip_of(ended, 0, names).why) == (3, "only one game is over")
+    assert (clip_of(ended, 0, names).parted, clip_of(ended, 0, names).why) == (
+        3,
+        "only one game is over",
+    )
 
 
 def test_a_clip_is_cut_where_its_recording_ends():
@@ -67,8 +93,16 @@ def test_reliability_puts_confidences_beside_how_often_they_are_right():
 
 
 def test_the_scorecard_takes_evaluation_first_and_the_card_where_there_is_none():
-    figures = {"rules": {"transition_exact_rate": 0.99}, "reward": {"one_step": {"classes": {"1": {"f1": 1.0}}}}}
-    card = {"rules.transition_exact_rate": 1.0, "reward.f1[-1]": 0.5, "termination.f1": 0.995, "one_step.psnr": 60.0}
+    figures = {
+        "rules": {"transition_exact_rate": 0.99},
+        "reward": {"one_step": {"classes": {"1": {"f1": 1.0}}}},
+    }
+    card = {
+        "rules.transition_exact_rate": 1.0,
+        "reward.f1[-1]": 0.5,
+        "termination.f1": 0.995,
+        "one_step.psnr": 60.0,
+    }
     found = {row.target.path: (row.value, row.passed) for row in rows("snake", figures, card)}
     assert found["rules.transition_exact_rate"] == (0.99, False)
     assert found["reward.one_step.classes.1.f1"] == (1.0, True)
@@ -88,7 +122,10 @@ def test_a_chart_leaves_out_what_is_not_finite_and_keeps_within_its_frame():
     text = charts.line_chart(lines, charts.Axis(0, 3), charts.Axis(0, 10))
     path = re.search(r'class="c0 line" d="M([^"]*)"', text)[1]
     points = [tuple(map(float, point.split())) for point in path.split(" L")]
-    assert points == [(charts.LEFT, charts.HEIGHT - charts.BOTTOM), (charts.WIDTH - charts.RIGHT, charts.TOP)]
+    assert points == [
+        (charts.LEFT, charts.HEIGHT - charts.BOTTOM),
+        (charts.WIDTH - charts.RIGHT, charts.TOP),
+    ]
     assert "a &lt;b&gt;" in text
 
 
@@ -106,9 +143,18 @@ def test_an_axis_is_divided_at_round_numbers(axis, ticks):
 
 def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
     films = [np.full((length, 4, 4, 3), grey, np.uint8) for length, grey in ((3, 10), (2, 200))]
-    text = moving.player([moving.Row("dream", films[0]), moving.Row("real", films[1], 1)], 10, parted=2)
+    text = moving.player(
+        [moving.Row("dream", films[0]), moving.Row("real", films[1], 1)], 10, parted=2
+    )
     about = json.loads(re.search(r'data-player="([^"]*)"', text)[1].replace("&quot;", '"'))
-    assert about == {"frames": 3, "fps": 10, "names": ["dream", "real"], "ends": [None, 1], "size": [4, 4], "parted": 2}
+    assert about == {
+        "frames": 3,
+        "fps": 10,
+        "names": ["dream", "real"],
+        "ends": [None, 1],
+        "size": [4, 4],
+        "parted": 2,
+    }
     assert text.count("data:image/png;base64,") == 1
 
 
@@ -130,15 +176,25 @@ def pages(folder) -> str:
     return (folder / "index.html").read_text()
 
 
-def test_a_bundle_alone_gives_a_page_that_loads_nothing_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
+def test_a_bundle_alone_gives_a_page_that_loads_nothing_and_says_what_is_missing(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main(["snake", "--out", "report", *SMALL]) == 0
     page = pages(tmp_path / "report")
-    assert not re.findall(r'(?:src|href)="(?!data:|#)', page) and "url(" not in page and len(page) < 3e6
+    assert (
+        not re.findall(r'(?:src|href)="(?!data:|#)', page)
+        and "url(" not in page
+        and len(page) < 3e6
+    )
     for command in ("evaluate snake", "collect snake", "report RUN/bundle"):
         assert f"neural-envs {command}" in page
     assert "next frame exact where nothing is random" in page and "From the model card" in page
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"index.html", "actions.png", "dream.png"}
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "index.html",
+        "actions.png",
+        "dream.png",
+    }
     assert "written: report/index.html" in capsys.readouterr().out
 
 
@@ -148,14 +204,22 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert collect(["snake", "--frames", "700", "--policy", "random", "--out", "data/snake"]) == 0
     (tmp_path / "evaluation").mkdir()
-    figures = {"bundle": "snake", "one_step": {"psnr": 12.5}, "trust": {"auroc": 0.75, "samples": 9}}
+    figures = {
+        "bundle": "snake",
+        "one_step": {"psnr": 12.5},
+        "trust": {"auroc": 0.75, "samples": 9},
+    }
     (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(figures))
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.csv").write_text("update,train_frame,validation_frame\n10,0.5,0.6\n20,0.1,\n")
+    (tmp_path / "run" / "metrics.csv").write_text(
+        "update,train_frame,validation_frame\n10,0.5,0.6\n20,0.1,\n"
+    )
     assert main(["snake", "--out", "report", "--run", "run", *SMALL]) == 0
     page = pages(tmp_path / "report")
     assert "12.5" in page and "evaluation/evaluation.json" in page and "auroc 0.75" in page
-    assert "real ↓ dreamed →" in page and "validation" in page and 'class="card missing"' not in page
+    assert (
+        "real ↓ dreamed →" in page and "validation" in page and 'class="card missing"' not in page
+    )
     assert (tmp_path / "report" / "clip_1.png").is_file()
 
 
@@ -169,7 +233,9 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
         (["snake", "--out", "file/report"], "cannot write or read file"),
     ],
 )
-def test_what_cannot_be_reported_on_is_told_in_a_sentence(words, sentence, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_reported_on_is_told_in_a_sentence(
+    words, sentence, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     assert main(words) == 1

@@ -7,7 +7,13 @@ import pytest
 
 from agents.evaluation.play import Episodes
 from agents.experiments import transfer
-from agents.experiments.transfer import TransferConfig, TransferError, run_transfer, transfer_interval, transfer_score
+from agents.experiments.transfer import (
+    TransferConfig,
+    TransferError,
+    run_transfer,
+    transfer_interval,
+    transfer_score,
+)
 
 RETURNS = {"dream": 7.0, "real": 9.0, "random": -1.0}
 KEYS = {"return_mean", "return_ci", "apples_mean", "apples_ci", "length_mean", "episodes"}
@@ -20,7 +26,9 @@ def episodes(mean: float, count: int = 100) -> Episodes:
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path) -> list[str]:
-    """Replace training and playing by stubs; the list says what was trained and played, in order."""
+    """Replace training and playing by stubs; the list says what was trained and played, in
+    order.
+    """
     calls: list[str] = []
 
     def train(run):
@@ -48,7 +56,9 @@ def config(tmp_path) -> TransferConfig:
     bundle.mkdir()
     (bundle / "config.json").write_text("{}")
     (bundle / "model.safetensors").write_bytes(b"weights")
-    return TransferConfig("snake", steps=1000, episodes=100, out=str(tmp_path / "out"), bundle=str(bundle))
+    return TransferConfig(
+        "snake", steps=1000, episodes=100, out=str(tmp_path / "out"), bundle=str(bundle)
+    )
 
 
 def test_transfer_is_the_share_of_the_real_learning():
@@ -101,9 +111,13 @@ def test_several_seeds_each_have_a_folder_and_one_report(trained, config):
     result = run_transfer(dataclasses.replace(config, seeds=(3, 5)))
     root = Path(config.out)
     assert json.loads((root / "transfer.json").read_text()) == result
-    assert (root / "seed_3" / "dream" / "policy.zip").is_file() and (root / "seed_5" / "transfer.json").is_file()
+    assert (root / "seed_3" / "dream" / "policy.zip").is_file() and (
+        root / "seed_5" / "transfer.json"
+    ).is_file()
     assert result["dream"]["episodes"] == 200 and result["transfer"] == pytest.approx(0.8)
-    assert list(result["seeds"]) == ["3", "5"] and result["seeds"]["3"]["transfer"] == pytest.approx(0.8)
+    assert list(result["seeds"]) == ["3", "5"] and result["seeds"]["3"][
+        "transfer"
+    ] == pytest.approx(0.8)
     assert trained.count("train dream") == trained.count("train real") == 2
     assert "transfer 0.800" in transfer.format_table(result)
 
@@ -119,7 +133,11 @@ def test_a_half_that_an_older_version_made_is_not_trained_again(trained, config)
     run_transfer(config)
     record = Path(config.out) / "real" / "half.json"
     made = json.loads(record.read_text())
-    lines = [line for line in made["settings"].splitlines() if "stack" not in line and "save_every" not in line]
+    lines = [
+        line
+        for line in made["settings"].splitlines()
+        if "stack" not in line and "save_every" not in line
+    ]
     record.write_text(json.dumps({**made, "settings": "\n".join(lines)}))
     trained.clear()
     run_transfer(config)
@@ -129,7 +147,11 @@ def test_a_half_that_an_older_version_made_is_not_trained_again(trained, config)
 
 
 def test_other_worlds_do_not_pick_apples(trained, config, monkeypatch):
-    monkeypatch.setattr(transfer, "play_policy", lambda policy, env_id, count, seed: episodes(RETURNS[policy], count))
+    monkeypatch.setattr(
+        transfer,
+        "play_policy",
+        lambda policy, env_id, count, seed: episodes(RETURNS[policy], count),
+    )
     monkeypatch.setattr(transfer, "action_count", lambda identifier: 3)
     result = run_transfer(dataclasses.replace(config, name="pong"))
     assert "points_mean" in result["dream"] and "apples_mean" not in result["dream"]
@@ -137,13 +159,18 @@ def test_other_worlds_do_not_pick_apples(trained, config, monkeypatch):
 
 
 def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(trained, config, capsys):
-    assert transfer.main(["snake", "--out", config.out, "--bundle", config.bundle, "--steps", "1000"]) == 0
+    assert (
+        transfer.main(["snake", "--out", config.out, "--bundle", config.bundle, "--steps", "1000"])
+        == 0
+    )
     assert "random" in capsys.readouterr().out
     assert transfer.main(["snake", "--out", config.out + "2", "--bundle", "./nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_a_score_that_there_is_not_is_null_in_the_file_and_a_sentence_in_the_table(trained, config, monkeypatch):
+def test_a_score_that_there_is_not_is_null_in_the_file_and_a_sentence_in_the_table(
+    trained, config, monkeypatch
+):
     level = Episodes(np.ones(100), np.full(100, 3), np.full(100, 50))
     monkeypatch.setattr(transfer, "play_policy", lambda *words, **settings: level)
     result = run_transfer(config)
@@ -153,7 +180,9 @@ def test_a_score_that_there_is_not_is_null_in_the_file_and_a_sentence_in_the_tab
     assert "the real game taught nothing" in transfer.format_table(result)
 
 
-def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_remembered(trained, config, monkeypatch):
+def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_remembered(
+    trained, config, monkeypatch
+):
     seen = []
     play = transfer.play_policy
     keep = lambda *words, **settings: (seen.append(settings), play(*words, **settings))[1]  # noqa: E731
@@ -170,11 +199,17 @@ def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config
     assert trained == []
 
 
-def test_how_a_dream_is_cut_is_for_the_dream_and_leaves_the_real_half_alone(trained, config, monkeypatch):
+def test_how_a_dream_is_cut_is_for_the_dream_and_leaves_the_real_half_alone(
+    trained, config, monkeypatch
+):
     run_transfer(config)
     (Path(config.out) / "dream" / "half.json").unlink()
     seen, train = [], transfer.train_ppo
-    keep = lambda run: (seen.append((run.world, run.min_trust, run.starts, run.horizon)), train(run))[1]  # noqa: E731
+
+    def keep(run):
+        seen.append((run.world, run.min_trust, run.starts, run.horizon))
+        return train(run)
+
     monkeypatch.setattr(transfer, "train_ppo", keep)
     run_transfer(dataclasses.replace(config, min_trust=0.7, starts="data/snake", horizon=16))
     assert seen == [("dream", 0.7, "data/snake", 16)]

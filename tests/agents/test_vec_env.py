@@ -50,17 +50,23 @@ def test_another_autoreset_mode_is_refused():
 
 def test_the_adapter_agrees_with_gymnasium_on_the_real_game():
     world = make_world("snake", "real", 3, seed=5)
-    gym_env = gym.make_vec("RealSnake-v0", 3, "sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP})
+    gym_env = gym.make_vec(
+        "RealSnake-v0", 3, "sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
+    )
     assert np.array_equal(world.reset(), gym_env.reset(seed=5)[0])
     ended = 0
     for step in range(60):
         actions = np.array([step // 4, step // 8, step // 12]) % 4
         frames, rewards, dones, infos = world.step(actions)
-        expected, expected_rewards, terminations, truncations, expected_infos = gym_env.step(actions)
+        expected, expected_rewards, terminations, truncations, expected_infos = gym_env.step(
+            actions
+        )
         assert np.array_equal(frames, expected) and np.array_equal(rewards, expected_rewards)
         assert np.array_equal(dones, terminations | truncations)
         for lane in np.flatnonzero(dones):
-            assert np.array_equal(infos[lane]["terminal_observation"], expected_infos["final_obs"][lane])
+            assert np.array_equal(
+                infos[lane]["terminal_observation"], expected_infos["final_obs"][lane]
+            )
             assert infos[lane]["episode"]["r"] <= 5
         ended += dones.sum()
     assert ended > 0

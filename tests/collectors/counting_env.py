@@ -1,4 +1,6 @@
-"""A game of counting, single and batched: its seed decides its length, rewards and level; its frames show them."""
+"""A game of counting, single and batched: its seed decides its length, rewards and level; its
+frames show them.
+"""
 
 import gymnasium
 import numpy as np
@@ -8,13 +10,19 @@ from gymnasium.vector.utils import batch_space
 
 ID = "Counting-v0"
 SPEC = {
-    "world": "counting", "frame_shape": [8, 8, 3], "action_names": ["stay", "go"], "reward_values": [0.0, 1.0],
-    "fps": 10, "max_episode_steps": 30,
-}  # fmt: skip
+    "world": "counting",
+    "frame_shape": [8, 8, 3],
+    "action_names": ["stay", "go"],
+    "reward_values": [0.0, 1.0],
+    "fps": 10,
+    "max_episode_steps": 30,
+}
 
 
 class CountingGame(gymnasium.Env):
-    """Ends after 3 to 39 steps, as chance has it; pays 1 or 0 by chance and action; the level is the last digit."""
+    """Ends after 3 to 39 steps, as chance has it; pays 1 or 0 by chance and action; the level is
+    the last digit.
+    """
 
     metadata = {"render_modes": [], "render_fps": 10}
     observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
@@ -42,7 +50,9 @@ class CountingGame(gymnasium.Env):
 
 
 class CountingVectorGame(VectorEnv):
-    """The same games in lanes, autoreset DISABLED; a lane that is done must be reset before the next step."""
+    """The same games in lanes, autoreset DISABLED; a lane that is done must be reset before the
+    next step.
+    """
 
     metadata = {"render_modes": [], "render_fps": 10, "autoreset_mode": AutoresetMode.DISABLED}
 
@@ -50,9 +60,14 @@ class CountingVectorGame(VectorEnv):
         assert AutoresetMode(autoreset_mode) is AutoresetMode.DISABLED
         self.num_envs, self.limit = num_envs, max_episode_steps
         self.games = [CountingGame() for _ in range(num_envs)]
-        self.single_observation_space, self.single_action_space = CountingGame.observation_space, spaces.Discrete(2)
+        self.single_observation_space, self.single_action_space = (
+            CountingGame.observation_space,
+            spaces.Discrete(2),
+        )
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.frames = np.zeros((num_envs, 8, 8, 3), np.uint8)  # given out as it is: users who keep frames must copy
+        self.frames = np.zeros(
+            (num_envs, 8, 8, 3), np.uint8
+        )  # given out as it is: users who keep frames must copy
         self.over = np.ones(num_envs, bool)
 
     def reset(self, *, seed=None, options=None):
@@ -62,7 +77,9 @@ class CountingVectorGame(VectorEnv):
         return self.frames, {"split_key": np.array([game.level for game in self.games])}
 
     def step(self, actions):
-        assert not self.over.any() and actions.shape == (self.num_envs,) and actions.dtype == np.int64
+        assert (
+            not self.over.any() and actions.shape == (self.num_envs,) and actions.dtype == np.int64
+        )
         rewards, truncations = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
         for lane, game in enumerate(self.games):
             self.frames[lane], rewards[lane], self.over[lane], _, _ = game.step(actions[lane])
@@ -75,6 +92,11 @@ class CountingVectorGame(VectorEnv):
 def register() -> None:
     """Counting-v0 with its vector environment, CountingAlone-v0 without."""
     if ID not in gymnasium.registry:
-        common = {"entry_point": "tests.collectors.counting_env:CountingGame", "max_episode_steps": 30}
+        common = {
+            "entry_point": "tests.collectors.counting_env:CountingGame",
+            "max_episode_steps": 30,
+        }
         gymnasium.register("CountingAlone-v0", **common)
-        gymnasium.register(ID, vector_entry_point="tests.collectors.counting_env:CountingVectorGame", **common)
+        gymnasium.register(
+            ID, vector_entry_point="tests.collectors.counting_env:CountingVectorGame", **common
+        )

@@ -13,7 +13,9 @@ from collectors.worlds.any_game import AnyGame, AnyGameError, is_picture, resize
 
 
 class Picture(gymnasium.Env):
-    """A grey 20x30 picture of the steps so far; actions 5, 6 and 7; pays its step number / `share`, for three steps."""
+    """A grey 20x30 picture of the steps so far; actions 5, 6 and 7; pays its step number / `share`,
+    for three steps.
+    """
 
     metadata = {"render_modes": []}
     observation_space = spaces.Box(0, 255, (20, 30), np.uint8)
@@ -49,16 +51,24 @@ class Vector(Picture):
 def registered():
     for game in (Picture, Vector):
         if f"{game.__name__}-v0" not in gymnasium.registry:
-            gymnasium.register(f"{game.__name__}-v0", entry_point=f"tests.collectors.test_any_game:{game.__name__}")
+            gymnasium.register(
+                f"{game.__name__}-v0", entry_point=f"tests.collectors.test_any_game:{game.__name__}"
+            )
 
 
 def test_pictures_are_resized_by_area_and_grey_ones_get_three_channels():
     picture = np.zeros((128, 192), np.uint8)
     picture[::2] = 100
-    assert (resized(picture, 64) == 50).all() and resized(picture[..., None], 64).shape == (64, 64, 3)
+    assert (resized(picture, 64) == 50).all() and resized(picture[..., None], 64).shape == (
+        64,
+        64,
+        3,
+    )
     assert resized(np.full((16, 16, 3), 7, np.uint8), 64).shape == (64, 64, 3)
     assert is_picture(Picture.observation_space) and not is_picture(Vector.observation_space)
-    assert not is_picture(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_picture(spaces.Discrete(3))
+    assert not is_picture(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_picture(
+        spaces.Discrete(3)
+    )
 
 
 def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
@@ -75,8 +85,12 @@ def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
 def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
     options = {"env": "Picture-v0"}
     dataset = collect("AnyGame-v0", tmp_path / "d", 12, "mix", shard_steps=6, env_options=options)
-    assert dataset.spec["reward_values"] == [0.5, 1.0, 1.5] and dataset.spec["world"] == "Picture-v0"
-    collect("AnyGame-v0", tmp_path / "d", 30, "mix", shard_steps=6, env_options=options, resume=True)
+    assert (
+        dataset.spec["reward_values"] == [0.5, 1.0, 1.5] and dataset.spec["world"] == "Picture-v0"
+    )
+    collect(
+        "AnyGame-v0", tmp_path / "d", 30, "mix", shard_steps=6, env_options=options, resume=True
+    )
     whole = collect("AnyGame-v0", tmp_path / "whole", 30, "mix", shard_steps=6, env_options=options)
     assert Dataset(tmp_path / "d", verify=True).fingerprint == whole.fingerprint
 
@@ -85,7 +99,17 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path):
     words = ["--env=Picture-v0", "--workers=1", f"--out={tmp_path / 'd'}", "--frames=400"]
     with pytest.raises(DatasetError, match="300 different rewards.*--options reward=sign"):
         main([*words, "--options=length=300"])
-    assert main([*words[:2], f"--out={tmp_path / 'e'}", "--frames=400", "--options=length=300,reward=sign"]) == 0
+    assert (
+        main(
+            [
+                *words[:2],
+                f"--out={tmp_path / 'e'}",
+                "--frames=400",
+                "--options=length=300,reward=sign",
+            ]
+        )
+        == 0
+    )
     spec = json.loads((tmp_path / "e" / "manifest.json").read_text())["spec"]
     assert spec["reward_values"] == [-1.0, 0.0, 1.0] and spec["world"] == "Picture-v0"
 

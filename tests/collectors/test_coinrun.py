@@ -1,4 +1,7 @@
-"""RealCoinRun-v0: seeds, levels, the end of an episode, many lanes. Without envpool, what needs it is skipped."""
+"""RealCoinRun-v0: seeds, levels, the end of an episode, many lanes.
+
+Without envpool, what needs it is skipped.
+"""
 
 import importlib.util
 import sys
@@ -16,7 +19,9 @@ from collectors.worlds.coinrun.env import RealCoinRun, RealCoinRunVector
 from collectors.worlds.coinrun.game import ACTIONS, CoinRunOptions, split_key
 from collectors.worlds.coinrun.policies import JUMP_RIGHT, MAKERS, RUN_RIGHT, RightPolicy
 
-needs_engine = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="needs the extra coinrun")
+needs_engine = pytest.mark.skipif(
+    importlib.util.find_spec("envpool") is None, reason="needs the extra coinrun"
+)
 NONE, RIGHT, UP_RIGHT = 4, 7, 8
 
 
@@ -49,14 +54,19 @@ def ending(coin: bool, **options):
 
 def test_without_the_engine_the_error_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=r'pip install "neural-envs\[coinrun\]"'):
+    with pytest.raises(
+        gymnasium.error.DependencyNotInstalled, match=r'pip install "neural-envs\[coinrun\]"'
+    ):
         gymnasium.make("RealCoinRun-v0")
 
 
 def test_held_out_levels_are_never_training_levels():
     levels = {name: CoinRunOptions(levels=name) for name in ("train", "validation", "test")}
     generator = np.random.default_rng(0)
-    drawn = {name: {options.draw_level(generator) for _ in range(2000)} for name, options in levels.items()}
+    drawn = {
+        name: {options.draw_level(generator) for _ in range(2000)}
+        for name, options in levels.items()
+    }
     assert drawn["train"] == set(range(200))
     assert drawn["validation"] == set(range(9000, 9050))
     assert min(drawn["test"]) >= 10_000
@@ -78,9 +88,17 @@ def test_without_a_number_of_levels_all_there_are_can_be_drawn():
 
 @pytest.mark.parametrize(
     "options",
-    [{"distribution_mode": "extreme"}, {"levels": "mine"}, {"num_levels": -1}, {"start_level": -1}, {"stack": 0},
-     {"observation": "ram"}, {"terminal_frame": "guess"}, {"num_levels": 9001, "levels": "split"}],
-)  # fmt: skip
+    [
+        {"distribution_mode": "extreme"},
+        {"levels": "mine"},
+        {"num_levels": -1},
+        {"start_level": -1},
+        {"stack": 0},
+        {"observation": "ram"},
+        {"terminal_frame": "guess"},
+        {"num_levels": 9001, "levels": "split"},
+    ],
+)
 def test_options_that_make_no_game_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         CoinRunOptions(**options)
@@ -88,7 +106,9 @@ def test_options_that_make_no_game_are_refused(options):
 
 @needs_engine
 @pytest.mark.filterwarnings("ignore:.*The environment is being initialised with render_mode.*")
-@pytest.mark.parametrize("options", [{}, {"observation": "grey84"}, {"distribution_mode": "hard", "levels": "split"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"observation": "grey84"}, {"distribution_mode": "hard", "levels": "split"}]
+)
 def test_gymnasiums_checker_is_content(options):
     check_env(gymnasium.make("RealCoinRun-v0", render_mode="rgb_array", **options).unwrapped)
 
@@ -99,9 +119,13 @@ def test_the_registered_game_has_the_spaces_limit_and_spec_of_the_contract():
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.action_space == gymnasium.spaces.Discrete(15)
     assert env.unwrapped.world_spec() == {
-        "world": "coinrun", "frame_shape": [64, 64, 3], "action_names": list(ACTIONS), "reward_values": [0.0, 10.0],
-        "fps": 15, "max_episode_steps": 1000,
-    }  # fmt: skip
+        "world": "coinrun",
+        "frame_shape": [64, 64, 3],
+        "action_names": list(ACTIONS),
+        "reward_values": [0.0, 10.0],
+        "fps": 15,
+        "max_episode_steps": 1000,
+    }
     assert len(set(ACTIONS)) == 15
 
 
@@ -109,7 +133,9 @@ def test_the_registered_game_has_the_spaces_limit_and_spec_of_the_contract():
 def test_a_seed_decides_the_level_and_the_whole_episode_whatever_was_played_before():
     env, other = RealCoinRun(), RealCoinRun()
     play(other, actions_of(3), seed=1)
-    for first, second in zip(play(env, actions_of(5), seed=7), play(other, actions_of(5), seed=7), strict=True):
+    for first, second in zip(
+        play(env, actions_of(5), seed=7), play(other, actions_of(5), seed=7), strict=True
+    ):
         np.testing.assert_equal(first, second)
     assert len({RealCoinRun().reset(seed=seed)[1]["level"] for seed in range(8)}) > 4
 
@@ -135,7 +161,13 @@ def test_the_actions_move_the_player_and_the_six_keys_do_nothing():
 @needs_engine
 def test_the_coin_pays_ten_and_ends_the_game():
     _, rewards, terminated, truncated, info = ending(coin=True)
-    assert (rewards[-1], sum(rewards), terminated, truncated, info["coin"]) == (10.0, 10.0, True, False, True)
+    assert (rewards[-1], sum(rewards), terminated, truncated, info["coin"]) == (
+        10.0,
+        10.0,
+        True,
+        False,
+        True,
+    )
 
 
 @needs_engine
@@ -157,13 +189,17 @@ def test_the_last_frame_is_held_and_never_the_next_episodes_first(coin):
 @pytest.mark.parametrize(("coin", "colour"), [(True, (0, 255, 0)), (False, (255, 0, 0))])
 def test_a_marked_last_frame_has_a_green_border_for_the_coin_and_a_red_one_for_death(coin, colour):
     frames = ending(coin, terminal_frame="mark")[0]
-    assert (frames[-1][[0, 1, -2, -1]] == colour).all() and (frames[-1][:, [0, 1, -2, -1]] == colour).all()
+    assert (frames[-1][[0, 1, -2, -1]] == colour).all() and (
+        frames[-1][:, [0, 1, -2, -1]] == colour
+    ).all()
     np.testing.assert_array_equal(frames[-1][2:-2, 2:-2], frames[-2][2:-2, 2:-2])
 
 
 @needs_engine
 def test_time_is_up_after_a_thousand_steps_and_that_is_a_truncation():
-    frames, rewards, terminated, truncated, _ = play(RealCoinRun(terminal_frame="mark"), [1] * 1001, seed=0)
+    frames, rewards, terminated, truncated, _ = play(
+        RealCoinRun(terminal_frame="mark"), [1] * 1001, seed=0
+    )
     assert (len(rewards), sum(rewards), terminated, truncated) == (1000, 0.0, False, True)
     np.testing.assert_array_equal(frames[-1], frames[-2])
 
@@ -176,7 +212,9 @@ def test_grey_frames_are_stacked_oldest_first():
     np.testing.assert_array_equal(third[..., :3], second[..., 1:])
     np.testing.assert_array_equal(second[..., :3], first[..., 1:])
     single = RealCoinRun(observation="grey84", stack=1)
-    np.testing.assert_array_equal(play(single, [RIGHT], options={"level": 3})[0][1], second[..., 3:])
+    np.testing.assert_array_equal(
+        play(single, [RIGHT], options={"level": 3})[0][1], second[..., 3:]
+    )
 
 
 @needs_engine
@@ -197,20 +235,27 @@ def test_every_lane_plays_the_game_of_a_single_environment_with_its_seed():
     seen = [frames, *(lanes.step(step)[0] for step in actions.T)]
     for lane, seed in enumerate(seeds):
         single = RealCoinRun(levels="split")
-        np.testing.assert_array_equal(play(single, actions[lane], seed=seed)[0], np.stack(seen)[:, lane])
+        np.testing.assert_array_equal(
+            play(single, actions[lane], seed=seed)[0], np.stack(seen)[:, lane]
+        )
         assert single.reset(seed=seed)[1]["split_key"] == infos["split_key"][lane]
 
 
 @needs_engine
 def test_some_lanes_are_reset_with_seeds_of_their_own_and_the_others_go_on():
-    lanes, other = RealCoinRunVector(2, autoreset_mode="Disabled"), RealCoinRunVector(2, autoreset_mode="Disabled")
+    lanes, other = (
+        RealCoinRunVector(2, autoreset_mode="Disabled"),
+        RealCoinRunVector(2, autoreset_mode="Disabled"),
+    )
     for env in (lanes, other):
         env.reset(seed=0)
         env.step(np.array([RIGHT, RIGHT]))
     frames, infos = lanes.reset(seed=[None, 42], options={"reset_mask": np.array([False, True])})
     np.testing.assert_array_equal(frames[1], RealCoinRun().reset(seed=42)[0])
     assert infos["_split_key"].tolist() == [False, True]
-    np.testing.assert_array_equal(lanes.step([UP_RIGHT] * 2)[0][0], other.step([UP_RIGHT] * 2)[0][0])
+    np.testing.assert_array_equal(
+        lanes.step([UP_RIGHT] * 2)[0][0], other.step([UP_RIGHT] * 2)[0][0]
+    )
 
 
 def until_an_end(lanes) -> tuple:
@@ -231,7 +276,10 @@ def test_the_three_ways_to_reset_a_lane_that_has_ended():
     held, held_rewards, *_ = until_an_end(following)
     lane = int(np.flatnonzero(terminated)[0])
     np.testing.assert_array_equal(infos["final_obs"][lane], held[lane])
-    assert infos["_final_obs"].tolist() == terminated.tolist() and rewards.tolist() == held_rewards.tolist()
+    assert (
+        infos["_final_obs"].tolist() == terminated.tolist()
+        and rewards.tolist() == held_rewards.tolist()
+    )
     fresh, rewards, ended, *_ = following.step(np.full(4, NONE))
     np.testing.assert_array_equal(fresh[lane], frames[lane])
     assert rewards[lane] == 0 and not ended[lane]
@@ -243,7 +291,10 @@ def test_the_three_ways_to_reset_a_lane_that_has_ended():
 @needs_engine
 def test_many_lanes_come_from_gymnasium_with_the_registered_limit():
     lanes = gymnasium.make_vec("RealCoinRun-v0", num_envs=2, max_episode_steps=5)
-    assert isinstance(lanes, RealCoinRunVector) and lanes.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert (
+        isinstance(lanes, RealCoinRunVector)
+        and lanes.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    )
     lanes.reset(seed=0)
     truncated = [lanes.step(np.full(2, NONE))[3].tolist() for _ in range(5)]
     assert truncated == [[False, False]] * 4 + [[True, True]]
@@ -254,7 +305,14 @@ def test_many_lanes_come_from_gymnasium_with_the_registered_limit():
 def test_a_dataset_is_the_same_from_one_lane_or_many_and_is_split_by_level(tmp_path):
     def record(lanes):
         options = {"levels": "split", "max_episode_steps": 8}
-        return collect("RealCoinRun-v0", tmp_path / str(lanes), 300, "right:0.9", lanes=lanes, env_options=options)
+        return collect(
+            "RealCoinRun-v0",
+            tmp_path / str(lanes),
+            300,
+            "right:0.9",
+            lanes=lanes,
+            env_options=options,
+        )
 
     dataset, other = record(1), record(4)
     assert dataset.fingerprint == other.fingerprint

@@ -22,13 +22,22 @@ def contents(path: Path) -> dict[str, bytes]:
 
 def test_the_data_do_not_depend_on_the_number_of_workers(tmp_path):
     for workers in (1, 3):
-        collect("RealSnake-v0", tmp_path / str(workers), 500, "mix", workers, seed=5, shard_steps=120)
+        collect(
+            "RealSnake-v0", tmp_path / str(workers), 500, "mix", workers, seed=5, shard_steps=120
+        )
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
 def test_a_killed_collector_leaves_a_dataset_that_opens_and_resumes_to_the_same_result(tmp_path):
     out, settings = tmp_path / "killed", ["snake", "--frames=6000", "--shard-steps=600", "--seed=2"]
-    command = [sys.executable, "-m", "collectors.recording.collect", *settings, "--workers=2", f"--out={out}"]
+    command = [
+        sys.executable,
+        "-m",
+        "collectors.recording.collect",
+        *settings,
+        "--workers=2",
+        f"--out={out}",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
     while not list(out.glob("shard_*_rewards.npy")) and time.monotonic() < deadline:
@@ -51,19 +60,28 @@ def test_resuming_with_more_frames_gives_what_collecting_them_at_once_gives(tmp_
     collect("RealSnake-v0", tmp_path / "whole", 420, "sticky", seed=1, shard_steps=100)
     assert contents(tmp_path / "grown") == contents(tmp_path / "whole")
     with pytest.raises(DatasetError, match="more frames"):
-        collect("RealSnake-v0", tmp_path / "grown", 200, "sticky", seed=1, shard_steps=100, resume=True)
+        collect(
+            "RealSnake-v0", tmp_path / "grown", 200, "sticky", seed=1, shard_steps=100, resume=True
+        )
 
 
 def test_resuming_plays_a_damaged_shard_again_and_no_other(tmp_path):
     dataset = collect("RealSnake-v0", tmp_path / "d", 300, "sticky", seed=1, shard_steps=100)
-    whole, kept = contents(tmp_path / "d"), (tmp_path / "d" / "shard_000000_frames.npy").stat().st_mtime_ns
+    whole, kept = (
+        contents(tmp_path / "d"),
+        (tmp_path / "d" / "shard_000000_frames.npy").stat().st_mtime_ns,
+    )
     (tmp_path / "d" / "shard_000001_frames.npy").write_bytes(b"torn")
-    again = collect("RealSnake-v0", tmp_path / "d", 300, "sticky", seed=1, shard_steps=100, resume=True)
+    again = collect(
+        "RealSnake-v0", tmp_path / "d", 300, "sticky", seed=1, shard_steps=100, resume=True
+    )
     assert contents(tmp_path / "d") == whole and again.fingerprint == dataset.fingerprint
     assert (tmp_path / "d" / "shard_000000_frames.npy").stat().st_mtime_ns == kept
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"policy": "random"}, {"env_options": {"apples": 2}}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"policy": "random"}, {"env_options": {"apples": 2}}]
+)
 def test_a_dataset_of_other_settings_is_never_mixed(tmp_path, change):
     settings = {"policy": "sticky", "seed": 1, "shard_steps": 100}
     collect("RealSnake-v0", tmp_path / "d", 100, **settings)
@@ -82,13 +100,26 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path):
 
 def test_any_callable_policy_collects_and_steps_are_reported(tmp_path):
     reported = []
-    dataset = collect("RealSnake-v0", tmp_path / "d", 200, RandomPolicy(4), shard_steps=100, report=reported.append)
-    assert sum(reported) == dataset.steps >= 200 and {row.policy for row in dataset.episodes} == {"random"}
+    dataset = collect(
+        "RealSnake-v0",
+        tmp_path / "d",
+        200,
+        RandomPolicy(4),
+        shard_steps=100,
+        report=reported.append,
+    )
+    assert sum(reported) == dataset.steps >= 200 and {row.policy for row in dataset.episodes} == {
+        "random"
+    }
 
 
-def test_the_command_writes_a_dataset_with_the_games_options_and_refuses_wrong_ones(tmp_path, capsys):
+def test_the_command_writes_a_dataset_with_the_games_options_and_refuses_wrong_ones(
+    tmp_path, capsys
+):
     words = ["snake", "--frames", "50", "--policy", "random", "--workers", "1"]
-    assert main([*words, "--out", str(tmp_path / "d"), "--options", "grid_size=8,start=centre"]) == 0
+    assert (
+        main([*words, "--out", str(tmp_path / "d"), "--options", "grid_size=8,start=centre"]) == 0
+    )
     dataset = Dataset(tmp_path / "d")
     assert dataset.spec["frame_shape"] == [32, 32, 3] == list(dataset.shards[0].frames.shape[1:])
     assert dataset.fingerprint[:16] in capsys.readouterr().out

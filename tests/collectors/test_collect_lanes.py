@@ -1,4 +1,6 @@
-"""Batched play: the same episodes as one by one, whatever the lanes, the workers and the cluster."""
+"""Batched play: the same episodes as one by one, whatever the lanes, the workers and the
+cluster.
+"""
 
 import errno
 import os
@@ -61,27 +63,39 @@ class ParityLanes:
 
 def test_lanes_play_the_episodes_that_single_play_gives_whatever_their_number(tmp_path):
     for lanes in (1, 3, 16):
-        collect("Counting-v0", tmp_path / str(lanes), 500, "mix", seed=5, shard_steps=200, lanes=lanes)
+        collect(
+            "Counting-v0", tmp_path / str(lanes), 500, "mix", seed=5, shard_steps=200, lanes=lanes
+        )
     collect("CountingAlone-v0", tmp_path / "alone", 500, "mix", seed=5, shard_steps=200)
     assert contents(tmp_path / "1") == contents(tmp_path / "3") == contents(tmp_path / "16")
-    assert contents(tmp_path / "1", ["manifest.json"]) == contents(tmp_path / "alone", ["manifest.json"])
+    assert contents(tmp_path / "1", ["manifest.json"]) == contents(
+        tmp_path / "alone", ["manifest.json"]
+    )
     dataset = Dataset(tmp_path / "3", verify=True)
     assert {row.policy for row in dataset.episodes} == {"random", "sticky:0.8"}
     assert all(row.key == str(row.seed % 10) for row in dataset.episodes)
-    assert any(row.truncated for row in dataset.episodes) and any(row.terminated for row in dataset.episodes)
+    assert any(row.truncated for row in dataset.episodes) and any(
+        row.terminated for row in dataset.episodes
+    )
 
 
 def test_batched_data_do_not_depend_on_the_number_of_workers_and_resume(tmp_path):
     collect("Counting-v0", tmp_path / "two", 400, "mix", workers=2, seed=1, shard_steps=100)
     collect("Counting-v0", tmp_path / "one", 150, "mix", seed=1, shard_steps=100, lanes=5)
-    collect("Counting-v0", tmp_path / "one", 400, "mix", seed=1, shard_steps=100, lanes=2, resume=True)
+    collect(
+        "Counting-v0", tmp_path / "one", 400, "mix", seed=1, shard_steps=100, lanes=2, resume=True
+    )
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_policy_with_a_batched_form_plays_as_its_single_one(tmp_path, mixed):
     def policy(kind):
-        return MixturePolicy([kind(), RandomPolicy(2), StickyPolicy(2)], [2, 1, 1]) if mixed else kind()
+        return (
+            MixturePolicy([kind(), RandomPolicy(2), StickyPolicy(2)], [2, 1, 1])
+            if mixed
+            else kind()
+        )
 
     for name, kind in (("single", Parity), ("batched", BatchedParity)):
         collect("Counting-v0", tmp_path / name, 300, policy(kind), seed=2, shard_steps=150, lanes=4)
@@ -93,7 +107,9 @@ def test_a_policy_with_a_batched_form_plays_as_its_single_one(tmp_path, mixed):
 def test_a_batched_policy_that_knows_its_lanes_names_is_asked_for_them():
     batch = as_batch(MixturePolicy([RandomPolicy(2), StickyPolicy(2)], [1, 1]), 6)
     batch.reset(np.ones(6, bool), [np.random.default_rng(seed) for seed in range(6)])
-    assert set(batch.names) == {"random", "sticky:0.8"} and batch(np.zeros((6, 8, 8, 3), np.uint8)).shape == (6,)
+    assert set(batch.names) == {"random", "sticky:0.8"} and batch(
+        np.zeros((6, 8, 8, 3), np.uint8)
+    ).shape == (6,)
 
 
 def test_a_full_disk_is_a_sentence_and_what_was_finished_is_kept(tmp_path, monkeypatch):
@@ -108,10 +124,14 @@ def test_a_full_disk_is_a_sentence_and_what_was_finished_is_kept(tmp_path, monke
     monkeypatch.setattr(shards, "_write_array", full)
     with pytest.raises(DatasetError, match="disk of .* is full; make room, then `--resume`"):
         collect("Counting-v0", tmp_path / "d", 400, "mix", seed=3, shard_steps=100)
-    assert len(Dataset(tmp_path / "d", verify=True).shards) == 2 and not list(tmp_path.glob("d/.writing_*"))
+    assert len(Dataset(tmp_path / "d", verify=True).shards) == 2 and not list(
+        tmp_path.glob("d/.writing_*")
+    )
     monkeypatch.setattr(shards, "_write_array", write)
     again = collect("Counting-v0", tmp_path / "d", 400, "mix", seed=3, shard_steps=100, resume=True)
-    assert again.fingerprint == whole.fingerprint and contents(tmp_path / "d") == contents(tmp_path / "whole")
+    assert again.fingerprint == whole.fingerprint and contents(tmp_path / "d") == contents(
+        tmp_path / "whole"
+    )
 
 
 def test_a_disk_that_fills_while_the_table_is_written_loses_nothing(tmp_path, monkeypatch):
@@ -140,8 +160,19 @@ def test_a_ray_cluster_writes_the_same_bytes(tmp_path):
     pytest.importorskip("ray")
     collect("Counting-v0", tmp_path / "here", 400, "mix", seed=4, shard_steps=100)
     collect("RealSnake-v0", tmp_path / "snake", 200, "mix", seed=4, shard_steps=100)
-    collect("Counting-v0", tmp_path / "ray", 400, "mix", workers=2, seed=4, shard_steps=100, ray="local")
-    collect("RealSnake-v0", tmp_path / "ray_snake", 200, "mix", workers=2, seed=4, shard_steps=100, ray="local")
+    collect(
+        "Counting-v0", tmp_path / "ray", 400, "mix", workers=2, seed=4, shard_steps=100, ray="local"
+    )
+    collect(
+        "RealSnake-v0",
+        tmp_path / "ray_snake",
+        200,
+        "mix",
+        workers=2,
+        seed=4,
+        shard_steps=100,
+        ray="local",
+    )
     assert contents(tmp_path / "here") == contents(tmp_path / "ray")
     assert contents(tmp_path / "snake") == contents(tmp_path / "ray_snake")
 
@@ -183,7 +214,10 @@ def test_a_killed_worker_loses_only_the_shard_that_it_was_playing(tmp_path):
     settings = {"seed": 6, "shard_steps": 100}
     with pytest.raises(DatasetError, match="a worker was killed"):
         collect("Counting-v0", tmp_path / "d", 800, Mortal(tmp_path / "d"), workers=2, **settings)
-    kept = {file.parent.name: file.stat().st_mtime_ns for file in tmp_path.glob("d/.writing_*/*frames.npy")}
+    kept = {
+        file.parent.name: file.stat().st_mtime_ns
+        for file in tmp_path.glob("d/.writing_*/*frames.npy")
+    }
     assert len(list(tmp_path.glob("d/.writing_*/finished.json"))) >= 2
     collect("Counting-v0", tmp_path / "d", 800, Mortal(tmp_path / "none"), resume=True, **settings)
     collect("Counting-v0", tmp_path / "whole", 800, Mortal(tmp_path / "none"), **settings)

@@ -1,4 +1,6 @@
-"""The dataset: what is written is read, in the contract's alignment, and damage is refused with a sentence."""
+"""The dataset: what is written is read, in the contract's alignment, and damage is refused with a
+sentence.
+"""
 
 import json
 import shutil
@@ -28,13 +30,18 @@ def copy(original, tmp_path):
 
 def test_every_episode_has_one_frame_more_than_actions_and_ends_only_at_its_end(original):
     dataset = Dataset(original)
-    assert dataset.steps >= 700 and [row.id for row in dataset.episodes] == list(range(len(dataset.episodes)))
+    assert dataset.steps >= 700 and [row.id for row in dataset.episodes] == list(
+        range(len(dataset.episodes))
+    )
     for row in dataset.episodes:
         episode = dataset.episode(row.id)
         assert len(episode.frames) == row.length + 1 == len(episode.actions) + 1
         ends = episode.terminations | episode.truncations
         assert ends[-1] and not ends[:-1].any()
-        assert (row.terminated, row.truncated) == (episode.terminations[-1], episode.truncations[-1])
+        assert (row.terminated, row.truncated) == (
+            episode.terminations[-1],
+            episode.truncations[-1],
+        )
         assert row.return_ == episode.rewards.sum() and row.seed == episode.seed
 
 
@@ -55,9 +62,9 @@ def test_shards_index_their_episodes(original):
     dataset = Dataset(original)
     for shard in dataset.shards:
         assert isinstance(shard.frames, np.memmap) and not shard.frames.flags.writeable
-        assert len(shard.frames) == len(shard.actions) + len(shard.lengths) and shard.lengths.sum() == len(
-            shard.rewards
-        )
+        assert len(shard.frames) == len(shard.actions) + len(
+            shard.lengths
+        ) and shard.lengths.sum() == len(shard.rewards)
         for place, (frame, step, length) in enumerate(
             zip(shard.frame_starts, shard.step_starts, shard.lengths, strict=True)
         ):
@@ -71,9 +78,13 @@ def test_the_split_is_whole_disjoint_and_stable_when_data_are_added(original, tm
     parts = dataset.split(0.2, 0.2)
     assert sorted(sum(parts.values(), [])) == list(range(len(dataset.episodes)))
     more = collect("RealSnake-v0", tmp_path / "more", 900, "mix", seed=3, shard_steps=300)
-    seeds = {name: {more.episodes[i].seed for i in ids} for name, ids in more.split(0.2, 0.2).items()}
+    seeds = {
+        name: {more.episodes[i].seed for i in ids} for name, ids in more.split(0.2, 0.2).items()
+    }
     for name, ids in parts.items():
-        assert all(dataset.episodes[i].seed in seeds[name] for i in ids if dataset.episodes[i].shard < 2)
+        assert all(
+            dataset.episodes[i].seed in seeds[name] for i in ids if dataset.episodes[i].shard < 2
+        )
 
 
 def test_the_fingerprint_tells_data_apart(original, copy, tmp_path):

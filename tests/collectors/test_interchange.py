@@ -29,11 +29,21 @@ def foreign(name, observations, actions, space, action_space, **options) -> None
     steps = len(actions)
     ends = np.arange(steps) == steps - 1
     episode = EpisodeBuffer(
-        id=0, observations=observations, actions=actions, rewards=np.arange(steps) / 4, terminations=ends,
-        truncations=np.zeros(steps, bool), infos={},
-    )  # fmt: skip
+        id=0,
+        observations=observations,
+        actions=actions,
+        rewards=np.arange(steps) / 4,
+        terminations=ends,
+        truncations=np.zeros(steps, bool),
+        infos={},
+    )
     minari.create_dataset_from_buffers(
-        name, [episode], observation_space=space, action_space=action_space, jpeg_encoding=False, data_format="hdf5"
+        name,
+        [episode],
+        observation_space=space,
+        action_space=action_space,
+        jpeg_encoding=False,
+        data_format="hdf5",
     )
 
 
@@ -44,11 +54,16 @@ def pixels(*shape) -> gymnasium.spaces.Box:
 @pytest.mark.parametrize("game", ["RealSnake-v0", "Counting-v0", "AnyGame-v0"])
 def test_a_dataset_comes_back_byte_by_byte(tmp_path, capsys, game):
     options = {"env": "FrozenLake-v1", "size": 16} if game == "AnyGame-v0" else {}
-    before = collect(game, tmp_path / "before", 300, "mix", seed=3, shard_steps=120, env_options=options)
+    before = collect(
+        game, tmp_path / "before", 300, "mix", seed=3, shard_steps=120, env_options=options
+    )
     assert export_main([str(tmp_path / "before"), "--minari", "ours/mix-v0"]) == 0
     assert import_main(["ours/mix-v0", "--out", str(tmp_path / "after")]) == 0
     after = Dataset(tmp_path / "after", verify=True)
-    assert after.fingerprint == before.fingerprint and after.fingerprint[:16] in capsys.readouterr().out
+    assert (
+        after.fingerprint == before.fingerprint
+        and after.fingerprint[:16] in capsys.readouterr().out
+    )
     for file in (tmp_path / "before").iterdir():
         assert file.read_bytes() == (tmp_path / "after" / file.name).read_bytes(), file.name
 
@@ -57,7 +72,9 @@ def test_minari_itself_sees_frames_seeds_ends_and_the_game(tmp_path):
     dataset = collect("RealSnake-v0", tmp_path / "d", 200, "mix", seed=3)
     export_dataset(tmp_path / "d", "snake/mix-v0", author="somebody")
     found = minari.load_dataset("snake/mix-v0")
-    assert found.total_steps == dataset.steps and found.recover_environment().spec.id == "RealSnake-v0"
+    assert (
+        found.total_steps == dataset.steps and found.recover_environment().spec.id == "RealSnake-v0"
+    )
     for episode, row in zip(found.iterate_episodes(), dataset.episodes, strict=True):
         own = dataset.episode(row.id)
         np.testing.assert_array_equal(episode.observations, own.frames)
@@ -65,16 +82,31 @@ def test_minari_itself_sees_frames_seeds_ends_and_the_game(tmp_path):
         np.testing.assert_array_equal(episode.terminations, own.terminations)
         assert episode.rewards.dtype == np.float32 and len(episode.observations) == row.length + 1
     metadata = list(found.storage.get_episode_metadata([0]))[0]
-    assert (metadata["seed"], metadata["policy"]) == (dataset.episodes[0].seed, dataset.episodes[0].policy)
+    assert (metadata["seed"], metadata["policy"]) == (
+        dataset.episodes[0].seed,
+        dataset.episodes[0].policy,
+    )
 
 
 def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-    foreign("theirs/pictures-v0", frames, np.arange(5) % 3, pixels(32, 32, 3), gymnasium.spaces.Discrete(3))
+    foreign(
+        "theirs/pictures-v0",
+        frames,
+        np.arange(5) % 3,
+        pixels(32, 32, 3),
+        gymnasium.spaces.Discrete(3),
+    )
     dataset = import_dataset("theirs/pictures-v0", tmp_path / "d")
     np.testing.assert_array_equal(dataset.episode(0).frames, frames)
-    assert dataset.spec["reward_values"] == [0.0, 0.25, 0.5, 0.75, 1.0] and dataset.spec["action_names"] == list("012")
-    assert import_dataset("theirs/pictures-v0", tmp_path / "e", size=16).spec["frame_shape"] == [16, 16, 3]
+    assert dataset.spec["reward_values"] == [0.0, 0.25, 0.5, 0.75, 1.0] and dataset.spec[
+        "action_names"
+    ] == list("012")
+    assert import_dataset("theirs/pictures-v0", tmp_path / "e", size=16).spec["frame_shape"] == [
+        16,
+        16,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +121,11 @@ def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
 def test_a_set_of_another_shape_is_refused_with_a_sentence(tmp_path, space, action_space, words):
     observations = np.zeros((4, *space.shape), space.dtype)
     foreign(
-        "theirs/other-v0", observations, np.zeros((3, *action_space.shape), action_space.dtype), space, action_space
+        "theirs/other-v0",
+        observations,
+        np.zeros((3, *action_space.shape), action_space.dtype),
+        space,
+        action_space,
     )
     with pytest.raises(DatasetError, match=words):
         import_dataset("theirs/other-v0", tmp_path / "d")

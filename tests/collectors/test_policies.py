@@ -31,7 +31,9 @@ def actions_of(policy, seed: int, count: int = 400) -> list[int]:
     return [policy(FRAME) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", ["random", "sticky", "sticky:0.5", "astar", "astar:0.1", "wander:0.3", "mix"])
+@pytest.mark.parametrize(
+    "name", ["random", "sticky", "sticky:0.5", "astar", "astar:0.1", "wander:0.3", "mix"]
+)
 def test_equal_seeds_give_equal_episodes(name):
     env = gymnasium.make("RealSnake-v0", max_episode_steps=60)
     first, second = (rollout(env, make_policy(name, 4), seed=11) for _ in range(2))
@@ -41,7 +43,9 @@ def test_equal_seeds_give_equal_episodes(name):
 
 
 def test_random_actions_are_balanced_and_sticky_ones_repeat():
-    random, sticky = (np.array(actions_of(p, 0, 4000)) for p in (RandomPolicy(4), StickyPolicy(4, 0.8)))
+    random, sticky = (
+        np.array(actions_of(p, 0, 4000)) for p in (RandomPolicy(4), StickyPolicy(4, 0.8))
+    )
     assert np.abs(np.bincount(random) / 4000 - 0.25).max() < 0.03
     assert np.mean(random[1:] == random[:-1]) < 0.3
     assert abs(np.mean(sticky[1:] == sticky[:-1]) - 0.85) < 0.03  # a fresh draw may repeat too
@@ -71,20 +75,26 @@ def test_a_mixture_draws_one_policy_an_episode_by_weight():
 
 
 def test_the_shortest_path_goes_through_cells_that_the_body_will_have_left():
-    body = cells((3, 3), (3, 4), (2, 4), (1, 4), (1, 3), (1, 2), (2, 2))  # the tail end closes the way up
+    body = cells(
+        (3, 3), (3, 4), (2, 4), (1, 4), (1, 3), (1, 2), (2, 2)
+    )  # the tail end closes the way up
     path = shortest_path(BOARD, body, cells((0, 2))[0])
     assert len(path) == 4 and path[0] in cells((2, 3), (3, 2))
 
 
 def test_a_path_into_a_trap_is_not_taken():
-    tail = [(row, 0) for row in range(1, 8)]  # closes the corner with the food for longer than the snake could wait
+    tail = [
+        (row, 0) for row in range(1, 8)
+    ]  # closes the corner with the food for longer than the snake could wait
     body, food = cells((0, 2), (1, 2), (2, 2), (2, 1), (1, 1), *tail), cells((0, 0))
     assert shortest_path(BOARD, body, food[0]) == cells((0, 1), (0, 0))
     assert plan(BOARD, body, food) == cells((0, 3))
 
 
 def test_without_a_way_to_the_food_the_longest_safe_move_is_made():
-    body = cells((1, 1), (1, 2), (0, 2), (0, 1), (0, 0), (1, 0))  # curled up: only down or after the tail
+    body = cells(
+        (1, 1), (1, 2), (0, 2), (0, 1), (0, 0), (1, 0)
+    )  # curled up: only down or after the tail
     move = safest_move(BOARD, body)
     assert move and move[0] in cells((2, 1), (1, 0))
     assert safest_move(BOARD, cells((0, 0), (0, 1), (1, 1), (1, 0), (2, 0))) == []

@@ -1,4 +1,6 @@
-"""The rules of RealPong-v0, its drawing and reading, and that it is a proper environment, alone and batched."""
+"""The rules of RealPong-v0, its drawing and reading, and that it is a proper environment, alone and
+batched.
+"""
 
 import gymnasium
 import numpy as np
@@ -16,7 +18,9 @@ STAY, UP, DOWN = range(3)
 POSITIONS = ("left", "right", "x", "y", "vx", "vy", "left_score", "right_score")
 
 
-def core_at(frame_skip: int = 1, points_to_win: int = 5, bounce_reward: float = 0.0, **positions) -> PongCore:
+def core_at(
+    frame_skip: int = 1, points_to_win: int = 5, bounce_reward: float = 0.0, **positions
+) -> PongCore:
     """One game in this position."""
     core = PongCore(1, points_to_win, bounce_reward, frame_skip)
     core.reset(np.zeros(1, np.int64), [np.random.default_rng(0)])
@@ -29,8 +33,12 @@ def state(core: PongCore, game: int = 0) -> dict[str, int]:
     return {name: int(getattr(core, name)[game]) for name in POSITIONS}
 
 
-def by_the_book(s: dict[str, int], action: int, frame_skip: int, serve: int, bounce_reward: float = 0.0) -> float:
-    """One step of a second, slow game, written down from the engine's rules; changes `s`, returns the reward."""
+def by_the_book(
+    s: dict[str, int], action: int, frame_skip: int, serve: int, bounce_reward: float = 0.0
+) -> float:
+    """One step of a second, slow game, written down from the engine's rules; changes `s`, returns
+    the reward.
+    """
     direction, reward = (0, 1, -1)[action], 0.0
     for _ in range(frame_skip):
         s["right"] += 8 * direction
@@ -62,11 +70,15 @@ def test_play_follows_the_engines_rules_step_by_step(frame_skip, bounce_reward):
     core.reset(np.arange(8), [np.random.default_rng(i) for i in range(8)])
     books, rewards_seen = [state(core, game) for game in range(8)], set()
     for _ in range(1500 // frame_skip):
-        follow = np.where(core.y + 16 > core.right + 35, UP, DOWN)  # so that both miss and hit occur
+        follow = np.where(
+            core.y + 16 > core.right + 35, UP, DOWN
+        )  # so that both miss and hit occur
         actions = np.where(generator.random(8) < 0.6, follow, generator.integers(0, 3, 8))
         rewards, ended = core.step(actions)
         for game, book in enumerate(books):
-            reward = by_the_book(book, int(actions[game]), frame_skip, int(core.vy[game]), bounce_reward)
+            reward = by_the_book(
+                book, int(actions[game]), frame_skip, int(core.vy[game]), bounce_reward
+            )
             assert (state(core, game), float(rewards[game])) == (book, reward)
             rewards_seen.add(reward)
         if ended.any():
@@ -104,9 +116,20 @@ def test_a_ball_turns_at_a_wall_only_when_it_is_beyond_it(y, vy, after):
 
 @pytest.mark.parametrize(
     ("vy", "action", "after"),
-    [(5, UP, 8), (5, DOWN, 2), (5, STAY, 5), (12, UP, 13), (-12, DOWN, -13), (0, STAY, 3), (-3, UP, 3), (3, DOWN, 3)],
+    [
+        (5, UP, 8),
+        (5, DOWN, 2),
+        (5, STAY, 5),
+        (12, UP, 13),
+        (-12, DOWN, -13),
+        (0, STAY, 3),
+        (-3, UP, 3),
+        (3, DOWN, 3),
+    ],
 )
-def test_the_right_paddle_spins_the_ball_by_three_up_to_thirteen_and_never_leaves_it_level(vy, action, after):
+def test_the_right_paddle_spins_the_ball_by_three_up_to_thirteen_and_never_leaves_it_level(
+    vy, action, after
+):
     core = core_at(x=465, y=304, right=285, vy=vy, bounce_reward=0.1)
     rewards, _ = core.step(np.array([action]))
     assert (core.vy, core.vx, core.x, rewards[0]) == (after, -10, 468, 0.1)
@@ -128,7 +151,15 @@ def test_a_point_serves_again_drops_the_rest_of_the_step_and_pays_more_than_a_bo
     rewards, ended = core.step(np.array([UP]))
     now = state(core)
     assert now.pop("vy") in (-1, 0)
-    assert now == {"left": 285, "right": 285, "x": 100, "y": 304, "vx": 10, "left_score": 1, "right_score": 0}
+    assert now == {
+        "left": 285,
+        "right": 285,
+        "x": 100,
+        "y": 304,
+        "vx": 10,
+        "left_score": 1,
+        "right_score": 0,
+    }
     assert (rewards[0], ended[0]) == (-1.0, False)
 
 
@@ -137,7 +168,9 @@ def test_serves_are_level_or_one_down_and_come_from_the_games_generator():
     for seed, env in enumerate(seen):
         env.reset(seed=seed)
     assert {int(env._core.vy[0]) for env in seen} == {-1, 0}
-    assert {(int(env._core.x[0]), int(env._core.y[0]), int(env._core.vx[0])) for env in seen} == {(100, 304, 10)}
+    assert {(int(env._core.x[0]), int(env._core.y[0]), int(env._core.vx[0])) for env in seen} == {
+        (100, 304, 10)
+    }
 
 
 @pytest.mark.parametrize(("points_to_win", "size"), [(1, 64), (5, 64), (21, 64), (2, 24)])
@@ -191,7 +224,9 @@ def test_noise_of_a_few_grey_levels_moves_nothing_by_more_than_a_fraction_of_a_p
     core.x[:], core.y[:] = generator.integers(0, 469, games), generator.integers(0, 609, games)
     clean = view.draw(core)
     noisy = (clean + generator.normal(0, 6, clean.shape)).round().clip(0, 255).astype(np.uint8)
-    for shown, true in zip(RealPong.decode_frames(noisy)[:3], RealPong.decode_frames(clean)[:3], strict=True):
+    for shown, true in zip(
+        RealPong.decode_frames(noisy)[:3], RealPong.decode_frames(clean)[:3], strict=True
+    ):
         error = np.abs(shown - true)
         assert error.mean() < 0.05 and error.max() < 0.35
 
@@ -233,7 +268,10 @@ def test_the_environment_checker_is_content(options):
 def test_the_spec_tells_rewards_and_speed_by_the_options():
     env = gymnasium.make("RealPong-v0", bounce_reward=0.1, frame_skip=1)
     spec = env.unwrapped.world_spec()
-    assert spec["reward_values"] == [-1.0, 0.0, 0.1, 1.0] and spec["fps"] == env.metadata["render_fps"] == 60
+    assert (
+        spec["reward_values"] == [-1.0, 0.0, 0.1, 1.0]
+        and spec["fps"] == env.metadata["render_fps"] == 60
+    )
     assert spec["action_names"] == ["stay", "up", "down"] and spec["max_episode_steps"] == 3000
     vector = gymnasium.make_vec("RealPong-v0", num_envs=2)
     assert vector.unwrapped.world_spec() == gymnasium.make("RealPong-v0").unwrapped.world_spec()
@@ -273,7 +311,11 @@ class TestVector(VectorEnvContract):
     def make_vec(self, num_envs, autoreset_mode, max_episode_steps=None):
         limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
         return gymnasium.make_vec(
-            "RealPong-v0", num_envs=num_envs, points_to_win=1, autoreset_mode=autoreset_mode, **limit
+            "RealPong-v0",
+            num_envs=num_envs,
+            points_to_win=1,
+            autoreset_mode=autoreset_mode,
+            **limit,
         )
 
     def make_single(self, max_episode_steps=None):

@@ -1,4 +1,6 @@
-"""Pong's policies: they win, they lose, they are the same alone and in a batch, and they play pictures only."""
+"""Pong's policies: they win, they lose, they are the same alone and in a batch, and they play
+pictures only.
+"""
 
 import gymnasium
 import numpy as np
@@ -15,9 +17,13 @@ def make(name: str) -> PongPolicy:
     return MAKERS[kind](number, 3)
 
 
-def play(name: str, games: int = 16, steps: int = 3000, **options) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def play(
+    name: str, games: int = 16, steps: int = 3000, **options
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Plays one game a lane; (scores (B, 2) left and right, lengths (B,), names)."""
-    env = gymnasium.make_vec("RealPong-v0", num_envs=games, autoreset_mode=AutoresetMode.NEXT_STEP, **options)
+    env = gymnasium.make_vec(
+        "RealPong-v0", num_envs=games, autoreset_mode=AutoresetMode.NEXT_STEP, **options
+    )
     policy = make(name).batch(games)
     frames, _ = env.reset(seed=1)
     policy.reset(np.ones(games, bool), [np.random.default_rng([lane, 1]) for lane in range(games)])
@@ -51,11 +57,15 @@ def test_a_rally_without_spin_goes_on():
 
 def test_the_mixture_gives_points_to_both_sides_and_takes_paddles_everywhere():
     games, rows, names = 24, [], set()
-    env = gymnasium.make_vec("RealPong-v0", num_envs=games, points_to_win=2, autoreset_mode=AutoresetMode.DISABLED)
+    env = gymnasium.make_vec(
+        "RealPong-v0", num_envs=games, points_to_win=2, autoreset_mode=AutoresetMode.DISABLED
+    )
     policy, points, done = make("mix").batch(games), {-1.0: 0, 1.0: 0}, np.ones(games, bool)
     for step in range(500):
         if done.any():
-            frames, _ = env.reset(seed=[step * games + lane for lane in range(games)], options={"reset_mask": done})
+            frames, _ = env.reset(
+                seed=[step * games + lane for lane in range(games)], options={"reset_mask": done}
+            )
             policy.reset(done, [np.random.default_rng([step, lane]) for lane in range(games)])
             names |= set(policy.names)
         frames, rewards, terminated, truncated, _ = env.step(policy(frames))
@@ -79,7 +89,9 @@ def test_a_lane_of_a_batch_does_what_a_player_alone_does(name):
         policy.reset(np.random.default_rng(lane))
     for _ in range(300):
         actions = together(frames)
-        assert actions.tolist() == [policy(frame) for policy, frame in zip(alone, frames, strict=True)]
+        assert actions.tolist() == [
+            policy(frame) for policy, frame in zip(alone, frames, strict=True)
+        ]
         frames, _, terminated, _, _ = env.step(actions)
         if terminated.any():
             break

@@ -59,7 +59,9 @@ def test_defaults_hold_where_nothing_is_said():
     assert job("snake") == Job("snake")
 
 
-@pytest.mark.parametrize("words", [["--max-steps", "5"], ["--max_steps=5"], ["max_steps=5"], ["max-steps=5"]])
+@pytest.mark.parametrize(
+    "words", [["--max-steps", "5"], ["--max_steps=5"], ["max_steps=5"], ["max-steps=5"]]
+)
 def test_all_spellings_of_a_setting_are_the_same(words):
     assert job("snake", *words) == Job("snake", max_steps=5)
 
@@ -77,12 +79,20 @@ def test_optional_and_negative_and_tuple_values_are_read():
 
 
 def test_dotted_overrides_reach_nested_settings():
-    read = job("snake", "optimizer.learning_rate=3e-4", "--optimizer.betas", "0.8,0.9", "--optimizer.kind=sgd")
+    read = job(
+        "snake",
+        "optimizer.learning_rate=3e-4",
+        "--optimizer.betas",
+        "0.8,0.9",
+        "--optimizer.kind=sgd",
+    )
     assert read.optimizer == Optimizer(3e-4, (0.8, 0.9), "sgd")
 
 
 def test_a_preset_instance_gives_the_defaults():
-    assert parse(Job("pong", max_steps=3), ["wrap=no"], "job") == Job("pong", max_steps=3, wrap=False)
+    assert parse(Job("pong", max_steps=3), ["wrap=no"], "job") == Job(
+        "pong", max_steps=3, wrap=False
+    )
 
 
 def test_apply_overrides_leaves_the_original_alone():
@@ -96,10 +106,13 @@ def test_apply_overrides_leaves_the_original_alone():
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(capsys):
     assert (
-        refused(capsys, "snake", "--max-stepz", "5") == "job: unknown setting 'max-stepz'; did you mean 'max_steps'?\n"
+        refused(capsys, "snake", "--max-stepz", "5")
+        == "job: unknown setting 'max-stepz'; did you mean 'max_steps'?\n"
     )
     assert "did you mean 'optimizer.learning_rate'?" in refused(capsys, "snake", "learning_rate=1")
-    assert "did you mean 'optimizer.learning_rate'?" in refused(capsys, "snake", "optimizer.learning_rat=1")
+    assert "did you mean 'optimizer.learning_rate'?" in refused(
+        capsys, "snake", "optimizer.learning_rat=1"
+    )
     assert "see --help" in refused(capsys, "snake", "--qqqqqq", "1")
 
 
@@ -144,7 +157,8 @@ def test_help_lists_every_setting_with_default_and_meaning(capsys):
 def test_cfg_prints_the_resolved_settings_nested(capsys):
     text = printed(capsys, "snake", "--cfg", "max_steps=7", "optimizer.betas=0.5,0.6")
     assert (
-        "world: snake\nmax_steps: 7\nwrap: true\nlimit: null\nnames: []\noptimizer:\n  learning_rate: 1.0e-05\n" in text
+        "world: snake\nmax_steps: 7\nwrap: true\nlimit: null\nnames: []\noptimizer:\n  "
+        "learning_rate: 1.0e-05\n" in text
     )
     assert "  betas: [0.5, 0.6]" in text
 
@@ -222,8 +236,16 @@ def test_a_wrong_kind_is_refused_with_the_nearest_name(capsys, words, said):
 
 
 def test_kinds_are_told_in_help_and_printed_settings(capsys):
-    assert as_text(House(pet=Dog())) == "rooms: 3\npet:\n  type: dog\n  bark: 1.0\n  friend:\n    lives: 9"
+    assert (
+        as_text(House(pet=Dog()))
+        == "rooms: 3\npet:\n  type: dog\n  bark: 1.0\n  friend:\n    lives: 9"
+    )
     with pytest.raises(SystemExit):
         house("--help")
     shown = capsys.readouterr().out
-    assert "--pet {cat,dog}" in shown and "[cat]" in shown and "who lives there" in shown and "--pet.lives int" in shown
+    assert (
+        "--pet {cat,dog}" in shown
+        and "[cat]" in shown
+        and "who lives there" in shown
+        and "--pet.lives int" in shown
+    )

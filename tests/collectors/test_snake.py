@@ -38,11 +38,17 @@ def play_by_the_book(env: RealSnake, steps: int, generator) -> None:
     for _ in range(steps):
         facing = np.subtract(snake[0], snake[1])
         facing = (facing + 1) % env.grid_size - 1 if env.wrap else facing
-        food, move = set(map(tuple, np.argwhere(board(env) == FOOD).tolist())), int(generator.integers(4))
+        food, move = (
+            set(map(tuple, np.argwhere(board(env) == FOOD).tolist())),
+            int(generator.integers(4)),
+        )
         wanted = np.array(DELTAS[move])
         row, column = (snake[0] + (facing if (wanted == -facing).all() else wanted)).tolist()
         target = (row % env.grid_size, column % env.grid_size) if env.wrap else (row, column)
-        eats, outside = target in food, not (0 <= target[0] < env.grid_size and 0 <= target[1] < env.grid_size)
+        eats, outside = (
+            target in food,
+            not (0 <= target[0] < env.grid_size and 0 <= target[1] < env.grid_size),
+        )
         dead = outside or target in (snake if eats or env.tail_deadly else snake[:-1])
         _, reward, terminated, _, _ = env.step(move)
         if not dead:
@@ -55,7 +61,9 @@ def play_by_the_book(env: RealSnake, steps: int, generator) -> None:
             snake = body(env)
 
 
-@pytest.mark.parametrize("options", [{}, {"wrap": True}, {"apples": 5, "grid_size": 6}, {"tail_deadly": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"wrap": True}, {"apples": 5, "grid_size": 6}, {"tail_deadly": True}]
+)
 def test_random_play_follows_the_rules_step_by_step(options):
     env = RealSnake(**options)
     env.reset(seed=1)
@@ -66,7 +74,13 @@ def test_food_pays_one_makes_the_snake_longer_and_comes_back_at_once():
     env = centred(food=(8, 9))
     tail = body(env)[-1]
     frame, reward, terminated, truncated, info = env.step(RIGHT)
-    assert (reward, terminated, truncated, info["apples"], info["length"]) == (1.0, False, False, 1, 4)
+    assert (reward, terminated, truncated, info["apples"], info["length"]) == (
+        1.0,
+        False,
+        False,
+        1,
+        4,
+    )
     assert body(env)[-1] == tail
     assert (RealSnake.decode_frames(frame[None]) == FOOD).sum() == 1
 
@@ -113,8 +127,24 @@ def test_wrapping_joins_the_edges_and_draws_links_across_them():
 def test_a_full_board_is_won_and_terminates():
     env = RealSnake(grid_size=4, start="centre")
     env.reset(seed=3)
-    cycle = {(0, 0): DOWN, (0, 1): LEFT, (0, 2): LEFT, (0, 3): LEFT, (1, 0): DOWN, (2, 0): DOWN, (3, 0): RIGHT}
-    cycle |= {(3, 1): UP, (2, 1): UP, (1, 1): RIGHT, (1, 2): DOWN, (2, 2): DOWN, (3, 2): RIGHT, (3, 3): UP}
+    cycle = {
+        (0, 0): DOWN,
+        (0, 1): LEFT,
+        (0, 2): LEFT,
+        (0, 3): LEFT,
+        (1, 0): DOWN,
+        (2, 0): DOWN,
+        (3, 0): RIGHT,
+    }
+    cycle |= {
+        (3, 1): UP,
+        (2, 1): UP,
+        (1, 1): RIGHT,
+        (1, 2): DOWN,
+        (2, 2): DOWN,
+        (3, 2): RIGHT,
+        (3, 3): UP,
+    }
     cycle |= {(2, 3): UP, (1, 3): UP}
     rewards, ended = [], False
     env.step(DOWN)
@@ -151,11 +181,15 @@ def test_new_food_is_uniform_over_the_free_cells():
         counts[env._codes.index(FOOD)] += 1
     free = counts[[code <= FOOD for code in env._codes]]
     assert len(free) == 13 and counts.sum() == free.sum()
-    assert ((free - 100) ** 2 / 100).sum() < 32.9  # chi-square with 12 degrees of freedom, p = 0.001
+    assert (
+        (free - 100) ** 2 / 100
+    ).sum() < 32.9  # chi-square with 12 degrees of freedom, p = 0.001
 
 
 @pytest.mark.filterwarnings("ignore:.*The environment is being initialised with render_mode.*")
-@pytest.mark.parametrize("options", [{}, {"observation": "grid"}, {"wrap": True, "apples": 3, "grid_size": 8}])
+@pytest.mark.parametrize(
+    "options", [{}, {"observation": "grid"}, {"wrap": True, "apples": 3, "grid_size": 8}]
+)
 def test_gymnasiums_checker_is_content(options):
     check_env(gymnasium.make("RealSnake-v0", render_mode="rgb_array", **options).unwrapped)
 
@@ -198,14 +232,26 @@ def test_every_code_is_read_back_even_through_noise():
     assert 3 < distances.mean() < 9
 
 
-@pytest.mark.parametrize("damage", ["second head", "no tail", "loose segment", "unanswered link", "nothing"])
+@pytest.mark.parametrize(
+    "damage", ["second head", "no tail", "loose segment", "unanswered link", "nothing"]
+)
 def test_a_board_without_exactly_one_connected_snake_has_no_body(damage):
     env = centred(food=(0, 0))
     codes = board(env)
     if damage == "nothing":
         codes[:] = EMPTY
-    place = {"second head": (2, 2), "no tail": (8, 6), "loose segment": (2, 2), "unanswered link": (8, 7)}
-    code = {"second head": HEAD[0], "no tail": EMPTY, "loose segment": BODY[0], "unanswered link": BODY[0]}
+    place = {
+        "second head": (2, 2),
+        "no tail": (8, 6),
+        "loose segment": (2, 2),
+        "unanswered link": (8, 7),
+    }
+    code = {
+        "second head": HEAD[0],
+        "no tail": EMPTY,
+        "loose segment": BODY[0],
+        "unanswered link": BODY[0],
+    }
     if damage in place:
         codes[place[damage]] = code[damage]
     assert RealSnake.body_from_codes(codes) is None
@@ -216,13 +262,24 @@ def test_the_registered_game_has_the_spaces_limit_and_spec_of_the_contract():
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.action_space == gymnasium.spaces.Discrete(4)
     assert env.unwrapped.world_spec() == {
-        "world": "snake", "frame_shape": [64, 64, 3], "action_names": ["up", "down", "left", "right"],
-        "reward_values": [-1.0, 0.0, 1.0], "fps": 10, "max_episode_steps": 1000,
-    }  # fmt: skip
+        "world": "snake",
+        "frame_shape": [64, 64, 3],
+        "action_names": ["up", "down", "left", "right"],
+        "reward_values": [-1.0, 0.0, 1.0],
+        "fps": 10,
+        "max_episode_steps": 1000,
+    }
 
 
 @pytest.mark.parametrize(
-    "options", [{"grid_size": 3}, {"apples": 0}, {"start": "left"}, {"observation": "ram"}, {"step_penalty": -1}]
+    "options",
+    [
+        {"grid_size": 3},
+        {"apples": 0},
+        {"start": "left"},
+        {"observation": "ram"},
+        {"step_penalty": -1},
+    ],
 )
 def test_options_that_make_no_game_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -1,4 +1,6 @@
-"""Labelled transitions: what the expert would do, what every move does, and the eight symmetries of the board."""
+"""Labelled transitions: what the expert would do, what every move does, and the eight symmetries of
+the board.
+"""
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from collectors.worlds.snake.env import RealSnake
 from collectors.worlds.snake.expert_transitions import (
     SYMMETRIC_ACTIONS,
     SYMMETRIES,
+    ExpertAugmenter,
     Mover,
-    Teacher,
     best_moves,
     board_of_body,
     random_board,
@@ -63,10 +65,15 @@ def test_the_rules_commute_with_the_symmetry_and_its_actions(symmetry):
     for action in range(4):
         outcome = RULES.outcome(moved, np.full(len(moved), names[action]))
         after = snake_codes.decode_frames(symmetric(found.next_frames[:, action], symmetry))
-        assert RULES.agrees(outcome, after).all() and (outcome.reward == found.rewards[:, action]).all()
+        assert (
+            RULES.agrees(outcome, after).all()
+            and (outcome.reward == found.rewards[:, action]).all()
+        )
     turned = np.stack([best_moves(codes) for codes in moved])
     on_the_way = found.best.any(1)
-    assert (turned[:, names] == found.best)[on_the_way].mean() > 0.95  # A* prefers the way of the lower cell numbers
+    assert (turned[:, names] == found.best)[
+        on_the_way
+    ].mean() > 0.95  # A* prefers the way of the lower cell numbers
 
 
 def test_the_eight_symmetries_are_eight():
@@ -103,7 +110,10 @@ def test_the_expert_plays_one_of_its_best_moves():
 
 
 def test_a_share_of_the_lessons_tries_any_move_and_shows_what_it_does_by_the_rules():
-    teacher, generator = Teacher(10, sampled=0.0, shown=0.0, tried=1.0), np.random.default_rng(1)
+    teacher, generator = (
+        ExpertAugmenter(10, sampled=0.0, shown=0.0, tried=1.0),
+        np.random.default_rng(1),
+    )
     codes = with_food([34, 35, 36, 37], 32, 10)
     frames = np.stack([snake_codes.draw(codes)] * 2)
     lessons = [teacher(frames, 2, 0.0, False, generator) for _ in range(60)]
@@ -111,9 +121,14 @@ def test_a_share_of_the_lessons_tries_any_move_and_shows_what_it_does_by_the_rul
     for lesson in lessons:
         before = snake_codes.decode_frames(lesson.frames[:1])[0]
         neck = snake_codes.HEAD.index(int(before[np.isin(before, snake_codes.HEAD)][0]))
-        turned += lesson.action != neck ^ 1  # the recorded move goes straight on, whatever the symmetry
+        turned += (
+            lesson.action != neck ^ 1
+        )  # the recorded move goes straight on, whatever the symmetry
         after, reward, ends = Mover(10, np.random.default_rng(0))(before, lesson.action)
-        assert np.array_equal(lesson.frames[1], after) and (lesson.reward, lesson.termination) == (reward, ends)
+        assert np.array_equal(lesson.frames[1], after) and (lesson.reward, lesson.termination) == (
+            reward,
+            ends,
+        )
     assert 30 <= turned <= 57
 
 

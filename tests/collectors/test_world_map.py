@@ -14,7 +14,14 @@ import collectors  # noqa: F401  registers the ids
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect
 from collectors.recording.rollout import rollout
-from collectors.worlds.worldmap.env import BANDS, DEFAULT_MAP, RealWorldMap, land_mask, load_map, middle_land
+from collectors.worlds.worldmap.env import (
+    BANDS,
+    DEFAULT_MAP,
+    RealWorldMap,
+    land_mask,
+    load_map,
+    middle_land,
+)
 
 UP, DOWN, LEFT, RIGHT = range(4)
 SEA, GRASS, ICE = (10, 100, 200), (60, 150, 60), (226, 226, 226)
@@ -48,7 +55,12 @@ def play(env: gymnasium.Env, name: str, episodes: int):
 
 def test_every_action_moves_the_window_by_eight_pixels_on_the_map():
     env, image = at(400, 800, task=None), earth()
-    for action, position in ((UP, (392, 800)), (LEFT, (392, 792)), (DOWN, (400, 792)), (RIGHT, (400, 800))):
+    for action, position in (
+        (UP, (392, 800)),
+        (LEFT, (392, 792)),
+        (DOWN, (400, 792)),
+        (RIGHT, (400, 800)),
+    ):
         frame, _, _, _, info = env.step(action)
         row, column = info["position"]
         assert (row, column) == position
@@ -97,7 +109,9 @@ def test_rewards_and_ends_can_be_read_from_the_frames_alone():
         share = land_mask(episode.frames)[:, 24:40, 24:40].mean(axis=(1, 2))
         assert share[0] == 0  # starts over sea
         np.testing.assert_array_equal(share[1:] >= 0.5, episode.terminations)
-        np.testing.assert_array_equal(episode.rewards, np.where(episode.terminations, 1, np.float32(-0.01)))
+        np.testing.assert_array_equal(
+            episode.rewards, np.where(episode.terminations, 1, np.float32(-0.01))
+        )
 
 
 def test_an_episode_is_cut_off_after_two_hundred_steps():
@@ -155,7 +169,10 @@ def test_episodes_of_different_regions_share_no_pixel():
             _, _, terminated, truncated, info = env.step(action)
             ended = terminated or truncated
     assert sum(pixels.astype(int) for pixels in seen.values()).max() == 1
-    assert all(seen[part].mean() > share for part, share in (("train", 0.4), ("validation", 0.05), ("test", 0.08)))
+    assert all(
+        seen[part].mean() > share
+        for part, share in (("train", 0.4), ("validation", 0.05), ("test", 0.08))
+    )
 
 
 def test_the_bands_cover_the_earth_once():
@@ -173,14 +190,20 @@ def test_a_region_ends_an_episode_before_its_border_without_invisible_walls(part
             _, _, terminated, truncated, info = env.step(RIGHT)
             assert info["position"][1] == (column + 8) % 2700 and not terminated
             column = info["position"][1]
-        left, right = (edge * 50 for edge in BANDS[part][int(env.reset(seed=seed)[1]["split_key"][-1])])
+        left, right = (
+            edge * 50 for edge in BANDS[part][int(env.reset(seed=seed)[1]["split_key"][-1])]
+        )
         assert 0 < right - (left + (column - left) % 2700) - 64 < 8 + 8
 
 
 def test_split_draws_every_region_by_its_share_and_says_which():
     env = RealWorldMap(region="split")
     parts = [env.reset(seed=seed)[1]["split_key"].partition(":")[0] for seed in range(1000)]
-    assert 750 < parts.count("train") < 850 and parts.count("validation") > 60 and parts.count("test") > 60
+    assert (
+        750 < parts.count("train") < 850
+        and parts.count("validation") > 60
+        and parts.count("test") > 60
+    )
     assert "split_key" not in RealWorldMap().reset(seed=0)[1]
 
 
@@ -191,12 +214,31 @@ def test_a_dataset_of_the_map_is_split_by_region(tmp_path):
 
 
 def test_the_land_mask_knows_water_of_every_depth_from_ice_and_land():
-    water = [(0, 84, 167), (3, 108, 191), (171, 217, 242), (111, 216, 229), (1, 99, 141), (14, 113, 221)]
-    land = [(52, 128, 39), (232, 191, 132), (161, 148, 143), (226, 226, 226), (234, 197, 159), ICE, GRASS]
-    assert not land_mask(np.array(water, np.uint8)).any() and land_mask(np.array(land, np.uint8)).all()
+    water = [
+        (0, 84, 167),
+        (3, 108, 191),
+        (171, 217, 242),
+        (111, 216, 229),
+        (1, 99, 141),
+        (14, 113, 221),
+    ]
+    land = [
+        (52, 128, 39),
+        (232, 191, 132),
+        (161, 148, 143),
+        (226, 226, 226),
+        (234, 197, 159),
+        ICE,
+        GRASS,
+    ]
+    assert (
+        not land_mask(np.array(water, np.uint8)).any() and land_mask(np.array(land, np.uint8)).all()
+    )
     image = earth()
     latitude = np.cos(np.pi * ((np.arange(1350) + 0.5) / 1350 - 0.5))
-    assert land_mask(image).mean(axis=1) @ latitude / latitude.sum() == pytest.approx(0.29, abs=0.02)
+    assert land_mask(image).mean(axis=1) @ latitude / latitude.sum() == pytest.approx(
+        0.29, abs=0.02
+    )
     assert land_mask(image[None, :64]).shape == (1, 64, 2700)
 
 
@@ -204,7 +246,9 @@ def test_the_middle_is_counted_as_a_plain_loop_counts_it():
     mask = np.random.default_rng(0).random((70, 75)) < 0.5
     counts = middle_land(mask)
     assert counts.shape == (7, 12)
-    assert all(counts[r, c] == mask[r + 24 : r + 40, c + 24 : c + 40].sum() for r, c in np.ndindex(7, 12))
+    assert all(
+        counts[r, c] == mask[r + 24 : r + 40, c + 24 : c + 40].sum() for r, c in np.ndindex(7, 12)
+    )
 
 
 def test_maps_that_make_no_game_are_refused_with_a_reason(tmp_path, island):
@@ -212,7 +256,9 @@ def test_maps_that_make_no_game_are_refused_with_a_reason(tmp_path, island):
     cv2.imwrite(str(small), np.zeros((64, 63, 3), np.uint8))
     cv2.imwrite(str(dry), np.full((100, 100, 3), 226, np.uint8))
     text.write_text("no image")
-    with pytest.raises(ValueError, match="64 rows and 63 columns of pixels, but the window needs 64"):
+    with pytest.raises(
+        ValueError, match="64 rows and 63 columns of pixels, but the window needs 64"
+    ):
         RealWorldMap(map=small)
     with pytest.raises(ValueError, match="not an image that can be read"):
         RealWorldMap(map=text)
@@ -225,7 +271,9 @@ def test_maps_that_make_no_game_are_refused_with_a_reason(tmp_path, island):
     RealWorldMap(map=dry, task=None).reset(seed=0)
 
 
-@pytest.mark.parametrize("options", [{"stride": 0}, {"stride": 65}, {"task": "sail"}, {"region": "north"}])
+@pytest.mark.parametrize(
+    "options", [{"stride": 0}, {"stride": 65}, {"task": "sail"}, {"region": "north"}]
+)
 def test_options_that_make_no_game_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         RealWorldMap(**options)
@@ -251,14 +299,18 @@ def test_the_registered_game_has_the_spaces_limit_and_spec_of_the_contract():
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.action_space == gymnasium.spaces.Discrete(4)
     assert env.unwrapped.world_spec() == {
-        "world": "worldmap", "frame_shape": [64, 64, 3], "action_names": ["up", "down", "left", "right"],
-        "reward_values": [-0.01, 1.0], "fps": 10, "max_episode_steps": 200,
-    }  # fmt: skip
+        "world": "worldmap",
+        "frame_shape": [64, 64, 3],
+        "action_names": ["up", "down", "left", "right"],
+        "reward_values": [-0.01, 1.0],
+        "fps": 10,
+        "max_episode_steps": 200,
+    }
 
 
 def test_the_map_and_its_attribution_are_package_data():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert "envs/assets/*" in project["tool"]["setuptools"]["package-data"]["collectors"]
+    assert "worlds/worldmap/assets/*" in project["tool"]["setuptools"]["package-data"]["collectors"]
     assert "NOAA" in (DEFAULT_MAP.parent / "ATTRIBUTION.md").read_text()
     digest = hashlib.sha256(DEFAULT_MAP.read_bytes()).hexdigest()
     assert digest == "0009172209bdaa2ab0362affe54a03f14cb8f72e67c355efedc2a45b31d40475"

@@ -8,7 +8,12 @@ import collectors  # noqa: F401  registers the ids
 from collectors.policies.policies import PolicyError, make_policy
 from collectors.recording.rollout import rollout
 from collectors.worlds.worldmap.env import load_map
-from collectors.worlds.worldmap.policies import Chart, CoastPolicy, actions_to_land_in_sight, landfall_distances
+from collectors.worlds.worldmap.policies import (
+    Chart,
+    CoastPolicy,
+    actions_to_land_in_sight,
+    landfall_distances,
+)
 
 UP, DOWN, LEFT, RIGHT = range(4)
 
@@ -21,7 +26,9 @@ def play(env: gymnasium.Env, name: str, episodes: int):
 def test_coast_lands_always_and_soon_where_random_play_seldom_does():
     env = gymnasium.make("RealWorldMap-v0")
     coast, noisy, aimless = (play(env, name, 40) for name in ("coast", "coast:0.5", "random"))
-    landed = [np.mean([episode.terminations[-1] for episode in some]) for some in (coast, noisy, aimless)]
+    landed = [
+        np.mean([episode.terminations[-1] for episode in some]) for some in (coast, noisy, aimless)
+    ]
     steps = [np.mean([len(episode) for episode in some]) for some in (coast, noisy, aimless)]
     assert landed[0] == 1 and landed[1] > 0.95 and landed[2] < 0.7
     assert steps[0] < steps[1] < steps[2] / 2
@@ -58,9 +65,14 @@ def test_where_frames_are_not_on_the_chart_coast_steers_by_the_land_in_sight():
 
     env, policy = gymnasium.make("RealWorldMap-v0"), CoastPolicy(4, NoChart())
     episodes, aimless = [rollout(env, policy, seed) for seed in range(40)], play(env, "random", 40)
-    landed, by_chance = (np.mean([episode.terminations[-1] for episode in some]) for some in (episodes, aimless))
+    landed, by_chance = (
+        np.mean([episode.terminations[-1] for episode in some]) for some in (episodes, aimless)
+    )
     assert landed > by_chance + 0.3
-    assert np.mean([len(episode) for episode in episodes]) < np.mean([len(episode) for episode in aimless]) / 2
+    assert (
+        np.mean([len(episode) for episode in episodes])
+        < np.mean([len(episode) for episode in aimless]) / 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +94,10 @@ def test_land_in_sight_is_steered_for(rows, columns, actions):
 
 
 def test_a_policy_plays_equal_voyages_from_equal_generators_in_a_dream_too():
-    frames, policy = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3)).astype(np.uint8), CoastPolicy(4)
+    frames, policy = (
+        np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3)).astype(np.uint8),
+        CoastPolicy(4),
+    )
     voyages = []
     for _ in range(2):
         policy.reset(np.random.default_rng(1))
@@ -95,6 +110,14 @@ def test_the_mix_holds_aimless_walks_and_voyages_to_the_coast():
     for seed in range(100):
         policy.reset(np.random.default_rng(seed))
         names.add(policy.name)
-    assert names == {"random", "sticky:0.8", "sticky:0.95", "coast", "coast:0.2", "coast:0.5", "coast:0.8"}
+    assert names == {
+        "random",
+        "sticky:0.8",
+        "sticky:0.95",
+        "coast",
+        "coast:0.2",
+        "coast:0.5",
+        "coast:0.8",
+    }
     with pytest.raises(PolicyError, match="coast:2"):
         make_policy("coast:2", 4, "worldmap")

@@ -1,4 +1,6 @@
-"""The counting double under the bundle name "counting", so that gym.make, specs and pickles find it."""
+"""The counting double under the bundle name "counting", so that gym.make, specs and pickles find
+it.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ def counting(monkeypatch):
     """The name of a bundle of the counting model."""
     bundle, load = counting_bundle(), bundles.load
     monkeypatch.setattr(
-        bundles, "load", lambda name, device="cpu": bundle if name == "counting" else load(name, device)
+        bundles,
+        "load",
+        lambda name, device="cpu": bundle if name == "counting" else load(name, device),
     )
     return "counting"
 
 
 @pytest.fixture
 def serve():
-    """serve(bundle, ...) makes a client of the page's server, which lives until the test is over."""
+    """serve(bundle, ...) makes a client of the page's server, which lives until the test is
+    over.
+    """
     pytest.importorskip("starlette")
     pytest.importorskip("httpx2")
     from starlette.testclient import TestClient

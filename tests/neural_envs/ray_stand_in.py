@@ -1,4 +1,7 @@
-"""As much of Ray as `RayVectorEnv` calls, in this process. What crosses a border is pickled, as there."""
+"""As much of Ray as `RayVectorEnv` calls, in this process.
+
+What crosses a border is pickled, as there.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ class _Actor:
     def _call(self, method: str, words: tuple) -> Any:
         """A reference: a function that gives or raises."""
         if self._gone:
-            return lambda: _raise(RayActorError("The actor died unexpectedly before finishing this task."))
+            return lambda: _raise(
+                RayActorError("The actor died unexpectedly before finishing this task.")
+            )
         try:
             answer = pickle.dumps(getattr(self._held, method)(*pickle.loads(pickle.dumps(words))))
         except Exception as error:
@@ -46,7 +51,9 @@ def _raise(error: Exception) -> None:
 
 def _locked(value: Any) -> Any:
     """Arrays out of Ray's store cannot be written on."""
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ():
+    for part in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    ):
         _locked(part)
     if isinstance(value, np.ndarray):
         value.flags.writeable = False
@@ -66,7 +73,9 @@ class _Class:
 
 
 def stand_in(processors: int) -> types.SimpleNamespace:
-    """What `import ray` gives: a cluster that is connected already; each actor takes a processor."""
+    """What `import ray` gives: a cluster that is connected already; each actor takes a
+    processor.
+    """
     made: list[_Actor] = []
     return types.SimpleNamespace(
         exceptions=types.SimpleNamespace(RayActorError=RayActorError, RayTaskError=RayTaskError),

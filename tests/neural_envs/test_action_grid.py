@@ -1,13 +1,23 @@
-"""The same start under every action: the tiles are the lanes they claim to be, and the film can be read back."""
+"""The same start under every action: the tiles are the lanes they claim to be, and the film can be
+read back.
+"""
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from neural_envs import bundles
-from neural_envs.commands.action_grid import GAP, LABEL, action_grid, branches, film_of, first_state, main
+from neural_envs.commands.action_grid import (
+    GAP,
+    LABEL,
+    action_grid,
+    branches,
+    film_of,
+    first_state,
+    main,
+)
 from neural_envs.env import NeuralEnv
-from neural_envs.simulator import Dreamer
+from neural_envs.simulator import Simulator
 from neural_envs.vector_env import NeuralVectorEnv
 from tests.oracles import ACTION_SUM, COUNT, NOISE, counting_bundle, shown
 
@@ -15,8 +25,8 @@ from tests.oracles import ACTION_SUM, COUNT, NOISE, counting_bundle, shown
 @pytest.fixture
 def found():
     """Every action of the counting model, held for 8 steps from the start of seed 3."""
-    dreamer = Dreamer(counting_bundle(), "cpu")
-    return branches(dreamer, first_state(dreamer, 3), 8)
+    simulator = Simulator(counting_bundle(), "cpu")
+    return branches(simulator, first_state(simulator, 3), 8)
 
 
 def test_every_action_is_held_from_the_same_start_with_the_same_random_numbers(found):
@@ -52,11 +62,17 @@ def test_the_film_has_a_labelled_tile_for_each_action_and_dims_what_is_over(foun
     height, width = 128 + LABEL + 2 * GAP, 128 + 2 * GAP
     assert film.shape == (9, 2 * height, 2 * width, 3) and film.dtype == np.uint8
     labels = [
-        film[0, r * height : r * height + GAP + LABEL, c * width : (c + 1) * width] for r in (0, 1) for c in (0, 1)
+        film[0, r * height : r * height + GAP + LABEL, c * width : (c + 1) * width]
+        for r in (0, 1)
+        for c in (0, 1)
     ]
     assert all(label.max() > 150 for label in labels)  # ink on dark paper
     assert len({label.tobytes() for label in labels}) == 4
-    assert film[-1, GAP + LABEL : height - GAP, GAP : width - GAP].max() < 150 < found.frames[-1, 0].max()
+    assert (
+        film[-1, GAP + LABEL : height - GAP, GAP : width - GAP].max()
+        < 150
+        < found.frames[-1, 0].max()
+    )
 
 
 def test_an_action_grid_of_a_released_bundle_by_name():
@@ -69,12 +85,16 @@ def test_the_start_may_be_any_state_of_a_dream():
     env = NeuralVectorEnv(1, counting_bundle())
     env.reset(seed=0)
     env.step([2])
-    branched = branches(env.dreamer, env.get_state(), 1)
-    assert (shown(branched.frames[0], COUNT) == 1).all() and (shown(branched.frames[1], COUNT) == 2).all()
+    branched = branches(env.simulator, env.get_state(), 1)
+    assert (shown(branched.frames[0], COUNT) == 1).all() and (
+        shown(branched.frames[1], COUNT) == 2
+    ).all()
 
 
 @pytest.mark.parametrize("name", ["grid.mp4", "grid.gif"])
-def test_the_command_writes_a_film_and_tells_the_returns(counting, tmp_path, monkeypatch, capsys, name):
+def test_the_command_writes_a_film_and_tells_the_returns(
+    counting, tmp_path, monkeypatch, capsys, name
+):
     monkeypatch.chdir(tmp_path)
     assert main(["counting", "--frames", "6", "--out", name]) == 0
     out = capsys.readouterr().out
@@ -101,6 +121,6 @@ def test_what_cannot_be_filmed_is_refused_with_a_sentence(counting, capsys, word
 
 
 def test_less_than_one_step_is_refused():
-    dreamer = Dreamer(bundles.load("snake"), "cpu")
+    simulator = Simulator(bundles.load("snake"), "cpu")
     with pytest.raises(ValueError, match="at least 1 frame"):
-        branches(dreamer, first_state(dreamer, 0), 0)
+        branches(simulator, first_state(simulator, 0), 0)

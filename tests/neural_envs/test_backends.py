@@ -1,4 +1,6 @@
-"""The backends of a dream: what they replace, what they refuse, and that they tell the same dream as torch."""
+"""The backends of a dream: what they replace, what they refuse, and that they tell the same dream
+as torch.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def tiny(kind: str) -> Bundle:
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     frames = rng.integers(256, size=(6, model.context_length, *SPEC.frame_shape), dtype=np.uint8)
-    return Bundle(model, Contexts(frames, rng.integers(4, size=(6, model.context_length - 1))), {}, None)
+    return Bundle(
+        model, Contexts(frames, rng.integers(4, size=(6, model.context_length - 1))), {}, None
+    )
 
 
 def painted(model, contexts, lanes: int) -> torch.Tensor:
@@ -56,12 +60,23 @@ def test_every_network_that_a_step_calls_is_replaced_in_a_copy(kind, monkeypatch
     monkeypatch.setattr(backends, "Exported", Counted)
     monkeypatch.setattr(backends, "require", lambda: None)
     twin, lane = backends.run_by(bundle.model, "onnx"), torch.arange(3)
-    state, noise, Counted.calls = bundle.model.init(bundle.contexts.choose(lane)), NoiseStream.from_seeds(lane), 0
+    state, noise, Counted.calls = (
+        bundle.model.init(bundle.contexts.choose(lane)),
+        NoiseStream.from_seeds(lane),
+        0,
+    )
     with torch.inference_mode():
         ours, theirs = (model.step(state, lane, noise) for model in (twin, bundle.model))
-    assert Counted.calls >= 3 and torch.equal(ours.frame, theirs.frame) and torch.equal(ours.trust, theirs.trust)
+    assert (
+        Counted.calls >= 3
+        and torch.equal(ours.frame, theirs.frame)
+        and torch.equal(ours.trust, theirs.trust)
+    )
     assert not any(isinstance(module, Counted) for module in bundle.model.modules())
-    assert backends.run_by(bundle.model, "onnx") is twin and backends.run_by(bundle.model, "eager") is bundle.model
+    assert (
+        backends.run_by(bundle.model, "onnx") is twin
+        and backends.run_by(bundle.model, "eager") is bundle.model
+    )
 
 
 def test_an_unknown_backend_is_refused_with_the_list():
@@ -80,7 +95,9 @@ def test_a_model_that_a_backend_does_not_run_is_refused_by_its_kind(kind):
 def test_a_missing_package_is_named_with_its_extra(package, monkeypatch):
     for name in ("onnxruntime", "onnx", "onnxscript"):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys)
-    with pytest.raises(exported.ExportError, match=rf"needs {package}.*pip install 'neural-envs\[onnx\]'"):
+    with pytest.raises(
+        exported.ExportError, match=rf"needs {package}.*pip install 'neural-envs\[onnx\]'"
+    ):
         NeuralVectorEnv(1, tiny("chance"), backend="onnx")
 
 
@@ -112,8 +129,11 @@ def test_onnx_runtime_paints_what_torch_paints_and_reads_its_cache(kind, monkeyp
         assert np.abs(frames[0] - frames[1]).max() <= 1
         return
     for lanes in (1, 3):
-        assert torch.allclose(painted(model, bundle.contexts, lanes), painted(bundle.model, bundle.contexts, lanes),
-                              atol=exported.TOLERANCE)  # fmt: skip
+        assert torch.allclose(
+            painted(model, bundle.contexts, lanes),
+            painted(bundle.model, bundle.contexts, lanes),
+            atol=exported.TOLERANCE,
+        )
     monkeypatch.setattr(exported, "export", lambda *_: pytest.fail("exported twice"))
     backends._run_by.cache_clear()
     painted(backends.run_by(bundle.model, "onnx"), bundle.contexts, 2)
@@ -127,10 +147,14 @@ class OneSize(torch.nn.Module):
 
 
 @pytest.mark.slow
-def test_a_network_whose_code_fixes_the_number_of_lanes_is_refused_and_not_kept(monkeypatch, tmp_path):
+def test_a_network_whose_code_fixes_the_number_of_lanes_is_refused_and_not_kept(
+    monkeypatch, tmp_path
+):
     pytest.importorskip("onnxruntime", reason="needs neural-envs[onnx]")
     monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
-    with pytest.raises(exported.ExportError, match="fixes the number of lanes at 2.*use backend='eager'"):
+    with pytest.raises(
+        exported.ExportError, match="fixes the number of lanes at 2.*use backend='eager'"
+    ):
         exported.Exported(OneSize())(torch.zeros(3, 2, 2))
     assert not list(tmp_path.rglob("*.onnx"))
 
@@ -167,7 +191,9 @@ def test_compiled_networks_paint_what_torch_paints_or_say_why_not():
 
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
     def fails(*arguments):
-        raise type("InvalidCxxCompiler", (RuntimeError,), {"__module__": "torch._inductor.exc"})("no g++")
+        raise type("InvalidCxxCompiler", (RuntimeError,), {"__module__": "torch._inductor.exc"})(
+            "no g++"
+        )
 
     monkeypatch.setattr(torch, "compile", lambda call: fails)
     bundle = tiny("chance")

@@ -26,7 +26,8 @@ def dreams(recording, **settings) -> gym.vector.VectorEnv:
 
 def test_dreams_begin_at_any_step_of_a_training_episode_and_of_no_other(recording):
     dataset = Dataset(recording)
-    recorded = {  # a frame's bytes -> its step, the last one of an episode left out: nothing follows it
+    # a frame's bytes -> its step, the last one of an episode left out: nothing follows it
+    recorded = {
         frame.tobytes(): step
         for episode in dataset.split()["train"]
         for step, frame in enumerate(dataset.episode(episode).frames[:-1])
@@ -55,6 +56,10 @@ def test_a_short_horizon_cuts_dreams_off_as_a_truncation(recording):
 
 def test_a_recording_of_another_game_is_refused_by_what_differs(tmp_path):
     options = {"grid_size": 8}
-    collect("RealSnake-v0", tmp_path / "small", frames=200, policy="random", seed=0, env_options=options)
-    with pytest.raises(ValueError, match=r"starts: the dataset has the frame_shape \(32, 32, 3\).*\(64, 64, 3\)"):
+    collect(
+        "RealSnake-v0", tmp_path / "small", frames=200, policy="random", seed=0, env_options=options
+    )
+    with pytest.raises(
+        ValueError, match=r"starts: the dataset has the frame_shape \(32, 32, 3\).*\(64, 64, 3\)"
+    ):
         dreams(tmp_path / "small")

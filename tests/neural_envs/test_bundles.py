@@ -13,7 +13,9 @@ checkpoint = pytest.importorskip("world_models.bundles.bundle")
 
 def test_a_missing_bundle_is_named_with_what_there_is(monkeypatch):
     monkeypatch.setattr(bundles, "released_names", lambda: ["snake", "snake-edm"])
-    with pytest.raises(checkpoint.BundleError, match="no bundle 'snaek'.*snake, snake-edm.*directory"):
+    with pytest.raises(
+        checkpoint.BundleError, match="no bundle 'snaek'.*snake, snake-edm.*directory"
+    ):
         NeuralEnv("snaek")
 
 
@@ -51,11 +53,17 @@ def test_a_bundle_is_loaded_once_until_its_files_change(tmp_path, monkeypatch):
 
 def test_released_bundles_are_complete():
     for name in bundles.released_names():
-        assert all((bundles.resolve_bundle(name) / file).is_file() for file in bundles._FILES if file != "trust.npz")
+        assert all(
+            (bundles.resolve_bundle(name) / file).is_file()
+            for file in bundles._FILES
+            if file != "trust.npz"
+        )
 
 
 @pytest.mark.parametrize("id", ["NeuralPong-v0", "NeuralWorldMap-v0", "NeuralCoinRun-v0"])
 def test_a_world_whose_bundle_is_not_released_says_which_are(id, monkeypatch):
     monkeypatch.setattr(bundles, "released_names", lambda: ["snake"])
-    with pytest.raises(ValueError, match=r"neither a released name .* use a released name \(snake\)"):
+    with pytest.raises(
+        ValueError, match=r"neither a released name .* use a released name \(snake\)"
+    ):
         gym.make(f"neural_envs:{id}")

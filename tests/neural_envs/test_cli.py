@@ -54,7 +54,10 @@ def test_version_is_printed(capsys):
 
 def test_an_unknown_verb_names_the_nearest(capsys):
     assert cli.main(["trian"]) == 2 and "did you mean 'train'?" in capsys.readouterr().err
-    assert cli.main(["xyzzy"]) == 2 and "collect, stats, export, import, train" in capsys.readouterr().err
+    assert (
+        cli.main(["xyzzy"]) == 2
+        and "collect, stats, export, import, train" in capsys.readouterr().err
+    )
 
 
 def test_a_verb_gets_the_rest_of_the_line_and_gives_the_exit_code(verb):
@@ -65,13 +68,18 @@ def test_a_verb_gets_the_rest_of_the_line_and_gives_the_exit_code(verb):
 
 def test_a_missing_extra_is_named(verb, capsys):
     verb(raising(ModuleNotFoundError("No module", name="stable_baselines3.common")))
-    assert cli.main(["work"]) == 1 and 'pip install "neural-envs[agents]"' in capsys.readouterr().err
+    assert (
+        cli.main(["work"]) == 1 and 'pip install "neural-envs[agents]"' in capsys.readouterr().err
+    )
 
 
 def test_our_own_errors_are_a_sentence_and_others_are_raised(verb, capsys):
     checkpoint = pytest.importorskip("world_models.bundles.bundle")
     verb(raising(checkpoint.BundleError("the bundle is of a newer format")))
-    assert cli.main(["work"]) == 1 and "work: the bundle is of a newer format" in capsys.readouterr().err
+    assert (
+        cli.main(["work"]) == 1
+        and "work: the bundle is of a newer format" in capsys.readouterr().err
+    )
     verb(raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         cli.main(["work"])
@@ -79,9 +87,16 @@ def test_our_own_errors_are_a_sentence_and_others_are_raised(verb, capsys):
 
 def test_a_reader_that_goes_away_is_no_error():
     code = "import sys; from neural_envs import cli; cli.VERBS['x'] = ('agents.x:main', 'x')\n"
-    code += "import types, agents; module = sys.modules['agents.x'] = types.ModuleType('agents.x')\n"
-    code += "module.main = lambda words: [print('word' * 1000) for _ in range(1000)] and 0\nsys.exit(cli.main(['x']))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    code += (
+        "import types, agents; module = sys.modules['agents.x'] = types.ModuleType('agents.x')\n"
+    )
+    code += (
+        "module.main = lambda words: [print('word' * 1000) for _ in range(1000)] and "
+        "0\nsys.exit(cli.main(['x']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
     process.stdout.read(10)
     process.stdout.close()
     assert process.stderr.read() == b"" and process.wait() == 141
@@ -94,7 +109,9 @@ def test_an_interrupted_verb_exits_with_130(verb):
 
 def test_a_foreign_package_of_our_name_is_named_with_its_distribution(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "agents", types.ModuleType("agents"))
-    monkeypatch.setattr(cli, "packages_distributions", lambda: {"agents": ["openai-agents", "neural-envs"]})
+    monkeypatch.setattr(
+        cli, "packages_distributions", lambda: {"agents": ["openai-agents", "neural-envs"]}
+    )
     assert cli.main(["ppo"]) == 1
     text = capsys.readouterr().err
     assert "'openai-agents'" in text and "pip uninstall openai-agents" in text

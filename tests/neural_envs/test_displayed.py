@@ -16,7 +16,9 @@ from neural_envs.vector_env import NeuralVectorEnv
 
 def test_an_environment_tells_its_bundle_its_device_and_its_step(counting):
     env = NeuralEnv(counting, render_mode="rgb_array")
-    assert repr(env) == "<NeuralEnv(bundle='counting', world='counting', device='cpu'), not reset yet>"
+    assert (
+        repr(env) == "<NeuralEnv(bundle='counting', world='counting', device='cpu'), not reset yet>"
+    )
     env.reset(seed=0)
     env.step(1)
     assert repr(env).endswith("step 1>")

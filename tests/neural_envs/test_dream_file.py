@@ -1,4 +1,6 @@
-"""Dreams as files: the same frames again, whatever was done while they were dreamed, and what is refused."""
+"""Dreams as files: the same frames again, whatever was done while they were dreamed, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,27 @@ import pytest
 from neural_envs.commands.play import PlayConfig, make_session
 from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
-from neural_envs.replays.replay_file import DreamFile, DreamFileError, DreamRecorder, check, frames_hash, replay
+from neural_envs.replays.replay_file import (
+    DreamFile,
+    DreamFileError,
+    DreamRecorder,
+    check,
+    frames_hash,
+    replay,
+)
 from tests.oracles import counting_bundle, shown
 
 
-def recorded(env: NeuralEnv, seed: int | None = 3, steps: int = 8, recorder: DreamRecorder | None = None, **reset):
-    """(the recorder, the frames) of a dream that goes through its actions in turn, at most to its end."""
+def recorded(
+    env: NeuralEnv,
+    seed: int | None = 3,
+    steps: int = 8,
+    recorder: DreamRecorder | None = None,
+    **reset,
+):
+    """(the recorder, the frames) of a dream that goes through its actions in turn, at most to its
+    end.
+    """
     frame, _ = env.reset(seed=seed, **reset)
     recorder = recorder or DreamRecorder()
     recorder.start(env, seed, reset.get("options", {}).get("context"))
@@ -38,7 +55,9 @@ def snake() -> DreamFile:
 
 
 def altered(file: DreamFile, **members: bytes) -> bytes:
-    """The file with other bytes, or none where they are empty, in some of its members; `dream` is the JSON."""
+    """The file with other bytes, or none where they are empty, in some of its members; `dream` is
+    the JSON.
+    """
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(file.to_bytes())) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
@@ -135,13 +154,17 @@ def test_a_session_hands_out_the_game_that_runs_or_the_one_before():
     session.reset()
     assert side.dream_file().frames_hash == first.frames_hash
     session.single_step()
-    assert len(side.dream_file().actions) == 1 and side.dream_file().frames_hash != first.frames_hash
+    assert (
+        len(side.dream_file().actions) == 1 and side.dream_file().frames_hash != first.frames_hash
+    )
 
 
 def test_another_bundle_of_that_name_another_torch_or_processor_are_told(snake, monkeypatch):
     assert "other weights" in check(replace(snake, bundle_hash="0" * 64))
     assert "no bundle 'gone'" in check(replace(snake, bundle="gone"))
-    said = check(replace(snake, platform={**snake.platform, "torch": "2.0.0", "capability": "none such"}))
+    said = check(
+        replace(snake, platform={**snake.platform, "torch": "2.0.0", "capability": "none such"})
+    )
     assert "torch version 2.0.0 there" in said and "vector unit none such there" in said
 
 
@@ -188,7 +211,8 @@ def test_the_verb_says_that_frames_are_the_same_and_writes_the_film(snake, tmp_p
     assert [p.name for p in path.parent.iterdir()] == ["a.dream"]
     assert main([str(path), "--out", str(tmp_path / "a.gif"), "--scale", "1"]) == 0
     assert (
-        f"the same {len(snake.actions) + 1} frames" in capsys.readouterr().out and (tmp_path / "a.gif").stat().st_size
+        f"the same {len(snake.actions) + 1} frames" in capsys.readouterr().out
+        and (tmp_path / "a.gif").stat().st_size
     )
 
 

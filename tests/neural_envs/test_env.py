@@ -16,7 +16,9 @@ import neural_envs  # noqa: F401  (registers the ids)
 from neural_envs.env import NeuralEnv
 from tests.oracles import ACTION_SUM, COUNT, FRAME, TAG, counting_bundle, shown
 
-LONG = {"context": np.full(FRAME, 200, np.uint8)}  # tag 200: the dream ends by itself only at step 203
+LONG = {
+    "context": np.full(FRAME, 200, np.uint8)
+}  # tag 200: the dream ends by itself only at step 203
 
 
 @pytest.fixture
@@ -62,7 +64,10 @@ def test_step_returns_python_numbers_and_fresh_frames():
 def test_made_directly_it_counts_the_bundles_own_limit():
     assert length_of(NeuralEnv(counting_bundle(max_episode_steps=50))) == (50, True)
     assert length_of(NeuralEnv(counting_bundle(), max_episode_steps=7)) == (7, True)
-    assert length_of(NeuralEnv(counting_bundle(max_episode_steps=50), max_episode_steps=-1)) == (203, False)
+    assert length_of(NeuralEnv(counting_bundle(max_episode_steps=50), max_episode_steps=-1)) == (
+        203,
+        False,
+    )
 
 
 def test_made_by_gym_make_the_registered_limit_rules_and_can_be_changed(made):
@@ -74,7 +79,9 @@ def test_made_by_gym_make_the_registered_limit_rules_and_can_be_changed(made):
 def test_a_limit_of_gym_make_beyond_the_bundles_own_is_honoured(monkeypatch):
     from neural_envs import bundles
 
-    monkeypatch.setattr(bundles, "load", lambda name, device="cpu": counting_bundle(max_episode_steps=30))
+    monkeypatch.setattr(
+        bundles, "load", lambda name, device="cpu": counting_bundle(max_episode_steps=30)
+    )
     assert length_of(gym.make("NeuralSnake-v0", max_episode_steps=100)) == (100, True)
     assert length_of(gym.make("NeuralSnake-v0", max_episode_steps=-1)) == (203, False)
     assert length_of(gym.make("NeuralEnv-v0", bundle="any")) == (30, True)
@@ -100,7 +107,10 @@ def test_its_spec_survives_json_and_pickle(made):
     env = made(render_mode="rgb_array", min_trust=0.1)
     text = env.spec.to_json()
     assert json.loads(text)["kwargs"]["bundle"] == "counting"
-    for spec in (gym.envs.registration.EnvSpec.from_json(text), pickle.loads(pickle.dumps(env.spec))):
+    for spec in (
+        gym.envs.registration.EnvSpec.from_json(text),
+        pickle.loads(pickle.dumps(env.spec)),
+    ):
         twin = gym.make(spec)
         np.testing.assert_array_equal(env.reset(seed=4)[0], twin.reset(seed=4)[0])
 
@@ -143,7 +153,10 @@ def test_the_window_shows_the_frame_enlarged_by_a_whole_number():
 
     from neural_envs.rendering import Window, tile
 
-    window, frame = Window("test", fps=1000), np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    window, frame = (
+        Window("test", fps=1000),
+        np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8),
+    )
     window.show(frame)
     pixels = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
     window.close()
@@ -155,7 +168,9 @@ def test_the_keyboard_has_arrows_and_letters():
     import pygame
 
     keys = NeuralEnv(counting_bundle()).get_keys_to_action()
-    assert keys[(pygame.K_UP,)] == keys[("w",)] == 0 and keys[(pygame.K_RIGHT,)] == keys[("d",)] == 3
+    assert (
+        keys[(pygame.K_UP,)] == keys[("w",)] == 0 and keys[(pygame.K_RIGHT,)] == keys[("d",)] == 3
+    )
 
 
 def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
@@ -165,8 +180,12 @@ def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
 
     keys = keys_to_action(("noop", "up_left", "jump"))
     assert keys == {(): 0, (pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}
-    assert ("w", "d", " ") in keys_to_action(("noop", "uprightfire")) and ("1",) in keys_to_action(("noop", "uphill"))
-    assert keys_to_action(("left", "forward"))[("w",)] == 1 and ("1",) in keys_to_action(("up", "forward"))
+    assert ("w", "d", " ") in keys_to_action(("noop", "uprightfire")) and ("1",) in keys_to_action(
+        ("noop", "uphill")
+    )
+    assert keys_to_action(("left", "forward"))[("w",)] == 1 and ("1",) in keys_to_action(
+        ("up", "forward")
+    )
     assert list(keys_to_action(tuple(f"act{i}" for i in range(12))))[9:] == [("9",), ("e",), ("t",)]
 
 

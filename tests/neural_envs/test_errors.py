@@ -15,7 +15,17 @@ def make(num_envs=4, **settings):
 
 
 @pytest.mark.parametrize(
-    "actions", [[0, 4, 0, 0], [0, -1, 0, 0], [0, 0], 1, [0.5, 0, 0, 0], [True] * 4, "up", np.zeros((4, 1), int)]
+    "actions",
+    [
+        [0, 4, 0, 0],
+        [0, -1, 0, 0],
+        [0, 0],
+        1,
+        [0.5, 0, 0, 0],
+        [True] * 4,
+        "up",
+        np.zeros((4, 1), int),
+    ],
 )
 def test_wrong_actions_are_refused_with_the_list_of_actions(actions):
     env = make(4)
@@ -39,7 +49,9 @@ def test_a_partial_first_reset():
         make(2).reset(options={"reset_mask": np.array([True, False])})
 
 
-@pytest.mark.parametrize("call", [lambda e: e.reset(), lambda e: e.step([0, 0, 0, 0]), lambda e: e.get_state()])
+@pytest.mark.parametrize(
+    "call", [lambda e: e.reset(), lambda e: e.step([0, 0, 0, 0]), lambda e: e.get_state()]
+)
 def test_a_closed_environment(call):
     env = make()
     env.reset(seed=0)

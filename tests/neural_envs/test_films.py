@@ -24,7 +24,10 @@ def test_a_bundle_is_played_dream_after_dream(counting):
 
 
 def test_another_seed_is_another_film_and_the_same_seed_the_same(counting):
-    films = [np.stack(list(open_film(VideoConfig(counting, steps=9, seed=seed)).frames)) for seed in (1, 1, 2)]
+    films = [
+        np.stack(list(open_film(VideoConfig(counting, steps=9, seed=seed)).frames))
+        for seed in (1, 1, 2)
+    ]
     assert (films[0] == films[1]).all() and (films[0] != films[2]).any()
 
 
@@ -63,7 +66,9 @@ def test_an_episode_of_a_dataset_becomes_a_film(tmp_path, capsys):
         (["snake", "--steps", "0"], "has no end of its own"),
     ],
 )
-def test_what_cannot_be_filmed_is_told_in_a_sentence(words, sentence, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_filmed_is_told_in_a_sentence(
+    words, sentence, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 1
     assert sentence in capsys.readouterr().err and not list(tmp_path.iterdir())
@@ -80,15 +85,22 @@ def test_without_ffmpeg_a_gif_is_offered_before_anything_is_dreamed(tmp_path, mo
         raise RuntimeError("No ffmpeg exe could be found.")
 
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", gone)
-    with pytest.raises(ImportError, match=r"MP4 files need ffmpeg: pip install .* or write a \.gif instead"):
+    with pytest.raises(
+        ImportError, match=r"MP4 files need ffmpeg: pip install .* or write a \.gif instead"
+    ):
         open_video(tmp_path / "film.mp4", 10)
     assert main(["snake", "--out", str(tmp_path / "film.mp4"), "--steps", "2"]) == 1
     assert "write a .gif instead" in capsys.readouterr().err
 
 
 def test_a_strip_takes_pictures_from_start_to_end_in_rows_of_eight(tmp_path):
-    film = np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3) * 8
-    picture = np.asarray(Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, pictures=10)))
+    film = (
+        np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+        * 8
+    )
+    picture = np.asarray(
+        Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, pictures=10))
+    )
     assert picture.shape[1] == 4 + 8 * 4 + 7 * 4 + 4
     assert (picture == 0).all(-1).sum() == 16 and (picture == 29 * 8).all(-1).sum() == 16
 

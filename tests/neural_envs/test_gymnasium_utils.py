@@ -7,11 +7,15 @@ import pytest
 from gymnasium.utils.play import play
 
 from collectors.worlds.registration import ANY_GAME
-from collectors.worlds.registration import ENVIRONMENTS as GAMES
-from neural_envs.registration import ENVIRONMENTS as DREAMS
+from collectors.worlds.table import WORLDS
+from neural_envs.registration import environments
 
-SETTINGS = {ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"}}  # of an id that is made with some
-IDS = [f"collectors:{row['id']}" for row in (*GAMES.values(), ANY_GAME)] + [f"neural_envs:{row.id}" for row in DREAMS]
+SETTINGS = {
+    ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"}
+}  # of an id that is made with some
+GAMES = [ANY_GAME["id"], *(world.real_id for world in WORLDS.values())]
+IDS = [f"collectors:{name}" for name in GAMES]
+IDS += [f"neural_envs:{row.id}" for row in environments()]
 
 
 @pytest.fixture(params=IDS)
@@ -53,11 +57,20 @@ def test_play_turns_posted_keys_into_actions_and_leaves_on_escape(env, monkeypat
         elif len(seen) == 4:
             press([pygame.K_ESCAPE])
 
-    play(env, callback=watch, seed=0, zoom=4, fps=1000, noop=getattr(env.unwrapped, "idle_action", None) or 0)
+    play(
+        env,
+        callback=watch,
+        seed=0,
+        zoom=4,
+        fps=1000,
+        noop=getattr(env.unwrapped, "idle_action", None) or 0,
+    )
     assert wanted in seen[1:] and env.action_space.contains(wanted)
 
 
 def press(keys):
     """Post a KEYDOWN for each of a table's keys."""
     for part in keys:
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=ord(part) if isinstance(part, str) else part))
+        pygame.event.post(
+            pygame.event.Event(pygame.KEYDOWN, key=ord(part) if isinstance(part, str) else part)
+        )

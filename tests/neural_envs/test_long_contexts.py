@@ -1,4 +1,6 @@
-"""Dreams that remember four frames: any history starts them, and they go on from what they have dreamed."""
+"""Dreams that remember four frames: any history starts them, and they go on from what they have
+dreamed.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def bundle(tmp_path_factory):
 
 def history(count: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
-    return rng.integers(256, size=(count, *SPEC.frame_shape), dtype=np.uint8), rng.integers(3, size=count - 1)
+    return rng.integers(256, size=(count, *SPEC.frame_shape), dtype=np.uint8), rng.integers(
+        3, size=count - 1
+    )
 
 
 def state_of(env) -> list[np.ndarray]:

@@ -1,4 +1,6 @@
-"""Playing: each key does its thing, on the session alone and through the window under SDL's dummy driver."""
+"""Playing: each key does its thing, on the session alone and through the window under SDL's dummy
+driver.
+"""
 
 import os
 import subprocess
@@ -115,8 +117,13 @@ def test_a_side_that_has_ended_waits_for_the_other():
     session.keys.press(pygame.K_RIGHT)
     for _ in range(5):
         session.tick()
-    assert session.sides[1].score.ending == "stopped: step limit" and session.sides[1].score.reward == 0
-    assert session.sides[0].score.steps == 5 and session.sides[1].score.steps == 2 and not session.over
+    assert (
+        session.sides[1].score.ending == "stopped: step limit"
+        and session.sides[1].score.reward == 0
+    )
+    assert (
+        session.sides[0].score.steps == 5 and session.sides[1].score.steps == 2 and not session.over
+    )
 
 
 def test_only_the_first_game_uses_the_seed_and_the_dream_can_start_from_the_real_frame():
@@ -173,7 +180,9 @@ def test_the_policy_plays_each_world_from_its_own_frames():
     assert places(session) == [110, 106] and all(policy.resets for policy in session.policies)
     session.toggle_player()
     session.tick()
-    assert session.sides[0].env.actions[-1] == session.sides[1].env.actions[-1] == DOWN, "the last direction goes on"
+    assert session.sides[0].env.actions[-1] == session.sides[1].env.actions[-1] == DOWN, (
+        "the last direction goes on"
+    )
 
 
 def test_a_missing_policy_is_told_and_the_person_goes_on_playing():
@@ -212,7 +221,11 @@ def test_r_starts_a_new_game(screen):
     key(screen, pygame.K_RIGHT)
     screen.session.tick()
     key(screen, pygame.K_r)
-    assert screen.session.episode == 2 and screen.session.sides[0].score.steps == 0 and screen.session.waiting
+    assert (
+        screen.session.episode == 2
+        and screen.session.sides[0].score.steps == 0
+        and screen.session.waiting
+    )
 
 
 def test_p_pauses_and_goes_on(screen):
@@ -283,10 +296,14 @@ def test_a_second_recording_gets_the_next_name_and_v_ends_it(screen, tmp_path):
     key(screen, pygame.K_v)
     screen.show()
     key(screen, pygame.K_v)
-    assert (tmp_path / "walk-002.mp4").stat().st_size > 0 and "walk-002.mp4" in screen.session.message
+    assert (
+        tmp_path / "walk-002.mp4"
+    ).stat().st_size > 0 and "walk-002.mp4" in screen.session.message
 
 
-@pytest.mark.parametrize("kind, facts", [(pygame.QUIT, {}), (pygame.KEYDOWN, {"key": pygame.K_ESCAPE})])
+@pytest.mark.parametrize(
+    "kind, facts", [(pygame.QUIT, {}), (pygame.KEYDOWN, {"key": pygame.K_ESCAPE})]
+)
 def test_escape_and_the_windows_cross_leave(screen, kind, facts):
     pygame.event.post(pygame.event.Event(kind, **facts))
     screen.run()
@@ -296,12 +313,19 @@ def test_escape_and_the_windows_cross_leave(screen, kind, facts):
 def test_the_window_shows_both_worlds_pixel_for_pixel(screen):
     screen.show()
     picture, scale = screen.picture(), screen.hud.layout.picture[0] // 8
-    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (8 * scale - 60)  # less the ribbon "press a key"
+    assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (
+        8 * scale - 60
+    )  # less the ribbon "press a key"
 
 
 def test_every_state_of_the_session_can_be_drawn(screen):
     session = screen.session
-    session.toggle_player(), session.snapshot(), session.set_sampler_steps(2), session.say("a long message " * 20)
+    (
+        session.toggle_player(),
+        session.snapshot(),
+        session.set_sampler_steps(2),
+        session.say("a long message " * 20),
+    )
     screen.show()
     session.sides[0].step(UP)
     session.paused = True
@@ -330,7 +354,20 @@ def _maker(double):
 
 
 def test_the_command_plays_beside_the_real_game_and_records(walk_world, capsys):
-    code = main(["walk", "--real", "--policy", "homing", "--fps", "1000", "--max-steps", "8", "--record", "out.mp4"])
+    code = main(
+        [
+            "walk",
+            "--real",
+            "--policy",
+            "homing",
+            "--fps",
+            "1000",
+            "--max-steps",
+            "8",
+            "--record",
+            "out.mp4",
+        ]
+    )
     out = capsys.readouterr().out
     assert code == 0 and "dream: return 8 after 8 steps" in out and "real: return 8" in out
     assert "recorded out.mp4" in out
@@ -357,7 +394,9 @@ def test_a_wrong_command_line_ends_with_code_2_and_a_sentence(capsys, words, sen
     assert stop.value.code == 2 and sentence in capsys.readouterr().err
 
 
-def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(walk_world, monkeypatch, capsys):
+def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(
+    walk_world, monkeypatch, capsys
+):
     assert main(["snake", "--bundle", "no/such/bundle/here"]) == 1
     assert "no bundle" in capsys.readouterr().err
     monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "Nowhere-v0", "homing"))
@@ -378,11 +417,18 @@ def test_a_dream_and_a_real_game_of_other_spaces_are_refused(walk_world, monkeyp
     assert "do not fit" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there always is a screen")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="elsewhere there always is a screen"
+)
 def test_without_a_screen_the_command_says_so_with_code_1():
     hidden = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    code = "import sys; from neural_envs.commands.play import main; sys.exit(main(['snake', '--max-steps', '1']))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    code = (
+        "import sys; from neural_envs.commands.play import main; sys.exit(main(['snake', "
+        "'--max-steps', '1']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "no window can be opened" in done.stderr or "no screen to play on" in done.stderr

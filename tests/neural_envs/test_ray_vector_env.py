@@ -21,7 +21,9 @@ DREAM, REAL = "neural_envs:NeuralEnv-v0", "collectors:RealSnake-v0"
 @pytest.fixture(scope="module")
 def cluster():
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    ray.init(
+        num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False
+    )
     yield ray
     ray.shutdown()
 
@@ -41,7 +43,9 @@ def counting(two_processors):
     made = []
 
     def make(lanes=5, mode=AutoresetMode.SAME_STEP, **settings):
-        made.append(RayVectorEnv(DREAM, lanes, 2, autoreset_mode=mode, bundle=counting_bundle(), **settings))
+        made.append(
+            RayVectorEnv(DREAM, lanes, 2, autoreset_mode=mode, bundle=counting_bundle(), **settings)
+        )
         return made[-1], make_lanes(DREAM, lanes, mode, bundle=counting_bundle(), **settings)
 
     yield make
@@ -56,7 +60,12 @@ def assert_same(one, other):
         assert one.keys() == other.keys()
         for key in one:
             mask = one.get(f"_{key}", slice(None))
-            assert_same(*((info[key] if isinstance(info[key], dict) else info[key][mask]) for info in (one, other)))
+            assert_same(
+                *(
+                    (info[key] if isinstance(info[key], dict) else info[key][mask])
+                    for info in (one, other)
+                )
+            )
     elif isinstance(one, tuple):
         for a, b in zip(one, other, strict=True):
             assert_same(a, b)
@@ -76,10 +85,15 @@ class TestTwoActors:
             assert_same(result, one.step(actions))
             ends += result[2].sum()
         assert ends > 0
-        assert spread.observation_space == one.observation_space and spread.action_space == one.action_space
+        assert (
+            spread.observation_space == one.observation_space
+            and spread.action_space == one.action_space
+        )
         assert spread.metadata == one.metadata and spread.autoreset_mode is AutoresetMode.SAME_STEP
 
-    def test_only_the_lanes_of_a_mask_start_anew_and_actors_without_any_are_not_asked(self, counting):
+    def test_only_the_lanes_of_a_mask_start_anew_and_actors_without_any_are_not_asked(
+        self, counting
+    ):
         spread, one = counting(5, AutoresetMode.DISABLED)
         with pytest.raises(ResetNeeded, match="starts every lane"):
             spread.reset(options={"reset_mask": np.arange(5) == 4})
@@ -87,7 +101,9 @@ class TestTwoActors:
             env.reset(seed=[1, 2, 3, 4, 5])
             env.step(np.zeros(5, int))
         mask = np.arange(5) == 4
-        (frames, info), (expected, there) = (env.reset(options={"reset_mask": mask}) for env in (spread, one))
+        (frames, info), (expected, there) = (
+            env.reset(options={"reset_mask": mask}) for env in (spread, one)
+        )
         np.testing.assert_array_equal(frames, expected)
         np.testing.assert_array_equal(info["_trust"], there["_trust"])
         assert_same(spread.step(np.ones(5, int)), one.step(np.ones(5, int)))
@@ -120,20 +136,27 @@ class TestTwoActors:
             for _ in range(3):
                 spread.step(np.zeros(5, int))
 
-    def test_the_real_game_plays_the_same_behind_the_stable_baselines3_adapter(self, two_processors):
+    def test_the_real_game_plays_the_same_behind_the_stable_baselines3_adapter(
+        self, two_processors
+    ):
         from agents.ppo.vec_env import SB3VecEnv
 
         def run(env):
             adapter = SB3VecEnv(env)
             adapter.seed(3)
-            frames = [adapter.reset(), *(adapter.step(np.full(4, step // 9 % 4)) for step in range(30))]
+            frames = [
+                adapter.reset(),
+                *(adapter.step(np.full(4, step // 9 % 4)) for step in range(30)),
+            ]
             adapter.close()
             return frames
 
         spread = run(RayVectorEnv(REAL, 4, 2))
         one = run(make_lanes(REAL, 4, AutoresetMode.SAME_STEP))
         np.testing.assert_array_equal(spread[0], one[0])
-        for (frames, rewards, dones, infos), (expected, paid, ended, told) in zip(spread[1:], one[1:], strict=True):
+        for (frames, rewards, dones, infos), (expected, paid, ended, told) in zip(
+            spread[1:], one[1:], strict=True
+        ):
             np.testing.assert_array_equal(frames, expected)
             np.testing.assert_array_equal(rewards, paid)
             np.testing.assert_array_equal(dones, ended)
@@ -145,10 +168,14 @@ class TestTwoActors:
         with pytest.raises(ValueError, match="4 actors need 4 processors, the cluster has 2"):
             RayVectorEnv(REAL, 4, 4)
 
-    def test_a_cluster_whose_processors_others_have_is_told_and_not_waited_for(self, counting, monkeypatch):
+    def test_a_cluster_whose_processors_others_have_is_told_and_not_waited_for(
+        self, counting, monkeypatch
+    ):
         monkeypatch.setattr("neural_envs.ray_vector_env.PATIENCE", 1.0)
         first, _ = counting()
-        with pytest.raises(ValueError, match="2 actors need 2 processors, the cluster has 0 free: use fewer actors"):
+        with pytest.raises(
+            ValueError, match="2 actors need 2 processors, the cluster has 0 free: use fewer actors"
+        ):
             RayVectorEnv(REAL, 2, 2)
         first.close()
         monkeypatch.setattr("neural_envs.ray_vector_env.PATIENCE", 10.0)
@@ -177,7 +204,9 @@ class TestContract(VectorEnvContract):
 
     def make_vec(self, num_envs, autoreset_mode, max_episode_steps=None):
         limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-        return RayVectorEnv(DREAM, num_envs, 2, autoreset_mode=autoreset_mode, bundle=counting_bundle(), **limit)
+        return RayVectorEnv(
+            DREAM, num_envs, 2, autoreset_mode=autoreset_mode, bundle=counting_bundle(), **limit
+        )
 
     def make_single(self, max_episode_steps=None):
         return NeuralEnv(counting_bundle(), max_episode_steps=max_episode_steps)

@@ -1,4 +1,6 @@
-"""Every kind of world model, tiny and with random weights, as an environment made by name from its bundle directory."""
+"""Every kind of world model, tiny and with random weights, as an environment made by name from its
+bundle directory.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ from world_models.protocols import WorldSpec
 SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)
 GRID = GridConfig(width=8, encoder_depth=1, decoder_depth=1)
 LATENT = LatentConfig(
-    network=GridConfig(8, 1, 1, 1), sampler=Euler(3), autoencoder=AutoencoderConfig(8, 8), context_length=2
+    network=GridConfig(8, 1, 1, 1),
+    sampler=Euler(3),
+    autoencoder=AutoencoderConfig(8, 8),
+    context_length=2,
 )
 CAUSAL = CausalDiTConfig(width=24, patch=8, depth=1, heads=2, window=4)
 PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
@@ -41,11 +46,19 @@ MODELS = {
     "chance of four frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=4)),
     "diffusion": lambda: DiffusionModel(SPEC, DiffusionConfig(network=GRID)),
     "latent": lambda: LatentModel(SPEC, LATENT),
-    "codes": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, chance=ChanceSettings(codes=2, categories=3))),
-    "forcing": lambda: ForcingModel(SPEC, ForcingConfig(CAUSAL, sampler=Euler(3), context_length=2)),
+    "codes": lambda: ChanceModel(
+        SPEC, ChanceConfig(grid=GRID, chance=ChanceSettings(codes=2, categories=3))
+    ),
+    "forcing": lambda: ForcingModel(
+        SPEC, ForcingConfig(CAUSAL, sampler=Euler(3), context_length=2)
+    ),
     "joint": lambda: JointModel(SPEC, JointConfig(network=PAIRS, sampler=Descent(3))),
-    "pixel": lambda: PixelModel(SPEC, PixelConfig(network=FilmConfig(8, 4, 1, 1, 4, 16), context_length=2)),
-    "regression": lambda: DiffusionModel(SPEC, DiffusionConfig(network=GRID, objective=Regression(), sampler=Direct())),
+    "pixel": lambda: PixelModel(
+        SPEC, PixelConfig(network=FilmConfig(8, 4, 1, 1, 4, 16), context_length=2)
+    ),
+    "regression": lambda: DiffusionModel(
+        SPEC, DiffusionConfig(network=GRID, objective=Regression(), sampler=Direct())
+    ),
 }
 
 
@@ -54,10 +67,18 @@ def bundle(request, tmp_path):
     """The directory of a bundle of one kind."""
     torch.manual_seed(0)
     model, rng = MODELS[request.param](), np.random.default_rng(0)
-    for parameter in model.parameters():  # the zero-initialised ones too, so that everything has an effect
+    for (
+        parameter
+    ) in model.parameters():  # the zero-initialised ones too, so that everything has an effect
         parameter.data += 0.1 * torch.randn_like(parameter)
     frames = rng.integers(256, size=(6, model.context_length, *SPEC.frame_shape), dtype=np.uint8)
-    save_bundle(tmp_path, model, Contexts(frames, rng.integers(4, size=(6, model.context_length - 1))), {}, {})
+    save_bundle(
+        tmp_path,
+        model,
+        Contexts(frames, rng.integers(4, size=(6, model.context_length - 1))),
+        {},
+        {},
+    )
     return str(tmp_path)
 
 
@@ -69,7 +90,9 @@ def test_lanes_are_single_environments_up_to_rounding_through_resets(bundle):
     env = gym.make_vec("NeuralEnv-v0", 3, bundle=bundle)
     singles = [gym.make("NeuralEnv-v0", bundle=bundle) for _ in range(3)]
     frames, _ = env.reset(seed=8)
-    np.testing.assert_array_equal(frames, [single.reset(seed=8 + lane)[0] for lane, single in enumerate(singles)])
+    np.testing.assert_array_equal(
+        frames, [single.reset(seed=8 + lane)[0] for lane, single in enumerate(singles)]
+    )
     for step in range(3):
         frames, _, terminated, truncated, info = env.step(np.full(3, step))
         true = info["final_obs"] if (terminated | truncated).any() else frames
@@ -110,14 +133,16 @@ def test_the_frames_between_noise_and_picture_end_in_the_picture_that_was_dreame
     env.reset(seed=0)
     assert env.denoising() == []  # nothing was dreamed yet
     frame, *_ = env.step(2)
-    strip, sampled = env.denoising(), getattr(env.dreamer.model, "sampler_steps", 1) > 1
-    assert (len(strip) == env.dreamer.model.sampler_steps + 1 if sampled else strip == []) and env.denoises == sampled
+    strip, sampled = env.denoising(), getattr(env.simulator.model, "sampler_steps", 1) > 1
+    assert (
+        len(strip) == env.simulator.model.sampler_steps + 1 if sampled else strip == []
+    ) and env.denoises == sampled
     if sampled:
         np.testing.assert_array_equal(strip[-1], frame)
         assert all(picture.shape == (16, 16, 3) and picture.dtype == np.uint8 for picture in strip)
         assert (strip[0] != strip[-1]).mean() > 0.5
         env.sampler_steps = 5
-        assert len(env.denoising()) == 6 and env.dreamer.model.sampler_steps == 3
+        assert len(env.denoising()) == 6 and env.simulator.model.sampler_steps == 3
     state = env.get_state()  # looking changed nothing
     assert (state.frame[0].numpy() == frame).all() and state.noise.steps.item() == 2
 
@@ -137,7 +162,7 @@ def test_guidance_is_the_environments_own_and_refused_where_there_is_none(bundle
     other.reset(seed=0)
     plain = other.step(1)[0]
     assert (frames[0] != frames[1]).any() and (frames[1] != plain).any()
-    assert other.guidance is None and env.dreamer.model.guidance == 1.0
+    assert other.guidance is None and env.simulator.model.guidance == 1.0
     made = gym.make("NeuralEnv-v0", bundle=bundle, guidance=3.0).unwrapped
     made.reset(seed=0)
     np.testing.assert_array_equal(made.step(1)[0], frames[1])

@@ -1,8 +1,10 @@
-"""Every released bundle dreams the same bytes as when its row was written: moving code must not change a frame.
+"""Every released bundle dreams the same bytes as when its row was written: moving code must not
+change a frame.
 
-The hashes hold for one kind of processor and one version of torch, both named in the file; elsewhere rounding differs and
-the test is skipped. Write them anew with `python tests/neural_envs/test_same_frames.py` (only when a dream is meant to
-change) and say why in CHANGELOG.md.
+The hashes hold for one kind of processor and one version of torch, both named in the file;
+elsewhere rounding differs and the test is skipped. Write them anew with `python
+tests/neural_envs/test_same_frames.py` (only when a dream is meant to change) and say why in
+CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -33,7 +35,11 @@ def platform() -> str:
         if cpuinfo.exists()
         else {}
     )
-    kind = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8] if facts else machine()
+    kind = (
+        hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+        if facts
+        else machine()
+    )
     return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, processor {kind}"
 
 
@@ -48,7 +54,9 @@ def dream_hash(name: str) -> str:
     try:
         envs = gym.make_vec("NeuralEnv-v0", num_envs=LANES, bundle=name)
         digest = hashlib.sha256(envs.reset(seed=SEED)[0].tobytes())
-        actions = np.random.default_rng(SEED).integers(envs.single_action_space.n, size=(STEPS, LANES))
+        actions = np.random.default_rng(SEED).integers(
+            envs.single_action_space.n, size=(STEPS, LANES)
+        )
         for action in actions:
             frame, reward, terminated, _, info = envs.step(action)
             for part in (frame, reward, terminated, info["trust"]):

@@ -18,7 +18,11 @@ def test_d_opens_a_third_pane_and_closes_it_again(screen):
     key(screen, pygame.K_d)
     screen.show()
     three = screen.surface.get_size()
-    assert screen.view.difference and three[0] > two[0] and screen.picture().shape == (three[1], three[0], 3)
+    assert (
+        screen.view.difference
+        and three[0] > two[0]
+        and screen.picture().shape == (three[1], three[0], 3)
+    )
     key(screen, pygame.K_d)
     assert screen.surface.get_size() == two
 
@@ -53,10 +57,14 @@ def test_g_guides_more_and_with_shift_less(screen):
     assert screen.session.guidance == 1.5
 
 
-def test_f_opens_the_filmstrip_which_is_computed_once_a_step_and_for_new_settings(screen, monkeypatch):
+def test_f_opens_the_filmstrip_which_is_computed_once_a_step_and_for_new_settings(
+    screen, monkeypatch
+):
     asked = []
     denoising = DreamWalk.denoising
-    monkeypatch.setattr(DreamWalk, "denoising", lambda env: [asked.append(env.place), *denoising(env)][1:])
+    monkeypatch.setattr(
+        DreamWalk, "denoising", lambda env: [asked.append(env.place), *denoising(env)][1:]
+    )
     screen.show()
     assert not asked and screen.strip() == []
     key(screen, pygame.K_f)
@@ -131,7 +139,10 @@ def test_a_game_with_an_action_for_no_keys_is_idle_without_any():
         idle_action = 3
 
     env = Idle()
-    assert Keys.of(env, RESERVED).next_action() == 3 and Keys.of(Walk(), RESERVED).next_action() is None
+    assert (
+        Keys.of(env, RESERVED).next_action() == 3
+        and Keys.of(Walk(), RESERVED).next_action() is None
+    )
     session = PlaySession([Side("dream", env)], Keys.of(env, RESERVED))
     session.tick()
     assert env.actions == [3] and () not in ARROWS

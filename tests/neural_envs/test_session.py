@@ -1,4 +1,6 @@
-"""What a session does beside playing: it resyncs, compares, guides, and shows how a frame came about."""
+"""What a session does beside playing: it resyncs, compares, guides, and shows how a frame came
+about.
+"""
 
 import numpy as np
 import pytest

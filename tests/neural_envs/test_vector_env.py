@@ -15,7 +15,17 @@ from gymnasium.vector import AutoresetMode
 from neural_envs.env import NeuralEnv
 from neural_envs.vector_env import NeuralVectorEnv
 from tests.contracts import MODES, VectorEnvContract
-from tests.oracles import ACTION_SUM, COUNT, DEAD, FIRST_LIFE, FRAME, NOISE, TAG, counting_bundle, shown
+from tests.oracles import (
+    ACTION_SUM,
+    COUNT,
+    DEAD,
+    FIRST_LIFE,
+    FRAME,
+    NOISE,
+    TAG,
+    counting_bundle,
+    shown,
+)
 from world_models.lanes import take_lanes
 
 
@@ -42,9 +52,15 @@ class TestDreaming:
         tags = shown(env.reset(seed=0)[0], TAG)
         for step in range(1, FIRST_LIFE + 1):
             frames, rewards, terminated, truncated, info = env.step(np.array([1, 3]))
-            assert (shown(frames, COUNT) == step).all() and (shown(frames, ACTION_SUM) == [step, 3 * step]).all()
+            assert (shown(frames, COUNT) == step).all() and (
+                shown(frames, ACTION_SUM) == [step, 3 * step]
+            ).all()
             ends = step >= FIRST_LIFE + tags
-            assert (terminated == ends).all() and (shown(frames, DEAD) == 255 * ends).all() and not truncated.any()
+            assert (
+                (terminated == ends).all()
+                and (shown(frames, DEAD) == 255 * ends).all()
+                and not truncated.any()
+            )
             assert (rewards == np.where(ends, -1, step % 2 == 0)).all()
             assert info["trust"] == pytest.approx(1 - step / 8)
             if ends.any():
@@ -105,13 +121,17 @@ class TestDreaming:
 
     def test_low_trust_truncates_and_says_so(self):
         env = make(1, min_trust=0.7, autoreset_mode="SameStep")
-        env.reset(seed=0, options={"context": np.full(FRAME, 3, np.uint8)})  # tag 3: ends by itself at step 6
+        env.reset(
+            seed=0, options={"context": np.full(FRAME, 3, np.uint8)}
+        )  # tag 3: ends by itself at step 6
         for _ in range(2):
             _, _, _, truncated, info = env.step([0])
             assert not truncated[0] and not info["low_trust"][0]
         _, _, terminated, truncated, info = env.step([0])  # trust 0.625
         assert truncated[0] and not terminated[0]
-        assert info["final_info"]["low_trust"][0] and info["final_info"]["trust"][0] == pytest.approx(0.625)
+        assert info["final_info"]["low_trust"][0] and info["final_info"]["trust"][
+            0
+        ] == pytest.approx(0.625)
         assert not info["low_trust"][0] and info["trust"][0] == 1
 
     def test_sampler_steps_are_set_only_during_a_step(self):
@@ -200,7 +220,9 @@ class TestSnapshots:
         with pytest.raises(ValueError, match="take_lanes"):
             other.set_state(env.get_state())
 
-    @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+    @pytest.mark.parametrize(
+        "duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))]
+    )
     def test_a_copied_or_pickled_environment_goes_on_alike(self, duplicate, counting):
         env = gym.make_vec("neural_envs:NeuralEnv-v0", num_envs=3, bundle=counting)
         run(env, 4)
@@ -264,12 +286,18 @@ class TestWrappers:
         assert lengths and set(lengths) <= {FIRST_LIFE + tag for tag in range(4)}
 
     def test_make_vec_passes_the_registered_limit_and_json_safe_arguments(self, counting):
-        env = gym.make_vec("neural_envs:NeuralSnake-v0", 2, bundle=counting, autoreset_mode="NextStep")
+        env = gym.make_vec(
+            "neural_envs:NeuralSnake-v0", 2, bundle=counting, autoreset_mode="NextStep"
+        )
         assert isinstance(env, NeuralVectorEnv) and env.max_episode_steps == 1000
         assert env.autoreset_mode is AutoresetMode.NEXT_STEP
         again = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
-        assert again.kwargs["bundle"] == counting and isinstance(gym.make_vec(again), NeuralVectorEnv)
-        limited = gym.make_vec("neural_envs:NeuralSnake-v0", 2, bundle=counting, max_episode_steps=-1)
+        assert again.kwargs["bundle"] == counting and isinstance(
+            gym.make_vec(again), NeuralVectorEnv
+        )
+        limited = gym.make_vec(
+            "neural_envs:NeuralSnake-v0", 2, bundle=counting, max_episode_steps=-1
+        )
         assert limited.max_episode_steps > 10**9
 
     def test_render_gives_one_fresh_frame_a_lane(self):

@@ -1,4 +1,6 @@
-"""Films and strips: what is written can be read back, and what cannot be written leaves nothing behind."""
+"""Films and strips: what is written can be read back, and what cannot be written leaves nothing
+behind.
+"""
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,14 +14,18 @@ COLOURS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)],
 
 def film(length=4, height=16, width=16):
     """(T, H, W, 3): one flat colour a frame."""
-    return np.broadcast_to(COLOURS[np.arange(length) % 4, None, None], (length, height, width, 3)).copy()
+    return np.broadcast_to(
+        COLOURS[np.arange(length) % 4, None, None], (length, height, width, 3)
+    ).copy()
 
 
 def read_mp4(path):
     reader = imageio_ffmpeg.read_frames(str(path))
     facts = next(reader)
     width, height = facts["size"]
-    return facts, np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+    return facts, np.stack(
+        [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+    )
 
 
 def test_an_mp4_can_be_read_back_with_its_size_pace_and_colours(tmp_path):
@@ -36,7 +42,9 @@ def test_an_mp4_of_odd_sides_is_padded_to_even_ones(tmp_path):
 
 def test_a_gif_can_be_read_back_frame_by_frame(tmp_path):
     with Image.open(write_video(tmp_path / "film.gif", film(), fps=10, scale=2)) as picture:
-        assert picture.n_frames == 4 and picture.size == (32, 32) and picture.info["duration"] == 100
+        assert (
+            picture.n_frames == 4 and picture.size == (32, 32) and picture.info["duration"] == 100
+        )
         for index, colour in enumerate(COLOURS):
             picture.seek(index)
             assert np.abs(np.asarray(picture.convert("RGB"), int) - colour).max() < 4
@@ -54,7 +62,9 @@ def test_a_broken_film_leaves_no_file_and_the_old_one_stays(tmp_path, name):
         write_video(tmp_path / name, [film()[0], film(1, 8, 8)[0]])
     with pytest.raises(ValueError, match="no frames"):
         write_video(tmp_path / name, [])
-    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (
+        tmp_path / name
+    ).read_bytes() == b"old"
 
 
 def test_a_film_appears_only_when_it_is_closed(tmp_path):
@@ -73,7 +83,9 @@ def test_a_film_appears_only_when_it_is_closed(tmp_path):
         (film()[0], "a.avi", r"\.mp4 or \.gif"),
     ],
 )
-def test_what_is_no_frame_or_no_known_suffix_is_refused_with_a_sentence(tmp_path, frame, name, words):
+def test_what_is_no_frame_or_no_known_suffix_is_refused_with_a_sentence(
+    tmp_path, frame, name, words
+):
     with pytest.raises(ValueError, match=words):
         write_video(tmp_path / name, [frame])
 
@@ -88,7 +100,9 @@ def test_side_by_side_puts_frames_in_a_row_and_lets_the_shorter_film_wait():
 
 
 def test_a_strip_shows_every_row_enlarged_and_named(tmp_path):
-    path = write_strip(tmp_path / "strip.png", [film(3), film(4)], scale=2, gap=4, labels=["real", "dream"])
+    path = write_strip(
+        tmp_path / "strip.png", [film(3), film(4)], scale=2, gap=4, labels=["real", "dream"]
+    )
     picture = np.asarray(Image.open(path))
     assert picture.shape[0] == 4 + 32 + 4 + 32 + 4 and picture.shape[1] > 4 + 4 * 32 + 3 * 4 + 4
     for colour in COLOURS:

@@ -23,7 +23,9 @@ pytest.importorskip("websockets")
 
 
 def test_generate_gives_the_frames_of_the_environment(serve):
-    answer = serve().post("/api/generate", json={"bundle": "counting", "seed": 3, "actions": [1, 2, 3, 0, 0, 0, 0]})
+    answer = serve().post(
+        "/api/generate", json={"bundle": "counting", "seed": 3, "actions": [1, 2, 3, 0, 0, 0, 0]}
+    )
     assert answer.status_code == 200
     said, env = answer.json(), NeuralEnv(counting_bundle())
     expected = [env.reset(seed=3)[0]]
@@ -32,9 +34,17 @@ def test_generate_gives_the_frames_of_the_environment(serve):
         frame, reward, terminated, _, _ = env.step(action)
         expected.append(frame)
         rewards.append(reward)
-    frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in said["frames"]]
-    assert len(frames) == len(expected) and all((a == b).all() for a, b in zip(frames, expected, strict=True))
-    assert said["rewards"] == rewards and said["terminations"][-1] == terminated and len(said["trust"]) == len(rewards)
+    frames = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in said["frames"]
+    ]
+    assert len(frames) == len(expected) and all(
+        (a == b).all() for a, b in zip(frames, expected, strict=True)
+    )
+    assert (
+        said["rewards"] == rewards
+        and said["terminations"][-1] == terminated
+        and len(said["trust"]) == len(rewards)
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,9 @@ def test_generate_gives_the_frames_of_the_environment(serve):
 def test_a_wrong_request_gets_its_status_and_a_sentence(serve, body, status, phrase):
     client = serve("snake") if b"world" in body else serve()
     body = (
-        body if b"world" in body or b"bundle" in body else body.replace(b'"actions"', b'"bundle":"counting","actions"')
+        body
+        if b"world" in body or b"bundle" in body
+        else body.replace(b'"actions"', b'"bundle":"counting","actions"')
     )
     answer = client.post("/api/generate", content=body)
     assert answer.status_code == status and phrase in answer.json()["error"]
@@ -71,7 +83,11 @@ def test_one_request_at_a_time_a_client_and_no_more_than_there_are_threads(monke
     name = desk.clients.pop()
     desk.clients |= {"one", "two"}
     refused = client.post("/api/generate", json={"actions": [0]})
-    assert refused.status_code == 503 and refused.headers["retry-after"] and "busy" in refused.json()["error"]
+    assert (
+        refused.status_code == 503
+        and refused.headers["retry-after"]
+        and "busy" in refused.json()["error"]
+    )
     desk.clients = {name}
     go.set()
     first.join(20)
@@ -79,7 +95,7 @@ def test_one_request_at_a_time_a_client_and_no_more_than_there_are_threads(monke
 
 
 def test_a_request_that_nobody_waits_for_is_given_up():
-    ticket = api.Ticket(threading.Event(), time.monotonic() + 60)
+    ticket = api.CancelToken(threading.Event(), time.monotonic() + 60)
     ticket.given_up.set()
     with pytest.raises(api.Refusal) as caught:
         api.generate(protocol.Generate((0, 0), bundle="counting"), CountingShelf(), ticket)
@@ -98,7 +114,9 @@ def test_a_bundle_that_is_none_is_a_sentence(capsys, tmp_path):
     assert "is not a bundle" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--port", "70000"], ["--visitors", "0"], ["--idle", "-1"], ["--load-test", "0"]])
+@pytest.mark.parametrize(
+    "words", [["--port", "70000"], ["--visitors", "0"], ["--idle", "-1"], ["--load-test", "0"]]
+)
 def test_impossible_settings_are_refused(words, capsys):
     with pytest.raises(SystemExit) as caught:
         server.main(words)

@@ -16,9 +16,13 @@ from tests.oracles import ACTION_SUM, shown
 def test_the_page_is_whole_and_loads_nothing_from_elsewhere(serve):
     client = serve()
     page = client.get("/")
-    assert page.status_code == 200 and "default-src 'self'" in page.headers["content-security-policy"]
+    assert (
+        page.status_code == 200 and "default-src 'self'" in page.headers["content-security-policy"]
+    )
     files = re.findall(r'(?:href|src)="([^"]+)"', page.text)
-    assert files and all(file.startswith("/static/") and client.get(file).status_code == 200 for file in files)
+    assert files and all(
+        file.startswith("/static/") and client.get(file).status_code == 200 for file in files
+    )
     for path in STATIC.iterdir():
         assert not re.search(r"https?://(?!www\.w3\.org)", path.read_text()), path
         for module in re.findall(r'from "\./([^"]+)"', path.read_text()):
@@ -45,7 +49,11 @@ def test_the_page_learns_what_the_world_has(serve):
     page = Page(serve("snake"), "snake")
     assert [row["name"] for row in page.hello["bundles"]] == ["counting", "snake"]
     assert page.dream["actions"] == ["up", "down", "left", "right"] and page.dream["steps"] is None
-    assert page.dream["guidance"] is None and "astar" in page.dream["policies"] and "random" in page.dream["policies"]
+    assert (
+        page.dream["guidance"] is None
+        and "astar" in page.dream["policies"]
+        and "random" in page.dream["policies"]
+    )
 
 
 def test_wrong_messages_get_a_sentence_and_the_dream_goes_on(serve):
@@ -60,7 +68,10 @@ def test_wrong_messages_get_a_sentence_and_the_dream_goes_on(serve):
     page.socket.send_bytes(b"\0")
     assert "not binary" in page.told("notice")["message"]
     page.say("act", action=9, down=True)
-    assert page.told("notice")["message"] == "counting has no action 9; there are 0 up, 1 down, 2 left, 3 right"
+    assert (
+        page.told("notice")["message"]
+        == "counting has no action 9; there are 0 up, 1 down, 2 left, 3 right"
+    )
     page.say("back", snapshot=4)
     assert "no snapshot 4" in page.told("notice")["message"]
     page.say("player", name="nobody")
@@ -91,11 +102,19 @@ def test_one_visitor_too_many_is_told_so_and_gets_in_when_another_leaves(serve):
     client = serve(visitors=1)
     first = Page(client)
     assert client.get("/healthz").json() | {"seconds": 0} == {
-        "status": "ok", "visitors": 1, "most": 1, "busy": True, "bundles": ["counting"], "seconds": 0
-    }  # fmt: skip
+        "status": "ok",
+        "visitors": 1,
+        "most": 1,
+        "busy": True,
+        "bundles": ["counting"],
+        "seconds": 0,
+    }
     with client.websocket_connect("/play") as refused:
         end = refused.receive_json()
-        assert (end["type"], end["code"]) == ("end", 1013) and "busy: 1 dream is being played" in end["message"]
+        assert (end["type"], end["code"]) == (
+            "end",
+            1013,
+        ) and "busy: 1 dream is being played" in end["message"]
         assert refused.receive()["code"] == 1013
     first.leave()
     wait_for(lambda: client.get("/healthz").json()["visitors"] == 0)
@@ -132,7 +151,12 @@ def test_other_sites_are_refused(serve):
     from starlette.websockets import WebSocketDisconnect
 
     client = serve()
-    for origin in ("http://evil.example", "null", "http://testserver.evil.example", "http://testserver:81"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://testserver.evil.example",
+        "http://testserver:81",
+    ):
         with pytest.raises(WebSocketDisconnect):
             client.websocket_connect("/play", headers={"origin": origin}).__enter__()
         answer = client.post("/api/generate", json={"actions": [0]}, headers={"origin": origin})
@@ -157,17 +181,26 @@ def test_a_dream_is_saved_and_watched_with_the_same_frames(serve):
     page.say("tune", sampler_steps=None, guidance=None, speed=8)
     page.say("player", name="astar")
     frames = {}
-    page.until(lambda header, panes: frames.update({header["step"]: panes[0]}) or header["step"] >= 20)
+    page.until(
+        lambda header, panes: frames.update({header["step"]: panes[0]}) or header["step"] >= 20
+    )
     page.say("pause", on=True)
     page.until(lambda header, panes: frames.update({header["step"]: panes[0]}) or header["paused"])
     address = f"/dreams/{page.hello['token']}"
     saved = client.get(address)
-    assert saved.status_code == 200 and 'filename="snake-11.dream"' in saved.headers["content-disposition"]
+    assert (
+        saved.status_code == 200
+        and 'filename="snake-11.dream"' in saved.headers["content-disposition"]
+    )
     assert str(STATIC.parent.parent).encode() not in saved.content  # no path of this machine
     said = client.post(address, content=saved.content).json()
     assert said["steps"] == page.header["step"] and said["remark"] == ""
     seen = {}
-    page.until(lambda h, panes: h["film"] and (seen.update({h["step"]: panes[0]}) or h["step"] == h["steps"]))
+    page.until(
+        lambda h, panes: (
+            h["film"] and (seen.update({h["step"]: panes[0]}) or h["step"] == h["steps"])
+        )
+    )
     both = seen.keys() & frames.keys()
     assert len(both) > 5 and all((seen[step] == frames[step]).all() for step in both)
     page.say("new", seed=11)

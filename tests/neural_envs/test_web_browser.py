@@ -17,7 +17,12 @@ sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("starlette")
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    "",
 )
 pytestmark = [
     pytest.mark.browser,
@@ -32,7 +37,9 @@ def address():
     """Where a server for one visitor listens."""
     command = [sys.executable, "-m", "neural_envs.cli", "serve", "--port", "0", "--visitors", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
     yield process.stdout.readline().split()[1]
     process.terminate()
     process.wait()
@@ -88,7 +95,10 @@ def stepped(page, number: int) -> None:
 def test_the_page_loads_and_waits_for_a_key(page):
     assert page.title() == "neural-envs: play a dream"
     assert page.eval_on_selector("#panes canvas", "c => [c.width, c.height]") == [64, 64]
-    assert page.eval_on_selector("#panes canvas", "c => getComputedStyle(c).imageRendering") == "pixelated"
+    assert (
+        page.eval_on_selector("#panes canvas", "c => getComputedStyle(c).imageRendering")
+        == "pixelated"
+    )
     before = pixels(page)
     page.wait_for_timeout(500)
     assert pixels(page) == before and page.text_content("#step") == "0"
@@ -106,7 +116,9 @@ def test_keys_move_the_snake(page):
         before = pixels(page)
 
 
-def test_a_second_visitor_over_the_limit_is_refused_and_gets_in_once_the_first_has_left(browser, address):
+def test_a_second_visitor_over_the_limit_is_refused_and_gets_in_once_the_first_has_left(
+    browser, address
+):
     first, second = browser.new_page(), browser.new_page()
     for visit in (first, second):
         visit.set_default_timeout(PATIENCE)
@@ -114,7 +126,9 @@ def test_a_second_visitor_over_the_limit_is_refused_and_gets_in_once_the_first_h
     first.wait_for_selector("#panes canvas")
     second.goto(address)
     second.wait_for_selector("#end[open]")
-    assert second.text_content("#end-title") == "Busy" and "1 dream is being played" in second.text_content("#end-text")
+    assert second.text_content(
+        "#end-title"
+    ) == "Busy" and "1 dream is being played" in second.text_content("#end-text")
     first.close()  # a dropped connection frees its dream
     wait_for(lambda: visitors(address) == 0)
     second.click("#again")
@@ -128,7 +142,11 @@ def test_real_game_difference_policy_and_snapshots(page):
     page.check("#show-real")
     page.check("#show-difference")
     sync_api.expect(page.locator("#panes canvas")).to_have_count(3, timeout=PATIENCE)
-    assert page.locator("#panes figcaption b").all_text_contents() == ["dream", "real", "difference"]
+    assert page.locator("#panes figcaption b").all_text_contents() == [
+        "dream",
+        "real",
+        "difference",
+    ]
     stepped(page, 3)
     page.click("#pause")
     shows(page, "#pause", "Go on")
@@ -154,7 +172,9 @@ def test_a_dream_is_downloaded_and_watched_again(page, tmp_path):
 
 
 def test_touching_the_pad_plays_on_a_phone(browser, address):
-    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
     page = phone.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(f"{address}/#snake")

@@ -1,4 +1,6 @@
-"""What page and server say to each other: every wrong message is a sentence that names what is wrong."""
+"""What page and server say to each other: every wrong message is a sentence that names what is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,24 @@ def test_a_wrong_message_is_refused_with_what_is_wrong(text):
 
 
 def test_every_kind_of_message_is_read_into_its_dataclass():
-    example = {"bundle": "b", "key": "a", "down": True, "action": 3, "seed": 4, "on": True, "name": "you", "real": True}
-    example |= {"difference": False, "sampler_steps": 2, "guidance": 1, "speed": 0.5, "snapshot": 1, "picture": 9}
+    example = {
+        "bundle": "b",
+        "key": "a",
+        "down": True,
+        "action": 3,
+        "seed": 4,
+        "on": True,
+        "name": "you",
+        "real": True,
+    }
+    example |= {
+        "difference": False,
+        "sampler_steps": 2,
+        "guidance": 1,
+        "speed": 0.5,
+        "snapshot": 1,
+        "picture": 9,
+    }
     for name, kind in protocol.MESSAGES.items():
         values = {field: example[field] for field in kind.__dataclass_fields__}
         assert read_message(json.dumps({"type": name, **values})) == kind(**values)

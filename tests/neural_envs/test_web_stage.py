@@ -7,29 +7,34 @@ import base64
 import numpy as np
 
 from neural_envs.web import protocol
-from neural_envs.web.game import MOST_SNAPSHOTS, Stage
+from neural_envs.web.game import MOST_SNAPSHOTS, GameSession
 from tests.neural_envs.web_double import COUNTING, RIGHT, CountingShelf
 from tests.oracles import COUNT, shown
 
 
 def test_snapshots_go_back_and_the_oldest_make_room():
-    stage = Stage(CountingShelf(), COUNTING, seed=0)
+    stage = GameSession(CountingShelf(), COUNTING, seed=0)
     stage.apply(protocol.Act(RIGHT, True))
     stage.tick()
     stage.apply(protocol.Keep())
     stage.tick()
     stage.apply(protocol.Keep())
     rows = [said for said in stage.take_said() if said["type"] == "snapshots"][-1]["kept"]
-    assert [row["step"] for row in rows] == [1, 2] and base64.b64decode(rows[0]["picture"]).startswith(b"\x89PNG")
+    assert [row["step"] for row in rows] == [1, 2] and base64.b64decode(
+        rows[0]["picture"]
+    ).startswith(b"\x89PNG")
     stage.apply(protocol.Back(rows[0]["id"]))
-    assert shown(stage.picture()[1][0], COUNT) == 1 and len(stage.session.sides[0].recorder.actions) == 1
+    assert (
+        shown(stage.picture()[1][0], COUNT) == 1
+        and len(stage.session.sides[0].recorder.actions) == 1
+    )
     for _ in range(MOST_SNAPSHOTS):
         stage.apply(protocol.Keep())
     assert len(stage.kept) == MOST_SNAPSHOTS and rows[0]["id"] not in stage.kept
 
 
 def test_a_policy_plays_and_hands_back():
-    stage = Stage(CountingShelf(), COUNTING, seed=0)
+    stage = GameSession(CountingShelf(), COUNTING, seed=0)
     stage.apply(protocol.Player("random"))
     stage.tick()
     assert stage.picture()[0]["step"] == 1 and stage.picture()[0]["player"] == "random"
@@ -40,7 +45,7 @@ def test_a_policy_plays_and_hands_back():
 
 
 def test_a_seed_gives_its_game_again():
-    stage = Stage(CountingShelf(), COUNTING, seed=5)
+    stage = GameSession(CountingShelf(), COUNTING, seed=5)
     first = stage.picture()[1][0]
     stage.apply(protocol.New(6))
     stage.apply(protocol.New(5))
@@ -48,7 +53,7 @@ def test_a_seed_gives_its_game_again():
 
 
 def test_real_game_difference_and_resync_beside_the_dream():
-    stage = Stage(CountingShelf("snake"), CountingShelf("snake").find("snake"), seed=1)
+    stage = GameSession(CountingShelf("snake"), CountingShelf("snake").find("snake"), seed=1)
     stage.apply(protocol.Panes(real=True, difference=True))
     header, (dream, real, difference) = stage.picture()
     assert header["titles"] == ["dream", "real", "difference"] and (dream == real).all()
@@ -66,9 +71,13 @@ def test_real_game_difference_and_resync_beside_the_dream():
 def test_a_missing_real_game_is_a_sentence_with_its_command_and_the_dream_goes_on(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "envpool", None)
     shelf = CountingShelf("coinrun")
-    stage = Stage(shelf, shelf.find("coinrun"), seed=1)
+    stage = GameSession(shelf, shelf.find("coinrun"), seed=1)
     stage.apply(protocol.Panes(real=True, difference=False))
     notice, chosen = stage.take_said()
-    assert "pip install" in notice["message"] and "coinrun" in notice["message"] and chosen["real"] is False
+    assert (
+        "pip install" in notice["message"]
+        and "coinrun" in notice["message"]
+        and chosen["real"] is False
+    )
     stage.tick()
     assert stage.picture()[0]["titles"] == ["dream"] and stage.picture()[0]["step"] == 1

@@ -9,11 +9,18 @@ from neural_envs.play.session import PlaySession, Side
 from neural_envs.play.window import RESERVED
 
 UP, DOWN, LEFT, RIGHT = range(4)
-ARROWS = {(pygame.K_UP,): UP, (pygame.K_DOWN,): DOWN, (pygame.K_LEFT,): LEFT, (pygame.K_RIGHT,): RIGHT}
+ARROWS = {
+    (pygame.K_UP,): UP,
+    (pygame.K_DOWN,): DOWN,
+    (pygame.K_LEFT,): LEFT,
+    (pygame.K_RIGHT,): RIGHT,
+}
 
 
 class Walk(gymnasium.Env):
-    """A double: the frame's grey counts right minus left; right pays 1, up ends the game, 20 steps truncate it."""
+    """A double: the frame's grey counts right minus left; right pays 1, up ends the game, 20 steps
+    truncate it.
+    """
 
     metadata = {"render_modes": [], "render_fps": 10}
     observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
@@ -40,7 +47,8 @@ class Walk(gymnasium.Env):
 
 
 class DreamWalk(Walk):
-    """The double with what a dream has: trust, a state to go back to, sampler steps up to 4, guidance, a history of 3.
+    """The double with what a dream has: trust, a state to go back to, sampler steps up to 4,
+    guidance, a history of 3.
 
     Between noise and picture are as many frames as there are sampler steps.
     """

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import time
 
-from neural_envs.web.catalogue import Offer, Shelf
+from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import unpack_picture
 from tests.oracles import counting_bundle
 
-COUNTING = Offer("counting", "counting", "counting")
+COUNTING = BundleInfo("counting", "counting", "counting")
 RIGHT = 3
 
 
-class CountingShelf(Shelf):
+class CountingShelf(BundleCatalogue):
     """The counting double, and where asked for released bundles."""
 
     def __init__(self, *released: str):

@@ -8,7 +8,13 @@ import torch
 
 from world_models.bundles.bundle import build_model
 from world_models.bundles.contexts import Contexts
-from world_models.diffusion.objectives import DDPM, EDM, EquilibriumMatching, FlowMatching, Regression
+from world_models.diffusion.objectives import (
+    DDPM,
+    EDM,
+    EquilibriumMatching,
+    FlowMatching,
+    Regression,
+)
 from world_models.diffusion.samplers import Ancestral, Descent, Direct, Euler, Heun
 from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
@@ -42,20 +48,29 @@ CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
     "chance-copies": ChanceConfig(
-        grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0, pixel_features=4), context_length=2
+        grid=GridConfig(16, 4, 1, 1, positions=True, copy=(0,), flow=3.0, pixel_features=4),
+        context_length=2,
     ),
     "chance-sprites": ChanceConfig(grid=GRID, context_length=3, sprites=2, sprite_size=5),
     "diffusion": DiffusionConfig(network=GRID, sampler=Euler(2), context_length=2),
     "diffusion-attention": DiffusionConfig(network=GridConfig(16, 4, 1, 1, True), context_length=4),
-    "diffusion-chance": DiffusionConfig(network=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5),
+    "diffusion-chance": DiffusionConfig(
+        network=GRID, chance=ChanceSettings(), context_length=2, guidance=1.5
+    ),
     "diffusion-guided": DiffusionConfig(network=GRID, context_length=2, guidance=1.5),
     "diffusion-copies": DiffusionConfig(network=COPIES, objective=EDM(precondition=False)),
     "diffusion-heun": DiffusionConfig(network=GRID, sampler=Heun(2)),
     "ddpm": DiffusionConfig(network=GRID, objective=DDPM(), sampler=Ancestral(4), context_length=2),
     "ddpm-noise": DiffusionConfig(network=GRID, objective=DDPM(prediction="noise"), guidance=1.5),
-    "flow": DiffusionConfig(network=GRID, objective=FlowMatching(times="logit-normal", shift=2.0), sampler=Heun(2)),
-    "flow-copies": DiffusionConfig(network=COPIES, objective=FlowMatching(prediction="frame"), chance=ChanceSettings()),
-    "eqm": DiffusionConfig(network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), context_length=2),
+    "flow": DiffusionConfig(
+        network=GRID, objective=FlowMatching(times="logit-normal", shift=2.0), sampler=Heun(2)
+    ),
+    "flow-copies": DiffusionConfig(
+        network=COPIES, objective=FlowMatching(prediction="frame"), chance=ChanceSettings()
+    ),
+    "eqm": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), context_length=2
+    ),
     "eqm-guided": DiffusionConfig(
         network=GRID, objective=EquilibriumMatching(), sampler=Descent(3, "nag"), guidance=1.5
     ),
@@ -64,39 +79,61 @@ CONFIGS = {
     ),
     "joint": JointConfig(network=PAIRS, sampler=Descent(4, "nag")),
     "joint-append": JointConfig(network=replace(PAIRS, cnn="append", latent=3), context_length=2),
-    "joint-dot": JointConfig(network=replace(PAIRS, cnn="", energy="dot"), chance=ChanceSettings(variables=0)),
-    "joint-l2": JointConfig(network=replace(PAIRS, energy="l2"), objective=EquilibriumMatching(), sampler=Descent(3)),
-    "regression": DiffusionConfig(network=COPIES, objective=Regression("huber"), sampler=Direct(), context_length=2),
+    "joint-dot": JointConfig(
+        network=replace(PAIRS, cnn="", energy="dot"), chance=ChanceSettings(variables=0)
+    ),
+    "joint-l2": JointConfig(
+        network=replace(PAIRS, energy="l2"), objective=EquilibriumMatching(), sampler=Descent(3)
+    ),
+    "regression": DiffusionConfig(
+        network=COPIES, objective=Regression("huber"), sampler=Direct(), context_length=2
+    ),
     "regression-bce": DiffusionConfig(
         network=GRID, objective=Regression("bce", motion_weight=5.0), sampler=Direct(), guidance=1.5
     ),
     "transformer-film": DiffusionConfig(network=FILM, objective=FlowMatching(), context_length=2),
     "transformer-patches": DiffusionConfig(
-        network=PATCHES, objective=FlowMatching(times="logit-normal"), sampler=Heun(2), chance=ChanceSettings()
+        network=PATCHES,
+        objective=FlowMatching(times="logit-normal"),
+        sampler=Heun(2),
+        chance=ChanceSettings(),
     ),
     "transformer-drops-both": DiffusionConfig(
         network=replace(FILM, start="both", drop="both", copy=(0, 4), pixel_features=4),
         objective=FlowMatching(prediction="frame"),
         guidance=1.5,
     ),
-    "transformer-ddpm": DiffusionConfig(network=PATCHES, objective=DDPM(), sampler=Ancestral(4), context_length=2),
-    "transformer-ddpm-noise": DiffusionConfig(network=FILM, objective=DDPM(prediction="noise"), guidance=1.5),
+    "transformer-ddpm": DiffusionConfig(
+        network=PATCHES, objective=DDPM(), sampler=Ancestral(4), context_length=2
+    ),
+    "transformer-ddpm-noise": DiffusionConfig(
+        network=FILM, objective=DDPM(prediction="noise"), guidance=1.5
+    ),
     "transformer-ddpm-copies": DiffusionConfig(
         network=replace(PATCHES, copy=(0,)), objective=DDPM(prediction="frame"), sampler=Euler(5)
     ),
     "transformer-edm": DiffusionConfig(network=replace(FILM, start="both"), context_length=2),
-    "transformer-eqm": DiffusionConfig(network=PATCHES, objective=EquilibriumMatching(), sampler=Descent(4)),
-    "transformer-regression": DiffusionConfig(network=PATCHES, objective=Regression(), sampler=Direct()),
+    "transformer-eqm": DiffusionConfig(
+        network=PATCHES, objective=EquilibriumMatching(), sampler=Descent(4)
+    ),
+    "transformer-regression": DiffusionConfig(
+        network=PATCHES, objective=Regression(), sampler=Direct()
+    ),
     "unet": DiffusionConfig(network=UNET, sampler=Euler(2), context_length=4, guidance=1.5),
     "unet-chance": DiffusionConfig(
-        network=replace(UNET, stem=2, patch=8, blocks=2), sampler=Heun(2), chance=ChanceSettings(), context_length=2
+        network=replace(UNET, stem=2, patch=8, blocks=2),
+        sampler=Heun(2),
+        chance=ChanceSettings(),
+        context_length=2,
     ),
     "unet-flow": DiffusionConfig(network=UNET, objective=FlowMatching()),
     "unet-ddpm": DiffusionConfig(network=UNET, objective=DDPM(), sampler=Ancestral(4)),
     "unet-eqm": DiffusionConfig(network=UNET, objective=EquilibriumMatching(), sampler=Descent(4)),
     "pixel": PixelConfig(network=FilmConfig(16, 4, 1, 1, 4, 16)),
     "pixel-copies": PixelConfig(
-        network=FilmConfig(16, 4, 1, 1, 4, 16, copy=(0,), flow=3.0), objective=Regression("huber"), context_length=1
+        network=FilmConfig(16, 4, 1, 1, 4, 16, copy=(0,), flow=3.0),
+        objective=Regression("huber"),
+        context_length=1,
     ),
     "forcing": ForcingConfig(CAUSAL, sampler=Euler(2), context_length=2),
     "forcing-factored": ForcingConfig(
@@ -112,29 +149,51 @@ CONFIGS = {
     "chance-places-and-codes": ChanceConfig(grid=GRID, chance=BOTH, context_length=2),
     "edm-codes": DiffusionConfig(network=GRID, chance=CODES, guidance=1.5),
     "edm-places-and-codes": DiffusionConfig(network=GRID, chance=BOTH),
-    "flow-codes": DiffusionConfig(network=GRID, objective=FlowMatching(), chance=BOTH, context_length=2),
+    "flow-codes": DiffusionConfig(
+        network=GRID, objective=FlowMatching(), chance=BOTH, context_length=2
+    ),
     "eqm-chance": DiffusionConfig(
         network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=ChanceSettings()
     ),
-    "eqm-codes": DiffusionConfig(network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=CODES),
+    "eqm-codes": DiffusionConfig(
+        network=GRID, objective=EquilibriumMatching(), sampler=Descent(4), chance=CODES
+    ),
     "latent": LatentConfig(network=LATENT_GRID, autoencoder=AUTOENCODER, context_length=2),
-    "latent-sixteen": LatentConfig(network=LATENT_GRID, autoencoder=replace(AUTOENCODER, downsample=16), guidance=1.5),
+    "latent-sixteen": LatentConfig(
+        network=LATENT_GRID, autoencoder=replace(AUTOENCODER, downsample=16), guidance=1.5
+    ),
     "latent-ddpm": LatentConfig(
-        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=DDPM(clamp=False), sampler=Ancestral(4)
+        network=LATENT_GRID,
+        autoencoder=AUTOENCODER,
+        objective=DDPM(clamp=False),
+        sampler=Ancestral(4),
     ),
     "latent-edm-chance": LatentConfig(
-        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EDM(sigma_data=1.0), chance=BOTH, guidance=1.5
+        network=LATENT_GRID,
+        autoencoder=AUTOENCODER,
+        objective=EDM(sigma_data=1.0),
+        chance=BOTH,
+        guidance=1.5,
     ),
     "latent-eqm": LatentConfig(
-        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=EquilibriumMatching(), sampler=Descent(4)
+        network=LATENT_GRID,
+        autoencoder=AUTOENCODER,
+        objective=EquilibriumMatching(),
+        sampler=Descent(4),
     ),
     "latent-regression": LatentConfig(
-        network=LATENT_GRID, autoencoder=AUTOENCODER, objective=Regression("huber"), sampler=Direct(), context_length=2
+        network=LATENT_GRID,
+        autoencoder=AUTOENCODER,
+        objective=Regression("huber"),
+        sampler=Direct(),
+        context_length=2,
     ),
 }
 FORCING = [name for name, config in CONFIGS.items() if isinstance(config, ForcingConfig)]
 PIXEL = [name for name, config in CONFIGS.items() if isinstance(config, PixelConfig)]
-STEPWISE = [name for name in CONFIGS if name not in (*FORCING, *PIXEL)]  # one action and one frame make a `Step`
+STEPWISE = [
+    name for name in CONFIGS if name not in (*FORCING, *PIXEL)
+]  # one action and one frame make a `Step`
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
 
@@ -146,7 +205,8 @@ def is_random(config) -> bool:
 
 
 def make_model(name: str, seed: int = 0, **changes):
-    """A tiny model with random weights, the zero-initialised ones too, so that everything has an effect.
+    """A tiny model with random weights, the zero-initialised ones too, so that everything has an
+    effect.
 
     `changes` are made to its config.
     """

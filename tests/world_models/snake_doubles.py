@@ -37,10 +37,15 @@ class PerfectSnake(Double):
 
     def step(self, state: Seen, action: Tensor, noise) -> Transition:
         seeds = noise.integers(2**20, salt=5).tolist()
-        rows = [self._play(*row) for row in zip(state.frame.numpy(), action.tolist(), seeds, strict=True)]
+        rows = [
+            self._play(*row)
+            for row in zip(state.frame.numpy(), action.tolist(), seeds, strict=True)
+        ]
         frames, rewards, ends = zip(*rows, strict=True)
         frame = torch.from_numpy(np.stack(frames))
-        return Transition(Seen(frame), frame, torch.tensor(rewards), torch.tensor(ends), torch.ones(len(rows)))
+        return Transition(
+            Seen(frame), frame, torch.tensor(rewards), torch.tensor(ends), torch.ones(len(rows))
+        )
 
     def _play(self, frame: np.ndarray, action: int, seed: int) -> tuple[np.ndarray, float, bool]:
         env = self.env
@@ -52,7 +57,9 @@ class PerfectSnake(Double):
         observation, reward, terminated, _, _ = env.step(action)
         return observation, float(reward), terminated
 
-    def outcome_probabilities(self, state: Seen, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+    def outcome_probabilities(
+        self, state: Seen, action: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor]:
         white = (frame == 255).all(-1).flatten(1).any(1).float()
         return torch.ones(len(frame), 3), white
 

@@ -1,4 +1,6 @@
-"""The probe tells actions from real frames, as well from frames dreamed right, and not from a frozen dream."""
+"""The probe tells actions from real frames, as well from frames dreamed right, and not from a
+frozen dream.
+"""
 
 import json
 
@@ -9,22 +11,24 @@ from snake_doubles import CopySnake, PerfectSnake
 from test_evaluation import dataset, evaluated  # noqa: F401  (the recording is a fixture)
 
 from world_models.evaluation import action_probe
-from world_models.evaluation.action_probe import ProbingJudge, train_probe
-from world_models.evaluation.test_split import HeldOut
+from world_models.evaluation.action_probe import ProbingEvaluator, train_probe
+from world_models.evaluation.test_split import TestSplit
 
 
 @pytest.fixture(scope="module")
 def figures(dataset):  # noqa: F811
     doubles = {"perfect": PerfectSnake(8), "frozen": CopySnake(8)}
     return {
-        name: evaluated(double, dataset, ProbingJudge(double.spec))[0]["action_sensitivity"]
+        name: evaluated(double, dataset, ProbingEvaluator(double.spec))[0]["action_sensitivity"]
         for name, double in doubles.items()
     }
 
 
 def test_a_dream_that_moves_right_tells_its_action_as_the_game_does(figures):
     perfect = figures["perfect"]
-    assert perfect["real"] > perfect["copied"] + 0.2 and abs(perfect["dream"] - perfect["real"]) < 0.05
+    assert (
+        perfect["real"] > perfect["copied"] + 0.2 and abs(perfect["dream"] - perfect["real"]) < 0.05
+    )
     assert perfect["dream_random_actions"] > perfect["copied_random_actions"] + 0.2
     json.dumps(figures, allow_nan=False)
 
@@ -37,7 +41,7 @@ def test_a_frozen_dream_tells_no_more_than_the_habits_of_the_players(figures):
 
 def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(dataset, monkeypatch):  # noqa: F811
     monkeypatch.setattr(action_probe, "TRANSITIONS", 200)
-    episodes, before = HeldOut(dataset, 1, "train"), torch.random.get_rng_state()
+    episodes, before = TestSplit(dataset, 1, "train"), torch.random.get_rng_state()
     first, again, other = (train_probe(episodes, 4, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -45,5 +49,5 @@ def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(da
 
 
 def test_a_judge_that_has_not_studied_tells_no_actions():
-    judge, frames = ProbingJudge(CopySnake(8).spec), np.zeros((2, 1, 32, 32, 3), np.uint8)
+    judge, frames = ProbingEvaluator(CopySnake(8).spec), np.zeros((2, 1, 32, 32, 3), np.uint8)
     assert judge.see(frames, frames[:, 0], frames[:, 0], np.zeros(2)) is None

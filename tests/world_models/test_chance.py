@@ -40,11 +40,17 @@ def test_every_category_of_a_code_changes_every_token_alike(name):
 @pytest.mark.parametrize("name", WITH_CODES)
 def test_the_frames_loss_leads_a_gradient_to_the_posterior_of_the_codes(name):
     model = make_model(name).train()
-    features, target = features_of(model), pixels.stack(make_context(model, 2, seed=4).frames[:, -1:])
+    features, target = (
+        features_of(model),
+        pixels.stack(make_context(model, 2, seed=4).frames[:, -1:]),
+    )
     terms, _ = model.frame_loss(features, model.look(target), torch.Generator().manual_seed(0))
     terms["frame"].sum().backward()
     assert model.chance.code_posterior[2].out.weight.grad.abs().sum() > 0
-    assert model.chance.embed.weight.grad.abs().sum() > 0 and model.chance.code_prior[1].out.weight.grad is None
+    assert (
+        model.chance.embed.weight.grad.abs().sum() > 0
+        and model.chance.code_prior[1].out.weight.grad is None
+    )
 
 
 def test_variables_draw_apart_from_each_other_and_lane_by_lane():
@@ -55,7 +61,9 @@ def test_variables_draw_apart_from_each_other_and_lane_by_lane():
     assert all(torch.equal(part.sum(2), torch.ones(part.shape[:2])) for part in drawn)
     assert not torch.equal(drawn.places[:, 0], drawn.places[:, 1])
     alone = model.chance.draw(tokens[5:6] * 0, NoiseStream.from_seeds(torch.tensor([5])))
-    assert torch.equal(alone.places[0], drawn.places[5]) and torch.equal(alone.codes[0], drawn.codes[5])
+    assert torch.equal(alone.places[0], drawn.places[5]) and torch.equal(
+        alone.codes[0], drawn.codes[5]
+    )
 
 
 def test_under_guidance_both_halves_see_the_same_choice():
@@ -64,25 +72,42 @@ def test_under_guidance_both_halves_see_the_same_choice():
     drawn = model.chance.draw(tokens, NoiseStream.from_seeds(torch.arange(2)))
     both = model.chance.painted(drawn, torch.cat((tokens, 2 * tokens)))
     once = model.chance.painted(drawn, tokens)
-    assert torch.allclose(both[:2], once, atol=1e-6) and torch.allclose(both[2:], once + tokens, atol=1e-5)
+    assert torch.allclose(both[:2], once, atol=1e-6) and torch.allclose(
+        both[2:], once + tokens, atol=1e-5
+    )
 
 
 def test_a_coin_that_colours_the_whole_frame_is_learned_by_a_code():
-    """Half of the frames turn white and half black, whatever the action: dreams are one or the other, not grey."""
+    """Half of the frames turn white and half black, whatever the action: dreams are one or the
+    other, not grey.
+    """
     torch.manual_seed(0)
     settings = ChanceSettings(variables=0, codes=1, categories=2)
-    model = build_model(SPEC, ChanceConfig(grid=GridConfig(16, 4, 1, 1), chance=settings, change_weight=0.0))
-    optimizer, generator = torch.optim.AdamW(model.parameters(), 3e-3), torch.Generator().manual_seed(0)
+    model = build_model(
+        SPEC, ChanceConfig(grid=GridConfig(16, 4, 1, 1), chance=settings, change_weight=0.0)
+    )
+    optimizer, generator = (
+        torch.optim.AdamW(model.parameters(), 3e-3),
+        torch.Generator().manual_seed(0),
+    )
     context, action = torch.zeros(32, 3, 16, 16), torch.zeros(32, dtype=torch.int64)
     for _ in range(80):
-        target = (torch.rand(32, 1, 1, 1, generator=generator) < 0.5).float().mul(1.6).sub(0.8).expand(32, 3, 16, 16)
+        target = (
+            (torch.rand(32, 1, 1, 1, generator=generator) < 0.5)
+            .float()
+            .mul(1.6)
+            .sub(0.8)
+            .expand(32, 3, 16, 16)
+        )
         terms, _ = model.frame_loss(model.encode(context, action), target, generator)
         optimizer.zero_grad()
         sum(value.mean() for value in terms.values()).backward()
         optimizer.step()
     frames = torch.full((64, 1, 16, 16, 3), 128, dtype=torch.uint8)
     state = model.eval().init(Context(frames, torch.zeros(64, 0, dtype=torch.int64)))
-    dreamed = model.step(state, torch.zeros(64, dtype=torch.int64), NoiseStream.from_seeds(torch.arange(64))).frame
+    dreamed = model.step(
+        state, torch.zeros(64, dtype=torch.int64), NoiseStream.from_seeds(torch.arange(64))
+    ).frame
     levels = dreamed.float().mean((1, 2, 3))
     assert ((levels < 60) | (levels > 195)).all() and 0.2 < (levels > 128).float().mean() < 0.8
 

@@ -21,7 +21,9 @@ def saved(tmp_path):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_loaded_bundle_dreams_what_was_saved(tmp_path, name):
     model = make_model(name)
-    model.load_state_dict({k: value.half().float() for k, value in model.state_dict().items()})  # as bundles keep them
+    model.load_state_dict(
+        {k: value.half().float() for k, value in model.state_dict().items()}
+    )  # as bundles keep them
     save_bundle(tmp_path, model, make_contexts(model), {}, {})
     loaded = load_bundle(tmp_path).model
     noise, action = NoiseStream.from_seeds(torch.arange(2)), torch.tensor([0, 1])
@@ -33,12 +35,21 @@ def test_parts_that_may_be_of_several_kinds_are_stored_with_their_kind(tmp_path)
     model = make_model("eqm")
     save_bundle(tmp_path, model, make_contexts(model), {}, {})
     stored = json.loads((tmp_path / "config.json").read_text())["model"]
-    assert [stored[part]["type"] for part in ("network", "objective", "sampler")] == ["grid", "eqm", "descent"]
+    assert [stored[part]["type"] for part in ("network", "objective", "sampler")] == [
+        "grid",
+        "eqm",
+        "descent",
+    ]
     assert "type" not in stored["chance"]
 
 
 def test_no_file_of_a_bundle_holds_a_pickle(saved):
-    assert sorted(p.name for p in saved.iterdir()) == ["README.md", "config.json", "contexts.npz", "model.safetensors"]
+    assert sorted(p.name for p in saved.iterdir()) == [
+        "README.md",
+        "config.json",
+        "contexts.npz",
+        "model.safetensors",
+    ]
     with np.load(saved / "contexts.npz", allow_pickle=False) as arrays:
         assert arrays["frames"].dtype == np.uint8
 
@@ -79,11 +90,17 @@ DAMAGE = {
     "unknown keys": lambda p: change_config(p, surprise=1),
     "kind": lambda p: change_config(p, kind="oracle"),
     "missing keys": lambda p: change_config(p, model={"grid": {}}),
-    "network is of type 'lookup'; this package knows": lambda p: change_part(p, "network", type="lookup"),
-    "objective is of type None; this package knows": lambda p: change_part(p, "objective", type=None),
+    "network is of type 'lookup'; this package knows": lambda p: change_part(
+        p, "network", type="lookup"
+    ),
+    "objective is of type None; this package knows": lambda p: change_part(
+        p, "objective", type=None
+    ),
     "sampler is of type 'edm'; this package knows": lambda p: change_part(p, "sampler", type="edm"),
     "unknown keys .'speed'": lambda p: change_part(p, "sampler", speed=3),
-    "objective edm is sampled by euler": lambda p: change_part(p, "sampler", type="direct", steps=1),
+    "objective edm is sampled by euler": lambda p: change_part(
+        p, "sampler", type="direct", steps=1
+    ),
     "world spec": lambda p: change_config(p, spec={"world": "snake"}),
     "missing tensors": lambda p: change_weights(p, without_one),
     "unknown tensors": lambda p: change_weights(p, lambda w: {**w, "extra": torch.zeros(1)}),

@@ -1,4 +1,6 @@
-"""A student of few steps: what it is taught, that it learns it, and what is left of its teacher afterwards."""
+"""A student of few steps: what it is taught, that it learns it, and what is left of its teacher
+afterwards.
+"""
 
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ from world_models.models.chance import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.distilled import DistilledConfig, landing, shared_levels
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Practice
+from world_models.protocols import AugmentationOptions, Clips
 from world_models.training import run as training
 from world_models.training.presets.table import PRESETS, TrainConfig
 
@@ -23,7 +25,9 @@ PLAIN = DiffusionConfig(network=GRID, sampler=Euler(4), context_length=2)
 TEACHERS = {
     "edm": PLAIN,
     "guided": replace(PLAIN, guidance=1.5),
-    "flow with chance": replace(PLAIN, objective=FlowMatching(prediction="frame"), chance=ChanceSettings()),
+    "flow with chance": replace(
+        PLAIN, objective=FlowMatching(prediction="frame"), chance=ChanceSettings()
+    ),
 }
 
 
@@ -38,7 +42,9 @@ def teacher_at(path, config=PLAIN, spec=SPEC):
 
 def clips(count=4):
     generator = torch.Generator().manual_seed(0)
-    frames = torch.randint(0, 256, (count, 3, *SPEC.frame_shape), generator=generator, dtype=torch.uint8)
+    frames = torch.randint(
+        0, 256, (count, 3, *SPEC.frame_shape), generator=generator, dtype=torch.uint8
+    )
     one = torch.ones(count, 1)
     return Clips(frames, one.long(), one.long(), one < 0, one > 0, one[:, 0])
 
@@ -47,27 +53,36 @@ def clips(count=4):
 def test_a_teacher_of_one_step_has_nothing_to_teach_its_own_copy(tmp_path, name):
     teacher = teacher_at(tmp_path, replace(TEACHERS[name], sampler=Euler(1), guidance=1.0))
     student = build_model(SPEC, DistilledConfig(teacher, **ITSELF)).eval()
-    losses = student.clip_losses(clips(), Practice(), 1, torch.Generator().manual_seed(0))
+    losses = student.clip_losses(
+        clips(), AugmentationOptions(), 1, torch.Generator().manual_seed(0)
+    )
     assert losses["frame"] < 1e-10 and losses["reward"] > 0
 
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_lessons_lower_the_distance_to_the_frames_that_the_teacher_dreams(tmp_path, name):
     student = build_model(SPEC, DistilledConfig(teacher_at(tmp_path, TEACHERS[name]), **ITSELF))
-    optimizer, generator = torch.optim.Adam(student.parameters(), 3e-3), torch.Generator().manual_seed(0)
+    optimizer, generator = (
+        torch.optim.Adam(student.parameters(), 3e-3),
+        torch.Generator().manual_seed(0),
+    )
 
     def apart():
         lane = torch.arange(8)
         state = student.init(make_context(student, 8, seed=3))
         with torch.no_grad():
-            frames = [m.eval().step(state, lane % 2, NoiseStream.from_seeds(lane)).frame.float() for m in
-                      (student, student.teacher)]  # fmt: skip
+            frames = [
+                m.eval().step(state, lane % 2, NoiseStream.from_seeds(lane)).frame.float()
+                for m in (student, student.teacher)
+            ]
         return float((frames[0] - frames[1]).square().mean())
 
     before = apart()
     for _ in range(60):
         optimizer.zero_grad()
-        sum(student.train().clip_losses(clips(8), Practice(), 1, generator).values()).backward()
+        sum(
+            student.train().clip_losses(clips(8), AugmentationOptions(), 1, generator).values()
+        ).backward()
         optimizer.step()
     assert apart() < 0.8 * before
 
@@ -77,9 +92,15 @@ def test_the_teacher_stays_as_it_is_and_no_part_of_what_is_trained_or_saved(tmp_
     student = build_model(SPEC, DistilledConfig(path, **ITSELF))
     names = set(load_bundle(path).model.state_dict())
     assert set(student.state_dict()) == names and len(list(student.parameters())) == len(names)
-    student.clip_losses(clips(), Practice(), 1, torch.Generator().manual_seed(0))["frame"].backward()
+    student.clip_losses(clips(), AugmentationOptions(), 1, torch.Generator().manual_seed(0))[
+        "frame"
+    ].backward()
     assert all(p.grad is None for p in student.teacher.parameters())
-    assert student.sampler_steps == 1 and student.teacher.sampler_steps == 4 and not student.teacher.training
+    assert (
+        student.sampler_steps == 1
+        and student.teacher.sampler_steps == 4
+        and not student.teacher.training
+    )
 
 
 def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, tmp_path):
@@ -90,9 +111,17 @@ def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, 
     teacher = tmp_path / "teacher"
     save_bundle(teacher, DiffusionModel(spec, PLAIN), _contexts(spec), {}, {})
     config = TrainConfig(
-        model=DistilledConfig(str(teacher), steps=2, **ITSELF), data=dataset_path, out=tmp_path / "run", updates=2,
-        batch_size=4, validate_every=2, validation_batches=1, contexts=4, rollout_steps=1, device="cpu",
-    )  # fmt: skip
+        model=DistilledConfig(str(teacher), steps=2, **ITSELF),
+        data=dataset_path,
+        out=tmp_path / "run",
+        updates=2,
+        batch_size=4,
+        validate_every=2,
+        validation_batches=1,
+        contexts=4,
+        rollout_steps=1,
+        device="cpu",
+    )
     bundle = load_bundle(training.train(config))
     assert bundle.config["kind"] == "diffusion" and type(bundle.model) is DiffusionModel
     assert bundle.model.sampler_steps == 2
@@ -117,7 +146,9 @@ def test_a_students_levels_are_some_of_the_teachers():
     for path in (EDM(), FlowMatching(shift=3.0)):
         theirs, marks = shared_levels(path, 4, 1)
         assert torch.equal(theirs[marks], path.levels(1)) and marks.tolist() == [0, 4]
-        assert torch.allclose(path.levels(4)[shared_levels(path, 4, 2)[1]], path.levels(2), atol=1e-4)
+        assert torch.allclose(
+            path.levels(4)[shared_levels(path, 4, 2)[1]], path.levels(2), atol=1e-4
+        )
     with pytest.raises(ValueError, match="do not fall on the levels of a teacher of 4"):
         shared_levels(EDM(), 4, 3)
     with pytest.raises(ValueError, match="model.steps is 1 to 4"):

@@ -1,4 +1,6 @@
-"""The diffusion transformer: what reaches it by which way, what is computed once, what pre-training hands on."""
+"""The diffusion transformer: what reaches it by which way, what is computed once, what pre-training
+hands on.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,9 @@ STARTS = {name: replace(FILM, start=name) for name in ("film", "patches", "both"
 
 
 def network(config, seed=0, context=1, loud=True):
-    """A network for frames of 16 x 16 with random weights; `loud`: the zero-initialised ones too."""
+    """A network for frames of 16 x 16 with random weights; `loud`: the zero-initialised ones
+    too.
+    """
     torch.manual_seed(seed)
     made = build_network(config, 3, 3 * context, ACTIONS, (SIZE // config.patch,) * 2)
     for parameter in made.parameters() if loud else ():
@@ -47,15 +51,24 @@ def answer(made, start, action, x, t=0.5):
 def test_time_action_and_start_image_each_have_an_effect(name):
     made, start, x = network(STARTS[name]), pictures(2), pictures(2, seed=1)
     usual = answer(made, start, 0, x)
-    others = [answer(made, start, 0, x, t=0.1), answer(made, start, 1, x), answer(made, pictures(2, seed=2), 0, x)]
+    others = [
+        answer(made, start, 0, x, t=0.1),
+        answer(made, start, 1, x),
+        answer(made, pictures(2, seed=2), 0, x),
+    ]
     assert all((usual - other).abs().amax((1, 2, 3)).min() > 1e-3 for other in others)
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_time_action_and_start_vector_reach_every_block_by_film(name):
-    """Each of the two FiLMs of a block that are silenced changes what is painted, and silenced all, time is gone."""
+    """Each of the two FiLMs of a block that are silenced changes what is painted, and silenced all,
+    time is gone.
+    """
     made, start, x = network(replace(STARTS[name], depth=2)), pictures(1), pictures(1, seed=1)
-    usual, films = answer(made, start, 0, x), [m for m in made.modules() if type(m).__name__ == "FiLM"]
+    usual, films = (
+        answer(made, start, 0, x),
+        [m for m in made.modules() if type(m).__name__ == "FiLM"],
+    )
     assert len(films) == 4
     for film in films:
         film.told.weight.data.zero_()
@@ -91,21 +104,29 @@ def test_a_lane_by_itself_is_encoded_and_denoised_as_among_others(name):
 
 @pytest.mark.parametrize("name", STARTS)
 def test_what_no_level_changes_is_computed_once(name, monkeypatch):
-    """Denoising at several levels on features of one encoding is denoising on fresh ones, and costs no vision."""
+    """Denoising at several levels on features of one encoding is denoising on fresh ones, and costs
+    no vision.
+    """
     made, start, action = network(STARTS[name]), pictures(2), torch.tensor([0, 1])
     fresh = [
-        made(pictures(2, seed=i), torch.full((2,), t), made.encode(start, action)) for i, t in ((1, 0.9), (2, 0.2))
+        made(pictures(2, seed=i), torch.full((2,), t), made.encode(start, action))
+        for i, t in ((1, 0.9), (2, 0.2))
     ]
     features = made.encode(start, action)
     for module in filter(None, (made.vision, made.patches, made.action, made.given)):
         monkeypatch.setattr(module, "forward", None)  # a call would fail
-    again = [made(pictures(2, seed=i), torch.full((2,), t), features) for i, t in ((1, 0.9), (2, 0.2))]
+    again = [
+        made(pictures(2, seed=i), torch.full((2,), t), features) for i, t in ((1, 0.9), (2, 0.2))
+    ]
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
 
 
 def trained(made, updates):
     """The mean squared error left when the network has learned to answer with the start image."""
-    optimizer, generator = torch.optim.AdamW(made.parameters(), 8e-3), torch.Generator().manual_seed(0)
+    optimizer, generator = (
+        torch.optim.AdamW(made.parameters(), 8e-3),
+        torch.Generator().manual_seed(0),
+    )
     blank, t, losses = torch.zeros(8, 3, SIZE, SIZE), torch.zeros(8), []
     for _ in range(updates):
         start = torch.rand(8, 3, SIZE, SIZE, generator=generator) * 2 - 1
@@ -120,7 +141,10 @@ def trained(made, updates):
 
 def test_one_block_copies_a_start_image_that_it_gets_as_patches_and_cannot_from_a_vector():
     wide = replace(FILM, width=64, depth=1)
-    left = {name: trained(network(replace(wide, start=name), loud=False), 50) for name in ("film", "patches")}
+    left = {
+        name: trained(network(replace(wide, start=name), loud=False), 50)
+        for name in ("film", "patches")
+    }
     assert left["film"] > 0.3 > 0.12 > left["patches"]  # 1 / 3 is the variance of the pixels
 
 
@@ -128,13 +152,17 @@ def test_a_copy_of_the_last_frame_moved_by_a_patch_is_exact():
     made = network(replace(PATCHES, copy=(0, 4)), loud=False)
     made.copy.choose.bias.data[1 + made.copy.moves.index((0, -4))] = 30.0
     start = pictures(2)
-    assert torch.allclose(answer(made, start, 0, pictures(2, seed=1)), shifted(start, 0, -4), atol=1e-5)
+    assert torch.allclose(
+        answer(made, start, 0, pictures(2, seed=1)), shifted(start, 0, -4), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_an_unconditional_network_sees_neither_action_nor_start_image(name):
     made, x = network(replace(STARTS[name], unconditional=True)), pictures(2)
-    assert torch.equal(answer(made, pictures(2, seed=1), 0, x), answer(made, pictures(2, seed=2), 1, x))
+    assert torch.equal(
+        answer(made, pictures(2, seed=1), 0, x), answer(made, pictures(2, seed=2), 1, x)
+    )
     assert not torch.equal(answer(made, x, 0, x), answer(made, x, 0, pictures(2, seed=3)))
 
 
@@ -150,17 +178,23 @@ def test_the_start_image_goes_with_the_action_sample_by_sample_where_drop_says_b
 
 
 def conditional_and_before(start, drop="action"):
-    config = TransformerConfig(width=16, depth=1, heads=2, start=start, vision=(8,), drop=drop, copy=(0, 4))
+    config = TransformerConfig(
+        width=16, depth=1, heads=2, start=start, vision=(8,), drop=drop, copy=(0, 4)
+    )
     model = DiffusionConfig(network=config, objective=FlowMatching(prediction="frame"))
     return model, replace(model, network=replace(config, copy=(), unconditional=True))
 
 
-@pytest.mark.parametrize(("start", "drop"), [("film", "action"), ("patches", "both"), ("both", "both")])
+@pytest.mark.parametrize(
+    ("start", "drop"), [("film", "action"), ("patches", "both"), ("both", "both")]
+)
 def test_a_conditional_model_begins_with_all_of_the_unconditional_one_but_what_is_new(
     dataset_path, tmp_path, start, drop
 ):
     after, before = conditional_and_before(start, drop)
-    quick = TrainConfig(model=before, data=dataset_path, out=tmp_path, batch_size=4, rollout_steps=1, contexts=4)
+    quick = TrainConfig(
+        model=before, data=dataset_path, out=tmp_path, batch_size=4, rollout_steps=1, contexts=4
+    )
     trainer = training.Trainer(quick, Dataset(dataset_path))
     trainer.step()
     trainer.save({})
@@ -176,10 +210,14 @@ def test_a_conditional_model_begins_with_all_of_the_unconditional_one_but_what_i
 
 
 def test_pre_training_teaches_the_null_action_and_the_null_start_only():
-    """The other rows of the action table and the ways of the start image stay as they were drawn."""
+    """The other rows of the action table and the ways of the start image stay as they were
+    drawn.
+    """
     model = make_model("transformer-film", network=replace(FILM, start="both", unconditional=True))
     features = model.encode(pixels.stack(make_context(model, 4).frames), torch.tensor([0, 1, 0, 1]))
-    error, _ = model.objective.learn(model.network, pictures(4), features, torch.Generator().manual_seed(0))
+    error, _ = model.objective.learn(
+        model.network, pictures(4), features, torch.Generator().manual_seed(0)
+    )
     error.mean().backward()
     net = model.network
     rows = net.action.weight.grad.abs().sum(1)
@@ -211,25 +249,39 @@ def test_a_network_that_copies_answers_with_frames_or_is_refused(objective):
     copies = replace(PATCHES, copy=(0,))
     with pytest.raises(ValueError, match='prediction to "frame"'):
         DiffusionConfig(network=copies, objective=objective)
-    assert DiffusionConfig(network=copies, objective=replace(objective, prediction="frame")).network.copies
+    assert DiffusionConfig(
+        network=copies, objective=replace(objective, prediction="frame")
+    ).network.copies
 
 
 def test_reference_sizes_have_the_parameters_of_the_reference():
-    """Time from 64 sinusoids (+16 128) and a table of actions (-65 280) stand for two perceptrons of one number."""
+    """Time from 64 sinusoids (+16 128) and a table of actions (-65 280) stand for two perceptrons
+    of one number.
+    """
     spec = WorldSpec("worldmap", (64, 64, 3), tuple("udlr"), (0.0, 1.0), 10, 100)
     conditional = build_model(spec, PRESETS["worldmap-transformer"]().model).network
     count = sum(p.numel() for p in conditional.parameters())
     assert count == 5_720_625 and abs(count / 5_768_752 - 1) < 0.01
     deeper = build_model(spec, PRESETS["worldmap-transformer-unconditional"]().model).network
-    idle = ("vision", "action", "given", "condition", "null_vector")  # the reference's has no conditional ways at all
-    count = sum(p.numel() for name, p in deeper.named_parameters() if name.split(".")[0] not in idle)
+    idle = (
+        "vision",
+        "action",
+        "given",
+        "condition",
+        "null_vector",
+    )  # the reference's has no conditional ways at all
+    count = sum(
+        p.numel() for name, p in deeper.named_parameters() if name.split(".")[0] not in idle
+    )
     assert count == 6_488_113 and abs(count / 6_471_216 - 1) < 0.01
 
 
 def test_presets_of_flow_and_ddpm_differ_in_objective_and_a_tenth_of_the_steps():
     flow, ddpm = (PRESETS[name]().model for name in ("worldmap-flow", "worldmap-ddpm"))
     assert flow.network == ddpm.network and 10 * flow.sampler.steps == ddpm.sampler.steps
-    assert PRESETS["worldmap-flow"]().action_dropout > 0  # or guidance would have no null to lean on
+    assert (
+        PRESETS["worldmap-flow"]().action_dropout > 0
+    )  # or guidance would have no null to lean on
 
 
 def test_a_bundle_of_a_transformer_comes_back_as_it_was(tmp_path: Path):

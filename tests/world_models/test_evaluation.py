@@ -1,4 +1,6 @@
-"""A perfect dream must score full marks, a frozen one must be found out, and the command must write what it says."""
+"""A perfect dream must score full marks, a frozen one must be found out, and the command must write
+what it says.
+"""
 
 import json
 from dataclasses import replace
@@ -15,14 +17,24 @@ from collectors.settings.parse import parse
 from world_models.bundles.bundle import Bundle
 from world_models.bundles.contexts import Contexts
 from world_models.evaluation import evaluation
-from world_models.evaluation.action_probe import ProbingJudge
-from world_models.evaluation.evaluator import PictureJudge
-from world_models.evaluation.test_split import HeldOut, Place
-from world_models.evaluation.worlds.snake import SnakeJudge
+from world_models.evaluation.action_probe import ProbingEvaluator
+from world_models.evaluation.evaluator import Evaluator
+from world_models.evaluation.test_split import Place, TestSplit
+from world_models.evaluation.worlds.snake import SnakeEvaluator
 from world_models.evaluation.worlds.table import judge_of
 from world_models.noise import NoiseStream
 
-KEYS = {"one_step", "rollout", "kid", "reward", "termination", "action_sensitivity", "rules", "trust", "policy_ranking"}
+KEYS = {
+    "one_step",
+    "rollout",
+    "kid",
+    "reward",
+    "termination",
+    "action_sensitivity",
+    "rules",
+    "trust",
+    "policy_ranking",
+}
 GRID = 8
 RESOLVER = "pathlib:Path"
 CONFIG = evaluation.EvaluateConfig(bundle="double")
@@ -32,15 +44,25 @@ CONFIG = evaluation.EvaluateConfig(bundle="double")
 def dataset(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "snake"
     options = {"grid_size": GRID}
-    return collect("RealSnake-v0", path, 6000, policy="mix", seed=3, shard_steps=3000, env_options=options)
+    return collect(
+        "RealSnake-v0", path, 6000, policy="mix", seed=3, shard_steps=3000, env_options=options
+    )
 
 
 def evaluated(model, dataset, judge=None, **changes):
     """The figures and runs of a double, with few samples."""
-    sizes = {"transitions": 600, "random_actions": 300, "rollouts": 16, "horizon": 20, "survival_lanes": 4}
+    sizes = {
+        "transitions": 600,
+        "random_actions": 300,
+        "rollouts": 16,
+        "horizon": 20,
+        "survival_lanes": 4,
+    }
     settings = {**sizes, "survival_steps": 80, "kid_depth": 10, "kid_frames": 0, **changes}
     config = evaluation.EvaluateConfig(bundle="double", **settings)
-    window = HeldOut(dataset, 2, "train").window([Place(i, 0) for i in dataset.split()["train"][:20]])
+    window = TestSplit(dataset, 2, "train").window(
+        [Place(i, 0) for i in dataset.split()["train"][:20]]
+    )
     contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
     policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
     judge = judge or judge_of(model.spec)
@@ -89,15 +111,27 @@ def test_a_perfect_dream_survives_and_tells_its_action(perfect):
 def test_a_perfect_dream_differs_from_the_recording_only_where_chance_does(perfect):
     one_step, rollout = perfect[0]["one_step"], perfect[0]["rollout"]
     assert one_step["others"]["exact_frame_rate"] == 1 > one_step["events"]["exact_frame_rate"]
-    assert one_step["events"]["samples"] + one_step["others"]["samples"] == one_step["samples"] == 600
+    assert (
+        one_step["events"]["samples"] + one_step["others"]["samples"] == one_step["samples"] == 600
+    )
     assert rollout["psnr"]["1"] > rollout["psnr"]["20"] and rollout["break_even_horizon"] is None
 
 
 def test_a_frozen_dream_is_found_out(frozen):
     figures = frozen[0]
-    assert figures["rules"]["transition_exact_rate"] == 0 == figures["rules"]["transition_exact_rate_random_actions"]
-    assert figures["action_sensitivity"]["dream"] < 0.6 and figures["action_sensitivity"]["real"] == 1
-    assert figures["reward"]["one_step"]["classes"]["1"]["f1"] == 0 == figures["termination"]["one_step"]["f1"]
+    assert (
+        figures["rules"]["transition_exact_rate"]
+        == 0
+        == figures["rules"]["transition_exact_rate_random_actions"]
+    )
+    assert (
+        figures["action_sensitivity"]["dream"] < 0.6 and figures["action_sensitivity"]["real"] == 1
+    )
+    assert (
+        figures["reward"]["one_step"]["classes"]["1"]["f1"]
+        == 0
+        == figures["termination"]["one_step"]["f1"]
+    )
     assert figures["one_step"]["psnr"] == figures["one_step"]["copy_last_frame"]["psnr"]
     assert figures["survival"]["random"]["right_throughout"] == {"lanes": 0, "dreams": 0}
     assert figures["survival"]["random"]["legal_frames"] == 1
@@ -110,14 +144,19 @@ def test_trust_is_judged_only_where_something_is_wrong(perfect, frozen):
 
 
 def test_what_cannot_be_measured_says_why(perfect):
-    assert "few" in perfect[0]["kid"]["omitted"] and "ranking" in perfect[0]["policy_ranking"]["omitted"]
+    assert (
+        "few" in perfect[0]["kid"]["omitted"]
+        and "ranking" in perfect[0]["policy_ranking"]["omitted"]
+    )
 
 
 def test_an_open_loop_stops_where_the_dream_or_the_recording_ends(perfect):
     run = perfect[1].rollouts
     assert (run.terminations.sum(1) <= 1).all() and (run.running[:, 0]).all()
     ended = (~run.running[:, -1]).nonzero()[:, 0]
-    assert (run.frames[ended, -1] == run.frames[ended, -2]).all() and (run.rewards[~run.running] == 0).all()
+    assert (run.frames[ended, -1] == run.frames[ended, -2]).all() and (
+        run.rewards[~run.running] == 0
+    ).all()
 
 
 def test_the_same_seed_gives_the_same_figures(dataset, perfect):
@@ -125,7 +164,7 @@ def test_the_same_seed_gives_the_same_figures(dataset, perfect):
 
 
 def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
-    held_out = HeldOut(dataset, 4)
+    held_out = TestSplit(dataset, 4)
     number = int(held_out.episodes[held_out.lengths.argmax()])
     episode = dataset.episode(number)
     window = held_out.window([Place(number, 1), Place(number, 5)], horizon=3)
@@ -137,7 +176,7 @@ def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
 
 
 def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
-    held_out = HeldOut(dataset, 2)
+    held_out = TestSplit(dataset, 2)
     number = int(held_out.episodes[0])
     episode = dataset.episode(number)
     window = held_out.window([Place(number, len(episode) - 1)], horizon=4)
@@ -149,7 +188,7 @@ def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
 
 
 def test_held_out_transitions_are_different_ones_of_the_test_split(dataset):
-    held_out = HeldOut(dataset, 2)
+    held_out = TestSplit(dataset, 2)
     places = held_out.transitions(10**6, np.random.default_rng(0))
     assert len(places) == len(held_out) == len(set(places))
     assert {place.episode for place in places} == set(dataset.split()["test"])
@@ -179,8 +218,13 @@ def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
     frame = one_frame(model)
     words = ["double", "--sampler-steps", "7", "--guidance", "3"]
     evaluation.set_sampling(model, parse(evaluation.EvaluateConfig, words, "evaluate", ("bundle",)))
-    assert (model.sampler_steps, model.guidance) == (7, 3.0) and not torch.equal(frame, one_frame(model))
-    assert (model.config.sampler.steps, model.config.guidance) == (3, 1.0)  # a bundle stays what it is
+    assert (model.sampler_steps, model.guidance) == (7, 3.0) and not torch.equal(
+        frame, one_frame(model)
+    )
+    assert (model.config.sampler.steps, model.config.guidance) == (
+        3,
+        1.0,
+    )  # a bundle stays what it is
     evaluation.set_sampling(model, CONFIG)
     assert (model.sampler_steps, model.guidance) == (7, 3.0)  # none: left alone
     with pytest.raises(ValueError, match="guidance cannot be set; leave it out"):
@@ -188,9 +232,11 @@ def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
 
 
 def one_frame(model):
-    return model.step(model.init(make_context(model, 1)), torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([1])))[
-        1
-    ]
+    return model.step(
+        model.init(make_context(model, 1)),
+        torch.tensor([0]),
+        NoiseStream.from_seeds(torch.tensor([1])),
+    )[1]
 
 
 def test_pictures_and_films_are_written(perfect, tmp_path):
@@ -211,11 +257,16 @@ def test_pictures_and_films_are_written(perfect, tmp_path):
 def test_the_command_asks_for_data_and_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     bundle = Bundle(CopySnake(16).eval(), None, {}, tmp_path)
     monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
-    assert evaluation.main([str(tmp_path), "--data", str(tmp_path / "none"), "--resolver", RESOLVER]) == 1
+    assert (
+        evaluation.main([str(tmp_path), "--data", str(tmp_path / "none"), "--resolver", RESOLVER])
+        == 1
+    )
     assert "neural-envs collect snake" in capsys.readouterr().err
 
 
-def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_its_figures_and_the_card(
+    dataset, perfect, tmp_path, monkeypatch, capsys
+):
     bundle = Bundle(
         PerfectSnake(GRID).eval(),
         Contexts(np.zeros((1, 2, 32, 32, 3), np.uint8), np.zeros((1, 1), np.int64)),
@@ -227,7 +278,15 @@ def test_the_command_writes_its_figures_and_the_card(dataset, perfect, tmp_path,
     monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: perfect)
     monkeypatch.setattr(evaluation, "update_scores", lambda path, scores: written.update(scores))
-    words = [str(tmp_path), "--data", str(dataset.path), "--out", str(tmp_path / "out"), "--update-card", "--ranking="]
+    words = [
+        str(tmp_path),
+        "--data",
+        str(dataset.path),
+        "--out",
+        str(tmp_path / "out"),
+        "--update-card",
+        "--ranking=",
+    ]
     assert evaluation.main(words) == 0
     saved = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"] == 1.0
@@ -242,24 +301,30 @@ def test_a_wrong_function_reference_says_so():
 
 def test_the_judge_comes_from_the_world_and_its_real_environment():
     judge = judge_of(CopySnake(16).spec)
-    assert isinstance(judge, SnakeJudge) and judge.rules.apples == 1
+    assert isinstance(judge, SnakeEvaluator) and judge.rules.apples == 1
     assert judge.rules.decode(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 16, 16)
 
 
 def test_a_game_that_is_not_in_the_table_is_judged_by_its_pictures(dataset):
     spec = replace(CopySnake(GRID).spec, world="ALE/Breakout-v5")
     judge = judge_of(spec)
-    assert type(judge) is ProbingJudge and evaluation.resolved(CONFIG, spec.world).policies == ("random",)
+    assert type(judge) is ProbingEvaluator and evaluation.resolved(CONFIG, spec.world).policies == (
+        "random",
+    )
 
 
 def test_what_the_command_is_not_told_follows_from_the_world():
     config = evaluation.resolved(CONFIG, "pong")
-    assert (config.real, config.data, config.policies) == ("RealPong-v0", "data/pong", ("random", "scripted"))
+    assert (config.real, config.data, config.policies) == (
+        "RealPong-v0",
+        "data/pong",
+        ("random", "scripted"),
+    )
     assert evaluation.resolved(replace(CONFIG, data="here"), "pong").data == "here"
 
 
 def test_a_picture_judge_fills_every_figure_or_says_why(dataset):
-    figures, _ = evaluated(CopySnake(GRID), dataset, PictureJudge(CopySnake(GRID).spec))
+    figures, _ = evaluated(CopySnake(GRID), dataset, Evaluator(CopySnake(GRID).spec))
     json.dumps(figures, allow_nan=False)
     assert set(figures) == KEYS | {"survival"} and "no rules" in figures["rules"]["omitted"]
     assert figures["trust"]["samples"] == figures["one_step"]["samples"] == 600
@@ -267,7 +332,13 @@ def test_a_picture_judge_fills_every_figure_or_says_why(dataset):
 
 
 def test_card_scores_are_found_by_dotted_paths():
-    figures = {"rules": {"ball": {"32": 0.5}}, "survival": {"random": {"ok": 1}, "astar": {"ok": 0}}}
+    figures = {
+        "rules": {"ball": {"32": 0.5}},
+        "survival": {"random": {"ok": 1}, "astar": {"ok": 0}},
+    }
     assert evaluation.at_path(figures, ["rules", "ball", "32"]) == {"rules.ball.32": 0.5}
-    assert evaluation.at_path(figures, ["survival", "*", "ok"]) == {"survival.random.ok": 1, "survival.astar.ok": 0}
+    assert evaluation.at_path(figures, ["survival", "*", "ok"]) == {
+        "survival.random.ok": 1,
+        "survival.astar.ok": 0,
+    }
     assert evaluation.at_path(figures, ["rules", "none", "32"]) == {"rules.none.32": None}

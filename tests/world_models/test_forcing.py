@@ -1,4 +1,6 @@
-"""Diffusion forcing: what is remembered is what was read, however long the dream and whoever dreams beside."""
+"""Diffusion forcing: what is remembered is what was read, however long the dream and whoever dreams
+beside.
+"""
 
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.networks import attention
 from world_models.networks.causal_dit import remember
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context, Practice, WorldSpec
+from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
 from world_models.training.presets.table import PRESETS
 
 
@@ -25,7 +27,9 @@ def noise(lanes, seed=10):
 
 def random_frames(lanes, length, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (lanes, length, *SPEC.frame_shape), generator=generator, dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (lanes, length, *SPEC.frame_shape), generator=generator, dtype=torch.uint8
+    )
 
 
 def random_clips(model, lanes=4, steps=3, seed=0):
@@ -33,10 +37,14 @@ def random_clips(model, lanes=4, steps=3, seed=0):
     actions = torch.randint(2, (lanes, model.context_length - 1 + steps), generator=generator)
     classes = torch.randint(3, (lanes, steps), generator=generator)
     return Clips(
-        random_frames(lanes, model.context_length + steps, seed), actions[:, model.context_length - 1 :], classes,
-        classes == 0, torch.ones(lanes, steps, dtype=torch.bool), torch.ones(lanes),
+        random_frames(lanes, model.context_length + steps, seed),
+        actions[:, model.context_length - 1 :],
+        classes,
+        classes == 0,
+        torch.ones(lanes, steps, dtype=torch.bool),
+        torch.ones(lanes),
         actions[:, : model.context_length - 1],
-    )  # fmt: skip
+    )
 
 
 class History:
@@ -60,12 +68,17 @@ class History:
 def assert_cached_is_uncached(model, state, histories, seed):
     """One noisy frame after the state and after what each lane saw, which may differ in length."""
     lanes, generator = len(histories), torch.Generator().manual_seed(seed)
-    x, t = torch.randn(lanes, 3, 16, 16, generator=generator), torch.rand(lanes, generator=generator)
+    x, t = (
+        torch.randn(lanes, 3, 16, 16, generator=generator),
+        torch.rand(lanes, generator=generator),
+    )
     action = torch.randint(2, (lanes,), generator=generator)
     cached = model.network(x, t, model.network.recall(state.memory, action))
     for lane, history in enumerate(histories):
         one = slice(lane, lane + 1)
-        assert torch.allclose(cached[one], history.answer(x[one], t[one], action[one]), atol=1e-4), (lane, seed)
+        assert torch.allclose(
+            cached[one], history.answer(x[one], t[one], action[one]), atol=1e-4
+        ), (lane, seed)
 
 
 @pytest.mark.parametrize("name", FORCING)
@@ -73,7 +86,10 @@ def assert_cached_is_uncached(model, state, histories, seed):
 def test_cached_and_uncached_agree_at_every_fill_level_and_after_wrap_around(name):
     model = make_model(name)
     state = model.init(Context(random_frames(2, 0), torch.zeros(2, 0, dtype=torch.int64)))
-    histories = [History(model, Context(random_frames(1, 0), torch.zeros(1, 0, dtype=torch.int64))) for _ in range(2)]
+    histories = [
+        History(model, Context(random_frames(1, 0), torch.zeros(1, 0, dtype=torch.int64)))
+        for _ in range(2)
+    ]
     for history in histories:
         history.actions = history.actions[:, :0]
     for number in range(9):  # the ring has three places
@@ -89,7 +105,10 @@ def test_cached_and_uncached_agree_at_every_fill_level_and_after_wrap_around(nam
 @pytest.mark.parametrize("name", FORCING)
 @torch.inference_mode()
 def test_cached_and_uncached_agree_after_some_lanes_start_again(name):
-    model, contexts = make_model(name), [make_context(make_model(name), 1, seed) for seed in range(3)]
+    model, contexts = (
+        make_model(name),
+        [make_context(make_model(name), 1, seed) for seed in range(3)],
+    )
     state = model.init(Context(*(torch.cat(parts) for parts in zip(*contexts, strict=True))))
     histories = [History(model, context) for context in contexts]
     for number in range(8):
@@ -103,7 +122,11 @@ def test_cached_and_uncached_agree_after_some_lanes_start_again(name):
         for lane, history in enumerate(histories):
             history.add(out.frame[lane : lane + 1], action[lane : lane + 1])
         state = out.state
-    assert state.memory.count.tolist() == [8 + model.context_length, 3 + model.context_length, 8 + model.context_length]
+    assert state.memory.count.tolist() == [
+        8 + model.context_length,
+        3 + model.context_length,
+        8 + model.context_length,
+    ]
 
 
 @torch.inference_mode()
@@ -114,9 +137,14 @@ def test_what_is_remembered_is_the_clean_frame_and_nothing_half_denoised():
     frames = torch.cat((context.frames, out.frame[:, None]), 1)
     actions = torch.cat((model.led_by(context.actions), action[:, None]), 1)
     read = model.network.clean(pixels.to_float(frames), actions)  # all at once, at level 0
-    for mine, theirs in ((out.state.memory.keys, read.keys), (out.state.memory.values, read.values)):
+    for mine, theirs in (
+        (out.state.memory.keys, read.keys),
+        (out.state.memory.values, read.values),
+    ):
         assert torch.allclose(mine[:, :, :, :3], theirs, atol=1e-5)
-    half = model.network.read(pixels.to_float(frames), model.network.told(torch.full((2, 3), 0.5), actions))
+    half = model.network.read(
+        pixels.to_float(frames), model.network.told(torch.full((2, 3), 0.5), actions)
+    )
     assert not torch.allclose(half.keys[:, :, :, 2], read.keys[:, :, :, 2], atol=1e-2)
 
 
@@ -151,11 +179,19 @@ def test_a_lane_of_another_age_dreams_as_it_would_alone():
 def test_a_dream_can_begin_from_nothing():
     model = make_model("forcing")
     first = model.begin(noise(3))
-    assert first.frame.shape == (3, *SPEC.frame_shape) and first.state.memory.count.tolist() == [1, 1, 1]
+    assert first.frame.shape == (3, *SPEC.frame_shape) and first.state.memory.count.tolist() == [
+        1,
+        1,
+        1,
+    ]
     assert not torch.equal(first.frame[0], first.frame[1])
     read = model.init(Context(first.frame[:, None], torch.zeros(3, 0, dtype=torch.int64)))
-    assert torch.allclose(read.memory.keys, first.state.memory.keys, atol=1e-5)  # as if it had been a real one
-    assert model.step(first.state, torch.tensor([0, 1, 0]), noise(3)).state.memory.count.tolist() == [2, 2, 2]
+    assert torch.allclose(
+        read.memory.keys, first.state.memory.keys, atol=1e-5
+    )  # as if it had been a real one
+    assert model.step(
+        first.state, torch.tensor([0, 1, 0]), noise(3)
+    ).state.memory.count.tolist() == [2, 2, 2]
 
 
 def test_the_level_of_a_frame_is_its_own_and_tells_on_no_frame_before_it():
@@ -178,7 +214,9 @@ def test_frames_of_a_clip_are_noised_each_for_itself_and_some_clips_begin_clean(
     model = make_model("forcing", clean=0.5)
     t = model.sample_t((4000, 6), torch.Generator().manual_seed(0))
     noisy = t[(t > 0).all(1)]
-    assert 0.5 < len(noisy) / len(t) < 0.65  # a half, and those of the others whose number of clean frames is 0
+    assert (
+        0.5 < len(noisy) / len(t) < 0.65
+    )  # a half, and those of the others whose number of clean frames is 0
     logit = noisy.logit()
     assert logit.mean().abs() < 0.05 and (logit.std() - 1).abs() < 0.05
     assert torch.corrcoef(logit.T).fill_diagonal_(0).abs().max() < 0.1
@@ -193,21 +231,29 @@ def test_clean_frames_have_no_frame_loss_and_invalid_ones_none_at_all():
     for frames in (clips.frames, torch.cat((clips.frames[:, :-1], 255 - clips.frames[:, -1:]), 1)):
         valid = clips.valid & (torch.arange(3) < 2)
         generator = torch.Generator().manual_seed(0)
-        losses.append(model.clip_losses(clips._replace(frames=frames, valid=valid), Practice(), 3, generator))
+        losses.append(
+            model.clip_losses(
+                clips._replace(frames=frames, valid=valid), AugmentationOptions(), 3, generator
+            )
+        )
     assert losses[0] == losses[1]
-    sequence = model.sequence(clips, Practice(), 3, torch.Generator())
+    sequence = model.sequence(clips, AugmentationOptions(), 3, torch.Generator())
     t = torch.full((4, 5), 0.5)
     t[:, :2] = 0
     error = model.learn(sequence, t, torch.Generator().manual_seed(0))[0]
     assert error.shape == (4, 5) and error.isfinite().all()
 
 
-def test_outcomes_are_learned_on_painted_frames_where_the_noise_was_small_and_on_real_ones_else(monkeypatch):
+def test_outcomes_are_learned_on_painted_frames_where_the_noise_was_small_and_on_real_ones_else(
+    monkeypatch,
+):
     model = make_model("forcing-factored", outcome_share=0.5)
     clips, seen = random_clips(model), []
     ask = model.judged
-    monkeypatch.setattr(model, "judged", lambda tokens, frames: seen.append(frames) or ask(tokens, frames))
-    sequence = model.sequence(clips, Practice(), 3, torch.Generator())
+    monkeypatch.setattr(
+        model, "judged", lambda tokens, frames: seen.append(frames) or ask(tokens, frames)
+    )
+    sequence = model.sequence(clips, AugmentationOptions(), 3, torch.Generator())
     t = torch.tensor([[0.0, 0.2, 0.9, 0.3, 0.7, 0.1]] * 4)
     painted = torch.zeros_like(sequence.frames)
     terms = model.outcomes(clips, sequence, t, painted, 3)
@@ -221,15 +267,29 @@ def test_outcomes_are_learned_on_painted_frames_where_the_noise_was_small_and_on
 @pytest.mark.parametrize("name", FORCING)
 def test_every_weight_gets_a_gradient_from_clips(name):
     model = make_model(name).train()
-    losses = model.clip_losses(random_clips(model, 6), Practice(0.1, 0.2, 0.3), 3, torch.Generator().manual_seed(0))
+    losses = model.clip_losses(
+        random_clips(model, 6),
+        AugmentationOptions(0.1, 0.2, 0.3),
+        3,
+        torch.Generator().manual_seed(0),
+    )
     sum(losses.values()).backward()
-    assert not [n for n, p in model.named_parameters() if p.grad is None or (p.numel() and not p.grad.abs().sum())]
+    assert not [
+        n
+        for n, p in model.named_parameters()
+        if p.grad is None or (p.numel() and not p.grad.abs().sum())
+    ]
 
 
 def test_clips_without_the_actions_of_their_context_are_refused():
     model = make_model("forcing")
     with pytest.raises(ValueError, match="context_actions"):
-        model.clip_losses(random_clips(model)._replace(context_actions=None), Practice(), 3, torch.Generator())
+        model.clip_losses(
+            random_clips(model)._replace(context_actions=None),
+            AugmentationOptions(),
+            3,
+            torch.Generator(),
+        )
 
 
 @torch.inference_mode()
@@ -237,7 +297,9 @@ def test_guidance_of_zero_is_blind_to_the_action_and_of_one_costs_one_forward():
     frames = {}
     for scale in (0.0, 1.0, 3.0):
         model, calls = make_model("forcing", guidance=scale), []
-        model.network.register_forward_hook(lambda module, inputs, out, calls=calls: calls.append(len(out)))
+        model.network.register_forward_hook(
+            lambda module, inputs, out, calls=calls: calls.append(len(out))
+        )
         state = model.init(make_context(model, 1))
         frames[scale] = [model.step(state, torch.tensor([a]), noise(1)).frame for a in (0, 1)]
         assert calls == [1 if scale == 1 else 2] * 4  # two frames of two steps
@@ -262,7 +324,12 @@ def test_a_window_smaller_than_the_context_is_refused_and_what_fits_is_named():
         replace(CONFIGS["forcing"], sampler=Descent())
     with pytest.raises(ValueError, match="flow"):
         replace(CONFIGS["forcing"], objective=EquilibriumMatching(), sampler=Descent())
-    for change in ({"width": 25}, {"rope": "flat3"}, {"window": 1}, {"rope": "factored", "heads": 6}):
+    for change in (
+        {"width": 25},
+        {"rope": "flat3"},
+        {"window": 1},
+        {"rope": "factored", "heads": 6},
+    ):
         with pytest.raises(ValueError):
             replace(CAUSAL, **change)
     with pytest.raises(ValueError, match="outcome_share"):
@@ -284,7 +351,9 @@ def test_a_ring_takes_many_frames_at_once_as_it_takes_them_one_by_one():
         start = network.empty(2)._replace(count=torch.tensor([before, before + 1]))
         at_once, one_by_one = remember(start, read), start
         for n in range(3):
-            one = read._replace(keys=read.keys[:, :, :, n : n + 1], values=read.values[:, :, :, n : n + 1])
+            one = read._replace(
+                keys=read.keys[:, :, :, n : n + 1], values=read.values[:, :, :, n : n + 1]
+            )
             one_by_one = remember(one_by_one, one)
         assert all(torch.equal(a, b) for a, b in zip(at_once, one_by_one, strict=True))
 
@@ -294,7 +363,9 @@ def test_a_ring_takes_many_frames_at_once_as_it_takes_them_one_by_one():
 def test_flex_attention_and_sdpa_with_the_same_mask_are_equal(frames, tokens, window):
     query, key, value = torch.randn(3, 2, 2, frames * tokens, 16).unbind()
     dense = attention.attend_dense(query, key, value, tokens, window)
-    assert torch.allclose(dense, attention.attend_flex(query, key, value, tokens, window), atol=1e-5)
+    assert torch.allclose(
+        dense, attention.attend_flex(query, key, value, tokens, window), atol=1e-5
+    )
     number = [n // tokens for n in range(frames * tokens)]
     wanted = [[0 <= i - j < window for j in number] for i in number]
     assert attention.dense_mask(frames, tokens, window, torch.device("cpu")).tolist() == wanted
@@ -304,16 +375,29 @@ def test_flex_attention_and_sdpa_with_the_same_mask_are_equal(frames, tokens, wi
 def test_only_the_distance_between_positions_counts(kind):
     place = attention.Rotary(kind, 12, (2, 3), 1, 5000.0)
     angle, (query, key) = place(9), torch.randn(2, 7, 12)
-    scores = [attention.rotate(query, angle[n]) @ attention.rotate(key, angle[n - 2]).T for n in (2, 5, 8)]
-    assert torch.allclose(scores[0], scores[1], atol=1e-4) and torch.allclose(scores[0], scores[2], atol=1e-4)
-    assert len({tuple(row) for row in angle.flatten(0, 1).tolist()}) == 9 * 7  # no two tokens share a place
-    assert not torch.allclose(scores[0], attention.rotate(query, angle[3]) @ attention.rotate(key, angle[0]).T)
+    scores = [
+        attention.rotate(query, angle[n]) @ attention.rotate(key, angle[n - 2]).T for n in (2, 5, 8)
+    ]
+    assert torch.allclose(scores[0], scores[1], atol=1e-4) and torch.allclose(
+        scores[0], scores[2], atol=1e-4
+    )
+    assert (
+        len({tuple(row) for row in angle.flatten(0, 1).tolist()}) == 9 * 7
+    )  # no two tokens share a place
+    assert not torch.allclose(
+        scores[0], attention.rotate(query, angle[3]) @ attention.rotate(key, angle[0]).T
+    )
 
 
 def test_the_reference_preset_has_the_size_of_the_reference_system():
     config = PRESETS["pong-forcing-reference"]().model
     with torch.device("meta"):
-        model = build_model(WorldSpec("pong", (24, 24, 3), ("still", "up", "down"), (-1.0, 0.0, 1.0), 30, 100), config)
+        model = build_model(
+            WorldSpec("pong", (24, 24, 3), ("still", "up", "down"), (-1.0, 0.0, 1.0), 30, 100),
+            config,
+        )
     count = sum(p.numel() for p in model.network.parameters())
     assert abs(count / 19.5e6 - 1) < 0.02
-    assert model.network.tokens == 65 and model.objective.levels(4).tolist() == pytest.approx([1, 0.9, 0.75, 0.5, 0])
+    assert model.network.tokens == 65 and model.objective.levels(4).tolist() == pytest.approx(
+        [1, 0.9, 0.75, 0.5, 0]
+    )

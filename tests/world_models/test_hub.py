@@ -13,7 +13,7 @@ from neural_envs.cli import main as cli
 from world_models.bundles.bundle import BundleError
 from world_models.bundles.hub import FILES, HubBundle
 
-SNAKE = Path(checkpoint.__file__).parents[1] / "neural_envs" / "bundles" / "snake"
+SNAKE = Path(checkpoint.__file__).parents[2] / "neural_envs" / "bundles" / "snake"
 
 
 @pytest.fixture
@@ -27,16 +27,25 @@ def hub(monkeypatch, tmp_path):
     def create_repo(self, repo_id, **options):
         return types.SimpleNamespace(repo_id=repo_id)
 
-    methods = {"__init__": lambda self, token=None: None, "create_repo": create_repo, "upload_folder": upload_folder}
+    methods = {
+        "__init__": lambda self, token=None: None,
+        "create_repo": create_repo,
+        "upload_folder": upload_folder,
+    }
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", type("Api", (), methods))
     monkeypatch.setattr(
-        "world_models.bundles.hub.snapshot_download", lambda name, **options: str(tmp_path / "hub" / name)
+        "world_models.bundles.hub.snapshot_download",
+        lambda name, **options: str(tmp_path / "hub" / name),
     )
     return tmp_path / "hub"
 
 
 def same(one: HubBundle, other: HubBundle) -> bool:
-    pairs = zip(one.bundle.model.state_dict().values(), other.bundle.model.state_dict().values(), strict=True)
+    pairs = zip(
+        one.bundle.model.state_dict().values(),
+        other.bundle.model.state_dict().values(),
+        strict=True,
+    )
     contexts = (one.bundle.contexts.frames, other.bundle.contexts.frames)
     return all(torch.equal(a, b) for a, b in pairs) and np.array_equal(*contexts)
 
@@ -45,7 +54,9 @@ def test_a_bundle_is_saved_and_loaded_with_all_its_files(tmp_path):
     bundle = HubBundle.from_pretrained(SNAKE)
     bundle.save_pretrained(tmp_path / "copy")
     there = {file.name for file in SNAKE.iterdir()} & set(FILES)
-    assert {file.name for file in (tmp_path / "copy").iterdir()} == there >= set(FILES) - {"trust.npz"}
+    assert (
+        {file.name for file in (tmp_path / "copy").iterdir()} == there >= set(FILES) - {"trust.npz"}
+    )
     for name in there:
         assert (tmp_path / "copy" / name).read_bytes() == (SNAKE / name).read_bytes()
     again = HubBundle.from_pretrained(tmp_path / "copy")

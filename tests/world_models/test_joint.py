@@ -1,4 +1,6 @@
-"""The joint model: pairs come to rest where they must, latents do not collapse, energies have their gradients."""
+"""The joint model: pairs come to rest where they must, latents do not collapse, energies have their
+gradients.
+"""
 
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ from world_models.evaluation.worlds.snake_rules import SnakeRules
 from world_models.models.joint import JointConfig
 from world_models.networks.eqm_field import EqMFieldConfig, positions
 from world_models.noise import NoiseStream
-from world_models.protocols import Practice
+from world_models.protocols import AugmentationOptions
 from world_models.training.clips import ClipReader, ExpertClips, read_spec
 
 JOINT = [name for name, config in CONFIGS.items() if isinstance(config, JointConfig)]
@@ -29,7 +31,9 @@ def noise(lanes):
 
 
 def well(objective, point):
-    """The closed form for one point of data and the noise that descent starts from: (noise - x0) c(gamma)."""
+    """The closed form for one point of data and the noise that descent starts from: (noise - x0)
+    c(gamma).
+    """
     start = []
 
     def field(pair, t, features):
@@ -48,7 +52,10 @@ def test_descent_on_the_closed_form_reaches_the_data_point(schedule, method):
     objective = EquilibriumMatching(schedule, a=0.5, b=2.0, multiplier=2.0)
     sampler = Descent(60, method, rate=0.8 * objective.stride, momentum=0.2, threshold=1e-4)
     model = make_model(
-        "joint", objective=objective, sampler=sampler, chance=replace(CONFIGS["joint"].chance, variables=0)
+        "joint",
+        objective=objective,
+        sampler=sampler,
+        chance=replace(CONFIGS["joint"].chance, variables=0),
     )
     model.sampler = sampler
     point = torch.randn(1, *model.pair_shape, generator=torch.Generator().manual_seed(0))
@@ -56,7 +63,9 @@ def test_descent_on_the_closed_form_reaches_the_data_point(schedule, method):
     out = model.sample(make_context(model, 2).frames, noise(2), return_trajectory=True)
     assert (out.trajectory[0] - point).abs().mean() > 0.5
     latent, action = model.field.split(point, model.grid_shape)
-    assert (out.action_logits - action).abs().max() < 1e-2 and (out.latent - latent).abs().max() < 1e-2
+    assert (out.action_logits - action).abs().max() < 1e-2 and (
+        out.latent - latent
+    ).abs().max() < 1e-2
     assert (out.action == action.argmax()).all()
 
 
@@ -72,7 +81,9 @@ def test_a_lane_that_has_come_to_rest_stays_where_it_is_while_others_move():
     norms, pairs = torch.stack(out.gradient_norms), torch.stack(out.trajectory)
     rest = int((norms[:, 0] < 0.05).nonzero()[0, 0])
     assert 2 < rest < 10
-    assert torch.equal(pairs[rest + 1 :, 0], pairs[rest + 1 : rest + 2, 0].expand_as(pairs[rest + 1 :, 0]))
+    assert torch.equal(
+        pairs[rest + 1 :, 0], pairs[rest + 1 : rest + 2, 0].expand_as(pairs[rest + 1 :, 0])
+    )
     assert all(not torch.equal(a, b) for a, b in zip(pairs[:-1, 1], pairs[1:, 1], strict=True))
 
 
@@ -84,9 +95,15 @@ def test_a_held_action_makes_it_the_world_model_and_a_free_one_a_policy(name):
         held, free = model.sample(frames, noise(3), action), model.sample(frames, noise(3))
         step = model.step(model.init(make_context(model, 3)), action, noise(3))
     assert torch.equal(held.next_frame, step.frame) and torch.equal(held.action, action)
-    assert torch.equal(free.action, free.action_logits.argmax(1)) and free.action_logits.shape == (3, 2)
+    assert torch.equal(free.action, free.action_logits.argmax(1)) and free.action_logits.shape == (
+        3,
+        2,
+    )
     for out in (held, free):
-        assert out.next_frame.dtype == torch.uint8 and out.energy.shape == out.gradient_norm.shape == (3,)
+        assert (
+            out.next_frame.dtype == torch.uint8
+            and out.energy.shape == out.gradient_norm.shape == (3,)
+        )
         with torch.inference_mode():
             assert torch.equal(out.next_frame, pixels.to_uint8(model.cells.decode(out.latent)))
         assert out.trajectory == () and (out.gradient_norm > 0).all()
@@ -97,8 +114,12 @@ def test_a_held_action_makes_it_the_world_model_and_a_free_one_a_policy(name):
 @pytest.mark.parametrize("energy", ["dot", "l2"])
 def test_the_field_is_the_gradient_of_the_explicit_energy_and_its_graph_reaches_the_weights(energy):
     model = make_model("joint", network=replace(PAIRS, energy=energy)).double()
-    features = model._free(model.encode(pixels.stack(make_context(model, 1).frames).double(), torch.tensor([0])))
-    pair = torch.randn(1, *model.pair_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    features = model._free(
+        model.encode(pixels.stack(make_context(model, 1).frames).double(), torch.tensor([0]))
+    )
+    pair = torch.randn(
+        1, *model.pair_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     with torch.inference_mode():
         quiet = model.field(pair, torch.zeros(1), features)
     field = model.field(pair, torch.zeros(1), features)
@@ -107,14 +128,20 @@ def test_the_field_is_the_gradient_of_the_explicit_energy_and_its_graph_reaches_
         ahead, behind = pair.clone(), pair.clone()
         ahead[0, place] += 1e-5
         behind[0, place] -= 1e-5
-        slope = (model.field.energies(ahead, features) - model.field.energies(behind, features)) / 2e-5
+        slope = (
+            model.field.energies(ahead, features) - model.field.energies(behind, features)
+        ) / 2e-5
         assert torch.allclose(slope, field[:, place], rtol=1e-4, atol=1e-6)
     field.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.field.layers.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() for p in model.field.layers.parameters()
+    )
 
 
 def trained(dataset_path, **changes):
-    """A tiny model after a few updates on Snake, the losses of every step, and how its latents spread over cells."""
+    """A tiny model after a few updates on Snake, the losses of every step, and how its latents
+    spread over cells.
+    """
     dataset = Dataset(dataset_path)
     torch.manual_seed(0)
     model = build_model(read_spec(dataset), replace(CONFIGS["joint"], **changes))
@@ -122,7 +149,7 @@ def trained(dataset_path, **changes):
     reader, order = ClipReader(dataset, dataset.split()["train"], 1, 1), np.random.default_rng(0)
     rng, losses = torch.Generator().manual_seed(0), []
     for _ in range(30):
-        terms = model.train().clip_losses(reader.draw(6, order), Practice(), 1, rng)
+        terms = model.train().clip_losses(reader.draw(6, order), AugmentationOptions(), 1, rng)
         optimizer.zero_grad()
         (sum(terms.values()) - terms["wrong"]).backward()
         optimizer.step()
@@ -149,8 +176,12 @@ def test_a_held_action_is_not_moved_and_not_seen_in_the_pair():
     other[:, -2:] += 3
     held, free = model._held(features, None), model._free(features)
     assert (model.field(pair, torch.zeros(2), held)[:, -2:] == 0).all()
-    assert torch.equal(model.field(pair, torch.zeros(2), held), model.field(other, torch.zeros(2), held))
-    assert not torch.equal(model.field(pair, torch.zeros(2), free), model.field(other, torch.zeros(2), free))
+    assert torch.equal(
+        model.field(pair, torch.zeros(2), held), model.field(other, torch.zeros(2), held)
+    )
+    assert not torch.equal(
+        model.field(pair, torch.zeros(2), free), model.field(other, torch.zeros(2), free)
+    )
 
 
 def test_positions_tell_every_cell_from_every_other():
@@ -160,9 +191,16 @@ def test_positions_tell_every_cell_from_every_other():
 
 def test_the_experts_lessons_are_marked_and_follow_the_rules(dataset_path):
     dataset = Dataset(dataset_path)
-    reader, spec = ClipReader(dataset, dataset.split()["train"], 1, 1, 5.0, 30.0), read_spec(dataset)
-    clips = ExpertClips(spec, sampled=0.4)(reader.draw(48, np.random.default_rng(0)), np.random.default_rng(1))
-    again = ExpertClips(spec, sampled=0.4)(reader.draw(48, np.random.default_rng(0)), np.random.default_rng(1))
+    reader, spec = (
+        ClipReader(dataset, dataset.split()["train"], 1, 1, 5.0, 30.0),
+        read_spec(dataset),
+    )
+    clips = ExpertClips(spec, sampled=0.4)(
+        reader.draw(48, np.random.default_rng(0)), np.random.default_rng(1)
+    )
+    again = ExpertClips(spec, sampled=0.4)(
+        reader.draw(48, np.random.default_rng(0)), np.random.default_rng(1)
+    )
     assert all(torch.equal(a, b) for a, b in zip(clips, again, strict=True))
     boards = decode_frames(clips.frames[:, 0].numpy())
     best = np.stack([best_moves(board) for board in boards])
@@ -188,6 +226,10 @@ def test_lessons_are_refused_for_other_worlds_and_longer_clips(dataset_path):
 def test_what_does_not_fit_is_refused_when_the_config_is_built():
     with pytest.raises(ValueError, match="descent"):
         JointConfig(sampler=Euler(3))
-    for wrong, word in (({"energy": "cube"}, "energy"), ({"cnn": "both"}, "cnn"), ({"width": 50}, "heads")):
+    for wrong, word in (
+        ({"energy": "cube"}, "energy"),
+        ({"cnn": "both"}, "cnn"),
+        ({"width": 50}, "heads"),
+    ):
         with pytest.raises(ValueError, match=word):
             EqMFieldConfig(**wrong)

@@ -29,13 +29,17 @@ def test_put_lanes_replaces_only_the_chosen_lanes_and_leaves_the_old_state_alone
 
 
 def test_put_lanes_takes_indices_in_any_order():
-    assert put_lanes(nested([1, 2, 3]), torch.tensor([2, 0]), nested([8, 9])).inner.length.tolist() == [9, 2, 8]
+    assert put_lanes(
+        nested([1, 2, 3]), torch.tensor([2, 0]), nested([8, 9])
+    ).inner.length.tolist() == [9, 2, 8]
 
 
 def test_take_lanes_is_what_put_lanes_put():
     lanes = torch.tensor([False, True, True])
     fresh = nested([5, 6])
-    assert torch.equal(take_lanes(put_lanes(nested([1, 2, 3]), lanes, fresh), lanes).frames, fresh.frames)
+    assert torch.equal(
+        take_lanes(put_lanes(nested([1, 2, 3]), lanes, fresh), lanes).frames, fresh.frames
+    )
 
 
 def test_states_that_do_not_fit_are_refused():

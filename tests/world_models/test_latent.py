@@ -1,4 +1,6 @@
-"""The autoencoder comes first and is then frozen; what is dreamed in its latents is seen in frames."""
+"""The autoencoder comes first and is then frozen; what is dreamed in its latents is seen in
+frames.
+"""
 
 from dataclasses import replace
 
@@ -17,7 +19,7 @@ from world_models.models.latent import LatentConfig
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context, Practice, WorldSpec
+from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
 from world_models.training import run as training
 from world_models.training.presets.table import PRESETS, TrainConfig
 
@@ -57,7 +59,9 @@ def test_the_variance_target_pulls_each_frames_latents_to_variance_one():
 
 
 def run(dataset_path, out, **changes):
-    wide = LatentConfig(network=GridConfig(16, 1, 1, 1), autoencoder=AUTOENCODER, autoencoder_share=0.5)
+    wide = LatentConfig(
+        network=GridConfig(16, 1, 1, 1), autoencoder=AUTOENCODER, autoencoder_share=0.5
+    )
     quick = TrainConfig(
         model=wide, data=dataset_path, out=out, updates=6, batch_size=4, warmup=2, validate_every=3,
         validation_batches=1, contexts=4, rollout_steps=1,
@@ -95,18 +99,27 @@ def test_the_autoencoder_learns_first_and_alone_and_then_nothing_moves_it(datase
 @pytest.mark.parametrize("name", ["latent", "latent-regression"])
 def test_a_frozen_autoencoder_gets_no_gradient_and_a_learning_one_in_every_weight(name):
     model = make_model(name).train()
-    frames = torch.cat((make_context(model, 4).frames, make_context(model, 4, seed=3).frames[:, :1]), 1)
+    frames = torch.cat(
+        (make_context(model, 4).frames, make_context(model, 4, seed=3).frames[:, :1]), 1
+    )
     row = torch.zeros(4, 1, dtype=torch.int64)
     clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4))
     for progress, learns in ((0.0, True), (1.0, False)):
-        practice = Practice(progress=progress, rollout_gradient=True)
+        augmentation = AugmentationOptions(progress=progress, rollout_gradient=True)
         model.zero_grad(set_to_none=True)
-        sum(model.clip_losses(clips, practice, 1, torch.Generator().manual_seed(0)).values()).backward()
-        assert all((p.grad is not None and p.grad.abs().sum() > 0) == learns for p in model.autoencoder.parameters())
+        sum(
+            model.clip_losses(clips, augmentation, 1, torch.Generator().manual_seed(0)).values()
+        ).backward()
+        assert all(
+            (p.grad is not None and p.grad.abs().sum() > 0) == learns
+            for p in model.autoencoder.parameters()
+        )
         assert all((p.grad is None) == learns for p in model.network.decoder.parameters())
 
 
-def test_one_command_trains_both_parts_and_a_resumed_run_gives_the_same_weights(dataset_path, tmp_path):
+def test_one_command_trains_both_parts_and_a_resumed_run_gives_the_same_weights(
+    dataset_path, tmp_path
+):
     path = training.train(run(dataset_path, tmp_path / "whole"))
     config = run(dataset_path, tmp_path / "broken")
     trainer = training.Trainer(config, Dataset(dataset_path))
@@ -121,7 +134,9 @@ def test_one_command_trains_both_parts_and_a_resumed_run_gives_the_same_weights(
     assert "train_reconstruction" in header[0] and "validation_frame" in header[0]
 
 
-def test_an_autoencoder_trained_before_is_taken_from_a_bundle_and_stays_as_it_is(dataset_path, tmp_path):
+def test_an_autoencoder_trained_before_is_taken_from_a_bundle_and_stays_as_it_is(
+    dataset_path, tmp_path
+):
     first = run(dataset_path, tmp_path / "first")
     given = training.train(replace(first, model=replace(first.model, autoencoder_share=1.0)))
     alone = replace(first.model, autoencoder_share=0.0)
@@ -130,13 +145,17 @@ def test_an_autoencoder_trained_before_is_taken_from_a_bundle_and_stays_as_it_is
     assert same(theirs, mine)
 
 
-def test_a_latent_model_without_its_autoencoder_is_refused_with_the_remedy(dataset_path, tmp_path, capsys):
+def test_a_latent_model_without_its_autoencoder_is_refused_with_the_remedy(
+    dataset_path, tmp_path, capsys
+):
     with pytest.raises(ValueError, match="autoencoder_share.*init_from"):
         run(dataset_path, tmp_path, model=replace(CONFIGS["latent"], autoencoder_share=0.0))
     with pytest.raises(SystemExit):
         training.main(["coinrun-latent", "model.autoencoder_share=0"])
     assert "init_from" in capsys.readouterr().err
-    frames = training.train(run(dataset_path, tmp_path / "frames", model=CONFIGS["diffusion"], updates=1))
+    frames = training.train(
+        run(dataset_path, tmp_path / "frames", model=CONFIGS["diffusion"], updates=1)
+    )
     alone = replace(run(dataset_path, tmp_path).model, autoencoder_share=0.0)
     with pytest.raises(training.TrainingError, match="autoencoder"):
         training.train(run(dataset_path, tmp_path / "x", model=alone, init_from=str(frames)))
@@ -144,7 +163,9 @@ def test_a_latent_model_without_its_autoencoder_is_refused_with_the_remedy(datas
 
 def test_a_state_follows_from_its_frames_and_each_frame_is_encoded_once():
     model, calls = make_model("latent"), []
-    model.autoencoder.encoder.register_forward_hook(lambda module, inputs, out: calls.append(len(out)))
+    model.autoencoder.encoder.register_forward_hook(
+        lambda module, inputs, out: calls.append(len(out))
+    )
     state = model.init(make_context(model, 3))
     assert calls == [3 * model.context_length]
     action = torch.tensor([0, 1, 0])
@@ -153,8 +174,12 @@ def test_a_state_follows_from_its_frames_and_each_frame_is_encoded_once():
     assert calls[1:] == [3, 3, 3]
     again = model.init(Context(state.frames, torch.zeros(3, 1, dtype=torch.int64)))
     assert torch.allclose(again.latents, state.latents, atol=1e-5)
-    mixed = put_lanes(state, torch.tensor([False, True, False]), model.init(make_context(model, 1, seed=5)))
-    assert not torch.equal(mixed.latents[1], state.latents[1]) and torch.equal(mixed.latents[2], state.latents[2])
+    mixed = put_lanes(
+        state, torch.tensor([False, True, False]), model.init(make_context(model, 1, seed=5))
+    )
+    assert not torch.equal(mixed.latents[1], state.latents[1]) and torch.equal(
+        mixed.latents[2], state.latents[2]
+    )
 
 
 def test_frames_of_a_context_keep_their_order_in_the_latents():
@@ -184,7 +209,10 @@ def test_what_does_not_fit_latents_is_refused():
 
 
 def test_the_preset_fits_two_cores_and_a_small_bundle():
-    model = build_model(WorldSpec("x", (64, 64, 3), ("a", "b"), (0.0, 1.0), 10, 100), PRESETS["coinrun-latent"]().model)
+    model = build_model(
+        WorldSpec("x", (64, 64, 3), ("a", "b"), (0.0, 1.0), 10, 100),
+        PRESETS["coinrun-latent"]().model,
+    )
     assert model.shape == (16, 8, 8)
     assert 2 * sum(value.numel() for value in model.state_dict().values()) < 3e6
 

@@ -1,15 +1,17 @@
-"""A perfect dream moves as the window does; what a shifted, frozen or forgetful one does wrong shows in its figure."""
+"""A perfect dream moves as the window does; what a shifted, frozen or forgetful one does wrong
+shows in its figure.
+"""
 
 import numpy as np
 import pytest
 
 from runs import one_step, rollouts, runs_of
 from world_models.evaluation.worlds import worldmap as map_rules
-from world_models.evaluation.worlds.worldmap import MapJudge
+from world_models.evaluation.worlds.worldmap import WorldMapEvaluator
 
 UP, DOWN, LEFT, RIGHT = range(4)
 MOVES = 8 * np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
-JUDGE = MapJudge(8)
+JUDGE = WorldMapEvaluator(8)
 
 
 def terrain(seed: int = 0, size: int = 400) -> np.ndarray:
@@ -39,24 +41,42 @@ def voyage(count: int = 24, steps: int = 1, seed: int = 1) -> tuple[np.ndarray, 
 
 
 def judged(dream) -> tuple[dict, dict, np.ndarray]:
-    """(rules, actions, right) of a one-step dream: a function of places (N, 2) after the move -> frames."""
+    """(rules, actions, right) of a one-step dream: a function of places (N, 2) after the move ->
+    frames.
+    """
     places, actions = voyage()
     frames = windows(places)
     step = one_step(JUDGE, frames[:, :1], frames[:, 1], dream(places, frames), actions[:, 0])
     walks, moves = voyage(6, 13, seed=2)
     film = windows(walks)
     runs = runs_of(step, rollouts(film, film, moves[:, 1:]))
-    return JUDGE.rule_figures(runs, np.random.default_rng(0)), JUDGE.action_figures(runs), JUDGE.rightness(runs)[1]
+    return (
+        JUDGE.rule_figures(runs, np.random.default_rng(0)),
+        JUDGE.action_figures(runs),
+        JUDGE.rightness(runs)[1],
+    )
 
 
 def test_a_perfect_dream_has_no_shift_error_and_keeps_every_known_pixel():
     rules, actions, right = judged(lambda places, frames: frames[:, 1])
-    assert rules["shift_error"] == 0 and rules["shift_within_half_pixel"] == 1 and rules["samples_shift"] == 24
-    assert rules["known_psnr"] == rules["new_strip_psnr"] == 100 > 30 > rules["known_psnr_copy_last_frame"]
-    assert actions["dream"] == actions["real"] == actions["dream_random_actions"] == 1 and right.all()
-    assert set(rules["rollout"]["known_psnr"].values()) == {100} and set(rules["rollout"]["shift_error"].values()) == {
-        0
-    }
+    assert (
+        rules["shift_error"] == 0
+        and rules["shift_within_half_pixel"] == 1
+        and rules["samples_shift"] == 24
+    )
+    assert (
+        rules["known_psnr"]
+        == rules["new_strip_psnr"]
+        == 100
+        > 30
+        > rules["known_psnr_copy_last_frame"]
+    )
+    assert (
+        actions["dream"] == actions["real"] == actions["dream_random_actions"] == 1 and right.all()
+    )
+    assert set(rules["rollout"]["known_psnr"].values()) == {100} and set(
+        rules["rollout"]["shift_error"].values()
+    ) == {0}
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (0, -2), (1, 1)])
@@ -87,7 +107,12 @@ def test_a_dream_that_invents_the_new_strip_is_told_by_the_strip_alone():
         return np.where(known[..., None], frames[:, 1], 255 - frames[:, 1])
 
     rules, _, right = judged(inventive)
-    assert rules["known_psnr"] == 100 and rules["shift_error"] == 0 and rules["new_strip_psnr"] < 20 and right.all()
+    assert (
+        rules["known_psnr"] == 100
+        and rules["shift_error"] == 0
+        and rules["new_strip_psnr"] < 20
+        and right.all()
+    )
 
 
 def test_at_the_maps_edge_the_recording_tells_that_nothing_moved():
@@ -106,16 +131,24 @@ def test_where_no_rollout_goes_on_there_are_no_figures():
     opened = rollouts(film, film, actions[:, 1:])
     opened = opened._replace(running=opened.running & False)
     figures = JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["rollout"]
-    assert figures["known_psnr"]["5"] is None is figures["shift_error"]["5"] and figures["samples"]["5"] == 0
+    assert (
+        figures["known_psnr"]["5"] is None is figures["shift_error"]["5"]
+        and figures["samples"]["5"] == 0
+    )
 
 
 def test_open_sea_tells_no_shift():
     sea = np.full((2, 64, 64, 3), 40, np.uint8)
-    assert not map_rules.textured(sea, 10).any() and map_rules.textured(windows(np.full((1, 2), 100)), 10).all()
+    assert (
+        not map_rules.textured(sea, 10).any()
+        and map_rules.textured(windows(np.full((1, 2), 100)), 10).all()
+    )
 
 
 def test_what_stayed_in_sight_is_followed_through_a_voyage():
-    """Right, right, left: two strips came in and one of them is still there, and the left one went and came back."""
+    """Right, right, left: two strips came in and one of them is still there, and the left one went
+    and came back.
+    """
     actions = np.array([[RIGHT, RIGHT, LEFT]])
     low, high = np.array([[0, 0]]), np.array([[0, 16]])
     place = MOVES[actions].sum(1)
@@ -129,8 +162,12 @@ def test_a_rollout_that_forgets_is_told_by_its_horizon():
     dreamed = real.copy()
     dreamed[:, 7:] = 255 - dreamed[:, 7:]  # from the sixth step on
     step = one_step(JUDGE, real[:, :1], real[:, 1], real[:, 1], actions[:, 0])
-    figures = JUDGE.rule_figures(runs_of(step, rollouts(real, dreamed, actions[:, 1:])), np.random.default_rng(0))
-    assert figures["rollout"]["known_psnr"]["5"] == 100 > 20 > figures["rollout"]["known_psnr"]["10"]
+    figures = JUDGE.rule_figures(
+        runs_of(step, rollouts(real, dreamed, actions[:, 1:])), np.random.default_rng(0)
+    )
+    assert (
+        figures["rollout"]["known_psnr"]["5"] == 100 > 20 > figures["rollout"]["known_psnr"]["10"]
+    )
     assert figures["rollout"]["samples"] == {"1": 8, "5": 8, "10": 8}
 
 
@@ -138,7 +175,9 @@ def test_a_landfall_that_is_dreamed_too_late_is_no_hit():
     places, actions = voyage(4)
     frames = windows(places)
     paid = [-0.01, 1.0, -0.01, -0.01]
-    step = one_step(JUDGE, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], paid, paid[::-1])
+    step = one_step(
+        JUDGE, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], paid, paid[::-1]
+    )
     walks, moves = voyage(1, 3)
     opened = rollouts(windows(walks), windows(walks), moves[:, 1:])
     figures = JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["landfall"]

@@ -13,12 +13,16 @@ def frames(*values: int) -> torch.Tensor:
 
 
 def noise(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 16, 16, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (count, 16, 16, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 def test_psnr_is_the_closed_form_of_a_constant_error_and_caps_equal_frames():
     found = metrics.psnr(frames(10, 10), frames(20, 10))
-    assert found.tolist() == pytest.approx([20 * math.log10(255 / 10), metrics.IDENTICAL_PSNR], abs=1e-4)
+    assert found.tolist() == pytest.approx(
+        [20 * math.log10(255 / 10), metrics.IDENTICAL_PSNR], abs=1e-4
+    )
 
 
 def test_one_count_in_one_pixel_is_worse_than_equal():
@@ -72,7 +76,9 @@ def test_a_class_that_never_occurs_has_no_recall_and_an_unclaimed_absent_one_no_
 
 
 def test_classification_scores_each_reward_value():
-    table = metrics.classification(torch.tensor([-1.0, 0, 1, 1]), torch.tensor([-1.0, 0, 0, 1]), (-1.0, 0.0, 1.0))
+    table = metrics.classification(
+        torch.tensor([-1.0, 0, 1, 1]), torch.tensor([-1.0, 0, 0, 1]), (-1.0, 0.0, 1.0)
+    )
     assert [table[key]["f1"] for key in ("-1", "0", "1")] == pytest.approx([1, 2 / 3, 2 / 3])
 
 
@@ -106,8 +112,12 @@ def test_uniformity_accepts_the_uniform_and_refuses_the_skewed():
 
 
 def test_uniformity_p_is_the_survival_function_of_chi_square():
-    two_bins = torch.cat([torch.full((60,), 0.1), torch.full((40,), 0.9)])  # chi-square 4 with 1 degree of freedom
-    assert metrics.uniformity_p(two_bins, bins=2) == pytest.approx(math.erfc(math.sqrt(4 / 2)), rel=1e-6)
+    two_bins = torch.cat(
+        [torch.full((60,), 0.1), torch.full((40,), 0.9)]
+    )  # chi-square 4 with 1 degree of freedom
+    assert metrics.uniformity_p(two_bins, bins=2) == pytest.approx(
+        math.erfc(math.sqrt(4 / 2)), rel=1e-6
+    )
 
 
 def test_kid_says_why_it_is_left_out():

@@ -13,7 +13,7 @@ from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step, decided
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context, Practice, WorldModel
+from world_models.protocols import AugmentationOptions, Clips, Context, WorldModel
 from world_models.training.clips import read_spec
 
 
@@ -50,7 +50,10 @@ def test_the_action_and_the_noise_both_matter(model):
     state = model.init(make_context(model, 1))
     frame = model.step(state, torch.tensor([0]), noise(1)).frame
     assert not torch.equal(frame, model.step(state, torch.tensor([1]), noise(1)).frame)
-    others = [model.step(state, torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([s]))).frame for s in range(9)]
+    others = [
+        model.step(state, torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([s]))).frame
+        for s in range(9)
+    ]
     assert any(not torch.equal(frame, other) for other in others) == is_random(model.config)
 
 
@@ -58,7 +61,9 @@ def test_lanes_can_be_reset_in_the_middle_of_a_dream(model):
     state = model.step(model.init(make_context(model, 3)), torch.tensor([0, 1, 0]), noise(3)).state
     fresh = model.init(make_context(model, 1, seed=5))
     mixed = put_lanes(state, torch.tensor([False, True, False]), fresh)
-    assert torch.equal(mixed.frames[1], fresh.frames[0]) and torch.equal(mixed.frames[0], state.frames[0])
+    assert torch.equal(mixed.frames[1], fresh.frames[0]) and torch.equal(
+        mixed.frames[0], state.frames[0]
+    )
 
 
 def test_a_context_of_another_shape_is_refused(model):
@@ -94,7 +99,9 @@ def test_guidance_of_zero_is_blind_to_the_action_and_of_one_costs_one_forward(na
         frames[scale] = [model.step(state, torch.tensor([a]), noise(1)).frame for a in (0, 1)]
         assert set(calls) == {1 if scale == 1 else 2}
         calls.clear()
-    assert torch.equal(*frames[0.0]) or model.chance is not None  # chance is drawn with the action in sight
+    assert (
+        torch.equal(*frames[0.0]) or model.chance is not None
+    )  # chance is drawn with the action in sight
     assert not torch.equal(*frames[1.0]) and not torch.equal(frames[1.0][0], frames[3.0][0])
 
 
@@ -105,11 +112,17 @@ def test_training_without_the_action_reaches_the_null_action_only(name):
     frames = torch.cat((context.frames, context.frames[:, -1:].flip(2)), 1)
     row = torch.zeros(4, 1, dtype=torch.int64)
     clips = Clips(frames, row, row, row.bool(), ~row.bool(), torch.ones(4), context.actions)
-    losses = model.clip_losses(clips, Practice(action_dropout=1.0), 1, torch.Generator().manual_seed(0))
+    losses = model.clip_losses(
+        clips, AugmentationOptions(action_dropout=1.0), 1, torch.Generator().manual_seed(0)
+    )
     assert {"frame", "reward", "termination", "trust", "wrong"} <= set(losses)
     assert all(value.ndim == 0 and value.isfinite() for value in losses.values())
     sum(losses.values()).backward()
-    table = next(m for m in model.modules() if isinstance(m, torch.nn.Embedding)).weight.grad.abs().sum(1)
+    table = (
+        next(m for m in model.modules() if isinstance(m, torch.nn.Embedding))
+        .weight.grad.abs()
+        .sum(1)
+    )
     assert table[-1] > 0 and (table[:-1] == 0).all()
 
 
@@ -117,18 +130,32 @@ def test_training_without_the_action_reaches_the_null_action_only(name):
 def test_every_weight_gets_a_gradient_from_the_loss(name):
     model = make_model(name).train()
     frames = make_context(model, 6).frames
-    actions, rewards, ends = torch.tensor([0, 1] * 3), torch.tensor([0, 1, 2] * 2), torch.tensor([True, False] * 3)
+    actions, rewards, ends = (
+        torch.tensor([0, 1] * 3),
+        torch.tensor([0, 1, 2] * 2),
+        torch.tensor([True, False] * 3),
+    )
     step = Step(pixels.stack(frames), actions, frames[:, 0], rewards, ends)
     terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
     sum(value.mean() for value in terms.values()).backward()
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
-    silent = {"chance.prior.1.bias", "chance.posterior.2.bias"}  # the same for all places: a softmax takes no notice
-    silent |= {"network.null_vector", "network.null_patch"}  # no sample here goes without its start image
-    silent |= {n for n, _ in model.named_parameters() if n.startswith("sprites.")}  # see test_sprites.py
+    silent = {
+        "chance.prior.1.bias",
+        "chance.posterior.2.bias",
+    }  # the same for all places: a softmax takes no notice
+    silent |= {
+        "network.null_vector",
+        "network.null_patch",
+    }  # no sample here goes without its start image
+    silent |= {
+        n for n, _ in model.named_parameters() if n.startswith("sprites.")
+    }  # see test_sprites.py
     if not is_random(model.config):
         silent |= {"network.embed.weight", "network.keep.weight", "network.keep.bias"}  # x is 0
     if isinstance(model, LatentModel):
-        silent |= {n for n, _ in model.named_parameters() if n.startswith("autoencoder.")}  # frozen; see test_latent.py
+        silent |= {
+            n for n, _ in model.named_parameters() if n.startswith("autoencoder.")
+        }  # frozen; see test_latent.py
     assert idle <= silent
 
 
@@ -138,7 +165,9 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
     context = pixels.stack(make_context(model, 2).frames).requires_grad_()
     none = torch.zeros(2, dtype=torch.int64)
     target = make_context(model, 2, seed=5).frames[:, 0]
-    frame = model.step_loss(Step(context, none, target, none, none.bool()), torch.Generator().manual_seed(0)).frame
+    frame = model.step_loss(
+        Step(context, none, target, none, none.bool()), torch.Generator().manual_seed(0)
+    ).frame
     levels = (frame + 1) * 127.5
     assert torch.allclose(levels, levels.round(), atol=1e-3) and frame.abs().max() < 1.0001
     if name in ("chance", "regression"):  # the others paint it without gradient
@@ -148,14 +177,20 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
 def test_patches_that_do_not_fit_a_frame_are_refused_with_those_that_would():
     spec = replace(SPEC, frame_shape=(64, 48, 3))
     assert spec.patch_grid(8) == (8, 6)
-    with pytest.raises(ValueError, match="64x48 pixels do not divide into patches of 6; patches of 2, 4, 8 fit"):
+    with pytest.raises(
+        ValueError, match="64x48 pixels do not divide into patches of 6; patches of 2, 4, 8 fit"
+    ):
         spec.patch_grid(6)
 
 
 def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_soft_probabilities():
     logits = torch.randn(4, 1, 5, requires_grad=True)
-    draw = straight_through(logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0))
-    assert torch.allclose(draw.sum(2), torch.ones(4, 1)) and torch.allclose(draw.max(2).values, torch.ones(4, 1))
+    draw = straight_through(
+        logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0)
+    )
+    assert torch.allclose(draw.sum(2), torch.ones(4, 1)) and torch.allclose(
+        draw.max(2).values, torch.ones(4, 1)
+    )
     weights = torch.randn(5)
     (draw * weights).sum().backward()
     expected = torch.autograd.grad((logits.softmax(2) * weights).sum(), logits)[0]
@@ -164,13 +199,17 @@ def test_a_straight_through_draw_is_one_hot_with_the_gradient_of_the_soft_probab
 
 def test_what_is_drawn_follows_the_sharp_probabilities():
     soft = torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 1, 3)
-    drawn = straight_through(soft, (3 * soft).log_softmax(2), torch.Generator().manual_seed(0)).mean((0, 1))
+    drawn = straight_through(
+        soft, (3 * soft).log_softmax(2), torch.Generator().manual_seed(0)
+    ).mean((0, 1))
     assert torch.allclose(drawn, torch.tensor([0.343, 0.008, 0.001]) / 0.352, atol=0.01)
 
 
 def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():
     logits = torch.tensor([[[4.0, 0.0, 0.0]]], requires_grad=True)
-    draw = straight_through(logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0))
+    draw = straight_through(
+        logits.log_softmax(2), (5 * logits).log_softmax(2), torch.Generator().manual_seed(0)
+    )
     (draw * torch.tensor([1.0, 0.0, 0.0])).sum().backward()
     assert draw[0, 0, 0] > 0.999 and logits.grad.abs().max() > 0.01
 
@@ -185,7 +224,12 @@ def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_ch
     final = torch.tensor([False, False, True])
     rewards = torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.3], [0.0, 4.0, 0.0]])
     paid, ends = decided(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
-    assert paid.tolist() == [1, 2, 0, 1]  # a sure coin brings the end with it, an unsure one gives way to going on
+    assert paid.tolist() == [
+        1,
+        2,
+        0,
+        1,
+    ]  # a sure coin brings the end with it, an unsure one gives way to going on
     assert ends.tolist() == [False, True, False, True]
 
 

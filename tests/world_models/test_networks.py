@@ -19,7 +19,9 @@ def copier(distances, flow=0.0) -> CopyOut:
 
 def test_a_frame_moved_by_whole_pixels_keeps_every_pixel_that_stays_in_sight():
     moved = shifted(LAST, 8, 0)
-    assert torch.equal(moved[:, :, 8:], LAST[:, :, :8]) and torch.equal(moved[:, :, 0], LAST[:, :, 0])
+    assert torch.equal(moved[:, :, 8:], LAST[:, :, :8]) and torch.equal(
+        moved[:, :, 0], LAST[:, :, 0]
+    )
     moved = shifted(LAST, 0, -4)
     assert torch.equal(moved[..., :12], LAST[..., 4:]) and torch.equal(shifted(LAST, 0, 0), LAST)
 
@@ -29,7 +31,9 @@ def test_sources_are_the_unmoved_frame_once_and_four_moves_for_every_other_dista
     assert copier((0, 8)).moves == [(-8, 0), (0, -8), (0, 0), (0, 8), (8, 0)]
 
 
-@pytest.mark.parametrize(("distances", "flow"), [((0,), 0.0), ((0, 8), 0.0), ((), 3.0), ((0,), 3.0)])
+@pytest.mark.parametrize(
+    ("distances", "flow"), [((0,), 0.0), ((0, 8), 0.0), ((), 3.0), ((0,), 3.0)]
+)
 def test_a_patch_that_points_at_one_source_is_that_source(distances, flow):
     layer, painted = copier(distances, flow), torch.randn_like(LAST)
     tokens = torch.randn(2, 8, 4, 4)
@@ -114,7 +118,9 @@ def test_pictures_with_the_same_pixels_in_other_places_are_told_apart():
 def test_mean_squared_error_finds_the_flow():
     layer = copier((), 4.0)
     smooth = F.interpolate(
-        torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), (16, 16), mode="bicubic"
+        torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)),
+        (16, 16),
+        mode="bicubic",
     )
     target, tokens = shifted(smooth, 0, -2), torch.ones(1, 8, 4, 4)
     layer.choose.bias.data[1] = 10.0

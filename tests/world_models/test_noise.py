@@ -14,7 +14,11 @@ def test_a_lane_draws_the_same_numbers_whatever_its_neighbours_are():
 
 def test_seeds_steps_and_salts_each_change_the_numbers():
     base = stream(1).bits((1000,), 0)
-    others = (stream(2).bits((1000,), 0), stream(1).next().bits((1000,), 0), stream(1).bits((1000,), 1))
+    others = (
+        stream(2).bits((1000,), 0),
+        stream(1).next().bits((1000,), 0),
+        stream(1).bits((1000,), 1),
+    )
     assert all((base != other).all() for other in others)
 
 

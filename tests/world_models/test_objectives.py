@@ -1,4 +1,6 @@
-"""Closed forms: for Gaussian data the best network is known, and so is where every sampler must arrive."""
+"""Closed forms: for Gaussian data the best network is known, and so is where every sampler must
+arrive.
+"""
 
 from dataclasses import replace
 
@@ -7,7 +9,14 @@ import torch
 from conftest_models import GRID
 from oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 
-from world_models.diffusion.objectives import DDPM, EDM, OBJECTIVES, EquilibriumMatching, FlowMatching, Regression
+from world_models.diffusion.objectives import (
+    DDPM,
+    EDM,
+    OBJECTIVES,
+    EquilibriumMatching,
+    FlowMatching,
+    Regression,
+)
 from world_models.diffusion.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun, guide
 from world_models.models.diffusion import DiffusionConfig
 from world_models.noise import Draws, NoiseStream
@@ -49,7 +58,9 @@ def assert_gaussian(x, std=GAUSSIAN_STD, tolerance=0.02):
 
 
 @pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("sampler", [Euler(120), Heun(40), Ancestral(300), Ancestral(120, eta=0.5)], ids=str)
+@pytest.mark.parametrize(
+    "sampler", [Euler(120), Heun(40), Ancestral(300), Ancestral(120, eta=0.5)], ids=str
+)
 def test_every_path_sampler_brings_noise_to_the_data_distribution(name, sampler):
     assert_gaussian(sampled(sampler, PATHS[name]))
 
@@ -94,30 +105,44 @@ def test_the_error_of_heun_falls_faster_than_that_of_euler(name):
     draws = Draws(NoiseStream.from_seeds(torch.arange(50)), (3, 4, 4))
     start = objective.levels(1)[0]
     alpha, sigma = objective.alpha(start), objective.sigma(start)
-    lanes = (sigma * draws(0) - alpha * GAUSSIAN_MEAN) / (alpha**2 * GAUSSIAN_STD**2 + sigma**2).sqrt()
+    lanes = (sigma * draws(0) - alpha * GAUSSIAN_MEAN) / (
+        alpha**2 * GAUSSIAN_STD**2 + sigma**2
+    ).sqrt()
     exact = GAUSSIAN_MEAN + GAUSSIAN_STD * lanes  # where the flow of the ODE ends
     euler, coarse, fine = (
-        (s(objective, network, draws, NOTHING) - exact).abs().mean() for s in (Euler(79), Heun(20), Heun(40))
+        (s(objective, network, draws, NOTHING) - exact).abs().mean()
+        for s in (Euler(79), Heun(20), Heun(40))
     )
     assert fine < coarse / 2.5 and fine < euler / 2
 
 
 def test_ancestral_steps_without_fresh_noise_are_those_of_euler():
     for objective in PATHS.values():
-        plain, still = sampled(Euler(7), objective, 20), sampled(Ancestral(7, eta=0.0), objective, 20)
+        plain, still = (
+            sampled(Euler(7), objective, 20),
+            sampled(Ancestral(7, eta=0.0), objective, 20),
+        )
         assert torch.allclose(plain, still, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*PATHS, *(f"eqm, {k}" for k in FIELDS)])
 def test_the_exact_network_estimates_the_posterior_mean(name):
-    objective, t = ALL[name], torch.tensor([0.1, 0.15, 0.2]) * (400 if isinstance(ALL[name], DDPM) else 1)
-    x0, noise = gaussian_data(3, 64), torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    objective, t = (
+        ALL[name],
+        torch.tensor([0.1, 0.15, 0.2]) * (400 if isinstance(ALL[name], DDPM) else 1),
+    )
+    x0, noise = (
+        gaussian_data(3, 64),
+        torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)),
+    )
     x = objective.noised(x0, t, noise)
     alpha, sigma = objective.alpha(t)[:, None, None, None], objective.sigma(t)[:, None, None, None]
     gain = alpha * GAUSSIAN_STD**2 / (alpha**2 * GAUSSIAN_STD**2 + sigma**2)
     expected = GAUSSIAN_MEAN + gain * (x - alpha * GAUSSIAN_MEAN)
     found = objective.denoise(GaussianNetwork(objective), x, t, NOTHING)
-    tolerance = 0.04 if isinstance(objective, EQM) else 1e-3  # the field has to guess t from the picture
+    tolerance = (
+        0.04 if isinstance(objective, EQM) else 1e-3
+    )  # the field has to guess t from the picture
     assert (found - expected).abs().mean() < tolerance
 
 
@@ -136,7 +161,9 @@ def test_no_answer_has_a_lower_loss_than_the_exact_network(name):
 @pytest.mark.parametrize("name", ALL)
 def test_a_training_step_shows_a_frame_like_the_data(name):
     objective, x0 = ALL[name], gaussian_data(8, 32)
-    error, painted = objective.learn(GaussianNetwork(objective), x0, NOTHING, torch.Generator().manual_seed(0))
+    error, painted = objective.learn(
+        GaussianNetwork(objective), x0, NOTHING, torch.Generator().manual_seed(0)
+    )
     assert error.shape == painted.shape == x0.shape and error.isfinite().all()
     spread = GAUSSIAN_STD.mean() if isinstance(objective, Regression) else 0.3
     assert (painted - x0).abs().mean() < spread
@@ -148,7 +175,9 @@ def test_levels_decrease_from_noise_to_clean(name, steps):
     objective = PATHS[name]
     levels = objective.levels(steps)
     assert len(levels) == steps + 1 and (levels[:-1] > levels[1:]).all() and levels[-1] == 0
-    assert objective.sigma(levels[-1]) == 0 and torch.isclose(objective.alpha(levels[-1]), torch.tensor(1.0))
+    assert objective.sigma(levels[-1]) == 0 and torch.isclose(
+        objective.alpha(levels[-1]), torch.tensor(1.0)
+    )
     assert objective.alpha(levels[0]) / objective.sigma(levels[0]) < 0.03
 
 
@@ -156,8 +185,14 @@ def test_levels_of_the_papers():
     edm, flow = EDM().levels(5), FlowMatching(shift=3.0).levels(4)
     assert torch.isclose(edm[0], torch.tensor(6.0)) and torch.isclose(edm[4], torch.tensor(0.4))
     assert torch.allclose(flow, torch.tensor([1, 0.9, 0.75, 0.5, 0]))
-    betas = 1 - (DDPM().alpha_bar(torch.arange(1.0, 401)) / DDPM().alpha_bar(torch.arange(0.0, 400)))
-    assert torch.isclose(betas[-1], torch.tensor(0.999)) and (betas[:-1] < 0.8).all() and (betas > 0).all()
+    betas = 1 - (
+        DDPM().alpha_bar(torch.arange(1.0, 401)) / DDPM().alpha_bar(torch.arange(0.0, 400))
+    )
+    assert (
+        torch.isclose(betas[-1], torch.tensor(0.999))
+        and (betas[:-1] < 0.8).all()
+        and (betas > 0).all()
+    )
 
 
 def test_levels_may_differ_from_frame_to_frame_of_a_clip():
@@ -194,7 +229,9 @@ def test_a_sample_at_rest_stays_and_does_not_wake_the_others(method):
     assert (x[1] - start[1] - 3).abs().max() <= 0.4 / 4 / (0.6 if method == "nesterov" else 1) and (
         x[1] != start[1]
     ).all()
-    assert torch.equal(x[1], Descent(90, method, 0.05, threshold=0.4)(EQM(), field, draws, NOTHING)[1])  # for good
+    assert torch.equal(
+        x[1], Descent(90, method, 0.05, threshold=0.4)(EQM(), field, draws, NOTHING)[1]
+    )  # for good
 
 
 def test_motion_counts_more_where_something_moves_and_one_on_average():
@@ -208,7 +245,12 @@ def test_motion_counts_more_where_something_moves_and_one_on_average():
     assert torch.allclose(weight[0][heavy] / weight[0].min(), torch.tensor(6.0))
 
 
-FITTING = {(o, s) for s, sampler in SAMPLERS.items() for o, kind in OBJECTIVES.items() if kind in sampler.objectives}
+FITTING = {
+    (o, s)
+    for s, sampler in SAMPLERS.items()
+    for o, kind in OBJECTIVES.items()
+    if kind in sampler.objectives
+}
 
 
 @pytest.mark.parametrize(("objective", "sampler"), [(o, s) for o in OBJECTIVES for s in SAMPLERS])
@@ -273,4 +315,7 @@ def test_guidance_extrapolates_from_the_unconditional_answer():
     guided = guide(Network(), 3.0, 4)
     x = torch.zeros(2, 1, 1, 1)
     features = guided.encode(x, torch.tensor([0, 1]))
-    assert guided(x, torch.ones(2), features).flatten().tolist() == [3 * (4 + 3 * (0 - 4)), 3 * (4 + 3 * (1 - 4))]
+    assert guided(x, torch.ones(2), features).flatten().tolist() == [
+        3 * (4 + 3 * (0 - 4)),
+        3 * (4 + 3 * (1 - 4)),
+    ]

@@ -1,4 +1,6 @@
-"""The deterministic pixel model: past and future actions, coordinates, stacks, and several pictures in one pass."""
+"""The deterministic pixel model: past and future actions, coordinates, stacks, and several pictures
+in one pass.
+"""
 
 from dataclasses import replace
 
@@ -13,7 +15,7 @@ from world_models.models.pixel import PixelConfig, PixelModel
 from world_models.networks import film
 from world_models.networks.film import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context, Practice, WorldSpec
+from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
 from world_models.training.presets.table import PRESETS
 
 TINY = FilmConfig(16, 4, 1, 1, 4, 16, ahead=2)
@@ -32,7 +34,9 @@ def model_of(spec=LINE, seed=0, **changes) -> PixelModel:
 
 def clips_of(spec, count=4, context=3, steps=3, seed=0) -> Clips:
     generator = torch.Generator().manual_seed(seed)
-    frames = torch.randint(0, 256, (count, context + steps, *spec.frame_shape), generator=generator, dtype=torch.uint8)
+    frames = torch.randint(
+        0, 256, (count, context + steps, *spec.frame_shape), generator=generator, dtype=torch.uint8
+    )
     actions = torch.randint(0, 3, (count, context - 1 + steps), generator=generator)
     none = torch.zeros(count, steps, dtype=torch.int64)
     past, actions = actions[:, : context - 1], actions[:, context - 1 :]
@@ -50,13 +54,17 @@ def test_every_past_action_changes_the_frame(place):
     other = past.clone()
     other[0, place] = 2
     now = torch.tensor([1])
-    frame, changed = (model.step(model.init(Context(frames, p)), now, noise(1)).frame for p in (past, other))
+    frame, changed = (
+        model.step(model.init(Context(frames, p)), now, noise(1)).frame for p in (past, other)
+    )
     assert not torch.equal(frame, changed)
 
 
 def test_a_dream_remembers_the_actions_that_it_took():
     model = model_of()
-    state = model.init(Context(torch.zeros(1, 3, 8, 8, 1, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int64)))
+    state = model.init(
+        Context(torch.zeros(1, 3, 8, 8, 1, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int64))
+    )
     for action in (2, 1):
         state = model.step(state, torch.tensor([action]), noise(1)).state
     assert state.actions.tolist() == [[2, 1]]
@@ -71,7 +79,9 @@ def test_coordinates_tell_a_flat_picture_where_it_is(monkeypatch):
 
     net.encoder = nn.ModuleList()
     assert spread() > 1e-2
-    monkeypatch.setattr(film, "coordinates", lambda frames: torch.zeros(len(frames), 2, *frames.shape[2:]))
+    monkeypatch.setattr(
+        film, "coordinates", lambda frames: torch.zeros(len(frames), 2, *frames.shape[2:])
+    )
     assert spread() < 1e-5
 
 
@@ -82,11 +92,15 @@ def test_coordinates_go_from_minus_one_to_one_x_first():
 
 def test_a_step_is_the_first_picture_of_a_pass_whose_later_actions_are_not_known():
     model = model_of()
-    context = Context(torch.full((2, 3, 8, 8, 1), 60, dtype=torch.uint8), torch.tensor([[0, 1], [2, 1]]))
+    context = Context(
+        torch.full((2, 3, 8, 8, 1), 60, dtype=torch.uint8), torch.tensor([[0, 1], [2, 1]])
+    )
     state, action = model.init(context), torch.tensor([0, 2])
     step = model.step(state, action, noise(2)).frame
     unknown = model.foresee(state, torch.stack((action, torch.full((2,), NULL)), 1))
-    assert torch.equal(step, unknown[:, 0]) and torch.equal(step, model.foresee(state, action[:, None])[:, 0])
+    assert torch.equal(step, unknown[:, 0]) and torch.equal(
+        step, model.foresee(state, action[:, None])[:, 0]
+    )
     known = model.foresee(state, torch.stack((action, torch.ones_like(action)), 1))
     assert known.shape == (2, 2, 8, 8, 1) and not torch.equal(known[:, 1], unknown[:, 1])
 
@@ -102,7 +116,9 @@ def test_a_training_step_pairs_each_picture_with_the_action_that_led_to_it():
             step.next_frame[:, 0], clips.frames[:, 3 + s]
         )
         if s < 2:
-            known = torch.tensor([True, s == 0, True, True])  # step 2 of clip 1 is past the end of its episode
+            known = torch.tensor(
+                [True, s == 0, True, True]
+            )  # step 2 of clip 1 is past the end of its episode
             assert torch.equal(step.action[:, 3], torch.where(known, clips.actions[:, s + 1], NULL))
             assert torch.equal(step.next_frame[:, 1], clips.frames[:, 4 + s])
         else:
@@ -124,28 +140,38 @@ def test_pictures_after_unknown_actions_are_not_learned():
 
 def test_validation_knows_what_a_dream_knows():
     model, clips = model_of(told=1.0).eval(), clips_of(LINE)
-    step = model.clip_step(clips, 0, pixels.stack(clips.frames[:, :3]), 0.5, torch.Generator().manual_seed(0))
+    step = model.clip_step(
+        clips, 0, pixels.stack(clips.frames[:, :3]), 0.5, torch.Generator().manual_seed(0)
+    )
     assert (step.action[:, 3] == NULL).all() and (step.action[:, :3] != NULL).all()
 
 
 def test_every_weight_learns():
     model, clips = model_of(SPEC, told=1.0).train(), clips_of(SPEC)
-    clips = clips._replace(actions=clips.actions.clamp(max=1), context_actions=clips.context_actions.clamp(max=1))
-    losses = model.clip_losses(clips, Practice(), 2, torch.Generator().manual_seed(0))
+    clips = clips._replace(
+        actions=clips.actions.clamp(max=1), context_actions=clips.context_actions.clamp(max=1)
+    )
+    losses = model.clip_losses(clips, AugmentationOptions(), 2, torch.Generator().manual_seed(0))
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() for p in model.parameters())
 
 
 def test_two_pictures_of_a_moving_line_follow_their_own_two_actions():
-    """After a short training the second picture obeys the second action, and the first one does not know of it."""
+    """After a short training the second picture obeys the second action, and the first one does not
+    know of it.
+    """
     torch.manual_seed(0)
     network = FilmConfig(16, 2, 1, 1, embedding=8, condition=32, ahead=2)
     spec = replace(LINE, frame_shape=(4, 12, 1))
-    model = PixelModel(spec, PixelConfig(network, Regression("bce"), context_length=1, told=1.0)).train()
+    model = PixelModel(
+        spec, PixelConfig(network, Regression("bce"), context_length=1, told=1.0)
+    ).train()
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
     for _ in range(120):
-        loss = model.clip_losses(moving_lines(32, generator), Practice(), 1, generator)["frame"]
+        loss = model.clip_losses(moving_lines(32, generator), AugmentationOptions(), 1, generator)[
+            "frame"
+        ]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -178,13 +204,20 @@ def test_a_stacked_frame_is_the_last_pictures_and_one_new():
     past, now = torch.tensor([[0, 1], [2, 1]]), torch.tensor([1, 2])
     one = plain.step(plain.init(Context(film[:, 1:], past)), now, noise(2))
     two = stacked.step(stacked.init(Context(stacks, past)), now, noise(2))
-    assert torch.equal(two.frame[..., 1:], one.frame) and torch.equal(two.frame[..., :1], film[:, 3])
+    assert torch.equal(two.frame[..., 1:], one.frame) and torch.equal(
+        two.frame[..., :1], film[:, 3]
+    )
     assert torch.equal(two.state.frames, one.state.frames)
-    repeated = Context(stacks[:, -1:].expand(-1, 3, -1, -1, -1), past)  # a dream from a single frame
+    repeated = Context(
+        stacks[:, -1:].expand(-1, 3, -1, -1, -1), past
+    )  # a dream from a single frame
     assert torch.equal(stacked.init(repeated).frames[:, 1:], one.state.frames[:, :2])
     clips = clips_of(spec)
     same = clips._replace(frames=clips.frames[..., 1:])
-    losses = [m.clip_losses(c, Practice(), 2, None)["frame"] for m, c in ((stacked, clips), (plain, same))]
+    losses = [
+        m.clip_losses(c, AugmentationOptions(), 2, None)["frame"]
+        for m, c in ((stacked, clips), (plain, same))
+    ]
     assert losses[0] == losses[1]
 
 
@@ -193,14 +226,19 @@ def test_the_preset_is_small_and_sees_grey_stacks():
     spec = WorldSpec("coinrun", (84, 84, 4), tuple(map(str, range(15))), (0.0, 10.0), 15, 1000)
     model = PixelModel(spec, config)
     assert sum(p.numel() for p in model.parameters()) < 1_000_000
-    assert isinstance(model.network, FilmNetwork) and model.network.ahead == 4 and model.colours == 1
+    assert (
+        isinstance(model.network, FilmNetwork) and model.network.ahead == 4 and model.colours == 1
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"stack": 4}, "stack of 4 does not come out of 3"),
-        ({"network": replace(TINY, flow=2.0), "objective": Regression("bce")}, "mse or huber, not bce"),
+        (
+            {"network": replace(TINY, flow=2.0), "objective": Regression("bce")},
+            "mse or huber, not bce",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused_when_the_config_is_built(changes, words):
@@ -208,7 +246,9 @@ def test_what_does_not_fit_together_is_refused_when_the_config_is_built(changes,
         PixelConfig(**{"network": TINY, "context_length": 3, **changes})
 
 
-@pytest.mark.parametrize(("changes", "words"), [({"patch": 6}, "2, 4, 8"), ({"ahead": 0}, "at least one")])
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"patch": 6}, "2, 4, 8"), ({"ahead": 0}, "at least one")]
+)
 def test_a_network_that_cannot_be_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         replace(TINY, **changes)
@@ -218,4 +258,4 @@ def test_frames_that_are_no_stack_and_clips_that_are_too_short_are_refused():
     with pytest.raises(ValueError, match="no stack of 2"):
         model_of(stack=2)
     with pytest.raises(ValueError, match="set rollout_steps=2 or model.network.ahead=1"):
-        model_of().clip_losses(clips_of(LINE, steps=1), Practice(), 1, torch.Generator())
+        model_of().clip_losses(clips_of(LINE, steps=1), AugmentationOptions(), 1, torch.Generator())

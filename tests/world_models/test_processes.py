@@ -32,11 +32,15 @@ def run_two(data, out, parts):
 @pytest.mark.distributed
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("parts", [2, 4])
-def test_two_processes_have_the_same_weights_and_learn_what_one_learns(dataset_path, tmp_path, parts):
+def test_two_processes_have_the_same_weights_and_learn_what_one_learns(
+    dataset_path, tmp_path, parts
+):
     first, second = run_two(dataset_path, tmp_path / "two", parts)
     for name, value in first["model"].items():
         assert torch.equal(value, second["model"][name]), name
-    assert all(torch.equal(value, second["average"][name]) for name, value in first["average"].items())
+    assert all(
+        torch.equal(value, second["average"][name]) for name, value in first["average"].items()
+    )
     assert first["losses"] == second["losses"] and len(first["losses"]) == 4
     alone = watch(config_for(dataset_path, tmp_path / "one", parts))
     for mine, theirs in zip(alone["losses"], first["losses"], strict=True):
@@ -50,7 +54,9 @@ def test_two_processes_have_the_same_weights_and_learn_what_one_learns(dataset_p
     again = run_two(dataset_path, tmp_path / "two", parts)  # goes on from update 2
     assert len(again[0]["losses"]) == 2
     for found in again:
-        assert all(torch.equal(value, found["model"][name]) for name, value in first["model"].items())
+        assert all(
+            torch.equal(value, found["model"][name]) for name, value in first["model"].items()
+        )
 
 
 def test_the_processes_parts_are_together_the_batch_of_one(dataset_path, tmp_path):
@@ -85,14 +91,19 @@ def test_a_batch_in_parts_has_the_mean_gradient_of_its_parts(dataset_path, tmp_p
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch_size": 9, "gradient_accumulation": 2}, "batch_size=9 cannot be cut into 2 equal parts; take 8"),
+        (
+            {"batch_size": 9, "gradient_accumulation": 2},
+            "batch_size=9 cannot be cut into 2 equal parts; take 8",
+        ),
         ({"cuda_graphs": True, "gradient_accumulation": 1}, "cuda_graphs=true needs a CUDA card"),
         ({"device": "cuda:7"}, "try device=cpu"),
     ],
 )
 def test_what_cannot_be_done_here_is_refused_with_the_remedy(dataset_path, tmp_path, changes, said):
     with pytest.raises(training.TrainingError, match=said):
-        training.Trainer(replace(config_for(dataset_path, tmp_path, 1), **changes), Dataset(dataset_path))
+        training.Trainer(
+            replace(config_for(dataset_path, tmp_path, 1), **changes), Dataset(dataset_path)
+        )
 
 
 def test_parts_that_the_processes_cannot_share_are_refused(dataset_path, tmp_path):
@@ -100,7 +111,9 @@ def test_parts_that_the_processes_cannot_share_are_refused(dataset_path, tmp_pat
     trainer.processes.count, trainer.processes.rank = 2, 1
     assert trainer.processes.share(8, 1) == (2, range(1, 2), 4)
     assert trainer.processes.share(8, 4) == (4, range(2, 4), 2)
-    with pytest.raises(training.TrainingError, match="gradient_accumulation=3 .* 2 processes; take"):
+    with pytest.raises(
+        training.TrainingError, match="gradient_accumulation=3 .* 2 processes; take"
+    ):
         trainer.processes.share(12, 3)
 
 

@@ -11,7 +11,9 @@ from world_models.evaluation.worlds.snake_rules import SnakeRules, food_ranks
 
 
 def play(steps: int, policy: str, seed: int = 0, **options):
-    """Boards before and after, actions, rewards and ends of one player's game, started again when it ends."""
+    """Boards before and after, actions, rewards and ends of one player's game, started again when
+    it ends.
+    """
     env, player, generator = (
         RealSnake(observation="grid", **options),
         make_policy(policy, 4),
@@ -38,7 +40,9 @@ def test_codes_mean_the_same_on_both_sides():
 
 
 @pytest.mark.parametrize("policy", ["random", "astar:0.1"])
-@pytest.mark.parametrize("options", [{}, {"wrap": True}, {"tail_deadly": True}, {"apples": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"wrap": True}, {"tail_deadly": True}, {"apples": 3}], ids=str
+)
 def test_the_rules_agree_with_the_real_game_on_every_move(policy, options):
     before, actions, after, rewards, ends = play(400, policy, grid_size=6, **options)
     rules = SnakeRules(None, **options)
@@ -63,7 +67,10 @@ def test_the_action_can_be_told_from_two_real_boards_and_not_from_two_equal_ones
 
 def test_damage_of_every_kind_is_seen():
     board = play(60, "astar", grid_size=8)[2][-1]
-    rules, cell = SnakeRules(None), lambda low, high: tuple(np.argwhere((board >= low) & (board < high))[0])
+    rules, cell = (
+        SnakeRules(None),
+        lambda low, high: tuple(np.argwhere((board >= low) & (board < high))[0]),
+    )
     head, tail, food = cell(2, 6), cell(10, 14), cell(1, 2)
     damaged = np.stack([board] * 6)
     damaged[1][food] = 0

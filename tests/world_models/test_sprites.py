@@ -6,13 +6,17 @@ from world_models.networks.sprites import LOOKS, QUICK, Places, Sprites, contras
 SHAPE = (24, 32, 3)
 
 
-def box(row: float, column: float, colour=(1.0, 1.0, 1.0), height: float = 3.0, width: float = 4.0) -> torch.Tensor:
+def box(
+    row: float, column: float, colour=(1.0, 1.0, 1.0), height: float = 3.0, width: float = 4.0
+) -> torch.Tensor:
     """(3, H, W): a box of that colour on black, each pixel by the share of it that is covered."""
     shares = []
     for centre, length, n in ((row, height, SHAPE[0]), (column, width, SHAPE[1])):
         edge = torch.arange(n) - 0.5
         start = centre - length / 2
-        shares.append(((edge + 1 - start).clamp(0, length) - (edge - start).clamp(0, length)).clamp(0, 1))
+        shares.append(
+            ((edge + 1 - start).clamp(0, length) - (edge - start).clamp(0, length)).clamp(0, 1)
+        )
     share = shares[0][:, None] * shares[1]
     return -1 + share * (torch.tensor(colour)[:, None, None] + 1)
 
@@ -28,7 +32,9 @@ def made(count=3, frames=3) -> Sprites:
 def test_each_sprite_finds_what_is_of_its_colour_to_a_hundredth_of_a_pixel():
     white, red, cyan = (1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, 1.0)
     places = [(8.3, 12.7), (15.6, 4.2), (11.1, 26.4)]
-    frame = torch.stack([box(*at, colour) for at, colour in zip(places, (white, red, cyan), strict=True)]).amax(0)
+    frame = torch.stack(
+        [box(*at, colour) for at, colour in zip(places, (white, red, cyan), strict=True)]
+    ).amax(0)
     centre, mass = made().points(frame[None])
     assert torch.allclose(centre[0], torch.tensor(places), atol=0.02)
     assert (mass > 1).all()
@@ -66,14 +72,20 @@ def test_the_usual_picture_becomes_that_of_most_frames_and_bounces_are_learned(m
     sprites = Sprites(1, 9, SHAPE, 3, actions=2).train()
     generator = torch.Generator().manual_seed(0)
     row = torch.cat((torch.arange(3.0, 20.0, 1.5), torch.arange(18.0, 3.0, -1.5)))
-    film = torch.stack([box(float(r), 12.0) for r in row.repeat(3)])  # one period and a little more, over again
+    film = torch.stack(
+        [box(float(r), 12.0) for r in row.repeat(3)]
+    )  # one period and a little more, over again
     start = torch.arange(0, len(film) - 5)
     clips = film[start[:, None] + torch.arange(5)]
     action = torch.zeros(len(start), 2, dtype=torch.long)
     optimizer = torch.optim.Adam(sprites.parameters(), 3e-3)
     for turn in range(450):
         optimizer.zero_grad()
-        losses = sprites.rehearse(generator) if turn % 3 else sprites.practise(clips, action, action == 0, generator)
+        losses = (
+            sprites.rehearse(generator)
+            if turn % 3
+            else sprites.practise(clips, action, action == 0, generator)
+        )
         sum(losses.values()).backward()
         optimizer.step()
     assert (sprites.usual + 1).abs().median() < 0.05

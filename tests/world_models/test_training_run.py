@@ -1,4 +1,6 @@
-"""A run that is left alone: clips drawn ahead, a full disk, figures that are told once, what it was made with."""
+"""A run that is left alone: clips drawn ahead, a full disk, figures that are told once, what it was
+made with.
+"""
 
 import json
 import resource
@@ -19,16 +21,24 @@ from world_models.models.chance import ChanceConfig
 from world_models.training import run as training
 from world_models.training import trackers
 from world_models.training.config import TrainConfig
-from world_models.training.metrics_log import Journal, read_lines, read_table
-from world_models.training.prefetch import Feed
+from world_models.training.metrics_log import MetricsWriter, read_lines, read_table
+from world_models.training.prefetch import Prefetcher
 from world_models.training.presets.table import PRESETS
 
 
 def config_for(data, out, **changes):
     quick = TrainConfig(
-        model=ChanceConfig(grid=GRID, context_length=2), data=data, out=out, updates=2, batch_size=4, warmup=2,
-        validate_every=2, validation_batches=1, contexts=4, threads=1,
-    )  # fmt: skip
+        model=ChanceConfig(grid=GRID, context_length=2),
+        data=data,
+        out=out,
+        updates=2,
+        batch_size=4,
+        warmup=2,
+        validate_every=2,
+        validation_batches=1,
+        contexts=4,
+        threads=1,
+    )
     return replace(quick, **changes)
 
 
@@ -44,20 +54,20 @@ def test_clips_drawn_ahead_come_in_order_and_the_state_is_that_of_the_next_unuse
 
     plain = np.random.default_rng(0)
     wanted = [draw(plain) for _ in range(8)]
-    feed = Feed(draw, np.random.default_rng(0), ahead)
+    feed = Prefetcher(draw, np.random.default_rng(0), ahead)
     assert [feed.next() for _ in range(4)] == wanted[:4]
     kept = feed.state
     assert [feed.next() for _ in range(2)] == wanted[4:6]
     feed.restart(kept)
     assert [feed.next() for _ in range(4)] == wanted[4:]
-    other = Feed(draw, np.random.default_rng(9), ahead)
+    other = Prefetcher(draw, np.random.default_rng(9), ahead)
     other.restart(kept)
     assert other.next() == wanted[4]
 
 
 def test_a_clip_is_drawn_while_the_one_before_is_used():
     drawn = threading.Semaphore(0)
-    feed = Feed(lambda generator: drawn.release(), np.random.default_rng(0), 2)
+    feed = Prefetcher(lambda generator: drawn.release(), np.random.default_rng(0), 2)
     feed.next()
     assert all(drawn.acquire(timeout=30) for _ in range(3))  # one for us, two ahead
     assert feed.waited >= 0
@@ -68,7 +78,7 @@ def test_what_drawing_raises_reaches_the_trainer():
         raise ValueError("no such clip")
 
     with pytest.raises(ValueError, match="no such clip"):
-        Feed(draw, np.random.default_rng(0), 2).next()
+        Prefetcher(draw, np.random.default_rng(0), 2).next()
 
 
 def test_a_full_disk_is_reported_and_the_checkpoint_before_is_kept(dataset_path, tmp_path):
@@ -78,9 +88,13 @@ def test_a_full_disk_is_reported_and_the_checkpoint_before_is_kept(dataset_path,
     kept = (tmp_path / "checkpoint_0000001.pt").read_bytes()
     trainer.step()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, limits[1]))  # no file may grow beyond
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (len(kept) // 2, limits[1])
+    )  # no file may grow beyond
     try:
-        with pytest.raises(training.TrainingError, match=r"cannot be written .*checkpoint_0000001\.pt"):
+        with pytest.raises(
+            training.TrainingError, match=r"cannot be written .*checkpoint_0000001\.pt"
+        ):
             trainer.save({})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -111,26 +125,33 @@ def test_checkpoints_of_another_model_are_refused_with_the_remedy(dataset_path, 
 
 
 def test_a_resumed_run_tells_each_update_once(tmp_path):
-    journal = Journal(tmp_path)
+    journal = MetricsWriter(tmp_path)
     for update in (2, 4, 6):
         journal.write({"update": update, "train_frame": update / 10})
-    with open(tmp_path / "metrics.csv", "a") as table, open(tmp_path / "metrics.jsonl", "a") as lines:
+    with (
+        open(tmp_path / "metrics.csv", "a") as table,
+        open(tmp_path / "metrics.jsonl", "a") as lines,
+    ):
         table.write("8")  # killed while it wrote
         lines.write('{"update": 8, "tra')
-    journal = Journal(tmp_path, update=4)
+    journal = MetricsWriter(tmp_path, update=4)
     journal.write({"update": 6, "train_frame": 0.6, "waiting": 0.5})
     assert [row["update"] for row in read_table(tmp_path / "metrics.csv")] == ["2", "4", "6"]
     assert [row["waiting"] for row in read_table(tmp_path / "metrics.csv")] == ["", "", "0.5"]
     assert read_lines(tmp_path / "metrics.jsonl")[1:] == [
-        {"update": 4, "train_frame": 0.4}, {"update": 6, "train_frame": 0.6, "waiting": 0.5}
-    ]  # fmt: skip
+        {"update": 4, "train_frame": 0.4},
+        {"update": 6, "train_frame": 0.6, "waiting": 0.5},
+    ]
 
 
 def test_figures_of_an_older_version_without_jsonl_are_taken_over(tmp_path):
     (tmp_path / "metrics.csv").write_text("update,seconds,train_frame\n250,1.5,\n500,3.0,0.25\n")
-    Journal(tmp_path, update=500).write({"update": 750, "seconds": 4.5, "train_frame": 0.2})
+    MetricsWriter(tmp_path, update=500).write({"update": 750, "seconds": 4.5, "train_frame": 0.2})
     rows = read_lines(tmp_path / "metrics.jsonl")
-    assert rows[0] == {"update": 250, "seconds": 1.5, "train_frame": ""} and rows[1]["train_frame"] == 0.25
+    assert (
+        rows[0] == {"update": 250, "seconds": 1.5, "train_frame": ""}
+        and rows[1]["train_frame"] == 0.25
+    )
     assert len(read_table(tmp_path / "metrics.csv")) == len(rows) == 3
 
 
@@ -139,16 +160,24 @@ def test_a_run_says_what_it_was_made_with_each_time_it_was_started(dataset_path,
     assert training.main(words) == 0 and training.main(words) == 0
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["dataset"] == Dataset(dataset_path).fingerprint and record["device"] == "cpu"
-    assert record["versions"]["torch"].startswith(torch.__version__.split("+")[0]) and "git_commit" in record
+    assert (
+        record["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+        and "git_commit" in record
+    )
     assert record["from_update"] == 0 and len(record["starts"]) == 1 and record["processes"] == 1
     assert "width: 16" in (tmp_path / "resolved_config.yaml").read_text()
 
 
-def test_a_missing_tracker_is_named_with_its_extra_before_anything_is_done(dataset_path, tmp_path, monkeypatch, capsys):
+def test_a_missing_tracker_is_named_with_its_extra_before_anything_is_done(
+    dataset_path, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     words = ["snake", f"data={dataset_path}", f"out={tmp_path / 'run'}", "tracker=wandb"]
     assert training.main(words) == 1
-    assert 'pip install "neural-envs[wandb]"' in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert (
+        'pip install "neural-envs[wandb]"' in capsys.readouterr().err
+        and not (tmp_path / "run").exists()
+    )
 
 
 @pytest.mark.slow
@@ -176,7 +205,14 @@ def test_a_tracker_gets_figures_strip_and_film_and_a_resumed_run_goes_on_in_it(
     else:
         import aim
 
-        command = [Path(sys.executable).with_name("aim"), "storage", "--repo", tmp_path, "reindex", "-y"]
+        command = [
+            Path(sys.executable).with_name("aim"),
+            "storage",
+            "--repo",
+            tmp_path,
+            "reindex",
+            "-y",
+        ]
         subprocess.run(command, check=True, capture_output=True)  # as `aim up` does
         run = aim.Repo(str(tmp_path)).get_run((tmp_path / "aim.id").read_text())
         figures = {figure.name: sorted(figure.values.sparse_numpy()[1]) for figure in run.metrics()}
@@ -196,7 +232,9 @@ def settings(capsys, *words):
 
 def test_a_yaml_file_comes_after_the_preset_and_before_the_command_line(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
-    file.write_text("updates: 100\nlearning_rate: 1.0e-3\nmodel:\n  grid: {width: 24}\nresume: false\n")
+    file.write_text(
+        "updates: 100\nlearning_rate: 1.0e-3\nmodel:\n  grid: {width: 24}\nresume: false\n"
+    )
     shown = settings(capsys, "snake", "updates=50", "--config", str(file))
     assert "updates: 50" in shown and "learning_rate: 0.001" in shown and "width: 24" in shown
     assert "resume: false" in shown and "batch_size: 32" in shown
@@ -237,12 +275,24 @@ def test_a_file_that_is_not_there_or_not_named_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("batch_size=0", "setting 'batch_size' got 0, expected 1 or more; the nearest possible value is 1"),
-        ("noise=-1", "setting 'noise' got -1.0, expected 0 or more; the nearest possible value is 0"),
-        ("damage=1.5", "setting 'damage' got 1.5, expected at most 1; the nearest possible value is 1"),
+        (
+            "batch_size=0",
+            "setting 'batch_size' got 0, expected 1 or more; the nearest possible value is 1",
+        ),
+        (
+            "noise=-1",
+            "setting 'noise' got -1.0, expected 0 or more; the nearest possible value is 0",
+        ),
+        (
+            "damage=1.5",
+            "setting 'damage' got 1.5, expected at most 1; the nearest possible value is 1",
+        ),
         ("learning_rate=0", "setting 'learning_rate' got 0.0, expected more than 0"),
         ("learning_rate=nan", "setting 'learning_rate' got nan"),
-        ("optimizer=adam", "setting 'optimizer' got 'adam', expected {adamw,muon}; did you mean 'adamw'?"),
+        (
+            "optimizer=adam",
+            "setting 'optimizer' got 'adam', expected {adamw,muon}; did you mean 'adamw'?",
+        ),
         ("tracker=wandbb", "did you mean 'wandb'?"),
     ],
 )

@@ -8,7 +8,13 @@ from conftest_models import FORCING, make_context, make_contexts, make_model
 from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
 from world_models.evaluation.metrics import auroc, calibration_error
 from world_models.evaluation.trust_scores import Signals, context_tokens
-from world_models.models.trust_calibration import Familiarity, TrustScale, fitted, load_scale, save_scale
+from world_models.models.trust_calibration import (
+    MahalanobisDistance,
+    TrustScale,
+    fitted,
+    load_scale,
+    save_scale,
+)
 from world_models.noise import NoiseStream
 
 LANES = torch.arange(4)
@@ -16,37 +22,53 @@ LANES = torch.arange(4)
 
 def stepped(model):
     """(state, action, frame, noise) of four dreams."""
-    state, noise, action = model.init(make_context(model, 4)), NoiseStream.from_seeds(LANES), LANES % 2
+    state, noise, action = (
+        model.init(make_context(model, 4)),
+        NoiseStream.from_seeds(LANES),
+        LANES % 2,
+    )
     return state, action, model.step(state, action, noise).frame, noise
 
 
 def scale_of(model, weights=(1.0, 0.5, -0.3)) -> TrustScale:
-    tokens = context_tokens(model, model.init(make_context(model, 64, seed=1)), torch.zeros(64, dtype=torch.int64))
-    return TrustScale(Familiarity.of(tokens), torch.tensor(weights))
+    tokens = context_tokens(
+        model, model.init(make_context(model, 64, seed=1)), torch.zeros(64, dtype=torch.int64)
+    )
+    return TrustScale(MahalanobisDistance.of(tokens), torch.tensor(weights))
 
 
 def test_familiar_features_are_at_distance_one_and_others_farther():
     generator = torch.Generator().manual_seed(0)
     mix = torch.randn(6, 6, generator=generator)
     tokens = torch.einsum("ij,bjhw->bihw", mix, torch.randn(4000, 6, 2, 2, generator=generator))
-    familiar = Familiarity.of(tokens[:2000])
+    familiar = MahalanobisDistance.of(tokens[:2000])
     assert familiar(tokens[2000:]).square().mean() == pytest.approx(
         0.85, abs=0.15
     )  # shrinking makes it a little less than 1
-    assert familiar(tokens[2000:] + 3 * mix[:, 0, None, None]).mean() > 1.3 * familiar(tokens[2000:]).mean()
+    assert (
+        familiar(tokens[2000:] + 3 * mix[:, 0, None, None]).mean()
+        > 1.3 * familiar(tokens[2000:]).mean()
+    )
 
 
 @pytest.mark.parametrize("bias", [-2.0, 2.0])
 def test_an_overconfident_head_is_calibrated_on_other_frames(bias):
     generator = torch.Generator().manual_seed(0)
-    logit, distance = torch.randn(8000, generator=generator), torch.rand(8000, generator=generator) + 0.5
+    logit, distance = (
+        torch.randn(8000, generator=generator),
+        torch.rand(8000, generator=generator) + 0.5,
+    )
     truth = (logit + bias - 2 * distance.log()).sigmoid()
     right = torch.rand(8000, generator=generator) < truth
     weights = fitted(3 * logit[:4000], distance[:4000], right[:4000])
     assert torch.allclose(weights, torch.tensor([1 / 3, 2.0, bias]), atol=0.45)
-    scale = TrustScale(Familiarity(torch.zeros(1), torch.ones(1, 1)), weights)
+    scale = TrustScale(MahalanobisDistance(torch.zeros(1), torch.ones(1, 1)), weights)
     believed, rest = scale.combined(3 * logit[4000:], distance[4000:]), right[4000:]
-    assert calibration_error(believed, rest) < 0.03 < calibration_error((3 * logit[4000:]).sigmoid(), rest)
+    assert (
+        calibration_error(believed, rest)
+        < 0.03
+        < calibration_error((3 * logit[4000:]).sigmoid(), rest)
+    )
     assert auroc(1 - believed, ~rest) > auroc(-logit[4000:], ~rest)
 
 
@@ -60,10 +82,14 @@ def test_distance_never_speaks_for_a_frame():
 def test_where_nothing_was_wrong_the_head_is_nearly_left_alone():
     logit, one = torch.full((50,), 8.0), torch.ones(50)
     weights = fitted(logit, one, torch.ones(50, dtype=torch.bool))
-    assert torch.isfinite(weights).all() and torch.allclose(weights, torch.tensor([1.0, 0.0, 0.0]), atol=0.1)
+    assert torch.isfinite(weights).all() and torch.allclose(
+        weights, torch.tensor([1.0, 0.0, 0.0]), atol=0.1
+    )
 
 
-@pytest.mark.parametrize("name", ["chance", "diffusion", "regression", "joint", "forcing", "pixel", "latent"])
+@pytest.mark.parametrize(
+    "name", ["chance", "diffusion", "regression", "joint", "forcing", "pixel", "latent"]
+)
 def test_signals_are_numbers_for_every_kind_of_model(name):
     model = make_model(name)
     assert hasattr(model, "trust_scale") == (name not in FORCING)
@@ -83,11 +109,16 @@ def test_a_bundle_keeps_its_scale_and_its_dreams_are_trusted_by_it(tmp_path, nam
     save_scale(tmp_path, scale_of(plain, (2.0, 1.0, -1.0)))
     scaled = load_bundle(tmp_path).model
     assert set(scaled.state_dict()) == set(plain.state_dict())
-    one, two = ((m.step(m.init(make_context(m, 4)), LANES % 2, NoiseStream.from_seeds(LANES))) for m in (plain, scaled))
+    one, two = (
+        (m.step(m.init(make_context(m, 4)), LANES % 2, NoiseStream.from_seeds(LANES)))
+        for m in (plain, scaled)
+    )
     assert torch.equal(one.frame, two.frame) and not torch.allclose(one.trust, two.trust)
     tokens = context_tokens(plain, plain.init(make_context(plain, 4)), LANES % 2)
     wanted = scaled.trust_scale(one.trust.logit(), tokens)
-    assert torch.allclose(two.trust, wanted, atol=1e-4) and ((two.trust >= 0) & (two.trust <= 1)).all()
+    assert (
+        torch.allclose(two.trust, wanted, atol=1e-4) and ((two.trust >= 0) & (two.trust <= 1)).all()
+    )
 
 
 def test_a_damaged_scale_is_named(tmp_path):
@@ -95,5 +126,7 @@ def test_a_damaged_scale_is_named(tmp_path):
     save_bundle(tmp_path, model, make_contexts(model), {}, {})
     assert load_scale(tmp_path, 16) is None
     np.savez(tmp_path / "trust.npz", centre=np.zeros(3), whitening=np.eye(3), weights=np.zeros(3))
-    with pytest.raises(BundleError, match=r"trust.npz is damaged: .*do not fit features of 16 channels"):
+    with pytest.raises(
+        BundleError, match=r"trust.npz is damaged: .*do not fit features of 16 channels"
+    ):
         load_bundle(tmp_path)

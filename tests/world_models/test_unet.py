@@ -19,7 +19,11 @@ SNAKE = WorldSpec("snake", (64, 64, 3), ("up", "down", "left", "right"), (-1.0, 
 def network(config=UNET, seed=0, **changes) -> UNet:
     torch.manual_seed(seed)
     config = replace(config, **changes)
-    return UNet(config, 3, 6, 2, (16 // config.patch,) * 2).to(memory_format=torch.channels_last).eval()
+    return (
+        UNet(config, 3, 6, 2, (16 // config.patch,) * 2)
+        .to(memory_format=torch.channels_last)
+        .eval()
+    )
 
 
 def of_preset(name: str) -> UNet:
@@ -63,12 +67,18 @@ def test_a_step_reads_the_context_once_however_many_times_it_denoises():
     for part in (model.network.conv_context, model.network.action, model.network.conv_noisy):
         part.register_forward_hook(lambda module, inputs, out: calls.append(module))
     model.sampler_steps = 5
-    model.step(model.init(make_context(model, 1)), torch.tensor([0]), NoiseStream.from_seeds(torch.tensor([1])))
+    model.step(
+        model.init(make_context(model, 1)),
+        torch.tensor([0]),
+        NoiseStream.from_seeds(torch.tensor([1])),
+    )
     counts = [calls.count(part) for part in (model.network.conv_context, model.network.action)]
     assert counts == [1, 1] and calls.count(model.network.conv_noisy) == 5
 
 
-@pytest.mark.parametrize("changes", [{"patch": 1}, {"patch": 2}, {"patch": 4}, {"stem": 2, "patch": 8}])
+@pytest.mark.parametrize(
+    "changes", [{"patch": 1}, {"patch": 2}, {"patch": 4}, {"stem": 2, "patch": 8}]
+)
 def test_a_mark_painted_into_a_token_shows_in_the_frame(changes):
     net = network(**changes)
     x, t = torch.randn(1, 3, 16, 16), torch.zeros(1)
@@ -81,7 +91,9 @@ def test_a_mark_painted_into_a_token_shows_in_the_frame(changes):
 def test_the_noise_level_matters():
     net, x = network(), torch.randn(2, 3, 16, 16)
     features = net.encode(torch.randn(2, 6, 16, 16), torch.tensor([0, 1]))
-    assert not torch.allclose(net(x, torch.tensor([0.1, 0.1]), features), net(x, torch.tensor([0.1, 0.9]), features))
+    assert not torch.allclose(
+        net(x, torch.tensor([0.1, 0.1]), features), net(x, torch.tensor([0.1, 0.9]), features)
+    )
 
 
 def test_folding_pixels_is_undone():

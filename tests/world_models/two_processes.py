@@ -1,4 +1,6 @@
-"""What each process of the two-process test runs: trains, then writes its own weights and losses. DATA OUT PARTS."""
+"""What each process of the two-process test runs: trains, then writes its own weights and losses.
+DATA OUT PARTS.
+"""
 
 import sys
 from pathlib import Path
@@ -14,10 +16,20 @@ from world_models.training.config import TrainConfig
 def config_for(data: Path, out: Path, parts: int) -> TrainConfig:
     """Two rollout steps, damage and noise: all that draws."""
     return TrainConfig(
-        model=ChanceConfig(grid=GRID, context_length=2), data=data, out=out, updates=4, batch_size=8, warmup=2,
-        validate_every=2, validation_batches=1, contexts=4, rollout_from=0.5, gradient_accumulation=parts,
-        device="cpu", damage=0.5,
-    )  # fmt: skip
+        model=ChanceConfig(grid=GRID, context_length=2),
+        data=data,
+        out=out,
+        updates=4,
+        batch_size=8,
+        warmup=2,
+        validate_every=2,
+        validation_batches=1,
+        contexts=4,
+        rollout_from=0.5,
+        gradient_accumulation=parts,
+        device="cpu",
+        damage=0.5,
+    )
 
 
 def watch(config: TrainConfig) -> dict:
@@ -41,7 +53,12 @@ def watch(config: TrainConfig) -> dict:
         training.Trainer = before
     trainer = seen[0]
     parts = {"model": trainer.model.state_dict(), "average": trainer.average.state_dict()}
-    return {**parts, "losses": losses, "rank": trainer.processes.rank, "count": trainer.processes.count}
+    return {
+        **parts,
+        "losses": losses,
+        "rank": trainer.processes.rank,
+        "count": trainer.processes.count,
+    }
 
 
 if __name__ == "__main__":

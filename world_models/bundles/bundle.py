@@ -1,10 +1,9 @@
 """Bundles: checkpoints that can be played. No pickle anywhere in one.
 
-config.json          format version, kind of model and its config, WorldSpec, provenance, measured scores
-model.safetensors    averaged weights in half precision
-contexts.npz         real start contexts as uint8
-README.md            the model card
-trust.npz            where trust was calibrated: weights, and statistics of training contexts (see trust.py)
+config.json          format version, kind of model and its config, WorldSpec, provenance, measured
+scores model.safetensors    averaged weights in half precision contexts.npz         real start
+contexts as uint8 README.md            the model card trust.npz            where trust was
+calibrated: weights, and statistics of training contexts (see trust.py)
 """
 
 from __future__ import annotations
@@ -37,7 +36,8 @@ from world_models.protocols import WorldSpec
 
 FORMAT_VERSION = 1
 MODELS = {
-    model.kind: model for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
+    model.kind: model
+    for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
 }
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
@@ -63,16 +63,24 @@ class Bundle(NamedTuple):
 
 def build_model(spec: WorldSpec, config) -> nn.Module:
     """The model that belongs to a model config, with fresh weights."""
-    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(spec, config)
+    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(
+        spec, config
+    )
 
 
-def save_bundle(path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict) -> None:
-    """Writes a bundle directory file by file, each complete before it takes its name; config.json comes last."""
+def save_bundle(
+    path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict
+) -> None:
+    """Writes a bundle directory file by file, each complete before it takes its name; config.json
+    comes last.
+    """
     path.mkdir(parents=True, exist_ok=True)
     precise = getattr(model, "precise", None)  # the part of which half precision is not enough
     halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
     weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
-    (path / "model.tmp").write_bytes(save(weights))  # save_file would make it unreadable for other users
+    (path / "model.tmp").write_bytes(
+        save(weights)
+    )  # save_file would make it unreadable for other users
     os.replace(path / "model.tmp", path / "model.safetensors")
     np.savez_compressed(path / "contexts.tmp.npz", frames=contexts.frames, actions=contexts.actions)
     os.replace(path / "contexts.tmp.npz", path / "contexts.npz")
@@ -94,7 +102,10 @@ def update_scores(path: Path, scores: dict) -> None:
 
 
 def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
-    """Loads and checks a bundle. Raises BundleError with one sentence for anything missing, altered or newer."""
+    """Loads and checks a bundle.
+
+    Raises BundleError with one sentence for anything missing, altered or newer.
+    """
     path = Path(path)
     config = _read_config(path)
     spec, model = _build(path, config)
@@ -117,7 +128,8 @@ def _read_config(path: Path) -> dict:
         raise BundleError(f"{path / 'config.json'} has no format_version")
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{path} has format {version}, newer than {FORMAT_VERSION}, the newest known: upgrade neural-envs"
+            f"{path} has format {version}, newer than {FORMAT_VERSION}, the newest known: upgrade "
+            "neural-envs"
         )
     if set(config) != KEYS:
         unknown, missing = sorted(set(config) - KEYS), sorted(KEYS - set(config))
@@ -127,7 +139,9 @@ def _read_config(path: Path) -> dict:
 
 def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
     if config["kind"] not in MODELS:
-        raise BundleError(f"{path} is of kind '{config['kind']}'; this package knows {sorted(MODELS)}")
+        raise BundleError(
+            f"{path} is of kind '{config['kind']}'; this package knows {sorted(MODELS)}"
+        )
     model_class = MODELS[config["kind"]]
     try:
         spec = WorldSpec.from_dict(config["spec"])
@@ -137,8 +151,8 @@ def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
 
 
 def _as_dict(config) -> dict:
-    """A (nested) frozen dataclass as a dictionary. Where a field may hold several kinds (see `metadata`), its name goes
-    first: {"type": "edm", ...}.
+    """A (nested) frozen dataclass as a dictionary. Where a field may hold several kinds (see
+    `metadata`), its name goes first: {"type": "edm", ...}.
     """
     values = {}
     for f in dataclasses.fields(config):
@@ -163,11 +177,21 @@ def _from_dict(config_class: type, values: dict):
     fields = {f.name: f for f in dataclasses.fields(config_class)}
     unknown, missing = set(values) - set(fields), set(fields) - set(values)
     if unknown or missing:
-        raise ValueError(f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
-    defaults = {n: f.default_factory() for n, f in fields.items() if f.default_factory is not dataclasses.MISSING}
+        raise ValueError(
+            f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys "
+            f"{sorted(missing)}"
+        )
+    defaults = {
+        n: f.default_factory()
+        for n, f in fields.items()
+        if f.default_factory is not dataclasses.MISSING
+    }
     nested = {n: type(value) for n, value in defaults.items() if dataclasses.is_dataclass(value)}
     several = {n: f.metadata["kinds"] for n, f in fields.items() if "kinds" in f.metadata}
-    read = {n: _from_dict(nested[n], v) if n in nested and n not in several else v for n, v in values.items()}
+    read = {
+        n: _from_dict(nested[n], v) if n in nested and n not in several else v
+        for n, v in values.items()
+    }
     read |= {n: _one_of(kinds, n, values[n]) for n, kinds in several.items()}
     return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 
@@ -182,11 +206,16 @@ def _load_weights(file: Path, model: nn.Module) -> None:
     wanted = model.state_dict()
     missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
     if missing or extra:
-        raise BundleError(f"{file} does not fit its config: missing tensors {missing[:3]}, unknown tensors {extra[:3]}")
+        raise BundleError(
+            f"{file} does not fit its config: missing tensors {missing[:3]}, unknown tensors "
+            f"{extra[:3]}"
+        )
     for name, tensor in wanted.items():
         if weights[name].shape != tensor.shape:
             found, expected = tuple(weights[name].shape), tuple(tensor.shape)
-            raise BundleError(f"{file}: tensor {name} has shape {found}, the config asks for {expected}")
+            raise BundleError(
+                f"{file}: tensor {name} has shape {found}, the config asks for {expected}"
+            )
     model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()})
 
 
@@ -199,10 +228,20 @@ def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{file} is damaged: {error}") from None
     expected = (length, *spec.frame_shape)
-    if contexts.frames.shape[1:] != expected or contexts.frames.dtype != np.uint8 or not len(contexts):
-        raise BundleError(f"{file}: contexts of shape {contexts.frames.shape}, expected (N, {expected}) uint8, N > 0")
+    if (
+        contexts.frames.shape[1:] != expected
+        or contexts.frames.dtype != np.uint8
+        or not len(contexts)
+    ):
+        raise BundleError(
+            f"{file}: contexts of shape {contexts.frames.shape}, expected (N, {expected}) uint8, N "
+            "> 0"
+        )
     if contexts.actions.shape != (len(contexts), length - 1):
-        raise BundleError(f"{file}: actions of shape {contexts.actions.shape}, not ({len(contexts)}, {length - 1})")
+        raise BundleError(
+            f"{file}: actions of shape {contexts.actions.shape}, not ({len(contexts)}, "
+            f"{length - 1})"
+        )
     return contexts
 
 
@@ -224,13 +263,26 @@ def _write_config(path: Path, config: dict) -> None:
 def _card(config: dict) -> str:
     """The model card: what it is, where it comes from, what was measured."""
     spec, scores = config["spec"], config["scores"]
-    lines = ["---", "library_name: neural-envs", "license: mit", "pipeline_tag: reinforcement-learning"]
+    lines = [
+        "---",
+        "library_name: neural-envs",
+        "license: mit",
+        "pipeline_tag: reinforcement-learning",
+    ]
     lines += [f"tags: [world-model, gymnasium, {spec['world']}]", "---", ""]
     lines += [f"# {spec['world']}: a {config['kind']} world model", ""]
     lines += ["A game as a neural network, played through Gymnasium:", ""]
     lines += ["```python", "import gymnasium as gym", ""]
-    lines += ['env = gym.make("neural_envs:NeuralEnv-v0", bundle="PATH OF THIS DIRECTORY")', "```", ""]
+    lines += [
+        'env = gym.make("neural_envs:NeuralEnv-v0", bundle="PATH OF THIS DIRECTORY")',
+        "```",
+        "",
+    ]
     lines += ["## Provenance", ""] + [f"- {k}: `{v}`" for k, v in config["provenance"].items()]
     lines += ["", "## Measured (held-out episodes, `neural-envs evaluate`)", ""]
-    lines += [f"- {name}: {value}" for name, value in scores.items()] if scores else ["Not measured yet."]
+    lines += (
+        [f"- {name}: {value}" for name, value in scores.items()]
+        if scores
+        else ["Not measured yet."]
+    )
     return "\n".join(lines) + "\n"

@@ -1,4 +1,7 @@
-"""Start contexts: real histories from which dreams begin. N contexts, K frames, H x W x C a frame."""
+"""Start contexts: real histories from which dreams begin.
+
+N contexts, K frames, H x W x C a frame.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Bundles on the Hugging Face Hub, by the conventions of its mixin: from_pretrained, save_pretrained, push_to_hub.
+"""Bundles on the Hugging Face Hub, by the conventions of its mixin: from_pretrained,
+save_pretrained, push_to_hub.
 
-    model = HubBundle.from_pretrained("organisation/repository")  # or a directory; .bundle is what load_bundle gives
-    model.push_to_hub("organisation/repository", private=True)
+    model = HubBundle.from_pretrained("organisation/repository")  # or a directory; .bundle is what
+    load_bundle gives model.push_to_hub("organisation/repository", private=True)
 
-The files are those of a bundle, so `gym.make("neural_envs:NeuralEnv-v0", bundle="organisation/repository")` plays it.
+The files are those of a bundle, so `gym.make("neural_envs:NeuralEnv-v0",
+bundle="organisation/repository")` plays it.
 """
 
 from __future__ import annotations
@@ -19,15 +21,23 @@ FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "READM
 PLACE = "PATH OF THIS DIRECTORY"  # in the model card; a repository's name on the Hub
 
 
-class HubBundle(ModelHubMixin, library_name="neural-envs", tags=["world-model", "gymnasium"], license="mit"):
-    """A bundle that can be saved and pushed. What is written is a copy of its files: nothing is encoded anew."""
+class HubBundle(
+    ModelHubMixin, library_name="neural-envs", tags=["world-model", "gymnasium"], license="mit"
+):
+    """A bundle that can be saved and pushed.
+
+    What is written is a copy of its files: nothing is encoded anew.
+    """
 
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
         self._repository = ""
 
     def push_to_hub(self, repo_id: str, **options) -> str:
-        """Creates the repository if need be and uploads the bundle; the commit's address. Options as the mixin's."""
+        """Creates the repository if need be and uploads the bundle; the commit's address.
+
+        Options as the mixin's.
+        """
         self._repository = repo_id
         try:
             return super().push_to_hub(repo_id, **options)
@@ -45,19 +55,25 @@ class HubBundle(ModelHubMixin, library_name="neural-envs", tags=["world-model", 
             card.write_text(card.read_text().replace(PLACE, self._repository))
 
     def save_pretrained(self, save_directory: str | Path, **options) -> str | None:
-        """Writes the bundle's files into a directory. Raises BundleError for the directory that the bundle lies in:
-        the mixin begins by deleting the config that is there."""
+        """Writes the bundle's files into a directory. Raises BundleError for the directory that the
+        bundle lies in: the mixin begins by deleting the config that is there."""
         if Path(save_directory).resolve() == self.bundle.path.resolve():
-            raise BundleError(f"the bundle lies in {save_directory} already; save it to another directory")
+            raise BundleError(
+                f"the bundle lies in {save_directory} already; save it to another directory"
+            )
         return super().save_pretrained(save_directory, **options)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options) -> HubBundle:
-        """The bundle of a directory or a Hub repository; `device`, `revision`, `token`, `cache_dir`, `force_download`
-        and `local_files_only` are options. Raises BundleError with one sentence for whatever is wrong."""
+        """The bundle of a directory or a Hub repository; `device`, `revision`, `token`,
+        `cache_dir`, `force_download` and `local_files_only` are options. Raises BundleError with
+        one sentence for whatever is wrong."""
         name = str(pretrained_model_name_or_path)
         if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
-            raise BundleError(f"there is no directory '{name}', and a Hub repository is named organisation/repository")
+            raise BundleError(
+                f"there is no directory '{name}', and a Hub repository is named "
+                "organisation/repository"
+            )
         options.setdefault("device", "cpu")
         return cls._from_pretrained(model_id=name, **options)
 
@@ -69,5 +85,7 @@ class HubBundle(ModelHubMixin, library_name="neural-envs", tags=["world-model", 
             path = snapshot_download(model_id, allow_patterns=list(FILES), **download)
         except Exception as error:  # the Hub raises many kinds: offline, not found, gated
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise BundleError(f"the Hub repository '{model_id}' could not be fetched ({reason})") from error
+            raise BundleError(
+                f"the Hub repository '{model_id}' could not be fetched ({reason})"
+            ) from error
         return cls(load_bundle(path, device))

@@ -1,7 +1,8 @@
-"""Samplers: from noise to a frame. Each is a few numbers, and is called with an objective, a network and noise.
+"""Samplers: from noise to a frame. Each is a few numbers, and is called with an objective, a
+network and noise.
 
-B lanes. x0 is the objective's estimate of the clean frame at a level, so each step is written once for all paths
-x = alpha x0 + sigma noise.
+B lanes. x0 is the objective's estimate of the clean frame at a level, so each step is written once
+for all paths x = alpha x0 + sigma noise.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Sampler(ABC):
             raise ValueError(f"a sampler takes at least one step, got {self.steps}")
 
     @abstractmethod
-    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: Objective, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         """A frame (B, ...) of the shape of the draws; draws(0) is what it starts from."""
 
 
@@ -51,7 +54,10 @@ class Sampled:
 
     @property
     def sampler_steps(self) -> int:
-        """Most steps that the sampler takes for a frame. Setting raises ValueError on what it cannot take."""
+        """Most steps that the sampler takes for a frame.
+
+        Setting raises ValueError on what it cannot take.
+        """
         return self.sampler.steps
 
     @sampler_steps.setter
@@ -67,18 +73,26 @@ def walk(path: Path, steps: int, draws: Draws) -> tuple[Tensor, list[tuple[Tenso
 
 
 def ddim(path: Path, x: Tensor, x0: Tensor, now: Tensor, after: Tensor) -> Tensor:
-    """x at the next level, from the estimate x0 at this one (Song, Meng & Ermon 2020, arXiv:2010.02502, eq. 12).
+    """x at the next level, from the estimate x0 at this one (Song, Meng & Ermon 2020,
+    arXiv:2010.02502, eq. 12).
 
     For EDM and for flow matching it is exactly a step of Euler.
     """
-    return path.alpha(after) * x0 + (x - path.alpha(now) * x0) * (path.sigma(after) / path.sigma(now))
+    return path.alpha(after) * x0 + (x - path.alpha(now) * x0) * (
+        path.sigma(after) / path.sigma(now)
+    )
 
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """Euler steps on the probability-flow ODE (Karras et al. 2022, algorithm 1 without its correction), or DDIM."""
+    """Euler steps on the probability-flow ODE (Karras et al.
 
-    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+    2022, algorithm 1 without its correction), or DDIM.
+    """
+
+    def __call__(
+        self, objective: Path, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         x, pairs = walk(objective, self.steps, draws)
         for now, after in pairs:
             x0 = objective.denoise(network, x, now.expand(len(x)), features)
@@ -88,12 +102,15 @@ class Euler(Sampler):
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Karras et al. 2022, algorithm 1, on any path: dx = x0 d(alpha) + noise d(sigma), by the mean of both ends.
+    """Karras et al. 2022, algorithm 1, on any path: dx = x0 d(alpha) + noise d(sigma), by the mean
+    of both ends.
 
     Two calls a step but the last, so 2 steps - 1.
     """
 
-    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: Path, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         x, pairs = walk(objective, self.steps, draws)
         for now, after in pairs:
             first = objective.denoise(network, x, now.expand(len(x)), features)
@@ -101,7 +118,9 @@ class Heun(Sampler):
             if after is not pairs[-1][1]:
                 second = objective.denoise(network, ahead, after.expand(len(x)), features)
                 alpha, sigma = (f(after) - f(now) for f in (objective.alpha, objective.sigma))
-                noise = noise_of(objective, x, first, now) + noise_of(objective, ahead, second, after)
+                noise = noise_of(objective, x, first, now) + noise_of(
+                    objective, ahead, second, after
+                )
                 ahead = x + alpha * (first + second) / 2 + sigma * noise / 2
             x = ahead
         return x
@@ -114,12 +133,16 @@ def noise_of(path: Path, x: Tensor, x0: Tensor, t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Ancestral(Sampler):
-    """Steps that renoise: eta 1 is the posterior of DDPM, eta 0 is DDIM (Song, Meng & Ermon 2020, eq. 12 and 16)."""
+    """Steps that renoise: eta 1 is the posterior of DDPM, eta 0 is DDIM (Song, Meng & Ermon 2020,
+    eq. 12 and 16).
+    """
 
     steps: int = 20
     eta: float = 1.0
 
-    def __call__(self, objective: Path, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: Path, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         x, pairs = walk(objective, self.steps, draws)
         for step, (now, after) in enumerate(pairs, 1):
             x0 = objective.denoise(network, x, now.expand(len(x)), features)
@@ -134,16 +157,20 @@ class Ancestral(Sampler):
 
 @dataclass(frozen=True)
 class Descent(Sampler):
-    """Down the learned gradient f of equilibrium matching (Wang & Du 2025, arXiv:2510.02300, section 3.3).
+    """Down the learned gradient f of equilibrium matching (Wang & Du 2025, arXiv:2510.02300,
+    section 3.3).
 
-    gd        x <- x - rate f(x)
-    nag       x <- x - rate f(x + momentum (x - x_before)): the paper's; the gradient is read ahead but not gathered
-              (its code writes the same with m the last gradient: look = x + rate momentum m; m = f(look); x += rate m)
-    nesterov  v <- momentum v - rate f(x + momentum v); x <- x + v: Sutskever et al. 2013, eq. 3 and 4; v gathers, so a
-              step is up to 1 / (1 - momentum) times as long, and rate wants to be smaller by as much
+    gd        x <- x - rate f(x) nag       x <- x - rate f(x + momentum (x - x_before)): the
+    paper's; the gradient is read ahead but not gathered
+              (its code writes the same with m the last gradient: look = x + rate momentum m; m =
+              f(look); x += rate m)
+    nesterov  v <- momentum v - rate f(x + momentum v); x <- x + v: Sutskever et al. 2013, eq. 3 and
+    4; v gathers, so a
+              step is up to 1 / (1 - momentum) times as long, and rate wants to be smaller by as
+              much
 
-    A sample rests for good once the root mean square of f falls below `threshold`; 0 never lets it. A rate above the
-    objective's `stride` may overshoot.
+    A sample rests for good once the root mean square of f falls below `threshold`; 0 never lets it.
+    A rate above the objective's `stride` may overshoot.
     """
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (EquilibriumMatching,)
@@ -159,7 +186,9 @@ class Descent(Sampler):
         if self.method not in ("gd", "nag", "nesterov"):
             raise ValueError(f"method of descent is gd, nag or nesterov, not {self.method!r}")
 
-    def __call__(self, objective: EquilibriumMatching, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: EquilibriumMatching, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         x = draws(0)
         moved, awake = torch.zeros_like(x), torch.ones(len(x), dtype=torch.bool, device=x.device)
         momentum = 0.0 if self.method == "gd" else self.momentum
@@ -183,9 +212,13 @@ class Direct(Sampler):
 
     def __post_init__(self):
         if self.steps != 1:
-            raise ValueError(f"this model makes a frame in one call; {self.steps} sampler steps do not fit it")
+            raise ValueError(
+                f"this model makes a frame in one call; {self.steps} sampler steps do not fit it"
+            )
 
-    def __call__(self, objective: Objective, network: Network, draws: Draws, features: Features) -> Tensor:
+    def __call__(
+        self, objective: Objective, network: Network, draws: Draws, features: Features
+    ) -> Tensor:
         blank = draws.blank()
         return objective.denoise(network, blank, blank.new_zeros(len(blank)), features)
 
@@ -204,10 +237,15 @@ def check_fit(objective: Objective, sampler: Sampler) -> None:
     if isinstance(objective, sampler.objectives):
         return
     names = {kind: name for table in (OBJECTIVES, SAMPLERS) for name, kind in table.items()}
-    samplers = ", ".join(name for name, kind in SAMPLERS.items() if isinstance(objective, kind.objectives))
+    samplers = ", ".join(
+        name for name, kind in SAMPLERS.items() if isinstance(objective, kind.objectives)
+    )
     objectives = ", ".join(names[kind] for kind in sampler.objectives)
     mine, theirs = names[type(sampler)], names[type(objective)]
-    raise ValueError(f"sampler {mine} samples {objectives}, not {theirs}; objective {theirs} is sampled by {samplers}")
+    raise ValueError(
+        f"sampler {mine} samples {objectives}, not {theirs}; objective {theirs} is sampled by "
+        f"{samplers}"
+    )
 
 
 class Guided(nn.Module):
@@ -222,7 +260,9 @@ class Guided(nn.Module):
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
         """(2 B, ...): the features with the action, then without."""
-        return self.network.encode(torch.cat((frames, frames)), torch.cat((action, action * 0 + self.null_action)))
+        return self.network.encode(
+            torch.cat((frames, frames)), torch.cat((action, action * 0 + self.null_action))
+        )
 
     def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
         with_action, without = self.network(torch.cat((x, x)), torch.cat((t, t)), features).chunk(2)

@@ -27,7 +27,10 @@ class Watched:
         return getattr(self.objective, name)
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """See `Objective`. A sampler that looks ahead asks twice about a level; what counts is the second time."""
+        """See `Objective`.
+
+        A sampler that looks ahead asks twice about a level; what counts is the second time.
+        """
         size = (self.objective.alpha(t[0]) ** 2 + self.objective.sigma(t[0]) ** 2).sqrt()
         self.seen[float(t[0])] = x / size  # at every level about as wide as a frame
         return self.objective.denoise(network, x, t, features)
@@ -44,7 +47,8 @@ def draws_from_noise(model: Any) -> bool:
 
 
 def watched_step(model: Any, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
-    """The frames (B, H, W, C) uint8 of `model.step`: noise, what came of it call by call, and last the frame itself.
+    """The frames (B, H, W, C) uint8 of `model.step`: noise, what came of it call by call, and last
+    the frame itself.
 
     Empty for a model that draws a frame in one call from nothing.
     """

@@ -1,9 +1,9 @@
-"""Can the action be told from what was dreamed? For worlds without rules: by a small network that learned it on real
-frames.
+"""Can the action be told from what was dreamed? For worlds without rules: by a small network that
+learned it on real frames.
 
-N transitions, A actions, H x W x C a frame. The probe is trained on training episodes; it is asked for real and for
-dreamed next frames of the test split, and for a copied one: what it then still gets right comes from habits of the
-players, not from the frame.
+N transitions, A actions, H x W x C a frame. The probe is trained on training episodes; it is asked
+for real and for dreamed next frames of the test split, and for a copied one: what it then still
+gets right comes from habits of the players, not from the frame.
 """
 
 from typing import NamedTuple
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.evaluation.evaluator import PictureJudge, Runs, mean
-from world_models.evaluation.test_split import HeldOut
+from world_models.evaluation.evaluator import Evaluator, Runs, mean
+from world_models.evaluation.test_split import TestSplit
 from world_models.protocols import WorldSpec
 
 TRANSITIONS, PASSES, BATCH, WIDTH, LEARNING_RATE = 6_000, 5, 64, 32, 2e-3
@@ -22,7 +22,9 @@ CELLS = 4  # features are averaged over this many cells along each axis
 
 
 class ActionProbe(nn.Module):
-    """From the frame before the last, the last and the next one to the action between the latter two."""
+    """From the frame before the last, the last and the next one to the action between the latter
+    two.
+    """
 
     def __init__(self, channels: int, actions: int):
         super().__init__()
@@ -34,8 +36,12 @@ class ActionProbe(nn.Module):
         self.tell = nn.Linear(WIDTH * CELLS**2, actions)
 
     def forward(self, past: Tensor, after: Tensor) -> Tensor:
-        """past (N, K, H, W, C) uint8, its last one or two frames count; after (N, H, W, C) uint8 -> logits (N, A)."""
-        earlier, last, after = (frame.permute(0, 3, 1, 2).float() / 127.5 for frame in (*_two(past), after))
+        """past (N, K, H, W, C) uint8, its last one or two frames count; after (N, H, W, C) uint8 ->
+        logits (N, A).
+        """
+        earlier, last, after = (
+            frame.permute(0, 3, 1, 2).float() / 127.5 for frame in (*_two(past), after)
+        )
         return self.tell(self.look(torch.cat((last - 1, after - last, last - earlier), 1)))
 
 
@@ -43,12 +49,16 @@ def _two(past: Tensor) -> tuple[Tensor, Tensor]:
     return past[:, max(0, past.shape[1] - 2)], past[:, -1]
 
 
-def train_probe(episodes: HeldOut, actions: int, seed: int = 0) -> ActionProbe:
-    """A probe that learned the actions of `TRANSITIONS` transitions, at most; seeded, some ten seconds on one core."""
+def train_probe(episodes: TestSplit, actions: int, seed: int = 0) -> ActionProbe:
+    """A probe that learned the actions of `TRANSITIONS` transitions, at most; seeded, some ten
+    seconds on one core.
+    """
     order = np.random.default_rng(seed)
     window = episodes.window(episodes.transitions(TRANSITIONS, order))
     past, after, action = window.context.frames[:, -2:], window.frames[:, 1], window.actions[:, 0]
-    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator: borrow it
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # layers draw their weights from the global generator: borrow it
         torch.manual_seed(seed)
         probe = ActionProbe(after.shape[-1], actions).to(memory_format=torch.channels_last)
     steps = PASSES * -(-len(action) // BATCH)
@@ -72,16 +82,18 @@ class Told(NamedTuple):
     copied: np.ndarray  # where the next frame is the last one again
 
 
-class ProbingJudge(PictureJudge):
-    """Judges a world without rules, and tells its actions by a probe once it has studied training episodes."""
+class ProbingEvaluator(Evaluator):
+    """Judges a world without rules, and tells its actions by a probe once it has studied training
+    episodes.
+    """
 
-    card = (*PictureJudge.card, "action_sensitivity.dream")
+    card = (*Evaluator.card, "action_sensitivity.dream")
 
     def __init__(self, spec: WorldSpec):
         super().__init__(spec)
         self.probe: ActionProbe | None = None
 
-    def study(self, episodes: HeldOut, seed: int) -> None:
+    def study(self, episodes: TestSplit, seed: int) -> None:
         """Trains the probe."""
         self.probe = train_probe(episodes, len(self.spec.action_names), seed)
 
@@ -90,10 +102,14 @@ class ProbingJudge(PictureJudge):
             return None
         past = torch.from_numpy(context)
         nexts = (real, dreamed, context[:, -1])
-        return Told(*(self.probe(past, torch.from_numpy(after)).argmax(1).numpy() for after in nexts))
+        return Told(
+            *(self.probe(past, torch.from_numpy(after)).argmax(1).numpy() for after in nexts)
+        )
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the probe is right; `copied` and `most_common`, the share of one action, need no dream."""
+        """How often the probe is right; `copied` and `most_common`, the share of one action, need
+        no dream.
+        """
         run, other = runs.one_step, runs.random_actions
         if run.seen is None:
             return super().action_figures(runs)

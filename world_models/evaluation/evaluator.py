@@ -1,9 +1,11 @@
-"""What every world's judge answers: what to keep of the frames, and which figures it makes of what was kept.
+"""What every world's judge answers: what to keep of the frames, and which figures it makes of what
+was kept.
 
-N transitions, T steps, L lanes, K context frames, H x W x C a frame. `PictureJudge` knows no rules: it is the judge of
-any game, and each world with rules of its own overrides what it knows better (snake_judge, pong_rules, map_rules).
-Frames are looked at batch by batch, while they are there; what a judge returns from `see` and `follow` is all that is
-kept of them, except for open-loop rollouts, whose frames are few and kept whole.
+N transitions, T steps, L lanes, K context frames, H x W x C a frame. `Evaluator` knows no rules:
+it is the judge of any game, and each world with rules of its own overrides what it knows better
+(snake_judge, pong_rules, map_rules). Frames are looked at batch by batch, while they are there;
+what a judge returns from `see` and `follow` is all that is kept of them, except for open-loop
+rollouts, whose frames are few and kept whole.
 """
 
 from collections.abc import Sequence
@@ -22,7 +24,9 @@ RIGHT_PSNR = 25.0  # dB from which a frame of a world without rules counts as ri
 
 @dataclass(frozen=True)
 class Runs:
-    """Everything that was dreamed for an evaluation, and what the judge made of the closed loops."""
+    """Everything that was dreamed for an evaluation, and what the judge made of the closed
+    loops.
+    """
 
     one_step: OneStep
     random_actions: OneStep
@@ -40,37 +44,45 @@ class Due(NamedTuple):
     due_terminations: np.ndarray
 
 
-class PictureJudge:
+class Evaluator:
     """Judges pictures, rewards and ends alone: the judge of any game that has none of its own."""
 
-    card: tuple[str, ...] = ("rollout.psnr.32",)  # figures of this world that a model card shows, as dotted paths
+    card: tuple[str, ...] = (
+        "rollout.psnr.32",
+    )  # figures of this world that a model card shows, as dotted paths
     needs_game = False  # whether `of` needs the real environment
 
     def __init__(self, spec: WorldSpec):
         self.spec = spec
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "PictureJudge":
+    def of(cls, spec: WorldSpec, game=None) -> "Evaluator":
         """The judge of a world; `game` is its real environment where `needs_game`."""
         return cls(spec)
 
     def study(self, episodes, seed: int) -> None:
-        """Looks at training episodes, a `HeldOut` of them, before anything is dreamed; by default not at all."""
+        """Looks at training episodes, a `TestSplit` of them, before anything is dreamed; by default
+        not at all.
+        """
 
     def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray):
         """What to keep of a batch of transitions: a NamedTuple of arrays (N, ...), or None.
 
-        context (N, K, H, W, C) uint8, real and dreamed (N, H, W, C) uint8; action (N,) led to `real`, though the dream
-        may have been given another.
+        context (N, K, H, W, C) uint8, real and dreamed (N, H, W, C) uint8; action (N,) led to
+        `real`, though the dream may have been given another.
         """
         return None
 
     def follow(self, before: np.ndarray, after: np.ndarray):
-        """What to keep of a step of L closed-loop dreams, frames (L, H, W, C) uint8: a NamedTuple, or None."""
+        """What to keep of a step of L closed-loop dreams, frames (L, H, W, C) uint8: a NamedTuple,
+        or None.
+        """
         return None
 
     def events(self, run: OneStep) -> Tensor:
-        """(N,) bool: recorded transitions in which something happens; here an end or a reward that is not the usual."""
+        """(N,) bool: recorded transitions in which something happens; here an end or a reward that
+        is not the usual.
+        """
         return (run.real_reward != run.real_reward.mode().values) | run.real_termination
 
     def verdict(self, run: ClosedLoop) -> Any:
@@ -86,11 +98,15 @@ class PictureJudge:
         return {"omitted": "no rules are written for this world"}
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the action can be told from (frame, next dreamed frame), and from real next frames."""
+        """How often the action can be told from (frame, next dreamed frame), and from real next
+        frames.
+        """
         return {"omitted": "no rules are written for this world"}
 
     def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """(trust, right), (M,) each: how far one-step dreams were trusted, and whether they were right."""
+        """(trust, right), (M,) each: how far one-step dreams were trusted, and whether they were
+        right.
+        """
         return runs.one_step.trust, runs.one_step.picture["psnr"] >= RIGHT_PSNR
 
     def survival_figures(self, run: ClosedLoop, verdict: Any) -> dict:

@@ -1,6 +1,8 @@
-"""From the runs of measurements.py to the figures of evaluation.json. Pure functions; every figure has its `samples`.
+"""From the runs of measurements.py to the figures of evaluation.json. Pure functions; every figure
+has its `samples`.
 
-N transitions, H horizon. A figure that cannot be had is {"omitted": why} or None, never a made-up number.
+N transitions, H horizon. A figure that cannot be had is {"omitted": why} or None, never a made-up
+number.
 """
 
 import numpy as np
@@ -15,9 +17,14 @@ HORIZONS = (1, 5, 10, 20, 32, 64)
 
 
 def one_step_figures(run: OneStep, event: Tensor) -> dict:
-    """Pictures of all transitions, of those with an event, (N,) bool, and of the others, beside copying."""
+    """Pictures of all transitions, of those with an event, (N,) bool, and of the others, beside
+    copying.
+    """
     groups = {"events": event, "others": ~event}
-    return {**_pictures(run, torch.ones_like(event)), **{name: _pictures(run, mask) for name, mask in groups.items()}}
+    return {
+        **_pictures(run, torch.ones_like(event)),
+        **{name: _pictures(run, mask) for name, mask in groups.items()},
+    }
 
 
 def _pictures(run: OneStep, mask: Tensor) -> dict:
@@ -29,17 +36,24 @@ def _pictures(run: OneStep, mask: Tensor) -> dict:
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
-    """PSNR and SSIM after each of HORIZONS up to `last`, and the first step where copying the start frame is better."""
+    """PSNR and SSIM after each of HORIZONS up to `last`, and the first step where copying the start
+    frame is better.
+    """
     curves = {name: {"psnr": [], "ssim": []} for name in ("dream", "copy_last_frame")}
     samples = run.real_running.sum(0).tolist()
     for h in range(1, len(samples) + 1):
         rows = run.real_running[:, h - 1]
         real = run.real_frames[rows, h]
-        for name, frames in (("dream", run.frames[rows, h]), ("copy_last_frame", run.real_frames[rows, 0])):
+        for name, frames in (
+            ("dream", run.frames[rows, h]),
+            ("copy_last_frame", run.real_frames[rows, 0]),
+        ):
             curves[name]["psnr"].append(mean(metrics.psnr(frames, real)))
             curves[name]["ssim"].append(mean(metrics.ssim(frames, real)))
     shown = [h for h in HORIZONS if h <= last]
-    pick = {name: {m: {str(h): c[m][h - 1] for h in shown} for m in c} for name, c in curves.items()}
+    pick = {
+        name: {m: {str(h): c[m][h - 1] for h in shown} for m in c} for name, c in curves.items()
+    }
     pairs = zip(curves["dream"]["psnr"], curves["copy_last_frame"]["psnr"], strict=True)
     broken = [h for h, (dream, copy) in enumerate(pairs, 1) if dream is not None and copy > dream]
     return {
@@ -52,15 +66,20 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
 
 
 def kid_figures(run: Rollouts, depth: int, count: int) -> dict:
-    """KID of frames `depth` steps deep, and of the start frames, to the real frames at that depth."""
+    """KID of frames `depth` steps deep, and of the start frames, to the real frames at that
+    depth.
+    """
     rows = run.real_running[:, depth - 1].nonzero()[:count, 0]
     others = {"value": run.frames[rows, depth], "copy_start_frame": run.real_frames[rows, 0]}
     return {**metrics.kid(run.real_frames[rows, depth], others), "depth": depth}
 
 
-def outcome_figures(run: OneStep, opened: Rollouts, closed: list[Due], values: tuple[float, ...]) -> tuple[dict, dict]:
-    """(reward, termination): precision, recall and F1 per class. `one_step` and `rollout` (open loop, while both go on)
-    against the recording; `closed_loop` against what the rules make of the dream.
+def outcome_figures(
+    run: OneStep, opened: Rollouts, closed: list[Due], values: tuple[float, ...]
+) -> tuple[dict, dict]:
+    """(reward, termination): precision, recall and F1 per class. `one_step` and `rollout` (open
+    loop, while both go on) against the recording; `closed_loop` against what the rules make of the
+    dream.
     """
     both = opened.running & opened.real_running
     names = ("rewards", "real_rewards", "terminations", "real_terminations")
@@ -69,11 +88,20 @@ def outcome_figures(run: OneStep, opened: Rollouts, closed: list[Due], values: t
         "rollout": tuple(getattr(opened, name)[both] for name in names),
     }
     if closed:
-        pairs["closed_loop"] = tuple(torch.from_numpy(np.concatenate(column)) for column in zip(*closed, strict=True))
+        pairs["closed_loop"] = tuple(
+            torch.from_numpy(np.concatenate(column)) for column in zip(*closed, strict=True)
+        )
     reward = {name: _reward_scores(p, r, values) for name, (p, r, _, _) in pairs.items()}
-    ends = {name: {**metrics.class_score(p, r)._asdict(), "samples": len(p)} for name, (_, _, p, r) in pairs.items()}
-    reward["calibration_error"] = _calibration(run.reward_confidence, (run.reward - run.real_reward).abs() < 1e-4)
-    ends["calibration_error"] = _calibration(run.termination_confidence, run.termination == run.real_termination)
+    ends = {
+        name: {**metrics.class_score(p, r)._asdict(), "samples": len(p)}
+        for name, (_, _, p, r) in pairs.items()
+    }
+    reward["calibration_error"] = _calibration(
+        run.reward_confidence, (run.reward - run.real_reward).abs() < 1e-4
+    )
+    ends["calibration_error"] = _calibration(
+        run.termination_confidence, run.termination == run.real_termination
+    )
     return reward, ends
 
 

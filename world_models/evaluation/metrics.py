@@ -9,39 +9,58 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from world_models.frames import shown
+from collectors.media import to_rgb
 
-IDENTICAL_PSNR = 100.0  # dB given to equal frames: one count in one pixel of 64x64x3 is already 89 dB
+IDENTICAL_PSNR = (
+    100.0  # dB given to equal frames: one count in one pixel of 64x64x3 is already 89 dB
+)
 
 
 def psnr(frames: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each frame in dB, (N,) float32; equal frames count IDENTICAL_PSNR."""
+    """Peak signal-to-noise ratio of each frame in dB, (N,) float32; equal frames count
+    IDENTICAL_PSNR.
+    """
     _same_shape(frames, target)
     error = (frames.float() - target.float()).square().flatten(1).mean(1)  # (N,)
-    return torch.where(error > 0, 10 * torch.log10(255.0**2 / error.clamp_min(1e-12)), IDENTICAL_PSNR)
+    return torch.where(
+        error > 0, 10 * torch.log10(255.0**2 / error.clamp_min(1e-12)), IDENTICAL_PSNR
+    )
 
 
 def ssim(frames: Tensor, target: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity of each frame, (N,) float32 (Wang et al. 2004), Gaussian window, valid region."""
+    """Structural similarity of each frame, (N,) float32 (Wang et al.
+
+    2004), Gaussian window, valid region.
+    """
     _same_shape(frames, target)
     x, y = (f.float().permute(0, 3, 1, 2) for f in (frames, target))  # (N, C, H, W)
     rows, columns = (_gaussian_band(size, window, sigma).to(x.device) for size in x.shape[2:])
 
-    def blur(image: Tensor) -> Tensor:  # two matrix products: on a CPU ten times faster than a depthwise convolution
-        return (image @ columns.T).transpose(2, 3) @ rows.T  # (N, C, W', H'): transposed, but only its mean counts
+    def blur(
+        image: Tensor,
+    ) -> Tensor:  # two matrix products: on a CPU ten times faster than a depthwise convolution
+        return (image @ columns.T).transpose(
+            2, 3
+        ) @ rows.T  # (N, C, W', H'): transposed, but only its mean counts
 
     mean_x, mean_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    index = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    index = (
+        (2 * mean_x * mean_y + c1)
+        * (2 * covariance + c2)
+        / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    )
     return index.flatten(1).mean(1)
 
 
 def _gaussian_band(size: int, window: int, sigma: float) -> Tensor:
     """(size - window + 1, size) matrix whose rows are one Gaussian window, shifted."""
     if size < window:
-        raise ValueError(f"SSIM with a window of {window} needs frames of at least {window} pixels, got {size}")
+        raise ValueError(
+            f"SSIM with a window of {window} needs frames of at least {window} pixels, got {size}"
+        )
     taps = torch.exp(-((torch.arange(window) - (window - 1) / 2) ** 2) / (2 * sigma**2))
     band = torch.zeros(size - window + 1, size)
     for row in range(band.shape[0]):
@@ -57,7 +76,9 @@ def exact(frames: Tensor, target: Tensor) -> Tensor:
 
 def _same_shape(frames: Tensor, target: Tensor) -> None:
     if frames.shape != target.shape:
-        raise ValueError(f"frames are {tuple(frames.shape)} but their targets are {tuple(target.shape)}")
+        raise ValueError(
+            f"frames are {tuple(frames.shape)} but their targets are {tuple(target.shape)}"
+        )
 
 
 class ClassScore(NamedTuple):
@@ -79,21 +100,35 @@ def class_score(predicted: Tensor, actual: Tensor) -> ClassScore:
     return ClassScore(precision, recall, f1, support)
 
 
-def classification(predicted: Tensor, actual: Tensor, classes: tuple[float, ...]) -> dict[str, dict]:
-    """ClassScore as a dict for each value of `classes`, keyed by the value as text ("-1", "0", "1")."""
-    near = {value: ((predicted - value).abs() < 1e-4, (actual - value).abs() < 1e-4) for value in classes}
+def classification(
+    predicted: Tensor, actual: Tensor, classes: tuple[float, ...]
+) -> dict[str, dict]:
+    """ClassScore as a dict for each value of `classes`, keyed by the value as text ("-1", "0",
+    "1").
+    """
+    near = {
+        value: ((predicted - value).abs() < 1e-4, (actual - value).abs() < 1e-4)
+        for value in classes
+    }
     return {f"{value:g}": class_score(*pair)._asdict() for value, pair in near.items()}
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error in [0, 1] (Guo et al. 2017, eq. 3): mean |confidence - accuracy|, equal-width bins."""
+    """Expected calibration error in [0, 1] (Guo et al.
+
+    2017, eq. 3): mean |confidence - accuracy|, equal-width bins.
+    """
     index = (confidence.double() * bins).long().clamp(0, bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence.double() - correct.double())
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(
+        0, index, confidence.double() - correct.double()
+    )
     return float(gap.abs().sum() / len(confidence))
 
 
 def auroc(score: Tensor, positive: Tensor) -> float | None:
-    """Chance that a positive scores above a negative, ties counting half; None when one of the two is missing."""
+    """Chance that a positive scores above a negative, ties counting half; None when one of the two
+    is missing.
+    """
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:
@@ -117,13 +152,19 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def uniformity_p(uniform: Tensor, bins: int = 16) -> float | None:
-    """p-value of a chi-square test that values (N,) in [0, 1) are uniform; None under 5 expected a bin (Cochran)."""
+    """p-value of a chi-square test that values (N,) in [0, 1) are uniform; None under 5 expected a
+    bin (Cochran).
+    """
     expected = len(uniform) / bins
     if expected < 5:
         return None
-    counts = torch.bincount((uniform.double() * bins).long().clamp(0, bins - 1), minlength=bins).double()
+    counts = torch.bincount(
+        (uniform.double() * bins).long().clamp(0, bins - 1), minlength=bins
+    ).double()
     statistic = ((counts - expected) ** 2 / expected).sum()
-    return float(torch.special.gammaincc(torch.tensor((bins - 1) / 2, dtype=torch.float64), statistic / 2))
+    return float(
+        torch.special.gammaincc(torch.tensor((bins - 1) / 2, dtype=torch.float64), statistic / 2)
+    )
 
 
 def interval(values: Tensor) -> list[float]:
@@ -134,9 +175,11 @@ def interval(values: Tensor) -> list[float]:
 
 
 def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
-    """Kernel inception distance (Binkowski et al. 2018) of frame sets (N, H, W, C) to a real one, or {"omitted": why}.
+    """Kernel inception distance (Binkowski et al. 2018) of frame sets (N, H, W, C) to a real one,
+    or {"omitted": why}.
 
-    Inception's weights cannot be had offline; the packaged ImageNet backbone EfficientNet-Lite0 stands in and is named.
+    Inception's weights cannot be had offline; the packaged ImageNet backbone EfficientNet-Lite0
+    stands in and is named.
     """
     count = min(len(real), *(len(frames) for frames in others.values()))
     if count < 2:
@@ -148,11 +191,17 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
     except ImportError as error:
         return {"omitted": f"{error.name} is not installed; run: pip install 'neural-envs[kid]'"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it says that it keeps all features, which is meant
-        metric = KernelInceptionDistance(extractor, subsets=1, subset_size=count, reset_real_features=False)
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # it says that it keeps all features, which is meant
+        metric = KernelInceptionDistance(
+            extractor, subsets=1, subset_size=count, reset_real_features=False
+        )
     _update(metric, real[:count], True)
     values = {}
-    with torch.random.fork_rng(devices=[]):  # torchmetrics shuffles with the global generator; all frames count anyway
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # torchmetrics shuffles with the global generator; all frames count anyway
         for name, frames in others.items():
             metric.reset()
             _update(metric, frames[:count], False)
@@ -162,7 +211,7 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
 
 def _update(metric, frames: Tensor, real: bool) -> None:
     for batch in frames.split(32):
-        pictures = torch.from_numpy(shown(batch.cpu().numpy()))
+        pictures = torch.from_numpy(to_rgb(batch.cpu().numpy()))
         metric.update(pictures.permute(0, 3, 1, 2), real=real)
 
 
@@ -181,7 +230,9 @@ def _efficientnet_features() -> torch.nn.Module:
             self.backbone.load_state_dict(torch.load(path, weights_only=True))
 
         def forward(self, frames: Tensor) -> Tensor:
-            pixels = torch.nn.functional.interpolate(frames.float() / 127.5 - 1, size=(128, 128), mode="bilinear")
+            pixels = torch.nn.functional.interpolate(
+                frames.float() / 127.5 - 1, size=(128, 128), mode="bilinear"
+            )
             return self.backbone.extract_features(pixels).mean((2, 3))  # (N, 1280)
 
     return Features()

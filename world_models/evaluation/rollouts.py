@@ -1,7 +1,8 @@
 """Runs of a world model that evaluation reads its figures off: one step, open loop, closed loop.
 
-N transitions, R rollouts, H horizon, L lanes, K context frames. Every function is a batched pass under inference_mode
-that returns what happened; what is good or bad about it is decided by the judges (judge.py) and by scorecard.py.
+N transitions, R rollouts, H horizon, L lanes, K context frames. Every function is a batched pass
+under inference_mode that returns what happened; what is good or bad about it is decided by the
+judges (judge.py) and by scorecard.py.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from collectors.progress import progress
 from world_models.evaluation.metrics import exact, psnr, ssim
-from world_models.evaluation.test_split import HeldOut, Place, Window
+from world_models.evaluation.test_split import Place, TestSplit, Window
 from world_models.lanes import put_lanes
 from world_models.noise import NoiseStream
 
@@ -23,7 +24,9 @@ KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
 
 
 class OneStep(NamedTuple):
-    """Teacher-forced transitions, (N,) each; `seen` is what the judge kept of their frames, or None."""
+    """Teacher-forced transitions, (N,) each; `seen` is what the judge kept of their frames, or
+    None.
+    """
 
     picture: dict[str, Tensor]  # psnr, ssim, exact of the dreamed frame
     copied: dict[str, Tensor]  # the same of the last frame, copied
@@ -33,39 +36,53 @@ class OneStep(NamedTuple):
     trust: Tensor
     real_reward: Tensor
     real_termination: Tensor
-    reward_confidence: Tensor | None  # the model's probability of the reward it gave; None where it tells none
+    reward_confidence: (
+        Tensor | None
+    )  # the model's probability of the reward it gave; None where it tells none
     termination_confidence: Tensor | None
     seen: Any
     signals: dict[str, Tensor] = {}  # what else might tell a wrong frame, see trust_signals
 
 
 def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Tensor | None]:
-    """Probabilities of the reward and the termination that a dream gave, from a model that can tell them.
+    """Probabilities of the reward and the termination that a dream gave, from a model that can tell
+    them.
 
-    `model.outcome_probabilities(state, action, frame)` gives (B, R) over spec.reward_values and (B,) of termination.
+    `model.outcome_probabilities(state, action, frame)` gives (B, R) over spec.reward_values and
+    (B,) of termination.
     """
     if not hasattr(model, "outcome_probabilities"):
         return None, None
     reward, termination = model.outcome_probabilities(state, action, dream.frame)
-    paid = (dream.reward[:, None] - reward.new_tensor(model.spec.reward_values)).abs().argmin(1, keepdim=True)
+    paid = (
+        (dream.reward[:, None] - reward.new_tensor(model.spec.reward_values))
+        .abs()
+        .argmin(1, keepdim=True)
+    )
     return reward.gather(1, paid)[:, 0].float().cpu(), torch.where(
         dream.termination, termination, 1 - termination
     ).float().cpu()
 
 
 def _new(frames: Tensor, model) -> Tensor:
-    """What a step adds to frames (..., C): where the game stacks pictures in the channels, the newest one."""
+    """What a step adds to frames (..., C): where the game stacks pictures in the channels, the
+    newest one.
+    """
     return frames[..., -getattr(model, "colours", frames.shape[-1]) :]
 
 
 def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
-    return {"psnr": psnr(frames, target), "ssim": ssim(frames, target), "exact": exact(frames, target)}
+    return {
+        "psnr": psnr(frames, target),
+        "ssim": ssim(frames, target),
+        "exact": exact(frames, target),
+    }
 
 
 @torch.inference_mode()
 def one_step(
     model,
-    held_out: HeldOut,
+    held_out: TestSplit,
     places: list[Place],
     see: See | None = None,
     batch: int = 128,
@@ -74,8 +91,8 @@ def one_step(
 ) -> OneStep:
     """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
 
-    `see`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...), or None.
-    `signals(state, action, frame, noise)` gives further numbers (B,) of a batch, by name.
+    `see`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...),
+    or None. `signals(state, action, frame, noise)` gives further numbers (B,) of a batch, by name.
     """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
@@ -85,7 +102,9 @@ def one_step(
     return _joined(rows)
 
 
-def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: int, signals=None) -> OneStep:
+def _dream_once(
+    model, window: Window, action: Tensor, see: See | None, seed: int, signals=None
+) -> OneStep:
     """One batch of transitions; lane i draws the noise of seed + i."""
     noise = to_model(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
     state, chosen = model.init(to_model(window.context, model)), action.to(_device(model))
@@ -99,7 +118,9 @@ def _dream_once(model, window: Window, action: Tensor, see: See | None, seed: in
     said = (action, dream.reward, dream.termination, dream.trust)
     true = (window.rewards[:, 0], window.terminations[:, 0])
     last, target, dreamed = (_new(f, model) for f in (window.frames[:, 0], real, dream.frame))
-    return OneStep(_pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen, more)
+    return OneStep(
+        _pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen, more
+    )
 
 
 def _joined(rows: list[OneStep]) -> OneStep:
@@ -109,16 +130,20 @@ def _joined(rows: list[OneStep]) -> OneStep:
         if isinstance(values[0], dict):
             return {key: torch.cat([v[key] for v in values]) for key in values[0]}
         if isinstance(values[0], tuple):
-            return type(values[0])(*(np.concatenate(column) for column in zip(*values, strict=True)))
+            return type(values[0])(
+                *(np.concatenate(column) for column in zip(*values, strict=True))
+            )
         return torch.cat(values)
 
     return OneStep(*(join(column) for column in zip(*rows, strict=True)))
 
 
 class Rollouts(NamedTuple):
-    """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last frame.
+    """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last
+    frame.
 
-    Where the game stacks pictures in the channels, frames are the newest of each stack: the others are old.
+    Where the game stacks pictures in the channels, frames are the newest of each stack: the others
+    are old.
     """
 
     frames: Tensor  # (R, H + 1, H', W, C) uint8
@@ -131,11 +156,12 @@ class Rollouts(NamedTuple):
     real_terminations: Tensor
     running: Tensor  # (R, H) bool: the dream had not ended before this step
     real_running: Tensor  # (R, H) bool: nor had the recording
-    earlier: Tensor  # (R, H', W, C) uint8: the context's frame before the first; that one again where there is none
+    # (R, H', W, C) uint8: the context's frame before the first; that one again where there is none
+    earlier: Tensor
 
 
 @torch.inference_mode()
-def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rollouts:
+def rollouts(model, held_out: TestSplit, places: list[Place], horizon: int) -> Rollouts:
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
     window = held_out.window(places, horizon)
     state, device = model.init(to_model(window.context, model)), _device(model)
@@ -147,7 +173,9 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
         frames.append(torch.where(running[:, None, None, None], dream.frame, frames[-1]))
         rows.append((dream.reward * running, dream.termination & running, dream.trust, running))
         running = running & ~dream.termination
-    rewards, terminations, trust, was_running = (torch.stack(column, 1) for column in zip(*rows, strict=True))
+    rewards, terminations, trust, was_running = (
+        torch.stack(column, 1) for column in zip(*rows, strict=True)
+    )
     real_running = torch.arange(horizon) < window.lengths[:, None]
     pictures = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
     return Rollouts(*pictures, window.actions, rewards, terminations, trust,
@@ -156,29 +184,39 @@ def rollouts(model, held_out: HeldOut, places: list[Place], horizon: int) -> Rol
 
 
 class ClosedLoop(NamedTuple):
-    """Dreams that a policy plays, restarted from a stored context when they end. T steps of L lanes, (T, L) each."""
+    """Dreams that a policy plays, restarted from a stored context when they end.
+
+    T steps of L lanes, (T, L) each.
+    """
 
     actions: np.ndarray
     rewards: np.ndarray
     terminations: np.ndarray
-    seen: Any  # what the judge kept of the frames before and after each step: arrays (T, L, ...), or None
+    # what the judge kept of the frames before and after each step: arrays (T, L, ...), or None
+    seen: Any
     finite: bool
     frames: np.ndarray  # (T', H, W, C): the first lane's first frames, to look at
 
 
 class _Player:
-    """L dreams, one policy and its randomness for each; dreams that end start again from a stored context."""
+    """L dreams, one policy and its randomness for each; dreams that end start again from a stored
+    context.
+    """
 
     def __init__(self, model, contexts, make_policy: Callable[[], Callable], lanes: int, seed: int):
         self.model, self.contexts, self.device = model, contexts, _device(model)
         self.generator = np.random.default_rng(seed)
         self.policies = [make_policy() for _ in range(lanes)]
-        self.noise = to_model(NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model)
+        self.noise = to_model(
+            NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model
+        )
         self.state, self.seen = self._fresh(lanes)
         self._reset_policies(range(lanes))
 
     def _fresh(self, count: int):
-        context = self.contexts.choose(torch.from_numpy(self.generator.integers(len(self.contexts), size=count)))
+        context = self.contexts.choose(
+            torch.from_numpy(self.generator.integers(len(self.contexts), size=count))
+        )
         return self.model.init(to_model(context, self.model)), context.frames[:, -1].numpy()
 
     def _reset_policies(self, lanes) -> None:
@@ -186,8 +224,13 @@ class _Player:
             self.policies[lane].reset(np.random.default_rng(self.generator.integers(2**63)))
 
     def step(self):
-        """Every policy acts on what it sees; returns the actions (L,) and the transition on the CPU."""
-        action = np.array([policy(frame) for policy, frame in zip(self.policies, self.seen, strict=True)], np.int64)
+        """Every policy acts on what it sees; returns the actions (L,) and the transition on the
+        CPU.
+        """
+        action = np.array(
+            [policy(frame) for policy, frame in zip(self.policies, self.seen, strict=True)],
+            np.int64,
+        )
         dream = self.model.step(self.state, torch.from_numpy(action).to(self.device), self.noise)
         self.state, self.noise, dream = dream.state, self.noise.next(), _on_cpu(dream)
         self.seen = dream.frame.numpy().copy()
@@ -211,7 +254,8 @@ def closed_loop(
 ) -> ClosedLoop:
     """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy.
 
-    `follow`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a NamedTuple, or None.
+    `follow`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a
+    NamedTuple, or None.
     """
     steps, lanes = size
     player = _Player(model, contexts, make_policy, lanes, seed)
@@ -219,7 +263,9 @@ def closed_loop(
     for _ in progress(range(steps), desc="closed loop"):
         before = player.seen
         action, dream = player.step()
-        finite = finite and bool(torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all())
+        finite = finite and bool(
+            torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all()
+        )
         if len(kept) < KEPT_FRAMES:
             kept.append(player.seen[0].copy())
         seen.append(follow and follow(before, player.seen))
@@ -248,5 +294,7 @@ def to_model(leaves, model):
 
 def _on_cpu(dream):
     """A transition's outputs on the CPU, without its state."""
-    outputs = {name: getattr(dream, name).cpu() for name in ("frame", "reward", "termination", "trust")}
+    outputs = {
+        name: getattr(dream, name).cpu() for name in ("frame", "reward", "termination", "trust")
+    }
     return dream._replace(state=None, **outputs)

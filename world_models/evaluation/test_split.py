@@ -1,4 +1,7 @@
-"""Transitions and windows of the episodes that training never saw. B samples, K context frames, H horizon."""
+"""Transitions and windows of the episodes that training never saw.
+
+B samples, K context frames, H horizon.
+"""
 
 from typing import NamedTuple
 
@@ -17,7 +20,9 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What happened in the H steps after B places; `lengths` (B,) of the H are real, the rest repeat the end."""
+    """What happened in the H steps after B places; `lengths` (B,) of the H are real, the rest
+    repeat the end.
+    """
 
     context: Context
     actions: Tensor  # (B, H) int64
@@ -27,7 +32,7 @@ class Window(NamedTuple):
     lengths: Tensor  # (B,) int64
 
 
-class HeldOut:
+class TestSplit:
     """Reader of a dataset's test split. Raises ValueError when the split has no transitions."""
 
     def __init__(self, dataset, context_length: int, split: str = "test"):
@@ -46,9 +51,15 @@ class HeldOut:
         return self._places(chosen)
 
     def starts(self, count: int, horizon: int, generator: np.random.Generator) -> list[Place]:
-        """Rollout starts: half with `horizon` steps left in their episode, where there are such, half anywhere."""
+        """Rollout starts: half with `horizon` steps left in their episode, where there are such,
+        half anywhere.
+        """
         offset = np.concatenate([[0], np.cumsum(self.lengths)])
-        early = [np.arange(o, o + n - horizon + 1) for o, n in zip(offset, self.lengths, strict=False) if n >= horizon]
+        early = [
+            np.arange(o, o + n - horizon + 1)
+            for o, n in zip(offset, self.lengths, strict=False)
+            if n >= horizon
+        ]
         early = np.concatenate(early) if early else np.arange(len(self))
         halves = [generator.choice(pool, n, replace=len(pool) < n) for pool, n in
                   ((early, count - count // 2), (np.arange(len(self)), count // 2))]  # fmt: skip
@@ -58,7 +69,8 @@ class HeldOut:
         ends = np.cumsum(self.lengths)
         row = np.searchsorted(ends, numbers, side="right")
         return [
-            Place(int(self.episodes[r]), int(n - ends[r] + self.lengths[r])) for r, n in zip(row, numbers, strict=True)
+            Place(int(self.episodes[r]), int(n - ends[r] + self.lengths[r]))
+            for r, n in zip(row, numbers, strict=True)
         ]
 
     def window(self, places: list[Place], horizon: int = 1) -> Window:
@@ -74,7 +86,10 @@ class HeldOut:
         return Window(Context(context_frames, context_actions), *rest)
 
     def _row(self, episode, step: int, horizon: int) -> tuple[np.ndarray, ...]:
-        """One place's arrays. Short histories repeat the first frame; the actions between the repeats are 0."""
+        """One place's arrays.
+
+        Short histories repeat the first frame; the actions between the repeats are 0.
+        """
         past = np.arange(step - self.context_length + 1, step + 1)
         before = np.where(past[:-1] >= 0, episode.actions[past[:-1].clip(0)], 0).astype(np.int64)
         total = len(episode.actions)

@@ -1,6 +1,8 @@
-"""What might tell that a dreamed frame is wrong, beside the trust head, and how trust is calibrated on held-out frames.
+"""What might tell that a dreamed frame is wrong, beside the trust head, and how trust is calibrated
+on held-out frames.
 
-B lanes, N transitions. Every signal is a number that is higher where the frame is less to be believed.
+B lanes, N transitions. Every signal is a number that is higher where the frame is less to be
+believed.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.evaluation import metrics
 from world_models.evaluation import rollouts as measurements
-from world_models.evaluation.evaluator import PictureJudge, Runs
-from world_models.evaluation.test_split import HeldOut
-from world_models.models.trust_calibration import Familiarity, TrustScale, fitted, logits_of
+from world_models.evaluation.evaluator import Evaluator, Runs
+from world_models.evaluation.test_split import TestSplit
+from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
@@ -30,12 +32,16 @@ class Signals:
     """The signals of a model. familiarity None: the model's features are not known by name."""
 
     model: torch.nn.Module
-    familiarity: Familiarity | None
+    familiarity: MahalanobisDistance | None
     draws: int = 2  # further samples that the dream is compared with
 
     @classmethod
-    def of(cls, model, training: HeldOut, generator: np.random.Generator, batch: int = 128) -> Signals:
-        """With the familiarity of the training split's contexts, where the model is one that tells its features."""
+    def of(
+        cls, model, training: TestSplit, generator: np.random.Generator, batch: int = 128
+    ) -> Signals:
+        """With the familiarity of the training split's contexts, where the model is one that tells
+        its features.
+        """
         if not hasattr(model, "trust_scale"):
             return cls(model, None)
         places, tokens = training.transitions(CONTEXTS, generator), []
@@ -43,12 +49,16 @@ class Signals:
             window = training.window(places[start : start + batch])
             state = model.init(measurements.to_model(window.context, model))
             tokens.append(context_tokens(model, state, window.actions[:, 0]))
-        return cls(model, Familiarity.of(torch.cat(tokens)))
+        return cls(model, MahalanobisDistance.of(torch.cat(tokens)))
 
     @torch.inference_mode()
-    def __call__(self, state, action: Tensor, frame: Tensor, noise: NoiseStream) -> dict[str, Tensor]:
+    def __call__(
+        self, state, action: Tensor, frame: Tensor, noise: NoiseStream
+    ) -> dict[str, Tensor]:
         """(B,) each, for a dreamed frame (B, H, W, C) uint8 of that state, action and noise."""
-        found = {"disagreement": self.disagreement(state, action, frame, noise)} if self.draws else {}
+        found = (
+            {"disagreement": self.disagreement(state, action, frame, noise)} if self.draws else {}
+        )
         if self.familiarity is not None:
             found["distance"] = self.familiarity(context_tokens(self.model, state, action))
         if hasattr(self.model, "uncertainty"):
@@ -56,10 +66,14 @@ class Signals:
         return {name: value.float().cpu() for name, value in found.items()}
 
     def disagreement(self, state, action: Tensor, frame: Tensor, noise: NoiseStream) -> Tensor:
-        """The largest difference, mean square over a patch of [-1, 1], to what other noise would have dreamed."""
+        """The largest difference, mean square over a patch of [-1, 1], to what other noise would
+        have dreamed.
+        """
         patch, mine, worst = getattr(self.model, "patch", 4), pixels.stack(frame[:, None]), []
         for number in range(1, self.draws + 1):
-            other = self.model.step(state, action, noise._replace(seeds=noise.seeds + number * OTHER_DRAWS)).frame
+            other = self.model.step(
+                state, action, noise._replace(seeds=noise.seeds + number * OTHER_DRAWS)
+            ).frame
             apart = F.avg_pool2d((pixels.stack(other[:, None]) - mine) ** 2, patch)
             worst.append(apart.mean(1).amax((1, 2)))
         return torch.stack(worst).amax(0)
@@ -72,14 +86,20 @@ def context_tokens(model, state, action: Tensor) -> Tensor:
     return model.features_of(state, action).tokens[: len(action)]
 
 
-def of_signal(judge: PictureJudge, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
-    """(signal, right), (M,) each: what `judge.rightness` makes of the runs, with a signal in the place of trust."""
-    one, other = (run._replace(trust=run.signals[name]) for run in (runs.one_step, runs.random_actions))
+def of_signal(judge: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
+    """(signal, right), (M,) each: what `judge.rightness` makes of the runs, with a signal in the
+    place of trust.
+    """
+    one, other = (
+        run._replace(trust=run.signals[name]) for run in (runs.one_step, runs.random_actions)
+    )
     return judge.rightness(replace(runs, one_step=one, random_actions=other))
 
 
-def signal_figures(judge: PictureJudge, runs: Runs) -> dict:
-    """AUROC of every signal that was measured, for one-step frames that are wrong: {"auroc_NAME": value}."""
+def signal_figures(judge: Evaluator, runs: Runs) -> dict:
+    """AUROC of every signal that was measured, for one-step frames that are wrong: {"auroc_NAME":
+    value}.
+    """
     found = {}
     for name in REPORTED:
         if name in runs.one_step.signals:
@@ -88,8 +108,12 @@ def signal_figures(judge: PictureJudge, runs: Runs) -> dict:
     return found
 
 
-def calibrated_figures(judge: PictureJudge, runs: Runs, scale: TrustScale | None, learned_from: int) -> dict:
-    """AUROC and expected calibration error of calibrated trust on the same frames; {} where there is no scale."""
+def calibrated_figures(
+    judge: Evaluator, runs: Runs, scale: TrustScale | None, learned_from: int
+) -> dict:
+    """AUROC and expected calibration error of calibrated trust on the same frames; {} where there
+    is no scale.
+    """
     if scale is None:
         return {}
     (trust, right), (distance, _) = judge.rightness(runs), of_signal(judge, runs, "distance")
@@ -104,7 +128,11 @@ def calibrated_figures(judge: PictureJudge, runs: Runs, scale: TrustScale | None
     }
 
 
-def calibrate(judge: PictureJudge, runs: Runs, familiarity: Familiarity) -> tuple[TrustScale, int]:
-    """The scale fitted to runs of another split than the one it is reported on, and their number of frames."""
+def calibrate(
+    judge: Evaluator, runs: Runs, familiarity: MahalanobisDistance
+) -> tuple[TrustScale, int]:
+    """The scale fitted to runs of another split than the one it is reported on, and their number of
+    frames.
+    """
     (trust, right), (distance, _) = judge.rightness(runs), of_signal(judge, runs, "distance")
     return TrustScale(familiarity, fitted(logits_of(trust), distance, right)), len(right)

@@ -1,11 +1,14 @@
-"""The chance-variable model: what is random is drawn once as a category, the rest is painted in one deterministic call.
+"""The chance-variable model: what is random is drawn once as a category, the rest is painted in one
+deterministic call.
 
-A conditional variational autoencoder with discrete latents: a prior reads context and action, in training a posterior
-reads the next frame too, and a straight-through sample of it (Bengio, Leonard & Courville 2013, arXiv:1308.3432)
-enters the decoder. The loss is the evidence bound with KL balancing (Hafner et al. 2021, "Mastering Atari with
-discrete world models", eq. 2), arXiv:2010.02193.
+A conditional variational autoencoder with discrete latents: a prior reads context and action, in
+training a posterior reads the next frame too, and a straight-through sample of it (Bengio, Leonard
+& Courville 2013, arXiv:1308.3432) enters the decoder. The loss is the evidence bound with KL
+balancing (Hafner et al. 2021, "Mastering Atari with discrete world models", eq. 2),
+arXiv:2010.02193.
 
-B lanes, V variables with a place, N places (one a patch: N = G * G), M codes of C categories, D channels.
+B lanes, V variables with a place, N places (one a patch: N = G * G), M codes of C categories, D
+channels.
 """
 
 from __future__ import annotations
@@ -23,7 +26,14 @@ from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, looks
 from world_models.noise import FRAME_SALT, NoiseStream
-from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec
+from world_models.protocols import (
+    AugmentationOptions,
+    Clips,
+    Context,
+    Features,
+    NetworkConfig,
+    WorldSpec,
+)
 
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
@@ -37,13 +47,19 @@ class ChanceSettings:
     categories: int = 16  # of each code
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
-    entropy_weight: float = 3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
-    posterior_scale: float = 5.0  # of its logits when it draws: without it a few percent of its draws go astray
+    entropy_weight: float = (
+        3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
+    )
+    posterior_scale: float = (
+        5.0  # of its logits when it draws: without it a few percent of its draws go astray
+    )
 
     def __post_init__(self):
         if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:
             most = FRAME_SALT - CHANCE_SALT
-            raise ValueError(f"chance has 0 to {most} variables and codes, got {self.variables} and {self.codes}")
+            raise ValueError(
+                f"chance has 0 to {most} variables and codes, got {self.variables} and {self.codes}"
+            )
         if self.codes and self.categories < 2:
             raise ValueError(f"a code has at least two categories, got {self.categories}")
 
@@ -61,7 +77,8 @@ class Chosen(NamedTuple):
 
 
 class Chance(nn.Module):
-    """What is random in a step: categories drawn from the prior in a dream and from the posterior in training.
+    """What is random in a step: categories drawn from the prior in a dream and from the posterior
+    in training.
 
     Those with a place are marked on the patch grid; codes are embedded and added to every token.
     """
@@ -73,21 +90,31 @@ class Chance(nn.Module):
             self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
         self.seen = PatchEmbed(colours, width, grid.patch)
         if variables:
-            self.posterior = nn.Sequential(MixBlock(width), nn.SiLU(), nn.Conv2d(width, variables, 1))
+            self.posterior = nn.Sequential(
+                MixBlock(width), nn.SiLU(), nn.Conv2d(width, variables, 1)
+            )
             self.paint = nn.Conv2d(variables, width, 1, bias=False)
         if settings.codes:
             sizes = (settings.codes, settings.categories)
-            self.code_prior = nn.Sequential(MixBlock(width), Tell(width, *sizes))
-            self.code_posterior = nn.Sequential(MixBlock(width), nn.SiLU(), Tell(width, *sizes))
+            self.code_prior = nn.Sequential(MixBlock(width), CategoricalHead(width, *sizes))
+            self.code_posterior = nn.Sequential(
+                MixBlock(width), nn.SiLU(), CategoricalHead(width, *sizes)
+            )
             self.embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
 
     def painted(self, chosen: Chosen, tokens: Tensor) -> Tensor:
-        """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in both halves."""
+        """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in
+        both halves.
+        """
         halves = len(tokens) // len(chosen.places)
         if self.settings.variables:
-            tokens = tokens + self.paint(chosen.places.repeat(halves, 1, 1).unflatten(2, tokens.shape[2:]))
+            tokens = tokens + self.paint(
+                chosen.places.repeat(halves, 1, 1).unflatten(2, tokens.shape[2:])
+            )
         if self.settings.codes:
-            tokens = tokens + self.embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
+            tokens = (
+                tokens + self.embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
+            )
         return tokens
 
     def prior_logits(self, tokens: Tensor) -> Chosen:
@@ -108,18 +135,25 @@ class Chance(nn.Module):
         salt, drawn = CHANCE_SALT, []
         for logits in self.prior_logits(tokens):
             draws = [noise.categorical(logits[:, v], salt + v) for v in range(logits.shape[1])]
-            drawn.append(F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits) if draws else logits)
+            drawn.append(
+                F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits) if draws else logits
+            )
             salt += len(draws)
         return Chosen(*drawn)
 
-    def look(self, tokens: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Chosen, dict[str, Tensor]]:
+    def look(
+        self, tokens: Tensor, target: Tensor, generator: torch.Generator
+    ) -> tuple[Chosen, dict[str, Tensor]]:
         """From the posterior, which sees the next frame target (B, C, H, W), and losses (B,).
 
-        Drawn sharp, learned soft: at the scale of the draws an early preference is soon certain, certainty has no
-        gradient, and where chance is seldom seen at work (random play eats once in a hundred steps) it stayed unused.
+        Drawn sharp, learned soft: at the scale of the draws an early preference is soon certain,
+        certainty has no gradient, and where chance is seldom seen at work (random play eats once in
+        a hundred steps) it stayed unused.
         """
         drawn, terms = [], {}
-        for prior, seen in zip(self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True):
+        for prior, seen in zip(
+            self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True
+        ):
             soft, sharp = seen.log_softmax(2), (self.settings.posterior_scale * seen).log_softmax(2)
             for name, value in self.pulls(prior.log_softmax(2), soft, sharp).items():
                 terms[name] = terms[name] + value if name in terms else value
@@ -127,7 +161,9 @@ class Chance(nn.Module):
         return Chosen(*drawn), terms
 
     def pulls(self, prior: Tensor, soft: Tensor, sharp: Tensor) -> dict[str, Tensor]:
-        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of what it draws from."""
+        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of what
+        it draws from.
+        """
         settings = self.settings
         return {
             "prior": settings.prior_weight * divergence(sharp.detach(), prior),
@@ -136,7 +172,7 @@ class Chance(nn.Module):
         }
 
 
-class Tell(nn.Module):
+class CategoricalHead(nn.Module):
     """Tokens (B, D, G, G) -> logits (B, M, C) of what the whole frame decides."""
 
     def __init__(self, width: int, codes: int, categories: int):
@@ -155,9 +191,12 @@ class ChanceConfig:
     chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = 1  # frames the model sees
     change_weight: float = 20.0  # extra weight of patches that change
-    sprites: int = 0  # things that are followed to a fraction of a pixel and drawn over the painting, see `sprites`
+    # things that are followed to a fraction of a pixel and drawn over the painting, see `sprites`
+    sprites: int = 0
     sprite_size: int = 9  # pixels along their sides
-    sprites_first: float = 0.0  # share of the training, at its beginning, in which they alone learn: it goes quicker
+    sprites_first: float = (
+        0.0  # share of the training, at its beginning, in which they alone learn: it goes quicker
+    )
 
 
 class Followed(NamedTuple):
@@ -171,7 +210,8 @@ class ChanceModel(NextFrameModel):
     """One decoding call a step; see the module."""
 
     kind = "chance"
-    precise = "sprites."  # weights that a bundle keeps in full precision: positions to a hundredth of a pixel
+    # weights that a bundle keeps in full precision: positions to a hundredth of a pixel
+    precise = "sprites."
     config_class = ChanceConfig
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):
@@ -183,27 +223,47 @@ class ChanceModel(NextFrameModel):
         self.encoder = Encoder(config.grid, channels, len(spec.action_names), self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colours)
         self.decoder = Decoder(config.grid, self.colours)
-        sizes = config.sprites, config.sprite_size, spec.frame_shape, config.context_length, len(spec.action_names)
+        sizes = (
+            config.sprites,
+            config.sprite_size,
+            spec.frame_shape,
+            config.context_length,
+            len(spec.action_names),
+        )
         self.sprites = Sprites(*sizes) if config.sprites else None
 
     def init(self, context: Context) -> Window | Followed:
         window = super().init(context)
-        return window if self.sprites is None else Followed(*window, self.sprites.track(pixels.stack(window.frames)))
+        return (
+            window
+            if self.sprites is None
+            else Followed(*window, self.sprites.track(pixels.stack(window.frames)))
+        )
 
-    def remember(self, state: Window | Followed, frame: Tensor, features: Features) -> Window | Followed:
+    def remember(
+        self, state: Window | Followed, frame: Tensor, features: Features
+    ) -> Window | Followed:
         window = super().remember(state, frame, features)
         if self.sprites is None:
             return window
-        return Followed(*window, self.sprites.follow(state.track, features.rest, pixels.stack(frame[:, None])))
+        return Followed(
+            *window, self.sprites.follow(state.track, features.rest, pixels.stack(frame[:, None]))
+        )
 
     def features_of(self, state: Window | Followed, action: Tensor) -> Features:
         if self.sprites is None:
             return super().features_of(state, action)
-        return self.encoder(self.seen(state), action, self.colours)._replace(rest=self.sprites(state.track, action))
+        return self.encoder(self.seen(state), action, self.colours)._replace(
+            rest=self.sprites(state.track, action)
+        )
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
         features = self.encoder(x, action, self.colours)
-        return features if self.sprites is None else features._replace(rest=self.sprites(self.sprites.track(x), action))
+        return (
+            features
+            if self.sprites is None
+            else features._replace(rest=self.sprites(self.sprites.track(x), action))
+        )
 
     def decode(self, features: Features, chosen: Chosen) -> Tensor:
         """A frame (B, C, H, W)."""
@@ -213,29 +273,43 @@ class ChanceModel(NextFrameModel):
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         return self.decode(features, self.chance.draw(features.tokens, noise))
 
-    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+    def frame_loss(
+        self, features: Features, target: Tensor, generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
         chosen, terms = self.chance.look(features.tokens, target, generator)
         frame = self.decode(features, chosen)
         error = ((frame - target) ** 2 * self.change_weights(features.last, target)).mean((1, 2, 3))
         return {"frame": error, **terms}, frame
 
     def clip_losses(
-        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """See `NextFrameModel`; sprites learn from the frames as they are, and alone at first where that is set."""
+        """See `NextFrameModel`; sprites learn from the frames as they are, and alone at first where
+        that is set.
+        """
         if self.sprites is None:
-            return super().clip_losses(clips, practice, steps, generator)
-        alone = self.training and practice.progress < self.config.sprites_first
-        if alone and self.sprites.memory is not None and not looks(practice.progress):
+            return super().clip_losses(clips, augmentation, steps, generator)
+        alone = self.training and augmentation.progress < self.config.sprites_first
+        if alone and self.sprites.memory is not None and not looks(augmentation.progress):
             return self.sprites.rehearse(generator)
-        losses = {} if alone else super().clip_losses(clips, practice, steps, generator)
+        losses = {} if alone else super().clip_losses(clips, augmentation, steps, generator)
         device, seen = self.reward_values.device, clips.frames.shape[1]
         x = pixels.stack(clips.frames).to(device).unflatten(1, (seen, self.colours))
-        return losses | self.sprites.practise(x, clips.actions.to(device), clips.valid.to(device), generator)
+        return losses | self.sprites.practise(
+            x, clips.actions.to(device), clips.valid.to(device), generator
+        )
 
     def carried(self) -> dict:
         """What a run needs to go on and a bundle does not."""
-        return {} if self.sprites is None or self.sprites.memory is None else self.sprites.memory._asdict()
+        return (
+            {}
+            if self.sprites is None or self.sprites.memory is None
+            else self.sprites.memory._asdict()
+        )
 
     def carry(self, carried: dict) -> None:
         """Inverse of `carried`."""
@@ -244,7 +318,10 @@ class ChanceModel(NextFrameModel):
 
 
 def straight_through(soft: Tensor, sharp: Tensor, generator: torch.Generator) -> Tensor:
-    """A one-hot draw from `sharp` whose gradient is that of `soft`. (B, V, N) log-probabilities -> (B, V, N)."""
+    """A one-hot draw from `sharp` whose gradient is that of `soft`.
+
+    (B, V, N) log-probabilities -> (B, V, N).
+    """
     uniform = torch.rand(sharp.shape, generator=generator).to(sharp)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
     hard = F.one_hot((sharp + gumbel).argmax(2), sharp.shape[2])

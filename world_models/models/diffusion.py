@@ -22,18 +22,25 @@ class DiffusionConfig:
 
     network: NetworkConfig = field(default_factory=GridConfig, metadata={"kinds": NETWORK_CONFIGS})
     objective: Objective = field(default_factory=EDM, metadata={"kinds": OBJECTIVES})
-    sampler: Sampler = field(default_factory=Euler, metadata={"kinds": SAMPLERS})  # its steps may be set when dreaming
-    chance: ChanceSettings = field(default_factory=lambda: ChanceSettings(variables=0))  # for what is decided at once
+    sampler: Sampler = field(
+        default_factory=Euler, metadata={"kinds": SAMPLERS}
+    )  # its steps may be set when dreaming
+    chance: ChanceSettings = field(
+        default_factory=lambda: ChanceSettings(variables=0)
+    )  # for what is decided at once
     context_length: int = 1  # frames the model sees
     guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
-    change_weight: float = 0.0  # extra weight of patches that change; above 0 it also dreams rare things too often
+    change_weight: float = (
+        0.0  # extra weight of patches that change; above 0 it also dreams rare things too often
+    )
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)
         prediction = getattr(self.objective, "prediction", "frame")
         if getattr(self.network, "copies", False) and prediction != "frame":
             raise ValueError(
-                f"a network that copies from the last frame answers with a frame, not with {prediction}: "
+                "a network that copies from the last frame answers with a frame, not with "
+                f"{prediction}: "
                 'set the objective\'s prediction to "frame", or copy to () and flow to 0'
             )
         if self.guidance != 1 and not self.network.null_action:
@@ -47,8 +54,8 @@ class DiffusionConfig:
 class DiffusionModel(Sampled, NextFrameModel):
     """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time.
 
-    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another picture of it: with `channels`, and
-    one of its pixels for `scale` x `scale` of the frame's.
+    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another picture of it:
+    with `channels`, and one of its pixels for `scale` x `scale` of the frame's.
     """
 
     kind = "diffusion"
@@ -56,7 +63,9 @@ class DiffusionModel(Sampled, NextFrameModel):
 
     def __init__(self, spec: WorldSpec, config: DiffusionConfig, channels: int = 0, scale: int = 1):
         network = config.network
-        outcome = GridConfig(network.width, scale * network.patch, pixel_features=network.pixel_features)
+        outcome = GridConfig(
+            network.width, scale * network.patch, pixel_features=network.pixel_features
+        )
         super().__init__(spec, outcome, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
         self._guidance = config.guidance
@@ -68,7 +77,10 @@ class DiffusionModel(Sampled, NextFrameModel):
 
     @property
     def guidance(self) -> float:
-        """As it dreams. Setting raises ValueError where the network knows no null action; the config stays as it is."""
+        """As it dreams.
+
+        Setting raises ValueError where the network knows no null action; the config stays as it is.
+        """
         return self._guidance
 
     @guidance.setter
@@ -88,7 +100,9 @@ class DiffusionModel(Sampled, NextFrameModel):
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
         if self.chance is not None:
-            own = features.tokens[: len(noise.seeds)]  # under guidance a second half without the action follows
+            own = features.tokens[
+                : len(noise.seeds)
+            ]  # under guidance a second half without the action follows
             chosen = self.chance.draw(own, noise)
             features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
         return self.sampler(self.objective, self.guided, Draws(noise, self.shape), features)
@@ -97,10 +111,15 @@ class DiffusionModel(Sampled, NextFrameModel):
         """What is denoised, x (B, ...), as a frame (B, C, H, W): as it is."""
         return x
 
-    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+    def frame_loss(
+        self, features: Features, target: Tensor, generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:
             chosen, terms = self.chance.look(features.tokens, target, generator)
             features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
         error, painted = self.objective.learn(self.network, target, features, generator)
-        return {"frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)), **terms}, painted
+        return {
+            "frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)),
+            **terms,
+        }, painted

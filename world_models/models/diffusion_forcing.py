@@ -1,7 +1,9 @@
-"""Diffusion forcing: a frame-causal transformer learns clips in which every frame has a noise level of its own.
+"""Diffusion forcing: a frame-causal transformer learns clips in which every frame has a noise level
+of its own.
 
-So it can dream from any past, clean or not, frame after frame (Chen et al. 2024, arXiv:2407.01392), on the straight
-paths of rectified flow. What it has read of the frames before is kept in a ring, so a step costs the same for ever.
+So it can dream from any past, clean or not, frame after frame (Chen et al. 2024, arXiv:2407.01392),
+on the straight paths of rectified flow. What it has read of the frames before is kept in a ring, so
+a step costs the same for ever.
 
 B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a frame.
 """
@@ -27,12 +29,20 @@ from world_models.models.next_frame import (
     outcome_losses,
     wrong_frames,
 )
-from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig, Memory, Past, Read, remember
+from world_models.networks.causal_dit import (
+    CacheView,
+    CausalDiT,
+    CausalDiTConfig,
+    KVCache,
+    Read,
+    remember,
+)
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import Draws, NoiseStream
-from world_models.protocols import Clips, Context, Practice, Transition, WorldSpec
+from world_models.protocols import AugmentationOptions, Clips, Context, Transition, WorldSpec
 
-SHOWN_T = 0.5  # the head learns from a painted frame if its level was below this one, else from the real frame
+# the head learns from a painted frame if its level was below this one, else from the real frame
+SHOWN_T = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,32 +50,42 @@ class ForcingConfig:
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
     network: CausalDiTConfig = field(default_factory=CausalDiTConfig)
-    objective: FlowMatching = field(default_factory=lambda: FlowMatching(times="logit-normal", shift=3.0))
+    objective: FlowMatching = field(
+        default_factory=lambda: FlowMatching(times="logit-normal", shift=3.0)
+    )
     sampler: Sampler = field(default_factory=lambda: Euler(4), metadata={"kinds": SAMPLERS})
     context_length: int = 4  # frames that a dream starts from, fewer than the network's window
     guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
     clean: float = 0.5  # share of clips that begin with clean frames, as a dream's past is
-    outcome_share: float = 0.5  # share of clips that are read again, clean, to learn what their frames pay
+    outcome_share: float = (
+        0.5  # share of clips that are read again, clean, to learn what their frames pay
+    )
     change_weight: float = 0.0  # extra weight of patches that change
 
     def __post_init__(self):
         if not isinstance(self.objective, FlowMatching):
-            raise ValueError(f"diffusion forcing learns by flow matching, not by {type(self.objective).__name__}")
+            raise ValueError(
+                f"diffusion forcing learns by flow matching, not by {type(self.objective).__name__}"
+            )
         check_fit(self.objective, self.sampler)
         most = self.network.window - 1
         if not 1 <= self.context_length <= most:
             raise ValueError(
-                f"a window of {self.network.window} frames holds the new one and {most} before it: context_length is "
-                f"1 to {most}, not {self.context_length}; or set network.window to {self.context_length + 1} or more"
+                f"a window of {self.network.window} frames holds the new one and {most} before it: "
+                "context_length is "
+                f"1 to {most}, not {self.context_length}; or set network.window to "
+                f"{self.context_length + 1} or more"
             )
         if not 0 < self.outcome_share <= 1:
-            raise ValueError(f"outcome_share is a share above 0, at most 1, not {self.outcome_share}")
+            raise ValueError(
+                f"outcome_share is a share above 0, at most 1, not {self.outcome_share}"
+            )
 
 
 class ForcingState(NamedTuple):
     """What a dream carries; its size never changes."""
 
-    memory: Memory
+    memory: KVCache
     frames: Tensor  # (B, 1, H, W, C) uint8, what is seen now; black where nothing was seen yet
 
 
@@ -79,7 +99,9 @@ class Sequence(NamedTuple):
 
 
 class ForcingModel(Sampled, nn.Module):
-    """A `WorldModel` with a memory of `window` - 1 frames; `sampler_steps` may be set at any time."""
+    """A `WorldModel` with a memory of `window` - 1 frames; `sampler_steps` may be set at any
+    time.
+    """
 
     kind = "forcing"
     config_class = ForcingConfig
@@ -87,7 +109,11 @@ class ForcingModel(Sampled, nn.Module):
     def __init__(self, spec: WorldSpec, config: ForcingConfig):
         super().__init__()
         self.spec, self.config, self.context_length = spec, config, config.context_length
-        self.objective, self.sampler, self.patch = config.objective, config.sampler, config.network.patch
+        self.objective, self.sampler, self.patch = (
+            config.objective,
+            config.sampler,
+            config.network.patch,
+        )
         self._guidance = config.guidance
         self.colours, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
         self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
@@ -110,7 +136,8 @@ class ForcingModel(Sampled, nn.Module):
         return len(self.spec.action_names)
 
     def init(self, context: Context) -> ForcingState:
-        """The state after reading a context of 0 to `window` - 1 frames. Raises ValueError on another shape.
+        """The state after reading a context of 0 to `window` - 1 frames. Raises ValueError on
+        another shape.
 
         An empty one, frames (B, 0, H, W, C) and actions (B, 0), starts from nothing: see `begin`.
         """
@@ -118,9 +145,13 @@ class ForcingModel(Sampled, nn.Module):
         expected = (lanes, max(0, length - 1))
         if tuple(context.frames.shape[2:]) != self.spec.frame_shape or length > most:
             shape = f"(B, T, {', '.join(map(str, self.spec.frame_shape))}), T at most {most}"
-            raise ValueError(f"a context has frames of shape {shape}, not {tuple(context.frames.shape)}")
+            raise ValueError(
+                f"a context has frames of shape {shape}, not {tuple(context.frames.shape)}"
+            )
         if tuple(context.actions.shape) != expected:
-            raise ValueError(f"a context has actions of shape {expected}, not {tuple(context.actions.shape)}")
+            raise ValueError(
+                f"a context has actions of shape {expected}, not {tuple(context.actions.shape)}"
+            )
         memory = self.network.empty(lanes)
         if not length:
             return ForcingState(memory, context.frames.new_zeros(lanes, 1, *self.spec.frame_shape))
@@ -128,15 +159,21 @@ class ForcingModel(Sampled, nn.Module):
         return ForcingState(remember(memory, read), context.frames[:, -1:])
 
     def led_by(self, actions: Tensor) -> Tensor:
-        """The actions (B, T - 1) between T frames as those that led to each, none for the first: (B, T)."""
+        """The actions (B, T - 1) between T frames as those that led to each, none for the first:
+        (B, T).
+        """
         return torch.cat((actions.new_full((len(actions), 1), self.no_action), actions), 1)
 
     def begin(self, noise: NoiseStream) -> Transition:
-        """A first frame dreamed from nothing, one for each lane of `noise`, and the state to go on from."""
+        """A first frame dreamed from nothing, one for each lane of `noise`, and the state to go on
+        from.
+        """
         lanes, device = len(noise.seeds), self.reward_values.device
         frames = torch.zeros(lanes, 0, *self.spec.frame_shape, dtype=torch.uint8, device=device)
         nothing = Context(frames, torch.zeros(lanes, 0, dtype=torch.int64, device=device))
-        return self.step(self.init(nothing), torch.full((lanes,), self.no_action, device=device), noise)
+        return self.step(
+            self.init(nothing), torch.full((lanes,), self.no_action, device=device), noise
+        )
 
     def step(self, state: ForcingState, action: Tensor, noise: NoiseStream) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64.
@@ -156,86 +193,137 @@ class ForcingModel(Sampled, nn.Module):
             trust.sigmoid(),
         )
 
-    def sample(self, past: Past, noise: NoiseStream) -> Tensor:
+    def sample(self, past: CacheView, noise: NoiseStream) -> Tensor:
         """A next frame (B, C, H, W) in about [-1, 1]."""
-        if self.guidance != 1:  # `guide` wants both halves in every leaf, the one with the action first
+        if (
+            self.guidance != 1
+        ):  # `guide` wants both halves in every leaf, the one with the action first
             none = torch.full_like(past.action, self.no_action)
-            past = Past(*(torch.cat(halves) for halves in zip(past, past._replace(action=none), strict=True)))
+            past = CacheView(
+                *(
+                    torch.cat(halves)
+                    for halves in zip(past, past._replace(action=none), strict=True)
+                )
+            )
         height, width, _ = self.spec.frame_shape
         network = guide(self.network, self.guidance, self.no_action)
-        return self.sampler(self.objective, network, Draws(noise, (self.colours, height, width)), past)
+        return self.sampler(
+            self.objective, network, Draws(noise, (self.colours, height, width)), past
+        )
 
     def picture(self, x: Tensor) -> Tensor:
         """What is denoised, x (B, C, H, W), as a frame: as it is."""
         return x
 
-    def reread(self, past: Past, frame: Tensor) -> Read:
+    def reread(self, past: CacheView, frame: Tensor) -> Read:
         """A clean pass over the new frame (B, H, W, C) uint8."""
         return self.network.clean(pixels.to_float(frame[:, None]), past.action[:, None], past)
 
     def judged(self, tokens: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the head says of clean tokens (B, T, P, D) and their frames (B, T, H, W, C) uint8; (B * T, ...) each."""
-        return self.head(self.network.grid(tokens.flatten(0, 1)), pixels.stack(frames.flatten(0, 1)[:, None]))
+        """What the head says of clean tokens (B, T, P, D) and their frames (B, T, H, W, C) uint8;
+        (B * T, ...) each.
+        """
+        return self.head(
+            self.network.grid(tokens.flatten(0, 1)), pixels.stack(frames.flatten(0, 1)[:, None])
+        )
 
-    def outcome_probabilities(self, state: ForcingState, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
+    def outcome_probabilities(
+        self, state: ForcingState, action: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,),
+        for calibration.
+        """
         read = self.reread(self.network.recall(state.memory, action), frame)
         reward, termination, _ = self.judged(read.tokens, frame[:, None])
         return reward.softmax(1), termination.sigmoid()
 
     def clip_losses(
-        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Mean losses by name over all frames of the clips at once, context and steps; outcomes over the steps alone.
+        """Mean losses by name over all frames of the clips at once, context and steps; outcomes
+        over the steps alone.
 
-        The frames' losses are those of the clips as drawn; what a frame pays is learned at the rate of the game, by
-        one over a clip's odds. Raises ValueError on clips without `context_actions`.
+        The frames' losses are those of the clips as drawn; what a frame pays is learned at the rate
+        of the game, by one over a clip's odds. Raises ValueError on clips without
+        `context_actions`.
         """
-        sequence = self.sequence(clips, practice, steps, generator)
+        sequence = self.sequence(clips, augmentation, steps, generator)
         t = self.sample_t(sequence.valid.shape, generator).to(sequence.frames)
         error, painted = self.learn(sequence, t, generator)
         weight = (sequence.valid & (t > 0)).float()
         frame = (error * weight).sum() / weight.sum().clamp_min(1)
         return {"frame": frame, **self.outcomes(clips, sequence, t, painted, steps)}
 
-    def sequence(self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator) -> Sequence:
-        """Clips of K + `steps` frames; in training a context may be damaged, and single actions are left out."""
+    def sequence(
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
+    ) -> Sequence:
+        """Clips of K + `steps` frames; in training a context may be damaged, and single actions are
+        left out.
+        """
         if clips.context_actions is None:
-            raise ValueError("clips without context_actions: this model also reads the actions between context frames")
+            raise ValueError(
+                "clips without context_actions: this model also reads the actions between context "
+                "frames"
+            )
         length, device = self.context_length, self.reward_values.device
         frames = clips.frames[:, : length + steps]
         action = self.led_by(torch.cat((clips.context_actions, clips.actions[:, :steps]), 1))
         seen = frames
         if self.training:
-            context = damage(frames[:, :length], practice.noise, practice.damage, self.patch, generator)
+            context = damage(
+                frames[:, :length], augmentation.noise, augmentation.damage, self.patch, generator
+            )
             seen = torch.cat((context, frames[:, length:]), 1)
-            drop = torch.rand(action.shape, generator=generator) < practice.action_dropout
+            drop = torch.rand(action.shape, generator=generator) < augmentation.action_dropout
             action = torch.where(drop, self.no_action, action)
-        valid = torch.cat((torch.ones(len(frames), length, dtype=torch.bool), clips.valid[:, :steps]), 1)
+        valid = torch.cat(
+            (torch.ones(len(frames), length, dtype=torch.bool), clips.valid[:, :steps]), 1
+        )
         return Sequence(
-            pixels.to_float(frames.to(device)), pixels.to_float(seen.to(device)), action.to(device), valid.to(device)
+            pixels.to_float(frames.to(device)),
+            pixels.to_float(seen.to(device)),
+            action.to(device),
+            valid.to(device),
         )
 
     def sample_t(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """A level for every frame, (B, T), and 0 for the clean ones that a share of the clips begins with."""
+        """A level for every frame, (B, T), and 0 for the clean ones that a share of the clips
+        begins with.
+        """
         lanes, frames = shape
         clean = torch.randint(frames, (lanes,), generator=generator)
         clean = clean * (torch.rand(lanes, generator=generator) < self.config.clean)
         t = self.objective.sample_t(shape, generator)
         return torch.where(torch.arange(frames) < clean[:, None], 0.0, t)
 
-    def learn(self, sequence: Sequence, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The loss of every frame (B, T) and the frames as painted (B, T, C, H, W), without gradient."""
+    def learn(
+        self, sequence: Sequence, t: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of every frame (B, T) and the frames as painted (B, T, C, H, W), without
+        gradient.
+        """
         real, noise = sequence.frames, torch.randn(sequence.frames.shape, generator=generator)
         noise = noise.to(real)
-        x = torch.where((t > 0)[..., None, None, None], self.objective.noised(real, t, noise), sequence.seen)
+        x = torch.where(
+            (t > 0)[..., None, None, None], self.objective.noised(real, t, noise), sequence.seen
+        )
         told = self.network.clip(x, t, sequence.action)
 
         def answered(*_) -> Tensor:  # one call serves the loss and the picture
             return told
 
         error = self.objective.loss(answered, real, t, noise, None)
-        weight = change_weights(real[:, :-1].flatten(0, 1), real[:, 1:].flatten(0, 1), *self.changes)
+        weight = change_weights(
+            real[:, :-1].flatten(0, 1), real[:, 1:].flatten(0, 1), *self.changes
+        )
         weight = weight.unflatten(0, (len(real), -1))  # (B, T - 1, 1, H, W)
         error = torch.cat((error[:, :1], error[:, 1:] * weight), 1).mean((2, 3, 4))
         return error, self.objective.denoise(answered, x, t, None).detach()
@@ -244,22 +332,33 @@ class ForcingModel(Sampled, nn.Module):
     def changes(self) -> tuple[int, float]:
         return self.patch, self.config.change_weight
 
-    def outcomes(self, clips: Clips, sequence: Sequence, t: Tensor, painted: Tensor, steps: int) -> dict[str, Tensor]:
-        """Mean losses of reward, termination and trust on frames as a dream shows them: painted, or else real.
+    def outcomes(
+        self, clips: Clips, sequence: Sequence, t: Tensor, painted: Tensor, steps: int
+    ) -> dict[str, Tensor]:
+        """Mean losses of reward, termination and trust on frames as a dream shows them: painted, or
+        else real.
 
-        A share of the clips is read again, all clean. Trust is learned on painted frames alone: real ones are right.
+        A share of the clips is read again, all clean. Trust is learned on painted frames alone:
+        real ones are right.
         """
         count, length = math.ceil(self.config.outcome_share * len(t)), self.context_length
         mine = (t[:count] > 0) & (t[:count] < SHOWN_T)
         real, device = sequence.frames[:count], t.device
-        shown = pixels.to_uint8(torch.where(mine[..., None, None, None], painted[:count].to(real), real))
+        shown = pixels.to_uint8(
+            torch.where(mine[..., None, None, None], painted[:count].to(real), real)
+        )
         read = self.network.clean(pixels.to_float(shown), sequence.action[:count])
         said = self.judged(read.tokens[:, length:], shown[:, length:])
         wrong = wrong_frames(
-            pixels.to_float(shown[:, length:]).flatten(0, 1), real[:, length:].flatten(0, 1), self.patch
+            pixels.to_float(shown[:, length:]).flatten(0, 1),
+            real[:, length:].flatten(0, 1),
+            self.patch,
         )
-        paid, ends = (of[:count, :steps].flatten().to(device) for of in (clips.reward_classes, clips.terminations))
-        fair = (1 / clips.odds[:count]).to(device)
+        paid, ends = (
+            of[:count, :steps].flatten().to(device)
+            for of in (clips.reward_classes, clips.terminations)
+        )
+        fair = (1 / clips.sampling_weight[:count]).to(device)
         weight = sequence.valid[:count, length:] * (fair / fair.mean())[:, None]
         own = {"trust", "wrong"}
         means = {}

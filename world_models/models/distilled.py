@@ -1,9 +1,10 @@
 """A student that makes a frame in one or two steps, taught by a model that takes more.
 
-Progressive distillation (Salimans & Ho 2022, arXiv:2202.00512, algorithm 2) with all halvings at once, which for a
-teacher of few steps is what Luhman & Luhman 2021 (arXiv:2101.02388, eq. 6) do: from the same noise, context and action
-the teacher walks its levels, and a step of the student is to end where the teacher's steps between the same two levels
-end. Both walks are deterministic, so the student learns a function, and its frames are as sharp as the teacher's.
+Progressive distillation (Salimans & Ho 2022, arXiv:2202.00512, algorithm 2) with all halvings at
+once, which for a teacher of few steps is what Luhman & Luhman 2021 (arXiv:2101.02388, eq. 6) do:
+from the same noise, context and action the teacher walks its levels, and a step of the student is
+to end where the teacher's steps between the same two levels end. Both walks are deterministic, so
+the student learns a function, and its frames are as sharp as the teacher's.
 
 B lanes, C colours.
 """
@@ -30,17 +31,24 @@ from world_models.protocols import Features, WorldSpec
 
 @dataclass(frozen=True)
 class DistilledConfig:
-    """What is taught by whom. The student has the teacher's network, objective and weights to begin with."""
+    """What is taught by whom.
+
+    The student has the teacher's network, objective and weights to begin with.
+    """
 
     teacher: str = field(
-        default="worldmap", metadata={"help": "released name or directory of the diffusion bundle that teaches"}
+        default="worldmap",
+        metadata={"help": "released name or directory of the diffusion bundle that teaches"},
     )
     teacher_steps: int = field(
         default=0, metadata={"help": "of the teacher, on its levels; 0: as many as it dreams with"}
     )
-    steps: int = field(default=1, metadata={"help": "of the student; its levels must be among the teacher's"})
+    steps: int = field(
+        default=1, metadata={"help": "of the student; its levels must be among the teacher's"}
+    )
     resolver: str = field(
-        default="neural_envs.bundles:resolve_bundle", metadata={"help": "function (name) -> directory of a bundle"}
+        default="neural_envs.bundles:resolve_bundle",
+        metadata={"help": "function (name) -> directory of a bundle"},
     )
 
 
@@ -54,7 +62,10 @@ class Lesson(NamedTuple):
 
 
 class DistilledModel(DiffusionModel):
-    """The student in training. Its bundle is that of an ordinary diffusion model of few steps and needs no teacher."""
+    """The student in training.
+
+    Its bundle is that of an ordinary diffusion model of few steps and needs no teacher.
+    """
 
     config_class = DistilledConfig
 
@@ -72,14 +83,19 @@ class DistilledModel(DiffusionModel):
         return self._teacher[0].to(self.reward_values.device)
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        """See `NextFrameModel`. What a frame pays is learned on the teacher's painting of the real next frame."""
+        """See `NextFrameModel`.
+
+        What a frame pays is learned on the teacher's painting of the real next frame.
+        """
         features = self.encode(self.look(step.context), step.action)
         target = self.look(pixels.stack(step.next_frame[:, None]))
         chosen, terms = None, {}
         if self.chance is not None:
             chosen, terms = self.chance.look(features.tokens, target, generator)
         lesson = self.lesson(step, target, chosen, generator)
-        answer = self.objective.denoise(self.network, lesson.x, lesson.level, self.painted(features, chosen))
+        answer = self.objective.denoise(
+            self.network, lesson.x, lesson.level, self.painted(features, chosen)
+        )
         error = (answer - lesson.wanted) ** 2 * self.change_weights(features.last, target)
         terms["frame"] = error.mean((1, 2, 3))
         return self.judged(step, features, (terms, lesson.painted), target)
@@ -91,29 +107,45 @@ class DistilledModel(DiffusionModel):
         return features._replace(tokens=self.chance.painted(chosen, features.tokens))
 
     @torch.no_grad()
-    def lesson(self, step: Step, target: Tensor, chosen: Chosen | None, generator: torch.Generator) -> Lesson:
-        """The teacher's walk from fresh noise, and for every lane one stretch of it that the student spans."""
+    def lesson(
+        self, step: Step, target: Tensor, chosen: Chosen | None, generator: torch.Generator
+    ) -> Lesson:
+        """The teacher's walk from fresh noise, and for every lane one stretch of it that the
+        student spans.
+        """
         teacher, path = self.teacher, self.objective
         features = teacher.features(teacher.look(step.context), step.action)
         if chosen is not None:
             features = features._replace(tokens=teacher.chance.painted(chosen, features.tokens))
-        noise, grain = (channels_last(torch.randn(target.shape, generator=generator).to(target)) for _ in range(2))
+        noise, grain = (
+            channels_last(torch.randn(target.shape, generator=generator).to(target))
+            for _ in range(2)
+        )
         levels, marks = self._levels.to(target), self._marks.to(target.device)
         states = [path.sigma(levels[0]) * noise]
         for now, after in zip(levels[:-1], levels[1:], strict=True):
             x0 = path.denoise(teacher.guided, states[-1], now.expand(len(target)), features)
             states.append(ddim(path, states[-1], x0, now, after))
-        stretch = torch.randint(len(marks) - 1, (len(target),), generator=generator).to(target.device)
-        lane, begin, end = torch.arange(len(target), device=target.device), marks[stretch], marks[stretch + 1]
+        stretch = torch.randint(len(marks) - 1, (len(target),), generator=generator).to(
+            target.device
+        )
+        lane, begin, end = (
+            torch.arange(len(target), device=target.device),
+            marks[stretch],
+            marks[stretch + 1],
+        )
         walk = torch.stack(states)  # (teacher's steps + 1, B, C, H, W)
         wanted = landing(path, walk[begin, lane], walk[end, lane], levels[begin], levels[end])
         preview = torch.full_like(levels[begin], path.preview_t)
-        painted = path.denoise(teacher.guided, path.noised(target, preview, grain), preview, features)
+        painted = path.denoise(
+            teacher.guided, path.noised(target, preview, grain), preview, features
+        )
         return Lesson(channels_last(walk[begin, lane]), levels[begin], wanted, painted)
 
 
 def landing(path: Path, x: Tensor, ahead: Tensor, now: Tensor, after: Tensor) -> Tensor:
-    """The estimate of x0 with which one step from x (B, ...) at level `now` (B,) ends in `ahead` at level `after`.
+    """The estimate of x0 with which one step from x (B, ...) at level `now` (B,) ends in `ahead` at
+    level `after`.
 
     The inverse of `samplers.ddim` in x0; the paper's equation for the target in appendix G.
     """
@@ -128,19 +160,25 @@ def shared_levels(path: Path, teacher_steps: int, steps: int) -> tuple[Tensor, T
     Raises ValueError where the student would step on a level that the teacher passes over.
     """
     if not 1 <= steps <= teacher_steps:
-        raise ValueError(f"model.steps is 1 to {teacher_steps}, as many as the teacher takes, not {steps}")
+        raise ValueError(
+            f"model.steps is 1 to {teacher_steps}, as many as the teacher takes, not {steps}"
+        )
     theirs, own = path.levels(teacher_steps), path.levels(steps)
     apart = (theirs[None] - own[:, None]).abs()  # (steps + 1, n + 1)
     if (apart.amin(1) > 1e-4 * theirs[0]).any():
         raise ValueError(
-            f"{steps} steps do not fall on the levels of a teacher of {teacher_steps}: set model.teacher_steps to "
+            f"{steps} steps do not fall on the levels of a teacher of {teacher_steps}: set "
+            "model.teacher_steps to "
             f"{2 * steps - 1} or {2 * steps}, or model.steps to 1"
         )
     return theirs, apart.argmin(1)
 
 
 def load_teacher(config: DistilledConfig, spec: WorldSpec) -> DiffusionModel:
-    """The teacher, in eval mode. Raises ValueError where it is of another game, or cannot be walked after."""
+    """The teacher, in eval mode.
+
+    Raises ValueError where it is of another game, or cannot be walked after.
+    """
     from world_models.bundles.bundle import load_bundle  # which builds models, this one too
 
     module, _, name = config.resolver.partition(":")
@@ -148,11 +186,13 @@ def load_teacher(config: DistilledConfig, spec: WorldSpec) -> DiffusionModel:
     teacher = load_bundle(path).model
     if type(teacher) is not DiffusionModel or not isinstance(teacher.objective, Path):
         raise ValueError(
-            f"model.teacher: {config.teacher} is of kind {teacher.kind}, but a teacher is of kind diffusion"
+            f"model.teacher: {config.teacher} is of kind {teacher.kind}, but a teacher is of kind "
+            "diffusion"
         )
     if type(teacher.sampler) is not Euler:
         raise ValueError(
-            f"model.teacher: {config.teacher} is sampled by {type(teacher.sampler).__name__}; only Euler's walk, "
+            f"model.teacher: {config.teacher} is sampled by {type(teacher.sampler).__name__}; only "
+            "Euler's walk, "
             "which is the same for the same noise, can be learned"
         )
     for field_name in ("world", "frame_shape", "action_names", "reward_values"):

@@ -1,13 +1,16 @@
-"""State and action optimised together: the pair (latent next state, action) rests where a learned field is zero.
+"""State and action optimised together: the pair (latent next state, action) rests where a learned
+field is zero.
 
-Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the frame that is seen now. With the action
-held the pair comes to rest at what the action does: a world model. With nothing held it comes to rest at an action
-that an expert takes and at what that does: a policy. How far from rest a pair is tells how unusual it is.
+Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the frame that is seen now.
+With the action held the pair comes to rest at what the action does: a world model. With nothing
+held it comes to rest at an action that an expert takes and at what that does: a policy. How far
+from rest a pair is tells how unusual it is.
 
-The latent is a small vector for every cell. It is the latent of an autoencoder that learns beside the field: its
-decoder must draw the cells, it gets no gradient from the field, and its variance is drawn towards 1, so it cannot
-collapse to a point that would be easy to predict. What is random in a step, as the place of new food, is drawn first
-by chance variables (see `chance`); the field's own noise decides between equally good actions.
+The latent is a small vector for every cell. It is the latent of an autoencoder that learns beside
+the field: its decoder must draw the cells, it gets no gradient from the field, and its variance is
+drawn towards 1, so it cannot collapse to a point that would be easy to predict. What is random in a
+step, as the place of new food, is drawn first by chance variables (see `chance`); the field's own
+noise decides between equally good actions.
 
 B lanes, C colours, Z numbers a cell, G x G cells, A actions.
 """
@@ -42,14 +45,22 @@ class JointConfig:
     """Settings of the joint model."""
 
     network: EqMFieldConfig = field(default_factory=EqMFieldConfig)
-    objective: EquilibriumMatching = field(default_factory=lambda: EquilibriumMatching("linear", multiplier=1.0))
-    sampler: Descent = field(default_factory=lambda: Descent(10, "nag", rate=0.5, momentum=0.3, threshold=0.02))
-    chance: ChanceSettings = field(default_factory=ChanceSettings)  # variables=0: the field's noise decides everything
+    objective: EquilibriumMatching = field(
+        default_factory=lambda: EquilibriumMatching("linear", multiplier=1.0)
+    )
+    sampler: Descent = field(
+        default_factory=lambda: Descent(10, "nag", rate=0.5, momentum=0.3, threshold=0.02)
+    )
+    chance: ChanceSettings = field(
+        default_factory=ChanceSettings
+    )  # variables=0: the field's noise decides everything
     context_length: int = 1  # frames the model sees
     change_weight: float = 20.0  # extra weight of cells that change
     action_weight: float = 1.0  # of the action's share of the free pair's loss
     latent_noise: float = 0.3  # standard deviation under which the decoder must still draw a cell
-    reconstruction: float = 1.0  # weight of what the autoencoder draws; 0 and 0 and False: the latent may collapse
+    reconstruction: float = (
+        1.0  # weight of what the autoencoder draws; 0 and 0 and False: the latent may collapse
+    )
     variance: float = 0.1  # weight of the latent's variance target
     stop_gradient: bool = True  # the field does not pull at the latent that it is to predict
 
@@ -64,9 +75,12 @@ class Joint(NamedTuple):
     action_logits: Tensor  # (B, A): where the descent put the action, 1 in place of a one-hot 1
     next_frame: Tensor  # (B, H, W, C) uint8
     latent: Tensor  # (B, Z, G, G), what the frame was drawn from
-    gradient_norm: Tensor  # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
+    # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
+    gradient_norm: Tensor
     energy: Tensor  # (B,) see `EqMField.energies`
-    trajectory: tuple[Tensor, ...] = ()  # pairs (B, Z G G + A) of the descent, first to last, if asked for
+    trajectory: tuple[
+        Tensor, ...
+    ] = ()  # pairs (B, Z G G + A) of the descent, first to last, if asked for
     gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
 
 
@@ -105,15 +119,22 @@ class JointModel(Sampled, NextFrameModel):
         self.actions = len(spec.action_names)
         channels = config.context_length * self.colours
         self.board = BoardEncoder(config.network, channels, self.grid_shape)
-        self.told = nn.Embedding(self.actions + 1, 2 * config.network.width)  # the last row: no action given
-        # The field works cell by cell: what a move does to the cells around the head is worked out here, once a step.
+        self.told = nn.Embedding(
+            self.actions + 1, 2 * config.network.width
+        )  # the last row: no action given
+        # The field works cell by cell: what a move does to the cells around the head is worked out
+        # here, once a step.
         self.moved = trunk(config.network.width, MOVED_DEPTH, attention=False)
         self.cells = CellCoder(config.network, self.colours)
         self.field = EqMField(config.network, self.actions)
-        self.chance = Chance(config.chance, config.network, self.colours) if config.chance.count else None
+        self.chance = (
+            Chance(config.chance, config.network, self.colours) if config.chance.count else None
+        )
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
-        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of the last frame)."""
+        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of
+        the last frame).
+        """
         board, last = self.board(x), x[:, -self.colours :]
         now = self._target(self.cells.encode(last))
         return Features(self._with(board, action), last, (board, self._one_hot(action), now))
@@ -139,21 +160,34 @@ class JointModel(Sampled, NextFrameModel):
     def _free(self, features: Features) -> Features:
         """What the field needs to know to find action and next state together."""
         board, given, now = features.rest
-        return Features(board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1]), now))
+        return Features(
+            board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1]), now)
+        )
 
     def sample(
-        self, frames: Tensor, noise: NoiseStream, action: Tensor | None = None, return_trajectory: bool = False
+        self,
+        frames: Tensor,
+        noise: NoiseStream,
+        action: Tensor | None = None,
+        return_trajectory: bool = False,
     ) -> Joint:
-        """A pair at rest. frames (B, K, H, W, C) uint8; action (B,) int64 is held, None lets it be found.
+        """A pair at rest. frames (B, K, H, W, C) uint8; action (B,) int64 is held, None lets it be
+        found.
 
-        The found action is then held, chance is drawn, and the latents go on from where they are. The trajectory is
-        that of the free descent, or of the held one where the action was given.
+        The found action is then held, chance is drawn, and the latents go on from where they are.
+        The trajectory is that of the free descent, or of the held one where the action was given.
         """
         none = torch.full((len(frames),), self.actions, device=frames.device)
         features = self.encode(pixels.stack(frames), none if action is None else action)
-        logits, recorded, start = features.rest[1], Recorded(self.field), Draws(noise, self.pair_shape)
+        logits, recorded, start = (
+            features.rest[1],
+            Recorded(self.field),
+            Draws(noise, self.pair_shape),
+        )
         if action is None:
-            pair = self.sampler(self.objective, recorded, start._replace(salt=PAIR_SALT), self._free(features))
+            pair = self.sampler(
+                self.objective, recorded, start._replace(salt=PAIR_SALT), self._free(features)
+            )
             logits, start = pair[:, -self.actions :], From(pair)
             action = logits.argmax(1)
             features = self._told(features, action)
@@ -161,17 +195,22 @@ class JointModel(Sampled, NextFrameModel):
         latent = self._rest(network, features, start, noise)
         norm, energy = self._restless(latent, features)
         kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
-        return Joint(action, logits, pixels.to_uint8(self.cells.decode(latent)), latent, norm, energy, *kept)
+        return Joint(
+            action, logits, pixels.to_uint8(self.cells.decode(latent)), latent, norm, energy, *kept
+        )
 
     def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
         """Where descents from several starts put the action, on average: logits (B, A).
 
-        Where A* would hesitate the field has a minimum a move, and one descent falls into any; most fall into the best.
+        Where A* would hesitate the field has a minimum a move, and one descent falls into any; most
+        fall into the best.
         """
         none = torch.full((len(frames),), self.actions, device=frames.device)
         features = self._free(self.encode(pixels.stack(frames), none))
         draws = Draws(noise, self.pair_shape, PAIR_SALT)
-        start = torch.stack([draws(number) for number in range(starts)], 1).flatten(0, 1)  # (B * starts, ...)
+        start = torch.stack([draws(number) for number in range(starts)], 1).flatten(
+            0, 1
+        )  # (B * starts, ...)
         rows = torch.arange(len(frames), device=frames.device).repeat_interleave(starts)
         pair = self.sampler(self.objective, self.field, From(start), take_lanes(features, rows))
         return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)
@@ -189,11 +228,15 @@ class JointModel(Sampled, NextFrameModel):
     @property
     def pair_shape(self) -> tuple[int]:
         """(Z G G + A,): what is optimised."""
-        return (self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,)
+        return (
+            self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,
+        )
 
     def _told(self, features: Features, action: Tensor) -> Features:
         board, _, now = features.rest
-        return Features(self._with(board, action), features.last, (board, self._one_hot(action), now))
+        return Features(
+            self._with(board, action), features.last, (board, self._one_hot(action), now)
+        )
 
     def _restless(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """How far from rest pairs are, (B,) each: the norm of the unheld field and the energy."""
@@ -212,26 +255,40 @@ class JointModel(Sampled, NextFrameModel):
         features = self.encode(self.seen(state), action)
         latent = self._rest(self.field, features, Draws(noise, self.pair_shape), noise)
         frame = pixels.to_uint8(self.cells.decode(latent))
-        return Transition(self.remember(state, frame, features), frame, *self.outcome(features, frame))
+        return Transition(
+            self.remember(state, frame, features), frame, *self.outcome(features, frame)
+        )
 
-    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses with the action held, with nothing held, and of the autoencoder; the frame is drawn near rest."""
+    def frame_loss(
+        self, features: Features, target: Tensor, generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses with the action held, with nothing held, and of the autoencoder; the frame is
+        drawn near rest.
+        """
         latent, terms = self.code(target, generator)
         chance = None
         if self.chance is not None:
             chance, more = self.chance.look(features.tokens, target, generator)
             terms |= more
         pair = self.field.join(latent, features.rest[1])
-        error, painted = self.objective.learn(self.field, pair, self._held(features, chance), generator)
+        error, painted = self.objective.learn(
+            self.field, pair, self._held(features, chance), generator
+        )
         terms["frame"] = self.latent_error(error, features.last, target)
-        t, noise = self.objective.sample_t((len(pair),), generator), torch.randn(pair.shape, generator=generator)
-        loose = self.objective.loss(self.field, pair, t.to(pair), noise.to(pair), self._free(features))
+        t, noise = (
+            self.objective.sample_t((len(pair),), generator),
+            torch.randn(pair.shape, generator=generator),
+        )
+        loose = self.objective.loss(
+            self.field, pair, t.to(pair), noise.to(pair), self._free(features)
+        )
         terms["pair"] = self.latent_error(loose, features.last, target)
         terms["action"] = self.config.action_weight * loose[:, -self.actions :].mean(1)
         return terms, self.cells.decode(self.field.split(painted, self.grid_shape)[0])
 
     def code(self, target: Tensor, generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep it from collapse.
+        """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep
+        it from collapse.
 
         Every kind of cell of a frame counts the same, however many cells are alike.
         """
@@ -239,7 +296,11 @@ class JointModel(Sampled, NextFrameModel):
         weight = rarity(pixels.to_uint8(target), self.patch)  # (B, G * G)
         weight = weight / weight.sum(1, keepdim=True)
         grain = config.latent_noise * torch.randn(latent.shape, generator=generator).to(latent)
-        error = F.avg_pool2d((self.cells.decode(latent + grain) - target) ** 2, self.patch).mean(1).flatten(1)
+        error = (
+            F.avg_pool2d((self.cells.decode(latent + grain) - target) ** 2, self.patch)
+            .mean(1)
+            .flatten(1)
+        )
         flat, share = latent.flatten(2), weight[:, None] / len(weight)
         mean = (flat * share).sum((0, 2), keepdim=True)
         spread = ((flat - mean) ** 2 * share).sum((0, 2))  # (Z,)
@@ -250,20 +311,24 @@ class JointModel(Sampled, NextFrameModel):
         return self._target(latent), losses
 
     def latent_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
-        """Errors (B, Z G G + A) of pairs -> (B,): the latents' share, cells that change weighing more."""
+        """Errors (B, Z G G + A) of pairs -> (B,): the latents' share, cells that change weighing
+        more.
+        """
         cells = self.field.split(error, self.grid_shape)[0].mean(1, keepdim=True)
         return (cells * F.max_pool2d(self.change_weights(last, target), self.patch)).mean((1, 2, 3))
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        """See `NextFrameModel`. The free pair is learned where an expert acted, as everybody is taken to be unless it
-        is said."""
+        """See `NextFrameModel`. The free pair is learned where an expert acted, as everybody is
+        taken to be unless it is said."""
         loss = super().step_loss(step, generator)
         told = step.action < self.actions
         expert = (told if step.expert is None else told & step.expert).float()
         loss.terms.update({name: expert * loss.terms[name] for name in ("pair", "action")})
         return loss
 
-    def clip_step(self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator) -> Step:
+    def clip_step(
+        self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator
+    ) -> Step:
         step = super().clip_step(clips, s, context, dropout, generator)
         if clips.expert is None:
             return step

@@ -1,7 +1,9 @@
-"""The latent model: a frozen autoencoder, and in its latents any network with any objective and sampler.
+"""The latent model: a frozen autoencoder, and in its latents any network with any objective and
+sampler.
 
-Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models", arXiv:2112.10752, for next frames.
-It learns in two stages, by one run or by two: the autoencoder alone; then, with the autoencoder frozen, the rest.
+Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models",
+arXiv:2112.10752, for next frames. It learns in two stages, by one run or by two: the autoencoder
+alone; then, with the autoencoder frozen, the rest.
 
 B lanes, K context frames, H x W x C a frame, Z latent channels on an h x w grid.
 """
@@ -22,31 +24,52 @@ from world_models.networks import NETWORK_CONFIGS
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream, channels_last
-from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, WorldSpec
+from world_models.protocols import (
+    AugmentationOptions,
+    Clips,
+    Context,
+    Features,
+    NetworkConfig,
+    WorldSpec,
+)
 
 
 @dataclass(frozen=True)
 class LatentConfig(DiffusionConfig):
-    """Settings of the model: those of the diffusion model mean latents where they say frames, so patches are of
-    latents. What does not fit latents is a ValueError.
+    """Settings of the model: those of the diffusion model mean latents where they say frames, so
+    patches are of latents. What does not fit latents is a ValueError.
     """
 
-    network: NetworkConfig = field(default_factory=lambda: GridConfig(patch=1), metadata={"kinds": NETWORK_CONFIGS})
+    network: NetworkConfig = field(
+        default_factory=lambda: GridConfig(patch=1), metadata={"kinds": NETWORK_CONFIGS}
+    )
     objective: Objective = field(default_factory=FlowMatching, metadata={"kinds": OBJECTIVES})
     sampler: Sampler = field(default_factory=lambda: Euler(4), metadata={"kinds": SAMPLERS})
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    autoencoder_share: float = 0.4  # of the training, the first part: the autoencoder's; 0: init_from brings one
+    autoencoder_share: float = (
+        0.4  # of the training, the first part: the autoencoder's; 0: init_from brings one
+    )
 
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.autoencoder_share <= 1:
-            raise ValueError(f"autoencoder_share is a share of the training, 0 to 1, not {self.autoencoder_share}")
+            raise ValueError(
+                "autoencoder_share is a share of the training, 0 to 1, not "
+                f"{self.autoencoder_share}"
+            )
         if isinstance(self.objective, DDPM) and self.objective.clamp:
-            raise ValueError("latents go beyond [-1, 1]: DDPM needs objective.clamp=false in a latent model")
+            raise ValueError(
+                "latents go beyond [-1, 1]: DDPM needs objective.clamp=false in a latent model"
+            )
         if isinstance(self.objective, Regression) and self.objective.error == "bce":
-            raise ValueError("latents are no brightness: regression has error mse or huber in a latent model, not bce")
+            raise ValueError(
+                "latents are no brightness: regression has error mse or huber in a latent model, "
+                "not bce"
+            )
         if self.change_weight:
-            raise ValueError(f"change_weight counts pixels; in a latent model it is 0, not {self.change_weight}")
+            raise ValueError(
+                f"change_weight counts pixels; in a latent model it is 0, not {self.change_weight}"
+            )
 
 
 class LatentWindow(NamedTuple):
@@ -59,21 +82,25 @@ class LatentWindow(NamedTuple):
 class LatentModel(DiffusionModel):
     """Dreams latents and decodes them.
 
-    A dreamed frame is quantised and encoded anew before it is fed back, although its latents are at hand: so a state
-    follows from its frames alone, a dream and a recording look alike to the network, and what the decoder cannot show
-    is not remembered. It costs one encoding a step.
+    A dreamed frame is quantised and encoded anew before it is fed back, although its latents are at
+    hand: so a state follows from its frames alone, a dream and a recording look alike to the
+    network, and what the decoder cannot show is not remembered. It costs one encoding a step.
     """
 
     kind = "latent"
     config_class = LatentConfig
 
     def __init__(self, spec: WorldSpec, config: LatentConfig):
-        super().__init__(spec, config, config.autoencoder.latent_channels, config.autoencoder.downsample)
+        super().__init__(
+            spec, config, config.autoencoder.latent_channels, config.autoencoder.downsample
+        )
         self.autoencoder = Autoencoder(config.autoencoder, self.colours).requires_grad_(False)
 
     @property
     def given(self) -> str:
-        """The prefix of the weights that training must be given because it does not learn them; "": none."""
+        """The prefix of the weights that training must be given because it does not learn them; "":
+        none.
+        """
         return "" if self.config.autoencoder_share else "autoencoder."
 
     def look(self, x: Tensor) -> Tensor:
@@ -95,7 +122,10 @@ class LatentModel(DiffusionModel):
         latents = self.look(pixels.stack(frame[:, None]))
         kept = (old[:, 1:] for old in state)
         return LatentWindow(
-            *(torch.cat(pair, 1) for pair in zip(kept, (frame[:, None], latents[:, None]), strict=True))
+            *(
+                torch.cat(pair, 1)
+                for pair in zip(kept, (frame[:, None], latents[:, None]), strict=True)
+            )
         )
 
     def sample(self, features: Features, noise: NoiseStream) -> Tensor:
@@ -104,7 +134,9 @@ class LatentModel(DiffusionModel):
     def picture(self, x: Tensor) -> Tensor:
         return self.autoencoder.decode(x)
 
-    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+    def frame_loss(
+        self, features: Features, target: Tensor, generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
         terms, latents = super().frame_loss(features, self.look(target), generator)
         return terms, self.autoencoder.decode(latents)
 
@@ -112,21 +144,32 @@ class LatentModel(DiffusionModel):
         return torch.ones_like(target[:, :1])
 
     def clip_losses(
-        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """In the first part of the training the autoencoder's losses only, on the newest frames of the clips; then
-        those of all next-frame models. Validation tells both.
+        """In the first part of the training the autoencoder's losses only, on the newest frames of
+        the clips; then those of all next-frame models. Validation tells both.
         """
-        learns = practice.progress < self.config.autoencoder_share
+        learns = augmentation.progress < self.config.autoencoder_share
         self.autoencoder.requires_grad_(learns)
-        own, newest = {}, clips.frames[:, self.context_length - 1 :].flatten(0, 1)  # (B * (1 + S), H, W, C)
+        own, newest = (
+            {},
+            clips.frames[:, self.context_length - 1 :].flatten(0, 1),
+        )  # (B * (1 + S), H, W, C)
         if learns or not self.training:
-            own = self.autoencoder.losses(pixels.stack(newest[:, None]).to(self.reward_values.device))
-        return own if learns else {**super().clip_losses(clips, practice, steps, generator), **own}
+            own = self.autoencoder.losses(
+                pixels.stack(newest[:, None]).to(self.reward_values.device)
+            )
+        return (
+            own if learns else {**super().clip_losses(clips, augmentation, steps, generator), **own}
+        )
 
     def settle(self, average: LatentModel, before: float, now: float) -> None:
-        """As training goes on from share `before` to `now`: what is frozen in between is frozen as it was on average,
-        for the last weights still shake at the learning rate.
+        """As training goes on from share `before` to `now`: what is frozen in between is frozen as
+        it was on average, for the last weights still shake at the learning rate.
         """
         if before < self.config.autoencoder_share <= now:
             self.autoencoder.load_state_dict(average.autoencoder.state_dict())

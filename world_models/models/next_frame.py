@@ -1,4 +1,5 @@
-"""What all next-frame models share: a window of recent frames as state, an outcome head, losses on one step.
+"""What all next-frame models share: a window of recent frames as state, an outcome head, losses on
+one step.
 
 B lanes, K context frames, H x W x C a frame, D features on a G x G grid, R reward classes.
 """
@@ -17,10 +18,20 @@ from world_models.models.augment import damage
 from world_models.models.trust_calibration import TrustScale
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context, Features, NetworkConfig, Practice, Transition, WorldSpec
+from world_models.protocols import (
+    AugmentationOptions,
+    Clips,
+    Context,
+    Features,
+    NetworkConfig,
+    Transition,
+    WorldSpec,
+)
 
 OUTCOMES = ("reward", "termination", "trust")  # losses of what a frame pays and is worth
-WRONG_PATCH = 0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
+WRONG_PATCH = (
+    0.02  # a patch whose mean squared error (of [-1, 1]) passes this counts as wrong, for trust
+)
 
 
 class Window(NamedTuple):
@@ -44,19 +55,28 @@ class StepLoss(NamedTuple):
     """Losses of one step, each (B,), and the frame to go on from."""
 
     terms: dict[str, Tensor]
-    frame: Tensor  # (B, C, H, W) in [-1, 1], rounded to grey levels; its gradient is that of the painted frame
+    # (B, C, H, W) in [-1, 1], rounded to grey levels; its gradient is that of the painted frame
+    frame: Tensor
 
 
 class NextFrameModel(nn.Module, ABC):
     """A `WorldModel` that paints the next frame from the last K. Subclasses say how.
 
-    `network` tells the patch grid: its width, patch and pixel_features are those of the outcome head.
+    `network` tells the patch grid: its width, patch and pixel_features are those of the outcome
+    head.
     """
 
     def __init__(
-        self, spec: WorldSpec, network: NetworkConfig, context_length: int, change_weight: float, stack: int = 1
+        self,
+        spec: WorldSpec,
+        network: NetworkConfig,
+        context_length: int,
+        change_weight: float,
+        stack: int = 1,
     ):
-        """`stack`: pictures in the channels of a frame, of which a step paints one; `colours` are those of one."""
+        """`stack`: pictures in the channels of a frame, of which a step paints one; `colours` are
+        those of one.
+        """
         super().__init__()
         self.spec, self.context_length, self.change_weight = spec, context_length, change_weight
         self.patch, channels = network.patch, spec.frame_shape[2]
@@ -82,7 +102,10 @@ class NextFrameModel(nn.Module, ABC):
         return self.look(pixels.stack(state.frames))
 
     def features(self, x: Tensor, action: Tensor) -> Features:
-        """What `sample` takes. Under guidance each leaf has a second half, (2 B, ...), without the action."""
+        """What `sample` takes.
+
+        Under guidance each leaf has a second half, (2 B, ...), without the action.
+        """
         return self.encode(x, action)
 
     def features_of(self, state: Window, action: Tensor) -> Features:
@@ -94,14 +117,21 @@ class NextFrameModel(nn.Module, ABC):
         """A next frame (B, C, H, W) in about [-1, 1]."""
 
     @abstractmethod
-    def frame_loss(self, features: Features, target: Tensor, generator) -> tuple[dict[str, Tensor], Tensor]:
+    def frame_loss(
+        self, features: Features, target: Tensor, generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Losses (B,) by name and a predicted frame; target (B, C, H, W)."""
 
     def init(self, context: Context) -> Window:
-        """The state after seeing a context of `context_length` frames. Raises ValueError on another shape."""
+        """The state after seeing a context of `context_length` frames.
+
+        Raises ValueError on another shape.
+        """
         expected = (self.context_length, *self.spec.frame_shape)
         if tuple(context.frames.shape[1:]) != expected:
-            raise ValueError(f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}")
+            raise ValueError(
+                f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}"
+            )
         return Window(context.frames)
 
     def remember(self, state: Window, frame: Tensor, features: Features) -> Window:
@@ -112,51 +142,75 @@ class NextFrameModel(nn.Module, ABC):
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.features_of(state, action)
         frame = pixels.to_uint8(self.sample(features, noise))
-        return Transition(self.remember(state, frame, features), frame, *self.outcome(features, frame))
+        return Transition(
+            self.remember(state, frame, features), frame, *self.outcome(features, frame)
+        )
 
     def outcome(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C) uint8."""
-        own = features.tokens[: len(frame)]  # under guidance a second half without the action follows
+        """Reward (B,) float32, termination (B,) bool and trust (B,) of a dreamed frame (B, H, W, C)
+        uint8.
+        """
+        own = features.tokens[
+            : len(frame)
+        ]  # under guidance a second half without the action follows
         reward, termination, trust = self.head(own, pixels.stack(frame[:, None]))
         trust = trust.sigmoid() if self.trust_scale is None else self.trust_scale(trust, own)
         paid, ends = decided(reward, termination, self.final)
         return self.reward_values[paid], ends, trust
 
-    def outcome_probabilities(self, state: Window, action: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,), for calibration."""
+    def outcome_probabilities(
+        self, state: Window, action: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,),
+        for calibration.
+        """
         return self.beliefs(self.features_of(state, action), frame)
 
     def beliefs(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor]:
         """See `outcome_probabilities`; frame (B, H, W, C) uint8."""
-        reward, termination, _ = self.head(features.tokens[: len(frame)], pixels.stack(frame[:, None]))
+        reward, termination, _ = self.head(
+            features.tokens[: len(frame)], pixels.stack(frame[:, None])
+        )
         return reward.softmax(1), termination.sigmoid()
 
     def clip_losses(
-        self, clips: Clips, practice: Practice, steps: int, generator: torch.Generator
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Mean losses by name over the valid steps of the clips, each step on the model's own last frame.
+        """Mean losses by name over the valid steps of the clips, each step on the model's own last
+        frame.
 
-        The frames' losses are those of the clips as drawn. What a frame pays is learned at the rate of the game: a clip
-        that was drawn ten times as often counts a tenth, or a dream would end ten times too often when in doubt.
+        The frames' losses are those of the clips as drawn. What a frame pays is learned at the rate
+        of the game: a clip that was drawn ten times as often counts a tenth, or a dream would end
+        ten times too often when in doubt.
         """
         length, device = self.context_length, self.reward_values.device
         frames = clips.frames[:, :length]
         if self.training:
-            frames = damage(frames, practice.noise, practice.damage, self.patch, generator)
+            frames = damage(frames, augmentation.noise, augmentation.damage, self.patch, generator)
         context = pixels.stack(frames).to(device)
-        fair = (1 / clips.odds) / (1 / clips.odds).mean()
+        fair = (1 / clips.sampling_weight) / (1 / clips.sampling_weight).mean()
         sums: dict[str, Tensor] = {}
         for s in range(steps):
-            loss = self.step_loss(self.clip_step(clips, s, context, practice.action_dropout, generator), generator)
+            loss = self.step_loss(
+                self.clip_step(clips, s, context, augmentation.action_dropout, generator), generator
+            )
             for name, value in loss.terms.items():
                 weight = clips.valid[:, s] * (fair if name in OUTCOMES else 1.0)
                 sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
-            frame = loss.frame if practice.rollout_gradient else loss.frame.detach()
+            frame = loss.frame if augmentation.rollout_gradient else loss.frame.detach()
             context = torch.cat((context[:, self.colours :], frame), 1)
         return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
 
-    def clip_step(self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator) -> Step:
-        """Step s of the clips on a context (B, K * C, H, W); in training a share of the actions is the null action."""
+    def clip_step(
+        self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator
+    ) -> Step:
+        """Step s of the clips on a context (B, K * C, H, W); in training a share of the actions is
+        the null action.
+        """
         action, device = clips.actions[:, s], context.device
         if self.training and dropout:
             drop = torch.rand(len(action), generator=generator) < dropout
@@ -166,15 +220,24 @@ class NextFrameModel(nn.Module, ABC):
         return Step(*(None if part is None else part.to(device) for part in step))
 
     def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        """Teacher-forced losses of one transition. The head sees what a dream would show it: a painted frame."""
+        """Teacher-forced losses of one transition.
+
+        The head sees what a dream would show it: a painted frame.
+        """
         features = self.encode(self.look(step.context), step.action)
         target = pixels.stack(step.next_frame[:, None])
         return self.judged(step, features, self.frame_loss(features, target, generator), target)
 
     def judged(
-        self, step: Step, features: Features, learned: tuple[dict[str, Tensor], Tensor], target: Tensor
+        self,
+        step: Step,
+        features: Features,
+        learned: tuple[dict[str, Tensor], Tensor],
+        target: Tensor,
     ) -> StepLoss:
-        """What `frame_loss` learned, and the losses of what the head says of the frame that it painted."""
+        """What `frame_loss` learned, and the losses of what the head says of the frame that it
+        painted.
+        """
         terms, painted = learned
         frame = pixels.stack(pixels.to_uint8(painted.detach())[:, None])
         said = self.head(features.tokens, frame)
@@ -188,19 +251,26 @@ class NextFrameModel(nn.Module, ABC):
 
 
 def change_weights(last: Tensor, target: Tensor, patch: int, extra: float) -> Tensor:
-    """Weights (B, 1, H, W) that count a patch that changes `1 + extra` times: few do, and they matter."""
+    """Weights (B, 1, H, W) that count a patch that changes `1 + extra` times: few do, and they
+    matter.
+    """
     changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), patch) > 0.05
     return F.interpolate(1 + extra * changed.float(), scale_factor=patch, mode="nearest")
 
 
 def wrong_frames(painted: Tensor, target: Tensor, patch: int) -> Tensor:
-    """(B,) 1.0 where a patch of the frame painted (B, C, H, W) is far from that of its target, for trust; else 0.0."""
+    """(B,) 1.0 where a patch of the frame painted (B, C, H, W) is far from that of its target, for
+    trust; else 0.0.
+    """
     error = F.avg_pool2d((painted - target) ** 2, patch).mean(1).amax((1, 2))
     return (error >= WRONG_PATCH).float()
 
 
-def outcome_losses(said: tuple[Tensor, ...], reward: Tensor, termination: Tensor, wrong: Tensor) -> dict[str, Tensor]:
-    """Losses (B,) of what an outcome head said; reward (B,) class, termination (B,) bool, wrong (B,) float.
+def outcome_losses(
+    said: tuple[Tensor, ...], reward: Tensor, termination: Tensor, wrong: Tensor
+) -> dict[str, Tensor]:
+    """Losses (B,) of what an outcome head said; reward (B,) class, termination (B,) bool, wrong
+    (B,) float.
 
     "wrong" is not a loss (weight 0): the share of frames with a wrong patch.
     """
@@ -219,11 +289,15 @@ def final_classes(spec: WorldSpec) -> Tensor:
 
 
 def decided(reward: Tensor, termination: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
-    """The likeliest pair of reward class (B,) int64 and end (B,) bool, of those that the game knows.
+    """The likeliest pair of reward class (B,) int64 and end (B,) bool, of those that the game
+    knows.
 
-    Logits reward (B, R) and termination (B,), taken to be independent but for `final` (R,) bool: no such class without
-    the end. Decided apart, a dream would go on after the coin that ends the game, and pay it again.
+    Logits reward (B, R) and termination (B,), taken to be independent but for `final` (R,) bool: no
+    such class without the end. Decided apart, a dream would go on after the coin that ends the
+    game, and pay it again.
     """
     ends, goes_on = F.logsigmoid(termination)[:, None], F.logsigmoid(-termination)[:, None]
-    paid = (reward.log_softmax(1) + torch.where(final, ends, torch.maximum(ends, goes_on))).argmax(1)
+    paid = (reward.log_softmax(1) + torch.where(final, ends, torch.maximum(ends, goes_on))).argmax(
+        1
+    )
     return paid, final[paid] | (termination > 0)

@@ -1,9 +1,10 @@
 """How far a dream is to be believed: a calibrated probability that a dreamed frame is right.
 
-The trust head learns with the model, on frames that the model has seen: it is too sure. On episodes that training never
-saw, a logistic regression brings what it says to the rate at which frames are right (Platt 1999; Guo et al. 2017,
-arXiv:1706.04599, section 4) and adds how far the context is from those of training: the Mahalanobis distance of pooled
-features (Lee et al. 2018, arXiv:1807.03888, eq. 2).
+The trust head learns with the model, on frames that the model has seen: it is too sure. On episodes
+that training never saw, a logistic regression brings what it says to the rate at which frames are
+right (Platt 1999; Guo et al. 2017, arXiv:1706.04599, section 4) and adds how far the context is
+from those of training: the Mahalanobis distance of pooled features (Lee et al. 2018,
+arXiv:1807.03888, eq. 2).
 
 B lanes, D channels, G x G patch grid, F = 2 D pooled features, N samples.
 """
@@ -20,11 +21,12 @@ from torch.nn import functional as F
 from world_models.networks.blocks import pool
 
 FILE = "trust.npz"
-SHRINK = 0.05  # of the features' covariance towards a multiple of the identity: few samples, many features
+# of the features' covariance towards a multiple of the identity: few samples, many features
+SHRINK = 0.05
 PULL = 1.0  # towards the head's own word, as strong as so many samples of weight 1
 
 
-class Familiarity(nn.Module):
+class MahalanobisDistance(nn.Module):
     """Distance of features from those of training contexts; about 1 there."""
 
     def __init__(self, centre: Tensor, whitening: Tensor):
@@ -33,13 +35,15 @@ class Familiarity(nn.Module):
         self.register_buffer("whitening", whitening, persistent=False)  # (F, F)
 
     @classmethod
-    def of(cls, tokens: Tensor) -> Familiarity:
+    def of(cls, tokens: Tensor) -> MahalanobisDistance:
         """Fitted to the features (N, D, G, G) of N training contexts."""
         x = pool(tokens).double()
         centre = x.mean(0)
         covariance = (x - centre).mT @ (x - centre) / len(x)
         level = covariance.diagonal().mean().clamp_min(1e-12)
-        covariance = (1 - SHRINK) * covariance + SHRINK * level * torch.eye(len(centre), dtype=x.dtype, device=x.device)
+        covariance = (1 - SHRINK) * covariance + SHRINK * level * torch.eye(
+            len(centre), dtype=x.dtype, device=x.device
+        )
         values, vectors = torch.linalg.eigh(covariance)
         return cls(centre.float(), (vectors * values.rsqrt()).float())
 
@@ -49,15 +53,21 @@ class Familiarity(nn.Module):
 
 
 class TrustScale(nn.Module):
-    """trust = sigmoid(head * logit of the head's trust - distance * ln(distance of the context) + bias)."""
+    """trust = sigmoid(head * logit of the head's trust - distance * ln(distance of the context) +
+    bias).
+    """
 
-    def __init__(self, familiarity: Familiarity, weights: Tensor):
+    def __init__(self, familiarity: MahalanobisDistance, weights: Tensor):
         super().__init__()
         self.familiarity = familiarity
-        self.register_buffer("weights", weights.float(), persistent=False)  # (3,): head, distance, bias
+        self.register_buffer(
+            "weights", weights.float(), persistent=False
+        )  # (3,): head, distance, bias
 
     def forward(self, logit: Tensor, tokens: Tensor) -> Tensor:
-        """The head's logit (B,) and the features (B, D, G, G) of the context -> trust (B,) in [0, 1]."""
+        """The head's logit (B,) and the features (B, D, G, G) of the context -> trust (B,) in [0,
+        1].
+        """
         return self.combined(logit, self.familiarity(tokens))
 
     def combined(self, logit: Tensor, distance: Tensor) -> Tensor:
@@ -66,8 +76,13 @@ class TrustScale(nn.Module):
 
 
 def inputs(logit: Tensor, distance: Tensor) -> Tensor:
-    """(B, 3): what the weights multiply. The logit is kept within what float32's sigmoid tells apart from 0 and 1."""
-    return torch.stack((logit.clamp(-12, 12), -distance.clamp_min(1e-6).log(), torch.ones_like(logit)), 1)
+    """(B, 3): what the weights multiply.
+
+    The logit is kept within what float32's sigmoid tells apart from 0 and 1.
+    """
+    return torch.stack(
+        (logit.clamp(-12, 12), -distance.clamp_min(1e-6).log(), torch.ones_like(logit)), 1
+    )
 
 
 def logits_of(trust: Tensor) -> Tensor:
@@ -76,10 +91,12 @@ def logits_of(trust: Tensor) -> Tensor:
 
 
 def fitted(logit: Tensor, distance: Tensor, right: Tensor) -> Tensor:
-    """The weights (3,) of `TrustScale` for N frames that were `right` (N,) bool or not, by maximum likelihood.
+    """The weights (3,) of `TrustScale` for N frames that were `right` (N,) bool or not, by maximum
+    likelihood.
 
-    A pull towards (1, 0, 0), the head as it is, decides where there is nothing to learn from, as with no wrong frame.
-    Distance never speaks for a frame: where it would, it gets no weight, or far off all would be believed.
+    A pull towards (1, 0, 0), the head as it is, decides where there is nothing to learn from, as
+    with no wrong frame. Distance never speaks for a frame: where it would, it gets no weight, or
+    far off all would be believed.
     """
     x, y = inputs(logit, distance).double(), right.double()
     weights = _likeliest(x, y)
@@ -98,10 +115,14 @@ def _likeliest(x: Tensor, y: Tensor) -> Tensor:
         return miss + PULL / 2 * (weights - own).square().sum()
 
     weights = own
-    for _ in range(50):  # Newton's method; the loss is convex, and half a step that is too long helps
+    for _ in range(
+        50
+    ):  # Newton's method; the loss is convex, and half a step that is too long helps
         said = (x @ weights).sigmoid()
         gradient = x.mT @ (said - y) + PULL * (weights - own)
-        curvature = (x * (said * (1 - said))[:, None]).mT @ x + PULL * torch.eye(3, dtype=x.dtype, device=x.device)
+        curvature = (x * (said * (1 - said))[:, None]).mT @ x + PULL * torch.eye(
+            3, dtype=x.dtype, device=x.device
+        )
         step = torch.linalg.solve(curvature, gradient)
         while loss(weights - step) > loss(weights) and step.abs().max() > 1e-9:
             step = step / 2
@@ -113,19 +134,27 @@ def _likeliest(x: Tensor, y: Tensor) -> Tensor:
 
 def save_scale(folder: Path, scale: TrustScale) -> None:
     """Writes trust.npz into a bundle, under another name first."""
-    parts = {"centre": scale.familiarity.centre, "whitening": scale.familiarity.whitening, "weights": scale.weights}
+    parts = {
+        "centre": scale.familiarity.centre,
+        "whitening": scale.familiarity.whitening,
+        "weights": scale.weights,
+    }
     arrays = {name: value.cpu().numpy().astype(np.float32) for name, value in parts.items()}
     np.savez_compressed(folder / "trust.tmp.npz", **arrays)
     (folder / "trust.tmp.npz").replace(folder / FILE)
 
 
 def load_scale(folder: Path, width: int) -> TrustScale | None:
-    """The scale of a bundle whose features have `width` channels, None without one; ValueError if it is damaged."""
+    """The scale of a bundle whose features have `width` channels, None without one; ValueError if
+    it is damaged.
+    """
     if not (folder / FILE).exists():
         return None
     with np.load(folder / FILE, allow_pickle=False) as arrays:
-        centre, whitening, weights = (torch.from_numpy(arrays[name]) for name in ("centre", "whitening", "weights"))
+        centre, whitening, weights = (
+            torch.from_numpy(arrays[name]) for name in ("centre", "whitening", "weights")
+        )
     shapes = [tuple(part.shape) for part in (centre, whitening, weights)]
     if shapes != [(2 * width,), (2 * width, 2 * width), (3,)]:
         raise ValueError(f"arrays of shapes {shapes} do not fit features of {width} channels")
-    return TrustScale(Familiarity(centre, whitening), weights)
+    return TrustScale(MahalanobisDistance(centre, whitening), weights)

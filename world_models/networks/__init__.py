@@ -26,7 +26,11 @@ NETWORK_CONFIGS = {name: kind.config for name, kind in NETWORKS.items()}
 
 
 def build_network(
-    config: NetworkConfig, colours: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
+    config: NetworkConfig,
+    colours: int,
+    context_channels: int,
+    actions: int,
+    grid_shape: tuple[int, int],
 ) -> nn.Module:
     """The network that belongs to a config, with fresh weights."""
     network = next(kind.network for kind in NETWORKS.values() if kind.config is type(config))

@@ -1,5 +1,6 @@
-"""Attention between the frames of a clip: whole to a frame's own tokens, causal between frames, and never further back
-than the window. Positions are rotations (RoPE: Su et al. 2021, arXiv:2104.09864), so that only distances count.
+"""Attention between the frames of a clip: whole to a frame's own tokens, causal between frames, and
+never further back than the window. Positions are rotations (RoPE: Su et al. 2021,
+arXiv:2104.09864), so that only distances count.
 
 B lanes, T frames, P tokens a frame, N = T * P tokens a clip, d channels a head.
 """
@@ -15,7 +16,9 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 
 def sees(query: Tensor, key: Tensor, window: int) -> Tensor:
-    """Whether tokens of the frames `query` look at those of the frames `key`; int64 frame numbers that broadcast."""
+    """Whether tokens of the frames `query` look at those of the frames `key`; int64 frame numbers
+    that broadcast.
+    """
     return (query >= key) & (query - key < window)
 
 
@@ -58,18 +61,24 @@ def fused_flex():
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, tokens: int, window: int) -> Tensor:
-    """Block-causal attention within clips. query, key, value (B, heads, N, d) -> (B, heads, N, d)."""
+    """Block-causal attention within clips.
+
+    query, key, value (B, heads, N, d) -> (B, heads, N, d).
+    """
     return (attend_flex if query.is_cuda else attend_dense)(query, key, value, tokens, window)
 
 
 class Rotary(nn.Module):
     """Angles of the tokens of a frame, with the number of the frame among them.
 
-    flat: the position is that in the whole sequence, frame * P + token. factored: the channels are divided between
-    frame, row and column. Registers, which have no place, come first and sit outside the grid.
+    flat: the position is that in the whole sequence, frame * P + token. factored: the channels are
+    divided between frame, row and column. Registers, which have no place, come first and sit
+    outside the grid.
     """
 
-    def __init__(self, kind: str, channels: int, grid_shape: tuple[int, int], registers: int, base: float):
+    def __init__(
+        self, kind: str, channels: int, grid_shape: tuple[int, int], registers: int, base: float
+    ):
         super().__init__()
         rows, columns = grid_shape
         tokens, pairs = registers + rows * columns, channels // 2
@@ -79,7 +88,9 @@ class Rotary(nn.Module):
             inside = place * frequency
         else:
             share = pairs // 3
-            numbers = torch.cat((torch.arange(pairs - 2 * share), torch.arange(share), torch.arange(share)))
+            numbers = torch.cat(
+                (torch.arange(pairs - 2 * share), torch.arange(share), torch.arange(share))
+            )
             counts = torch.tensor([pairs - 2 * share] * (pairs - 2 * share) + [share] * (2 * share))
             frequency = base ** -(numbers / counts)
             scale = (torch.arange(pairs) < pairs - 2 * share).float()
@@ -87,8 +98,12 @@ class Rotary(nn.Module):
             outside = -1 - torch.arange(float(registers))[:, None].expand(registers, 2)
             place = torch.cat((outside, place)).repeat_interleave(share, 1)  # (P, 2 * share)
             inside = F.pad(place, (pairs - 2 * share, 0)) * frequency
-        self.register_buffer("frame", scale * frequency, persistent=False)  # (d / 2,) angle from frame to frame
-        self.register_buffer("inside", inside, persistent=False)  # (P, d / 2) angle of a token in its frame
+        self.register_buffer(
+            "frame", scale * frequency, persistent=False
+        )  # (d / 2,) angle from frame to frame
+        self.register_buffer(
+            "inside", inside, persistent=False
+        )  # (P, d / 2) angle of a token in its frame
 
     def forward(self, frames: int) -> Tensor:
         """Angles (T, P, d / 2) of frames 0 to T - 1."""
@@ -97,7 +112,9 @@ class Rotary(nn.Module):
 
 
 def rotate(x: Tensor, angle: Tensor) -> Tensor:
-    """x (..., d) turned by angles (..., d / 2) that broadcast: channel i makes a pair with channel i + d / 2."""
+    """x (..., d) turned by angles (..., d / 2) that broadcast: channel i makes a pair with channel
+    i + d / 2.
+    """
     first, second = x.chunk(2, -1)
     cosine, sine = angle.cos(), angle.sin()
     return torch.cat((first * cosine - second * sine, first * sine + second * cosine), -1)

@@ -1,7 +1,8 @@
 """A convolutional autoencoder: frames to a small grid of latents and back.
 
-Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", with Huber's error (1964).
-B frames, C colours, H x W pixels, Z latent channels on an h x w grid, h = H / downsample.
+Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", with
+Huber's error (1964). B frames, C colours, H x W pixels, Z latent channels on an h x w grid, h = H /
+downsample.
 """
 
 from __future__ import annotations
@@ -21,40 +22,59 @@ GROUP = 8  # channels that are normalised together
 class AutoencoderConfig:
     """Sizes of the autoencoder and what it learns. Raises ValueError on what cannot be built."""
 
-    width: int = 32  # channels after the first halving; each further one doubles them, up to `widest`
+    width: int = (
+        32  # channels after the first halving; each further one doubles them, up to `widest`
+    )
     widest: int = 128
     downsample: Literal[8, 16] = 8  # pixels along the side of a latent
     latent_channels: int = 16
     delta: float = 1.0  # where Huber's error turns from square to straight, of [-1, 1]
-    variance_weight: float = 1e-4  # of (Var z - 1)^2, which gives latents the size that objectives expect
+    variance_weight: float = (
+        1e-4  # of (Var z - 1)^2, which gives latents the size that objectives expect
+    )
 
     def __post_init__(self):
         if self.downsample not in (8, 16):
-            raise ValueError(f"an autoencoder divides the sides by 8 or 16, not by {self.downsample}")
+            raise ValueError(
+                f"an autoencoder divides the sides by 8 or 16, not by {self.downsample}"
+            )
         if self.width % GROUP or self.widest % GROUP:
-            raise ValueError(f"widths of an autoencoder are multiples of {GROUP}: {self.width}, {self.widest}")
+            raise ValueError(
+                f"widths of an autoencoder are multiples of {GROUP}: {self.width}, {self.widest}"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels after each halving."""
-        return tuple(min(self.widest, self.width << level) for level in range(int(math.log2(self.downsample))))
+        return tuple(
+            min(self.widest, self.width << level)
+            for level in range(int(math.log2(self.downsample)))
+        )
 
 
 class Autoencoder(nn.Module):
-    """`encode` halves the sides with 4x4 convolutions, `decode` doubles them: a 3x3 convolution makes 2x2 pixels."""
+    """`encode` halves the sides with 4x4 convolutions, `decode` doubles them: a 3x3 convolution
+    makes 2x2 pixels.
+    """
 
     def __init__(self, config: AutoencoderConfig, colours: int):
         super().__init__()
         self.config, widths = config, config.widths
         down: list[nn.Module] = []
         for before, after in zip((colours, *widths), widths, strict=False):
-            down += [nn.Conv2d(before, after, 4, 2, 1), nn.GroupNorm(after // GROUP, after), nn.SiLU()]
+            down += [
+                nn.Conv2d(before, after, 4, 2, 1),
+                nn.GroupNorm(after // GROUP, after),
+                nn.SiLU(),
+            ]
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], config.latent_channels, 1))
         up: list[nn.Module] = [nn.Conv2d(config.latent_channels, widths[-1], 1)]
         for before, after in zip(widths[::-1], widths[-2::-1], strict=False):
             up += [nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
             up += [nn.GroupNorm(after // GROUP, after), nn.SiLU()]
-        self.decoder = nn.Sequential(*up, nn.Conv2d(widths[0], 4 * colours, 3, padding=1), nn.PixelShuffle(2))
+        self.decoder = nn.Sequential(
+            *up, nn.Conv2d(widths[0], 4 * colours, 3, padding=1), nn.PixelShuffle(2)
+        )
 
     def encode(self, frames: Tensor) -> Tensor:
         """frames (B, C, H, W) in [-1, 1] -> latents (B, Z, h, w) float32, of variance about 1."""
@@ -65,7 +85,9 @@ class Autoencoder(nn.Module):
         return torch.tanh(self.decoder(latents).float())
 
     def losses(self, frames: Tensor) -> dict[str, Tensor]:
-        """Means over frames (B, C, H, W), weighted: Huber's error, and that of each frame's variance of latents."""
+        """Means over frames (B, C, H, W), weighted: Huber's error, and that of each frame's
+        variance of latents.
+        """
         config, latents = self.config, self.encode(frames)
         spread = latents.flatten(1).var(1)
         return {

@@ -1,10 +1,12 @@
-"""Things that move: found as points in the last frames, moved by a small network, drawn to a fraction of a pixel.
+"""Things that move: found as points in the last frames, moved by a small network, drawn to a
+fraction of a pixel.
 
-What a patch grid cannot do is to carry a position to a hundredth of a pixel from frame to frame. Points can. What
-stands out from the usual picture, by brightness or by colour, has a centroid that is exact below a pixel. A network of
-numbers alone says where it goes (points as the state of a scene: Finn et al. 2016, arXiv:1509.06113; Kulkarni et al.
-2019, arXiv:1906.11883). There a learned picture is laid bilinearly over the painted frame (Jaderberg et al. 2015,
-arXiv:1506.02025, eq. 5). For games of a few distinctly coloured things; what is random is left to the painting.
+What a patch grid cannot do is to carry a position to a hundredth of a pixel from frame to frame.
+Points can. What stands out from the usual picture, by brightness or by colour, has a centroid that
+is exact below a pixel. A network of numbers alone says where it goes (points as the state of a
+scene: Finn et al. 2016, arXiv:1509.06113; Kulkarni et al. 2019, arXiv:1906.11883). There a learned
+picture is laid bilinearly over the painted frame (Jaderberg et al. 2015, arXiv:1506.02025, eq. 5).
+For games of a few distinctly coloured things; what is random is left to the painting.
 
 B lanes, K context frames, C colours, P sprites of S x S pixels, A actions, H x W a frame.
 """
@@ -20,16 +22,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 REACH = 4.0  # pixels a step along an axis; what goes further has not moved but was put elsewhere
-NEAR = 1.0  # pixels between where a thing was drawn and where it is found, below which it is where it was drawn
+# pixels between where a thing was drawn and where it is found, below which it is where it was drawn
+NEAR = 1.0
 MARGIN = 0.03  # how much a pixel must stand out
 QUICK = 8.0  # how much faster than other weights the numbers of pictures are learned
 WAVES = 2  # sines of a coordinate; with six, games not seen were followed half as well
 HIDDEN = 256
 TREMBLES = 0.001  # least step of the usual picture towards what is seen
-LIVELY, FORGOTTEN = 0.035, 0.002  # where things of a kind may be: where as much changes as this share of the most
+LIVELY, FORGOTTEN = (
+    0.035,
+    0.002,
+)  # where things of a kind may be: where as much changes as this share of the most
 REMEMBERED, DRAWN = 2**18, 2048  # moves kept while training, and drawn from them in an update
-LOOKS = 4  # where nothing else is learned, one update in so many looks at frames; the others remember
-WEIGHT = 0.05  # of the losses of moves: their own weights alone feel it, and the limit on the gradient
+LOOKS = (
+    4  # where nothing else is learned, one update in so many looks at frames; the others remember
+)
+WEIGHT = (
+    0.05  # of the losses of moves: their own weights alone feel it, and the limit on the gradient
+)
 JITTER = 0.01  # pixels of noise on these
 
 
@@ -58,24 +68,49 @@ class Moves(NamedTuple):
 class Sprites(nn.Module):
     """See the module. All it learns it learns in `practise`, from frames as they are."""
 
-    def __init__(self, count: int, size: int, shape: tuple[int, int, int], frames: int, actions: int):
-        """shape: (H, W, C) of a frame. Raises ValueError for more sprites than C colours can tell apart."""
+    def __init__(
+        self, count: int, size: int, shape: tuple[int, int, int], frames: int, actions: int
+    ):
+        """shape: (H, W, C) of a frame.
+
+        Raises ValueError for more sprites than C colours can tell apart.
+        """
         super().__init__()
         height, width, colours = shape
         if count > 2 * colours + 1:
-            raise ValueError(f"{colours} colours tell at most {2 * colours + 1} sprites apart, not {count}")
-        self.count, self.size, self.frames, self.colours, self.actions = count, size, frames, colours, actions
+            raise ValueError(
+                f"{colours} colours tell at most {2 * colours + 1} sprites apart, not {count}"
+            )
+        self.count, self.size, self.frames, self.colours, self.actions = (
+            count,
+            size,
+            frames,
+            colours,
+            actions,
+        )
         self.picture = nn.Parameter(torch.zeros(count, colours, size, size))
         self.cover = nn.Parameter(torch.full((count, 1, size, size), -2.0 / QUICK))
         pairs = count * (count - 1) // 2
-        told = 2 * (count + pairs) * (1 + 2 * WAVES) + frames * count + 2 * (frames - 1) * count + actions + 1
+        told = (
+            2 * (count + pairs) * (1 + 2 * WAVES)
+            + frames * count
+            + 2 * (frames - 1) * count
+            + actions
+            + 1
+        )
         layers = [nn.Linear(told, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU()]
-        self.reason = nn.Sequential(*layers, nn.Linear(HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 3 * count))
+        self.reason = nn.Sequential(
+            *layers, nn.Linear(HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 3 * count)
+        )
         nn.init.zeros_(self.reason[-1].weight)
         nn.init.zeros_(self.reason[-1].bias)
         self.ways = contrasts(colours)[:count]
-        self.register_buffer("usual", torch.zeros(colours, height, width))  # the median of every pixel
-        self.register_buffer("lively", torch.ones(count, height, width))  # how much changes from frame to frame
+        self.register_buffer(
+            "usual", torch.zeros(colours, height, width)
+        )  # the median of every pixel
+        self.register_buffer(
+            "lively", torch.ones(count, height, width)
+        )  # how much changes from frame to frame
         self.register_buffer("known", torch.zeros(()))
         self.memory: Moves | None = None
 
@@ -84,7 +119,9 @@ class Sprites(nn.Module):
 
         Linear in how much of a pixel is covered, so centroids are exact.
         """
-        apart = (x - self.usual).transpose(0, 1).contiguous()  # (C, N, H, W): three planes are quick to combine
+        apart = (
+            (x - self.usual).transpose(0, 1).contiguous()
+        )  # (C, N, H, W): three planes are quick to combine
         found = []
         for ways in self.ways:
             least = [sum(apart[c] * share for c, share in way) for way in ways]
@@ -92,7 +129,9 @@ class Sprites(nn.Module):
         return torch.stack(found, 1)
 
     def points(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames x (N, C, H, W) in [-1, 1] -> centres (N, P, 2) in pixels, and how much there is (N, P)."""
+        """Frames x (N, C, H, W) in [-1, 1] -> centres (N, P, 2) in pixels, and how much there is
+        (N, P).
+        """
         height, width = x.shape[2:]
         # A score that is drawn in a player's colour is no player: it hardly ever changes.
         lively = F.max_pool2d(self.lively, 3, 1, 1)
@@ -121,10 +160,12 @@ class Sprites(nn.Module):
 
     @torch.no_grad()
     def follow(self, track: Track, asked: Places, frame: Tensor) -> Track:
-        """The track with one more frame (B, C, H, W) in which things were drawn where they were asked to be.
+        """The track with one more frame (B, C, H, W) in which things were drawn where they were
+        asked to be.
 
-        A thing found there is exactly there: to find it in grey levels is wrong by hundredths of a pixel, and speeds,
-        differences of places, would drift by as much in every step. What is found elsewhere was painted there.
+        A thing found there is exactly there: to find it in grey levels is wrong by hundredths of a
+        pixel, and speeds, differences of places, would drift by as much in every step. What is
+        found elsewhere was painted there.
         """
         found, mass = self.points(frame)
         kept = ((found - asked.centre).abs().amax(2) < NEAR) & (mass > 1)
@@ -133,7 +174,9 @@ class Sprites(nn.Module):
         return Track(*(torch.cat((before[:, 1:], new[:, None]), 1) for before, new in pairs))
 
     def go(self, centre: Tensor, mass: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """centre (B, K, P, 2), mass (B, K, P), action (B,) -> centres (B, P, 2), logits (B, P) of being there."""
+        """centre (B, K, P, 2), mass (B, K, P), action (B,) -> centres (B, P, 2), logits (B, P) of
+        being there.
+        """
         last = 2 * centre[:, -1] / max(self.usual.shape[1:]) - 1
         first, second = torch.triu_indices(self.count, self.count, 1, device=last.device)
         where = torch.cat((last, last[:, first] - last[:, second]), 1)
@@ -141,14 +184,19 @@ class Sprites(nn.Module):
         speeds = centre[:, 1:] - centre[:, :-1]
         held = F.one_hot(action, self.actions + 1).to(last)
         told = [where, phase.sin(), phase.cos(), speeds / 2, mass.log1p() / 4, held]
-        said = self.reason(torch.cat([part.flatten(1) for part in told], 1)).unflatten(1, (self.count, 3))
+        said = self.reason(torch.cat([part.flatten(1) for part in told], 1)).unflatten(
+            1, (self.count, 3)
+        )
         return centre[:, -1] + speeds[:, -1].clamp(-REACH, REACH) + said[..., :2], said[..., 2]
 
-    def practise(self, x: Tensor, actions: Tensor, valid: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses, scalars: of the sprites' pictures, and of moves just seen and some of those before.
+    def practise(
+        self, x: Tensor, actions: Tensor, valid: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Losses, scalars: of the sprites' pictures, and of moves just seen and some of those
+        before.
 
-        x (B, K + S, C, H, W) clean frames, actions (B, S), and whether a step is one, valid (B, S). A move is a few
-        numbers, so hundreds cost as much as a frame.
+        x (B, K + S, C, H, W) clean frames, actions (B, S), and whether a step is one, valid (B, S).
+        A move is a few numbers, so hundreds cost as much as a frame.
         """
         if self.training:
             self.watch(x[:, : self.frames])
@@ -163,8 +211,12 @@ class Sprites(nn.Module):
         return {"picture": WEIGHT * picture, **self.reckon(drawn, generator)}
 
     def moves(self, centre: Tensor, mass: Tensor, actions: Tensor, valid: Tensor) -> Moves:
-        """The valid moves of clips: centre (B, K + S, P, 2), mass (B, K + S, P), actions and valid (B, S)."""
-        windows = (part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (centre, mass))  # (B, S, K + 1, ...)
+        """The valid moves of clips: centre (B, K + S, P, 2), mass (B, K + S, P), actions and valid
+        (B, S).
+        """
+        windows = (
+            part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (centre, mass)
+        )  # (B, S, K + 1, ...)
         return Moves(*(part[valid] for part in (*windows, actions)))
 
     def rehearse(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -186,8 +238,9 @@ class Sprites(nn.Module):
     def watch(self, x: Tensor) -> None:
         """Take note of what is usual in x (B, K, C, H, W) and of where things change.
 
-        The median of a pixel is where as many frames are brighter as darker. Of several processes each notes what it
-        sees. No gradient: at a rate at which pictures are learned the median trembles, and so would all places.
+        The median of a pixel is where as many frames are brighter as darker. Of several processes
+        each notes what it sees. No gradient: at a rate at which pictures are learned the median
+        trembles, and so would all places.
         """
         self.known += 1
         rate = 1 / self.known.item()
@@ -207,13 +260,17 @@ class Sprites(nn.Module):
         return torch.cat((cover, cover * QUICK * self.picture), 1)
 
     def draw(self, painted: Tensor, places: Places) -> Tensor:
-        """The painted frame (B, C, H, W) with the sprites over it; its gradient is the painting's alone."""
+        """The painted frame (B, C, H, W) with the sprites over it; its gradient is the painting's
+        alone.
+        """
         return self.lay(painted, places, self.layers().detach())
 
     def lay(self, frame: Tensor, places: Places, layers: Tensor) -> Tensor:
         """The frame (B, C, H, W) with sprites (P, 1 + C, S, S) over it."""
         height, width = frame.shape[2:]
-        down, right = (self._hats(places.centre[..., axis], n) for axis, n in enumerate((height, width)))
+        down, right = (
+            self._hats(places.centre[..., axis], n) for axis, n in enumerate((height, width))
+        )
         rows = torch.einsum("bphs,pcst->bpcht", down, layers)
         laid = torch.einsum("bpcht,bpwt->bpchw", rows, right) * places.seen[..., None, None, None]
         for j in range(self.count):
@@ -221,15 +278,21 @@ class Sprites(nn.Module):
         return frame
 
     def _hats(self, centre: Tensor, pixels: int) -> Tensor:
-        """(B, P) centres -> (B, P, n, S): how much of each row of a picture lies on each row of the frame."""
-        at = torch.arange(pixels, device=centre.device)[:, None] - torch.arange(self.size, device=centre.device)
+        """(B, P) centres -> (B, P, n, S): how much of each row of a picture lies on each row of the
+        frame.
+        """
+        at = torch.arange(pixels, device=centre.device)[:, None] - torch.arange(
+            self.size, device=centre.device
+        )
         return F.relu(1 - (at + self.size // 2 - centre[..., None, None]).abs())
 
 
 def looks(progress: float) -> bool:
-    """Whether an update at this share of the run looks at frames: about one in LOOKS, the same in all processes.
+    """Whether an update at this share of the run looks at frames: about one in LOOKS, the same in
+    all processes.
 
-    Multiples of the golden section spread evenly whatever the step; whole ones would meet the number of updates.
+    Multiples of the golden section spread evenly whatever the step; whole ones would meet the
+    number of updates.
     """
     return (1e6 * progress * (math.sqrt(5) - 1) / 2) % 1 < 1 / LOOKS
 
@@ -246,17 +309,21 @@ def some(moves: Moves, generator: torch.Generator) -> Moves:
 
 
 def neighbours(maps: Tensor) -> Tensor:
-    """(N, P, H, W) -> sums over 3x3 pixels, in less than half the time of `avg_pool2d` on a processor."""
+    """(N, P, H, W) -> sums over 3x3 pixels, in less than half the time of `avg_pool2d` on a
+    processor.
+    """
     padded = F.pad(maps, (1, 1, 1, 1))
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
 def contrasts(colours: int) -> list[list[list[tuple[int, float]]]]:
-    """2 C + 1 ways to stand out, of each of which the least of C differences counts: (colour, share) pairs to add up.
+    """2 C + 1 ways to stand out, of each of which the least of C differences counts: (colour,
+    share) pairs to add up.
 
-    All colours brighter; then for every colour that one brighter, and more so than the others; and the others brighter,
-    and more so than that one. What is brighter in all colours does not pass for the others, nor they for it.
+    All colours brighter; then for every colour that one brighter, and more so than the others; and
+    the others brighter, and more so than that one. What is brighter in all colours does not pass
+    for the others, nor they for it.
     """
     ways = [[[(c, 1.0)] for c in range(colours)]]
     for c in range(colours):

@@ -1,9 +1,12 @@
-"""The pixel U-Net: the reference architecture of diffusion world models, at its published size or a small one.
+"""The pixel U-Net: the reference architecture of diffusion world models, at its published size or a
+small one.
 
-Convolutions run at the frame's own resolution, as in the systems it stands for; all other networks here work on a patch
-grid. `stem` 2 or 4 folds pixels into channels first, which is what makes it bearable on a processor.
+Convolutions run at the frame's own resolution, as in the systems it stands for; all other networks
+here work on a patch grid. `stem` 2 or 4 folds pixels into channels first, which is what makes it
+bearable on a processor.
 
-B lanes, K context frames, C colours, D channels of a token, N channels of the condition, G x G patch grid.
+B lanes, K context frames, C colours, D channels of a token, N channels of the condition, G x G
+patch grid.
 """
 
 from __future__ import annotations
@@ -24,17 +27,21 @@ LEVEL_FEATURES = 64  # sinusoids of the noise level
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes. The defaults are those of the pixel U-Net that a 64 x 64 Snake is known by, 53 M parameters.
+    """Sizes. The defaults are those of the pixel U-Net that a 64 x 64 Snake is known by, 53 M
+    parameters.
 
-    Level i has `base * multipliers[i]` channels, half the resolution of the level above, and is left by a convolution
-    of stride 2; the middle, below the last level, has attention. Raises ValueError where the sizes do not fit.
+    Level i has `base * multipliers[i]` channels, half the resolution of the level above, and is
+    left by a convolution of stride 2; the middle, below the last level, has attention. Raises
+    ValueError where the sizes do not fit.
     """
 
     null_action: ClassVar[bool] = True
 
     width: int = 64  # channels of every token
     patch: int = 4  # pixels along the side of a token: a power of two that one of the levels has
-    encoder_depth: int = 1  # mixing blocks that read the context for the outcome head and for chance
+    encoder_depth: int = (
+        1  # mixing blocks that read the context for the outcome head and for chance
+    )
     base: int = 128
     multipliers: tuple[int, ...] = (2, 4, 4)
     blocks: int = 1  # of each level, on the way down and on the way up
@@ -42,12 +49,17 @@ class UNetConfig:
     groups: int = 32  # of every group norm
     heads: int = 8
     stem: int = 1  # pixels along the side that are folded into channels
-    pixel_features: int = 0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+    pixel_features: int = (
+        0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
+    )
 
     def __post_init__(self):
         sides = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]
         if self.patch not in sides:
-            raise ValueError(f"patch {self.patch} is the side of no level; with stem {self.stem} they are {sides}")
+            raise ValueError(
+                f"patch {self.patch} is the side of no level; with stem {self.stem} they are "
+                f"{sides}"
+            )
         odd = [c for c in (self.base, *self.channels) if c % self.groups]
         if odd:
             raise ValueError(f"{odd[0]} channels do not divide into {self.groups} groups")
@@ -61,7 +73,9 @@ class UNetConfig:
 
 
 class AdaptiveNorm(nn.Module):
-    """Group normalisation whose scale and shift come from the condition (B, N) (Dhariwal & Nichol 2021, eq. 4)."""
+    """Group normalisation whose scale and shift come from the condition (B, N) (Dhariwal & Nichol
+    2021, eq. 4).
+    """
 
     def __init__(self, channels: int, condition: int, groups: int):
         super().__init__()
@@ -82,9 +96,13 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, C / heads, places)
+        qkv = (
+            self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
+        )  # (B, 3, heads, C / heads, places)
         q, k, v = qkv.transpose(-1, -2).unbind(1)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)  # (B, heads, C / heads, places)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(
+            -1, -2
+        )  # (B, heads, C / heads, places)
         return x + self.out(mixed.reshape(x.shape))
 
 
@@ -122,30 +140,54 @@ class Run(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """A denoiser (see `protocols.Network`) after Ronneberger et al. 2015 and Ho et al. 2020, arXiv:2006.11239, app. B.
+    """A denoiser (see `protocols.Network`) after Ronneberger et al. 2015 and Ho et al. 2020,
+    arXiv:2006.11239, app. B.
 
-    What depends on context and action alone is computed in `encode`: the context's share of the first convolution, the
-    action's share of the condition, and the tokens, which enter at the level of their own resolution.
+    What depends on context and action alone is computed in `encode`: the context's share of the
+    first convolution, the action's share of the condition, and the tokens, which enter at the level
+    of their own resolution.
     """
 
     def __init__(
-        self, config: UNetConfig, colours: int, context_channels: int, actions: int, grid_shape: tuple[int, int]
+        self,
+        config: UNetConfig,
+        colours: int,
+        context_channels: int,
+        actions: int,
+        grid_shape: tuple[int, int],
     ):
         super().__init__()
-        deepest, height, width = config.stem * 2 ** len(config.multipliers), *(config.patch * g for g in grid_shape)
+        deepest, height, width = (
+            config.stem * 2 ** len(config.multipliers),
+            *(config.patch * g for g in grid_shape),
+        )
         if height % deepest or width % deepest:
-            raise ValueError(f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}")
-        self.colours, self.stem, self.entry = colours, config.stem, (config.patch // config.stem).bit_length() - 1
+            raise ValueError(
+                f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}"
+            )
+        self.colours, self.stem, self.entry = (
+            colours,
+            config.stem,
+            (config.patch // config.stem).bit_length() - 1,
+        )
         fold, channels, base = config.stem**2, config.channels, config.base
         grid = GridConfig(config.width, config.patch, config.encoder_depth)
         self.encoder = Encoder(grid, context_channels, actions, grid_shape)
-        self.action = nn.Sequential(nn.Embedding(actions + 1, config.condition), *_mapping(config.condition))
-        self.level = nn.Sequential(nn.Linear(LEVEL_FEATURES, config.condition), *_mapping(config.condition))
+        self.action = nn.Sequential(
+            nn.Embedding(actions + 1, config.condition), *_mapping(config.condition)
+        )
+        self.level = nn.Sequential(
+            nn.Linear(LEVEL_FEATURES, config.condition), *_mapping(config.condition)
+        )
         self.conv_context = convolution(fold * context_channels, base)
-        self.conv_noisy = nn.Conv2d(fold * colours, base, 3, padding=1, bias=False)  # the bias is the other half's
+        self.conv_noisy = nn.Conv2d(
+            fold * colours, base, 3, padding=1, bias=False
+        )  # the bias is the other half's
         ins, middle = (base, *channels[:-1]), channels[-1]
         self.enter = nn.Conv2d(config.width, (base, *channels)[self.entry], 1)
-        self.down = nn.ModuleList(Run(config.blocks, i, o, config) for i, o in zip(ins, channels, strict=True))
+        self.down = nn.ModuleList(
+            Run(config.blocks, i, o, config) for i, o in zip(ins, channels, strict=True)
+        )
         self.shrink = nn.ModuleList(convolution(c, c, 2) for c in channels)
         self.middle = nn.ModuleList(Run(1, middle, middle, config) for _ in range(2))
         self.attention = Attention(middle, config.heads, config.groups)
@@ -155,9 +197,13 @@ class UNet(nn.Module):
         below = (middle, *above[:-1])  # and of what enters it
         self.grow = nn.ModuleList(nn.ConvTranspose2d(c, c, 4, 2, 1) for c in below)
         self.up = nn.ModuleList(
-            Run(config.blocks, i + skip, o, config) for i, skip, o in zip(below, channels[::-1], above, strict=True)
+            Run(config.blocks, i + skip, o, config)
+            for i, skip, o in zip(below, channels[::-1], above, strict=True)
         )
-        self.norm_out, self.conv_out = nn.GroupNorm(config.groups, base), convolution(base, fold * colours)
+        self.norm_out, self.conv_out = (
+            nn.GroupNorm(config.groups, base),
+            convolution(base, fold * colours),
+        )
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
         tokens, last, _ = self.encoder(frames, action, self.colours)

@@ -1,4 +1,7 @@
-"""Checkpoints of a run: `checkpoint_0000250.pt`, the newest two, and `best.pt`. A file that has its name is whole."""
+"""Checkpoints of a run: `checkpoint_0000250.pt`, the newest two, and `best.pt`.
+
+A file that has its name is whole.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,15 @@ def writing(out: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
         kept = [path.name for path in sorted(out.glob("checkpoint_*.pt"))]
-        remedy = "make room and give the same command again" + (f" to go on from {kept[-1]}" if kept else "")
+        remedy = "make room and give the same command again" + (
+            f" to go on from {kept[-1]}" if kept else ""
+        )
         raise TrainingError(f"{out} cannot be written ({reason}); {remedy}") from error
 
 
 def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
-    """Writes a checkpoint under another name first, as best.pt too if it is, and only then deletes old ones.
+    """Writes a checkpoint under another name first, as best.pt too if it is, and only then deletes
+    old ones.
 
     Raises OSError where it cannot; what was there before then still is.
     """
@@ -44,7 +50,9 @@ def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
     finally:
         unfinished.unlink(missing_ok=True)
     so_far = [path for path in sorted(out.glob("checkpoint_*.pt")) if path <= target]
-    for path in out.glob("checkpoint_*.pt"):  # newer ones are damaged, or of a run that was begun anew
+    for path in out.glob(
+        "checkpoint_*.pt"
+    ):  # newer ones are damaged, or of a run that was begun anew
         if path not in so_far[-KEPT:]:
             path.unlink()
 
@@ -60,7 +68,9 @@ def _write(path: Path, state: dict) -> None:
 
 
 def newest_checkpoint(out: Path) -> dict | None:
-    """The newest checkpoint that can be read, or None; a damaged one is passed over with a word on stderr."""
+    """The newest checkpoint that can be read, or None; a damaged one is passed over with a word on
+    stderr.
+    """
     for path in sorted(out.glob("checkpoint_*.pt"), reverse=True):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)

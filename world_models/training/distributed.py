@@ -1,7 +1,9 @@
-"""The processes that share one run, through Accelerate, and the device of each. R processes, N parts of a batch.
+"""The processes that share one run, through Accelerate, and the device of each. R processes, N
+parts of a batch.
 
-A batch is cut into N parts, whatever the number of processes, and each part draws its own noise; the processes share
-the parts. So R processes learn what one process learns with the same N, but for the rounding of sums.
+A batch is cut into N parts, whatever the number of processes, and each part draws its own noise;
+the processes share the parts. So R processes learn what one process learns with the same N, but for
+the rounding of sums.
 """
 
 from __future__ import annotations
@@ -19,21 +21,25 @@ from world_models.training.errors import TrainingError
 class Processes:
     """Who else works on this run: `count` processes, this one the `rank`-th, on `device`.
 
-    Started by `torchrun` or `accelerate launch` there are several; everywhere else there is one. Raises TrainingError
-    on a device that is not there.
+    Started by `torchrun` or `accelerate launch` there are several; everywhere else there is one.
+    Raises TrainingError on a device that is not there.
     """
 
     def __init__(self, device: str = "auto"):
         from accelerate import Accelerator  # takes more than a second: only who trains pays for it
 
-        shared = int(os.environ.get("WORLD_SIZE", "1")) > 1  # a process alone may change its device from run to run
+        shared = (
+            int(os.environ.get("WORLD_SIZE", "1")) > 1
+        )  # a process alone may change its device from run to run
         self.accelerator = Accelerator(cpu=shared and device == "cpu")
         self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device = find_device(device) if self.count == 1 else self._shared_device(device)
 
     def _shared_device(self, name: str) -> torch.device:
         if name not in ("auto", "cpu", "cuda"):
-            raise TrainingError(f"device={name} is one device for {self.count} processes; leave device=auto")
+            raise TrainingError(
+                f"device={name} is one device for {self.count} processes; leave device=auto"
+            )
         return self.accelerator.device
 
     @property
@@ -42,16 +48,22 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch_size: int, accumulation: int) -> tuple[int, range, int]:
-        """N, the parts of this process, and the clips in a part. Raises TrainingError where they do not divide."""
+        """N, the parts of this process, and the clips in a part.
+
+        Raises TrainingError where they do not divide.
+        """
         parts = max(accumulation, self.count)
         if parts % self.count:
             near = self.count * max(1, round(accumulation / self.count))
             raise TrainingError(
-                f"gradient_accumulation={accumulation} parts cannot be shared by {self.count} processes; take {near}"
+                f"gradient_accumulation={accumulation} parts cannot be shared by {self.count} "
+                f"processes; take {near}"
             )
         if batch_size % parts:
             near = parts * max(1, round(batch_size / parts))
-            raise TrainingError(f"batch_size={batch_size} cannot be cut into {parts} equal parts; take {near}")
+            raise TrainingError(
+                f"batch_size={batch_size} cannot be cut into {parts} equal parts; take {near}"
+            )
         own = parts // self.count
         return parts, range(self.rank * own, (self.rank + 1) * own), batch_size // parts
 
@@ -64,7 +76,9 @@ class Processes:
         return broadcast_object_list([value])[0]
 
     def clock(self, seconds: float) -> float:
-        """The main process's clock: rates, stages and the end go by it, so all must read the same."""
+        """The main process's clock: rates, stages and the end go by it, so all must read the
+        same.
+        """
         if self.count == 1:
             return seconds
         from accelerate.utils import broadcast
@@ -74,16 +88,20 @@ class Processes:
     def add_up(self, parameters: Iterable[nn.Parameter], numbers: Tensor) -> Tensor:
         """Adds the gradients of all processes up, in place, and returns the sums of `numbers` (M,).
 
-        One call carries everything, for these models are small: gradients, which parameters have one (a part of a
-        model may be frozen), and the numbers.
+        One call carries everything, for these models are small: gradients, which parameters have
+        one (a part of a model may be frozen), and the numbers.
         """
         if self.count == 1:
             return numbers
         parameters = list(parameters)
         has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-        gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+        gradients = [
+            (torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters
+        ]
         sizes = [*(g.numel() for g in gradients), len(has), len(numbers)]
-        *sums, has, numbers = self.accelerator.reduce(torch.cat([*gradients, has, numbers.float()]), "sum").split(sizes)
+        *sums, has, numbers = self.accelerator.reduce(
+            torch.cat([*gradients, has, numbers.float()]), "sum"
+        ).split(sizes)
         for parameter, total, anybody in zip(parameters, sums, has.tolist(), strict=True):
             if anybody and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -98,22 +116,31 @@ class Processes:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a CUDA card where there is one. Raises TrainingError where it is not there."""
+    """The device of a name; "auto" is a CUDA card where there is one.
+
+    Raises TrainingError where it is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"device {name!r} cannot be used here ({error}); try device=cpu") from None
+        raise TrainingError(
+            f"device {name!r} cannot be used here ({error}); try device=cpu"
+        ) from None
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: "auto" where the hardware is good at it, which few processors are."""
+    """Whether to compute in bfloat16: "auto" where the hardware is good at it, which few processors
+    are.
+    """
     if precision not in ("auto", "float32", "bfloat16"):
         raise TrainingError(f"precision is auto, float32 or bfloat16, not {precision!r}")
     if precision != "auto":
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)  # AMX; torch has no public name for it
+    has_tiles = getattr(
+        torch.cpu, "_is_amx_tile_supported", lambda: False
+    )  # AMX; torch has no public name for it
     return device.type == "cpu" and has_tiles()

@@ -1,4 +1,6 @@
-"""metrics.csv and metrics.jsonl: one row a validation, and none twice, however often a run was broken off."""
+"""metrics.csv and metrics.jsonl: one row a validation, and none twice, however often a run was
+broken off.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import os
 from pathlib import Path
 
 
-class Journal:
+class MetricsWriter:
     """The figures of a run directory, up to the update that the run goes on from."""
 
     def __init__(self, out: Path, update: int = 0):

@@ -1,4 +1,6 @@
-"""Optimizers by name, as the trainer wants them: one object that steps, and whose state can be saved and put back."""
+"""Optimizers by name, as the trainer wants them: one object that steps, and whose state can be
+saved and put back.
+"""
 
 from __future__ import annotations
 
@@ -42,26 +44,39 @@ class Together:
 def build_optimizer(
     name: str, model: nn.Module, learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer | Together:
-    """AdamW, or Muon for the matrices of transformer blocks and AdamW for the rest. Raises ValueError.
+    """AdamW, or Muon for the matrices of transformer blocks and AdamW for the rest. Raises
+    ValueError.
 
-    Muon (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982, eq. 4) here takes steps as large as AdamW's, so both
-    have the same learning rate.
+    Muon (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982, eq. 4) here takes steps as large as
+    AdamW's, so both have the same learning rate.
     """
     if name not in ("adamw", "muon"):
         raise ValueError(f"optimizer is adamw or muon, not {name!r}")
     if name == "adamw":
         return adamw(model.parameters(), learning_rate, weight_decay)
     if not hasattr(torch.optim, "Muon"):
-        raise ValueError(f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}; use adamw")
+        raise ValueError(
+            f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}; use adamw"
+        )
     matrices = {n: p for n, p in model.named_parameters() if ".blocks." in f".{n}" and p.ndim == 2}
     if not matrices:
-        raise ValueError("optimizer muon is for the matrices of transformer blocks, and this model has none; use adamw")
+        raise ValueError(
+            "optimizer muon is for the matrices of transformer blocks, and this model has none; "
+            "use adamw"
+        )
     rest = [p for n, p in model.named_parameters() if n not in matrices]
     muon = torch.optim.Muon(
-        list(matrices.values()), learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        list(matrices.values()),
+        learning_rate,
+        weight_decay=weight_decay,
+        adjust_lr_fn="match_rms_adamw",
     )
     return Together(muon, adamw(rest, learning_rate, weight_decay))
 
 
-def adamw(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay)
+def adamw(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameters, learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
+    )

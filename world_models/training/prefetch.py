@@ -14,21 +14,29 @@ import numpy as np
 Item = TypeVar("Item")
 
 
-class Feed(Generic[Item]):
-    """Calls `draw(generator)` again and again, up to `ahead` times before it is asked; the order stays that of asking.
+class Prefetcher(Generic[Item]):
+    """Calls `draw(generator)` again and again, up to `ahead` times before it is asked; the order
+    stays that of asking.
 
-    `state` is the generator's before the next item that nobody has taken yet: a checkpoint that holds it goes on with
-    just that item, however many were drawn already. `waited` counts the seconds that `next` kept its caller waiting.
+    `state` is the generator's before the next item that nobody has taken yet: a checkpoint that
+    holds it goes on with just that item, however many were drawn already. `waited` counts the
+    seconds that `next` kept its caller waiting.
     """
 
-    def __init__(self, draw: Callable[[np.random.Generator], Item], order: np.random.Generator, ahead: int):
+    def __init__(
+        self, draw: Callable[[np.random.Generator], Item], order: np.random.Generator, ahead: int
+    ):
         self.draw, self.ahead, self.waited = draw, ahead, 0.0
-        self.pool = ThreadPoolExecutor(1, "clips") if ahead else None  # its thread starts with the first item
+        self.pool = (
+            ThreadPoolExecutor(1, "clips") if ahead else None
+        )  # its thread starts with the first item
         self.restart(order.bit_generator.state, order)
 
     def restart(self, state: dict, order: np.random.Generator | None = None) -> None:
         """Goes on from another state; what was drawn ahead is forgotten."""
-        self.generator = copy.deepcopy(order or self.generator)  # a new one: the thread may still be using the old
+        self.generator = copy.deepcopy(
+            order or self.generator
+        )  # a new one: the thread may still be using the old
         self.generator.bit_generator.state = self.state = copy.deepcopy(state)
         self.drawn: deque[Future[tuple[Item, dict]]] = deque()
 

@@ -1,8 +1,9 @@
 """`neural-envs train PRESET a.b=c`: trains a world model and writes its bundle.
 
-Every step of a clip after the first starts from the model's own frame, so that a dream learns to mend itself.
-Everything that decides the result (weights, optimizer, averages, generators) is in the checkpoint: a resumed run gives
-the weights of an unbroken one. Over many processes: `torchrun --nproc-per-node 8 -m world_models.training.run PRESET a.b=c`.
+Every step of a clip after the first starts from the model's own frame, so that a dream learns to
+mend itself. Everything that decides the result (weights, optimizer, averages, generators) is in the
+checkpoint: a resumed run gives the weights of an unbroken one. Over many processes: `torchrun
+--nproc-per-node 8 -m world_models.training.run PRESET a.b=c`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collectors.settings.parse import parse
 from world_models.training.checkpoints import newest_checkpoint, writing
 from world_models.training.distributed import use_bfloat16
 from world_models.training.errors import TrainingError
-from world_models.training.metrics_log import Journal
+from world_models.training.metrics_log import MetricsWriter
 from world_models.training.presets.table import PRESETS, TrainConfig
 from world_models.training.run_info import command_line, write_record
 from world_models.training.samples import write_samples
@@ -39,7 +40,10 @@ class Run:
         config = trainer.config
         self.trainer, self.out = trainer, config.out
         command = "; ".join(trainer.commands)
-        dataset = {"dataset": trainer.dataset.fingerprint, "steps_in_dataset": trainer.dataset.steps}
+        dataset = {
+            "dataset": trainer.dataset.fingerprint,
+            "steps_in_dataset": trainer.dataset.steps,
+        }
         self.provenance = {**dataset, "command": command}
         about = {"from_update": trainer.update, **dataset, "processes": trainer.processes.count}
         about |= {
@@ -49,17 +53,21 @@ class Run:
         }
         with writing(self.out):
             write_record(config, command, about)
-            self.journal = Journal(self.out, trainer.update)
+            self.journal = MetricsWriter(self.out, trainer.update)
         self.tracker = Tracker(config, trainer.update)
         self.shown = trainer.validation.with_steps(SHOWN_STEPS).draw(10, np.random.default_rng(3))
         self.since = (time.perf_counter(), trainer.feed.waited)
 
     def check(self, terms: dict[str, float]) -> None:
-        """Validates, tells it with the last update's losses `terms`, and saves: as the best, too, if it is."""
+        """Validates, tells it with the last update's losses `terms`, and saves: as the best, too,
+        if it is.
+        """
         trainer, waiting = self.trainer, self.waiting()
         held_out = trainer.validate()
         row = {"update": trainer.update, "seconds": round(trainer.seconds, 1), "waiting": waiting}
-        row |= {f"train_{k}": terms.get(k, "") for k in held_out}  # a model may learn one part after another
+        row |= {
+            f"train_{k}": terms.get(k, "") for k in held_out
+        }  # a model may learn one part after another
         row |= {f"validation_{k}": v for k, v in held_out.items()}
         best, trainer.best = held_out["frame"] < trainer.best, min(held_out["frame"], trainer.best)
         with writing(self.out):
@@ -83,7 +91,9 @@ class Run:
 
 
 def begin(config: TrainConfig) -> Trainer:
-    """A trainer that stands where the run directory's newest good checkpoint does, or at the start."""
+    """A trainer that stands where the run directory's newest good checkpoint does, or at the
+    start.
+    """
     require(config.tracker)
     dataset = Dataset(config.data)
     trainer = Trainer(config, dataset)
@@ -92,7 +102,9 @@ def begin(config: TrainConfig) -> Trainer:
     with writing(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
     processes = trainer.processes
-    found = processes.from_main(newest_checkpoint(config.out) if config.resume and processes.main else None)
+    found = processes.from_main(
+        newest_checkpoint(config.out) if config.resume and processes.main else None
+    )
     if found:
         trainer.load(found)
     elif config.init_from:
@@ -112,7 +124,9 @@ def train(config: TrainConfig) -> Path:
         terms = trainer.step()
         bar.update(1)
         trainer.seconds = trainer.processes.clock(spent + time.monotonic() - begun)
-        if run and (trainer.update % config.validate_every == 0 or trainer.update == config.updates):
+        if run and (
+            trainer.update % config.validate_every == 0 or trainer.update == config.updates
+        ):
             run.check(terms)
     if run:
         run.end()
@@ -127,11 +141,16 @@ def main(argv: list[str] | None = None) -> int:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1, 0.0)[0]
         known = ", ".join(PRESETS)
-        print(f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {known}", file=sys.stderr)
+        print(
+            f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {known}",
+            file=sys.stderr,
+        )
         return 2
     if {"-h", "--help"} & set(words):
         print(f"presets: {', '.join(PRESETS)}; these are the settings of {name}\n")
-    config = parse(PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}")
+    config = parse(
+        PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}"
+    )
     try:
         bundle = train(config)
     except (DatasetError, TrainingError, ValueError) as error:

@@ -17,15 +17,31 @@ from collectors.settings.parse import as_text
 from world_models.training.config import TrainConfig
 from world_models.training.metrics_log import replace
 
-LIBRARIES = ("neural-envs", "torch", "numpy", "gymnasium", "accelerate", "safetensors", "pillow", "imageio")
+LIBRARIES = (
+    "neural-envs",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "accelerate",
+    "safetensors",
+    "pillow",
+    "imageio",
+)
 
 
 def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> None:
-    """Writes both files. A resumed run's earlier starts stay in run.json, for they may have had other code."""
+    """Writes both files.
+
+    A resumed run's earlier starts stay in run.json, for they may have had other code.
+    """
     path = config.out / "run.json"
     replace(config.out / "resolved_config.yaml", as_text(config) + "\n")
     start = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **about}
-    start |= {"python": platform.python_version(), "platform": platform.platform(), "versions": versions()}
+    start |= {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions(),
+    }
     start |= {"cuda": torch.version.cuda, "git_commit": git_commit(Path(__file__))}
     try:
         earlier = json.loads(path.read_text())["starts"]
@@ -36,7 +52,9 @@ def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> No
 
 
 def versions() -> dict[str, str | None]:
-    """Of this package and of what decides its results; None for one that was not installed as a package."""
+    """Of this package and of what decides its results; None for one that was not installed as a
+    package.
+    """
     found: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
@@ -47,11 +65,15 @@ def versions() -> dict[str, str | None]:
 
 
 def git_commit(file: Path) -> str | None:
-    """The commit of the repository that `file` belongs to, with "+changes" where its tree differs; None without one."""
+    """The commit of the repository that `file` belongs to, with "+changes" where its tree differs;
+    None without one.
+    """
 
     def git(*words: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", str(file.parent), *words], capture_output=True, text=True, timeout=10)
+            done = subprocess.run(
+                ["git", "-C", str(file.parent), *words], capture_output=True, text=True, timeout=10
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,7 @@
-"""Pictures of a run as it goes: one step from held-out frames, and a film of an open-loop dream. K context frames."""
+"""Pictures of a run as it goes: one step from held-out frames, and a film of an open-loop dream.
+
+K context frames.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,12 @@ def context_of(clips: Clips, length: int) -> Context:
 def dream_along(model: nn.Module, clips: Clips) -> np.ndarray:
     """The clips' actions dreamed open loop from their contexts: (B, S, H, W, C) uint8."""
     device = next(model.parameters()).device
-    state = model.init(Context(*(part.to(device) for part in context_of(clips, model.context_length))))
-    noise = NoiseStream(*(part.to(device) for part in NoiseStream.from_seeds(torch.arange(len(clips.frames)))))
+    state = model.init(
+        Context(*(part.to(device) for part in context_of(clips, model.context_length)))
+    )
+    noise = NoiseStream(
+        *(part.to(device) for part in NoiseStream.from_seeds(torch.arange(len(clips.frames))))
+    )
     frames = []
     for action in clips.actions.T:
         out = model.step(state, action.to(device), noise)
@@ -34,12 +41,17 @@ def dream_along(model: nn.Module, clips: Clips) -> np.ndarray:
 
 
 def write_samples(model: nn.Module, clips: Clips, out: Path) -> None:
-    """Writes strip.png (last real frames, next real ones, next dreamed ones) and rollout.mp4 and .gif: the clip that
-    goes on longest, real | dreamed | difference.
+    """Writes strip.png (last real frames, next real ones, next dreamed ones) and rollout.mp4 and
+    .gif: the clip that goes on longest, real | dreamed | difference.
     """
     dreamed, real = dream_along(model, clips), clips.frames[:, model.context_length :].numpy()
     last = clips.frames[:, model.context_length - 1].numpy()
     write_strip(out / "strip.png", [last, real[:, 0], dreamed[:, 0]], scale=3)
     longest = int(clips.valid.sum(1).argmax())
     steps = int(clips.valid[longest].sum())
-    write_film(out, "rollout", side_by_side(real[longest, :steps], dreamed[longest, :steps]), model.spec.fps)
+    write_film(
+        out,
+        "rollout",
+        side_by_side(real[longest, :steps], dreamed[longest, :steps]),
+        model.spec.fps,
+    )

@@ -12,7 +12,8 @@ WARMEST = 0.1  # share of a run paced by minutes after which its warm-up ends at
 
 
 def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor:
-    """The weighted sum that is minimised when `share` of the updates are done; a loss not named here weighs 1.
+    """The weighted sum that is minimised when `share` of the updates are done; a loss not named
+    here weighs 1.
 
     The pull of chance towards uniform fades: late in a run it would only make the posterior miss.
     """
@@ -27,10 +28,16 @@ def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor
 
 
 def schedule(config: TrainConfig, update: int, progress: float) -> float:
-    """Learning rate of an update, when `progress` of the run is done: linear warm-up, then a cosine down to 2 %."""
+    """Learning rate of an update, when `progress` of the run is done: linear warm-up, then a cosine
+    down to 2 %.
+    """
     warm = (update + 1) / max(1, config.warmup)
     if config.pace == "minutes":
         warm, share = max(warm, progress / WARMEST), progress
     else:
         share = max(0, update - config.warmup) / max(1, config.updates - config.warmup)
-    return config.learning_rate * min(1.0, warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+    return (
+        config.learning_rate
+        * min(1.0, warm)
+        * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+    )

@@ -1,9 +1,11 @@
-"""`python -m world_models.training.throughput PRESET`: how much of the machine's time training gives to learning.
+"""`python -m world_models.training.throughput PRESET`: how much of the machine's time training
+gives to learning.
 
-Training samples per second, as a share of what forward and backward alone reach on one batch that stays the same. Both
-are timed in turn, round after round, in one process, and the median of the rounds' ratios is told. `share_with_checks`
-counts in what a validation, a checkpoint, a bundle and a film take every `validate_every` updates. On a CPU that others
-use too, the share of CPU time is the steadier figure.
+Training samples per second, as a share of what forward and backward alone reach on one batch that
+stays the same. Both are timed in turn, round after round, in one process, and the median of the
+rounds' ratios is told. `share_with_checks` counts in what a validation, a checkpoint, a bundle and
+a film take every `validate_every` updates. On a CPU that others use too, the share of CPU time is
+the steadier figure.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ class SpeedConfig:
     """Measure training against forward and backward alone."""
 
     preset: str = field(default="snake", metadata={"help": "training preset"})
-    data: Path | None = field(default=None, metadata={"help": "dataset directory; none: the preset's"})
-    out: str = field(default="", metadata={"help": "file for the figures, JSON; nothing: they are only printed"})
+    data: Path | None = field(
+        default=None, metadata={"help": "dataset directory; none: the preset's"}
+    )
+    out: str = field(
+        default="", metadata={"help": "file for the figures, JSON; nothing: they are only printed"}
+    )
     rounds: int = field(default=5, metadata={"help": "times that both are timed in turn"})
     seconds: float = field(default=5.0, metadata={"help": "shortest time of one timing"})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice"})
@@ -46,14 +52,16 @@ def forward_backward(trainer: Trainer) -> Callable[[], None]:
         trainer.model.train()
         for part in clips:
             with trainer.autocast:
-                terms = trainer.losses(part, trainer.practice, steps, trainer.noise)
+                terms = trainer.losses(part, trainer.augmentation, steps, trainer.noise)
             total(terms, trainer.config, 1.0).backward()
         trainer.optimizer.zero_grad(set_to_none=True)
 
     return advance
 
 
-def rate(advance: Callable[[], object], seconds: float, device: torch.device) -> tuple[float, float]:
+def rate(
+    advance: Callable[[], object], seconds: float, device: torch.device
+) -> tuple[float, float]:
     """Calls per second, and per second of this process's CPU time."""
     done, begun, busy = 0, time.perf_counter(), time.process_time()
     while not done or time.perf_counter() - begun < seconds:
@@ -65,10 +73,18 @@ def rate(advance: Callable[[], object], seconds: float, device: torch.device) ->
 
 
 def measure(config: SpeedConfig) -> dict:
-    """All figures; every update has all its rollout steps. Writes a run into a temporary directory."""
+    """All figures; every update has all its rollout steps.
+
+    Writes a run into a temporary directory.
+    """
     preset = PRESETS[config.preset]()
     with tempfile.TemporaryDirectory() as folder:
-        changes = {"rollout_from": 0.0, "device": config.device, "threads": config.threads, "out": Path(folder)}
+        changes = {
+            "rollout_from": 0.0,
+            "device": config.device,
+            "threads": config.threads,
+            "out": Path(folder),
+        }
         trainer = begin(replace(preset, **changes, data=config.data or preset.data))
         bare, device = forward_backward(trainer), trainer.device
         spent, rounds = 0.0, []
@@ -91,7 +107,9 @@ def measure(config: SpeedConfig) -> dict:
         "training_samples_per_second": median(row[0] for row in rounds) * preset.batch_size,
         "forward_backward_samples_per_second": median(row[2] for row in rounds) * preset.batch_size,
         "share": median(row[0] / row[2] for row in rounds),
-        "share_of_cpu_time": median(row[1] / row[3] for row in rounds) if device.type == "cpu" else None,
+        "share_of_cpu_time": median(row[1] / row[3] for row in rounds)
+        if device.type == "cpu"
+        else None,
         "share_with_checks": median(every / (every / row[0] + check) / row[2] for row in rounds),
         "check_seconds": check,
         "waiting_for_clips": waited / spent,
@@ -100,9 +118,14 @@ def measure(config: SpeedConfig) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    config = parse(SpeedConfig, argv, "python -m world_models.training.throughput", positional=("preset",))
+    config = parse(
+        SpeedConfig, argv, "python -m world_models.training.throughput", positional=("preset",)
+    )
     if config.preset not in PRESETS:
-        print(f"train_speed: no preset '{config.preset}'; there are {', '.join(PRESETS)}", file=sys.stderr)
+        print(
+            f"train_speed: no preset '{config.preset}'; there are {', '.join(PRESETS)}",
+            file=sys.stderr,
+        )
         return 2
     figures = json.dumps(measure(config), indent=1)
     if config.out:

@@ -1,4 +1,7 @@
-"""Experiment trackers, through Accelerate's: TensorBoard, Weights & Biases, Aim. Each is an extra of its own name."""
+"""Experiment trackers, through Accelerate's: TensorBoard, Weights & Biases, Aim.
+
+Each is an extra of its own name.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,39 @@ def require(tracker: str) -> None:
     """Raises TrainingError with the pip command where a tracker's package is not installed."""
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise TrainingError(
-            f'tracker={tracker} needs {tracker}, which is not installed: pip install "neural-envs[{tracker}]"'
+            f"tracker={tracker} needs {tracker}, which is not installed: pip install "
+            f'"neural-envs[{tracker}]"'
         )
 
 
 class Tracker:
     """Where figures and pictures go besides the run directory; with tracker=none nowhere.
 
-    A resumed run goes on in the tracker's run that it began: `identity` is that run's name there, kept in the run
-    directory. What was told of the updates that are done again is told anew (TensorBoard, Aim) or only once (W&B).
+    A resumed run goes on in the tracker's run that it began: `identity` is that run's name there,
+    kept in the run directory. What was told of the updates that are done again is told anew
+    (TensorBoard, Aim) or only once (W&B).
     """
 
     def __init__(self, config: TrainConfig, update: int):
-        """`update`: the one that the run goes on from. Raises TrainingError for a missing package."""
+        """`update`: the one that the run goes on from.
+
+        Raises TrainingError for a missing package.
+        """
         require(config.tracker)
-        self.name, self.out, self.kept = config.tracker, config.out, config.out / f"{config.tracker}.id"
+        self.name, self.out, self.kept = (
+            config.tracker,
+            config.out,
+            config.out / f"{config.tracker}.id",
+        )
         if self.name == "none":
             return
         from accelerate import Accelerator
 
         self.accelerator = Accelerator(log_with=self.name, project_dir=str(config.out))
         begun = self.kept.read_text().strip() if update and self.kept.exists() else None
-        self.accelerator.init_trackers(PROJECT, flat(config), {self.name: self._options(config, update, begun)})
+        self.accelerator.init_trackers(
+            PROJECT, flat(config), {self.name: self._options(config, update, begun)}
+        )
         self.run = self.accelerator.get_tracker(self.name, unwrap=True)
         identity = {"wandb": "id", "aim": "hash"}.get(self.name)
         if identity:
@@ -58,29 +72,44 @@ class Tracker:
     def log(self, row: dict, update: int) -> None:
         """Tells the numbers of a row of the journal."""
         if self.name != "none":
-            self.accelerator.log({k: v for k, v in row.items() if isinstance(v, (int, float))}, step=update)
+            self.accelerator.log(
+                {k: v for k, v in row.items() if isinstance(v, (int, float))}, step=update
+            )
 
     def show(self, update: int) -> None:
         """Tells the run directory's strip of pictures and its film."""
         if self.name != "none":
-            getattr(self, f"_show_{self.name}")(self.out / "strip.png", self.out / "rollout.gif", update)
+            getattr(self, f"_show_{self.name}")(
+                self.out / "strip.png", self.out / "rollout.gif", update
+            )
 
     def _show_tensorboard(self, strip: Path, film: Path, update: int) -> None:
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         tracker = self.accelerator.get_tracker("tensorboard")
-        tracker.log_images({"strip": np.asarray(Image.open(strip).convert("RGB"))[None]}, update, dataformats="NHWC")
+        tracker.log_images(
+            {"strip": np.asarray(Image.open(strip).convert("RGB"))[None]},
+            update,
+            dataformats="NHWC",
+        )
         width, height = Image.open(film).size
-        moving = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=film.read_bytes())
+        moving = Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=film.read_bytes()
+        )
         # as add_video does, which would need moviepy only to make the GIF that we have
-        self.run._get_file_writer().add_summary(Summary(value=[Summary.Value(tag="rollout", image=moving)]), update)
+        self.run._get_file_writer().add_summary(
+            Summary(value=[Summary.Value(tag="rollout", image=moving)]), update
+        )
         self.run.flush()
 
     def _show_wandb(self, strip: Path, film: Path, update: int) -> None:
         import wandb
 
-        pictures = {"strip": wandb.Image(str(strip)), "rollout": wandb.Video(str(film), format="gif")}
+        pictures = {
+            "strip": wandb.Image(str(strip)),
+            "rollout": wandb.Video(str(film), format="gif"),
+        }
         self.accelerator.log(pictures, step=update)
 
     def _show_aim(self, strip: Path, film: Path, update: int) -> None:
@@ -99,5 +128,11 @@ class Tracker:
 def flat(config: TrainConfig) -> dict[str, bool | int | float | str]:
     """All settings by dotted name, as every tracker can hold them."""
     values = {setting.name: setting.default for setting in list_settings(config)}
-    return {name: v if isinstance(v, (bool, int, float)) else os.fspath(v) if isinstance(v, Path) else str(v)
-            for name, v in values.items()}  # fmt: skip
+    return {
+        name: v
+        if isinstance(v, (bool, int, float))
+        else os.fspath(v)
+        if isinstance(v, Path)
+        else str(v)
+        for name, v in values.items()
+    }

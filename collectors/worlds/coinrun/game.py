@@ -1,4 +1,6 @@
-"""One lane of CoinRun: which level is played, what is seen of it, and what stands in for the lost last frame."""
+"""One lane of CoinRun: which level is played, what is seen of it, and what stands in for the lost
+last frame.
+"""
 
 from collections import deque
 from dataclasses import dataclass
@@ -23,16 +25,17 @@ LAST_LEVEL = 2**31 - 2
 class CoinRunOptions:
     """The options of RealCoinRun-v0. Raises ValueError where they make no game.
 
-    `distribution_mode`: "easy" (one look) or "hard" (background, ground and agent vary, more enemies).
-    `levels`: "train" plays `num_levels` levels from `start_level` on (0: all there are), "validation" levels
-    9000-9049, "test" levels 10000-10999, "split" all three, 88 : 4 : 8 by episode, for collecting a dataset.
-    `observation`: "rgb" (64, 64, 3) or "grey84" (84, 84, 1), resized bilinearly.
-    `stack`: that many frames, oldest first, in the channels; by default 1 of rgb and 4 of grey84, (84, 84, 4). An
-    episode starts with its first frame repeated.
-    `terminal_frame`: the engine never draws the frame that shows the end. "hold" repeats the last frame seen: the end
-    is to be seen in that everything stops in the middle of a move (measured: 164 of 164 ends, 163 of them right after
-    a frame that differed; 5 % of the other frames repeat theirs), and what ended the game, coin or enemy, is within a
-    step's reach. "mark" draws a 2 pixel border around it, green for the coin and red for death.
+    `distribution_mode`: "easy" (one look) or "hard" (background, ground and agent vary, more
+    enemies). `levels`: "train" plays `num_levels` levels from `start_level` on (0: all there are),
+    "validation" levels 9000-9049, "test" levels 10000-10999, "split" all three, 88 : 4 : 8 by
+    episode, for collecting a dataset. `observation`: "rgb" (64, 64, 3) or "grey84" (84, 84, 1),
+    resized bilinearly. `stack`: that many frames, oldest first, in the channels; by default 1 of
+    rgb and 4 of grey84, (84, 84, 4). An episode starts with its first frame repeated.
+    `terminal_frame`: the engine never draws the frame that shows the end. "hold" repeats the last
+    frame seen: the end is to be seen in that everything stops in the middle of a move (measured:
+    164 of 164 ends, 163 of them right after a frame that differed; 5 % of the other frames repeat
+    theirs), and what ended the game, coin or enemy, is within a step's reach. "mark" draws a 2
+    pixel border around it, green for the coin and red for death.
     """
 
     distribution_mode: str = "easy"
@@ -55,14 +58,19 @@ class CoinRunOptions:
         if self.num_levels < 0 or self.start_level < 0 or self.training_levels[-1] > LAST_LEVEL:
             raise ValueError(f"num_levels and start_level must name levels from 0 to {LAST_LEVEL}")
         if self.levels == "split" and self.training_levels[-1] >= HELD_OUT["validation"][0]:
-            raise ValueError("num_levels and start_level must stay below level 9000 where levels='split'")
+            raise ValueError(
+                "num_levels and start_level must stay below level 9000 where levels='split'"
+            )
         if self.stack is not None and self.stack < 1:
             raise ValueError(f"stack must be 1 or more, got {self.stack}")
 
     @property
     def training_levels(self) -> range:
         """The levels of levels="train"."""
-        return range(self.start_level, self.start_level + self.num_levels if self.num_levels else LAST_LEVEL + 1)
+        return range(
+            self.start_level,
+            self.start_level + self.num_levels if self.num_levels else LAST_LEVEL + 1,
+        )
 
     @property
     def depth(self) -> int:
@@ -72,24 +80,36 @@ class CoinRunOptions:
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of an observation."""
-        return (84, 84, self.depth) if self.observation == "grey84" else (SIDE, SIDE, 3 * self.depth)
+        return (
+            (84, 84, self.depth) if self.observation == "grey84" else (SIDE, SIDE, 3 * self.depth)
+        )
 
     def draw_level(self, generator: np.random.Generator) -> int:
         """A level, uniform in its split."""
-        split = generator.choice(list(SHARES), p=list(SHARES.values())) if self.levels == "split" else self.levels
+        split = (
+            generator.choice(list(SHARES), p=list(SHARES.values()))
+            if self.levels == "split"
+            else self.levels
+        )
         levels = HELD_OUT.get(str(split), self.training_levels)
         return levels[int(generator.integers(len(levels)))]
 
 
 def split_key(level: int) -> str:
-    """ "test:10003": the split in which all episodes of this level are, and the level. Test starts at level 10000."""
+    """ "test:10003": the split in which all episodes of this level are, and the level.
+
+    Test starts at level 10000.
+    """
     if level >= HELD_OUT["test"][0]:
         return f"test:{level}"
     return f"validation:{level}" if level in HELD_OUT["validation"] else f"train:{level}"
 
 
 class CoinRunGame:
-    """One game with its observation. `max_episode_steps` may truncate earlier than the engine's 1000 steps."""
+    """One game with its observation.
+
+    `max_episode_steps` may truncate earlier than the engine's 1000 steps.
+    """
 
     def __init__(self, options: CoinRunOptions, max_episode_steps: int | None = None):
         self.options, self.limit = options, min(max_episode_steps or TIMEOUT, TIMEOUT)
@@ -113,7 +133,9 @@ class CoinRunGame:
         if not self._playing:
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")
         if not 0 <= action < len(ACTIONS):
-            raise gymnasium.error.InvalidAction(f"action {action} is not one of 0 to 14: {', '.join(ACTIONS)}")
+            raise gymnasium.error.InvalidAction(
+                f"action {action} is not one of 0 to 14: {', '.join(ACTIONS)}"
+            )
         self._engine.send(action)
         self._steps += 1
 
@@ -130,7 +152,9 @@ class CoinRunGame:
         return self._observation(), reward, terminated, truncated
 
     def info(self) -> dict:
-        """What reset and step tell besides: level, split key, and whether the coin was taken in this step."""
+        """What reset and step tell besides: level, split key, and whether the coin was taken in
+        this step.
+        """
         return {"level": self._level, "split_key": self._key, "coin": self._coin}
 
     def _seen(self) -> np.ndarray:

@@ -1,10 +1,19 @@
-"""Policies for CoinRun. They look at nothing: luck with a bias to the right takes the coin in most easy levels."""
+"""Policies for CoinRun.
+
+They look at nothing: luck with a bias to the right takes the coin in most easy levels.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from collectors.policies.policies import Generator, MixturePolicy, Policy, RandomPolicy, StickyPolicy
+from collectors.policies.policies import (
+    Generator,
+    MixturePolicy,
+    Policy,
+    RandomPolicy,
+    StickyPolicy,
+)
 
 RUN_RIGHT, JUMP_RIGHT = 7, 8
 MOVES = 9  # the actions after these are keys that do nothing
@@ -12,9 +21,11 @@ REPEAT = 0.7
 
 
 class RightPolicy:
-    """Draws "right" or "jump right" with probability `right`, else any of the nine moves, and keeps it for a while.
+    """Draws "right" or "jump right" with probability `right`, else any of the nine moves, and keeps
+    it for a while.
 
-    A choice is kept with probability 0.7 from step to step, 3.3 steps in the mean: about as long as a jump goes up.
+    A choice is kept with probability 0.7 from step to step, 3.3 steps in the mean: about as long as
+    a jump goes up.
     """
 
     def __init__(self, right: float = 0.8):
@@ -37,12 +48,18 @@ class RightPolicy:
 
 
 def coinrun_mix(actions: int) -> MixturePolicy:
-    """Mostly to the right, so that whole levels, coins and deaths are seen; some without bias, with all 15 actions.
+    """Mostly to the right, so that whole levels, coins and deaths are seen; some without bias, with
+    all 15 actions.
 
-    Weights count episodes. Play without bias stays near the start for 500 to 800 steps, with bias it ends within 60
-    to 100: so a quarter of the frames is played without, and an episode has 95 steps in the mean.
+    Weights count episodes. Play without bias stays near the start for 500 to 800 steps, with bias
+    it ends within 60 to 100: so a quarter of the frames is played without, and an episode has 95
+    steps in the mean.
     """
-    policies = [RandomPolicy(actions), StickyPolicy(actions, REPEAT), *map(RightPolicy, (0.4, 0.6, 0.8, 0.95))]
+    policies = [
+        RandomPolicy(actions),
+        StickyPolicy(actions, REPEAT),
+        *map(RightPolicy, (0.4, 0.6, 0.8, 0.95)),
+    ]
     return MixturePolicy(policies, [0.015, 0.025, 0.16, 0.25, 0.35, 0.2])
 
 

@@ -23,12 +23,14 @@ FRAMES_PER_SECOND = 60  # of the engine; one of our frames is `frame_skip` of it
 
 
 class RealPong(gymnasium.Env):
-    """The right paddle against one that follows the ball. +1 for a point won, -1 for one lost; `points_to_win` end it.
+    """The right paddle against one that follows the ball. +1 for a point won, -1 for one lost;
+    `points_to_win` end it.
 
-    The opponent can follow a ball that rises or falls by up to 8 a substep; a paddle that moves as it hits adds 3 to
-    that, up to 13. `bounce_reward` is paid for each ball returned (the original engine pays 0.1). The step that scores
-    shows the new pip together with the next serve, the last one of a game too. The observation is a (size, size, 3)
-    uint8 frame; at 64 the score is a row of pips, at 24 there is none. One frame shows no speeds: look at two.
+    The opponent can follow a ball that rises or falls by up to 8 a substep; a paddle that moves as
+    it hits adds 3 to that, up to 13. `bounce_reward` is paid for each ball returned (the original
+    engine pays 0.1). The step that scores shows the new pip together with the next serve, the last
+    one of a game too. The observation is a (size, size, 3) uint8 frame; at 64 the score is a row of
+    pips, at 24 there is none. One frame shows no speeds: look at two.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
@@ -70,22 +72,33 @@ class RealPong(gymnasium.Env):
             raise ResetNeeded("the game is not running; call reset() before step()")
         rewards, ended = self._core.step(_checked_actions(np.asarray(action).reshape(-1), 1))
         self._playing = not ended[0]
-        return self._screen.draw(self._core)[0], float(rewards[0]), bool(ended[0]), False, self._info()
+        return (
+            self._screen.draw(self._core)[0],
+            float(rewards[0]),
+            bool(ended[0]),
+            False,
+            self._info(),
+        )
 
     def render(self) -> np.ndarray | None:
         return self._screen.draw(self._core)[0] if self.render_mode == "rgb_array" else None
 
     def _info(self) -> dict:
-        return {"left_score": int(self._core.left_score[0]), "right_score": int(self._core.right_score[0])}
+        return {
+            "left_score": int(self._core.left_score[0]),
+            "right_score": int(self._core.right_score[0]),
+        }
 
 
 class RealPongVector(gymnasium.vector.VectorEnv):
-    """`num_envs` games of RealPong, stepped and drawn as arrays. Lane i with seed s is exactly RealPong with seed s.
+    """`num_envs` games of RealPong, stepped and drawn as arrays. Lane i with seed s is exactly
+    RealPong with seed s.
 
-    reset(seed=) takes None, a number (lane i gets seed + i) or a list of numbers and None, one a lane;
-    options={"reset_mask": (B,) bool} restarts some lanes only. Under SAME_STEP info["final_obs"] holds the frame that
-    each lane's step ended in, with the mask "_final_obs" for those that finished; under DISABLED a finished lane must
-    be reset before the next step. max_episode_steps: None is the game's own limit, -1 none.
+    reset(seed=) takes None, a number (lane i gets seed + i) or a list of numbers and None, one a
+    lane; options={"reset_mask": (B,) bool} restarts some lanes only. Under SAME_STEP
+    info["final_obs"] holds the frame that each lane's step ended in, with the mask "_final_obs" for
+    those that finished; under DISABLED a finished lane must be reset before the next step.
+    max_episode_steps: None is the game's own limit, -1 none.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
@@ -107,7 +120,10 @@ class RealPongVector(gymnasium.vector.VectorEnv):
         self.autoreset_mode = AutoresetMode(getattr(autoreset_mode, "value", autoreset_mode))
         self.metadata = {**single.metadata, "autoreset_mode": self.autoreset_mode}
         self._limit = _step_limit(max_episode_steps)
-        self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
+        self.single_observation_space, self.single_action_space = (
+            single.observation_space,
+            single.action_space,
+        )
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators: list[np.random.Generator] = []
@@ -117,10 +133,16 @@ class RealPongVector(gymnasium.vector.VectorEnv):
         """As RealPong.world_spec."""
         return _world_spec(self._core, self._screen.size, self._limit)
 
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ):
         mask = self._reset_mask(options or {})
         lanes = mask.nonzero()[0]
-        seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)] if not _listed(seed) else seed
+        seeds = (
+            [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+            if not _listed(seed)
+            else seed
+        )
         if len(seeds) != self.num_envs:
             raise ValueError(f"seeds are one a lane, {self.num_envs} in all; got {len(seeds)}")
         if not self._generators:
@@ -132,12 +154,17 @@ class RealPongVector(gymnasium.vector.VectorEnv):
         return self._screen.draw(self._core), self._info(mask)
 
     def step(self, actions):
-        """(frames (B, S, S, 3) uint8, rewards (B,) float64, terminations (B,), truncations (B,), info)."""
+        """(frames (B, S, S, 3) uint8, rewards (B,) float64, terminations (B,), truncations (B,),
+        info).
+        """
         if not self._generators:
             raise ResetNeeded("no game is running; call reset() before step()")
         waiting = self._finished.copy()
         if waiting.any() and self.autoreset_mode is AutoresetMode.DISABLED:
-            raise ResetNeeded(f"lanes {waiting.nonzero()[0].tolist()} have finished; reset them by 'reset_mask' first")
+            raise ResetNeeded(
+                f"lanes {waiting.nonzero()[0].tolist()} have finished; reset them by 'reset_mask' "
+                "first"
+            )
         rewards, ended = self._core.step(_checked_actions(actions, self.num_envs))
         self._steps += 1
         cut = self._steps >= self._limit
@@ -171,13 +198,20 @@ class RealPongVector(gymnasium.vector.VectorEnv):
             raise ValueError(f"unknown reset options {sorted(unknown)}; there is 'reset_mask'")
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, bool)))
         if mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}")
+            raise ValueError(
+                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
+            )
         if not self._generators and not mask.all():
-            raise ResetNeeded("the first reset starts every lane: call reset() without a reset_mask first")
+            raise ResetNeeded(
+                "the first reset starts every lane: call reset() without a reset_mask first"
+            )
         return mask
 
     def _info(self, mask: np.ndarray) -> dict:
-        scores = {"left_score": self._core.left_score.copy(), "right_score": self._core.right_score.copy()}
+        scores = {
+            "left_score": self._core.left_score.copy(),
+            "right_score": self._core.right_score.copy(),
+        }
         return {**scores, **{f"_{key}": mask.copy() for key in scores}}
 
 
@@ -211,17 +245,25 @@ def _checked_actions(actions: Any, lanes: int) -> np.ndarray:
     actions = np.asarray(actions)
     whole = actions.dtype.kind in "iu" and actions.shape == (lanes,)
     if not whole or ((actions < 0) | (actions >= len(ACTIONS))).any():
-        raise InvalidAction(f"an action, one a game, is one of 0 stay, 1 up, 2 down; got {actions.tolist()}")
+        raise InvalidAction(
+            f"an action, one a game, is one of 0 stay, 1 up, 2 down; got {actions.tolist()}"
+        )
     return actions.astype(np.int64)
 
 
 def _check_options(points_to_win, bounce_reward, frame_skip, size, render_mode) -> None:
     """Refuses options that make no game, each with a sentence."""
-    for name, value, most in (("points_to_win", points_to_win, MOST_POINTS), ("frame_skip", frame_skip, MOST_SKIPPED)):
+    for name, value, most in (
+        ("points_to_win", points_to_win, MOST_POINTS),
+        ("frame_skip", frame_skip, MOST_SKIPPED),
+    ):
         if not isinstance(value, (int, np.integer)) or not 1 <= value <= most:
             raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
     if not 0 <= bounce_reward < math.inf:
         raise ValueError(f"bounce_reward must be 0 or more, got {bounce_reward}")
-    for name, value, allowed in (("size", size, SIZES), ("render_mode", render_mode, (None, "rgb_array"))):
+    for name, value, allowed in (
+        ("size", size, SIZES),
+        ("render_mode", render_mode, (None, "rgb_array")),
+    ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {value!r}")

@@ -1,10 +1,11 @@
 """Drawing Pong, and reading it back from pixels.
 
-B frames, S = 64 or 24 pixels a side. The picture is 540 engine units wide, the court and both paddles; at 64 pixels the
-top 4 rows hold the score as pips and the court has the other 60, at 24 pixels the court has all. Every pixel shows the
-share of it that a shape covers, so movement far below a pixel can be seen. Coordinates in pixels are those of the
-array: a shape that fills exactly pixel (3, 5) has its centre at row 3.0, column 5.0. Where a court wall cuts a shape
-off, its centre is that of the whole shape.
+B frames, S = 64 or 24 pixels a side. The picture is 540 engine units wide, the court and both
+paddles; at 64 pixels the top 4 rows hold the score as pips and the court has the other 60, at 24
+pixels the court has all. Every pixel shows the share of it that a shape covers, so movement far
+below a pixel can be seen. Coordinates in pixels are those of the array: a shape that fills exactly
+pixel (3, 5) has its centre at row 3.0, column 5.0. Where a court wall cuts a shape off, its centre
+is that of the whole shape.
 """
 
 from functools import lru_cache
@@ -27,12 +28,19 @@ SIZES = (64, 24)
 STRIP = 4  # rows of the score at 64 pixels: three of pips, one line
 BACKGROUND, BALL_COLOUR = np.array([6, 24, 24], float), np.array([255, 255, 255], float)
 LEFT_COLOUR, RIGHT_COLOUR = np.array([255, 0, 0], float), np.array([0, 255, 255], float)
-LINE_COLOUR, DIM = (40, 80, 80), 0.2  # the wall under the score; how bright a pip is that nobody has won yet
+LINE_COLOUR, DIM = (
+    (40, 80, 80),
+    0.2,
+)  # the wall under the score; how bright a pip is that nobody has won yet
 
 
 def _inverse(colour: np.ndarray) -> np.ndarray:
-    """(3, 2) float32: least squares from what a pixel adds to the background to its shares of ball and paddle."""
-    return np.linalg.pinv(np.stack([BALL_COLOUR - BACKGROUND, colour - BACKGROUND])).astype(np.float32)
+    """(3, 2) float32: least squares from what a pixel adds to the background to its shares of ball
+    and paddle.
+    """
+    return np.linalg.pinv(np.stack([BALL_COLOUR - BACKGROUND, colour - BACKGROUND])).astype(
+        np.float32
+    )
 
 
 _LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOUR), _inverse(RIGHT_COLOUR)
@@ -51,10 +59,20 @@ class PongState(NamedTuple):
 
 
 def decode_frames(frames: np.ndarray, points_to_win: int = 5) -> PongState:
-    """Reads (B, S, S, 3) uint8 frames of a game up to `points_to_win`. ValueError if S is neither 64 nor 24."""
+    """Reads (B, S, S, 3) uint8 frames of a game up to `points_to_win`.
+
+    ValueError if S is neither 64 nor 24.
+    """
     frames = np.asarray(frames)
-    if frames.ndim != 4 or frames.shape[1:] not in [(size, size, 3) for size in SIZES] or frames.dtype != np.uint8:
-        raise ValueError(f"Pong frames are (B, 64, 64, 3) or (B, 24, 24, 3) uint8, got {frames.shape} {frames.dtype}")
+    if (
+        frames.ndim != 4
+        or frames.shape[1:] not in [(size, size, 3) for size in SIZES]
+        or frames.dtype != np.uint8
+    ):
+        raise ValueError(
+            f"Pong frames are (B, 64, 64, 3) or (B, 24, 24, 3) uint8, got {frames.shape} "
+            f"{frames.dtype}"
+        )
     return screen(frames.shape[1], points_to_win).read(frames)
 
 
@@ -75,7 +93,9 @@ class Screen:
         self.ball_width, self.ball_height = BALL / self.unit_x, BALL / self.unit_y
         self.paddle_height = PADDLE_HEIGHT / self.unit_y
         self._draw_paddles()
-        self._ball_columns = _windows(np.arange(COURT_WIDTH + BALL) - BALL + PADDLE_WIDTH, size, self.unit_x)
+        self._ball_columns = _windows(
+            np.arange(COURT_WIDTH + BALL) - BALL + PADDLE_WIDTH, size, self.unit_x
+        )
         tops = COURT_HEIGHT - BALL - (np.arange(COURT_HEIGHT + BALL) - BALL)
         starts, shares = _windows(tops, self.rows, self.unit_y)
         self._ball_rows = starts + self.top, shares
@@ -96,7 +116,9 @@ class Screen:
         self._right = _mix(BACKGROUND, RIGHT_COLOUR, shares)[:, :, ::-1]
 
     def _draw_pips(self, points_to_win: int) -> None:
-        """Three rows of pips from each side inwards; 4, 2 or 1 columns each, one of them a gap where there is room."""
+        """Three rows of pips from each side inwards; 4, 2 or 1 columns each, one of them a gap
+        where there is room.
+        """
         pitch = next(pitch for pitch in (4, 2, 1) if pitch * points_to_win <= self.size // 2)
         columns = np.arange(self.size // 2)
         shown = (columns % pitch > 0) | (pitch == 1)
@@ -106,7 +128,9 @@ class Screen:
         share = np.repeat(share[:, None, :, None], STRIP - 1, axis=1)
         self._left_pips = _mix(BACKGROUND, LEFT_COLOUR, share)
         self._right_pips = _mix(BACKGROUND, RIGHT_COLOUR, share)[:, :, ::-1]
-        self._pip_columns = (np.arange(points_to_win) * pitch)[:, None] + np.flatnonzero(shown[:pitch])
+        self._pip_columns = (np.arange(points_to_win) * pitch)[:, None] + np.flatnonzero(
+            shown[:pitch]
+        )
 
     def draw(self, core: PongCore) -> np.ndarray:
         """(B, S, S, 3) uint8, a new array."""
@@ -135,12 +159,19 @@ class Screen:
         """What (B, S, S, 3) uint8 frames show."""
         court = frames[:, self.top :]
         dark, bright = float(BACKGROUND[0]), float(BALL_COLOUR[0])
-        share = (court[..., 0].astype(np.float32) - dark) / (bright - dark)  # of a pixel that the ball covers
+        share = (court[..., 0].astype(np.float32) - dark) / (
+            bright - dark
+        )  # of a pixel that the ball covers
         width = self._left.shape[2]
         share[:, :, :width], left = _unmix(court[:, :, :width], _LEFT_INVERSE)
         share[:, :, -width:], right = _unmix(court[:, :, -width:], _RIGHT_INVERSE)
         scores = self._count_pips(frames) if self.top else np.zeros((2, len(frames)), np.int64)
-        return PongState(self._find_ball(share), self._centre(left[:, :, 0]), self._centre(right[:, :, -1]), *scores)
+        return PongState(
+            self._find_ball(share),
+            self._centre(left[:, :, 0]),
+            self._centre(right[:, :, -1]),
+            *scores,
+        )
 
     def _find_ball(self, share: np.ndarray) -> np.ndarray:
         """(B, 2) column, row: the centroid of a window round the brightest place."""
@@ -158,21 +189,29 @@ class Screen:
         return np.stack([x, y], 1).astype(np.float32)
 
     def _centre(self, share: np.ndarray) -> np.ndarray:
-        """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column: the centroid of a
-        window round the place that is covered most, so that noise elsewhere moves nothing.
+        """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column:
+        the centroid of a window round the place that is covered most, so that noise elsewhere moves
+        nothing.
         """
         length = int(np.ceil(self.paddle_height))
         sums = np.cumsum(np.pad(share, ((0, 0), (1, 0))), 1)
         first = (sums[:, length:] - sums[:, :-length]).argmax(1) - 1  # one row more at both ends
         rows = np.arange(self.rows) - first[:, None]
-        share = np.where((rows >= 0) & (rows < length + 2), share.clip(-_SPREAD, 1 + _SPREAD), 0) / self._edge_share
+        share = (
+            np.where((rows >= 0) & (rows < length + 2), share.clip(-_SPREAD, 1 + _SPREAD), 0)
+            / self._edge_share
+        )
         height = share.sum(1)
-        height = np.where((height > _MISSING * self.paddle_height) & (share.max(1) > 0.5), height, np.nan)
+        height = np.where(
+            (height > _MISSING * self.paddle_height) & (share.max(1) > 0.5), height, np.nan
+        )
         row = (share * np.arange(self.rows)).sum(1) / height
         return self._whole(row, height, self.paddle_height).astype(np.float32)
 
     def _whole(self, row: np.ndarray, seen: np.ndarray, height: float) -> np.ndarray:
-        """The centre row in the frame of a shape of which `seen` rows round court row `row` are inside the walls."""
+        """The centre row in the frame of a shape of which `seen` rows round court row `row` are
+        inside the walls.
+        """
         middle = row + 0.5
         middle = np.where(middle < height / 2, seen - height / 2, middle)
         middle = np.where(middle > self.rows - height / 2, self.rows - seen + height / 2, middle)
@@ -183,18 +222,24 @@ class Screen:
         strip = frames[:, : STRIP - 1].mean(1)  # (B, S, 3)
         lit = 255 * (1 + DIM) / 2
         left, right = strip[..., 0], strip[:, ::-1, 1:].mean(-1)
-        return np.stack([(side[:, self._pip_columns].mean(-1) > lit).sum(1) for side in (left, right)])
+        return np.stack(
+            [(side[:, self._pip_columns].mean(-1) > lit).sum(1) for side in (left, right)]
+        )
 
 
 def _coverage(start: np.ndarray, length: float, cells: int, unit: float) -> np.ndarray:
-    """(N, cells) share of each cell that lies between start and start + length; cells are `unit` long."""
+    """(N, cells) share of each cell that lies between start and start + length; cells are `unit`
+    long.
+    """
     edges = np.arange(cells)
     before = np.clip(np.asarray(start)[:, None] / unit - edges, 0, 1)
     return np.clip((np.asarray(start)[:, None] + length) / unit - edges, 0, 1) - before
 
 
 def _windows(start: np.ndarray, cells: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """For balls that begin at `start` (N,): the first cell of a small window (N,) and its cells' shares (N, k)."""
+    """For balls that begin at `start` (N,): the first cell of a small window (N,) and its cells'
+    shares (N, k).
+    """
     width = int(np.ceil(BALL / unit)) + 1
     first = np.clip(np.floor(start / unit), 0, cells - width).astype(np.int64)
     shares = _coverage(start, BALL, cells, unit)

@@ -1,7 +1,7 @@
 """The rules of Pong for B games at once: arrays in, arrays out, no loop over games.
 
-All lengths are whole engine units: the court is 500 wide and 640 high, y points up, and a position is the lower left
-corner. The agent has the right paddle; the left one follows the ball by itself.
+All lengths are whole engine units: the court is 500 wide and 640 high, y points up, and a position
+is the lower left corner. The agent has the right paddle; the left one follows the ball by itself.
 """
 
 import numpy as np
@@ -10,7 +10,10 @@ COURT_WIDTH, COURT_HEIGHT = 500, 640
 PADDLE_WIDTH, PADDLE_HEIGHT, PADDLE_SPEED = 20, 70, 8
 BALL = 32
 SPEED_X, MAX_SPEED_Y, SPIN = 10, 13, 3
-LOWEST, HIGHEST = -PADDLE_HEIGHT // 2, COURT_HEIGHT - PADDLE_HEIGHT // 2  # half a paddle may leave the court
+LOWEST, HIGHEST = (
+    -PADDLE_HEIGHT // 2,
+    COURT_HEIGHT - PADDLE_HEIGHT // 2,
+)  # half a paddle may leave the court
 CENTRE = (COURT_HEIGHT - PADDLE_HEIGHT) // 2
 SERVE_X, SERVE_Y = COURT_WIDTH // 5, (COURT_HEIGHT - BALL) // 2
 DIRECTIONS = np.array([0, 1, -1])  # of the actions stay, up, down
@@ -19,11 +22,14 @@ DIRECTIONS = np.array([0, 1, -1])  # of the actions stay, up, down
 class PongCore:
     """B games. Every attribute without underscore is a (B,) int64 array.
 
-    left, right: paddles, -35..605. x, y, vx, vy: the ball; y may leave the court by less than |vy|, x on the left by
-    10. left_score, right_score: points. The speeds of all serves of a game are drawn when it begins.
+    left, right: paddles, -35..605. x, y, vx, vy: the ball; y may leave the court by less than |vy|,
+    x on the left by 10. left_score, right_score: points. The speeds of all serves of a game are
+    drawn when it begins.
     """
 
-    def __init__(self, games: int, points_to_win: int = 5, bounce_reward: float = 0.0, frame_skip: int = 2):
+    def __init__(
+        self, games: int, points_to_win: int = 5, bounce_reward: float = 0.0, frame_skip: int = 2
+    ):
         self.games, self.points_to_win = games, points_to_win
         self.bounce_reward, self.frame_skip = bounce_reward, frame_skip
         names = ("left", "right", "x", "y", "vx", "vy", "left_score", "right_score")
@@ -41,8 +47,8 @@ class PongCore:
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`frame_skip` substeps of every game; (rewards (B,) float64, won or lost (B,) bool).
 
-        What is left of a step after a point is dropped: the picture is that of the serve. The last event of a step is
-        the one that pays.
+        What is left of a step after a point is dropped: the picture is that of the serve. The last
+        event of a step is the one that pays.
         """
         direction = DIRECTIONS[actions]
         rewards, live = np.zeros(self.games), np.ones(self.games, bool)
@@ -77,7 +83,9 @@ class PongCore:
         return (self.y + BALL > paddle) & (self.y < paddle + PADDLE_HEIGHT)
 
     def _bounce(self, left: np.ndarray, right: np.ndarray, direction: np.ndarray) -> None:
-        """Turns the balls round; the right paddle gives spin by its movement, and never a level ball."""
+        """Turns the balls round; the right paddle gives spin by its movement, and never a level
+        ball.
+        """
         np.negative(self.vx, out=self.vx, where=left | right)
         spun = np.clip(self.vy + SPIN * direction, -MAX_SPEED_Y, MAX_SPEED_Y)
         spun[spun == 0] = SPIN
@@ -87,7 +95,9 @@ class PongCore:
 
     def _serve(self, games: np.ndarray) -> None:
         """Paddles and ball as a round begins."""
-        played = np.minimum(self.left_score[games] + self.right_score[games], self._serves.shape[1] - 1)
+        played = np.minimum(
+            self.left_score[games] + self.right_score[games], self._serves.shape[1] - 1
+        )
         self.left[games] = self.right[games] = CENTRE
         self.x[games], self.y[games], self.vx[games] = SERVE_X, SERVE_Y, SPEED_X
         self.vy[games] = self._serves[games, played]

@@ -1,7 +1,8 @@
 """Policies for Pong, for B games at once. They see pixels only, so they play dreams as well.
 
-All of them are one player with other habits (`Habits`): it reads ball and paddle from the frame, takes the speed from
-the last one, says where the ball will come down, and is there, or does something silly instead.
+All of them are one player with other habits (`Habits`): it reads ball and paddle from the frame,
+takes the speed from the last one, says where the ball will come down, and is there, or does
+something silly instead.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,11 @@ ACTIONS = 3
 SUBSTEPS = 2  # of the engine in a step
 STEP_X = SUBSTEPS * SPEED_X
 END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
-RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40  # engine units: start of a spin, no need to move, still sure to hit
+RUN_UP, DEAD_ZONE, SAFE = (
+    12,
+    8,
+    40,
+)  # engine units: start of a spin, no need to move, still sure to hit
 BLOCK = 256  # random numbers are drawn for so many steps at a time
 NOISE, REPEAT, ACTION, AIM = range(4)  # what each of a step's four random numbers decides
 
@@ -30,11 +35,16 @@ class Habits(NamedTuple):
     repeat: float = 0.0  # chance that a random action is the last one again
     wander: float = 0.0  # chance of a random action while the ball flies away
     aim: float = 0.0  # balls are met up to so far from the middle of the paddle, engine units
-    spin: float = 1.0  # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
+    spin: float = (
+        1.0  # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
+    )
 
 
 class PongBatch:
-    """B players, each with habits drawn by weight when its game begins. Lanes never see one another's numbers."""
+    """B players, each with habits drawn by weight when its game begins.
+
+    Lanes never see one another's numbers.
+    """
 
     def __init__(self, habits: list[Habits], weights: list[float], lanes: int):
         self.lanes, self._habits = lanes, habits
@@ -48,7 +58,9 @@ class PongBatch:
         self._last = np.zeros(lanes, np.int64)
 
     def reset(self, mask: np.ndarray, generators: list[Generator | None]) -> None:
-        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes are not used."""
+        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes
+        are not used.
+        """
         lanes = np.flatnonzero(mask)
         for lane in lanes:
             habit = int(generators[lane].choice(len(self._habits), p=self._weights))
@@ -77,12 +89,20 @@ class PongBatch:
         return numbers
 
     def _look(self, frames: np.ndarray, aim: np.ndarray) -> np.ndarray:
-        """Takes in where the ball is and how fast it flies; (B,) middle of the own paddle, all in engine units."""
+        """Takes in where the ball is and how fast it flies; (B,) middle of the own paddle, all in
+        engine units.
+        """
         x, y, paddle = _engine_units(frames)
         moved_x, moved_y = x - self._x, y - self._y
         served = ~(np.abs(moved_x) < 1.5 * STEP_X)  # or the first frame of a game: nan
-        turned = (np.minimum(y, END_Y - y) < np.abs(self._vy)) & (np.abs(moved_y) < np.abs(self._vy) - 0.5)
-        vx = np.where(served, STEP_X, np.where(np.abs(moved_x) < STEP_X / 4, self._vx, STEP_X * np.sign(moved_x)))
+        turned = (np.minimum(y, END_Y - y) < np.abs(self._vy)) & (
+            np.abs(moved_y) < np.abs(self._vy) - 0.5
+        )
+        vx = np.where(
+            served,
+            STEP_X,
+            np.where(np.abs(moved_x) < STEP_X / 4, self._vx, STEP_X * np.sign(moved_x)),
+        )
         clean = np.abs(np.abs(moved_x) - STEP_X) < STEP_X / 4
         self._vy = np.where(served, 0.0, np.where(turned & clean, -self._vy, moved_y))
         self._aim = np.where(served | ((vx < 0) & (self._vx > 0)), aim, self._aim)
@@ -90,7 +110,9 @@ class PongBatch:
         return paddle
 
     def _play(self, paddle: np.ndarray, spin: np.ndarray) -> np.ndarray:
-        """(B,) actions: to where the ball comes down on the right, and through it the way it flies."""
+        """(B,) actions: to where the ball comes down on the right, and through it the way it
+        flies.
+        """
         substeps, y, rising = self._forecast()
         spin_to = np.where(rising == 0, np.where(self._aim < 0, -1.0, 1.0), rising) * spin
         target = y + BALL / 2 + self._aim
@@ -102,14 +124,22 @@ class PongBatch:
         return np.where(wanted > 0, 1, np.where(wanted < 0, 2, 0))
 
     def _forecast(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left one returns it."""
-        home = np.where(self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0)  # substeps to the left paddle
+        """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left
+        one returns it.
+        """
+        home = np.where(
+            self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0
+        )  # substeps to the left paddle
         start = np.where(self._vx < 0, self._x - SPEED_X * home, self._x)
         substeps = home + np.floor((END_X - start) / SPEED_X) + 1
         path = np.mod(self._y + self._vy / SUBSTEPS * substeps, 2 * END_Y)
         mirrored = path > END_Y
         rising = np.where(np.abs(self._vy) < 0.5, 0, np.sign(self._vy))
-        return substeps, np.where(mirrored, 2 * END_Y - path, path), np.where(mirrored, -rising, rising)
+        return (
+            substeps,
+            np.where(mirrored, 2 * END_Y - path, path),
+            np.where(mirrored, -rising, rising),
+        )
 
 
 class PongPolicy:
@@ -144,13 +174,17 @@ def scripted(number: str, actions: int) -> PongPolicy:
 def rally(number: str, actions: int) -> PongPolicy:
     """rally[:noise]: returns the ball without spin, so that both go on for long."""
     noise = _probability(number or "0", actions)
-    return PongPolicy([Habits(f"rally:{noise:g}" if noise else "rally", noise=noise, aim=25, spin=0)])
+    return PongPolicy(
+        [Habits(f"rally:{noise:g}" if noise else "rally", noise=noise, aim=25, spin=0)]
+    )
 
 
 def mix(number: str, actions: int) -> PongPolicy:
-    """Points for both sides, fast and slow rallies, balls met all over the paddle, paddles everywhere.
+    """Points for both sides, fast and slow rallies, balls met all over the paddle, paddles
+    everywhere.
 
-    Weights count episodes; a random player's are some hundred steps long, a good one's more than a thousand.
+    Weights count episodes; a random player's are some hundred steps long, a good one's more than a
+    thousand.
     """
     _probability("0", actions)
     if number:
@@ -168,11 +202,17 @@ def mix(number: str, actions: int) -> PongPolicy:
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
 
 
-MAKERS: dict[str, Callable[[str, int], PongPolicy]] = {"scripted": scripted, "rally": rally, "mix": mix}
+MAKERS: dict[str, Callable[[str, int], PongPolicy]] = {
+    "scripted": scripted,
+    "rally": rally,
+    "mix": mix,
+}
 
 
 def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan where not seen."""
+    """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan
+    where not seen.
+    """
     seen, view = decode_frames(frames), screen(frames.shape[1])
     x = (seen.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2
     y = COURT_HEIGHT - (seen.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2

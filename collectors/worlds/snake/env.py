@@ -8,7 +8,19 @@ import numpy as np
 from gymnasium import spaces
 
 from collectors.worlds.snake import tiles as snake_codes
-from collectors.worlds.snake.tiles import BODY, BODY_OF, CODES, DEAD_HEAD, EMPTY, FOOD, HEAD, LINKS, TAIL, TILE, TILES
+from collectors.worlds.snake.tiles import (
+    BODY,
+    BODY_OF,
+    CODES,
+    DEAD_HEAD,
+    EMPTY,
+    FOOD,
+    HEAD,
+    LINKS,
+    TAIL,
+    TILE,
+    TILES,
+)
 
 __all__ = ["BODY", "CODES", "DEAD_HEAD", "EMPTY", "FOOD", "HEAD", "TAIL", "RealSnake"]
 
@@ -17,16 +29,25 @@ START_LENGTH = 3
 
 
 class RealSnake(gymnasium.Env):
-    """Eat and grow. Reward +1 for food, -1 for death, else -`step_penalty`; a full board ends the game as won.
+    """Eat and grow. Reward +1 for food, -1 for death, else -`step_penalty`; a full board ends the
+    game as won.
 
-    Turning straight back is ignored: the snake goes on. The cell that the tail leaves in the same step is safe unless
-    `tail_deadly`. New food appears uniformly over the free cells. The frame of death shows the snake as it was with a
-    white head. The observation is a (4G, 4G, 3) uint8 frame ("rgb") or the (G, G) uint8 codes of
-    `collectors.worlds.snake.tiles` ("grid").
+    Turning straight back is ignored: the snake goes on. The cell that the tail leaves in the same
+    step is safe unless `tail_deadly`. New food appears uniformly over the free cells. The frame of
+    death shows the snake as it was with a white head. The observation is a (4G, 4G, 3) uint8 frame
+    ("rgb") or the (G, G) uint8 codes of `collectors.worlds.snake.tiles` ("grid").
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
-    EMPTY, FOOD, HEAD, DEAD_HEAD, TAIL, BODY, CODES = EMPTY, FOOD, HEAD, DEAD_HEAD, TAIL, BODY, CODES
+    EMPTY, FOOD, HEAD, DEAD_HEAD, TAIL, BODY, CODES = (
+        EMPTY,
+        FOOD,
+        HEAD,
+        DEAD_HEAD,
+        TAIL,
+        BODY,
+        CODES,
+    )
     decode_frames = staticmethod(snake_codes.decode_frames)
     body_from_codes = staticmethod(snake_codes.body_from_codes)
 
@@ -43,7 +64,11 @@ class RealSnake(gymnasium.Env):
     ):
         _check_options(grid_size, apples, start, step_penalty, observation, render_mode)
         self.grid_size, self.wrap, self.apples, self.start = grid_size, wrap, apples, start
-        self.tail_deadly, self.step_penalty, self.render_mode = tail_deadly, float(step_penalty), render_mode
+        self.tail_deadly, self.step_penalty, self.render_mode = (
+            tail_deadly,
+            float(step_penalty),
+            render_mode,
+        )
         side = grid_size * TILE
         self._canvas = np.zeros((side, side, 3), np.uint8) if observation == "rgb" else None
         if observation == "rgb":
@@ -90,9 +115,16 @@ class RealSnake(gymnasium.Env):
         return self._observation(), self._info()
 
     def set_board(self, codes: np.ndarray) -> None:
-        """Goes on from a (G, G) board of codes. Raises ValueError unless it holds exactly one snake, a living one."""
+        """Goes on from a (G, G) board of codes.
+
+        Raises ValueError unless it holds exactly one snake, a living one.
+        """
         cells = codes.ravel().tolist()
-        body = snake_codes.walk_body(cells, self.grid_size, self.wrap) if codes.shape == self._board().shape else None
+        body = (
+            snake_codes.walk_body(cells, self.grid_size, self.wrap)
+            if codes.shape == self._board().shape
+            else None
+        )
         if body is None or cells[body[0]] not in HEAD:
             raise ValueError("the board does not hold one living snake of this game's size")
         self._body, self._eaten, self._playing = deque(body), 0, True
@@ -106,7 +138,9 @@ class RealSnake(gymnasium.Env):
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")
         action = int(action)
         if not 0 <= action < len(ACTIONS):
-            raise gymnasium.error.InvalidAction(f"action {action} is not one of 0 up, 1 down, 2 left, 3 right")
+            raise gymnasium.error.InvalidAction(
+                f"action {action} is not one of 0 up, 1 down, 2 left, 3 right"
+            )
         direction = self._direction if action == self._direction ^ 1 else action
         target = self._neighbours[self._body[0]][direction]
         if self._deadly(target):
@@ -182,10 +216,16 @@ class RealSnake(gymnasium.Env):
         return (self._board() if self._canvas is None else self._canvas).copy()
 
     def _info(self) -> dict:
-        return {"apples": self._eaten, "length": len(self._body), "won": len(self._body) == len(self._codes)}
+        return {
+            "apples": self._eaten,
+            "length": len(self._body),
+            "won": len(self._body) == len(self._codes),
+        }
 
     def _start_poses(self) -> list[tuple[list[int], int]]:
-        """All (cells head first, direction) with a free cell ahead; the one in the centre, facing right, if asked."""
+        """All (cells head first, direction) with a free cell ahead; the one in the centre, facing
+        right, if asked.
+        """
         if self.start == "centre":
             head = (self.grid_size // 2) * (self.grid_size + 1)
             return [([head - i for i in range(START_LENGTH)], 3)]
@@ -205,7 +245,9 @@ def _check_options(grid_size, apples, start, step_penalty, observation, render_m
     if grid_size < START_LENGTH + 1:
         raise ValueError(f"grid_size must be at least {START_LENGTH + 1}, got {grid_size}")
     if not 1 <= apples <= grid_size**2 - START_LENGTH:
-        raise ValueError(f"apples must be 1 to {grid_size**2 - START_LENGTH} on this board, got {apples}")
+        raise ValueError(
+            f"apples must be 1 to {grid_size**2 - START_LENGTH} on this board, got {apples}"
+        )
     if not 0 <= step_penalty < math.inf:
         raise ValueError(f"step_penalty is subtracted and must be 0 or more, got {step_penalty}")
     for name, value, allowed in (

@@ -1,7 +1,9 @@
-"""Transitions of Snake with the expert's move: from real boards or sampled ones, turned and mirrored in eight ways.
+"""Transitions of Snake with the expert's move: from real boards or sampled ones, turned and
+mirrored in eight ways.
 
-B states on boards of G x G cells, A = 4 actions (0 up, 1 down, 2 left, 3 right). Boards are (G, G) uint8 codes of
-`snake_codes`, a body is a list of cells, head first. Moves are made by `RealSnake` itself.
+B states on boards of G x G cells, A = 4 actions (0 up, 1 down, 2 left, 3 right). Boards are (G, G)
+uint8 codes of `snake_codes`, a body is a list of cells, head first. Moves are made by `RealSnake`
+itself.
 """
 
 from typing import NamedTuple
@@ -23,15 +25,22 @@ from collectors.worlds.snake.tiles import (
 )
 
 ACTIONS = 4
-SYMMETRIES = 8  # number s: s % 4 quarter turns against the clock, then for s >= 4 left and right exchanged
+SYMMETRIES = (
+    8  # number s: s % 4 quarter turns against the clock, then for s >= 4 left and right exchanged
+)
 LONGEST = 128  # cells of a sampled snake
 
 
 class Transitions(NamedTuple):
-    """What every action does, and which the expert would take. States without a living snake have no row."""
+    """What every action does, and which the expert would take.
+
+    States without a living snake have no row.
+    """
 
     frames: np.ndarray  # (B, 4G, 4G, 3) uint8
-    best: np.ndarray  # (B, A) bool, all moves as good as the expert's; no move where all of them kill
+    best: (
+        np.ndarray
+    )  # (B, A) bool, all moves as good as the expert's; no move where all of them kill
     next_frames: np.ndarray  # (B, A, 4G, 4G, 3) uint8, of a death too
     rewards: np.ndarray  # (B, A) float32
     terminations: np.ndarray  # (B, A) bool
@@ -58,10 +67,11 @@ SYMMETRIC_ACTIONS = _action_table()
 
 
 def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
-    """(A,) bool: the moves as good as the expert's on a board (G, G); none where no snake is seen or every move kills.
+    """(A,) bool: the moves as good as the expert's on a board (G, G); none where no snake is seen
+    or every move kills.
 
-    On a way to the food: all first moves of equally short ways after which the tail can be reached. Otherwise all that
-    keep the snake safe equally long, see `astar.safety`.
+    On a way to the food: all first moves of equally short ways after which the tail can be reached.
+    Otherwise all that keep the snake safe equally long, see `astar.safety`.
     """
     cells, size = codes.ravel().tolist(), codes.shape[0]
     body, best = walk_body(cells, size, wrap), np.zeros(ACTIONS, bool)
@@ -72,7 +82,11 @@ def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
     if not path:
         return best
     if path[-1] in foods:
-        good = [cell for cell in board.moves[body[0]] if cell == path[0] or _as_short(board, body, cell, path)]
+        good = [
+            cell
+            for cell in board.moves[body[0]]
+            if cell == path[0] or _as_short(board, body, cell, path)
+        ]
     else:
         scores = safety(board, body)
         good = [cell for cell, score in scores.items() if score == max(scores.values())]
@@ -81,7 +95,9 @@ def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
 
 
 def _as_short(board: Board, body: list[int], first: int, path: list[int]) -> bool:
-    """Whether a way over the cell `first` is as short as `path`, and leads to where the tail can be reached."""
+    """Whether a way over the cell `first` is as short as `path`, and leads to where the tail can be
+    reached.
+    """
     if len(path) == 1 or (first in body and first != body[-1]):
         return False
     rest = shortest_path(board, [first, *body[:-1]], path[-1])
@@ -92,9 +108,11 @@ def _as_short(board: Board, body: list[int], first: int, path: list[int]) -> boo
 
 
 def random_board(generator: np.random.Generator, grid_size: int = 16) -> np.ndarray:
-    """(G, G) codes in the middle of a game: a self-avoiding random walk as the snake, and food on a free cell.
+    """(G, G) codes in the middle of a game: a self-avoiding random walk as the snake, and food on a
+    free cell.
 
-    Lengths from 3 to LONGEST are drawn with weight 1 / length; a walk that is stuck earlier gives a shorter snake.
+    Lengths from 3 to LONGEST are drawn with weight 1 / length; a walk that is stuck earlier gives a
+    shorter snake.
     """
     lengths = np.arange(3, min(LONGEST, grid_size**2 // 2) + 1)
     length = int(generator.choice(lengths, p=1 / lengths / (1 / lengths).sum()))
@@ -113,9 +131,13 @@ def random_board(generator: np.random.Generator, grid_size: int = 16) -> np.ndar
 
 
 def board_of_body(body: list[int], grid_size: int) -> np.ndarray:
-    """(G, G) codes of a living snake on an empty board without wrap-around; body (L,) cells, head first, L >= 2."""
+    """(G, G) codes of a living snake on an empty board without wrap-around; body (L,) cells, head
+    first, L >= 2.
+    """
     table, codes = neighbour_table(grid_size, False), np.zeros(grid_size**2, np.uint8)
-    back = [table[a].index(b) for a, b in zip(body[:-1], body[1:], strict=True)]  # from a segment to the next
+    back = [
+        table[a].index(b) for a, b in zip(body[:-1], body[1:], strict=True)
+    ]  # from a segment to the next
     codes[body[0]], codes[body[-1]] = HEAD[back[0]], TAIL[back[-1] ^ 1]
     for cell, before, after in zip(body[1:-1], back[:-1], back[1:], strict=True):
         codes[cell] = BODY_OF[before ^ 1, after]
@@ -130,13 +152,16 @@ class Mover:
         self.game.np_random = generator
 
     def __call__(self, codes: np.ndarray, action: int) -> tuple[np.ndarray, float, bool]:
-        """The next frame, reward and termination. Raises ValueError for a board without a living snake."""
+        """The next frame, reward and termination.
+
+        Raises ValueError for a board without a living snake.
+        """
         self.game.set_board(codes)
         frame, reward, terminated, _, _ = self.game.step(action)
         return frame, reward, terminated
 
 
-class Lesson(NamedTuple):
+class TrainingExample(NamedTuple):
     """A transition to learn from."""
 
     frames: np.ndarray  # (2, 4G, 4G, 3) uint8, before and after
@@ -147,29 +172,41 @@ class Lesson(NamedTuple):
     sampled: bool  # the board is a sampled one
 
 
-class Teacher:
-    """Makes lessons of recorded transitions: under a symmetry drawn at random, some continued by the expert.
+class ExpertAugmenter:
+    """Makes lessons of recorded transitions: under a symmetry drawn at random, some continued by
+    the expert.
 
-    A share `sampled` starts from a sampled board instead and makes any move. Of all boards a share `shown` is continued
-    by one of the expert's best moves (drawn evenly), if it knows one, and a share `tried` by any move, under the real
-    rules: who sees good play only learns what a good move does, whatever move it is told.
+    A share `sampled` starts from a sampled board instead and makes any move. Of all boards a share
+    `shown` is continued by one of the expert's best moves (drawn evenly), if it knows one, and a
+    share `tried` by any move, under the real rules: who sees good play only learns what a good move
+    does, whatever move it is told.
     """
 
-    def __init__(self, grid_size: int, sampled: float = 0.25, shown: float = 0.4, tried: float = 0.3):
+    def __init__(
+        self, grid_size: int, sampled: float = 0.25, shown: float = 0.4, tried: float = 0.3
+    ):
         self.grid_size, self.sampled, self.shown, self.tried = grid_size, sampled, shown, tried
 
-    def __call__(self, frames: np.ndarray, action: int, reward: float, termination: bool, generator) -> Lesson:
+    def __call__(
+        self, frames: np.ndarray, action: int, reward: float, termination: bool, generator
+    ) -> TrainingExample:
         """frames (2, 4G, 4G, 3) uint8 and what was recorded between them."""
         sampled = bool(generator.random() < self.sampled)
         if sampled:
-            codes, action = random_board(generator, self.grid_size), int(generator.integers(ACTIONS))
+            codes, action = (
+                random_board(generator, self.grid_size),
+                int(generator.integers(ACTIONS)),
+            )
         else:
             symmetry = int(generator.integers(SYMMETRIES))
             frames, action = symmetric(frames, symmetry), int(SYMMETRIC_ACTIONS[symmetry, action])
             codes = decode_frames(frames[:1])[0]
         best = best_moves(codes)
         kind = generator.random()
-        shown, tried = kind < self.shown and bool(best.any()), self.shown <= kind < self.shown + self.tried
+        shown, tried = (
+            kind < self.shown and bool(best.any()),
+            self.shown <= kind < self.shown + self.tried,
+        )
         if shown:
             action = int(generator.choice(np.flatnonzero(best)))
         elif tried:
@@ -177,7 +214,9 @@ class Teacher:
         if shown or tried or sampled:
             after, reward, termination = Mover(self.grid_size, generator)(codes, action)
             frames = np.stack((draw(codes), after))
-        return Lesson(frames, action, float(reward), bool(termination), bool(best[action]), sampled)
+        return TrainingExample(
+            frames, action, float(reward), bool(termination), bool(best[action]), sampled
+        )
 
 
 def transitions(boards: np.ndarray, generator: np.random.Generator, **options) -> Transitions:
@@ -189,7 +228,9 @@ def transitions(boards: np.ndarray, generator: np.random.Generator, **options) -
         if body is None or codes.flat[body[0]] not in HEAD:
             continue
         after = [move(codes, action) for action in range(ACTIONS)]
-        rows.append((draw(codes), best_moves(codes, wrap), *(np.stack(c) for c in zip(*after, strict=True))))
+        rows.append(
+            (draw(codes), best_moves(codes, wrap), *(np.stack(c) for c in zip(*after, strict=True)))
+        )
     if not rows:
         raise ValueError("none of the boards holds a living snake")
     frames, best, after, rewards, ends = (np.stack(column) for column in zip(*rows, strict=True))

@@ -17,11 +17,12 @@ from collectors.worlds.snake.tiles import FOOD, decode_frames, walk_body
 
 
 class AStarPolicy:
-    """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes straight on.
+    """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes
+    straight on.
 
-    A way to the food is kept until it is walked, as long as head and food are where the plan expects them. With
-    probability `wander` it takes a random move instead, but one that does not kill at once: so long snakes get into
-    places that A* would not go to.
+    A way to the food is kept until it is walked, as long as head and food are where the plan
+    expects them. With probability `wander` it takes a random move instead, but one that does not
+    kill at once: so long snakes get into places that A* would not go to.
     """
 
     def __init__(self, wrap: bool = False, wander: float = 0.0):
@@ -43,9 +44,14 @@ class AStarPolicy:
         body = walk_body(cells, grid_size, self.wrap)
         if body is None:
             return self._last
-        board, foods = board_of(grid_size, self.wrap), [cell for cell, code in enumerate(cells) if code == FOOD]
+        board, foods = (
+            board_of(grid_size, self.wrap),
+            [cell for cell, code in enumerate(cells) if code == FOOD],
+        )
         if self.wander and self._generator.random() < self.wander:
-            moves = [cell for cell in board.moves[body[0]] if cells[cell] <= FOOD or cell == body[-1]]
+            moves = [
+                cell for cell in board.moves[body[0]] if cells[cell] <= FOOD or cell == body[-1]
+            ]
             self._path = [moves[int(self._generator.integers(len(moves)))]] if moves else []
         elif not self._path or body[0] != self._head or foods != self._foods:
             self._path = plan(board, body, foods)[::-1]
@@ -58,9 +64,11 @@ class AStarPolicy:
 
 
 def snake_mix(actions: int) -> MixturePolicy:
-    """15 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends and long snakes occur.
+    """15 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends
+    and long snakes occur.
 
-    Weights count episodes. A* without deadly noise plays some hundred steps, the others some ten, so it gets few.
+    Weights count episodes. A* without deadly noise plays some hundred steps, the others some ten,
+    so it gets few.
     """
     noisy = [EpsilonPolicy(AStarPolicy(), epsilon, actions) for epsilon in (0.05, 0.2, 0.4)]
     wandering = [AStarPolicy(wander=share) for share in (0.1, 0.3)]

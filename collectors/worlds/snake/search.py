@@ -1,7 +1,7 @@
 """Search for Snake over cells numbered row * G + column; pure functions and a board, no pixels.
 
-`body` is a list of cells, head first. Time counts moves from now: the i-th of L segments leaves its cell at move L - i,
-so a path may use a cell once the body has gone from it.
+`body` is a list of cells, head first. Time counts moves from now: the i-th of L segments leaves its
+cell at move L - i, so a path may use a cell once the body has gone from it.
 """
 
 from functools import lru_cache
@@ -27,7 +27,9 @@ class Board:
             def along(a: int, b: int) -> int:
                 return min(abs(a - b), size - abs(a - b)) if self.wrap else abs(a - b)
 
-            self._distances[goal] = [along(c // size, row) + along(c % size, column) for c in range(self.cells)]
+            self._distances[goal] = [
+                along(c // size, row) + along(c % size, column) for c in range(self.cells)
+            ]
         return self._distances[goal]
 
 
@@ -47,7 +49,12 @@ def leaving_times(board: Board, body: list[int]) -> list[int]:
 
 def shortest_path(board: Board, body: list[int], goal: int) -> list[int] | None:
     """A*: the cells from the one after the head to `goal`, or None."""
-    times, heuristic, moves, cells = leaving_times(board, body), board.distances(goal), board.moves, board.cells
+    times, heuristic, moves, cells = (
+        leaving_times(board, body),
+        board.distances(goal),
+        board.moves,
+        board.cells,
+    )
     start = body[0]
     cost, parent, heap = {start: 0}, {start: -1}, [start]
     while heap:
@@ -59,7 +66,9 @@ def shortest_path(board: Board, body: list[int], goal: int) -> list[int] | None:
             if arrival >= times[nearby] and cost.get(nearby, cells) > arrival:
                 cost[nearby], parent[nearby] = arrival, cell
                 estimate = heuristic[nearby]
-                heappush(heap, ((arrival + estimate) * cells + estimate) * cells + nearby)  # f, then h, then the cell
+                heappush(
+                    heap, ((arrival + estimate) * cells + estimate) * cells + nearby
+                )  # f, then h, then the cell
     return None
 
 
@@ -83,8 +92,8 @@ def space(board: Board, body: list[int]) -> int:
 
 
 def plan(board: Board, body: list[int], foods: list[int]) -> list[int]:
-    """The cells to go to: the whole way to a food if the tail can be reached from there, else one move that is safe
-    for as long as possible; empty if every move kills."""
+    """The cells to go to: the whole way to a food if the tail can be reached from there, else one
+    move that is safe for as long as possible; empty if every move kills."""
     distance = board.distances(body[0])
     for food in sorted(foods, key=distance.__getitem__):
         path = shortest_path(board, body, food)
@@ -96,13 +105,17 @@ def plan(board: Board, body: list[int], foods: list[int]) -> list[int]:
 
 
 def safest_move(board: Board, body: list[int]) -> list[int]:
-    """One move after which the tail is reachable by the longest way; else the one into the most space; else none."""
+    """One move after which the tail is reachable by the longest way; else the one into the most
+    space; else none.
+    """
     scores = safety(board, body)
     return [max(scores, key=scores.__getitem__)] if scores else []
 
 
 def safety(board: Board, body: list[int]) -> dict[int, tuple[int, int]]:
-    """How safe each cell is that the head may go to: (1, way to the tail), or (0, space) where there is no such way."""
+    """How safe each cell is that the head may go to: (1, way to the tail), or (0, space) where
+    there is no such way.
+    """
     times, scores = leaving_times(board, body), {}
     for cell in board.moves[body[0]]:
         if times[cell] <= 1:

@@ -1,8 +1,9 @@
 """What a cell of Snake can be, how it is drawn as a 4x4 tile, and how a frame is read back.
 
-G is the grid size; a cell is 4x4 pixels, so a frame is (4G, 4G, 3) uint8. Directions: 0 up, 1 down, 2 left, 3 right;
-`direction ^ 1` is the opposite one. The drawing makes the game Markov in one frame: a body segment is a square of 2x2
-pixels joined by 2-pixel strips to the segments before and after it, the head shows its neck, the tail has one link.
+G is the grid size; a cell is 4x4 pixels, so a frame is (4G, 4G, 3) uint8. Directions: 0 up, 1 down,
+2 left, 3 right; `direction ^ 1` is the opposite one. The drawing makes the game Markov in one
+frame: a body segment is a square of 2x2 pixels joined by 2-pixel strips to the segments before and
+after it, the head shows its neck, the tail has one link.
 """
 
 from functools import lru_cache
@@ -30,7 +31,12 @@ LINKS: tuple[tuple[int, ...], ...] = (
 )  # code -> the directions in which the cell is joined to its neighbours
 BODY_OF = {pair: BODY[i] for i, links in enumerate(BODY_LINKS) for pair in (links, links[::-1])}
 
-_STRIPS = ((0, slice(1, 3)), (3, slice(1, 3)), (slice(1, 3), 0), (slice(1, 3), 3))  # direction -> pixels
+_STRIPS = (
+    (0, slice(1, 3)),
+    (3, slice(1, 3)),
+    (slice(1, 3), 0),
+    (slice(1, 3), 3),
+)  # direction -> pixels
 
 
 def _tile(code: int) -> np.ndarray:
@@ -54,10 +60,15 @@ _SQUARES = (_FLAT**2).sum(axis=1)
 
 @lru_cache(maxsize=16)
 def neighbour_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
-    """For each cell (row * G + column) its neighbours up, down, left, right; -1 is outside the board."""
+    """For each cell (row * G + column) its neighbours up, down, left, right; -1 is outside the
+    board.
+    """
 
     def neighbour(cell: int, direction: int) -> int:
-        row, column = (cell // grid_size + DELTAS[direction][0], cell % grid_size + DELTAS[direction][1])
+        row, column = (
+            cell // grid_size + DELTAS[direction][0],
+            cell % grid_size + DELTAS[direction][1],
+        )
         if wrap:
             return row % grid_size * grid_size + column % grid_size
         inside = 0 <= row < grid_size and 0 <= column < grid_size
@@ -72,28 +83,38 @@ def draw(codes: np.ndarray) -> np.ndarray:
 
 
 def decode_frames(frames: np.ndarray, return_distance: bool = False, chunk: int = 8):
-    """Reads frames back: (B, 4G, 4G, 3) uint8 -> (B, G, G) uint8 codes of the nearest tiles (least squares).
+    """Reads frames back: (B, 4G, 4G, 3) uint8 -> (B, G, G) uint8 codes of the nearest tiles (least
+    squares).
 
-    With `return_distance` also (B, G, G) float32, the mean absolute difference (0 to 255) between a cell and its tile.
+    With `return_distance` also (B, G, G) float32, the mean absolute difference (0 to 255) between a
+    cell and its tile.
     """
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3:
-        raise ValueError(f"frames must be (B, 4G, 4G, 3), got {frames.shape}; add a batch axis to a single frame")
+        raise ValueError(
+            f"frames must be (B, 4G, 4G, 3), got {frames.shape}; add a batch axis to a single frame"
+        )
     codes = np.empty((len(frames), frames.shape[1] // TILE, frames.shape[2] // TILE), np.uint8)
     distances = np.empty(codes.shape, np.float32)
     for start in range(0, len(frames), chunk):
         part = slice(start, start + chunk)
-        tiles = to_tiles(frames[part], TILE).reshape(*codes[part].shape, -1).astype(np.float32)  # (b, G, G, 48)
-        codes[part] = (_SQUARES - 2 * (tiles @ _FLAT.T)).argmin(axis=-1)  # exact: every sum is below 2 ** 24
+        tiles = (
+            to_tiles(frames[part], TILE).reshape(*codes[part].shape, -1).astype(np.float32)
+        )  # (b, G, G, 48)
+        codes[part] = (_SQUARES - 2 * (tiles @ _FLAT.T)).argmin(
+            axis=-1
+        )  # exact: every sum is below 2 ** 24
         if return_distance:
             distances[part] = np.abs(tiles - _FLAT[codes[part]]).mean(axis=-1)
     return (codes, distances) if return_distance else codes
 
 
 def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int] | None:
-    """Follows the links from the head over a flat board of codes: the cells of the snake, head first.
+    """Follows the links from the head over a flat board of codes: the cells of the snake, head
+    first.
 
-    None where the board does not hold exactly one connected snake: one head, one tail, every link answered.
+    None where the board does not hold exactly one connected snake: one head, one tail, every link
+    answered.
     """
     snake = [cell for cell, code in enumerate(cells) if code > FOOD]
     heads = [cell for cell in snake if cells[cell] < TAIL[0]]
@@ -112,7 +133,9 @@ def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int]
 
 
 def body_from_codes(codes: np.ndarray, wrap: bool = False) -> list[tuple[int, int]] | None:
-    """The (row, column) cells of the snake, head first, on a (G, G) board of codes; None if it is not one snake."""
+    """The (row, column) cells of the snake, head first, on a (G, G) board of codes; None if it is
+    not one snake.
+    """
     grid_size = codes.shape[0]
     body = walk_body(codes.ravel().tolist(), grid_size, wrap)
     return None if body is None else [divmod(cell, grid_size) for cell in body]

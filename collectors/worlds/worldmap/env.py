@@ -1,6 +1,7 @@
 """The real world map: `RealWorldMap-v0`, a 64x64 window that moves over a picture of the Earth.
 
-H, W are the map's rows and columns in pixels; a position is (row, column) of the window's top left corner.
+H, W are the map's rows and columns in pixels; a position is (row, column) of the window's top left
+corner.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-__all__ = ["BANDS", "DEFAULT_MAP", "WINDOW", "EarthMap", "RealWorldMap", "land_mask", "load_map", "middle_land"]
+__all__ = [
+    "BANDS",
+    "DEFAULT_MAP",
+    "WINDOW",
+    "EarthMap",
+    "RealWorldMap",
+    "land_mask",
+    "load_map",
+    "middle_land",
+]
 
 DEFAULT_MAP = Path(__file__).parent / "assets" / "world_map_2700x1350.webp"
 WINDOW, MIDDLE = 64, 16  # pixels a side
@@ -20,8 +30,9 @@ ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 TASKS, STEP_REWARD, LANDFALL_REWARD = ("landfall", None), -0.01, 1.0
 
-# Bands of longitude in 54ths of the map's width (on Earth: 6 2/3 degrees). They touch but do not overlap; the first
-# goes on across the map's edge. Test is the Atlantic, validation East Asia and the west of Australia.
+# Bands of longitude in 54ths of the map's width (on Earth: 6 2/3 degrees). They touch but do not
+# overlap; the first goes on across the map's edge. Test is the Atlantic, validation East Asia and
+# the west of Australia.
 BANDS = {"train": ((47, 71), (25, 41)), "validation": ((41, 47),), "test": ((17, 25),)}
 REGIONS = (None, *BANDS, "split")
 SPLIT_SHARES = (0.8, 0.1, 0.1)  # of the episodes of region="split", in the order of BANDS
@@ -30,18 +41,25 @@ SPLIT_SHARES = (0.8, 0.1, 0.1)  # of the episodes of region="split", in the orde
 def land_mask(frames: np.ndarray) -> np.ndarray:
     """(..., 3) uint8 RGB -> (...) bool: land is what is not blue.
 
-    Water of every depth has at least as much blue as green and clearly more of it than red; ice and high mountains are
-    grey, all other land is green to brown. Lakes count as sea.
+    Water of every depth has at least as much blue as green and clearly more of it than red; ice and
+    high mountains are grey, all other land is green to brown. Lakes count as sea.
     """
     red, green, blue = np.moveaxis(np.asarray(frames).astype(np.int16), -1, 0)
     return (blue < green + 3) | (blue < red + 24)
 
 
 def middle_land(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool land mask -> (H - 63, W - 63) int32: land pixels (0 to 256) in the middle 16x16 of each window."""
+    """(H, W) bool land mask -> (H - 63, W - 63) int32: land pixels (0 to 256) in the middle 16x16
+    of each window.
+    """
     sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
     sums[1:, 1:] = mask.cumsum(0, dtype=np.int32).cumsum(1)
-    counts = sums[MIDDLE:, MIDDLE:] - sums[:-MIDDLE, MIDDLE:] - sums[MIDDLE:, :-MIDDLE] + sums[:-MIDDLE, :-MIDDLE]
+    counts = (
+        sums[MIDDLE:, MIDDLE:]
+        - sums[:-MIDDLE, MIDDLE:]
+        - sums[MIDDLE:, :-MIDDLE]
+        + sums[:-MIDDLE, :-MIDDLE]
+    )
     margin = (WINDOW - MIDDLE) // 2
     return counts[margin:-margin, margin:-margin]
 
@@ -50,7 +68,8 @@ def middle_land(mask: np.ndarray) -> np.ndarray:
 class EarthMap:
     """A decoded map and what a landfall needs to know of it."""
 
-    pixels: np.ndarray  # (H, W + 63, 3) uint8: the first columns again at the right, so that every window is one slice
+    # (H, W + 63, 3) uint8: the first columns again at the right, so that every window is one slice
+    pixels: np.ndarray
     landed: np.ndarray  # (H - 63, W) bool: the middle of the window there is at least half land
     open_sea: np.ndarray  # (H - 63, W) bool: the middle of the window there shows no land
 
@@ -65,7 +84,10 @@ class EarthMap:
 
 
 def load_map(path: str | Path = DEFAULT_MAP) -> EarthMap:
-    """Decodes an image file; once a process, all environments share it. ValueError for a file that makes no map."""
+    """Decodes an image file; once a process, all environments share it.
+
+    ValueError for a file that makes no map.
+    """
     path = Path(path).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"there is no map at {path}")
@@ -81,7 +103,8 @@ def _decode(path: Path, changed: int) -> EarthMap:
     height, width, _ = image.shape
     if min(height, width) < WINDOW:
         raise ValueError(
-            f"the map {path} has {height} rows and {width} columns of pixels, but the window needs {WINDOW} of each"
+            f"the map {path} has {height} rows and {width} columns of pixels, but the window needs "
+            f"{WINDOW} of each"
         )
     pixels = np.concatenate([image, image[:, : WINDOW - 1]], axis=1)[..., ::-1]  # BGR -> RGB
     pixels = np.ascontiguousarray(pixels)
@@ -93,16 +116,18 @@ def _decode(path: Path, changed: int) -> EarthMap:
 class RealWorldMap(gymnasium.Env):
     """Sail to land. The observation is a (64, 64, 3) uint8 window on the map.
 
-    An action moves the window by `stride` pixels: east and west around the Earth, north and south up to the map's edge,
-    where a move that would leave the map does nothing. In the task "landfall" an episode starts where the middle 16x16
-    pixels of the window show no land, each step pays -0.01, and the first window whose middle is at least half land
-    pays +1 and ends the episode. `task=None` starts anywhere, pays nothing and never ends. `map` is the path of another
-    image, at least 64 pixels a side.
+    An action moves the window by `stride` pixels: east and west around the Earth, north and south
+    up to the map's edge, where a move that would leave the map does nothing. In the task "landfall"
+    an episode starts where the middle 16x16 pixels of the window show no land, each step pays
+    -0.01, and the first window whose middle is at least half land pays +1 and ends the episode.
+    `task=None` starts anywhere, pays nothing and never ends. `map` is the path of another image, at
+    least 64 pixels a side.
 
-    `region` keeps an episode within one band of longitude (`BANDS`), so that episodes of "train", "validation" and
-    "test" share no pixel; an episode is truncated where the window's next step east or west could leave the band (no
-    invisible walls). "split" draws one of the three for each episode. reset's info then holds `split_key`, such as
-    "train:1", the second band of the train region. Every info holds `position`, the window's top left (row, column).
+    `region` keeps an episode within one band of longitude (`BANDS`), so that episodes of "train",
+    "validation" and "test" share no pixel; an episode is truncated where the window's next step
+    east or west could leave the band (no invisible walls). "split" draws one of the three for each
+    episode. reset's info then holds `split_key`, such as "train:1", the second band of the train
+    region. Every info holds `position`, the window's top left (row, column).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -117,9 +142,16 @@ class RealWorldMap(gymnasium.Env):
         render_mode: str | None = None,
     ):
         _check_options(stride, task, region, render_mode)
-        self.stride, self.task, self.region, self.render_mode = int(stride), task, region, render_mode
+        self.stride, self.task, self.region, self.render_mode = (
+            int(stride),
+            task,
+            region,
+            render_mode,
+        )
         self._map = load_map(map or DEFAULT_MAP)
-        self._starts = {part: _starts(self._map, self.stride, task, part) for part in _parts(region)}
+        self._starts = {
+            part: _starts(self._map, self.stride, task, part) for part in _parts(region)
+        }
         self._width, self._last_row = self._map.width, self._map.landed.shape[0] - 1
         self._moves = tuple((row * self.stride, column * self.stride) for row, column in MOVES)
         self._inner = (self.stride, 0)
@@ -163,7 +195,9 @@ class RealWorldMap(gymnasium.Env):
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")
         action = int(action)
         if not 0 <= action < len(ACTIONS):
-            raise gymnasium.error.InvalidAction(f"action {action} is not one of 0 up, 1 down, 2 left, 3 right")
+            raise gymnasium.error.InvalidAction(
+                f"action {action} is not one of 0 up, 1 down, 2 left, 3 right"
+            )
         rows, columns = self._moves[action]
         if 0 <= self._row + rows <= self._last_row:
             self._row += rows
@@ -193,29 +227,42 @@ def _parts(region: str | None) -> tuple[str | None, ...]:
 
 
 def _edges(width: int, part: str, band: int) -> tuple[int, int]:
-    """First column of a band and the one after its last; over `width` where the band crosses the map's edge."""
+    """First column of a band and the one after its last; over `width` where the band crosses the
+    map's edge.
+    """
     left, right = BANDS[part][band]
     return left * width // 54, right * width // 54
 
 
 @lru_cache(maxsize=16)
 def _starts(earth: EarthMap, stride: int, task: str | None, part: str | None) -> np.ndarray:
-    """(N, 3) int: row, column (may pass the map's edge) and band of all places where an episode may start."""
+    """(N, 3) int: row, column (may pass the map's edge) and band of all places where an episode may
+    start.
+    """
     rows, places = np.arange(0, len(earth.landed), stride), []
     for band in range(len(BANDS[part]) if part else 1):
         if part is None:
             columns = np.arange(0, earth.width, stride)
         else:
             left, right = _edges(earth.width, part, band)
-            columns = np.arange(-(-(left + stride) // stride) * stride, right - WINDOW - stride + 1, stride)
-        grid = np.stack([*np.meshgrid(rows, columns, indexing="ij"), np.full((len(rows), len(columns)), band)], axis=-1)
+            columns = np.arange(
+                -(-(left + stride) // stride) * stride, right - WINDOW - stride + 1, stride
+            )
+        grid = np.stack(
+            [*np.meshgrid(rows, columns, indexing="ij"), np.full((len(rows), len(columns)), band)],
+            axis=-1,
+        )
         if task is not None:
             grid = grid[earth.open_sea[grid[..., 0], grid[..., 1] % earth.width]]
         places.append(grid.reshape(-1, 3))
     starts = np.concatenate(places)
     if not len(starts):
         where = "this map" if part is None else f"the region {part!r} of this map"
-        need = "no sea to start from; task=None starts anywhere" if task else "no room to move in; use region=None"
+        need = (
+            "no sea to start from; task=None starts anywhere"
+            if task
+            else "no room to move in; use region=None"
+        )
         raise ValueError(f"{where} has {need}")
     return starts
 
@@ -223,7 +270,9 @@ def _starts(earth: EarthMap, stride: int, task: str | None, part: str | None) ->
 def _check_options(stride, task, region, render_mode) -> None:
     """Refuses options that make no game, each with a sentence."""
     if not 1 <= stride <= WINDOW or stride != int(stride):
-        raise ValueError(f"stride must be a whole number of pixels from 1 to {WINDOW}, got {stride}")
+        raise ValueError(
+            f"stride must be a whole number of pixels from 1 to {WINDOW}, got {stride}"
+        )
     for name, value, allowed in (
         ("task", task, TASKS),
         ("region", region, REGIONS),

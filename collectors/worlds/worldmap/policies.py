@@ -1,4 +1,6 @@
-"""Policies for the world map; like all policies they see pixels only, so they sail the real map and dreams of it."""
+"""Policies for the world map; like all policies they see pixels only, so they sail the real map and
+dreams of it.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,8 +8,23 @@ from math import gcd
 
 import numpy as np
 
-from collectors.policies.policies import EpsilonPolicy, Generator, MixturePolicy, Policy, RandomPolicy, StickyPolicy
-from collectors.worlds.worldmap.env import MIDDLE, MOVES, WINDOW, EarthMap, land_mask, load_map, middle_land
+from collectors.policies.policies import (
+    EpsilonPolicy,
+    Generator,
+    MixturePolicy,
+    Policy,
+    RandomPolicy,
+    StickyPolicy,
+)
+from collectors.worlds.worldmap.env import (
+    MIDDLE,
+    MOVES,
+    WINDOW,
+    EarthMap,
+    land_mask,
+    load_map,
+    middle_land,
+)
 
 STRIDE = 8  # of RealWorldMap-v0 as registered
 REACH = (WINDOW - MIDDLE) // 2 // STRIDE  # moves that bring the window's rim to its middle
@@ -16,17 +33,20 @@ POINTS = slice(3, WINDOW, 8)  # rows and columns of a window that its key is mad
 
 
 def landfall_distances(earth: EarthMap, stride: int = STRIDE) -> np.ndarray:
-    """(rows, columns) int32: moves from each place of the map to its nearest landfall, found breadth first from all
-    landfalls at once. Nothing bars the way, so this is the length of the path that A* would find from each place.
+    """(rows, columns) int32: moves from each place of the map to its nearest landfall, found
+    breadth first from all landfalls at once. Nothing bars the way, so this is the length of the
+    path that A* would find from each place.
 
-    A place is a window at (stride * row, step * column) with step = gcd(stride, width): sailing around the Earth leads
-    to all of these columns.
+    A place is a window at (stride * row, step * column) with step = gcd(stride, width): sailing
+    around the Earth leads to all of these columns.
     """
     step = gcd(stride, earth.width)
     reached = earth.landed[::stride, ::step]
     distances = np.where(reached, 0, FAR).astype(np.int32)
     for moves in range(1, FAR):
-        spread = reached | np.roll(reached, stride // step, 1) | np.roll(reached, -(stride // step), 1)
+        spread = (
+            reached | np.roll(reached, stride // step, 1) | np.roll(reached, -(stride // step), 1)
+        )
         spread[1:] |= reached[:-1]
         spread[:-1] |= reached[1:]
         if (spread == reached).all():
@@ -42,7 +62,9 @@ class Chart:
     def __init__(self, earth: EarthMap):
         self._earth, self._step = earth, gcd(STRIDE, earth.width)
         self.distances = landfall_distances(earth)
-        weights = np.random.default_rng(0).integers(2**63, size=(WINDOW // 8, WINDOW // 8, 3), dtype=np.uint64)
+        weights = np.random.default_rng(0).integers(
+            2**63, size=(WINDOW // 8, WINDOW // 8, 3), dtype=np.uint64
+        )
         rows, columns = self.distances.shape
         keys = np.zeros((rows, columns), np.uint64)
         for (i, j, channel), weight in np.ndenumerate(weights):
@@ -52,7 +74,9 @@ class Chart:
         self._keys = keys.ravel()[self._order]
 
     def find(self, frame: np.ndarray) -> tuple[int, int] | None:
-        """The place (row and column of the distance field) that looks exactly like `frame`, or None."""
+        """The place (row and column of the distance field) that looks exactly like `frame`, or
+        None.
+        """
         if frame.shape != (WINDOW, WINDOW, 3):
             return None
         key = (frame[POINTS, POINTS].astype(np.uint64) * self._weights).sum()
@@ -82,10 +106,10 @@ def package_chart() -> Chart:
 class CoastPolicy:
     """The shortest way to the nearest landfall.
 
-    Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on another map) by the
-    land that the frame shows: to the nearest place in sight whose middle would be half land, else towards the most
-    land in sight, else on a sticky walk. Land that proves too small is left behind. Among equally short ways it chooses
-    by chance.
+    Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on
+    another map) by the land that the frame shows: to the nearest place in sight whose middle would
+    be half land, else towards the most land in sight, else on a sticky walk. Land that proves too
+    small is left behind. Among equally short ways it chooses by chance.
     """
 
     name = "coast"
@@ -114,10 +138,13 @@ class CoastPolicy:
 
 
 def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]:
-    """Actions that begin a shortest way to the land in a window's mask (64, 64) bool: to the nearest landfall, else (if
-    `shores`) to where most land would be in the middle. None where there is none to go to."""
+    """Actions that begin a shortest way to the land in a window's mask (64, 64) bool: to the
+    nearest landfall, else (if `shores`) to where most land would be in the middle. None where there
+    is none to go to."""
     counts = middle_land(np.pad(mask, REACH * STRIDE))  # what is out of sight counts as sea
-    counts = counts[::STRIDE, ::STRIDE]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
+    counts = counts[
+        ::STRIDE, ::STRIDE
+    ]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
     rows, columns = np.indices(counts.shape) - REACH
     moves = abs(rows) + abs(columns)
     goals = 2 * counts >= MIDDLE**2
@@ -132,15 +159,21 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
 
 
 def worldmap_mix(actions: int) -> MixturePolicy:
-    """Aimless walks, short and long, and voyages to the coast with more or less noise. Weights count episodes; aimless
-    ones last longer, so they make most of the frames."""
+    """Aimless walks, short and long, and voyages to the coast with more or less noise. Weights
+    count episodes; aimless ones last longer, so they make most of the frames."""
     noisy = [EpsilonPolicy(CoastPolicy(actions), epsilon, actions) for epsilon in (0.2, 0.5, 0.8)]
     walks = [RandomPolicy(actions), StickyPolicy(actions, 0.8), StickyPolicy(actions, 0.95)]
-    return MixturePolicy([*walks, CoastPolicy(actions), *noisy], [0.1, 0.15, 0.1, 0.1, 0.2, 0.2, 0.15])
+    return MixturePolicy(
+        [*walks, CoastPolicy(actions), *noisy], [0.1, 0.15, 0.1, 0.1, 0.2, 0.2, 0.15]
+    )
 
 
 def _coast(number: str, actions: int) -> Policy:
-    return EpsilonPolicy(CoastPolicy(actions), float(number), actions) if number else CoastPolicy(actions)
+    return (
+        EpsilonPolicy(CoastPolicy(actions), float(number), actions)
+        if number
+        else CoastPolicy(actions)
+    )
 
 
 MAKERS: dict[str, Callable[[str, int], Policy]] = {

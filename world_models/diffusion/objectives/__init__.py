@@ -15,4 +15,13 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "regression": Regression,
 }
 
-__all__ = ["DDPM", "EDM", "OBJECTIVES", "EquilibriumMatching", "FlowMatching", "Objective", "Path", "Regression"]
+__all__ = [
+    "DDPM",
+    "EDM",
+    "OBJECTIVES",
+    "EquilibriumMatching",
+    "FlowMatching",
+    "Objective",
+    "Path",
+    "Regression",
+]

@@ -1,6 +1,7 @@
 """What all objectives share: x_t = alpha(t) x0 + sigma(t) noise, and t = 0 is clean.
 
-B lanes, ... any trailing shape: C x H x W for a frame, T x C x H x W for a clip with a level for every frame.
+B lanes, ... any trailing shape: C x H x W for a frame, T x C x H x W for a clip with a level for
+every frame.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from torch import Tensor
 from world_models.noise import channels_last
 from world_models.protocols import Features, Network
 
-PREVIEW_NOISE = 0.3  # noise over signal at which a training step looks at what the network would paint
+PREVIEW_NOISE = (
+    0.3  # noise over signal at which a training step looks at what the network would paint
+)
 
 
 def spread(t: Tensor, x: Tensor) -> Tensor:
@@ -22,7 +25,10 @@ def spread(t: Tensor, x: Tensor) -> Tensor:
 
 
 class Objective(ABC):
-    """See `protocols.Objective`. Subclasses are frozen dataclasses; they know what their networks are told."""
+    """See `protocols.Objective`.
+
+    Subclasses are frozen dataclasses; they know what their networks are told.
+    """
 
     preview_t: float  # the level whose noise over signal is PREVIEW_NOISE, or near it
 
@@ -39,7 +45,9 @@ class Objective(ABC):
         """Levels to train at."""
 
     @abstractmethod
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """Per-element loss, the shape of x0 and noise (B, ...); t (B,)."""
 
     @abstractmethod
@@ -50,8 +58,11 @@ class Objective(ABC):
         """x_t, the shape of x0."""
         return spread(self.alpha(t), x0) * x0 + spread(self.sigma(t), x0) * noise
 
-    def learn(self, network: Network, x0: Tensor, features: Features, generator) -> tuple[Tensor, Tensor]:
-        """One training step: the loss per element, and the frame that a short dream would show; both shaped as x0.
+    def learn(
+        self, network: Network, x0: Tensor, features: Features, generator
+    ) -> tuple[Tensor, Tensor]:
+        """One training step: the loss per element, and the frame that a short dream would show;
+        both shaped as x0.
 
         The frame comes without gradient, unless the objective's only call painted it.
         """

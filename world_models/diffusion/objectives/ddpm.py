@@ -13,17 +13,21 @@ from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
 SMALLEST_SIGMA = 0.05  # a frame's error counts no more than at this level, though its v's would
-LARGEST_BETA = 0.999  # keeps a trace of the frame in the noisiest level (Nichol & Dhariwal, section 3.2)
+LARGEST_BETA = (
+    0.999  # keeps a trace of the frame in the noisiest level (Nichol & Dhariwal, section 3.2)
+)
 
 
 @dataclass(frozen=True)
 class DDPM(Path):
-    """Ho, Jain & Abbeel 2020 (arXiv:2006.11239) with the schedule of Nichol & Dhariwal 2021 (arXiv:2102.09672).
+    """Ho, Jain & Abbeel 2020 (arXiv:2006.11239) with the schedule of Nichol & Dhariwal 2021
+    (arXiv:2102.09672).
 
-    t counts the levels 0 (clean) to T as floats; alpha(t)^2 = alpha-bar(t) and sigma^2 = 1 - alpha^2. Networks are told
-    t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022, arXiv:2202.00512, eq. 9) x0 follows at every level; from
-    the noise it follows poorly at the top, so few steps want "v". With prediction "frame" they paint x0 and the loss is
-    still that of v, (x0' - x0) / sigma: for networks that copy from the last frame.
+    t counts the levels 0 (clean) to T as floats; alpha(t)^2 = alpha-bar(t) and sigma^2 = 1 -
+    alpha^2. Networks are told t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022,
+    arXiv:2202.00512, eq. 9) x0 follows at every level; from the noise it follows poorly at the top,
+    so few steps want "v". With prediction "frame" they paint x0 and the loss is still that of v,
+    (x0' - x0) / sigma: for networks that copy from the last frame.
     """
 
     timesteps: int = 400  # T
@@ -41,14 +45,21 @@ class DDPM(Path):
     def floor(self) -> float:
         """alpha-bar of the noisiest level."""
         quarter = math.pi / 2 / (1 + self.offset)
-        before, first = (math.cos((u + self.offset) * quarter) ** 2 for u in (1 - 1 / self.timesteps, 0))
+        before, first = (
+            math.cos((u + self.offset) * quarter) ** 2 for u in (1 - 1 / self.timesteps, 0)
+        )
         return (1 - LARGEST_BETA) * before / first
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq. 17), its last beta cut to LARGEST_BETA."""
+        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq.
+
+        17), its last beta cut to LARGEST_BETA.
+        """
         quarter = math.pi / 2 / (1 + self.offset)
         first = math.cos(self.offset * quarter) ** 2
-        return (((t / self.timesteps + self.offset) * quarter).cos() ** 2 / first).clamp_min(self.floor)
+        return (((t / self.timesteps + self.offset) * quarter).cos() ** 2 / first).clamp_min(
+            self.floor
+        )
 
     def alpha(self, t: Tensor) -> Tensor:
         return self.alpha_bar(t).sqrt()
@@ -82,10 +93,16 @@ class DDPM(Path):
         if self.prediction == "frame":
             x0 = told
         else:
-            x0 = (x - sigma * told) / alpha if self.prediction == "noise" else alpha * x - sigma * told
+            x0 = (
+                (x - sigma * told) / alpha
+                if self.prediction == "noise"
+                else alpha * x - sigma * told
+            )
         return x0.clamp(-1, 1) if self.clamp else x0
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """|prediction - target|^2 per element (Ho et al., eq. 14)."""
         told = network(self.noised(x0, t, noise), t / self.timesteps, features)
         if self.prediction == "noise":

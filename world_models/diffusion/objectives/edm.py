@@ -14,11 +14,13 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class EDM(Path):
-    """Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", arXiv:2206.00364.
+    """Karras et al. 2022, "Elucidating the design space of diffusion-based generative models",
+    arXiv:2206.00364.
 
-    Here t is sigma itself and alpha = 1. Where a new thing lands is decided at noise between 0.5 and 5: a patch of
-    food stands out of noise of 1 by six standard deviations, of 5 by one. So levels are drawn there, far above those
-    of photographs, and the last sampled one is high: from there on a frame of flat colours is known.
+    Here t is sigma itself and alpha = 1. Where a new thing lands is decided at noise between 0.5
+    and 5: a patch of food stands out of noise of 1 by six standard deviations, of 5 by one. So
+    levels are drawn there, far above those of photographs, and the last sampled one is high: from
+    there on a frame of flat colours is known.
     """
 
     preview_t: ClassVar[float] = PREVIEW_NOISE
@@ -29,7 +31,9 @@ class EDM(Path):
     sigma_min: float = 0.4  # last level that the network is called at
     sigma_max: float = 6.0
     rho: float = 7.0
-    precondition: bool = True  # False: the network paints x0 itself, for networks that copy from the last frame
+    precondition: bool = (
+        True  # False: the network paints x0 itself, for networks that copy from the last frame
+    )
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)
@@ -51,11 +55,17 @@ class EDM(Path):
         """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1)."""
         sigma = spread(t, x)
         total = sigma**2 + self.sigma_data**2
-        c_skip, c_out, c_in = self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), 1 / total.sqrt()
+        c_skip, c_out, c_in = (
+            self.sigma_data**2 / total,
+            sigma * self.sigma_data / total.sqrt(),
+            1 / total.sqrt(),
+        )
         painted = network(c_in * x, t.log() / 4, features)
         return c_skip * x + c_out * painted if self.precondition else painted
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """lambda(sigma) |D - x0|^2 per element, lambda = 1 / c_out^2 (eq. 8)."""
         sigma = spread(t, x0)
         denoised = self.denoise(network, self.noised(x0, t, noise), t, features)

@@ -15,18 +15,20 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class EquilibriumMatching(Objective):
-    """Wang & Du 2025, "Equilibrium matching", arXiv:2510.02300: one gradient field whose resting points are frames.
+    """Wang & Du 2025, "Equilibrium matching", arXiv:2510.02300: one gradient field whose resting
+    points are frames.
 
-    x_gamma = gamma x0 + (1 - gamma) noise, and the network learns (noise - x0) c(gamma), which vanishes at the data
-    (eq. 3). It is told nothing of gamma (its t is 0): `samplers.Descent` follows the field downhill. Here t stands for
-    1 - gamma, so that 0 is clean as everywhere. c(gamma), times the multiplier lambda (section 3.2):
+    x_gamma = gamma x0 + (1 - gamma) noise, and the network learns (noise - x0) c(gamma), which
+    vanishes at the data (eq. 3). It is told nothing of gamma (its t is 0): `samplers.Descent`
+    follows the field downhill. Here t stands for 1 - gamma, so that 0 is clean as everywhere.
+    c(gamma), times the multiplier lambda (section 3.2):
 
-    linear      1 - gamma
-    truncated   1 up to gamma = a, then straight down to 0
-    piecewise   from b straight down (or up) to 1 at gamma = a, then straight down to 0; b = 1 is truncated
+    linear      1 - gamma truncated   1 up to gamma = a, then straight down to 0 piecewise   from b
+    straight down (or up) to 1 at gamma = a, then straight down to 0; b = 1 is truncated
 
-    The paper's best is a = 0.8, b = 1, lambda = 4, the default. With an `energy` the field is its gradient (section
-    3.4): what the network says enters x . f(x) ("dot") or |f(x)|^2 / 2 ("l2"). A step then costs a backward pass too.
+    The paper's best is a = 0.8, b = 1, lambda = 4, the default. With an `energy` the field is its
+    gradient (section 3.4): what the network says enters x . f(x) ("dot") or |f(x)|^2 / 2 ("l2"). A
+    step then costs a backward pass too.
     """
 
     schedule: Literal["linear", "truncated", "piecewise"] = "piecewise"
@@ -37,11 +39,19 @@ class EquilibriumMatching(Objective):
 
     def __post_init__(self):
         if self.schedule not in ("linear", "truncated", "piecewise"):
-            raise ValueError(f"schedule of equilibrium matching is linear, truncated or piecewise: {self.schedule!r}")
+            raise ValueError(
+                "schedule of equilibrium matching is linear, truncated or piecewise: "
+                f"{self.schedule!r}"
+            )
         if self.energy not in ENERGIES:
-            raise ValueError(f"energy of equilibrium matching is one of {ENERGIES}, not {self.energy!r}")
+            raise ValueError(
+                f"energy of equilibrium matching is one of {ENERGIES}, not {self.energy!r}"
+            )
         if not (0 < self.a < 1 and self.multiplier > 0):
-            raise ValueError(f"equilibrium matching needs 0 < a < 1 and multiplier > 0: {self.a}, {self.multiplier}")
+            raise ValueError(
+                f"equilibrium matching needs 0 < a < 1 and multiplier > 0: {self.a}, "
+                f"{self.multiplier}"
+            )
 
     @property
     def knee(self) -> float:
@@ -50,7 +60,9 @@ class EquilibriumMatching(Objective):
 
     @property
     def stride(self) -> float:
-        """The step size that from the last part of the path lands on the data at once; a larger one may overshoot."""
+        """The step size that from the last part of the path lands on the data at once; a larger one
+        may overshoot.
+        """
         return (1 - self.knee) / self.multiplier
 
     @property
@@ -64,7 +76,9 @@ class EquilibriumMatching(Objective):
         if self.schedule == "linear":
             return self.multiplier * rest
         start = self.b if self.schedule == "piecewise" else 1.0
-        return self.multiplier * torch.where(gamma <= self.a, start - (start - 1) * gamma / self.a, rest)
+        return self.multiplier * torch.where(
+            gamma <= self.a, start - (start - 1) * gamma / self.a, rest
+        )
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t
@@ -88,10 +102,15 @@ class EquilibriumMatching(Objective):
         return energy_gradient(energy, x, features)
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """x - stride f(x): where one step of descent lands. x0 itself for gamma >= `knee`, and short of it before."""
+        """x - stride f(x): where one step of descent lands.
+
+        x0 itself for gamma >= `knee`, and short of it before.
+        """
         return x - self.stride * self.field(network, x, features)
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """|f - (noise - x0) c(gamma)|^2 per element (eq. 3)."""
         field = self.field(network, self.noised(x0, t, noise), features)
         return (field - (noise - x0) * spread(self.magnitude(1 - t), x0)) ** 2

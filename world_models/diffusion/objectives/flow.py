@@ -16,27 +16,34 @@ SMALLEST_T = 0.05  # a frame's error counts no more than at this level, though i
 
 @dataclass(frozen=True)
 class FlowMatching(Path):
-    """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003): x_t = (1 - t) x0 + t noise, v = noise - x0.
+    """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003): x_t = (1 - t) x0 + t noise, v =
+    noise - x0.
 
-    Networks are told t. With prediction "frame" they paint x0 and the loss is still that of v, (x_t - x0) / t
-    (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.
+    Networks are told t. With prediction "frame" they paint x0 and the loss is still that of v, (x_t
+    - x0) / t (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.
     """
 
     preview_t: ClassVar[float] = PREVIEW_NOISE / (1 + PREVIEW_NOISE)
 
     prediction: Literal["velocity", "frame"] = "velocity"
-    times: Literal["uniform", "logit-normal"] = "uniform"  # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
+    times: Literal["uniform", "logit-normal"] = (
+        "uniform"  # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
+    )
     log_mean: float = 0.0  # of ln(t / (1 - t)), where times are logit-normal
     log_std: float = 1.0
-    shift: float = (
-        1.0  # s of the sampled levels, t' = s t / (1 + (s - 1) t): above 1, more steps in much noise (eq. 23)
-    )
+    # s of the sampled levels, t' = s t / (1 + (s - 1) t): above 1, more steps in much noise (eq.
+    # 23)
+    shift: float = 1.0
 
     def __post_init__(self):
         if self.prediction not in ("velocity", "frame"):
-            raise ValueError(f"prediction of flow matching is velocity or frame, not {self.prediction!r}")
+            raise ValueError(
+                f"prediction of flow matching is velocity or frame, not {self.prediction!r}"
+            )
         if self.times not in ("uniform", "logit-normal"):
-            raise ValueError(f"times of flow matching are uniform or logit-normal, not {self.times!r}")
+            raise ValueError(
+                f"times of flow matching are uniform or logit-normal, not {self.times!r}"
+            )
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t
@@ -60,7 +67,9 @@ class FlowMatching(Path):
         told = network(x, t, features)
         return told if self.prediction == "frame" else x - spread(t, x) * told
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
         """|v - (noise - x0)|^2 per element."""
         told = network(self.noised(x0, t, noise), t, features)
         if self.prediction == "velocity":

@@ -15,10 +15,11 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """The network paints x0 (B, n C, H, W) in one call, from x = 0 and t = 0; what is uncertain comes out as its mean.
+    """The network paints x0 (B, n C, H, W) in one call, from x = 0 and t = 0; what is uncertain
+    comes out as its mean.
 
-    Its answer is the frame in [-1, 1], or with "bce" the logit of its brightness. Elements near motion may count
-    `1 + motion_weight` times, divided by the mean weight of their sample.
+    Its answer is the frame in [-1, 1], or with "bce" the logit of its brightness. Elements near
+    motion may count `1 + motion_weight` times, divided by the mean weight of their sample.
     """
 
     preview_t: ClassVar[float] = 0.0
@@ -26,7 +27,9 @@ class Regression(Objective):
     error: Literal["mse", "huber", "bce"] = "mse"
     delta: float = 0.1  # where Huber's error turns from square to straight, of [-1, 1]
     motion_weight: float = 0.0  # 0: all elements count the same
-    motion_threshold: float = 0.04  # a pixel that differs from the last frame by more moves, of [-1, 1]
+    motion_threshold: float = (
+        0.04  # a pixel that differs from the last frame by more moves, of [-1, 1]
+    )
     motion_radius: int = 4  # pixels; so far around a moving pixel all counts as moving
 
     def __post_init__(self):
@@ -51,16 +54,24 @@ class Regression(Objective):
         """What the network's answer looks like, in about [-1, 1]."""
         return torch.tanh(answer / 2) if self.error == "bce" else answer
 
-    def loss(self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features) -> Tensor:
-        return self.distance(network(torch.zeros_like(x0), torch.zeros_like(t), features), x0, features.last)
+    def loss(
+        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
+    ) -> Tensor:
+        return self.distance(
+            network(torch.zeros_like(x0), torch.zeros_like(t), features), x0, features.last
+        )
 
-    def learn(self, network: Network, x0: Tensor, features: Features, generator) -> tuple[Tensor, Tensor]:
+    def learn(
+        self, network: Network, x0: Tensor, features: Features, generator
+    ) -> tuple[Tensor, Tensor]:
         """See `Objective.learn`; here the frame carries its gradient."""
         answer = network(torch.zeros_like(x0), x0.new_zeros(len(x0)), features)
         return self.distance(answer, x0, features.last), self.frame(answer)
 
     def distance(self, answer: Tensor, x0: Tensor, last: Tensor) -> Tensor:
-        """Per-element error of the network's answer, weighted by motion; all (B, n C, H, W), last (B, C, H, W)."""
+        """Per-element error of the network's answer, weighted by motion; all (B, n C, H, W), last
+        (B, C, H, W).
+        """
         answer = answer.to(x0.dtype)
         if self.error == "bce":
             error = F.binary_cross_entropy_with_logits(answer, (x0 + 1) / 2, reduction="none")
@@ -72,7 +83,11 @@ class Regression(Objective):
 
     def motion(self, x0: Tensor, last: Tensor) -> Tensor:
         """Weights, the shape of x0 and of mean 1 over each sample."""
-        moved = (x0.unflatten(1, (-1, last.shape[1])) - last[:, None]).abs().amax(2) > self.motion_threshold
-        mask = F.max_pool2d(moved.float(), 2 * self.motion_radius + 1, 1, self.motion_radius)  # (B, n, H, W)
+        moved = (x0.unflatten(1, (-1, last.shape[1])) - last[:, None]).abs().amax(
+            2
+        ) > self.motion_threshold
+        mask = F.max_pool2d(
+            moved.float(), 2 * self.motion_radius + 1, 1, self.motion_radius
+        )  # (B, n, H, W)
         weight = (1 + self.motion_weight * mask).repeat_interleave(last.shape[1], 1)
         return weight / weight.mean((1, 2, 3), keepdim=True)

@@ -1,8 +1,10 @@
-"""Pong's figures: ball, paddles and score read off real and dreamed frames. N transitions, R rollouts, H horizon.
+"""Pong's figures: ball, paddles and score read off real and dreamed frames. N transitions, R
+rollouts, H horizon.
 
-Positions are in pixels of the frame, velocities in pixels a step. What the ball will do is settled from one serve to
-the next point, so open-loop positions are compared up to the first point in the recording or in the dream, in rollouts
-that do not start on a serve (its direction is chance, and one frame cannot show it).
+Positions are in pixels of the frame, velocities in pixels a step. What the ball will do is settled
+from one serve to the next point, so open-loop positions are compared up to the first point in the
+recording or in the dream, in rollouts that do not start on a serve (its direction is chance, and
+one frame cannot show it).
 """
 
 from collections.abc import Callable
@@ -13,14 +15,16 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import PictureJudge, Runs, as_tensor, mean, median
+from world_models.evaluation.evaluator import Evaluator, Runs, as_tensor, mean, median
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
 from world_models.protocols import WorldSpec
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
 NEAR = 1.0  # pixels within which a dreamed ball or paddle counts as right
 SLOWEST = 0.15  # pixels a step under which a velocity has no sure sign
-WHITE = 48  # a pixel's least channel above which it belongs to a ball; paddles and pips lack a channel
+WHITE = (
+    48  # a pixel's least channel above which it belongs to a ball; paddles and pips lack a channel
+)
 PREVIOUS, LAST, REAL, DREAM = range(4)
 
 
@@ -28,7 +32,9 @@ class Table(NamedTuple):
     """What frames show, ... of them."""
 
     ball: np.ndarray  # (..., 2) float32 column and row of the centre, nan where there is none
-    paddles: np.ndarray  # (..., 2) float32 rows of the left and right centre, nan where there is none
+    paddles: (
+        np.ndarray
+    )  # (..., 2) float32 rows of the left and right centre, nan where there is none
     score: np.ndarray  # (..., 2) int64 left and right
     white: np.ndarray  # (...,) float64 how much of the frame is ball: two balls have twice as much
 
@@ -38,8 +44,9 @@ class Table(NamedTuple):
         return ~(np.isnan(self.ball).any(-1) | np.isnan(self.paddles).any(-1))
 
 
-class PongJudge(PictureJudge):
-    """`decode` turns frames (B, H, W, 3) uint8 into (ball, left, right, left score, right score), as RealPong's does.
+class PongEvaluator(Evaluator):
+    """`decode` turns frames (B, H, W, 3) uint8 into (ball, left, right, left score, right score),
+    as RealPong's does.
 
     The agent's paddle is the right one.
     """
@@ -54,11 +61,15 @@ class PongJudge(PictureJudge):
     )
     needs_game = True
 
-    def __init__(self, decode: Callable[[np.ndarray], tuple], action_names: tuple[str, ...] = ("stay", "up", "down")):
+    def __init__(
+        self,
+        decode: Callable[[np.ndarray], tuple],
+        action_names: tuple[str, ...] = ("stay", "up", "down"),
+    ):
         self.decode, self.actions = decode, len(action_names)
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "PongJudge":
+    def of(cls, spec: WorldSpec, game=None) -> "PongEvaluator":
         """With the decoder of `game`, a RealPong."""
         return cls(game.decode_frames, spec.action_names)
 
@@ -70,8 +81,12 @@ class PongJudge(PictureJudge):
         found = Table(ball, np.stack([left, right], 1), np.stack(score, 1), white)
         return Table(*(values.reshape(*frames.shape[:-3], *values.shape[1:]) for values in found))
 
-    def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray) -> Table:
-        """(N, 4) tables: the frame before the last, the last, the real next and the dreamed next one."""
+    def see(
+        self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
+    ) -> Table:
+        """(N, 4) tables: the frame before the last, the last, the real next and the dreamed next
+        one.
+        """
         return self.table(np.stack([context[:, -2:][:, 0], context[:, -1], real, dreamed], 1))
 
     def follow(self, before: np.ndarray, after: np.ndarray) -> Table:
@@ -91,15 +106,23 @@ class PongJudge(PictureJudge):
             **position_errors(at(seen, REAL), at(seen, DREAM), ~_scored(seen)),
             "rollout": rollout_errors(opened, *tables),
             **bounce_figures(seen, opened, *tables),
-            "score_events": {"one_step": point_figures(run), "rollout": rollout_points(opened, *tables)},
+            "score_events": {
+                "one_step": point_figures(run),
+                "rollout": rollout_points(opened, *tables),
+            },
             "samples": len(one_ball),
         }
 
     def _tables(self, opened: Rollouts) -> tuple[Table, Table]:
-        """Tables (R, H + 2) of the recording and of the dream; the first frame is the one before the start."""
+        """Tables (R, H + 2) of the recording and of the dream; the first frame is the one before
+        the start.
+        """
         both = []
         for frames in (opened.real_frames, opened.frames):
-            rows = [np.concatenate([e[None], f]) for e, f in zip(opened.earlier.numpy(), frames.numpy(), strict=True)]
+            rows = [
+                np.concatenate([e[None], f])
+                for e, f in zip(opened.earlier.numpy(), frames.numpy(), strict=True)
+            ]
             tables = [self.table(row) for row in rows]
             both.append(Table(*(np.stack(column) for column in zip(*tables, strict=True))))
         return both[0], both[1]
@@ -111,7 +134,9 @@ class PongJudge(PictureJudge):
         return one, ~np.isnan(dream.paddles).any(-1)
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is told by how far the right paddle moved: the action whose real moves are nearest on average."""
+        """The action is told by how far the right paddle moved: the action whose real moves are
+        nearest on average.
+        """
         run, other = runs.one_step, runs.random_actions
         moves, action = _moves(run.seen, REAL), run.action.numpy()
         usual = np.array([np.nanmedian(moves[action == a]) if (action == a).any() else np.nan
@@ -122,7 +147,9 @@ class PongJudge(PictureJudge):
             ("real", run, REAL),
             ("dream_random_actions", other, DREAM),
         ):
-            telling = self._telling(source.seen, run.seen, usual) & (True if source is other else ~_scored(run.seen))
+            telling = self._telling(source.seen, run.seen, usual) & (
+                True if source is other else ~_scored(run.seen)
+            )
             moved = np.where(telling, _moves(source.seen, frame), np.nan)[telling]
             near = np.abs(np.nan_to_num(moved, nan=1e3)[:, None] - usual)
             right = np.nan_to_num(near, nan=np.inf).argmin(1) == source.action.numpy()[telling]
@@ -139,7 +166,9 @@ class PongJudge(PictureJudge):
         """Ball and paddles within a pixel and the score as in the game."""
         seen = runs.one_step.seen
         real, dream = at(seen, REAL), at(seen, DREAM)
-        near = (_distance(real.ball, dream.ball) <= NEAR) & (np.abs(real.paddles - dream.paddles) <= NEAR).all(1)
+        near = (_distance(real.ball, dream.ball) <= NEAR) & (
+            np.abs(real.paddles - dream.paddles) <= NEAR
+        ).all(1)
         return runs.one_step.trust, as_tensor(near & (real.score == dream.score).all(1))
 
     def survival_figures(self, run: ClosedLoop, verdict: Any) -> dict:
@@ -176,14 +205,21 @@ def _turns(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _bounces(seen: Table, frame: int) -> np.ndarray:
-    """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`; not where a point is made."""
-    before, after = seen.ball[:, LAST] - seen.ball[:, PREVIOUS], seen.ball[:, frame] - seen.ball[:, LAST]
+    """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`; not where a point
+    is made.
+    """
+    before, after = (
+        seen.ball[:, LAST] - seen.ball[:, PREVIOUS],
+        seen.ball[:, frame] - seen.ball[:, LAST],
+    )
     same = (seen.score == seen.score[:, :1]).all((1, 2))
     return _turns(before, after) & same[:, None]
 
 
 def position_errors(real: Table, dream: Table, fair: np.ndarray) -> dict:
-    """One-step errors in pixels of the (N,) transitions that are `fair`; a missing ball or paddle is counted apart."""
+    """One-step errors in pixels of the (N,) transitions that are `fair`; a missing ball or paddle
+    is counted apart.
+    """
     ball = _distance(real.ball, dream.ball)[fair]
     paddle = np.abs(real.paddles - dream.paddles).mean(-1)[fair]
     return {
@@ -197,8 +233,12 @@ def position_errors(real: Table, dream: Table, fair: np.ndarray) -> dict:
 
 def in_play(opened: Rollouts, real: Table, dream: Table) -> np.ndarray:
     """(R, H) bool: no point yet in either after this many steps, and the start was no serve."""
-    same = (real.score == real.score[:, :1]).all(-1) & (dream.score == real.score[:, :1]).all(-1)  # (R, H + 2)
-    served = (opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()  # an episode's first frame
+    same = (real.score == real.score[:, :1]).all(-1) & (dream.score == real.score[:, :1]).all(
+        -1
+    )  # (R, H + 2)
+    served = (
+        (opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
+    )  # an episode's first frame
     going = opened.real_running.numpy() & opened.running.numpy()
     return np.logical_and.accumulate(same, 1)[:, 2:] & ~served[:, None] & going
 
@@ -221,15 +261,23 @@ def _after(tables: Table, steps: int) -> Table:
 
 
 def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> dict:
-    """Share of the recording's bounces that the dream makes too: in the same step (one step), one sooner or later
-    (open loop: `bounce_recall`); `bounce_precision` the share of the dream's that the recording has, and
-    `bounce_accuracy` the harmonic mean of both, so that a ball that trembles gets nothing for it.
+    """Share of the recording's bounces that the dream makes too: in the same step (one step), one
+    sooner or later (open loop: `bounce_recall`); `bounce_precision` the share of the dream's that
+    the recording has, and `bounce_accuracy` the harmonic mean of both, so that a ball that trembles
+    gets nothing for it.
     """
     due, made = (_bounces(seen, frame) for frame in (REAL, DREAM))
     play = in_play(opened, real, dream)[:, :, None]
-    turns = [_turns(v[:, :-1], v[:, 1:]) & play for v in (np.diff(t.ball, axis=1) for t in (real, dream))]  # (R, H, 2)
-    soon = [t | np.pad(t, ((0, 0), (1, 0), (0, 0)))[:, :-1] | np.pad(t, ((0, 0), (0, 1), (0, 0)))[:, 1:] for t in turns]
-    ends = np.pad(play[:, 1:], ((0, 0), (0, 1), (0, 0)))  # a bounce in the last step in play may lack its neighbour
+    turns = [
+        _turns(v[:, :-1], v[:, 1:]) & play for v in (np.diff(t.ball, axis=1) for t in (real, dream))
+    ]  # (R, H, 2)
+    soon = [
+        t | np.pad(t, ((0, 0), (1, 0), (0, 0)))[:, :-1] | np.pad(t, ((0, 0), (0, 1), (0, 0)))[:, 1:]
+        for t in turns
+    ]
+    ends = np.pad(
+        play[:, 1:], ((0, 0), (0, 1), (0, 0))
+    )  # a bounce in the last step in play may lack its neighbour
     (real_turns, dream_turns), (real_soon, dream_soon) = [t & ends for t in turns], soon
     recall, precision = mean(dream_soon[real_turns]), mean(real_soon[dream_turns])
     return {
@@ -243,7 +291,9 @@ def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> 
 
 
 def _harmonic(recall: float | None, precision: float | None) -> float | None:
-    """Their harmonic mean; None where there was nothing to find, 0 where nothing of it was found."""
+    """Their harmonic mean; None where there was nothing to find, 0 where nothing of it was
+    found.
+    """
     if recall is None:
         return None
     return 2 * recall * precision / (recall + precision) if precision and recall else 0.0
@@ -252,14 +302,18 @@ def _harmonic(recall: float | None, precision: float | None) -> float | None:
 def point_figures(run: OneStep) -> dict:
     """Points of either side in one step, by the reward's sign and by the pips."""
     lit = run.seen.score[:, REAL:] - run.seen.score[:, [LAST]]  # (N, 2 frames, 2 sides)
-    pips = metrics.class_score(as_tensor(lit[:, 1] > 0).flatten(), as_tensor(lit[:, 0] > 0).flatten())
-    rewards = [torch.stack([r <= -0.5, r >= 0.5], 1).flatten() for r in (run.reward, run.real_reward)]
+    pips = metrics.class_score(
+        as_tensor(lit[:, 1] > 0).flatten(), as_tensor(lit[:, 0] > 0).flatten()
+    )
+    rewards = [
+        torch.stack([r <= -0.5, r >= 0.5], 1).flatten() for r in (run.reward, run.real_reward)
+    ]
     return {**metrics.class_score(*rewards)._asdict(), "pips": pips._asdict(), "samples": len(lit)}
 
 
 def rollout_points(opened: Rollouts, real: Table, dream: Table) -> dict:
-    """The first point of each rollout that does not start on a serve: right if it is the same side's, at most one step
-    sooner or later. `pips` the same by the score in the frames.
+    """The first point of each rollout that does not start on a serve: right if it is the same
+    side's, at most one step sooner or later. `pips` the same by the score in the frames.
     """
     fair = (real.score[:, 0] == real.score[:, 1]).all(1)
     fair &= ~(opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
@@ -268,14 +322,23 @@ def rollout_points(opened: Rollouts, real: Table, dream: Table) -> dict:
     signs = [(change[..., 1] > 0) * 1 - (change[..., 0] > 0) * 1 for change in lit]
     length = opened.real_running.numpy().sum(1)
     by_reward = _first_points(*(np.rint(r).astype(int)[fair] for r in rewards), length[fair])
-    return {**by_reward, "pips": _first_points(*(s[fair] for s in signs), length[fair]), "samples": int(fair.sum())}
+    return {
+        **by_reward,
+        "pips": _first_points(*(s[fair] for s in signs), length[fair]),
+        "samples": int(fair.sum()),
+    }
 
 
 def _first_points(dream: np.ndarray, real: np.ndarray, length: np.ndarray) -> dict:
-    """Precision, recall and F1 of the first points in (R, H) signs; a dream counts as long as the recording goes."""
+    """Precision, recall and F1 of the first points in (R, H) signs; a dream counts as long as the
+    recording goes.
+    """
     steps = dream.shape[1]
     first = [np.where((s != 0).any(1), (s != 0).argmax(1), steps + 9) for s in (dream, real)]
-    sides = [s[np.arange(len(s)), np.minimum(f, steps - 1)] for s, f in zip((dream, real), first, strict=True)]
+    sides = [
+        s[np.arange(len(s)), np.minimum(f, steps - 1)]
+        for s, f in zip((dream, real), first, strict=True)
+    ]
     claimed, due = first[0] < np.minimum(length, steps), first[1] < steps
     hits = int((claimed & due & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum())
     return {

@@ -1,4 +1,7 @@
-"""Snake's figures: dreamed boards held against the rules of snake_rules.py. N transitions, T steps, L lanes."""
+"""Snake's figures: dreamed boards held against the rules of snake_rules.py.
+
+N transitions, T steps, L lanes.
+"""
 
 import math
 from typing import NamedTuple
@@ -8,14 +11,22 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import Due, PictureJudge, Runs, mean
+from world_models.evaluation.evaluator import Due, Evaluator, Runs, mean
 from world_models.evaluation.rollouts import ClosedLoop, OneStep
-from world_models.evaluation.worlds.snake_rules import FOOD, Legality, SnakeRules, food_ranks, same_boards
+from world_models.evaluation.worlds.snake_rules import (
+    FOOD,
+    Legality,
+    SnakeRules,
+    food_ranks,
+    same_boards,
+)
 from world_models.protocols import WorldSpec
 
 
 class Boards(NamedTuple):
-    """Codes (N, G, G) read off frames: before a transition, after it in the recording, after it in the dream."""
+    """Codes (N, G, G) read off frames: before a transition, after it in the recording, after it in
+    the dream.
+    """
 
     before: np.ndarray
     real: np.ndarray
@@ -23,14 +34,19 @@ class Boards(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Codes (T, L, G, G) of the boards that a closed loop saw, and of those that it then dreamed."""
+    """Codes (T, L, G, G) of the boards that a closed loop saw, and of those that it then
+    dreamed.
+    """
 
     before: np.ndarray
     after: np.ndarray
 
 
 class Judged(NamedTuple):
-    """What the rules say of closed-loop dreams, (T, L) each. Only `playable` boards have a due outcome."""
+    """What the rules say of closed-loop dreams, (T, L) each.
+
+    Only `playable` boards have a due outcome.
+    """
 
     legality: Legality
     playable: np.ndarray  # the board before was legal and its snake alive
@@ -40,8 +56,10 @@ class Judged(NamedTuple):
     terminations: np.ndarray
 
 
-class SnakeJudge(PictureJudge):
-    """Legal boards, exact moves, food that is placed by chance, and the action that a move gives away."""
+class SnakeEvaluator(Evaluator):
+    """Legal boards, exact moves, food that is placed by chance, and the action that a move gives
+    away.
+    """
 
     card = (
         "rules.transition_exact_rate",
@@ -55,11 +73,13 @@ class SnakeJudge(PictureJudge):
         self.rules = rules
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "SnakeJudge":
+    def of(cls, spec: WorldSpec, game=None) -> "SnakeEvaluator":
         """Of the variant of the game that `game`, a RealSnake, is."""
         return cls(SnakeRules(game.decode_frames, game.apples, game.wrap, game.tail_deadly))
 
-    def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray) -> Boards:
+    def see(
+        self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
+    ) -> Boards:
         return Boards(*(self.rules.decode(frames) for frames in (context[:, -1], real, dreamed)))
 
     def follow(self, before: np.ndarray, after: np.ndarray) -> Steps:
@@ -71,11 +91,25 @@ class SnakeJudge(PictureJudge):
         before, after = (boards.reshape(steps * lanes, size, size) for boards in run.seen)
         rows = []
         for part in np.array_split(np.arange(len(before)), math.ceil(len(before) / 16384)):
-            outcome, playable = rules.outcome(before[part], run.actions.reshape(-1)[part]), rules.playable(before[part])
+            outcome, playable = (
+                rules.outcome(before[part], run.actions.reshape(-1)[part]),
+                rules.playable(before[part]),
+            )
             right = playable & rules.agrees(outcome, after[part])
             eaten = outcome.eaten & playable
-            rows.append((*rules.legality(after[part]), playable, right, eaten, outcome.reward, outcome.termination))
-        columns = [np.concatenate(column).reshape(steps, lanes) for column in zip(*rows, strict=True)]
+            rows.append(
+                (
+                    *rules.legality(after[part]),
+                    playable,
+                    right,
+                    eaten,
+                    outcome.reward,
+                    outcome.termination,
+                )
+            )
+        columns = [
+            np.concatenate(column).reshape(steps, lanes) for column in zip(*rows, strict=True)
+        ]
         return Judged(Legality(*columns[:3]), *columns[3:])
 
     def due(self, runs: Runs) -> list[Due]:
@@ -92,7 +126,9 @@ class SnakeJudge(PictureJudge):
         b, legality = run.seen, rules.legality(run.seen.dreamed)
         ate, right = _ate(run), right_transitions(run)
         foods = (b.dreamed[ate] == FOOD).sum((1, 2))
-        random = rules.agrees(rules.outcome(other.seen.before, other.action.numpy()), other.seen.dreamed)
+        random = rules.agrees(
+            rules.outcome(other.seen.before, other.action.numpy()), other.seen.dreamed
+        )
         return {
             "one_head": mean(legality.one_head),
             "one_food": mean(legality.one_food),
@@ -116,7 +152,10 @@ class SnakeJudge(PictureJudge):
         pairs = [(runs.closed[name].seen.after, judged) for name, judged in runs.verdicts.items()]
         boards += [(after, j.eaten & j.right & j.legality.all) for after, j in pairs]
         ranks = np.concatenate([food_ranks(codes[placed], generator) for codes, placed in boards])
-        return {"food_uniformity_p": metrics.uniformity_p(torch.from_numpy(ranks)), "samples_food": len(ranks)}
+        return {
+            "food_uniformity_p": metrics.uniformity_p(torch.from_numpy(ranks)),
+            "samples_food": len(ranks),
+        }
 
     def action_figures(self, runs: Runs) -> dict:
         figures, run, other = {}, runs.one_step, runs.random_actions
@@ -132,12 +171,16 @@ class SnakeJudge(PictureJudge):
         return figures
 
     def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """Legal boards that are what the move leads to, with the recorded actions and with random ones."""
+        """Legal boards that are what the move leads to, with the recorded actions and with random
+        ones.
+        """
         run, other, rules = runs.one_step, runs.random_actions, self.rules
         legal = rules.legality(run.seen.dreamed).all & right_transitions(run)
         outcome = rules.outcome(other.seen.before, other.action.numpy())
         lawful = rules.legality(other.seen.dreamed).all & rules.agrees(outcome, other.seen.dreamed)
-        return torch.cat([run.trust, other.trust]), torch.from_numpy(np.concatenate([legal, lawful]))
+        return torch.cat([run.trust, other.trust]), torch.from_numpy(
+            np.concatenate([legal, lawful])
+        )
 
     def survival_figures(self, run: ClosedLoop, verdict: Judged) -> dict:
         """Shares of valid frames, transitions, dreams (from a context to its end) and lanes."""
@@ -148,8 +191,14 @@ class SnakeJudge(PictureJudge):
             "transition_exact_rate": mean(right),
             "one_food_after_eating": mean(verdict.legality.one_food[verdict.eaten]),
             "eaten": int(verdict.eaten.sum()),
-            "legal_throughout": {"lanes": mean(legal.all(0)), "dreams": share_of_dreams(legal, run.terminations)},
-            "right_throughout": {"lanes": mean(right.all(0)), "dreams": share_of_dreams(right, run.terminations)},
+            "legal_throughout": {
+                "lanes": mean(legal.all(0)),
+                "dreams": share_of_dreams(legal, run.terminations),
+            },
+            "right_throughout": {
+                "lanes": mean(right.all(0)),
+                "dreams": share_of_dreams(right, run.terminations),
+            },
         }
 
 

@@ -1,4 +1,5 @@
-"""Snake's rules, written a second time, to judge dreamed frames: is this a legal board, is that what the move does?
+"""Snake's rules, written a second time, to judge dreamed frames: is this a legal board, is that
+what the move does?
 
 It works on the code grids that the real game's decoder reads off frames, B boards of G x G cells:
 0 empty, 1 food, 2-5 head (its neck up, down, left, right), 6-9 dead head, 10-13 tail, 14-19 body.
@@ -12,7 +13,9 @@ import numpy as np
 
 EMPTY, FOOD, HEAD, DEAD, TAIL, BODY = 0, 1, 2, 6, 10, 14
 CODES = 20
-OFFSETS = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])  # up, down, left, right: actions and links count alike
+OFFSETS = np.array(
+    [(-1, 0), (1, 0), (0, -1), (0, 1)]
+)  # up, down, left, right: actions and links count alike
 OPPOSITE = np.array([1, 0, 3, 2])
 BODY_PAIRS = ((0, 1), (2, 3), (0, 2), (0, 3), (1, 2), (1, 3))  # links of codes 14..19
 
@@ -40,7 +43,9 @@ class Legality(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a move must lead to: boards (B, G, G) with eaten food not yet placed anew, and events (B,) bool."""
+    """What a move must lead to: boards (B, G, G) with eaten food not yet placed anew, and events
+    (B,) bool.
+    """
 
     codes: np.ndarray
     eaten: np.ndarray
@@ -59,7 +64,9 @@ class Outcome(NamedTuple):
 
 
 class SnakeRules(NamedTuple):
-    """The rules of one variant of the game; `decode` turns frames (B, H, W, C) uint8 into codes (B, G, G)."""
+    """The rules of one variant of the game; `decode` turns frames (B, H, W, C) uint8 into codes (B,
+    G, G).
+    """
 
     decode: Callable[[np.ndarray], np.ndarray]
     apples: int = 1
@@ -67,13 +74,17 @@ class SnakeRules(NamedTuple):
     tail_deadly: bool = False
 
     def legality(self, codes: np.ndarray) -> Legality:
-        """One head, the right number of foods, and links that lead from the head through every segment to the tail."""
+        """One head, the right number of foods, and links that lead from the head through every
+        segment to the tail.
+        """
         heads = ((codes >= HEAD) & (codes < TAIL)).sum((1, 2))
         foods = (codes == FOOD).sum((1, 2))
         return Legality(heads == 1, foods == self.apples, (heads == 1) & self._connected(codes))
 
     def _connected(self, codes: np.ndarray) -> np.ndarray:
-        """(B,) bool: links meet links, there is one tail, and walking from the head passes every segment."""
+        """(B,) bool: links meet links, there is one tail, and walking from the head passes every
+        segment.
+        """
         links = LINKS[codes]  # (B, G, G, 4)
         meet = np.ones(len(codes), bool)
         for side, offset in enumerate(OFFSETS):
@@ -84,7 +95,9 @@ class SnakeRules(NamedTuple):
         return meet & one_tail & (self._walk(codes) == segments)
 
     def _shift(self, values: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(B, G, G) bool: each cell's neighbour at `offset`; False beyond the edge of a board without wrap-around."""
+        """(B, G, G) bool: each cell's neighbour at `offset`; False beyond the edge of a board
+        without wrap-around.
+        """
         if self.wrap:
             return np.roll(values, tuple(-offset), (1, 2))
         size = values.shape[1]
@@ -92,7 +105,9 @@ class SnakeRules(NamedTuple):
         return padded[:, 1 + offset[0] : 1 + offset[0] + size, 1 + offset[1] : 1 + offset[1] + size]
 
     def _walk(self, codes: np.ndarray) -> np.ndarray:
-        """(B,) segments passed on the way from the head, -1 where the way does not end at a tail."""
+        """(B,) segments passed on the way from the head, -1 where the way does not end at a
+        tail.
+        """
         lane, size = np.arange(len(codes)), codes.shape[1]
         is_head = (codes >= HEAD) & (codes < TAIL)
         place = np.stack(
@@ -115,7 +130,9 @@ class SnakeRules(NamedTuple):
         return np.where(arrived, count, -1)
 
     def outcome(self, codes: np.ndarray, actions: np.ndarray) -> Outcome:
-        """What `actions` (B,) do on legal boards (B, G, G) of living snakes; elsewhere the answer means nothing."""
+        """What `actions` (B,) do on legal boards (B, G, G) of living snakes; elsewhere the answer
+        means nothing.
+        """
         lane, size = np.arange(len(codes)), codes.shape[1]
         head = _first(codes, HEAD, DEAD)
         neck = (codes[lane, head[:, 0], head[:, 1]] - HEAD) % 4
@@ -135,7 +152,9 @@ class SnakeRules(NamedTuple):
         return Outcome(after, eaten, dead, eaten & full)
 
     def _move_tail(self, codes: np.ndarray, lanes: np.ndarray) -> None:
-        """Takes the last segment off the boards of `lanes`, in place; the one before becomes the tail."""
+        """Takes the last segment off the boards of `lanes`, in place; the one before becomes the
+        tail.
+        """
         if not len(lanes):
             return
         tail = _first(codes[lanes], TAIL, BODY)
@@ -159,14 +178,20 @@ class SnakeRules(NamedTuple):
     ) -> tuple[np.ndarray, np.ndarray]:
         """How well `after` gives away the action taken, from playable boards `before`.
 
-        Returns (credit, telling): credit (B,) in [0, 1] is 1 where the outcome of that action lies nearest to `after`,
-        shared between different outcomes that lie equally near; telling (B,) bool where not all actions do the same.
+        Returns (credit, telling): credit (B,) in [0, 1] is 1 where the outcome of that action lies
+        nearest to `after`, shared between different outcomes that lie equally near; telling (B,)
+        bool where not all actions do the same.
         """
         outcomes = [self.outcome(before, np.full(len(before), action)) for action in range(4)]
-        cells = [o.codes != np.where((after == FOOD) & o.eaten[:, None, None], EMPTY, after) for o in outcomes]
+        cells = [
+            o.codes != np.where((after == FOOD) & o.eaten[:, None, None], EMPTY, after)
+            for o in outcomes
+        ]
         distance = np.stack([c.sum((1, 2)) for c in cells], 1)  # (B, 4)
         codes, lane = np.stack([o.codes for o in outcomes], 1), np.arange(len(before))
-        alike = (codes == codes[lane, actions][:, None]).all((2, 3))  # (B, 4): does the same as the one taken
+        alike = (codes == codes[lane, actions][:, None]).all(
+            (2, 3)
+        )  # (B, 4): does the same as the one taken
         nearest = distance == distance.min(1, keepdims=True)
         return nearest[lane, actions] * alike.sum(1) / nearest.sum(1), ~alike.all(1)
 
@@ -179,17 +204,20 @@ def _first(codes: np.ndarray, low: int, high: int) -> np.ndarray:
 
 
 def same_boards(expected: np.ndarray, codes: np.ndarray, eaten: np.ndarray) -> np.ndarray:
-    """(B,) bool: equal in every cell; where `eaten`, cells of (new) food count as empty on both sides."""
+    """(B,) bool: equal in every cell; where `eaten`, cells of (new) food count as empty on both
+    sides.
+    """
     free = eaten[:, None, None]
     expected, codes = (np.where(free & (c == FOOD), EMPTY, c) for c in (expected, codes))
     return (expected == codes).all((1, 2))
 
 
 def food_ranks(codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Places of the one food on boards (B, G, G) as numbers, uniform in [0, 1) if food is uniform over free cells.
+    """Places of the one food on boards (B, G, G) as numbers, uniform in [0, 1) if food is uniform
+    over free cells.
 
-    The randomised rank of the food's cell among the cells that no snake covers, counted along a Z-shaped curve,
-    so that equal-width bins of it are compact patches of the board.
+    The randomised rank of the food's cell among the cells that no snake covers, counted along a
+    Z-shaped curve, so that equal-width bins of it are compact patches of the board.
     """
     size = codes.shape[1]
     flat = codes.reshape(len(codes), size * size)[:, _z_order(size)]
@@ -201,5 +229,8 @@ def food_ranks(codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def _z_order(size: int) -> np.ndarray:
     """Cells 0..size²-1 by interleaved bits of row and column."""
     row, column = np.divmod(np.arange(size * size), size)
-    key = sum((((row >> bit) & 1) << (2 * bit + 1)) | (((column >> bit) & 1) << (2 * bit)) for bit in range(8))
+    key = sum(
+        (((row >> bit) & 1) << (2 * bit + 1)) | (((column >> bit) & 1) << (2 * bit))
+        for bit in range(8)
+    )
     return np.argsort(key)

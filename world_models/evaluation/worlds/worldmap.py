@@ -1,7 +1,8 @@
 """The world map's figures: does the picture move as the window does, and is what was in sight kept?
 
-N transitions, R rollouts, H horizon. A shift (rows, columns) is how far the window moved: what a frame shows at (y, x)
-was at (y, x) + shift in the frame before. Where an action was without effect (the map's edge), the recording tells.
+N transitions, R rollouts, H horizon. A shift (rows, columns) is how far the window moved: what a
+frame shows at (y, x) was at (y, x) + shift in the frame before. Where an action was without effect
+(the map's edge), the recording tells.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import PictureJudge, Runs, as_tensor, mean, median
+from world_models.evaluation.evaluator import Evaluator, Runs, as_tensor, mean, median
 from world_models.evaluation.metrics import IDENTICAL_PSNR
 from world_models.evaluation.rollouts import ClosedLoop, Rollouts
 from world_models.protocols import WorldSpec
@@ -19,7 +20,8 @@ from world_models.protocols import WorldSpec
 HORIZONS = (1, 5, 10, 20, 32, 64)
 DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 MARGIN = 2  # pixels beyond the stride in which a shift is looked for
-TEXTURE = 2.0  # grey levels (root mean square) that a frame must differ from itself, moved, for a shift to be seen
+# grey levels (root mean square) that a frame must differ from itself, moved, for a shift to be seen
+TEXTURE = 2.0
 RIGHT_SHIFT, RIGHT_PSNR = 0.5, 25.0  # pixels, dB: from here on a dreamed frame counts as right
 FEWEST = 64  # pixels of a frame that must still be known for it to count
 
@@ -28,10 +30,13 @@ class MapSeen(NamedTuple):
     """Of each transition, (N, ...)."""
 
     motion: np.ndarray  # (N, 2) int64 true shift of the recording
-    real_shift: np.ndarray  # (N, 2) float64 as measured, which differs from the true one by the measure's own error
+    real_shift: (
+        np.ndarray
+    )  # (N, 2) float64 as measured, which differs from the true one by the measure's own error
     dream_shift: np.ndarray  # (N, 2) float64
     telling: np.ndarray  # (N,) bool: there is enough in the frame to see a shift
-    known: np.ndarray  # (N, 2) float64 PSNR of the dream and of the last frame, on the pixels that the last one shows
+    # (N, 2) float64 PSNR of the dream and of the last frame, on the pixels that the last one shows
+    known: np.ndarray
     new: np.ndarray  # (N,) float64 PSNR of the dream on the others; nan where there are none
 
 
@@ -42,7 +47,7 @@ class Drift(NamedTuple):
     telling: np.ndarray  # (L,)
 
 
-class MapJudge(PictureJudge):
+class WorldMapEvaluator(Evaluator):
     """`stride` pixels a move; `action_names` are up, down, left and right in some order."""
 
     card = (
@@ -59,11 +64,13 @@ class MapJudge(PictureJudge):
         self.moves = stride * np.array([DIRECTIONS[name] for name in action_names])  # (A, 2)
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "MapJudge":
+    def of(cls, spec: WorldSpec, game=None) -> "WorldMapEvaluator":
         """With the stride of `game`, a RealWorldMap."""
         return cls(game.stride, spec.action_names)
 
-    def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray) -> MapSeen:
+    def see(
+        self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
+    ) -> MapSeen:
         last = context[:, -1]
         motion = self.motion(last, real, action)
         known = window(motion, motion, last.shape[1:3])
@@ -76,7 +83,9 @@ class MapJudge(PictureJudge):
         return Drift(measured_shift(before, after, self.reach), textured(before, self.reach))
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
-        """(N, 2) int64 true shifts of recorded frames (N, H, W, C): the action's, or none where that fits better."""
+        """(N, 2) int64 true shifts of recorded frames (N, H, W, C): the action's, or none where
+        that fits better.
+        """
         move = self.moves[action]
         known = window(move, move, last.shape[1:3])
         moved, still = (masked_psnr(frames, real, known) for frames in (shown(last, move), last))
@@ -103,11 +112,17 @@ class MapJudge(PictureJudge):
         }
 
     def _rollout_figures(self, opened: Rollouts) -> dict:
-        """After h steps: PSNR on the pixels that were in sight since the start, and the error of the last shift."""
-        real, dream, actions = (values.numpy() for values in (opened.real_frames, opened.frames, opened.actions))
+        """After h steps: PSNR on the pixels that were in sight since the start, and the error of
+        the last shift.
+        """
+        real, dream, actions = (
+            values.numpy() for values in (opened.real_frames, opened.frames, opened.actions)
+        )
         going = (opened.real_running & opened.running).numpy()
         place = low = high = np.zeros((len(real), 2), np.int64)
-        figures: dict[str, dict] = {name: {} for name in ("known_psnr", "samples", "shift_error", "samples_shift")}
+        figures: dict[str, dict] = {
+            name: {} for name in ("known_psnr", "samples", "shift_error", "samples_shift")
+        }
         for h in range(1, real.shape[1]):
             motion = self.motion(real[:, h - 1], real[:, h], actions[:, h - 1])
             place = place + motion
@@ -116,9 +131,15 @@ class MapJudge(PictureJudge):
                 continue
             known = window(place - low, place - high, real.shape[2:4])
             rows = going[:, h - 1] & (known.sum((1, 2)) >= FEWEST)
-            figures["known_psnr"][str(h)] = mean(masked_psnr(dream[rows, h], real[rows, h], known[rows]))
+            figures["known_psnr"][str(h)] = mean(
+                masked_psnr(dream[rows, h], real[rows, h], known[rows])
+            )
             figures["samples"][str(h)] = int(rows.sum())
-            rows = going[:, h - 1] & textured(dream[:, h - 1], self.reach) & textured(real[:, h - 1], self.reach)
+            rows = (
+                going[:, h - 1]
+                & textured(dream[:, h - 1], self.reach)
+                & textured(real[:, h - 1], self.reach)
+            )
             pairs = [measured_shift(f[rows, h - 1], f[rows, h], self.reach) for f in (real, dream)]
             figures["shift_error"][str(h)] = mean(_length(pairs[0] - pairs[1]))
             figures["samples_shift"][str(h)] = int(rows.sum())
@@ -132,11 +153,14 @@ class MapJudge(PictureJudge):
             "one_step": (run.reward, run.real_reward),
             "rollout": (opened.rewards[both], opened.real_rewards[both]),
         }
-        return {name: metrics.class_score(*(r > 0.5 for r in pair))._asdict() for name, pair in pairs.items()}
+        return {
+            name: metrics.class_score(*(r > 0.5 for r in pair))._asdict()
+            for name, pair in pairs.items()
+        }
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is told by the shift: that whose move is nearest. Where the recording's window stood at the map's
-        edge nothing is told.
+        """The action is told by the shift: that whose move is nearest. Where the recording's window
+        stood at the map's edge nothing is told.
         """
         run, other, figures = runs.one_step, runs.random_actions, {}
         moved = run.seen.telling & (run.seen.motion != 0).any(1)
@@ -162,7 +186,10 @@ class MapJudge(PictureJudge):
         move = self.moves[run.actions]  # (T, L, 2)
         error = np.minimum(_length(run.seen.shift - move), _length(run.seen.shift))
         telling = run.seen.telling
-        return {"lawful_moves": mean(error[telling] <= RIGHT_SHIFT), "frames_with_texture": mean(telling)}
+        return {
+            "lawful_moves": mean(error[telling] <= RIGHT_SHIFT),
+            "frames_with_texture": mean(telling),
+        }
 
 
 def _length(shift: np.ndarray) -> np.ndarray:
@@ -175,7 +202,9 @@ def shift_error(seen: MapSeen) -> np.ndarray:
 
 
 def shown(last: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Frames (N, H, W, C) after windows moved by (N, 2) whole pixels; what comes into sight is the edge's last row."""
+    """Frames (N, H, W, C) after windows moved by (N, 2) whole pixels; what comes into sight is the
+    edge's last row.
+    """
     height, width = last.shape[1:3]
     rows = np.clip(np.arange(height) + shift[:, :1], 0, height - 1)[:, :, None]  # (N, H, 1)
     columns = np.clip(np.arange(width) + shift[:, 1:], 0, width - 1)[:, None]  # (N, 1, W)
@@ -183,8 +212,9 @@ def shown(last: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def window(top: np.ndarray, bottom: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(N, H, W) bool: the pixels of a window that others show too, which lie up to `top` (N, 2) pixels before it and
-    `bottom` (N, 2) behind (negative). One window that moved by s: window(s, s, size).
+    """(N, H, W) bool: the pixels of a window that others show too, which lie up to `top` (N, 2)
+    pixels before it and `bottom` (N, 2) behind (negative). One window that moved by s: window(s, s,
+    size).
     """
     axes = []
     for axis, cells in enumerate(size):
@@ -204,9 +234,11 @@ def masked_psnr(frames: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.
 
 
 def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N, 2 * reach + 1, 2 * reach + 1) mean square between the middle of `frames` and `last` moved by each shift.
+    """(N, 2 * reach + 1, 2 * reach + 1) mean square between the middle of `frames` and `last` moved
+    by each shift.
 
-    The middle is what stays in sight under every shift up to `reach` rows or columns. By FFT, in grey levels.
+    The middle is what stays in sight under every shift up to `reach` rows or columns. By FFT, in
+    grey levels.
     """
     if not len(frames):
         return np.zeros((0, 2 * reach + 1, 2 * reach + 1))
@@ -217,21 +249,31 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
     inside[reach:-reach, reach:-reach] = 1
     template, spectrum = torch.fft.rfft2(frames * inside), torch.fft.rfft2(last)
     product = torch.fft.irfft2(template.conj() * spectrum, s=last.shape[1:])
-    power = torch.fft.irfft2(torch.fft.rfft2(inside).conj() * torch.fft.rfft2(last.square()), s=last.shape[1:])
+    power = torch.fft.irfft2(
+        torch.fft.rfft2(inside).conj() * torch.fft.rfft2(last.square()), s=last.shape[1:]
+    )
     whole = (frames.square() * inside).sum((1, 2))[:, None, None]
-    found = torch.roll(whole + power - 2 * product, (reach, reach), (1, 2))[:, : 2 * reach + 1, : 2 * reach + 1]
+    found = torch.roll(whole + power - 2 * product, (reach, reach), (1, 2))[
+        :, : 2 * reach + 1, : 2 * reach + 1
+    ]
     return (found / inside.sum()).clamp_min(0).numpy()
 
 
 def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N, 2) shifts that fit best, to a fraction of a pixel by a parabola through the best one's neighbours."""
+    """(N, 2) shifts that fit best, to a fraction of a pixel by a parabola through the best one's
+    neighbours.
+    """
     surface, side = mismatch(last, frames, reach), 2 * reach + 1
     lane = np.arange(len(surface))
-    best = np.stack(np.unravel_index(surface.reshape(len(surface), side * side).argmin(1), (side, side)), 1)
+    best = np.stack(
+        np.unravel_index(surface.reshape(len(surface), side * side).argmin(1), (side, side)), 1
+    )
     inner = np.clip(best, 1, side - 2)
     found = best - float(reach)
     for axis, step in enumerate(((1, 0), (0, 1))):
-        before, here, after = (surface[lane, inner[:, 0] + k * step[0], inner[:, 1] + k * step[1]] for k in (-1, 0, 1))
+        before, here, after = (
+            surface[lane, inner[:, 0] + k * step[0], inner[:, 1] + k * step[1]] for k in (-1, 0, 1)
+        )
         bend = before + after - 2 * here
         part = np.where(bend > 1e-9, (before - after) / (2 * np.maximum(bend, 1e-9)), 0)
         found[:, axis] += np.where((best == inner).all(1), np.clip(part, -0.5, 0.5), 0)
@@ -239,7 +281,9 @@ def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarr
 
 
 def textured(frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N,) bool: a frame that differs from itself moved by one pixel or more, so that a shift of it can be seen."""
+    """(N,) bool: a frame that differs from itself moved by one pixel or more, so that a shift of it
+    can be seen.
+    """
     surface = mismatch(frames, frames, reach)
     surface[:, reach, reach] = np.inf
     return surface.min((1, 2)) > TEXTURE**2

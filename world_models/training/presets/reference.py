@@ -1,4 +1,7 @@
-"""Presets of the reference systems' own sizes, for a GPU. Tests build them and count their weights."""
+"""Presets of the reference systems' own sizes, for a GPU.
+
+Tests build them and count their weights.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,14 @@ from world_models.training.config import TrainConfig
 
 
 def worldmap_transformer() -> TrainConfig:
-    """The world map's transformer and its training: 5.7 M parameters, the start image as one vector."""
+    """The world map's transformer and its training: 5.7 M parameters, the start image as one
+    vector.
+    """
     network = TransformerConfig(width=256, patch=4, depth=3, heads=1, start="film", drop="both")
     return TrainConfig(
-        model=DiffusionConfig(network=network, objective=FlowMatching(), sampler=Euler(10), guidance=2.0),
+        model=DiffusionConfig(
+            network=network, objective=FlowMatching(), sampler=Euler(10), guidance=2.0
+        ),
         data=Path("data/worldmap"),
         out=Path("runs/worldmap-transformer"),
         updates=1_875_000,
@@ -42,14 +49,23 @@ def worldmap_transformer_unconditional() -> TrainConfig:
     conditional = worldmap_transformer()
     network = replace(conditional.model.network, depth=6, unconditional=True)
     model = DiffusionConfig(network=network, objective=DDPM(prediction="noise"), sampler=Euler(100))
-    return replace(conditional, model=model, out=Path("runs/worldmap-transformer-unconditional"), action_dropout=0.0)
+    return replace(
+        conditional,
+        model=model,
+        out=Path("runs/worldmap-transformer-unconditional"),
+        action_dropout=0.0,
+    )
 
 
 def snake_unet_reference() -> TrainConfig:
-    """The pixel U-Net as it was published, 53 M parameters, with its noise levels and guidance, for a large GPU."""
+    """The pixel U-Net as it was published, 53 M parameters, with its noise levels and guidance, for
+    a large GPU.
+    """
     objective = EDM(log_mean=-1.2, log_std=1.2, sigma_min=0.002, sigma_max=80.0)
     return TrainConfig(
-        model=DiffusionConfig(network=UNetConfig(), objective=objective, context_length=4, guidance=2.0),
+        model=DiffusionConfig(
+            network=UNetConfig(), objective=objective, context_length=4, guidance=2.0
+        ),
         out=Path("runs/snake-unet-reference"),
         batch_size=512,
         learning_rate=1e-4,
@@ -65,7 +81,8 @@ def snake_unet_reference() -> TrainConfig:
 
 
 def snake_unet_diamond() -> TrainConfig:
-    """A U-Net as wide as DIAMOND's for Atari (Alonso et al. 2024, arXiv:2405.12399), with its noise levels: for a GPU.
+    """A U-Net as wide as DIAMOND's for Atari (Alonso et al. 2024, arXiv:2405.12399), with its noise
+    levels: for a GPU.
 
     Its blocks and its offset noise are not rebuilt.
     """
@@ -83,9 +100,19 @@ def snake_unet_diamond() -> TrainConfig:
 
 
 def pong_forcing_reference() -> TrainConfig:
-    """Diffusion forcing at the size of the reference system, 19.5 M parameters: for a GPU, and frames of 24 x 24."""
+    """Diffusion forcing at the size of the reference system, 19.5 M parameters: for a GPU, and
+    frames of 24 x 24.
+    """
     network = CausalDiTConfig(
-        width=320, patch=3, depth=8, heads=20, expansion=4, window=30, registers=1, stem=160, rope="flat"
+        width=320,
+        patch=3,
+        depth=8,
+        heads=20,
+        expansion=4,
+        window=30,
+        registers=1,
+        stem=160,
+        rope="flat",
     )
     return TrainConfig(
         model=ForcingConfig(network=network, sampler=Euler(6), clean=0.0),

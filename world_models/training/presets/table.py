@@ -27,11 +27,15 @@ from world_models.training.presets.reference import REFERENCES
 
 def snake() -> TrainConfig:
     """The default Snake bundle: chance variable, one decoding call a step."""
-    return TrainConfig(model=ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2)))
+    return TrainConfig(
+        model=ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2))
+    )
 
 
 def snake_edm() -> TrainConfig:
-    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food is drawn first."""
+    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food
+    is drawn first.
+    """
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
         model=DiffusionConfig(network=grid, chance=ChanceSettings()),
@@ -43,7 +47,9 @@ def snake_edm() -> TrainConfig:
 
 
 def snake_eqm() -> TrainConfig:
-    """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world model at once."""
+    """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world
+    model at once.
+    """
     return TrainConfig(
         model=JointConfig(
             network=EqMFieldConfig(width=48, depth=2, heads=3, field_width=48),
@@ -61,8 +67,12 @@ def snake_eqm() -> TrainConfig:
 
 
 def pong() -> TrainConfig:
-    """Pong: four frames show the speeds; most of the run sees single steps, for precision is what counts."""
-    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4)
+    """Pong: four frames show the speeds; most of the run sees single steps, for precision is what
+    counts.
+    """
+    model = ChanceConfig(
+        grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4
+    )
     return TrainConfig(
         model=model,
         data=Path("data/pong"),
@@ -78,9 +88,11 @@ def pong() -> TrainConfig:
 
 
 def pong_sprites() -> TrainConfig:
-    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few numbers.
+    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few
+    numbers.
 
-    `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far off.
+    `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far
+    off.
     """
     base = pong()
     return replace(
@@ -100,7 +112,8 @@ def pong_sprites() -> TrainConfig:
 def worldmap() -> TrainConfig:
     """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion.
 
-    A move is 8 pixels, and so is a patch: what is new is one row or column of patches, each dreamed as a whole.
+    A move is 8 pixels, and so is a patch: what is new is one row or column of patches, each dreamed
+    as a whole.
     """
     grid = GridConfig(
         width=96,
@@ -129,7 +142,9 @@ def worldmap() -> TrainConfig:
 
 
 def coinrun() -> TrainConfig:
-    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies; four frames show the speeds."""
+    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies; four frames show
+    the speeds.
+    """
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=2, copy=(0,), flow=8.0)
     return TrainConfig(
         model=ChanceConfig(grid=grid, context_length=4, change_weight=0.0),
@@ -147,9 +162,18 @@ def coinrun() -> TrainConfig:
 
 
 def snake_unet() -> TrainConfig:
-    """Snake by the pixel U-Net, small: pixels are folded two by two, so it starts at 32 x 32; two Euler steps."""
+    """Snake by the pixel U-Net, small: pixels are folded two by two, so it starts at 32 x 32; two
+    Euler steps.
+    """
     network = UNetConfig(
-        width=32, base=24, multipliers=(1, 2), condition=64, groups=8, heads=4, stem=2, pixel_features=8
+        width=32,
+        base=24,
+        multipliers=(1, 2),
+        condition=64,
+        groups=8,
+        heads=4,
+        stem=2,
+        pixel_features=8,
     )
     return TrainConfig(
         model=DiffusionConfig(network=network, sampler=Euler(2), context_length=4),
@@ -161,9 +185,11 @@ def snake_unet() -> TrainConfig:
 
 
 def coinrun_pixel() -> TrainConfig:
-    """CoinRun by regression: grey frames of 84 x 84, stacked by four; four pictures ahead are learned in one pass.
+    """CoinRun by regression: grey frames of 84 x 84, stacked by four; four pictures ahead are
+    learned in one pass.
 
-    Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out data/coinrun-grey
+    Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out
+    data/coinrun-grey
     """
     network = FilmConfig(width=64, ahead=4)
     return TrainConfig(
@@ -184,10 +210,12 @@ def coinrun_pixel() -> TrainConfig:
 
 
 def pong_forcing() -> TrainConfig:
-    """Pong by diffusion forcing: clips of twelve frames at once, three steps a frame, the last ten of them seen.
+    """Pong by diffusion forcing: clips of twelve frames at once, three steps a frame, the last ten
+    of them seen.
 
-    On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can learn. They show no
-    score, so a game is one rally; `collect pong --options size=24,points_to_win=1 --out data/pong-rally`.
+    On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can
+    learn. They show no score, so a game is one rally; `collect pong --options
+    size=24,points_to_win=1 --out data/pong-rally`.
     """
     objective = FlowMatching(prediction="frame", times="logit-normal", shift=3.0)
     return TrainConfig(
@@ -215,8 +243,13 @@ def pong_forcing() -> TrainConfig:
 
 
 def any_game() -> TrainConfig:
-    """Any Gymnasium game: a small chance model that sees four frames and may copy patches. `data` is the user's."""
-    model = ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4)
+    """Any Gymnasium game: a small chance model that sees four frames and may copy patches.
+
+    `data` is the user's.
+    """
+    model = ChanceConfig(
+        grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2, copy=(0,)), context_length=4
+    )
     return TrainConfig(
         model=model,
         data=Path("data/any"),
@@ -229,9 +262,13 @@ def any_game() -> TrainConfig:
 
 
 def worldmap_flow() -> TrainConfig:
-    """The world map by a diffusion transformer and flow matching, four steps a frame; guidance may be set."""
+    """The world map by a diffusion transformer and flow matching, four steps a frame; guidance may
+    be set.
+    """
     network = TransformerConfig(width=96, patch=8, depth=3, copy=(0, 8), pixel_features=8)
-    model = DiffusionConfig(network=network, objective=FlowMatching(prediction="frame"), sampler=Euler(4))
+    model = DiffusionConfig(
+        network=network, objective=FlowMatching(prediction="frame"), sampler=Euler(4)
+    )
     return replace(worldmap(), model=model, out=Path("runs/worldmap-flow"), action_dropout=0.1)
 
 
@@ -243,14 +280,18 @@ def worldmap_ddpm() -> TrainConfig:
 
 
 def worldmap_unconditional() -> TrainConfig:
-    """Windows of the map from nothing; `train worldmap-flow init_from=runs/worldmap-unconditional/bundle` goes on."""
+    """Windows of the map from nothing; `train worldmap-flow
+    init_from=runs/worldmap-unconditional/bundle` goes on.
+    """
     flow = worldmap_flow()
     model = replace(flow.model, network=replace(flow.model.network, copy=(), unconditional=True))
     return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)
 
 
 def worldmap_distilled() -> TrainConfig:
-    """The world map in one step a frame, taught by the released bundle, which takes three (docs/speed.md)."""
+    """The world map in one step a frame, taught by the released bundle, which takes three
+    (docs/speed.md).
+    """
     model, out = DistilledConfig(), Path("runs/worldmap-distilled")
     return replace(worldmap(), model=model, out=out, updates=3_000, learning_rate=5e-4, warmup=100)
 
@@ -262,11 +303,15 @@ def snake_edm_distilled() -> TrainConfig:
 
 
 def coinrun_latent() -> TrainConfig:
-    """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then frozen.
+    """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then
+    frozen.
 
-    In two runs: `model.autoencoder_share=1 out=runs/a`, then `model.autoencoder_share=0 init_from=runs/a/bundle`.
+    In two runs: `model.autoencoder_share=1 out=runs/a`, then `model.autoencoder_share=0
+    init_from=runs/a/bundle`.
     """
-    grid = GridConfig(width=96, patch=1, encoder_depth=2, decoder_depth=2, attention=True, positions=True)
+    grid = GridConfig(
+        width=96, patch=1, encoder_depth=2, decoder_depth=2, attention=True, positions=True
+    )
     objective = FlowMatching(times="logit-normal")
     return TrainConfig(
         model=LatentConfig(network=grid, objective=objective, context_length=4),
