@@ -165,8 +165,10 @@ class CopyOut(nn.Module):
         share = share[:, :, :, None, :, None]  # (B, 1 + sources, G, 1, G, 1)
         if len(sources) == 1:
             # Under autocast the parts are of different precision, which lerp refuses.
-            parts = self.tiles(sources[0]), self.tiles(painted), share[:, 0]
-            blend = torch.lerp(*(part.float() for part in parts))
+            copied = self.tiles(sources[0])
+            blend = torch.lerp(
+                copied, *(x.to(copied.dtype) for x in (self.tiles(painted), share[:, 0]))
+            )
         else:
             blend = sum(
                 share[:, i] * self.tiles(source) for i, source in enumerate((painted, *sources))

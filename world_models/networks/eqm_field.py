@@ -176,7 +176,7 @@ class EqMField(nn.Module):
         """The learned function f of a pair, action and all; a held action is put in its place."""
         latent, action = self.split(pair, features.tokens.shape[2:])
         given, held, now = features.rest
-        action = torch.lerp(action.float(), given.float(), held.float())
+        action = torch.lerp(action, given.to(action.dtype), held.to(action.dtype))
         # Without the flag a noisy free action that happens to look like a move would blur what a
         # held one means.
         scale, shift = self.told(torch.cat((action, held), 1))[:, :, None, None].chunk(2, 1)
