@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from collectors.files import partial_path
+
 GAP = 2  # pixels of the world between two films side by side
 GAP_COLOUR = (40, 44, 62)
 STRIP_COLUMNS = 8
@@ -203,7 +205,7 @@ class _Writer:
 
     def __init__(self, path: Path, fps: float, scale: int):
         self.path, self.fps, self.scale, self.count = path, fps, scale, 0
-        self.part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        self.part = partial_path(path)
         self.size: tuple[int, ...] = ()
 
     def add(self, frame: np.ndarray) -> None:

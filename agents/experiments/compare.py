@@ -26,6 +26,7 @@ from agents.experiments.compare_table import markdown
 from agents.ppo.presets import ppo_settings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.dataset.dataset import Dataset
+from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.parse import as_text, parse, setting
 from neural_envs import bundles
@@ -174,11 +175,8 @@ def finished(record: Path, settings: str) -> dict | None:
 
 
 def write(path: Path, values: dict) -> dict:
-    """Writes JSON under another name first; returns the values."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=1) + "\n")
-    partial.replace(path)
+    """Write a JSON file; return the values."""
+    write_atomically(path, json.dumps(values, indent=1) + "\n")
     return values
 
 

@@ -3,11 +3,11 @@ replaced as a whole.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from collectors.files import write_atomically
 from collectors.settings.parse import list_settings
 from collectors.settings.text import value_text
 
@@ -19,10 +19,8 @@ class StageError(ValueError):
 
 
 def write_json(path: Path, values: dict) -> None:
-    """Write under another name and rename: a reader never sees half a file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
-    os.replace(partial, path)
+    """Write `values`, without nan, so that a reader never sees half a file."""
+    write_atomically(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 class Stages:

@@ -28,6 +28,7 @@ from agents.envs import (
 from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
+from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.parse import as_text, parse
 
@@ -255,9 +256,7 @@ def _number(value: float) -> float | None:
 
 
 def _write_json(path: Path, values: dict) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    write_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def format_table(result: dict) -> str:

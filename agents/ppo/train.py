@@ -24,6 +24,7 @@ from agents.envs import (
 )
 from agents.ppo.networks import PatchCNN
 from agents.ppo.presets import PPOSettings, ppo_settings
+from collectors.files import write_atomically
 from collectors.progress import progress
 from collectors.settings.parse import as_text, parse
 from neural_envs.ray_vector_env import RayVectorEnv
@@ -236,10 +237,8 @@ def _open_run(out: Path, text: str) -> Path | None:
 
 
 def save_policy(model: PPO, path: Path) -> Path:
-    """Write the model under a temporary name, then rename it: a reader never sees half a file."""
-    partial = path.with_name("partial.zip")
-    model.save(partial)
-    return partial.replace(path)
+    """Write the model as a zip file; a reader never sees half of it."""
+    return write_atomically(path, model.save)
 
 
 def load_policy(path: str | Path) -> PPO:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from agents.report import from_bundle as dreamed
 from agents.report.from_dataset import Measured, Size, measure
 from collectors.dataset.dataset import Dataset, dataset_name
+from collectors.files import write_atomically
 from collectors.media import told, write_strip
 from collectors.settings.parse import parse, setting
 from neural_envs import bundles
@@ -158,8 +159,4 @@ def write(folder: Path, findings: Findings) -> Path:
     write_strip(folder / "actions.png", rows, 1, labels=list(grid.names))
     shown = findings.play.frames[:: max(1, len(findings.play.frames) // 12)]
     write_strip(folder / "dream.png", [list(shown[:12])], 2)
-    path = folder / "index.html"
-    part = folder / ".index.html.part"
-    part.write_text(html(findings, folder), encoding="utf-8")
-    part.replace(path)
-    return path
+    return write_atomically(folder / "index.html", html(findings, folder))

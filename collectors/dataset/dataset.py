@@ -32,6 +32,7 @@ from collectors.dataset.shards import (
     read_rows,
     write_shard,
 )
+from collectors.files import write_atomically
 from collectors.recording.rollout import Episode
 
 FORMAT_VERSION = 1
@@ -218,13 +219,13 @@ class DatasetWriter:
     def _write_tables(self) -> None:
         """Rows first: a reader ignores rows of shards that the manifest does not list."""
         rows = number_rows([row for index in sorted(self.shards) for row in self._rows[index]])
-        _replace_text(self.path / "episodes.csv", csv_text(rows, header=True))
+        write_atomically(self.path / "episodes.csv", csv_text(rows, header=True))
         entries = [self.shards[index] for index in sorted(self.shards)]
         manifest = {**self.header, "shards": entries}
         if self._finds_rewards:
             found = {value for entry in entries for value in entry["reward_values"]}
             manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}
-        _replace_text(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def dataset_name(world: str) -> str:
@@ -287,9 +288,3 @@ def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
             f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}"
         )
     return array
-
-
-def _replace_text(file: Path, text: str) -> None:
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)

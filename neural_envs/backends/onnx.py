@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from collectors.files import write_atomically
+
 TOLERANCE = 1e-4  # largest difference to torch, of values about 1, that is accepted
 EXPORT_VERSION = 2  # counts up when what is written changes; old files are then no longer found
 
@@ -162,12 +164,7 @@ class Call(nn.Module):
 
 
 def export(call: Call, tensors: list[Tensor], file: Path) -> None:
-    """Writes the graph under another name first.
-
-    Raises ExportError where torch cannot express it.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
+    """Write the graph; raises ExportError where torch cannot express it."""
     pairs = tuple(
         torch.cat((x[:1], x[:1])).clone() for x in tensors
     )  # a batch of 1 would be taken for a constant
@@ -191,14 +188,13 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
                 isinstance(item.shape[0], int) for item in program.model.graph.inputs
             ):  # torch then only warns
                 raise ValueError(f"its code fixes the number of lanes at {len(pairs[0])}")
-            program.save(str(partial), external_data=False)
+            write_atomically(file, lambda partial: program.save(str(partial), external_data=False))
     except Exception as error:  # the exporter raises many kinds
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         network = type(call.network).__name__
         raise ExportError(
             f"{network} cannot be exported to ONNX ({reason}); use backend='eager'"
         ) from error
-    os.replace(partial, file)
 
 
 def opened(file: Path, count: int, results: Any) -> Session:

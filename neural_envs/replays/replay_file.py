@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from collectors.files import write_atomically
 from collectors.media import to_rgb
 from neural_envs import bundles
 from neural_envs.contexts import context_from
@@ -126,16 +126,8 @@ class DreamFile:
             raise DreamFileError(f"{name} is not a dream, or it is damaged: {reason}") from None
 
     def save(self, path: str | Path) -> Path:
-        """Write the file under another name first; it appears when it is complete.
-
-        OSError where that cannot be.
-        """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_bytes(self.to_bytes())
-        os.replace(part, path)
-        return path
+        """Write the file, which appears when it is complete; OSError where that cannot be."""
+        return write_atomically(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> DreamFile:

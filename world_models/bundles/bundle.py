@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from collectors.files import write_atomically
 from world_models.bundles import display as bundle_view
 from world_models.bundles.contexts import Contexts
 from world_models.models.chance import ChanceModel
@@ -78,12 +78,10 @@ def save_bundle(
     precise = getattr(model, "precise", None)  # the part of which half precision is not enough
     halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
     weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
-    (path / "model.tmp").write_bytes(
-        save(weights)
-    )  # save_file would make it unreadable for other users
-    os.replace(path / "model.tmp", path / "model.safetensors")
-    np.savez_compressed(path / "contexts.tmp.npz", frames=contexts.frames, actions=contexts.actions)
-    os.replace(path / "contexts.tmp.npz", path / "contexts.npz")
+    # bytes: safetensors' save_file would make a file that other users cannot read
+    write_atomically(path / "model.safetensors", save(weights))
+    arrays = {"frames": contexts.frames, "actions": contexts.actions}
+    write_atomically(path / "contexts.npz", lambda file: np.savez_compressed(file, **arrays))
     config = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
@@ -255,8 +253,7 @@ def _load_trust(path: Path, model: nn.Module) -> None:
 
 
 def _write_config(path: Path, config: dict) -> None:
-    (path / "config.tmp").write_text(json.dumps(config, indent=1) + "\n")
-    os.replace(path / "config.tmp", path / "config.json")
+    write_atomically(path / "config.json", json.dumps(config, indent=1) + "\n")
     (path / "README.md").write_text(_card(config))
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.files import write_atomically
 from world_models.networks.blocks import pool
 
 FILE = "trust.npz"
@@ -133,15 +134,14 @@ def _likeliest(x: Tensor, y: Tensor) -> Tensor:
 
 
 def save_scale(folder: Path, scale: TrustScale) -> None:
-    """Writes trust.npz into a bundle, under another name first."""
+    """Write trust.npz into a bundle."""
     parts = {
         "centre": scale.familiarity.centre,
         "whitening": scale.familiarity.whitening,
         "weights": scale.weights,
     }
     arrays = {name: value.cpu().numpy().astype(np.float32) for name, value in parts.items()}
-    np.savez_compressed(folder / "trust.tmp.npz", **arrays)
-    (folder / "trust.tmp.npz").replace(folder / FILE)
+    write_atomically(folder / FILE, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_scale(folder: Path, width: int) -> TrustScale | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
+from collectors.files import write_atomically
 from world_models.training.errors import TrainingError
 
 KEPT = 2  # of the newest; the second serves where the first is damaged
-UNFINISHED = "writing.tmp"
 
 
 @contextmanager
@@ -35,20 +35,16 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
-    """Writes a checkpoint under another name first, as best.pt too if it is, and only then deletes
-    old ones.
+    """Write a checkpoint, as best.pt too if it is the best, and only then delete old ones.
 
     Raises OSError where it cannot; what was there before then still is.
     """
-    target, unfinished = out / f"checkpoint_{update:07d}.pt", out / UNFINISHED
-    try:
-        _write(unfinished, state)
-        os.replace(unfinished, target)
-        if best:
-            shutil.copyfile(target, unfinished)
-            os.replace(unfinished, out / "best.pt")
-    finally:
-        unfinished.unlink(missing_ok=True)
+    target = out / f"checkpoint_{update:07d}.pt"
+    write_atomically(target, lambda path: _write(path, state))
+    if best:
+        write_atomically(out / "best.pt", lambda path: shutil.copyfile(target, path))
+    for path in out.glob(".*.partial.pt"):  # of a run that was killed while it wrote
+        path.unlink()
     so_far = [path for path in sorted(out.glob("checkpoint_*.pt")) if path <= target]
     for path in out.glob(
         "checkpoint_*.pt"

@@ -5,9 +5,11 @@ broken off.
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from pathlib import Path
+
+from collectors.files import write_atomically
 
 
 class MetricsWriter:
@@ -22,7 +24,7 @@ class MetricsWriter:
         if rows and not records:  # a run of a version that wrote only the table
             records = [{name: number(text) for name, text in row.items()} for row in rows]
         self._write_table(rows)
-        replace(self.lines, "".join(json.dumps(record) + "\n" for record in records))
+        write_atomically(self.lines, "".join(json.dumps(record) + "\n" for record in records))
 
     def write(self, row: dict) -> None:
         """Appends a row; a name that is new becomes a column of all rows."""
@@ -37,13 +39,12 @@ class MetricsWriter:
             file.write(json.dumps(row) + "\n")
 
     def _write_table(self, rows: list[dict]) -> None:
-        unfinished = self.table.with_suffix(".tmp")
-        with open(unfinished, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.names)
-            if self.names:
-                writer.writeheader()
-            writer.writerows(rows)
-        os.replace(unfinished, self.table)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.names)
+        if self.names:
+            writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.table, text.getvalue().encode())
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -74,10 +75,3 @@ def number(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def replace(path: Path, text: str) -> None:
-    """Writes a file under another name first."""
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from collectors.files import write_atomically
 from collectors.settings.parse import as_text
 from world_models.training.config import TrainConfig
-from world_models.training.metrics_log import replace
 
 LIBRARIES = (
     "neural-envs",
@@ -35,7 +35,7 @@ def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> No
     A resumed run's earlier starts stay in run.json, for they may have had other code.
     """
     path = config.out / "run.json"
-    replace(config.out / "resolved_config.yaml", as_text(config) + "\n")
+    write_atomically(config.out / "resolved_config.yaml", as_text(config) + "\n")
     start = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **about}
     start |= {
         "python": platform.python_version(),
@@ -48,7 +48,7 @@ def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> No
     except (OSError, ValueError, KeyError, TypeError):
         earlier = []
     earlier = [row for row in earlier if row["from_update"] < start["from_update"]]
-    replace(path, json.dumps({**start, "starts": [*earlier, start]}, indent=1) + "\n")
+    write_atomically(path, json.dumps({**start, "starts": [*earlier, start]}, indent=1) + "\n")
 
 
 def versions() -> dict[str, str | None]:
