@@ -1,6 +1,8 @@
 # Every target works on a fresh clone: it makes .venv and installs what is missing, once.
 #   make demo    a dreamed game beside the real one, an agent trained in the dream and measured in the real game
 #   make test    the default test suite, with the games that it can install
+#   make check   what a commit must pass before the tests: style, spelling, types
+#   make format  puts the code into shape: imports, quotes, line breaks
 # Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
 
 NEWEST_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -14,10 +16,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 160000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint train clean
+.PHONY: help demo test check lint types format test-lowest install train clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, train, clean'
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, train, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -25,17 +27,37 @@ demo: $(STAMP)
 test: $(STAMP) $(GAMES)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+# the default suite with the lowest versions that pyproject.toml allows, in an environment of its own
+LOWEST := .venv-lowest/bin
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet uv
+	$(LOWEST)/uv pip install --python $(LOWEST)/python --resolution lowest-direct --torch-backend cpu \
+		--editable ".[agents,kid,web,dev]"
+	$(LOWEST)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 install: $(STAMP)
 
+check: lint types
+
 lint: $(STAMP)
-	$(BIN)/ruff check . && $(BIN)/codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+types: $(STAMP)
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume
 	$(BIN)/neural-envs train snake
 
 clean:
-	rm -rf .venv build *.egg-info demo .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest build *.egg-info demo .pytest_cache .ruff_cache .mypy_cache
 
 # The engines of CoinRun and Atari, which only the tests want (1 GB). Where there are none for this machine the tests of
 # these games are skipped, and the next `make test` tries again.

@@ -1,0 +1,5 @@
+"""Aim (extra `aim`)."""
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...

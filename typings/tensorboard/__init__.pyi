@@ -1,0 +1,5 @@
+"""TensorBoard (extra `tensorboard`)."""
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
