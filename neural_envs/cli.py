@@ -24,6 +24,7 @@ VERBS = {
         "world_models.evaluation.evaluation:main",
         "measure a bundle against the real game",
     ),
+    "migrate": ("neural_envs.commands.migrate:main", "write a bundle in the newest format"),
     "push": ("neural_envs.commands.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.commands.play:main", "play a dream, alone or beside the real game"),
     "serve": (

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from torch import nn
 from collectors.files import write_atomically
 from world_models.bundles import display as bundle_view
 from world_models.bundles.contexts import Contexts
+from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.diffusion_forcing import ForcingModel
@@ -34,16 +37,20 @@ from world_models.models.trust_calibration import FILE as TRUST_FILE
 from world_models.models.trust_calibration import load_scale
 from world_models.protocols import WorldSpec
 
-FORMAT_VERSION = 1
 MODELS = {
     model.kind: model
     for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
 }
+FILES = ("README.md", "trust.npz", "contexts.npz", "model.safetensors", "config.json")
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 
 class BundleError(ValueError):
     """A bundle that cannot be used; the message says what is wrong with it."""
+
+
+class OldBundleWarning(UserWarning):
+    """A bundle of an older format was read and migrated in memory."""
 
 
 class Bundle(NamedTuple):
@@ -78,8 +85,7 @@ def save_bundle(
     precise = getattr(model, "precise", None)  # the part of which half precision is not enough
     halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
     weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
-    # bytes: safetensors' save_file would make a file that other users cannot read
-    write_atomically(path / "model.safetensors", save(weights))
+    _write_tensors(path / "model.safetensors", weights)
     arrays = {"frames": contexts.frames, "actions": contexts.actions}
     write_atomically(path / "contexts.npz", lambda file: np.savez_compressed(file, **arrays))
     config = {
@@ -95,8 +101,31 @@ def save_bundle(
 
 def update_scores(path: Path, scores: dict) -> None:
     """Puts measured scores into the config and the model card of a bundle."""
-    config = _read_config(Path(path))
-    _write_config(Path(path), {**config, "scores": scores})
+    path = migrate_bundle(Path(path))
+    _write_config(path, {**_read_config(path), "scores": scores})
+
+
+def migrate_bundle(path: Path, out: Path | None = None) -> Path:
+    """Writes a bundle in the newest format, in place or to the directory `out`; returns where.
+
+    In place every file is complete before it takes its name, config.json last, and what an
+    interruption leaves behind still loads. A bundle of the newest format is left as it is. Raises
+    BundleError for what is no bundle, and where `out` holds files already.
+    """
+    config = _read_config(path)
+    if out is not None and out.resolve() != path.resolve():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise BundleError(f"{out} is there already: name a directory that is new or empty")
+        out.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            if (path / name).is_file():
+                shutil.copyfile(path / name, out / name)
+        path = out
+    if config["format_version"] < FORMAT_VERSION:
+        tensors = _migrated_tensors(path / "model.safetensors", config)
+        _write_tensors(path / "model.safetensors", tensors)
+        _write_config(path, migrate_config(config))
+    return path
 
 
 def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
@@ -105,12 +134,20 @@ def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
     Raises BundleError with one sentence for anything missing, altered or newer.
     """
     path = Path(path)
-    config = _read_config(path)
+    stored = _read_config(path)
+    config = migrate_config(stored)
     spec, model = _build(path, config)
-    _load_weights(path / "model.safetensors", model)
+    _load_weights(path / "model.safetensors", model, stored)
     contexts = _load_contexts(path / "contexts.npz", spec, model.context_length)
     _load_trust(path, model)
     model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    if stored["format_version"] < FORMAT_VERSION:
+        warnings.warn(
+            f"{path} has format {stored['format_version']} and was migrated in memory; write it in "
+            f"format {FORMAT_VERSION} with: neural-envs migrate {path}",
+            OldBundleWarning,
+            stacklevel=2,
+        )
     return Bundle(model, contexts, config, path)
 
 
@@ -122,8 +159,8 @@ def _read_config(path: Path) -> dict:
     except json.JSONDecodeError as error:
         raise BundleError(f"{path / 'config.json'} is damaged: {error}") from None
     version = config.get("format_version") if isinstance(config, dict) else None
-    if not isinstance(version, int):
-        raise BundleError(f"{path / 'config.json'} has no format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BundleError(f"{path / 'config.json'} has no format_version of 1 or more")
     if version > FORMAT_VERSION:
         raise BundleError(
             f"{path} has format {version}, newer than {FORMAT_VERSION}, the newest known: upgrade "
@@ -194,13 +231,23 @@ def _from_dict(config_class: type, values: dict):
     return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 
 
-def _load_weights(file: Path, model: nn.Module) -> None:
+def _migrated_tensors(file: Path, config: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a file by their newest names; `config` as it is stored beside them."""
     try:
-        weights = load_file(file)
+        return migrate_tensors(config, load_file(file))
     except FileNotFoundError:
         raise BundleError(f"{file} is missing") from None
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise BundleError(f"{file} is damaged: {error}") from None
+
+
+def _write_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
+    # bytes: safetensors' save_file would make a file that other users cannot read
+    write_atomically(file, save(tensors))
+
+
+def _load_weights(file: Path, model: nn.Module, config: dict) -> None:
+    weights = _migrated_tensors(file, config)
     wanted = model.state_dict()
     missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
     if missing or extra:

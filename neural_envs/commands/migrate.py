@@ -1,0 +1,30 @@
+"""`neural-envs migrate BUNDLE [--out DIR]`: writes a bundle in the newest format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collectors.settings.parse import parse
+from neural_envs.bundles import resolve_bundle
+
+
+@dataclass(frozen=True)
+class MigrateSettings:
+    """Writes a bundle of an older format in the newest one. What it dreams stays the same."""
+
+    bundle: str = field(metadata={"help": "released name or directory"})
+    out: Path | None = field(
+        default=None, metadata={"help": "new directory for the result; without it, in place"}
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `migrate`; returns the exit code."""
+    settings = parse(MigrateSettings, argv, "neural-envs migrate", positional=("bundle",))
+    from world_models.bundles.bundle import migrate_bundle
+    from world_models.bundles.migration import FORMAT_VERSION
+
+    path = migrate_bundle(resolve_bundle(settings.bundle), settings.out)
+    print(f"{path} has format {FORMAT_VERSION}")
+    return 0

@@ -1,0 +1,104 @@
+"""Bundles of older formats: one table of what was renamed, and pure functions that apply it.
+
+Version 1 named tensors and settings with words of its own; version 2 names them as the code does.
+`load_bundle` applies the table in memory; `neural-envs migrate` writes the result. To rename an
+attribute that holds weights, or a field of a model's config, add a row to `RENAMES`.
+
+A rule for tensors is a regular expression and its replacement. All rules of a row are applied, in
+order, and must leave a name alone that is new already: a migration that was interrupted between two
+files is then simply finished by the next one. Checkpoints of runs (`checkpoint_*.pt`) are not
+migrated: a run goes on with the version that began it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+FORMAT_VERSION = 2
+
+Value = TypeVar("Value")
+
+
+class Renames(NamedTuple):
+    """What one version renamed in the bundles of one kind of model, or of all kinds."""
+
+    kinds: tuple[str, ...]  # kinds of models as the old version names them; () for all
+    tensors: tuple[tuple[str, str], ...] = ()  # regular expression, replacement
+    keys: tuple[tuple[str, str], ...] = ()  # dotted path in config.json, new last part
+    values: tuple[tuple[str, Any, Any], ...] = ()  # dotted path after the renames, old, new
+
+
+RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behind
+    1: (),
+}
+
+
+def migrate_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a config.json of any known version in the newest one; pure."""
+    migrated = _copied(config)
+    for version in range(config["format_version"], FORMAT_VERSION):
+        for row in _rows(version, migrated["kind"]):
+            for path, name in row.keys:
+                _rename(migrated, path, name)
+            for path, old, new in row.values:
+                _replace(migrated, path, old, new)
+        migrated["format_version"] = version + 1
+    return migrated
+
+
+def migrate_tensors(config: Mapping[str, Any], tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """The tensors of a bundle by their newest names; `config` is the one that lies beside them, in
+    the version that it was written in.
+
+    Raises ValueError where two tensors would get the same name.
+    """
+    migrated = dict(tensors)
+    for version in range(config["format_version"], FORMAT_VERSION):
+        rules = [rule for row in _rows(version, config["kind"]) for rule in row.tensors]
+        named = [(_renamed(name, rules), value) for name, value in migrated.items()]
+        migrated = dict(named)
+        if len(migrated) < len(named):
+            raise ValueError("two tensors get the same name in the newest format")
+    return migrated
+
+
+def _rows(version: int, kind: str) -> list[Renames]:
+    return [row for row in RENAMES.get(version, ()) if not row.kinds or kind in row.kinds]
+
+
+def _renamed(name: str, rules: list[tuple[str, str]]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(part) for key, part in value.items()}
+    return value
+
+
+def _rename(config: dict, path: str, name: str) -> None:
+    """Renames the last part of a dotted path in place, keeping the order; nothing where the path
+    leads nowhere."""
+    *above, last = path.split(".")
+    parent = _at(config, above)
+    if isinstance(parent, dict) and last in parent:
+        renamed = {name if key == last else key: value for key, value in parent.items()}
+        parent.clear()
+        parent.update(renamed)
+
+
+def _replace(config: dict, path: str, old: Any, new: Any) -> None:
+    *above, last = path.split(".")
+    parent = _at(config, above)
+    if isinstance(parent, dict) and last in parent and parent[last] == old:
+        parent[last] = new
+
+
+def _at(config: Any, path: list[str]) -> Any:
+    for part in path:
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
