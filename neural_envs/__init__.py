@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from neural_envs.registration import register_environments
+
+if TYPE_CHECKING:
+    from neural_envs.env import NeuralEnv
+    from neural_envs.vector_env import NeuralVectorEnv
 
 __neural_envs__ = True
 __version__ = "0.1.0"
@@ -17,14 +21,21 @@ __all__ = ["NeuralEnv", "NeuralVectorEnv", "__version__"]
 register_environments()
 
 
-def __getattr__(name: str) -> Any:
-    """The two classes, imported (with torch) when first asked for."""
-    if name == "NeuralEnv":
-        from neural_envs.env import NeuralEnv
+def __dir__() -> list[str]:
+    """The names of this module, also of the classes that nobody has asked for yet."""
+    return sorted({*globals(), *__all__})
 
-        return NeuralEnv
-    if name == "NeuralVectorEnv":
-        from neural_envs.vector_env import NeuralVectorEnv
 
-        return NeuralVectorEnv
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take every wrong name for an attribute
+
+    def __getattr__(name: str) -> type:
+        """The two classes, imported (with torch) when first asked for."""
+        if name == "NeuralEnv":
+            from neural_envs.env import NeuralEnv
+
+            return NeuralEnv
+        if name == "NeuralVectorEnv":
+            from neural_envs.vector_env import NeuralVectorEnv
+
+            return NeuralVectorEnv
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
