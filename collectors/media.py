@@ -136,12 +136,6 @@ def write_strip(
     return Path(path)
 
 
-def told(error: Exception) -> str:
-    """An error as a sentence's end: that of the system names the file and what is wrong with it."""
-    named = isinstance(error, OSError) and error.filename and error.strerror
-    return f"cannot write or read {error.filename}: {error.strerror}" if named else str(error)
-
-
 def side_by_side(a: np.ndarray, b: np.ndarray, gap: int = GAP) -> np.ndarray:
     """Two frames (H, W, 3), or two films (T, H, W, 3), in one; the shorter film waits on its last
     frame.

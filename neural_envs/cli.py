@@ -14,6 +14,8 @@ import sys
 from importlib.metadata import packages_distributions
 from typing import NamedTuple
 
+from collectors.settings.command import explained
+
 VERBS = {
     "collect": ("collectors.recording.collect:main", "play a real game and record a dataset"),
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
@@ -71,23 +73,6 @@ VERBS = {
         "a tour: a dreamed game, a short training, a small table",
     ),
 }
-EXTRAS = {  # top-level module -> the extra of this distribution that brings it
-    "stable_baselines3": "agents",
-    "tensorboard": "tensorboard",
-    "wandb": "wandb",
-    "aim": "aim",
-    "ray": "ray",
-    "minari": "minari",
-    "h5py": "minari",
-    "huggingface_sb3": "hub",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "onnx",
-    "starlette": "web",
-    "uvicorn": "web",
-    "websockets": "web",
-}
-_OURS = ("collectors", "world_models", "neural_envs", "agents")
 
 
 class Failure(NamedTuple):
@@ -130,7 +115,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(Failure(f"{verb}: interrupted", 130))
     except Exception as error:
-        return _fail(_explained(verb, error))
+        text = explained(error)
+        if text is None:
+            raise
+        return _fail(Failure(f"{verb}: {text}", 1))
 
 
 def foreign(package: str) -> Failure | None:
@@ -160,23 +148,6 @@ def foreign(package: str) -> Failure | None:
         f"{remedy}, or install neural-envs in a virtual environment of its own",
         1,
     )
-
-
-def _explained(verb: str, error: Exception) -> Failure:
-    """A sentence for what the user can mend (our own errors, Gymnasium's, a missing extra);
-    anything else is raised.
-    """
-    if isinstance(error, ModuleNotFoundError) and (
-        extra := EXTRAS.get((error.name or "").split(".")[0])
-    ):
-        return Failure(
-            f"{verb} needs {error.name}, which is not installed: pip install "
-            f'"neural-envs[{extra}]"',
-            1,
-        )
-    if type(error).__module__.split(".")[0] in (*_OURS, "gymnasium"):
-        return Failure(f"{verb}: {error}", 1)
-    raise error
 
 
 def _unknown(verb: str) -> str:

@@ -30,7 +30,8 @@ from agents.benchmarks.timing import (
 )
 from agents.envs import WORLDS, env_id
 from collectors.dataset.dataset import Dataset
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs import bundles
 from world_models.noise import NoiseStream
 from world_models.training.clips import ClipReader
@@ -270,29 +271,34 @@ def bench(config: BenchConfig) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    config = parse(BenchConfig, argv, "neural-envs bench")
+def run(config: BenchConfig) -> str:
+    """Measure, write the figures to `config.out`; return them as lines."""
     figures = bench(config)
     Path(config.out).parent.mkdir(parents=True, exist_ok=True)
     Path(config.out).write_text(json.dumps(figures, indent=1) + "\n")
+    return "\n".join([*lines(figures), f"written: {config.out}"])
+
+
+def lines(figures: dict) -> list[str]:
+    """The figures as lines for a terminal."""
+    found = []
     for name, report in figures["bundles"].items():
         for lanes, row in report["frames_per_second"].items():
             for steps, value in row.items():
-                print(f"{name:12s} {lanes:4d} lanes {steps} steps {value:10.1f} frames/s")
+                found.append(f"{name:12s} {lanes:4d} lanes {steps} steps {value:10.1f} frames/s")
     for name, report in figures["references"].items():
         for lanes, value in report["frames_per_second"].items():
-            print(f"{name:12s} {lanes:4d} lanes 3 steps {value:10.2f} frames/s")
+            found.append(f"{name:12s} {lanes:4d} lanes 3 steps {value:10.2f} frames/s")
     for other, rows in figures["ratios"].items():
         for name, by_lanes in rows.items():
-            print(
-                f"{name} / {other}: "
-                + ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items())
-            )
-    for line in backend_lines(figures["backends"]):
-        print(line)
-    print(f"written: {config.out}")
-    return 0
+            ratios = ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items())
+            found.append(f"{name} / {other}: {ratios}")
+    return found + backend_lines(figures["backends"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return command(BenchConfig, run, argv, "neural-envs bench")
 
 
 def _rounded(by_lanes: dict) -> dict:

@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,8 @@ from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.dataset.dataset import Dataset
 from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import as_text, parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import as_text, setting
 from neural_envs import bundles
 from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.models.diffusion_forcing import ForcingConfig
@@ -344,14 +344,12 @@ def compare(config: CompareConfig) -> dict:
     return result
 
 
+def run(config: CompareConfig) -> str:
+    """Compare; return the tables and where they are written."""
+    tables = markdown(compare(config))
+    return f"{tables}\nwritten: {Path(resolved(config).out) / 'compare.json'}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    config = parse(CompareConfig, argv, "neural-envs compare", positional=("world",))
-    try:
-        result = compare(config)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"neural-envs compare: {error}", file=sys.stderr)
-        return 1
-    print(markdown(result))
-    print(f"written: {Path(resolved(config).out) / 'compare.json'}")
-    return 0
+    return command(CompareConfig, run, argv, "neural-envs compare", ("world",))

@@ -4,7 +4,6 @@ A good player plays a dreamed game and the real one; then PPO learns in the drea
 the real game.
 """
 
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 
 STRIP_FRAMES = 12
 
@@ -123,33 +122,29 @@ def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
     return "\n".join(lines)
 
 
+def run(config: DemoConfig) -> str:
+    """Film, learn, measure; print each part as it is done; return the time it took."""
+    start = time.monotonic()
+    world = find_world(config.name, config.bundle)
+    player = world.ranking[-1]
+    print(
+        f"1. a good player ({player}, which sees only pixels) in the dream and in the real game",
+        flush=True,
+    )
+    print("\n".join(film_both(config)))
+    print(
+        f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real game",
+        flush=True,
+    )
+    print(format_table(learn_and_measure(config), world.event))
+    return f"done in {time.monotonic() - start:.0f} s"
+
+
+def preset(words: list[str]) -> DemoConfig:
+    """The settings of the world that the command line is about."""
+    return DemoConfig(name=named_world(words, "snake"))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    start = time.monotonic()
-    try:
-        config = parse(
-            DemoConfig(name=named_world(words, "snake")),
-            words,
-            "neural-envs demo",
-            positional=("name",),
-        )
-        world = find_world(config.name, config.bundle)
-        player = world.ranking[-1]
-        print(
-            f"1. a good player ({player}, which sees only pixels) in the dream and in the real "
-            "game",
-            flush=True,
-        )
-        print("\n".join(film_both(config)))
-        print(
-            f"2. PPO learns in the dream for {config.seconds:.0f} seconds, then plays the real "
-            "game",
-            flush=True,
-        )
-        print(format_table(learn_and_measure(config), world.event))
-    except (ValueError, FileNotFoundError) as error:
-        print(f"neural-envs demo: {error}", file=sys.stderr)
-        return 1
-    print(f"done in {time.monotonic() - start:.0f} s")
-    return 0
+    return command(preset, run, argv, "neural-envs demo", ("name",))

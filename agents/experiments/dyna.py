@@ -9,7 +9,6 @@ next, so the next dream has seen what comes of it.
 A finished stage is never repeated, and a killed one goes on from its own checkpoint.
 """
 
-import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,11 +22,11 @@ from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
-from collectors.settings.parse import parse
+from collectors.settings.command import command, first_word
 from collectors.worlds.registration import environment_id
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
-from world_models.training.run import TrainingError, train
+from world_models.training.run import train
 
 FREE = (
     "rounds",
@@ -259,19 +258,18 @@ def preset(name: str) -> DynaConfig:
     return DynaConfig(name, ppo=ppo_settings(name), world_model=model)
 
 
+def run(config: DynaConfig) -> str:
+    """Run the rounds that are not done yet; return where the result is."""
+    Loop(config).run()
+    return f"written to {Path(config.out) / 'dyna.json'}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    name = (
-        words[0]
-        if words and not words[0].startswith("-") and "=" not in words[0]
-        else DynaConfig.name
+    return command(
+        lambda words: preset(first_word(words) or DynaConfig.name),
+        run,
+        argv,
+        "neural-envs dyna",
+        ("name",),
     )
-    try:
-        config = parse(preset(name), words, "neural-envs dyna", positional=("name",))
-        Loop(config).run()
-    except (ValueError, FileNotFoundError, TrainingError) as error:
-        print(f"neural-envs dyna: {error}", file=sys.stderr)
-        return 1
-    print(f"written to {Path(config.out) / 'dyna.json'}")
-    return 0

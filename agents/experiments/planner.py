@@ -7,7 +7,7 @@ frames of every lane, so it plays whatever gives frames: the real game or a drea
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from agents.envs import WORLDS
 from agents.evaluation.play import play_policy, summarise
 from collectors.dataset.dataset import Dataset
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from collectors.worlds.snake.expert_transitions import best_moves
 from collectors.worlds.snake.tiles import decode_frames
 from neural_envs import bundles
@@ -327,25 +328,30 @@ def plan(config: PlanConfig) -> dict:
     return figures
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    config = parse(PlanConfig, argv, "neural-envs plan")
-    figures = plan(replace(config))
+def run(config: PlanConfig) -> str:
+    """Play and compare; write the figures where `config.out` says; return them as lines."""
+    figures = plan(config)
     if config.out:
         Path(config.out).write_text(json.dumps(figures, indent=1) + "\n")
+    lines = []
     for name, row in figures["apples"].items():
         low, high = row["apples_ci"]
-        print(
+        lines.append(
             f"{name:8} {row['apples_mean']:7.2f} apples ({low:.2f} to {high:.2f}), "
             f"{row['length_mean']:.0f} steps"
         )
     for name, row in figures["agreement"].items():
         share, telling = row["agreement"], row["telling"]
-        print(
+        lines.append(
             f"{name:8} agrees with A* on {share:.4f} of {row['frames']} frames ({telling:.4f} "
             "where one move is best)"
         )
-    return 0
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return command(PlanConfig, run, argv, "neural-envs plan")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ levels), or the one of `--real-options levels=test` (held-out levels).
 """
 
 import json
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,8 @@ from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
 from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import as_text, parse
+from collectors.settings.command import command
+from collectors.settings.parse import as_text
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 EPISODES_FILE = "episodes.json"
@@ -284,17 +284,18 @@ def format_table(result: dict) -> str:
     return "\n".join([*lines, f"transfer {result['transfer']:.3f} (95 %: {low:.3f} to {high:.3f})"])
 
 
+def run(config: TransferConfig) -> str:
+    """Run the experiment; return its table and where it is written."""
+    table = format_table(run_transfer(config))
+    return f"{table}\nwritten to {Path(config.out) / 'transfer.json'}"
+
+
+def preset(words: list[str]) -> TransferConfig:
+    """The settings of the world that the command line is about."""
+    name = named_world(words, TransferConfig.name)
+    return TransferConfig(name=name, ppo=ppo_settings(name))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    try:
-        name = named_world(words, TransferConfig.name)
-        preset = TransferConfig(name=name, ppo=ppo_settings(name))
-        config = parse(preset, words, "neural-envs transfer", positional=("name",))
-        result = run_transfer(config)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"neural-envs transfer: {error}", file=sys.stderr)
-        return 1
-    print(format_table(result))
-    print(f"written to {Path(config.out) / 'transfer.json'}")
-    return 0
+    return command(preset, run, argv, "neural-envs transfer", ("name",))

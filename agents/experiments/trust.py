@@ -8,7 +8,6 @@ not repeated: a killed run goes on.
 
 import csv
 import json
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -182,17 +181,18 @@ def format_table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def run(config: TrustConfig) -> str:
+    """Run the experiment; return its table and where it is written."""
+    table = format_table(run_trust(config))
+    return f"{table}\nwritten to {Path(config.out) / 'trust.json'}"
+
+
+def preset(words: list[str]) -> TrustConfig:
+    """The settings of the world that the command line is about."""
+    name = named_world(words, TrustConfig.name)
+    return TrustConfig(name, ppo=ppo_settings(name), world_model=few_updates(name))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    try:
-        name = named_world(words, TrustConfig.name)
-        preset = TrustConfig(name, ppo=ppo_settings(name), world_model=few_updates(name))
-        config = parse(preset, words, "neural-envs trust", positional=("name",))
-        result = run_trust(config)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"neural-envs trust: {error}", file=sys.stderr)
-        return 1
-    print(format_table(result))
-    print(f"written to {Path(config.out) / 'trust.json'}")
-    return 0
+    return command(preset, run, argv, "neural-envs trust", ("name",))

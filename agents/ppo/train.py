@@ -1,7 +1,6 @@
 """Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`, or in the dream
 of any bundle: `neural-envs ppo --bundle runs/any/bundle`."""
 
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +25,8 @@ from agents.ppo.networks import PatchCNN
 from agents.ppo.presets import PPOSettings, ppo_settings
 from collectors.files import write_atomically
 from collectors.progress import progress
-from collectors.settings.parse import as_text, parse
+from collectors.settings.command import command
+from collectors.settings.parse import as_text
 from neural_envs.ray_vector_env import RayVectorEnv
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
@@ -253,21 +253,19 @@ def load_policy(path: str | Path) -> PPO:
     return PPO.load(path, device="cpu")
 
 
+def run(config: PPOConfig) -> str:
+    """Train; return how long it took and where the policy is."""
+    start = time.monotonic()
+    path = train_ppo(config)
+    return f"{config.steps} steps in {time.monotonic() - start:.0f} s; policy: {path}"
+
+
+def preset(words: list[str]) -> PPOConfig:
+    """The settings of the world that the command line is about."""
+    name = named_world(words, PPOConfig.name)
+    return PPOConfig(name=name, ppo=ppo_settings(name))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    start = time.monotonic()
-    try:
-        name = named_world(words, PPOConfig.name)
-        config = parse(
-            PPOConfig(name=name, ppo=ppo_settings(name)),
-            words,
-            "neural-envs ppo",
-            positional=("name",),
-        )
-        path = train_ppo(config)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"neural-envs ppo: {error}", file=sys.stderr)
-        return 1
-    print(f"{config.steps} steps in {time.monotonic() - start:.0f} s; policy: {path}")
-    return 0
+    return command(preset, run, argv, "neural-envs ppo", ("name",))

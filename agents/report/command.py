@@ -11,8 +11,9 @@ from agents.report import from_bundle as dreamed
 from agents.report.from_dataset import Measured, Size, measure
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import write_atomically
-from collectors.media import told, write_strip
-from collectors.settings.parse import parse, setting
+from collectors.media import write_strip
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs import bundles
 from world_models.bundles.bundle import Bundle
 from world_models.evaluation.worlds.table import WORLDS, world_of
@@ -64,20 +65,19 @@ class Findings(NamedTuple):
     seconds: float
 
 
+def run(config: ReportConfig) -> str:
+    """Write the page; return where it is."""
+    bundles.resolve_bundle(config.bundle)
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    findings = gather(config)
+    page = write(folder, findings)
+    return f"written: {page} ({page.stat().st_size / 1e6:.2f} MB, {findings.seconds:.0f} s)"
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    config = parse(ReportConfig, argv, "neural-envs report", positional=("bundle",))
-    try:
-        bundles.resolve_bundle(config.bundle)
-        folder = Path(config.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        findings = gather(config)
-        page = write(folder, findings)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"neural-envs report: {told(error)}", file=sys.stderr)
-        return 1
-    print(f"written: {page} ({page.stat().st_size / 1e6:.2f} MB, {findings.seconds:.0f} s)")
-    return 0
+    """Run the command; return its exit code."""
+    return command(ReportConfig, run, argv, "neural-envs report", ("bundle",))
 
 
 def gather(config: ReportConfig) -> Findings:

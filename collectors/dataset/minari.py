@@ -22,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.recording.rollout import Episode
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 from collectors.worlds.any_game import is_picture, resized
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
@@ -249,19 +249,25 @@ def _grouped(
 
 
 def export_main(argv: list[str] | None = None) -> int:
-    """Runs `neural-envs export`; returns its exit code."""
-    settings = parse(ExportSettings, argv, "neural-envs export", positional=("data", "minari"))
+    """Run `neural-envs export`; return its exit code."""
+    return command(ExportSettings, exported, argv, "neural-envs export", ("data", "minari"))
+
+
+def exported(settings: ExportSettings) -> str:
+    """Export a dataset; return a line about it."""
     export_dataset(settings.data, settings.minari, settings.author)
-    print(f"{settings.data} is in Minari as {settings.minari}")
-    return 0
+    return f"{settings.data} is in Minari as {settings.minari}"
 
 
 def import_main(argv: list[str] | None = None) -> int:
-    """Runs `neural-envs import`; returns its exit code."""
-    settings = parse(ImportSettings, argv, "neural-envs import", positional=("minari", "out"))
+    """Run `neural-envs import`; return its exit code."""
+    return command(ImportSettings, imported, argv, "neural-envs import", ("minari", "out"))
+
+
+def imported(settings: ImportSettings) -> str:
+    """Import a Minari set; return a line about it."""
     dataset = import_dataset(settings.minari, settings.out, settings.size)
-    print(
+    return (
         f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, "
         f"{dataset.fingerprint[:16]}"
     )
-    return 0

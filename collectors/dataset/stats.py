@@ -7,7 +7,7 @@ import numpy as np
 
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.drawing import image_grid, upscale, write_png
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,8 @@ def _means(lengths: np.ndarray, returns: np.ndarray) -> dict[str, float]:
     return {"length": float(lengths.mean()), "return": float(returns.mean())}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    settings = parse(StatsSettings, argv, "neural-envs stats", positional=("data",))
+def run(settings: StatsSettings) -> str:
+    """Write the contact sheet; return the table. Raises DatasetError where there is no episode."""
     dataset = Dataset(settings.data, verify=settings.verify)
     if not dataset.episodes:
         raise DatasetError(
@@ -130,8 +129,12 @@ def main(argv: list[str] | None = None) -> int:
         )
     sheet = Path(settings.sheet or Path(settings.data) / "contact_sheet.png")
     write_png(sheet, contact_sheet(dataset, settings.episodes, settings.columns))
-    print(f"{table(statistics(dataset))}\n\ncontact sheet: {sheet}")
-    return 0
+    return f"{table(statistics(dataset))}\n\ncontact sheet: {sheet}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return command(StatsSettings, run, argv, "neural-envs stats", ("data",))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.rollout import policy_name
 from collectors.recording.workers import ShardTask, run_tasks
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 
@@ -210,12 +210,11 @@ def read_options(words: tuple[str, ...]) -> dict:
     return options
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code.
+def run(settings: CollectSettings) -> str:
+    """Record what the settings ask for; return a line about it.
 
     Raises DatasetError, PolicyError and Gymnasium's errors.
     """
-    settings = parse(CollectSettings, argv, "neural-envs collect", positional=("world",))
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"
     env_id, options = environment_id(settings.world), read_options(settings.options)
@@ -239,11 +238,15 @@ def main(argv: list[str] | None = None) -> int:
             )
         except TypeError as error:  # an option that the game's constructor does not know
             raise DatasetError(f"{name} cannot be made: {error}") from error
-    print(
+    return (
         f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
         f"{dataset.fingerprint[:16]}"
     )
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return command(CollectSettings, run, argv, "neural-envs collect", ("world",))
 
 
 if __name__ == "__main__":

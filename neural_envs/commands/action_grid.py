@@ -7,7 +7,6 @@ random numbers, so that whatever differs between the tiles is the action's doing
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 
 from collectors.media import INK, PAPER, WRITERS, enlarge, to_rgb, write_video
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs.rendering import tile
 from neural_envs.simulator import DreamState, Simulator, streams
 from world_models.lanes import take_lanes
@@ -159,21 +159,21 @@ class ActionGridConfig:
             )
 
 
+def run(config: ActionGridConfig) -> str:
+    """Write the film; return the return of each action and where the film is."""
+    simulator = Simulator(config.bundle, config.device)
+    simulator.sampler_steps, simulator.guidance = config.sampler_steps or None, config.guidance
+    found = branches(simulator, first_state(simulator, config.seed), config.frames)
+    out = config.out or f"{Path(config.bundle).resolve().name}-actions.mp4"
+    path = write_video(out, film_of(found), config.fps or simulator.model.spec.fps, scale=1)
+    rows = zip(found.names, found.returns[-1], found.ended.T, strict=True)
+    lines = [
+        f"{name}: return {reward:g}" + (f", over at step {ended.argmax()}" if ended.any() else "")
+        for name, reward, ended in rows
+    ]
+    return "\n".join([*lines, f"wrote {path}"])
+
+
 def main(argv: list[str] | None = None) -> int:
     """The verb `action-grid`; returns the exit code."""
-    config = parse(ActionGridConfig, argv, "neural-envs action-grid", positional=("bundle",))
-    try:
-        simulator = Simulator(config.bundle, config.device)
-        simulator.sampler_steps, simulator.guidance = config.sampler_steps or None, config.guidance
-        found = branches(simulator, first_state(simulator, config.seed), config.frames)
-        out = config.out or f"{Path(config.bundle).resolve().name}-actions.mp4"
-        path = write_video(out, film_of(found), config.fps or simulator.model.spec.fps, scale=1)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"neural-envs action-grid: {error}", file=sys.stderr)
-        return 1
-    for name, paid, ended in zip(found.names, found.returns[-1], found.ended.T, strict=True):
-        print(
-            f"{name}: return {paid:g}" + (f", over at step {ended.argmax()}" if ended.any() else "")
-        )
-    print(f"wrote {path}")
-    return 0
+    return command(ActionGridConfig, run, argv, "neural-envs action-grid", ("bundle",))

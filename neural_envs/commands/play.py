@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import secrets
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +17,8 @@ import gymnasium
 import numpy as np
 
 from collectors.media import WRITERS
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.session import PlaySession, Side
 
@@ -171,47 +171,38 @@ def policy_maker(name: str, world: str = "") -> Callable[[int], Any]:
     return make
 
 
+def run(config: PlayConfig) -> str:
+    """Open the window and play until it is closed; return the scores and the files written."""
+    try:
+        from neural_envs.play.window import RESERVED, Screen, open_display
+    except ImportError as error:
+        raise PlayError(f"the window needs pygame: pip install pygame ({error})") from error
+    open_display()
+    session = make_session(config, RESERVED)
+    name = world_name(config)
+    policy = config.policy or WORLDS.get(name, ANY_WORLD).policy
+    screen = Screen(session, name, policy, config.fps, config.scale, config.record)
+    screen.open_panes(config.difference, config.filmstrip)
+    if name not in WORLDS:
+        print(f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}")
+    screen.run(config.max_steps)
+    if config.dream_file and session.sides[0].recorder is not None:
+        session.sides[0].dream_file().save(config.dream_file)
+    lines = [
+        f"{side.title}: return {side.score.return_:g} after {side.score.steps} steps"
+        for side in session.sides
+    ]
+    lines.append(f"game {session.episode}, first one from --seed {session.seed}")
+    lines += [f"recorded {path}" for path in screen.recorded]
+    if config.dream_file:
+        again = f"neural-envs replay {config.dream_file} dreams it again"
+        lines.append(f"dream saved as {config.dream_file}; {again}")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The verb `play`; returns the exit code."""
-    config = parse(PlayConfig, argv, "neural-envs play", positional=("world",))
-    try:
-        from neural_envs.play.window import RESERVED, DisplayError, Screen, open_display
-    except ImportError as error:
-        return _fail(f"the window needs pygame: pip install pygame ({error})")
-    try:
-        open_display()
-        session = make_session(config, RESERVED)
-        name = world_name(config)
-        policy = config.policy or WORLDS.get(name, ANY_WORLD).policy
-        screen = Screen(session, name, policy, config.fps, config.scale, config.record)
-        screen.open_panes(config.difference, config.filmstrip)
-        if name not in WORLDS:
-            print(
-                f"keys: {session.keys.described(session.sides[0].env.unwrapped.world.action_names)}"
-            )
-        screen.run(config.max_steps)
-        if config.dream_file and session.sides[0].recorder is not None:
-            session.sides[0].dream_file().save(config.dream_file)
-    except (
-        PlayError,
-        DisplayError,
-        ImportError,
-        ValueError,
-        OSError,
-        gymnasium.error.Error,
-    ) as error:
-        return _fail(str(error))
-    for side in session.sides:
-        print(f"{side.title}: return {side.score.return_:g} after {side.score.steps} steps")
-    print(f"game {session.episode}, first one from --seed {session.seed}")
-    for path in screen.recorded:
-        print(f"recorded {path}")
-    if config.dream_file:
-        print(
-            f"dream saved as {config.dream_file}; neural-envs replay {config.dream_file} dreams it "
-            "again"
-        )
-    return 0
+    return command(PlayConfig, run, argv, "neural-envs play", ("world",))
 
 
 def real_twin(own: str, twin: str, dream: gymnasium.Env) -> gymnasium.Env:
@@ -272,8 +263,3 @@ def _check_owner(package: str, wanted: str) -> None:
     failure = foreign(package)
     if failure is not None:
         raise PlayError(f"{wanted} is not here: {failure.message}")
-
-
-def _fail(sentence: str) -> int:
-    print(f"neural-envs play: {sentence}", file=sys.stderr)
-    return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from collectors.settings.parse import parse
+from collectors.settings.command import command
 from neural_envs.bundles import resolve_bundle
 
 
@@ -18,15 +18,14 @@ class PushSettings:
     message: str = field(default="A neural-envs bundle", metadata={"help": "of the commit"})
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `push`; returns the exit code."""
-    settings = parse(PushSettings, argv, "neural-envs push", positional=("bundle", "repository"))
+def run(settings: PushSettings) -> str:
+    """Push the bundle; return its address. Raises BundleError with the reason of the Hub."""
     from world_models.bundles.bundle import BundleError
     from world_models.bundles.hub import HubBundle
 
     bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
     try:
-        address = bundle.push_to_hub(
+        return bundle.push_to_hub(
             settings.repository, private=settings.private or None, commit_message=settings.message
         )
     except (OSError, ValueError) as error:  # the Hub's errors: no network, no login, a wrong name
@@ -34,5 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         raise BundleError(
             f"{settings.repository} could not be pushed ({reason}); is `hf auth login` done?"
         ) from error
-    print(address)
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `push`; returns the exit code."""
+    return command(PushSettings, run, argv, "neural-envs push", ("bundle", "repository"))

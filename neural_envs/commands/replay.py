@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from collectors.media import told, write_film
-from collectors.settings.parse import parse, setting
+from collectors.media import write_film
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class ReplayConfig:
             )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `replay`; returns the exit code."""
-    config = parse(ReplayConfig, argv, "neural-envs replay", positional=("file",))
-    try:
-        same, sentence = replayed(config)
-    except (ValueError, ImportError, OSError, gymnasium.error.Error) as error:
-        print(f"neural-envs replay: {told(error)}", file=sys.stderr)
-        return 1
-    print(sentence, file=sys.stdout if same else sys.stderr)
+def run(config: ReplayConfig) -> int:
+    """Dream the file again and print whether the frames are the same; returns the exit code."""
+    same, result = replayed(config)
+    print(result, file=sys.stdout if same else sys.stderr)
     if config.out:
         print(f"written: {config.out}")
     return 0 if same else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `replay`; returns the exit code."""
+    return command(ReplayConfig, run, argv, "neural-envs replay", ("file",))
 
 
 def replayed(config: ReplayConfig) -> tuple[bool, str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 
-from collectors.media import told, write_film
-from collectors.settings.parse import parse, setting
-from neural_envs.commands.play import PlayError, from_collectors, policy_maker
+from collectors.media import write_film
+from collectors.settings.command import command
+from collectors.settings.parse import setting
+from neural_envs.commands.play import from_collectors, policy_maker
 from neural_envs.commands.replay import pace
 
 DATASET = "collectors.dataset.dataset:Dataset"
@@ -64,19 +63,17 @@ class Film(NamedTuple):
     about: str
 
 
+def run(config: VideoConfig) -> str:
+    """Write the film or strip; return where it is and what it shows."""
+    film = open_film(config)
+    fps = config.fps or film.fps
+    path = write_film(config.out, film.frames, fps, config.scale, config.pictures)
+    return f"written: {path}, {film.about}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """The verb `video`; returns the exit code."""
-    config = parse(VideoConfig, argv, "neural-envs video", positional=("source",))
-    try:
-        film = open_film(config)
-        path = write_film(
-            config.out, film.frames, config.fps or film.fps, config.scale, config.pictures
-        )
-    except (ValueError, ImportError, OSError, PlayError, gymnasium.error.Error) as error:
-        print(f"neural-envs video: {told(error)}", file=sys.stderr)
-        return 1
-    print(f"written: {path}, {film.about}")
-    return 0
+    return command(VideoConfig, run, argv, "neural-envs video", ("source",))
 
 
 def open_film(config: VideoConfig) -> Film:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -53,9 +53,8 @@ class ServeConfig:
             raise ValueError("setting 'threads' is 0 or more, those of 'load_test' are 1 or more")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `serve`; returns the exit code."""
-    config = parse(ServeConfig, argv, "neural-envs serve")
+def run(config: ServeConfig) -> int:
+    """Serve until interrupted, or measure the load; returns the exit code."""
     import starlette  # noqa: F401  a missing extra is named before anything is loaded
     import uvicorn
     import websockets  # noqa: F401
@@ -64,15 +63,16 @@ def main(argv: list[str] | None = None) -> int:
         from neural_envs.web.load_test import measure
 
         return measure(config)
-    try:
-        app, listening = make_server(config), listen(config.host, config.port)
-    except (ValueError, OSError) as error:
-        print(f"neural-envs serve: {error}", file=sys.stderr)
-        return 1
+    app, listening = make_server(config), listen(config.host, config.port)
     shown = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
     print(f"neural-envs: http://{shown}:{listening.getsockname()[1]}  (Ctrl+C ends it)", flush=True)
     uvicorn.Server(uvicorn.Config(app, **UVICORN)).run(sockets=[listening])
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `serve`; returns the exit code."""
+    return command(ServeConfig, run, argv, "neural-envs serve")
 
 
 UVICORN = {

@@ -28,7 +28,9 @@ def test_the_data_do_not_depend_on_the_number_of_workers(tmp_path):
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
-def test_a_killed_collector_leaves_a_dataset_that_opens_and_resumes_to_the_same_result(tmp_path):
+def test_a_killed_collector_leaves_a_dataset_that_opens_and_resumes_to_the_same_result(
+    tmp_path, capsys
+):
     out, settings = tmp_path / "killed", ["snake", "--frames=6000", "--shard-steps=600", "--seed=2"]
     command = [
         sys.executable,
@@ -47,8 +49,7 @@ def test_a_killed_collector_leaves_a_dataset_that_opens_and_resumes_to_the_same_
     time.sleep(0.5)  # its workers notice and end
     before = Dataset(out, verify=True)
     assert 0 <= before.steps < 6000
-    with pytest.raises(DatasetError, match="--resume"):
-        main([*settings, f"--out={out}"])
+    assert main([*settings, f"--out={out}"]) == 1 and "--resume" in capsys.readouterr().err
     assert main([*settings, f"--out={out}", "--workers=1", "--resume"]) == 0
     collect("RealSnake-v0", tmp_path / "whole", 6000, "mix", seed=2, shard_steps=600)
     assert contents(out) == contents(tmp_path / "whole")
@@ -124,8 +125,8 @@ def test_the_command_writes_a_dataset_with_the_games_options_and_refuses_wrong_o
     assert dataset.spec["frame_shape"] == [32, 32, 3] == list(dataset.shards[0].frames.shape[1:])
     assert dataset.fingerprint[:16] in capsys.readouterr().out
     assert read_options(("wrap=true", "start=centre")) == {"wrap": True, "start": "centre"}
-    with pytest.raises(DatasetError, match="colour"):
-        main([*words, "--out", str(tmp_path / "e"), "--options", "colour=3"])
+    assert main([*words, "--out", str(tmp_path / "e"), "--options", "colour=3"]) == 1
+    assert "colour" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main([*words, "--frames", "0"])
     assert stop.value.code == 2

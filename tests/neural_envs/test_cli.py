@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.settings.command import EXTRAS, OURS
 from neural_envs import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,9 +126,9 @@ def test_a_foreign_folder_of_our_name_is_told_apart(monkeypatch, capsys):
 
 def test_every_extra_that_is_named_exists():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert set(cli.EXTRAS.values()) <= set(project["optional-dependencies"])
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
 
 
 def test_all_four_packages_carry_the_marker():
-    for package in cli._OURS:
+    for package in OURS:
         assert cli.foreign(package) is None, package

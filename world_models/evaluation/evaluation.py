@@ -8,7 +8,6 @@ and off dreams that policies play.
 
 import importlib
 import json
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 
 from collectors.dataset.dataset import Dataset, dataset_name
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from world_models.bundles.bundle import Bundle, load_bundle, update_scores
 from world_models.evaluation import figures as scorecard
 from world_models.evaluation import plots as pictures
@@ -321,14 +321,14 @@ def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    config = parse(EvaluateConfig, argv, "neural-envs evaluate", positional=("bundle",))
-    try:
-        report(*evaluate_bundle(config))
-    except ValueError as error:
-        print(f"neural-envs evaluate: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Run the command; return its exit code."""
+    return command(
+        EvaluateConfig,
+        lambda config: report(*evaluate_bundle(config)),
+        argv,
+        "neural-envs evaluate",
+        ("bundle",),
+    )
 
 
 def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:

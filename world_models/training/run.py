@@ -8,7 +8,6 @@ checkpoint: a resumed run gives the weights of an unbroken one. Over many proces
 
 from __future__ import annotations
 
-import difflib
 import sys
 import time
 from pathlib import Path
@@ -16,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset
 from collectors.progress import progress
-from collectors.settings.parse import parse
+from collectors.settings.command import command, first_word
+from collectors.settings.values import SettingsError
+from collectors.worlds.table import unknown
 from world_models.training.checkpoints import newest_checkpoint, writing
 from world_models.training.distributed import use_bfloat16
 from world_models.training.errors import TrainingError
@@ -135,29 +136,25 @@ def train(config: TrainConfig) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    name = words[0] if words and not words[0].startswith("-") else "snake"
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1, 0.0)[0]
-        known = ", ".join(PRESETS)
-        print(
-            f"neural-envs train: no preset '{name}'; did you mean '{near}'? There are {known}",
-            file=sys.stderr,
-        )
-        return 2
+    name = first_word(words)
+    rest, name = (words[1:], name) if name else (words, "snake")
     if {"-h", "--help"} & set(words):
         print(f"presets: {', '.join(PRESETS)}; these are the settings of {name}\n")
-    config = parse(
-        PRESETS[name](), words[1:] if words[:1] == [name] else words, f"neural-envs train {name}"
+    return command(
+        lambda _: preset(name),
+        lambda config: f"bundle: {train(config)}",
+        rest,
+        f"neural-envs train {name}",
     )
-    try:
-        bundle = train(config)
-    except (DatasetError, TrainingError, ValueError) as error:
-        print(f"neural-envs train: {error}", file=sys.stderr)
-        return 1
-    print(f"bundle: {bundle}")
-    return 0
+
+
+def preset(name: str) -> TrainConfig:
+    """A preset of the table. Raises SettingsError with the nearest name."""
+    if name not in PRESETS:
+        raise SettingsError(unknown("preset", name, PRESETS))
+    return PRESETS[name]()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import torch
 
-from collectors.settings.parse import parse
+from collectors.settings.command import command
+from collectors.worlds.table import UnknownNameError, unknown
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import Run, Trainer, begin
 from world_models.training.schedules import total
@@ -116,22 +116,20 @@ def measure(config: SpeedConfig) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    config = parse(
-        SpeedConfig, argv, "python -m world_models.training.throughput", positional=("preset",)
-    )
+def run(config: SpeedConfig) -> str:
+    """Measure; write the figures where `config.out` says; return them as JSON."""
     if config.preset not in PRESETS:
-        print(
-            f"train_speed: no preset '{config.preset}'; there are {', '.join(PRESETS)}",
-            file=sys.stderr,
-        )
-        return 2
+        raise UnknownNameError(unknown("preset", config.preset, PRESETS))
     figures = json.dumps(measure(config), indent=1)
     if config.out:
         Path(config.out).write_text(figures + "\n")
-    print(figures)
-    return 0
+    return figures
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    prog = "python -m world_models.training.throughput"
+    return command(SpeedConfig, run, argv, prog, ("preset",))
 
 
 if __name__ == "__main__":
