@@ -5,7 +5,7 @@ the real game.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,6 +17,7 @@ from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 
 STRIP_FRAMES = 12
 
@@ -27,18 +28,14 @@ class DemoConfig:
     game.
     """
 
-    name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    out: str = field(
-        default="demo", metadata={"help": "folder for the video, the picture strip and the policy"}
-    )
-    seconds: float = field(default=60.0, metadata={"help": "time for learning in the dream"})
-    steps: int = field(default=100_000, metadata={"help": "most steps for learning in the dream"})
-    frames: int = field(default=200, metadata={"help": "most frames of the video"})
-    episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
-    seed: int = field(default=0, metadata={"help": "seed of everything"})
-    bundle: str | None = field(
-        default=None, metadata={"help": "the dream's model; none: the released one"}
-    )
+    name: str = setting("snake", WORLD_HELP)
+    out: str = setting("demo", "folder for the video, the picture strip and the policy")
+    seconds: float = setting(60.0, "time for learning in the dream")
+    steps: int = setting(100_000, "most steps for learning in the dream")
+    frames: int = setting(200, "most frames of the video")
+    episodes: int = setting(128, "real episodes for each policy")
+    seed: int = setting(0, "seed of everything")
+    bundle: str | None = setting(None, "the dream's model; none: the released one")
 
 
 def make_dream(config: DemoConfig) -> gym.Env:

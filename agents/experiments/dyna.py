@@ -23,6 +23,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command, first_word
+from collectors.settings.parse import setting
 from collectors.worlds.registration import environment_id
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -44,30 +45,18 @@ class DynaConfig:
     round.
     """
 
-    name: str = field(default="snake", metadata={"help": "the world: " + ", ".join(WORLDS)})
-    rounds: int = field(default=5, metadata={"help": "how many; may grow when a run goes on"})
-    frames: int = field(default=20_000, metadata={"help": "real steps a round"})
-    random_episodes: float = field(
-        default=0.25, metadata={"help": "share of the later rounds' games, random play"}
-    )
-    random_actions: float = field(
-        default=0.1, metadata={"help": "share of the actions in the other games"}
-    )
-    fine_tune: int = field(
-        default=2_000, metadata={"help": "world model updates a round; the first: world_model's"}
-    )
-    steps: int = field(default=100_000, metadata={"help": "PPO steps in the dream, a round"})
-    episodes: int = field(default=128, metadata={"help": "games of each measurement"})
-    reference: bool = field(
-        default=True, metadata={"help": "the same PPO in the real game beside it, for transfer"}
-    )
-    out: str = field(
-        default="runs/dyna", metadata={"help": "folder; finished stages in it are not repeated"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of everything"})
-    real_options: tuple[str, ...] = field(
-        default=(), metadata={"help": "of the real game, as grid_size=8"}
-    )
+    name: str = setting("snake", "the world: " + ", ".join(WORLDS))
+    rounds: int = setting(5, "how many; may grow when a run goes on")
+    frames: int = setting(20_000, "real steps a round")
+    random_episodes: float = setting(0.25, "share of the later rounds' games, random play")
+    random_actions: float = setting(0.1, "share of the actions in the other games")
+    fine_tune: int = setting(2_000, "world model updates a round; the first: world_model's")
+    steps: int = setting(100_000, "PPO steps in the dream, a round")
+    episodes: int = setting(128, "games of each measurement")
+    reference: bool = setting(True, "the same PPO in the real game beside it, for transfer")
+    out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
+    seed: int = setting(0, "seed of everything")
+    real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
     world_model: TrainConfig = field(
         default_factory=PRESETS["snake"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collectors.files import write_atomically
 from collectors.settings.parse import list_settings
-from collectors.settings.text import value_text
+from collectors.settings.values import value_text
 
 
 class StageError(ValueError):

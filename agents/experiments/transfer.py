@@ -30,7 +30,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, trai
 from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
-from collectors.settings.parse import as_text
+from collectors.settings.parse import as_text, setting
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 EPISODES_FILE = "episodes.json"
@@ -46,42 +46,24 @@ class TransferError(ValueError):
 class TransferConfig:
     """Train the same PPO in the dream and in the real game, then measure both in the real game."""
 
-    name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    steps: int = field(
-        default=300_000, metadata={"help": "training budget of each, in environment steps"}
+    name: str = setting("snake", WORLD_HELP)
+    steps: int = setting(300_000, "training budget of each, in environment steps")
+    episodes: int = setting(128, "real episodes for each policy")
+    out: str = setting("runs/transfer", "folder; finished halves in it are not repeated")
+    seed: int = setting(0, "seed of both trainings and of the evaluation")
+    seeds: tuple[int, ...] = setting((), "several seeds, each with a folder; none: --seed")
+    bundle: str | None = setting(None, "the dream's model; none: the released one")
+    min_trust: float | None = setting(
+        None, "trust below which the dream is cut short in training; none: never"
     )
-    episodes: int = field(default=128, metadata={"help": "real episodes for each policy"})
-    out: str = field(
-        default="runs/transfer", metadata={"help": "folder; finished halves in it are not repeated"}
+    starts: str = setting(
+        "", "a dataset: dreams branch off anywhere in its training episodes, not at starts"
     )
-    seed: int = field(default=0, metadata={"help": "seed of both trainings and of the evaluation"})
-    seeds: tuple[int, ...] = field(
-        default=(), metadata={"help": "several seeds, each with a folder; none: --seed"}
+    horizon: int | None = setting(
+        None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
-    bundle: str | None = field(
-        default=None, metadata={"help": "the dream's model; none: the released one"}
-    )
-    min_trust: float | None = field(
-        default=None,
-        metadata={"help": "trust below which the dream is cut short in training; none: never"},
-    )
-    starts: str = field(
-        default="",
-        metadata={
-            "help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"
-        },
-    )
-    horizon: int | None = field(
-        default=None,
-        metadata={
-            "help": "steps after which a dream is cut short, as a truncation; none: the game's"
-        },
-    )
-    real_options: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "of the real game in which all are measured, as levels=test; not of training"
-        },
+    real_options: tuple[str, ...] = setting(
+        (), "of the real game in which all are measured, as levels=test; not of training"
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 

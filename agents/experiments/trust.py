@@ -18,6 +18,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -28,22 +29,14 @@ from world_models.training.run import train
 class TrustConfig:
     """PPO in a dream of too little data, with and without min_trust, measured in the real game."""
 
-    name: str = field(default="snake", metadata={"help": "the world"})
-    frames: int = field(
-        default=2_000, metadata={"help": "of random play, all that the dream learns from"}
-    )
-    steps: int = field(default=80_000, metadata={"help": "of each PPO, all lanes together"})
-    min_trust: float = field(
-        default=0.5, metadata={"help": "trust below which a dream is truncated"}
-    )
-    seeds: tuple[int, ...] = field(default=(0, 1), metadata={"help": "of the PPO runs"})
-    episodes: int = field(default=64, metadata={"help": "real episodes for each policy"})
-    out: str = field(
-        default="runs/trust", metadata={"help": "folder for data, model, policies and trust.json"}
-    )
-    real_options: tuple[str, ...] = field(
-        default=(), metadata={"help": "of the real game, as grid_size=8"}
-    )
+    name: str = setting("snake", "the world")
+    frames: int = setting(2_000, "of random play, all that the dream learns from")
+    steps: int = setting(80_000, "of each PPO, all lanes together")
+    min_trust: float = setting(0.5, "trust below which a dream is truncated")
+    seeds: tuple[int, ...] = setting((0, 1), "of the PPO runs")
+    episodes: int = setting(64, "real episodes for each policy")
+    out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
+    real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
     world_model: TrainConfig = field(
         default_factory=lambda: few_updates("snake")

@@ -1,32 +1,27 @@
 """PPO settings that learn each world on two CPU cores; the same for its dream and its real game."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+
+from collectors.settings.parse import setting
 
 
 @dataclass(frozen=True)
 class PPOSettings:
     """The hyperparameters of one PPO run; names as in stable-baselines3."""
 
-    num_envs: int = field(default=64, metadata={"help": "lanes played at once"})
-    n_steps: int = field(default=32, metadata={"help": "steps a lane between updates"})
-    batch_size: int = field(default=512, metadata={"help": "samples a gradient step"})
-    n_epochs: int = field(default=3, metadata={"help": "passes over each rollout"})
-    learning_rate: float = field(default=1e-3, metadata={"help": "at the start"})
-    final_learning_rate: float = field(
-        default=1e-4, metadata={"help": "at the end; linear between"}
-    )
-    gamma: float = field(default=0.97, metadata={"help": "discount a step"})
-    gae_lambda: float = field(default=0.95, metadata={"help": "advantage estimation"})
-    ent_coef: float = field(default=0.01, metadata={"help": "weight of the entropy bonus"})
-    clip_range: float = field(
-        default=0.2, metadata={"help": "how far an update may move the policy"}
-    )
-    features_dim: int = field(default=128, metadata={"help": "size of the feature vector"})
-    width: int = field(default=16, metadata={"help": "channels of the patch convolution"})
-    stack: int = field(
-        default=1,
-        metadata={"help": "frames that the policy sees at once; speeds show only in several"},
-    )
+    num_envs: int = setting(64, "lanes played at once")
+    n_steps: int = setting(32, "steps a lane between updates")
+    batch_size: int = setting(512, "samples a gradient step")
+    n_epochs: int = setting(3, "passes over each rollout")
+    learning_rate: float = setting(1e-3, "at the start")
+    final_learning_rate: float = setting(1e-4, "at the end; linear between")
+    gamma: float = setting(0.97, "discount a step")
+    gae_lambda: float = setting(0.95, "advantage estimation")
+    ent_coef: float = setting(0.01, "weight of the entropy bonus")
+    clip_range: float = setting(0.2, "how far an update may move the policy")
+    features_dim: int = setting(128, "size of the feature vector")
+    width: int = setting(16, "channels of the patch convolution")
+    stack: int = setting(1, "frames that the policy sees at once; speeds show only in several")
 
 
 def snake() -> PPOSettings:

@@ -26,7 +26,7 @@ from agents.ppo.presets import PPOSettings, ppo_settings
 from collectors.files import write_atomically
 from collectors.progress import progress
 from collectors.settings.command import command
-from collectors.settings.parse import as_text
+from collectors.settings.parse import as_text, setting
 from neural_envs.ray_vector_env import RayVectorEnv
 
 POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
@@ -36,54 +36,25 @@ POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
 class PPOConfig:
     """Train PPO in a world's dream or in its real game."""
 
-    name: str = field(default="snake", metadata={"help": WORLD_HELP})
-    world: Kind = field(
-        default="dream", metadata={"help": "where to train: in the dream or in the real game"}
+    name: str = setting("snake", WORLD_HELP)
+    world: Kind = setting("dream", "where to train: in the dream or in the real game")
+    steps: int = setting(300_000, "environment steps, all lanes together")
+    out: str = setting("runs/ppo", "folder for policy.zip, progress.csv and settings.yaml")
+    seed: int = setting(0, "seed of the network, the sampling and the worlds")
+    bundle: str | None = setting(None, "the dream's model; none: the released one")
+    save_every: int = setting(20, "rollouts between checkpoints, from which the run goes on")
+    real_options: tuple[str, ...] = setting((), "of the real game, as num_levels=500")
+    init_from: str = setting("", "a policy.zip to begin with, of the same network")
+    ray: str = setting("", "lanes on a Ray cluster: its address, or local to start one")
+    actors: int = setting(2, "with ray: processes that share the lanes; not in the result")
+    min_trust: float | None = setting(
+        None, "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"
     )
-    steps: int = field(default=300_000, metadata={"help": "environment steps, all lanes together"})
-    out: str = field(
-        default="runs/ppo",
-        metadata={"help": "folder for policy.zip, progress.csv and settings.yaml"},
+    starts: str = setting(
+        "", "a dataset: dreams branch off anywhere in its training episodes, not at starts"
     )
-    seed: int = field(
-        default=0, metadata={"help": "seed of the network, the sampling and the worlds"}
-    )
-    bundle: str | None = field(
-        default=None, metadata={"help": "the dream's model; none: the released one"}
-    )
-    save_every: int = field(
-        default=20, metadata={"help": "rollouts between checkpoints, from which the run goes on"}
-    )
-    real_options: tuple[str, ...] = field(
-        default=(), metadata={"help": "of the real game, as num_levels=500"}
-    )
-    init_from: str = field(
-        default="", metadata={"help": "a policy.zip to begin with, of the same network"}
-    )
-    ray: str = field(
-        default="", metadata={"help": "lanes on a Ray cluster: its address, or local to start one"}
-    )
-    actors: int = field(
-        default=2, metadata={"help": "with ray: processes that share the lanes; not in the result"}
-    )
-    min_trust: float | None = field(
-        default=None,
-        metadata={
-            "help": "end a dream, as a truncation, where its trust falls below this; see "
-            "docs/trust.md"
-        },
-    )
-    starts: str = field(
-        default="",
-        metadata={
-            "help": "a dataset: dreams branch off anywhere in its training episodes, not at starts"
-        },
-    )
-    horizon: int | None = field(
-        default=None,
-        metadata={
-            "help": "steps after which a dream is cut short, as a truncation; none: the game's"
-        },
+    horizon: int | None = setting(
+        None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 

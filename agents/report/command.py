@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +24,7 @@ class ReportConfig:
     """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is
     enough; what a dataset and an evaluation add is shown where they are there."""
 
-    bundle: str = field(
-        metadata={"help": "released name, directory or Hub repository of the bundle"}
-    )
+    bundle: str = setting(help="released name, directory or Hub repository of the bundle")
     evaluation: str = setting(
         "", "directory that evaluate wrote; none: evaluation, if it is of this bundle"
     )

@@ -12,7 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium
@@ -23,6 +23,7 @@ from gymnasium.envs.registration import EnvSpec
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.recording.rollout import Episode
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 from collectors.worlds.any_game import is_picture, resized
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
@@ -36,20 +37,18 @@ STEPS = 10_000  # limit of a set whose game sets none
 class ExportSettings:
     """Writes a dataset as a Minari set, without loss."""
 
-    data: str = field(metadata={"help": "the dataset's directory"})
-    minari: str = field(metadata={"help": "id of the new set, as pong/mix-v0"})
-    author: str = field(default="", metadata={"help": "to be named in the set"})
+    data: str = setting(help="the dataset's directory")
+    minari: str = setting(help="id of the new set, as pong/mix-v0")
+    author: str = setting("", "to be named in the set")
 
 
 @dataclass(frozen=True)
 class ImportSettings:
     """Writes a Minari set of pictures and discrete actions as a dataset."""
 
-    minari: str = field(metadata={"help": "id of a set that Minari has on this machine"})
-    out: str = field(metadata={"help": "directory to write"})
-    size: int = field(
-        default=0, metadata={"help": "resize the pictures to this side; 0 takes them as they are"}
-    )
+    minari: str = setting(help="id of a set that Minari has on this machine")
+    out: str = setting(help="directory to write")
+    size: int = setting(0, "resize the pictures to this side; 0 takes them as they are")
 
     def __post_init__(self):
         if self.size < 0 or self.size % PATCH:

@@ -1,6 +1,6 @@
 """`neural-envs stats data/WORLD`: what is in a dataset, as a table and a contact sheet."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +8,18 @@ import numpy as np
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.drawing import image_grid, upscale, write_png
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 
 
 @dataclass(frozen=True)
 class StatsSettings:
     """Prints a dataset's counts and writes a contact sheet."""
 
-    data: str = field(metadata={"help": "the dataset's directory"})
-    sheet: str = field(
-        default="", metadata={"help": "PNG to write; contact_sheet.png in the dataset if empty"}
-    )
-    episodes: int = field(
-        default=12, metadata={"help": "rows of the sheet: episodes, spread over the dataset"}
-    )
-    columns: int = field(
-        default=8, metadata={"help": "columns of the sheet: frames, spread over the episode"}
-    )
-    verify: bool = field(default=False, metadata={"help": "check every file's sha256 too"})
+    data: str = setting(help="the dataset's directory")
+    sheet: str = setting("", "PNG to write; contact_sheet.png in the dataset if empty")
+    episodes: int = setting(12, "rows of the sheet: episodes, spread over the dataset")
+    columns: int = setting(8, "columns of the sheet: frames, spread over the episode")
+    verify: bool = setting(False, "check every file's sha256 too")
 
     def __post_init__(self):
         if min(self.episodes, self.columns) < 1:

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium
@@ -26,6 +26,7 @@ from collectors.progress import progress
 from collectors.recording.rollout import policy_name
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 
@@ -34,38 +35,18 @@ from collectors.worlds.table import WORLDS
 class CollectSettings:
     """Plays a real game with a policy and writes a dataset."""
 
-    world: str = field(
-        default="",
-        metadata={"help": "the game: " + ", ".join(WORLDS) + ", or an id of that kind"},
-    )
-    env: str = field(
-        default="", metadata={"help": "instead: any Gymnasium id with pictures, as ALE/Pong-v5"}
-    )
-    frames: int = field(
-        default=200_000, metadata={"help": "steps to collect, at least; may grow with --resume"}
-    )
-    policy: str = field(
-        default="mix", metadata={"help": "random, sticky:0.8, mix, or one of the world's own"}
-    )
-    workers: int = field(
-        default=2, metadata={"help": "processes; the data do not depend on their number"}
-    )
-    seed: int = field(default=0, metadata={"help": "decides the data"})
-    out: str = field(default="", metadata={"help": "directory to write; data/WORLD if empty"})
-    shard_steps: int = field(
-        default=20_000, metadata={"help": "steps a shard; a killed worker loses the one it plays"}
-    )
-    lanes: int = field(
-        default=16,
-        metadata={"help": "games at once in a worker, where the game can; not in the data"},
-    )
-    ray: str = field(
-        default="", metadata={"help": "play on a Ray cluster: its address, or local to start one"}
-    )
-    options: tuple[str, ...] = field(
-        default=(), metadata={"help": "of the game, as grid_size=32,wrap=true"}
-    )
-    resume: bool = field(default=False, metadata={"help": "go on with the dataset that is there"})
+    world: str = setting("", "the game: " + ", ".join(WORLDS) + ", or an id of that kind")
+    env: str = setting("", "instead: any Gymnasium id with pictures, as ALE/Pong-v5")
+    frames: int = setting(200_000, "steps to collect, at least; may grow with --resume")
+    policy: str = setting("mix", "random, sticky:0.8, mix, or one of the world's own")
+    workers: int = setting(2, "processes; the data do not depend on their number")
+    seed: int = setting(0, "decides the data")
+    out: str = setting("", "directory to write; data/WORLD if empty")
+    shard_steps: int = setting(20_000, "steps a shard; a killed worker loses the one it plays")
+    lanes: int = setting(16, "games at once in a worker, where the game can; not in the data")
+    ray: str = setting("", "play on a Ray cluster: its address, or local to start one")
+    options: tuple[str, ...] = setting((), "of the game, as grid_size=32,wrap=true")
+    resume: bool = setting(False, "go on with the dataset that is there")
 
     def __post_init__(self):
         if bool(self.world) == bool(self.env):

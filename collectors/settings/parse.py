@@ -2,27 +2,33 @@
 
 ``parse(Config, argv, prog)`` understands ``--name value``, ``--name=value``, ``--flag`` /
 ``--no-flag``, ``name=value`` and, for nested dataclasses, ``a.b=c`` (or ``--a.b c``); dashes and
-underscores are the same. A field with a dataclass of one of several kinds, told by
-``metadata={"kinds": {"edm": EDM, ...}}``, also takes the name of a kind, ``a.b=edm``, for that
-one's defaults. ``--config FILE`` reads settings from YAML first, wherever it stands. ``--cfg``
+underscores are the same. A field that holds a dataclass of one of several kinds
+(``setting(kinds={"edm": EDM, ...})``) also takes the name of a kind, ``a.b=edm``, for that one's
+defaults. ``--config FILE`` reads settings from YAML first, wherever it stands. ``--cfg``
 prints the resolved settings, ``--help`` lists them. Nothing is guessed: an unknown name, a value of
 the wrong type, an impossible or a missing one ends the command with exit code 2 and one sentence.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 import sys
-import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from collectors.settings.ranges import check_ranges
-from collectors.settings.text import as_text, value_text
-from collectors.settings.values import KindOf, SettingsError, convert, type_name
-from collectors.settings.yaml_file import file_words, take_files
+from collectors.settings.fields import (
+    REQUIRED,
+    Config,
+    Setting,
+    check_ranges,
+    fields_of,
+    list_settings,
+    nested_dataclass,
+    setting,
+)
+from collectors.settings.values import KindOf, SettingsError, convert, type_name, value_text
+from collectors.settings.yaml_file import as_text, file_words, take_files
 
 __all__ = [
     "SettingsError",
@@ -32,53 +38,10 @@ __all__ = [
     "help_text",
     "list_settings",
     "parse",
+    "setting",
 ]
 
-Config = TypeVar("Config")
-REQUIRED = dataclasses.MISSING
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
-
-
-def setting(default: Any, text: str) -> Any:
-    """A dataclass field with a default and a line for `--help`."""
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
-class Setting(NamedTuple):
-    """One leaf of the (nested) dataclass; `name` is dotted, `default` is ``REQUIRED`` if there is
-    none.
-    """
-
-    name: str
-    type: Any
-    default: Any
-    help: str
-
-
-def list_settings(
-    source: Any, prefix: str = "", chosen: Mapping[str, Any] | None = None
-) -> list[Setting]:
-    """All leaves of `source`, a dataclass or an instance of one (whose values then are the
-    defaults).
-
-    `chosen` are instances by dotted name to stand in place of those of `source`. A field of several
-    kinds is listed itself, with a ``KindOf`` for its type, before its leaves.
-    """
-    found: list[Setting] = []
-    for field, hint, default in _fields(source):
-        nested = _nested(hint, (chosen or {}).get(prefix + field.name, default))
-        if nested is not None:
-            kinds = field.metadata.get("kinds", {})
-            name = {kind: name for name, kind in kinds.items()}.get(type(nested))
-            row = Setting(prefix + field.name, KindOf(kinds), name, field.metadata.get("help", ""))
-            found += ([row] if kinds else []) + list_settings(
-                nested, f"{prefix}{field.name}.", chosen
-            )
-        else:
-            found.append(
-                Setting(prefix + field.name, hint, default, field.metadata.get("help", ""))
-            )
-    return found
 
 
 def apply_overrides(config: Config, overrides: Mapping[str, str]) -> Config:
@@ -177,36 +140,11 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
     )
 
 
-def _fields(source: Any) -> list[tuple[dataclasses.Field, Any, Any]]:
-    """(field, resolved type, default) of every field that the constructor takes; an instance's
-    values are defaults.
-    """
-    hints = typing.get_type_hints(source if isinstance(source, type) else type(source))
-    rows = []
-    for field in dataclasses.fields(source):
-        if not isinstance(source, type):
-            default = getattr(source, field.name)
-        else:
-            default = (
-                field.default if field.default_factory is REQUIRED else field.default_factory()
-            )
-        if field.init:
-            rows.append((field, hints[field.name], default))
-    return rows
-
-
-def _nested(hint: Any, default: Any) -> Any:
-    """The nested dataclass (an instance where a default gives one), or None for a leaf."""
-    if dataclasses.is_dataclass(default) and not isinstance(default, type):
-        return default
-    return hint if default is REQUIRED and dataclasses.is_dataclass(hint) else None
-
-
 def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     arguments = {}
-    for field, hint, default in _fields(source):
+    for field, hint, default in fields_of(source):
         name = prefix + field.name
-        nested = _nested(hint, values.get(name, default))
+        nested = nested_dataclass(hint, values.get(name, default))
         if nested is not None:
             arguments[field.name] = _build(nested, values, f"{name}.")
         elif values.get(name, default) is REQUIRED:

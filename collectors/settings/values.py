@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+PLAIN_WORD = re.compile(r"[A-Za-z_./][\w./:@-]*(?<!:)")
+RESERVED_WORDS = {"true", "false", "null", "none", "yes", "no", "on", "off", "~", ""}
 TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -63,6 +67,22 @@ def convert(name: str, hint: Any, text: str) -> Any:
         raise SettingsError(
             f"setting '{name}' got '{text}', expected {type_name(hint)}{remedy}"
         ) from None
+
+
+def value_text(value: Any) -> str:
+    """A leaf as YAML 1.1 reads it."""
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    if value is None or isinstance(value, (bool, int)):
+        return json.dumps(value)
+    if isinstance(value, float):
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))  # YAML 1.1 reads 1e-05 as a word
+    text = str(value)
+    return (
+        text
+        if PLAIN_WORD.fullmatch(text) and text.lower() not in RESERVED_WORDS
+        else json.dumps(text)
+    )
 
 
 def _parse_value(text: str, hint: Any) -> Any:

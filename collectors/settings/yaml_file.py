@@ -1,12 +1,29 @@
-"""Settings from a YAML file, as the words that would say the same on a command line."""
+"""Settings as YAML, and from a YAML file as the words of a command line that mean the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from collectors.settings.text import value_text
+from collectors.settings.fields import to_dict
+from collectors.settings.values import value_text
+
+
+def as_text(config: Any) -> str:
+    """A dataclass instance as YAML, fit for ``resolved_config.yaml``: nested by indentation,
+    sequences in brackets.
+    """
+    return "\n".join(_lines(to_dict(config)))
+
+
+def _lines(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield f"{name}:" + ("" if value else " {}")
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            yield f"{name}: {value_text(value)}"
 
 
 def take_files(words: list[str]) -> tuple[list[Path], list[str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.settings.parse import parse
+from collectors.settings.parse import parse, setting
 from neural_envs.bundles import resolve_bundle
 
 
@@ -13,10 +13,8 @@ from neural_envs.bundles import resolve_bundle
 class MigrateSettings:
     """Writes a bundle of an older format in the newest one. What it dreams stays the same."""
 
-    bundle: str = field(metadata={"help": "released name or directory"})
-    out: Path | None = field(
-        default=None, metadata={"help": "new directory for the result; without it, in place"}
-    )
+    bundle: str = setting(help="released name or directory")
+    out: Path | None = setting(None, "new directory for the result; without it, in place")
 
 
 def main(argv: list[str] | None = None) -> int:

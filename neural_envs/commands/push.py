@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs.bundles import resolve_bundle
 
 
@@ -12,10 +13,10 @@ from neural_envs.bundles import resolve_bundle
 class PushSettings:
     """Uploads a bundle to the Hugging Face Hub; log in first with `hf auth login`."""
 
-    bundle: str = field(metadata={"help": "released name or directory"})
-    repository: str = field(metadata={"help": "organisation/repository; made if it is not there"})
-    private: bool = field(default=False, metadata={"help": "make a new repository private"})
-    message: str = field(default="A neural-envs bundle", metadata={"help": "of the commit"})
+    bundle: str = setting(help="released name or directory")
+    repository: str = setting(help="organisation/repository; made if it is not there")
+    private: bool = setting(False, "make a new repository private")
+    message: str = setting("A neural-envs bundle", "of the commit")
 
 
 def run(settings: PushSettings) -> str:

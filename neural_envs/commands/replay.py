@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class ReplayConfig:
     not.
     """
 
-    file: str = field(metadata={"help": "the .dream file"})
+    file: str = setting(help="the .dream file")
     out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of pictures")
     bundle: str = setting("", "dream with this bundle of the same world instead of the file's own")
     scale: int = setting(4, "picture pixels a world pixel")

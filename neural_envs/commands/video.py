@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +24,8 @@ class VideoConfig:
     dataset.
     """
 
-    source: str = field(
-        metadata={
-            "help": "bundle (released name, directory, Hub repository), .dream file or dataset"
-        }
+    source: str = setting(
+        help="bundle (released name, directory, Hub repository), .dream file or dataset"
     )
     out: str = setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of pictures")
     policy: str = setting("random", "who plays the bundle: random, or the world's own, as astar")

@@ -9,12 +9,12 @@ from typing import Literal
 import pytest
 
 from collectors.progress import progress
-from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse
+from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse, setting
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    learning_rate: float = field(default=1e-5, metadata={"help": "peak of the cosine"})
+    learning_rate: float = setting(1e-5, "peak of the cosine")
     betas: tuple[float, float] = (0.9, 0.99)
     kind: Literal["adamw", "sgd"] = "adamw"
 
@@ -24,7 +24,7 @@ class Job:
     """Do a job."""
 
     world: str
-    max_steps: int = field(default=10, metadata={"help": "steps to take"})
+    max_steps: int = setting(10, "steps to take")
     wrap: bool = True
     limit: float | None = None
     names: tuple[str, ...] = ()
@@ -202,7 +202,7 @@ PETS = {"cat": Cat, "dog": Dog}
 @dataclass(frozen=True)
 class House:
     rooms: int = 3
-    pet: Cat | Dog = field(default_factory=Cat, metadata={"kinds": PETS, "help": "who lives there"})
+    pet: Cat | Dog = setting(help="who lives there", factory=Cat, kinds=PETS)
 
 
 def house(*words: str) -> House:

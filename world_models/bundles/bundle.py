@@ -8,7 +8,6 @@ calibrated: weights, and statistics of training contexts (see trust.py)
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import warnings
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from collectors.files import write_atomically
+from collectors.settings.fields import from_dict, to_dict
 from world_models.bundles import display as bundle_view
 from world_models.bundles.contexts import Contexts
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
@@ -91,7 +91,7 @@ def save_bundle(
     config = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
-        "model": _as_dict(model.config),
+        "model": to_dict(model.config),
         "spec": model.spec.as_dict(),
         "provenance": {**provenance, "torch": torch.__version__.split("+")[0]},
         "scores": scores,
@@ -180,55 +180,9 @@ def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
     model_class = MODELS[config["kind"]]
     try:
         spec = WorldSpec.from_dict(config["spec"])
-        return spec, model_class(spec, _from_dict(model_class.config_class, config["model"]))
+        return spec, model_class(spec, from_dict(model_class.config_class, config["model"]))
     except (ValueError, TypeError) as error:
         raise BundleError(f"{path / 'config.json'}: {error}") from None
-
-
-def _as_dict(config) -> dict:
-    """A (nested) frozen dataclass as a dictionary. Where a field may hold several kinds (see
-    `metadata`), its name goes first: {"type": "edm", ...}.
-    """
-    values = {}
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if dataclasses.is_dataclass(value):
-            kind = [("type", k) for k, c in f.metadata.get("kinds", {}).items() if c is type(value)]
-            value = {**dict(kind), **_as_dict(value)}
-        values[f.name] = value
-    return values
-
-
-def _one_of(kinds: dict[str, type], name: str, values: dict):
-    """The inverse of `_as_dict` for a field of several kinds."""
-    kind = values.get("type") if isinstance(values, dict) else None
-    if kind not in kinds:
-        raise ValueError(f"{name} is of type {kind!r}; this package knows {sorted(kinds)}")
-    return _from_dict(kinds[kind], {k: v for k, v in values.items() if k != "type"})
-
-
-def _from_dict(config_class: type, values: dict):
-    """A (nested) frozen dataclass from its dictionary; unknown and missing keys are errors."""
-    fields = {f.name: f for f in dataclasses.fields(config_class)}
-    unknown, missing = set(values) - set(fields), set(fields) - set(values)
-    if unknown or missing:
-        raise ValueError(
-            f"{config_class.__name__}: unknown keys {sorted(unknown)}, missing keys "
-            f"{sorted(missing)}"
-        )
-    defaults = {
-        n: f.default_factory()
-        for n, f in fields.items()
-        if f.default_factory is not dataclasses.MISSING
-    }
-    nested = {n: type(value) for n, value in defaults.items() if dataclasses.is_dataclass(value)}
-    several = {n: f.metadata["kinds"] for n, f in fields.items() if "kinds" in f.metadata}
-    read = {
-        n: _from_dict(nested[n], v) if n in nested and n not in several else v
-        for n, v in values.items()
-    }
-    read |= {n: _one_of(kinds, n, values[n]) for n, kinds in several.items()}
-    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in read.items()})
 
 
 def _migrated_tensors(file: Path, config: dict) -> dict[str, torch.Tensor]:

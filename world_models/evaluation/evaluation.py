@@ -9,7 +9,7 @@ and off dreams that policies play.
 import importlib
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class EvaluateConfig:
     policies, released bundles and the ranking live in packages that world_models must not import,
     so the command line hands them over."""
 
-    bundle: str = field(metadata={"help": "released name or directory of the bundle"})
+    bundle: str = setting(help="released name or directory of the bundle")
     real: str = setting(
         "", "id of the real environment; none: that of the bundle's world, if it is known"
     )

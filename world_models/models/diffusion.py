@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
+from collectors.settings.parse import setting
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
 from world_models.models.chance import Chance, ChanceSettings
@@ -20,11 +21,9 @@ from world_models.protocols import Features, NetworkConfig, WorldSpec
 class DiffusionConfig:
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
-    network: NetworkConfig = field(default_factory=GridConfig, metadata={"kinds": NETWORK_CONFIGS})
-    objective: Objective = field(default_factory=EDM, metadata={"kinds": OBJECTIVES})
-    sampler: Sampler = field(
-        default_factory=Euler, metadata={"kinds": SAMPLERS}
-    )  # its steps may be set when dreaming
+    network: NetworkConfig = setting(factory=GridConfig, kinds=NETWORK_CONFIGS)
+    objective: Objective = setting(factory=EDM, kinds=OBJECTIVES)
+    sampler: Sampler = setting(factory=Euler, kinds=SAMPLERS)  # its steps may be set when dreaming
     chance: ChanceSettings = field(
         default_factory=lambda: ChanceSettings(variables=0)
     )  # for what is decided at once

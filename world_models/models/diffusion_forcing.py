@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.objectives import FlowMatching
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
@@ -53,7 +54,7 @@ class ForcingConfig:
     objective: FlowMatching = field(
         default_factory=lambda: FlowMatching(times="logit-normal", shift=3.0)
     )
-    sampler: Sampler = field(default_factory=lambda: Euler(4), metadata={"kinds": SAMPLERS})
+    sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
     context_length: int = 4  # frames that a dream starts from, fewer than the network's window
     guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
     clean: float = 0.5  # share of clips that begin with clean frames, as a dream's past is

@@ -12,13 +12,14 @@ B lanes, C colours.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path as File
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.objectives.base import Path, spread
 from world_models.diffusion.samplers import Euler, ddim
@@ -36,19 +37,13 @@ class DistilledConfig:
     The student has the teacher's network, objective and weights to begin with.
     """
 
-    teacher: str = field(
-        default="worldmap",
-        metadata={"help": "released name or directory of the diffusion bundle that teaches"},
+    teacher: str = setting(
+        "worldmap", "released name or directory of the diffusion bundle that teaches"
     )
-    teacher_steps: int = field(
-        default=0, metadata={"help": "of the teacher, on its levels; 0: as many as it dreams with"}
-    )
-    steps: int = field(
-        default=1, metadata={"help": "of the student; its levels must be among the teacher's"}
-    )
-    resolver: str = field(
-        default="neural_envs.bundles:resolve_bundle",
-        metadata={"help": "function (name) -> directory of a bundle"},
+    teacher_steps: int = setting(0, "of the teacher, on its levels; 0: as many as it dreams with")
+    steps: int = setting(1, "of the student; its levels must be among the teacher's")
+    resolver: str = setting(
+        "neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle"
     )
 
 

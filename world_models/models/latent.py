@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.objectives import DDPM, OBJECTIVES, FlowMatching, Objective, Regression
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler
@@ -40,11 +41,9 @@ class LatentConfig(DiffusionConfig):
     patches are of latents. What does not fit latents is a ValueError.
     """
 
-    network: NetworkConfig = field(
-        default_factory=lambda: GridConfig(patch=1), metadata={"kinds": NETWORK_CONFIGS}
-    )
-    objective: Objective = field(default_factory=FlowMatching, metadata={"kinds": OBJECTIVES})
-    sampler: Sampler = field(default_factory=lambda: Euler(4), metadata={"kinds": SAMPLERS})
+    network: NetworkConfig = setting(factory=lambda: GridConfig(patch=1), kinds=NETWORK_CONFIGS)
+    objective: Objective = setting(factory=FlowMatching, kinds=OBJECTIVES)
+    sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     autoencoder_share: float = (
         0.4  # of the training, the first part: the autoencoder's; 0: init_from brings one

@@ -15,12 +15,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from collectors.settings.command import command
+from collectors.settings.parse import setting
 from collectors.worlds.table import UnknownNameError, unknown
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import Run, Trainer, begin
@@ -31,17 +32,13 @@ from world_models.training.schedules import total
 class SpeedConfig:
     """Measure training against forward and backward alone."""
 
-    preset: str = field(default="snake", metadata={"help": "training preset"})
-    data: Path | None = field(
-        default=None, metadata={"help": "dataset directory; none: the preset's"}
-    )
-    out: str = field(
-        default="", metadata={"help": "file for the figures, JSON; nothing: they are only printed"}
-    )
-    rounds: int = field(default=5, metadata={"help": "times that both are timed in turn"})
-    seconds: float = field(default=5.0, metadata={"help": "shortest time of one timing"})
-    threads: int = field(default=0, metadata={"help": "CPU threads; 0: torch's choice"})
-    device: str = field(default="auto", metadata={"help": "as in training"})
+    preset: str = setting("snake", "training preset")
+    data: Path | None = setting(None, "dataset directory; none: the preset's")
+    out: str = setting("", "file for the figures, JSON; nothing: they are only printed")
+    rounds: int = setting(5, "times that both are timed in turn")
+    seconds: float = setting(5.0, "shortest time of one timing")
+    threads: int = setting(0, "CPU threads; 0: torch's choice")
+    device: str = setting("auto", "as in training")
 
 
 def forward_backward(trainer: Trainer) -> Callable[[], None]:
