@@ -5,15 +5,19 @@ Released bundles are the folders beside this file. Importing this imports no tor
 
 from __future__ import annotations
 
+import difflib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from world_models.bundles import FILES, BundleError
+
 if TYPE_CHECKING:
+    import torch
+
     from world_models.bundles.bundle import Bundle
 
 _HERE = Path(__file__).parent
-_FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "README.md")
 
 
 def released_names() -> list[str]:
@@ -25,7 +29,7 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
     """The directory of a bundle.
 
     Tried in turn: a released name ("snake"), an existing local directory, a Hub repository
-    ("organisation/repository", downloaded once). Raises BundleError, listing the released names,
+    ("organization/repository", downloaded once). Raises BundleError, listing the released names,
     where none of them fits.
     """
     name = str(name_or_path)
@@ -33,30 +37,30 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
         return _HERE / name
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
-            raise _bundle_error(
+            raise BundleError(
                 f"the directory '{name}' holds no config.json, so it is not a bundle; {_choices()}"
             )
         return Path(name).resolve()
     parts = name.split("/")
     if len(parts) == 2 and all(parts) and not name.startswith((".", "~")):
         return _download(name)
-    raise _bundle_error(
-        f"no bundle '{name}': it is neither a released name nor a directory here; {_choices()}"
+    raise BundleError(
+        f"no bundle '{name}': it is neither a released name nor a directory here; "
+        f"{_nearest(name)}{_choices()}"
     )
 
 
 def load(name_or_path: str | Path, device: str = "cpu") -> Bundle:
-    """The bundle, loaded once per process for each (path, device) and again only if its files
-    change.
-    """
+    """The bundle, loaded once per process for each (path, device), again if its files change."""
     path = resolve_bundle(name_or_path)
-    times = tuple((path / file).stat().st_mtime_ns for file in _FILES if (path / file).exists())
+    times = tuple((path / file).stat().st_mtime_ns for file in FILES if (path / file).exists())
     return _load(path, str(checked_device(device)), times)
 
 
-def checked_device(device: str):
-    """The torch.device of that name; raises ValueError with a remedy where this machine has
-    none.
+def checked_device(device: str) -> torch.device:
+    """The torch.device of that name.
+
+    Raises ValueError, naming the devices of this machine, where it cannot be used.
     """
     import torch
 
@@ -83,22 +87,20 @@ def _download(repository: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(repository, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
     except Exception as error:  # the hub raises many kinds: offline, not found, gated, bad name
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise _bundle_error(
+        raise BundleError(
             f"no bundle '{repository}': there is no such directory here, and the Hub repository of "
-            "that name could not "
-            f"be fetched ({reason}); {_choices()}"
+            f"that name could not be fetched ({reason}); {_choices()}"
         ) from error
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, released_names(), 1)
+    return f"did you mean '{near[0]}'? If not, " if near else ""
 
 
 def _choices() -> str:
     names = ", ".join(released_names()) or "none in this installation"
-    return f"use a released name ({names}), a bundle directory, or organisation/repository"
-
-
-def _bundle_error(message: str) -> ValueError:
-    from world_models.bundles.bundle import BundleError
-
-    return BundleError(message)
+    return f"use a released name ({names}), a bundle directory, or organization/repository"

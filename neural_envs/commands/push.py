@@ -1,4 +1,4 @@
-"""`neural-envs push BUNDLE organisation/repository`: puts a bundle on the Hugging Face Hub."""
+"""`neural-envs push BUNDLE organization/repository`: puts a bundle on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PushSettings:
     """Uploads a bundle to the Hugging Face Hub; log in first with `hf auth login`."""
 
     bundle: str = setting(help="released name or directory")
-    repository: str = setting(help="organisation/repository; made if it is not there")
+    repository: str = setting(help="organization/repository; made if it is not there")
     private: bool = setting(False, "make a new repository private")
     message: str = setting("A neural-envs bundle", "of the commit")
 

@@ -14,7 +14,8 @@ checkpoint = pytest.importorskip("world_models.bundles.bundle")
 def test_a_missing_bundle_is_named_with_what_there_is(monkeypatch):
     monkeypatch.setattr(bundles, "released_names", lambda: ["snake", "snake-edm"])
     with pytest.raises(
-        checkpoint.BundleError, match="no bundle 'snaek'.*snake, snake-edm.*directory"
+        checkpoint.BundleError,
+        match="no bundle 'snaek'.*did you mean 'snake'.*snake, snake-edm.*directory",
     ):
         NeuralEnv("snaek")
 
@@ -55,7 +56,7 @@ def test_released_bundles_are_complete():
     for name in bundles.released_names():
         assert all(
             (bundles.resolve_bundle(name) / file).is_file()
-            for file in bundles._FILES
+            for file in bundles.FILES
             if file != "trust.npz"
         )
 

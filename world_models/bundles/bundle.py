@@ -1,9 +1,12 @@
-"""Bundles: checkpoints that can be played. No pickle anywhere in one.
+"""Loading and writing bundles. No pickle anywhere in one.
 
-config.json          format version, kind of model and its config, WorldSpec, provenance, measured
-scores model.safetensors    averaged weights in half precision contexts.npz         real start
-contexts as uint8 README.md            the model card trust.npz            where trust was
-calibrated: weights, and statistics of training contexts (see trust.py)
+The files of a bundle:
+
+- config.json: format version, kind of model and its config, WorldSpec, provenance, results
+- model.safetensors: averaged weights in half precision
+- contexts.npz: real start contexts as uint8
+- README.md: the model card
+- trust.npz: only where trust was calibrated, see `models.trust_calibration`
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from torch import nn
 
 from collectors.files import write_atomically
 from collectors.settings.fields import from_dict, to_dict
-from world_models.bundles import display as bundle_view
+from world_models.bundles import FILES, BundleError, display
+from world_models.bundles.card import model_card
 from world_models.bundles.contexts import Contexts
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
 from world_models.models.chance import ChanceModel
@@ -41,12 +45,7 @@ MODELS = {
     model.kind: model
     for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
 }
-FILES = ("README.md", "trust.npz", "contexts.npz", "model.safetensors", "config.json")
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
-
-
-class BundleError(ValueError):
-    """A bundle that cannot be used; the message says what is wrong with it."""
 
 
 class OldBundleWarning(UserWarning):
@@ -62,10 +61,10 @@ class Bundle(NamedTuple):
     path: Path
 
     def __repr__(self) -> str:
-        return bundle_view.line(self)
+        return display.line(self)
 
     def _repr_html_(self) -> str:
-        return bundle_view.html(self)
+        return display.html(self)
 
 
 def build_model(spec: WorldSpec, config) -> nn.Module:
@@ -83,11 +82,15 @@ def save_bundle(
     """
     path.mkdir(parents=True, exist_ok=True)
     precise = getattr(model, "precise", None)  # the part of which half precision is not enough
-    halved = lambda name, value: value if precise and name.startswith(precise) else value.half()  # noqa: E731
-    weights = {k: halved(k, v.detach().cpu()).contiguous() for k, v in model.state_dict().items()}
+    weights = {}
+    for name, value in model.state_dict().items():
+        full = precise is not None and name.startswith(precise)
+        weights[name] = (value if full else value.half()).detach().cpu().contiguous()
     _write_tensors(path / "model.safetensors", weights)
-    arrays = {"frames": contexts.frames, "actions": contexts.actions}
-    write_atomically(path / "contexts.npz", lambda file: np.savez_compressed(file, **arrays))
+    write_atomically(
+        path / "contexts.npz",
+        lambda file: np.savez_compressed(file, frames=contexts.frames, actions=contexts.actions),
+    )
     config = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
@@ -255,32 +258,4 @@ def _load_trust(path: Path, model: nn.Module) -> None:
 
 def _write_config(path: Path, config: dict) -> None:
     write_atomically(path / "config.json", json.dumps(config, indent=1) + "\n")
-    (path / "README.md").write_text(_card(config))
-
-
-def _card(config: dict) -> str:
-    """The model card: what it is, where it comes from, what was measured."""
-    spec, scores = config["spec"], config["scores"]
-    lines = [
-        "---",
-        "library_name: neural-envs",
-        "license: mit",
-        "pipeline_tag: reinforcement-learning",
-    ]
-    lines += [f"tags: [world-model, gymnasium, {spec['world']}]", "---", ""]
-    lines += [f"# {spec['world']}: a {config['kind']} world model", ""]
-    lines += ["A game as a neural network, played through Gymnasium:", ""]
-    lines += ["```python", "import gymnasium as gym", ""]
-    lines += [
-        'env = gym.make("neural_envs:NeuralEnv-v0", bundle="PATH OF THIS DIRECTORY")',
-        "```",
-        "",
-    ]
-    lines += ["## Provenance", ""] + [f"- {k}: `{v}`" for k, v in config["provenance"].items()]
-    lines += ["", "## Measured (held-out episodes, `neural-envs evaluate`)", ""]
-    lines += (
-        [f"- {name}: {value}" for name, value in scores.items()]
-        if scores
-        else ["Not measured yet."]
-    )
-    return "\n".join(lines) + "\n"
+    (path / "README.md").write_text(model_card(config))

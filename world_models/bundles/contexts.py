@@ -1,6 +1,6 @@
 """Start contexts: real histories from which dreams begin.
 
-N contexts, K frames, H x W x C a frame.
+N contexts of K frames, H x W x C each.
 """
 
 from __future__ import annotations

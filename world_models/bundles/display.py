@@ -1,7 +1,4 @@
-"""How a bundle shows itself: in one line, and in a notebook with a few of its starts.
-
-H x W pixels a frame.
-"""
+"""How a bundle shows itself: in one line, and in a notebook with a few of its start frames."""
 
 from __future__ import annotations
 
@@ -17,15 +14,15 @@ from collectors.media import to_rgb
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
 
-STARTS, SCALE = 8, 1.5  # pictures in a notebook, and screen pixels a world pixel
+STARTS = 8  # frames in a notebook
+SCALE = 1.5  # screen pixels per pixel of a frame
+GAP = 4  # white pixels between two frames
 
 
 def line(bundle: Bundle) -> str:
-    """Name, kind, world, size and what the model card says first."""
-    spec, weights = (
-        bundle.model.spec,
-        sum(parameter.numel() for parameter in bundle.model.parameters()),
-    )
+    """Name, kind, world, size and number of starts."""
+    spec = bundle.model.spec
+    weights = sum(parameter.numel() for parameter in bundle.model.parameters())
     return (
         f"<Bundle {bundle.path.name}: {bundle.config.get('kind', 'a')} model of {spec.world}, "
         f"{weights / 1e6:.2g} M parameters, {len(spec.action_names)} actions, "
@@ -34,25 +31,23 @@ def line(bundle: Bundle) -> str:
 
 
 def html(bundle: Bundle) -> str:
-    """The same with pictures of starts and the measured scores, for notebooks."""
-    frames = to_rgb(
-        bundle.contexts.frames[np.linspace(0, len(bundle.contexts) - 1, STARTS).astype(int), -1]
-    )
-    strip = np.concatenate(
-        list(np.pad(frames, ((0, 0), (0, 0), (0, 4), (0, 0)), constant_values=255)), 1
-    )
-    _, packed = cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))  # OpenCV writes BGR
-    picture = f"data:image/png;base64,{base64.b64encode(packed.tobytes()).decode()}"
-    width = f"width:{round(SCALE * strip.shape[1])}px;max-width:100%;image-rendering:pixelated"
-    scores = {
-        name: v for name, v in bundle.config.get("scores", {}).items() if isinstance(v, int | float)
-    }
+    """The same with start frames and results, for notebooks."""
+    starts = np.linspace(0, len(bundle.contexts) - 1, STARTS).astype(int)
+    frames = to_rgb(bundle.contexts.frames[starts, -1])  # (N, H, W, 3)
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+    strip = np.concatenate(list(padded), 1)
+    _, png = cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))  # OpenCV writes BGR
+    source = f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"
+    style = f"width:{round(SCALE * strip.shape[1])}px;max-width:100%;image-rendering:pixelated"
+    scores = bundle.config.get("scores", {})
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in scores.items()
+        f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>"
+        for name, value in scores.items()
+        if isinstance(value, int | float)
     )
     actions = ", ".join(bundle.model.spec.action_names)
     return (
         f"<p><b>{escape(line(bundle)[1:-1])}</b><br>actions: {escape(actions)}</p>"
-        f'<img style="{width}" alt="starts" src="{picture}">'
-        f"<details><summary>measured</summary><table>{rows}</table></details>"
+        f'<img style="{style}" alt="starts" src="{source}">'
+        f"<details><summary>results</summary><table>{rows}</table></details>"
     )

@@ -1,11 +1,11 @@
-"""Bundles on the Hugging Face Hub, by the conventions of its mixin: from_pretrained,
-save_pretrained, push_to_hub.
+"""Bundles on the Hugging Face Hub, by the conventions of its mixin.
 
-    model = HubBundle.from_pretrained("organisation/repository")  # or a directory; .bundle is what
-    load_bundle gives model.push_to_hub("organisation/repository", private=True)
+    model = HubBundle.from_pretrained("organization/repository")  # or a directory
+    model.bundle  # what `load_bundle` returns
+    model.push_to_hub("organization/repository", private=True)
 
 The files are those of a bundle, so `gym.make("neural_envs:NeuralEnv-v0",
-bundle="organisation/repository")` plays it.
+bundle="organization/repository")` plays it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 
 from huggingface_hub import ModelHubMixin, snapshot_download
 
-from world_models.bundles.bundle import Bundle, BundleError, load_bundle
-
-FILES = ("config.json", "model.safetensors", "contexts.npz", "trust.npz", "README.md")
-PLACE = "PATH OF THIS DIRECTORY"  # in the model card; a repository's name on the Hub
+from world_models.bundles import FILES, BundleError
+from world_models.bundles.bundle import Bundle, load_bundle
+from world_models.bundles.card import PLACE
 
 
 class HubBundle(
@@ -72,7 +71,7 @@ class HubBundle(
         if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
             raise BundleError(
                 f"there is no directory '{name}', and a Hub repository is named "
-                "organisation/repository"
+                "organization/repository"
             )
         options.setdefault("device", "cpu")
         return cls._from_pretrained(model_id=name, **options)
