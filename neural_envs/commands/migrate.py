@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.settings.parse import parse, setting
+from collectors.settings.command import command
+from collectors.settings.parse import setting
 from neural_envs.bundles import resolve_bundle
 
 
@@ -17,12 +18,15 @@ class MigrateSettings:
     out: Path | None = setting(None, "new directory for the result; without it, in place")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `migrate`; returns the exit code."""
-    settings = parse(MigrateSettings, argv, "neural-envs migrate", positional=("bundle",))
+def run(settings: MigrateSettings) -> str:
+    """Migrate the bundle; return where it is. Raises BundleError."""
     from world_models.bundles.bundle import migrate_bundle
     from world_models.bundles.migration import FORMAT_VERSION
 
     path = migrate_bundle(resolve_bundle(settings.bundle), settings.out)
-    print(f"{path} has format {FORMAT_VERSION}")
-    return 0
+    return f"{path} has format {FORMAT_VERSION}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `migrate`; returns the exit code."""
+    return command(MigrateSettings, run, argv, "neural-envs migrate", ("bundle",))

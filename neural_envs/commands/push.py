@@ -21,7 +21,7 @@ class PushSettings:
 
 def run(settings: PushSettings) -> str:
     """Push the bundle; return its address. Raises BundleError with the reason of the Hub."""
-    from world_models.bundles.bundle import BundleError
+    from world_models.bundles import BundleError
     from world_models.bundles.hub import HubBundle
 
     bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
