@@ -13,12 +13,12 @@ import torch
 
 from collectors.dataset.dataset import Dataset
 from world_models.evaluation import figures as scorecard
-from world_models.evaluation import rollouts as measurements
-from world_models.evaluation.evaluation import check_twins
+from world_models.evaluation import rollouts as rollout_runs
+from world_models.evaluation.evaluation import check_same_game
 from world_models.evaluation.evaluator import Runs
 from world_models.evaluation.rollouts import OneStep, Rollouts
 from world_models.evaluation.test_split import Place, TestSplit
-from world_models.evaluation.worlds.table import judge_of
+from world_models.evaluation.worlds.table import make_evaluator
 
 VISIBLE = 48  # grey levels of 255 from which a pixel is seen to differ
 PARTED = 0.003  # share of such pixels from which two frames count as different
@@ -82,21 +82,21 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     Raises ValueError where it is empty or of another game.
     """
     model = bundle.model
-    check_twins(model.spec, dataset)
-    generator, held_out = np.random.default_rng(seed), TestSplit(dataset, model.context_length)
-    judge = judge_of(model.spec)
-    places = held_out.transitions(size.transitions, generator)
-    one = measurements.one_step(model, held_out, places, judge.see)
-    rare = measurements.one_step(
-        model, held_out, _eventful(dataset, held_out, size.transitions // 4, generator)
+    check_same_game(model.spec, dataset)
+    generator, test_split = np.random.default_rng(seed), TestSplit(dataset, model.context_length)
+    evaluator = make_evaluator(model.spec)
+    places = test_split.transitions(size.transitions, generator)
+    one = rollout_runs.one_step(model, test_split, places, evaluator.decode_batch)
+    rare = rollout_runs.one_step(
+        model, test_split, _eventful(dataset, test_split, size.transitions // 4, generator)
     )
-    opened = measurements.rollouts(
-        model, held_out, held_out.starts(size.rollouts, size.horizon, generator), size.horizon
+    opened = rollout_runs.rollouts(
+        model, test_split, test_split.starts(size.rollouts, size.horizon, generator), size.horizon
     )
     drawn = torch.from_numpy(
         generator.integers(len(model.spec.action_names), size=len(places[::4]))
     )
-    other = measurements.one_step(model, held_out, places[::4], judge.see, actions=drawn)
+    other = rollout_runs.one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
     both = [_outcomes(run) for run in (one, rare)]
     rewards, ends = (np.concatenate(columns, 1) for columns in zip(*both, strict=True))
     values = model.spec.reward_values
@@ -108,27 +108,27 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
             *(np.abs(row[:, None] - np.array(values)).argmin(1) for row in rewards), len(values)
         ),
         _confusion(*ends.astype(int), 2),
-        _reliabilities(Runs(one, other, opened, {}), judge),
+        _reliabilities(Runs(one, other, opened, {}), evaluator),
         _clips(opened, model.spec.action_names, size.clips),
-        len(held_out.episodes),
+        len(test_split.episodes),
         dataset.fingerprint,
     )
 
 
 def _eventful(
-    dataset: Dataset, held_out: TestSplit, count: int, generator: np.random.Generator
+    dataset: Dataset, test_split: TestSplit, count: int, generator: np.random.Generator
 ) -> list[Place]:
     """Transitions with an end or a reward that is not the usual one, at most `count`; else any."""
     found, rewards = [], np.concatenate([shard.rewards for shard in dataset.shards])
     values, counts = np.unique(rewards, return_counts=True)
     usual = values[counts.argmax()]
-    for episode in generator.permutation(held_out.episodes):
+    for episode in generator.permutation(test_split.episodes):
         row = dataset.episode(int(episode))
         steps = np.flatnonzero((row.rewards != usual) | row.terminations)
         found += [Place(int(episode), int(step)) for step in steps]
         if len(found) >= count:
             break
-    return sorted(found[:count]) or held_out.transitions(1, generator)
+    return sorted(found[:count]) or test_split.transitions(1, generator)
 
 
 def _outcomes(run: OneStep) -> tuple[np.ndarray, np.ndarray]:
@@ -145,10 +145,10 @@ def _confusion(real: np.ndarray, dreamed: np.ndarray, classes: int) -> np.ndarra
     return counts
 
 
-def _reliabilities(runs: Runs, judge) -> dict[str, Reliability]:
+def _reliabilities(runs: Runs, evaluator) -> dict[str, Reliability]:
     """Of trust, reward and end, where the model tells how sure it is."""
-    one, (trust, right) = runs.one_step, judge.rightness(runs)
-    pairs = {"trust": (trust, right)}
+    one, (trust, correct) = runs.one_step, evaluator.correctness(runs)
+    pairs = {"trust": (trust, correct)}
     if one.reward_confidence is not None:
         pairs["reward"] = (one.reward_confidence, (one.reward - one.real_reward).abs() < 1e-4)
         pairs["game over"] = (one.termination_confidence, one.termination == one.real_termination)
@@ -159,7 +159,7 @@ def _reliabilities(runs: Runs, judge) -> dict[str, Reliability]:
 
 
 def reliability(claimed: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """Confidences (N,) in [0, 1] beside whether they were right, (N,) bool, in bins of equal
+    """Confidences (N,) in [0, 1] beside whether they were correct, (N,) bool, in bins of equal
     width.
     """
     index = np.clip((claimed * bins).astype(int), 0, bins - 1)
@@ -209,8 +209,8 @@ def clip_of(run: Rollouts, row: int, names: tuple[str, ...]) -> Clip:
     }
     first = {why: int(steps[0]) for why, steps in reasons.items() if len(steps)}
     why = min(first, key=first.get) if first else ""
-    said = [names[int(action)] for action in run.actions[row, :length]]
-    return Clip(dream, real, different, *numbers.values(), first.get(why), why, said)
+    chosen = [names[int(action)] for action in run.actions[row, :length]]
+    return Clip(dream, real, different, *numbers.values(), first.get(why), why, chosen)
 
 
 def _rgb(frames: torch.Tensor) -> np.ndarray:

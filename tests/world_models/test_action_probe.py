@@ -49,5 +49,5 @@ def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(da
 
 
 def test_a_judge_that_has_not_studied_tells_no_actions():
-    judge, frames = ProbingEvaluator(CopySnake(8).spec), np.zeros((2, 1, 32, 32, 3), np.uint8)
-    assert judge.see(frames, frames[:, 0], frames[:, 0], np.zeros(2)) is None
+    evaluator, frames = ProbingEvaluator(CopySnake(8).spec), np.zeros((2, 1, 32, 32, 3), np.uint8)
+    assert evaluator.decode_batch(frames, frames[:, 0], frames[:, 0], np.zeros(2)) is None

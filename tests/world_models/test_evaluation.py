@@ -21,7 +21,7 @@ from world_models.evaluation.action_probe import ProbingEvaluator
 from world_models.evaluation.evaluator import Evaluator
 from world_models.evaluation.test_split import Place, TestSplit
 from world_models.evaluation.worlds.snake import SnakeEvaluator
-from world_models.evaluation.worlds.table import judge_of
+from world_models.evaluation.worlds.table import make_evaluator
 from world_models.noise import NoiseStream
 
 KEYS = {
@@ -49,7 +49,7 @@ def dataset(tmp_path_factory):
     )
 
 
-def evaluated(model, dataset, judge=None, **changes):
+def evaluated(model, dataset, evaluator=None, **changes):
     """The figures and runs of a double, with few samples."""
     sizes = {
         "transitions": 600,
@@ -65,9 +65,9 @@ def evaluated(model, dataset, judge=None, **changes):
     )
     contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
     policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
-    judge = judge or judge_of(model.spec)
+    evaluator = evaluator or make_evaluator(model.spec)
     bundle = Bundle(model.eval(), contexts, {}, None)
-    return evaluation.evaluate(bundle, dataset, judge, config, policies)
+    return evaluation.evaluate(bundle, dataset, evaluator, config, policies)
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +164,10 @@ def test_the_same_seed_gives_the_same_figures(dataset, perfect):
 
 
 def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
-    held_out = TestSplit(dataset, 4)
-    number = int(held_out.episodes[held_out.lengths.argmax()])
+    test_split = TestSplit(dataset, 4)
+    number = int(test_split.episodes[test_split.lengths.argmax()])
     episode = dataset.episode(number)
-    window = held_out.window([Place(number, 1), Place(number, 5)], horizon=3)
+    window = test_split.window([Place(number, 1), Place(number, 5)], horizon=3)
     frames, actions = window.context
     assert (frames[0].numpy() == episode.frames[[0, 0, 0, 1]]).all()
     assert actions[0].tolist() == [0, 0, episode.actions[0]]
@@ -176,10 +176,10 @@ def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
 
 
 def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
-    held_out = TestSplit(dataset, 2)
-    number = int(held_out.episodes[0])
+    test_split = TestSplit(dataset, 2)
+    number = int(test_split.episodes[0])
     episode = dataset.episode(number)
-    window = held_out.window([Place(number, len(episode) - 1)], horizon=4)
+    window = test_split.window([Place(number, len(episode) - 1)], horizon=4)
     assert (
         window.lengths.tolist() == [1]
         and window.terminations[0].tolist() == [bool(episode.terminations[-1])] + [False] * 3
@@ -188,12 +188,12 @@ def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
 
 
 def test_held_out_transitions_are_different_ones_of_the_test_split(dataset):
-    held_out = TestSplit(dataset, 2)
-    places = held_out.transitions(10**6, np.random.default_rng(0))
-    assert len(places) == len(held_out) == len(set(places))
+    test_split = TestSplit(dataset, 2)
+    places = test_split.transitions(10**6, np.random.default_rng(0))
+    assert len(places) == len(test_split) == len(set(places))
     assert {place.episode for place in places} == set(dataset.split()["test"])
     assert all(0 <= place.step < dataset.episodes[place.episode].length for place in places)
-    starts = held_out.starts(64, 20, np.random.default_rng(0))
+    starts = test_split.starts(64, 20, np.random.default_rng(0))
     assert sum(dataset.episodes[p.episode].length - p.step >= 20 for p in starts) >= 32
 
 
@@ -241,7 +241,7 @@ def one_frame(model):
 
 def test_pictures_and_films_are_written(perfect, tmp_path):
     figures, runs = perfect
-    evaluation.write_pictures(tmp_path, runs, figures, fps=10)
+    evaluation.write_plots(tmp_path, runs, figures, fps=10)
     names = {
         "psnr.png",
         "ssim.png",
@@ -300,15 +300,15 @@ def test_a_wrong_function_reference_says_so():
 
 
 def test_the_judge_comes_from_the_world_and_its_real_environment():
-    judge = judge_of(CopySnake(16).spec)
-    assert isinstance(judge, SnakeEvaluator) and judge.rules.apples == 1
-    assert judge.rules.decode(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 16, 16)
+    evaluator = make_evaluator(CopySnake(16).spec)
+    assert isinstance(evaluator, SnakeEvaluator) and evaluator.rules.apples == 1
+    assert evaluator.rules.decode(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 16, 16)
 
 
 def test_a_game_that_is_not_in_the_table_is_judged_by_its_pictures(dataset):
     spec = replace(CopySnake(GRID).spec, world="ALE/Breakout-v5")
-    judge = judge_of(spec)
-    assert type(judge) is ProbingEvaluator and evaluation.resolved(CONFIG, spec.world).policies == (
+    evaluator = make_evaluator(spec)
+    assert type(evaluator) is ProbingEvaluator and evaluation.resolved(CONFIG, spec.world).policies == (
         "random",
     )
 

@@ -53,7 +53,7 @@ def judged(dream) -> tuple[dict, dict, np.ndarray]:
     return (
         JUDGE.rule_figures(runs, np.random.default_rng(0)),
         JUDGE.action_figures(runs),
-        JUDGE.rightness(runs)[1],
+        JUDGE.correctness(runs)[1],
     )
 
 
@@ -187,9 +187,9 @@ def test_a_landfall_that_is_dreamed_too_late_is_no_hit():
 def test_survival_counts_moves_by_the_stride_or_none_at_the_edge():
     frames = windows(voyage(1, 4)[0])[0]
     actions = voyage(1, 4)[1][0]
-    drift = [JUDGE.follow(frames[t : t + 1], frames[t + 1 : t + 2]) for t in range(4)]
-    seen = map_rules.Drift(*(np.stack(column) for column in zip(*drift, strict=True)))
-    run = type("Run", (), {"seen": seen, "actions": actions[:, None]})
+    drift = [JUDGE.decode_step(frames[t : t + 1], frames[t + 1 : t + 2]) for t in range(4)]
+    decoded = map_rules.MapSteps(*(np.stack(column) for column in zip(*drift, strict=True)))
+    run = type("Run", (), {"seen": decoded, "actions": actions[:, None]})
     assert JUDGE.survival_figures(run, None) == {"lawful_moves": 1, "frames_with_texture": 1}
     run.actions = (actions[:, None] + 1) % 4
     assert JUDGE.survival_figures(run, None)["lawful_moves"] == 0

@@ -93,7 +93,7 @@ def figures(
     return (
         JUDGE.rule_figures(runs, np.random.default_rng(0)),
         JUDGE.action_figures(runs),
-        JUDGE.rightness(runs)[1],
+        JUDGE.correctness(runs)[1],
     )
 
 

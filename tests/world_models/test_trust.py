@@ -7,7 +7,7 @@ from conftest_models import FORCING, make_context, make_contexts, make_model
 
 from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
 from world_models.evaluation.metrics import auroc, calibration_error
-from world_models.evaluation.trust_scores import Signals, context_tokens
+from world_models.evaluation.trust_scores import TrustSignals, context_tokens
 from world_models.models.trust_calibration import (
     MahalanobisDistance,
     TrustScale,
@@ -95,7 +95,7 @@ def test_signals_are_numbers_for_every_kind_of_model(name):
     assert hasattr(model, "trust_scale") == (name not in FORCING)
     state, action, frame, noise = stepped(model)
     familiarity = scale_of(model).familiarity if hasattr(model, "trust_scale") else None
-    found = Signals(model, familiarity)(state, action, frame, noise)
+    found = TrustSignals(model, familiarity)(state, action, frame, noise)
     assert {"disagreement"} <= set(found) and ("gradient_norm" in found) == (name == "joint")
     assert all(value.shape == (4,) and torch.isfinite(value).all() for value in found.values())
     assert (found["disagreement"] > 0).any() == (name not in ("regression", "pixel"))

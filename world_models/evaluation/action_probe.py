@@ -74,7 +74,7 @@ def train_probe(episodes: TestSplit, actions: int, seed: int = 0) -> ActionProbe
     return probe.eval().requires_grad_(False)
 
 
-class Told(NamedTuple):
+class ProbedActions(NamedTuple):
     """The actions that the probe reads off a batch, (N,) int64 each."""
 
     real: np.ndarray
@@ -93,16 +93,16 @@ class ProbingEvaluator(Evaluator):
         super().__init__(spec)
         self.probe: ActionProbe | None = None
 
-    def study(self, episodes: TestSplit, seed: int) -> None:
+    def fit(self, episodes: TestSplit, seed: int) -> None:
         """Trains the probe."""
         self.probe = train_probe(episodes, len(self.spec.action_names), seed)
 
-    def see(self, context, real, dreamed, action):
+    def decode_batch(self, context, real, dreamed, action):
         if self.probe is None:
             return None
         past = torch.from_numpy(context)
         nexts = (real, dreamed, context[:, -1])
-        return Told(
+        return ProbedActions(
             *(self.probe(past, torch.from_numpy(after)).argmax(1).numpy() for after in nexts)
         )
 
@@ -111,17 +111,17 @@ class ProbingEvaluator(Evaluator):
         no dream.
         """
         run, other = runs.one_step, runs.random_actions
-        if run.seen is None:
+        if run.decoded is None:
             return super().action_figures(runs)
         action, given = run.action.numpy(), other.action.numpy()
         return {
-            "dream": mean(run.seen.dreamed == action),
-            "real": mean(run.seen.real == action),
-            "copied": mean(run.seen.copied == action),
+            "dream": mean(run.decoded.dreamed == action),
+            "real": mean(run.decoded.real == action),
+            "copied": mean(run.decoded.copied == action),
             "most_common": float(np.bincount(action).max() / len(action)),
             "samples": len(action),
-            "dream_random_actions": mean(other.seen.dreamed == given),
-            "copied_random_actions": mean(other.seen.copied == given),
+            "dream_random_actions": mean(other.decoded.dreamed == given),
+            "copied_random_actions": mean(other.decoded.copied == given),
             "samples_random_actions": len(given),
             "read_by": "a small network trained on training episodes",
         }

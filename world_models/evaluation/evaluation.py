@@ -20,17 +20,17 @@ from collectors.settings.command import command
 from collectors.settings.parse import setting
 from world_models.bundles.bundle import Bundle, load_bundle, update_scores
 from world_models.evaluation import figures as scorecard
-from world_models.evaluation import plots as pictures
-from world_models.evaluation import rollouts as measurements
+from world_models.evaluation import plots
+from world_models.evaluation import rollouts as rollout_runs
 from world_models.evaluation.evaluator import Evaluator, Runs
 from world_models.evaluation.test_split import TestSplit
 from world_models.evaluation.trust_scores import (
-    Signals,
+    TrustSignals,
     calibrate,
     calibrated_figures,
     signal_figures,
 )
-from world_models.evaluation.worlds.table import WORLDS, judge_of, world_of
+from world_models.evaluation.worlds.table import WORLDS, make_evaluator, world_of
 from world_models.models.trust_calibration import save_scale
 from world_models.protocols import WorldSpec
 
@@ -114,30 +114,30 @@ def resolved(config: EvaluateConfig, world: str) -> EvaluateConfig:
 
 
 def evaluate(
-    bundle: Bundle, dataset: Dataset, judge: Evaluator, config: EvaluateConfig, policies: dict
+    bundle: Bundle, dataset: Dataset, evaluator: Evaluator, config: EvaluateConfig, policies: dict
 ) -> tuple[dict, Runs]:
     """The figures and the runs they are read off.
 
     `policies`: name -> function that makes one lane's pixel policy.
     """
     model = bundle.model
-    check_twins(model.spec, dataset)
+    check_same_game(model.spec, dataset)
     set_sampling(model, config)
     generator = np.random.default_rng(config.seed)
-    held_out = TestSplit(dataset, model.context_length)
+    test_split = TestSplit(dataset, model.context_length)
     training = TestSplit(dataset, model.context_length, "train")
-    judge.study(training, config.seed)
-    signals = Signals.of(model, training, np.random.default_rng(config.seed + 1))
+    evaluator.fit(training, config.seed)
+    signals = TrustSignals.of(model, training, np.random.default_rng(config.seed + 1))
     if hasattr(model, "trust_scale"):
         model.trust_scale = None  # the head's own word is measured, and then calibrated
-    runs = _run(bundle, held_out, judge, config, policies, generator, signals)
-    figures = _figures(runs, judge, model.spec, config, generator)
-    figures["trust"] |= _calibrated(signals, dataset, judge, runs, config)
+    runs = _run(bundle, test_split, evaluator, config, policies, generator, signals)
+    figures = _figures(runs, evaluator, model.spec, config, generator)
+    figures["trust"] |= _calibrated(signals, dataset, evaluator, runs, config)
     return figures, runs
 
 
 def _calibrated(
-    signals: Signals, dataset: Dataset, judge: Evaluator, runs: Runs, config: EvaluateConfig
+    signals: TrustSignals, dataset: Dataset, evaluator: Evaluator, runs: Runs, config: EvaluateConfig
 ) -> dict:
     """Calibrates the model's trust on the validation split; returns what the test split says of
     that.
@@ -152,12 +152,12 @@ def _calibrated(
     validation = TestSplit(dataset, model.context_length, "validation")
     places = validation.transitions(config.trust_transitions, generator)
     one, other = _one_steps(
-        model, validation, places, judge, config, generator, replace(signals, draws=0)
+        model, validation, places, evaluator, config, generator, replace(signals, draws=0)
     )
     model.trust_scale, learned_from = calibrate(
-        judge, Runs(one, other, runs.rollouts, {}), signals.familiarity
+        evaluator, Runs(one, other, runs.rollouts, {}), signals.familiarity
     )
-    return calibrated_figures(judge, runs, model.trust_scale, learned_from)
+    return calibrated_figures(evaluator, runs, model.trust_scale, learned_from)
 
 
 def set_sampling(model, config: EvaluateConfig) -> None:
@@ -173,7 +173,7 @@ def set_sampling(model, config: EvaluateConfig) -> None:
         setattr(model, name, value)
 
 
-def check_twins(spec, dataset: Dataset) -> None:
+def check_same_game(spec, dataset: Dataset) -> None:
     """Raises ValueError where a model and a dataset speak of different games."""
     other = dataset.spec
     for name, mine, its in (("frame shape", list(spec.frame_shape), list(other["frame_shape"])),
@@ -188,77 +188,77 @@ def check_twins(spec, dataset: Dataset) -> None:
 
 def _one_steps(
     model,
-    held_out: TestSplit,
+    test_split: TestSplit,
     places: list,
-    judge,
+    evaluator,
     config: EvaluateConfig,
     generator,
-    signals: Signals,
+    signals: TrustSignals,
 ):
     """Transitions with the recorded actions, and some of them again with random ones."""
-    one = measurements.one_step(model, held_out, places, judge.see, config.batch, signals=signals)
+    one = rollout_runs.one_step(model, test_split, places, evaluator.decode_batch, config.batch, signals=signals)
     count = min(config.random_actions, len(places))
     again = [places[i] for i in np.sort(generator.choice(len(places), count, replace=False))]
     drawn = torch.from_numpy(generator.integers(len(model.spec.action_names), size=len(again)))
-    return one, measurements.one_step(
-        model, held_out, again, judge.see, config.batch, drawn, signals
+    return one, rollout_runs.one_step(
+        model, test_split, again, evaluator.decode_batch, config.batch, drawn, signals
     )
 
 
 def _run(
     bundle: Bundle,
-    held_out: TestSplit,
-    judge,
+    test_split: TestSplit,
+    evaluator,
     config: EvaluateConfig,
     policies: dict,
     generator,
-    signals: Signals,
+    signals: TrustSignals,
 ) -> Runs:
     model = bundle.model
-    places = held_out.transitions(config.transitions, generator)
-    one, other = _one_steps(model, held_out, places, judge, config, generator, signals)
-    starts = held_out.starts(config.rollouts, config.horizon, generator)
-    opened = measurements.rollouts(model, held_out, starts, config.horizon)
+    places = test_split.transitions(config.transitions, generator)
+    one, other = _one_steps(model, test_split, places, evaluator, config, generator, signals)
+    starts = test_split.starts(config.rollouts, config.horizon, generator)
+    opened = rollout_runs.rollouts(model, test_split, starts, config.horizon)
     size = (config.survival_steps, config.survival_lanes)
     closed = {
-        name: measurements.closed_loop(
-            model, bundle.contexts, make, size, judge.follow, config.seed
+        name: rollout_runs.closed_loop(
+            model, bundle.contexts, make, size, evaluator.decode_step, config.seed
         )
         for name, make in policies.items()
     }
     return Runs(
-        one, other, opened, closed, {name: judge.verdict(run) for name, run in closed.items()}
+        one, other, opened, closed, {name: evaluator.score(run) for name, run in closed.items()}
     )
 
 
-def _figures(runs: Runs, judge: Evaluator, spec, config: EvaluateConfig, generator) -> dict:
+def _figures(runs: Runs, evaluator: Evaluator, spec, config: EvaluateConfig, generator) -> dict:
     one, opened = runs.one_step, runs.rollouts
     reward, termination = scorecard.outcome_figures(
-        one, opened, judge.due(runs), spec.reward_values
+        one, opened, evaluator.expected(runs), spec.reward_values
     )
     return {
-        "one_step": scorecard.one_step_figures(one, judge.events(one)),
+        "one_step": scorecard.one_step_figures(one, evaluator.events(one)),
         "rollout": scorecard.rollout_figures(opened, config.horizon),
         "kid": scorecard.kid_figures(
             opened, min(config.kid_depth, config.horizon), config.kid_frames
         ),
         "reward": reward,
         "termination": termination,
-        "action_sensitivity": judge.action_figures(runs),
-        "rules": judge.rule_figures(runs, generator),
-        "trust": {**scorecard.trust_figures(*judge.rightness(runs)), **signal_figures(judge, runs)},
+        "action_sensitivity": evaluator.action_figures(runs),
+        "rules": evaluator.rule_figures(runs, generator),
+        "trust": {**scorecard.trust_figures(*evaluator.correctness(runs)), **signal_figures(evaluator, runs)},
         "policy_ranking": {"omitted": "no --ranking function was given"},
         "survival": {
             name: {
                 **scorecard.survival_figures(run),
-                **judge.survival_figures(run, runs.verdicts[name]),
+                **evaluator.survival_figures(run, runs.scores[name]),
             }
             for name, run in runs.closed.items()
         },
     }
 
 
-def card_scores(figures: dict, judge: Evaluator) -> dict:
+def card_scores(figures: dict, evaluator: Evaluator) -> dict:
     """The few figures that a model card shows: those of every world, then the judge's own."""
     return {
         **{f"one_step.{k}": figures["one_step"][k] for k in ("psnr", "ssim", "exact_frame_rate")},
@@ -275,7 +275,7 @@ def card_scores(figures: dict, judge: Evaluator) -> dict:
         },
         **{
             name: value
-            for path in judge.card
+            for path in evaluator.card
             for name, value in at_path(figures, path.split(".")).items()
         },
     }
@@ -298,7 +298,7 @@ def at_path(figures: dict, path: list[str]) -> dict:
     }
 
 
-def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
+def write_plots(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
     """Plots of quality against horizon, a strip, and films of the longest rollout and of dreams
     that policies play.
     """
@@ -308,16 +308,16 @@ def write_pictures(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
             name: [np.nan if v is None else v for v in curve[metric]]
             for name, curve in curves.items()
         }
-        pictures.line_plot(
+        plots.line_plot(
             folder / f"{metric}.png", lines, f"{metric.upper()} against horizon", unit
         )
     row = int(runs.rollouts.real_running.sum(1).argmax())
     real, dreamed = runs.rollouts.real_frames[row].numpy(), runs.rollouts.frames[row].numpy()
-    pictures.write_film(folder, "side_by_side", pictures.side_by_side(real, dreamed), fps)
-    pictures.write_strip(folder / "strip.png", [real, dreamed])
+    plots.write_film(folder, "side_by_side", plots.side_by_side(real, dreamed), fps)
+    plots.write_strip(folder / "strip.png", [real, dreamed])
     for name, run in runs.closed.items():
         film = run.frames.repeat(4, 1).repeat(4, 2)
-        pictures.write_film(folder, f"dream_{name.replace(':', '_')}", film, fps)
+        plots.write_film(folder, f"dream_{name.replace(':', '_')}", film, fps)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -340,22 +340,22 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     bundle = load_bundle(path, config.device)
     spec = bundle.model.spec
     config = resolved(config, spec.world)
-    dataset, maker, judge = (
+    dataset, maker, evaluator = (
         recording(config.data, spec),
         named(config.policy_maker),
-        judge_of(spec, config.real),
+        make_evaluator(spec, config.real),
     )
     actions = len(spec.action_names)
     policies = {
         name: (lambda name=name: maker(name, actions, world=spec.world)) for name in config.policies
     }
-    figures, runs = evaluate(bundle, dataset, judge, config, policies)
+    figures, runs = evaluate(bundle, dataset, evaluator, config, policies)
     if config.ranking:
         game = {"seed": config.seed, "real_options": config.real_options}
         figures["policy_ranking"] = named(config.ranking)(spec.world, bundle=str(path), **game)
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_pictures(folder, runs, figures, spec.fps)
+    write_plots(folder, runs, figures, spec.fps)
     data = {"path": config.data, "fingerprint": dataset.fingerprint, "split": "test"}
     seconds = round(time.monotonic() - started, 1)
     sampling = {name: getattr(bundle.model, name, None) for name in ("sampler_steps", "guidance")}
@@ -369,7 +369,7 @@ def evaluate_bundle(config: EvaluateConfig) -> tuple[dict, Path, float]:
     (folder / "evaluation.json").write_text(
         json.dumps({**about, **sampling, **figures}, indent=1) + "\n"
     )
-    scores = card_scores(figures, judge)
+    scores = card_scores(figures, evaluator)
     if config.update_card:
         update_scores(path, scores)
         if getattr(bundle.model, "trust_scale", None) is not None:

@@ -1,96 +1,116 @@
-"""What every world's judge answers: what to keep of the frames, and which figures it makes of what
-was kept.
+"""What the evaluator of every world answers: which state to decode from frames, and which figures
+to compute from it.
 
-N transitions, T steps, L lanes, K context frames, H x W x C a frame. `Evaluator` knows no rules:
-it is the judge of any game, and each world with rules of its own overrides what it knows better
-(snake_judge, pong_rules, map_rules). Frames are looked at batch by batch, while they are there;
-what a judge returns from `see` and `follow` is all that is kept of them, except for open-loop
-rollouts, whose frames are few and kept whole.
+N transitions, T steps, L lanes, K context frames, H x W x C a frame. `Evaluator` knows no rules and
+works for any game; the evaluators of `world_models.evaluation.worlds` override what the rules of
+their world make measurable. Frames are decoded batch by batch: what `decode_batch` and
+`decode_step` return is all that is kept of them, except for open-loop rollouts, which are few and
+kept whole.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
+from world_models.evaluation.test_split import TestSplit
 from world_models.protocols import WorldSpec
 
-RIGHT_PSNR = 25.0  # dB from which a frame of a world without rules counts as right
+CORRECT_PSNR = 25.0  # dB from which a frame of a world without rules counts as correct
+
+
+class Target(NamedTuple):
+    """A figure of evaluation.json that a scorecard shows, and the range that it should reach."""
+
+    path: str  # dotted path of the figure
+    title: str
+    least: float | None = None  # None: no lower bound
+    most: float | None = None
+    unit: str = ""  # written behind the number
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Everything that was dreamed for an evaluation, and what the judge made of the closed
-    loops.
-    """
+    """Everything that was dreamed for an evaluation, and the scores of the closed loops."""
 
     one_step: OneStep
     random_actions: OneStep
     rollouts: Rollouts
     closed: dict[str, ClosedLoop]
-    verdicts: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
 
 
-class Due(NamedTuple):
-    """Outcomes that closed-loop dreams gave, and those that the rules make of them, (M,) each."""
+class ExpectedOutcomes(NamedTuple):
+    """Outcomes of closed-loop dreams, and those that the rules of the game expect, (M,) each."""
 
     rewards: np.ndarray
-    due_rewards: np.ndarray
+    expected_rewards: np.ndarray
     terminations: np.ndarray
-    due_terminations: np.ndarray
+    expected_terminations: np.ndarray
 
 
 class Evaluator:
-    """Judges pictures, rewards and ends alone: the judge of any game that has none of its own."""
+    """Compares frames, rewards and terminations only: the evaluator of any game without rules."""
 
-    card: tuple[str, ...] = (
-        "rollout.psnr.32",
-    )  # figures of this world that a model card shows, as dotted paths
-    needs_game = False  # whether `of` needs the real environment
+    card: ClassVar[tuple[str, ...]] = ("rollout.psnr.32",)
+    """Figures of this world that a model card shows, as dotted paths."""
+
+    targets: ClassVar[tuple[Target, ...]] = (
+        Target("one_step.psnr", "next frame, PSNR", unit="dB"),
+        Target("rollout.psnr.10", "10 steps deep, PSNR", unit="dB"),
+        Target("rollout.psnr.32", "32 steps deep, PSNR", unit="dB"),
+        Target("action_sensitivity.dream", "action recognized from the dreamed frame"),
+        Target("trust.auroc", "trust finds wrong frames, AUROC"),
+        Target("policy_ranking.spearman", "policies ranked as in the game, Spearman"),
+    )
+    """The scorecard of this world. Those of this class are shown for every world."""
+
+    needs_game: ClassVar[bool] = False
+    """Whether `build` needs the real environment."""
 
     def __init__(self, spec: WorldSpec):
         self.spec = spec
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "Evaluator":
-        """The judge of a world; `game` is its real environment where `needs_game`."""
+    def build(cls, spec: WorldSpec, game: Any = None) -> "Evaluator":
+        """The evaluator of a world; `game` is its real environment where `needs_game`."""
         return cls(spec)
 
-    def study(self, episodes, seed: int) -> None:
-        """Looks at training episodes, a `TestSplit` of them, before anything is dreamed; by default
-        not at all.
-        """
+    def fit(self, episodes: TestSplit, seed: int) -> None:
+        """Learn from training episodes before anything is dreamed; by default nothing."""
 
-    def see(self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray):
-        """What to keep of a batch of transitions: a NamedTuple of arrays (N, ...), or None.
+    def decode_batch(
+        self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
+    ) -> Any:
+        """The state decoded from a batch of transitions: a NamedTuple of arrays (N, ...), or None.
 
         context (N, K, H, W, C) uint8, real and dreamed (N, H, W, C) uint8; action (N,) led to
-        `real`, though the dream may have been given another.
+        `real`, though the dream may have been given another one.
         """
         return None
 
-    def follow(self, before: np.ndarray, after: np.ndarray):
-        """What to keep of a step of L closed-loop dreams, frames (L, H, W, C) uint8: a NamedTuple,
-        or None.
+    def decode_step(self, before: np.ndarray, after: np.ndarray) -> Any:
+        """The state decoded from one step of L closed-loop dreams, frames (L, H, W, C) uint8: a
+        NamedTuple of arrays (L, ...), or None.
         """
         return None
 
     def events(self, run: OneStep) -> Tensor:
-        """(N,) bool: recorded transitions in which something happens; here an end or a reward that
-        is not the usual.
+        """(N,) bool: recorded transitions with an event, here a termination or a reward that is not
+        the usual one.
         """
         return (run.real_reward != run.real_reward.mode().values) | run.real_termination
 
-    def verdict(self, run: ClosedLoop) -> Any:
-        """What the rules say of a closed loop, or None."""
+    def score(self, run: ClosedLoop) -> Any:
+        """How a closed loop agrees with the rules, or None."""
         return None
 
-    def due(self, runs: Runs) -> list[Due]:
-        """The outcomes of closed loops beside those that are due, where the rules tell."""
+    def expected(self, runs: Runs) -> list[ExpectedOutcomes]:
+        """The outcomes of closed loops beside the expected ones, where the rules give them."""
         return []
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
@@ -98,26 +118,26 @@ class Evaluator:
         return {"omitted": "no rules are written for this world"}
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the action can be told from (frame, next dreamed frame), and from real next
+        """How often the action is recognized from (frame, next dreamed frame), and from real next
         frames.
         """
         return {"omitted": "no rules are written for this world"}
 
-    def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """(trust, right), (M,) each: how far one-step dreams were trusted, and whether they were
-        right.
+    def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
+        """(trust, correct), (M,) each: the trust of one-step dreams, and whether they were correct
+        (bool).
         """
-        return runs.one_step.trust, runs.one_step.picture["psnr"] >= RIGHT_PSNR
+        return runs.one_step.trust, runs.one_step.quality["psnr"] >= CORRECT_PSNR
 
-    def survival_figures(self, run: ClosedLoop, verdict: Any) -> dict:
-        """What is left of the rules in a closed loop."""
+    def survival_figures(self, run: ClosedLoop, score: Any) -> dict:
+        """How long the rules hold in a closed loop; `score` is what `score` returned for it."""
         return {}
 
 
 def mean(values: Tensor | np.ndarray | Sequence) -> float | None:
     """The mean, None of nothing or where it is not a number."""
-    values = values.double() if isinstance(values, Tensor) else np.asarray(values, np.float64)
-    found = float(values.mean()) if len(values) else float("nan")
+    numbers = values.double() if isinstance(values, Tensor) else np.asarray(values, np.float64)
+    found = float(numbers.mean()) if len(numbers) else float("nan")
     return None if np.isnan(found) else found
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import Due, mean
+from world_models.evaluation.evaluator import ExpectedOutcomes, mean
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
@@ -32,7 +32,7 @@ def _pictures(run: OneStep, mask: Tensor) -> dict:
         names = {"psnr": "psnr", "ssim": "ssim", "exact": "exact_frame_rate"}
         return {names[key]: mean(values[mask]) for key, values in columns.items()}
 
-    return {**means(run.picture), "copy_last_frame": means(run.copied), "samples": int(mask.sum())}
+    return {**means(run.quality), "copy_last_frame": means(run.copy_quality), "samples": int(mask.sum())}
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
@@ -75,7 +75,7 @@ def kid_figures(run: Rollouts, depth: int, count: int) -> dict:
 
 
 def outcome_figures(
-    run: OneStep, opened: Rollouts, closed: list[Due], values: tuple[float, ...]
+    run: OneStep, opened: Rollouts, closed: list[ExpectedOutcomes], values: tuple[float, ...]
 ) -> tuple[dict, dict]:
     """(reward, termination): precision, recall and F1 per class. `one_step` and `rollout` (open
     loop, while both go on) against the recording; `closed_loop` against what the rules make of the

@@ -18,18 +18,18 @@ from world_models.evaluation.test_split import Place, TestSplit, Window
 from world_models.lanes import put_lanes
 from world_models.noise import NoiseStream
 
-See = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]  # PictureJudge.see
-Follow = Callable[[np.ndarray, np.ndarray], Any]  # PictureJudge.follow
+DecodeBatch = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]  # PictureJudge.see
+DecodeStep = Callable[[np.ndarray, np.ndarray], Any]  # PictureJudge.follow
 KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
 
 
 class OneStep(NamedTuple):
-    """Teacher-forced transitions, (N,) each; `seen` is what the judge kept of their frames, or
+    """Teacher-forced transitions, (N,) each; `decoded` is what the judge kept of their frames, or
     None.
     """
 
-    picture: dict[str, Tensor]  # psnr, ssim, exact of the dreamed frame
-    copied: dict[str, Tensor]  # the same of the last frame, copied
+    quality: dict[str, Tensor]  # psnr, ssim, exact of the dreamed frame
+    copy_quality: dict[str, Tensor]  # the same of the last frame, copied
     action: Tensor
     reward: Tensor
     termination: Tensor
@@ -40,7 +40,7 @@ class OneStep(NamedTuple):
         Tensor | None
     )  # the model's probability of the reward it gave; None where it tells none
     termination_confidence: Tensor | None
-    seen: Any
+    decoded: Any
     signals: dict[str, Tensor] = {}  # what else might tell a wrong frame, see trust_signals
 
 
@@ -82,28 +82,28 @@ def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
 @torch.inference_mode()
 def one_step(
     model,
-    held_out: TestSplit,
+    test_split: TestSplit,
     places: list[Place],
-    see: See | None = None,
+    decode_batch: DecodeBatch | None = None,
     batch: int = 128,
     actions: Tensor | None = None,
     signals: Callable[..., dict[str, Tensor]] | None = None,
 ) -> OneStep:
     """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
 
-    `see`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...),
+    `decode_batch`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...),
     or None. `signals(state, action, frame, noise)` gives further numbers (B,) of a batch, by name.
     """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
-        window = held_out.window(places[start : start + batch])
+        window = test_split.window(places[start : start + batch])
         action = window.actions[:, 0] if actions is None else actions[start : start + batch]
-        rows.append(_dream_once(model, window, action, see, start, signals))
+        rows.append(_dream_once(model, window, action, decode_batch, start, signals))
     return _joined(rows)
 
 
 def _dream_once(
-    model, window: Window, action: Tensor, see: See | None, seed: int, signals=None
+    model, window: Window, action: Tensor, decode_batch: DecodeBatch | None, seed: int, signals=None
 ) -> OneStep:
     """One batch of transitions; lane i draws the noise of seed + i."""
     noise = to_model(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
@@ -114,12 +114,12 @@ def _dream_once(
     dream = _on_cpu(dream)
     real = window.frames[:, 1]
     frames = (window.context.frames.numpy(), real.numpy(), dream.frame.numpy())
-    seen = see and see(*frames, window.actions[:, 0].numpy())
-    said = (action, dream.reward, dream.termination, dream.trust)
+    decoded = decode_batch and decode_batch(*frames, window.actions[:, 0].numpy())
+    outcomes = (action, dream.reward, dream.termination, dream.trust)
     true = (window.rewards[:, 0], window.terminations[:, 0])
     last, target, dreamed = (_new(f, model) for f in (window.frames[:, 0], real, dream.frame))
     return OneStep(
-        _pictures(dreamed, target), _pictures(last, target), *said, *true, *sure, seen, more
+        _pictures(dreamed, target), _pictures(last, target), *outcomes, *true, *sure, decoded, more
     )
 
 
@@ -161,9 +161,9 @@ class Rollouts(NamedTuple):
 
 
 @torch.inference_mode()
-def rollouts(model, held_out: TestSplit, places: list[Place], horizon: int) -> Rollouts:
+def rollouts(model, test_split: TestSplit, places: list[Place], horizon: int) -> Rollouts:
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
-    window = held_out.window(places, horizon)
+    window = test_split.window(places, horizon)
     state, device = model.init(to_model(window.context, model)), _device(model)
     noise = to_model(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
     running, frames, rows = torch.ones(len(places), dtype=torch.bool), [window.frames[:, 0]], []
@@ -177,8 +177,8 @@ def rollouts(model, held_out: TestSplit, places: list[Place], horizon: int) -> R
         torch.stack(column, 1) for column in zip(*rows, strict=True)
     )
     real_running = torch.arange(horizon) < window.lengths[:, None]
-    pictures = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
-    return Rollouts(*pictures, window.actions, rewards, terminations, trust,
+    plots = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
+    return Rollouts(*plots, window.actions, rewards, terminations, trust,
                     window.rewards, window.terminations, was_running, real_running,
                     _new(window.context.frames[:, -2:][:, 0], model))  # fmt: skip
 
@@ -193,7 +193,7 @@ class ClosedLoop(NamedTuple):
     rewards: np.ndarray
     terminations: np.ndarray
     # what the judge kept of the frames before and after each step: arrays (T, L, ...), or None
-    seen: Any
+    decoded: Any
     finite: bool
     frames: np.ndarray  # (T', H, W, C): the first lane's first frames, to look at
 
@@ -210,7 +210,7 @@ class _Player:
         self.noise = to_model(
             NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model
         )
-        self.state, self.seen = self._fresh(lanes)
+        self.state, self.decoded = self._fresh(lanes)
         self._reset_policies(range(lanes))
 
     def _fresh(self, count: int):
@@ -228,17 +228,17 @@ class _Player:
         CPU.
         """
         action = np.array(
-            [policy(frame) for policy, frame in zip(self.policies, self.seen, strict=True)],
+            [policy(frame) for policy, frame in zip(self.policies, self.decoded, strict=True)],
             np.int64,
         )
         dream = self.model.step(self.state, torch.from_numpy(action).to(self.device), self.noise)
         self.state, self.noise, dream = dream.state, self.noise.next(), _on_cpu(dream)
-        self.seen = dream.frame.numpy().copy()
+        self.decoded = dream.frame.numpy().copy()
         return action, dream
 
     def restart(self, lanes: np.ndarray) -> None:
         """New contexts for `lanes` (M,)."""
-        fresh, self.seen[lanes] = self._fresh(len(lanes))
+        fresh, self.decoded[lanes] = self._fresh(len(lanes))
         self.state = put_lanes(self.state, torch.from_numpy(lanes).to(self.device), fresh)
         self._reset_policies(lanes)
 
@@ -249,32 +249,32 @@ def closed_loop(
     contexts,
     make_policy: Callable[[], Callable],
     size: tuple[int, int],
-    follow: Follow | None = None,
+    decode_step: DecodeStep | None = None,
     seed: int = 0,
 ) -> ClosedLoop:
     """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy.
 
-    `follow`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a
+    `decode_step`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a
     NamedTuple, or None.
     """
     steps, lanes = size
     player = _Player(model, contexts, make_policy, lanes, seed)
-    finite, rows, seen, kept = True, [], [], []
+    finite, rows, decoded, kept = True, [], [], []
     for _ in progress(range(steps), desc="closed loop"):
-        before = player.seen
+        before = player.decoded
         action, dream = player.step()
         finite = finite and bool(
             torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all()
         )
         if len(kept) < KEPT_FRAMES:
-            kept.append(player.seen[0].copy())
-        seen.append(follow and follow(before, player.seen))
+            kept.append(player.decoded[0].copy())
+        decoded.append(decode_step and decode_step(before, player.decoded))
         rows.append((action, dream.reward.numpy(), dream.termination.numpy()))
         ended = np.flatnonzero(dream.termination.numpy())
         if len(ended):
             player.restart(ended)
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    return ClosedLoop(*columns, _stacked(seen), finite, np.stack(kept))
+    return ClosedLoop(*columns, _stacked(decoded), finite, np.stack(kept))
 
 
 def _stacked(rows: list):

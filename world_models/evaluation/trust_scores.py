@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from world_models import frames as pixels
 from world_models.evaluation import metrics
-from world_models.evaluation import rollouts as measurements
+from world_models.evaluation import rollouts as rollout_runs
 from world_models.evaluation.evaluator import Evaluator, Runs
 from world_models.evaluation.test_split import TestSplit
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
@@ -28,7 +28,7 @@ REPORTED = ("disagreement", "distance", "gradient_norm")
 
 
 @dataclass(frozen=True)
-class Signals:
+class TrustSignals:
     """The signals of a model. familiarity None: the model's features are not known by name."""
 
     model: torch.nn.Module
@@ -38,7 +38,7 @@ class Signals:
     @classmethod
     def of(
         cls, model, training: TestSplit, generator: np.random.Generator, batch: int = 128
-    ) -> Signals:
+    ) -> TrustSignals:
         """With the familiarity of the training split's contexts, where the model is one that tells
         its features.
         """
@@ -47,7 +47,7 @@ class Signals:
         places, tokens = training.transitions(CONTEXTS, generator), []
         for start in range(0, len(places), batch):
             window = training.window(places[start : start + batch])
-            state = model.init(measurements.to_model(window.context, model))
+            state = model.init(rollout_runs.to_model(window.context, model))
             tokens.append(context_tokens(model, state, window.actions[:, 0]))
         return cls(model, MahalanobisDistance.of(torch.cat(tokens)))
 
@@ -86,37 +86,37 @@ def context_tokens(model, state, action: Tensor) -> Tensor:
     return model.features_of(state, action).tokens[: len(action)]
 
 
-def of_signal(judge: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
-    """(signal, right), (M,) each: what `judge.rightness` makes of the runs, with a signal in the
+def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
+    """(signal, right), (M,) each: what `evaluator.correctness` makes of the runs, with a signal in the
     place of trust.
     """
     one, other = (
         run._replace(trust=run.signals[name]) for run in (runs.one_step, runs.random_actions)
     )
-    return judge.rightness(replace(runs, one_step=one, random_actions=other))
+    return evaluator.correctness(replace(runs, one_step=one, random_actions=other))
 
 
-def signal_figures(judge: Evaluator, runs: Runs) -> dict:
+def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
     """AUROC of every signal that was measured, for one-step frames that are wrong: {"auroc_NAME":
     value}.
     """
     found = {}
     for name in REPORTED:
         if name in runs.one_step.signals:
-            signal, right = of_signal(judge, runs, name)
+            signal, right = with_signal(evaluator, runs, name)
             found[f"auroc_{name}"] = metrics.auroc(signal, ~right)
     return found
 
 
 def calibrated_figures(
-    judge: Evaluator, runs: Runs, scale: TrustScale | None, learned_from: int
+    evaluator: Evaluator, runs: Runs, scale: TrustScale | None, learned_from: int
 ) -> dict:
     """AUROC and expected calibration error of calibrated trust on the same frames; {} where there
     is no scale.
     """
     if scale is None:
         return {}
-    (trust, right), (distance, _) = judge.rightness(runs), of_signal(judge, runs, "distance")
+    (trust, right), (distance, _) = evaluator.correctness(runs), with_signal(evaluator, runs, "distance")
     believed = scale.cpu().combined(logits_of(trust), distance)
     return {
         "auroc_calibrated": metrics.auroc(1 - believed, ~right),
@@ -129,10 +129,10 @@ def calibrated_figures(
 
 
 def calibrate(
-    judge: Evaluator, runs: Runs, familiarity: MahalanobisDistance
+    evaluator: Evaluator, runs: Runs, familiarity: MahalanobisDistance
 ) -> tuple[TrustScale, int]:
     """The scale fitted to runs of another split than the one it is reported on, and their number of
     frames.
     """
-    (trust, right), (distance, _) = judge.rightness(runs), of_signal(judge, runs, "distance")
+    (trust, right), (distance, _) = evaluator.correctness(runs), with_signal(evaluator, runs, "distance")
     return TrustScale(familiarity, fitted(logits_of(trust), distance, right)), len(right)

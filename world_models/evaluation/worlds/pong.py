@@ -1,4 +1,4 @@
-"""Pong's figures: ball, paddles and score read off real and dreamed frames. N transitions, R
+"""Pong's evaluator: ball, paddles and score, decoded from real and dreamed frames. N transitions, R
 rollouts, H horizon.
 
 Positions are in pixels of the frame, velocities in pixels a step. What the ball will do is settled
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import Evaluator, Runs, as_tensor, mean, median
+from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean, median
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
 from world_models.protocols import WorldSpec
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
-NEAR = 1.0  # pixels within which a dreamed ball or paddle counts as right
+NEAR = 1.0  # pixels within which a dreamed ball or paddle counts as correct
 SLOWEST = 0.15  # pixels a step under which a velocity has no sure sign
 WHITE = (
     48  # a pixel's least channel above which it belongs to a ball; paddles and pips lack a channel
@@ -28,8 +28,8 @@ WHITE = (
 PREVIOUS, LAST, REAL, DREAM = range(4)
 
 
-class Table(NamedTuple):
-    """What frames show, ... of them."""
+class PongState(NamedTuple):
+    """The state decoded from frames, ... of them."""
 
     ball: np.ndarray  # (..., 2) float32 column and row of the centre, nan where there is none
     paddles: (
@@ -60,6 +60,14 @@ class PongEvaluator(Evaluator):
         "rules.score_events.rollout.f1",
     )
     needs_game = True
+    targets = (
+        Target("rules.rollout.ball_error.1", "ball error after 1 step", unit="px"),
+        Target("rules.rollout.ball_error.32", "ball error after 32 steps", most=1, unit="px"),
+        Target("rules.score_events.one_step.f1", "points, F1", 0.98),
+        Target("rules.score_events.rollout.f1", "points in rollouts, F1", 0.98),
+        Target("rules.bounce_accuracy", "bounces correct"),
+        Target("survival.scripted.ball_and_paddles", "ball and paddles there: scripted play"),
+    )
 
     def __init__(
         self,
@@ -69,52 +77,52 @@ class PongEvaluator(Evaluator):
         self.decode, self.actions = decode, len(action_names)
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "PongEvaluator":
+    def build(cls, spec: WorldSpec, game: Any = None) -> "PongEvaluator":
         """With the decoder of `game`, a RealPong."""
         return cls(game.decode_frames, spec.action_names)
 
-    def table(self, frames: np.ndarray) -> Table:
-        """What (..., H, W, 3) uint8 frames show."""
+    def state(self, frames: np.ndarray) -> PongState:
+        """The state decoded from (..., H, W, 3) uint8 frames."""
         flat = frames.reshape(-1, *frames.shape[-3:])
         ball, left, right, *score = self.decode(flat)
         white = np.maximum(flat.min(-1).astype(np.int64) - WHITE, 0).sum((1, 2)) / 255
-        found = Table(ball, np.stack([left, right], 1), np.stack(score, 1), white)
-        return Table(*(values.reshape(*frames.shape[:-3], *values.shape[1:]) for values in found))
+        found = PongState(ball, np.stack([left, right], 1), np.stack(score, 1), white)
+        return PongState(*(values.reshape(*frames.shape[:-3], *values.shape[1:]) for values in found))
 
-    def see(
+    def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
-    ) -> Table:
-        """(N, 4) tables: the frame before the last, the last, the real next and the dreamed next
+    ) -> PongState:
+        """(N, 4) states: the frame before the last, the last, the real next and the dreamed next
         one.
         """
-        return self.table(np.stack([context[:, -2:][:, 0], context[:, -1], real, dreamed], 1))
+        return self.state(np.stack([context[:, -2:][:, 0], context[:, -1], real, dreamed], 1))
 
-    def follow(self, before: np.ndarray, after: np.ndarray) -> Table:
-        return self.table(after)
+    def decode_step(self, before: np.ndarray, after: np.ndarray) -> PongState:
+        return self.state(after)
 
     def events(self, run: OneStep) -> Tensor:
         """Points, ends and bounces."""
-        return super().events(run) | as_tensor(_scored(run.seen) | _bounces(run.seen, REAL).any(1))
+        return super().events(run) | as_tensor(_scored(run.decoded) | _bounces(run.decoded, REAL).any(1))
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
         run = runs.one_step
-        seen, opened, tables = run.seen, runs.rollouts, self._tables(runs.rollouts)
-        one_ball, paddles = self._valid(at(seen, DREAM), at(seen, REAL))
+        decoded, opened, states = run.decoded, runs.rollouts, self._states(runs.rollouts)
+        one_ball, paddles = self._valid(at(decoded, DREAM), at(decoded, REAL))
         return {
             "one_ball": mean(one_ball),
             "two_paddles": mean(paddles),
-            **position_errors(at(seen, REAL), at(seen, DREAM), ~_scored(seen)),
-            "rollout": rollout_errors(opened, *tables),
-            **bounce_figures(seen, opened, *tables),
+            **position_errors(at(decoded, REAL), at(decoded, DREAM), ~_scored(decoded)),
+            "rollout": rollout_errors(opened, *states),
+            **bounce_figures(decoded, opened, *states),
             "score_events": {
                 "one_step": point_figures(run),
-                "rollout": rollout_points(opened, *tables),
+                "rollout": rollout_points(opened, *states),
             },
             "samples": len(one_ball),
         }
 
-    def _tables(self, opened: Rollouts) -> tuple[Table, Table]:
-        """Tables (R, H + 2) of the recording and of the dream; the first frame is the one before
+    def _states(self, opened: Rollouts) -> tuple[PongState, PongState]:
+        """States (R, H + 2) of the recording and of the dream; the first frame is the one before
         the start.
         """
         both = []
@@ -123,22 +131,22 @@ class PongEvaluator(Evaluator):
                 np.concatenate([e[None], f])
                 for e, f in zip(opened.earlier.numpy(), frames.numpy(), strict=True)
             ]
-            tables = [self.table(row) for row in rows]
-            both.append(Table(*(np.stack(column) for column in zip(*tables, strict=True))))
+            states = [self.state(row) for row in rows]
+            both.append(PongState(*(np.stack(column) for column in zip(*states, strict=True))))
         return both[0], both[1]
 
-    def _valid(self, dream: Table, real: Table) -> tuple[np.ndarray, np.ndarray]:
+    def _valid(self, dream: PongState, real: PongState) -> tuple[np.ndarray, np.ndarray]:
         """(N,) bool each: exactly one ball, both paddles."""
         most = 1.5 * real.white.max(initial=0)
         one = ~np.isnan(dream.ball).any(-1) & (dream.white <= most)
         return one, ~np.isnan(dream.paddles).any(-1)
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is told by how far the right paddle moved: the action whose real moves are
+        """The action is recognized by how far the right paddle moved: the action whose real moves are
         nearest on average.
         """
         run, other = runs.one_step, runs.random_actions
-        moves, action = _moves(run.seen, REAL), run.action.numpy()
+        moves, action = _moves(run.decoded, REAL), run.action.numpy()
         usual = np.array([np.nanmedian(moves[action == a]) if (action == a).any() else np.nan
                           for a in range(self.actions)])  # fmt: skip
         figures = {}
@@ -147,41 +155,41 @@ class PongEvaluator(Evaluator):
             ("real", run, REAL),
             ("dream_random_actions", other, DREAM),
         ):
-            telling = self._telling(source.seen, run.seen, usual) & (
-                True if source is other else ~_scored(run.seen)
+            decisive = self._decisive(source.decoded, run.decoded, usual) & (
+                True if source is other else ~_scored(run.decoded)
             )
-            moved = np.where(telling, _moves(source.seen, frame), np.nan)[telling]
+            moved = np.where(decisive, _moves(source.decoded, frame), np.nan)[decisive]
             near = np.abs(np.nan_to_num(moved, nan=1e3)[:, None] - usual)
-            right = np.nan_to_num(near, nan=np.inf).argmin(1) == source.action.numpy()[telling]
-            figures[name], figures[f"samples_{name}"] = mean(right), int(telling.sum())
+            correct = np.nan_to_num(near, nan=np.inf).argmin(1) == source.action.numpy()[decisive]
+            figures[name], figures[f"samples_{name}"] = mean(correct), int(decisive.sum())
         return figures
 
-    def _telling(self, seen: Table, known: Table, usual: np.ndarray) -> np.ndarray:
+    def _decisive(self, decoded: PongState, known: PongState, usual: np.ndarray) -> np.ndarray:
         """(N,) bool: the right paddle has room to move both ways."""
         rows, reach = known.paddles[:, [LAST, REAL], 1], np.nanmax(np.abs(usual))
-        last = seen.paddles[:, LAST, 1]
+        last = decoded.paddles[:, LAST, 1]
         return (last >= np.nanmin(rows) + reach) & (last <= np.nanmax(rows) - reach)
 
-    def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
+    def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
         """Ball and paddles within a pixel and the score as in the game."""
-        seen = runs.one_step.seen
-        real, dream = at(seen, REAL), at(seen, DREAM)
+        decoded = runs.one_step.decoded
+        real, dream = at(decoded, REAL), at(decoded, DREAM)
         near = (_distance(real.ball, dream.ball) <= NEAR) & (
             np.abs(real.paddles - dream.paddles) <= NEAR
         ).all(1)
         return runs.one_step.trust, as_tensor(near & (real.score == dream.score).all(1))
 
-    def survival_figures(self, run: ClosedLoop, verdict: Any) -> dict:
+    def survival_figures(self, run: ClosedLoop, score: Any) -> dict:
         return {
-            "ball_and_paddles": mean(run.seen.complete),
-            "mean_white": mean(run.seen.white),  # steady where balls neither split nor fade
-            "complete_throughout": mean(run.seen.complete.all(0)),
+            "ball_and_paddles": mean(run.decoded.complete),
+            "mean_white": mean(run.decoded.white),  # steady where balls neither split nor fade
+            "complete_throughout": mean(run.decoded.complete.all(0)),
         }
 
 
-def at(seen: Table, frame: int) -> Table:
-    """One of the four frames of (N, 4) tables."""
-    return Table(*(values[:, frame] for values in seen))
+def at(decoded: PongState, frame: int) -> PongState:
+    """One of the four frames of (N, 4) states."""
+    return PongState(*(values[:, frame] for values in decoded))
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -189,14 +197,14 @@ def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(a - b).sum(-1))
 
 
-def _scored(seen: Table) -> np.ndarray:
+def _scored(decoded: PongState) -> np.ndarray:
     """(N,) bool: a point was made in the recording or in the dream, so that chance serves anew."""
-    return (seen.score[:, REAL:] != seen.score[:, [LAST]]).any((1, 2))
+    return (decoded.score[:, REAL:] != decoded.score[:, [LAST]]).any((1, 2))
 
 
-def _moves(seen: Table, frame: int) -> np.ndarray:
+def _moves(decoded: PongState, frame: int) -> np.ndarray:
     """(N,) rows that the right paddle moved."""
-    return seen.paddles[:, frame, 1] - seen.paddles[:, LAST, 1]
+    return decoded.paddles[:, frame, 1] - decoded.paddles[:, LAST, 1]
 
 
 def _turns(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -204,34 +212,34 @@ def _turns(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before * after < 0) & (np.abs(before) > SLOWEST) & (np.abs(after) > SLOWEST)
 
 
-def _bounces(seen: Table, frame: int) -> np.ndarray:
+def _bounces(decoded: PongState, frame: int) -> np.ndarray:
     """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`; not where a point
     is made.
     """
     before, after = (
-        seen.ball[:, LAST] - seen.ball[:, PREVIOUS],
-        seen.ball[:, frame] - seen.ball[:, LAST],
+        decoded.ball[:, LAST] - decoded.ball[:, PREVIOUS],
+        decoded.ball[:, frame] - decoded.ball[:, LAST],
     )
-    same = (seen.score == seen.score[:, :1]).all((1, 2))
+    same = (decoded.score == decoded.score[:, :1]).all((1, 2))
     return _turns(before, after) & same[:, None]
 
 
-def position_errors(real: Table, dream: Table, fair: np.ndarray) -> dict:
-    """One-step errors in pixels of the (N,) transitions that are `fair`; a missing ball or paddle
+def position_errors(real: PongState, dream: PongState, rows: np.ndarray) -> dict:
+    """One-step errors in pixels of the (N,) transitions in `rows` (N,) bool; a missing ball or paddle
     is counted apart.
     """
-    ball = _distance(real.ball, dream.ball)[fair]
-    paddle = np.abs(real.paddles - dream.paddles).mean(-1)[fair]
+    ball = _distance(real.ball, dream.ball)[rows]
+    paddle = np.abs(real.paddles - dream.paddles).mean(-1)[rows]
     return {
         "ball_error": mean(ball[~np.isnan(ball)]),
         "ball_error_median": median(ball[~np.isnan(ball)]),
         "ball_missing": mean(np.isnan(ball)),
         "paddle_error": mean(paddle[~np.isnan(paddle)]),
-        "samples_positions": int(fair.sum()),
+        "samples_positions": int(rows.sum()),
     }
 
 
-def in_play(opened: Rollouts, real: Table, dream: Table) -> np.ndarray:
+def in_play(opened: Rollouts, real: PongState, dream: PongState) -> np.ndarray:
     """(R, H) bool: no point yet in either after this many steps, and the start was no serve."""
     same = (real.score == real.score[:, :1]).all(-1) & (dream.score == real.score[:, :1]).all(
         -1
@@ -243,7 +251,7 @@ def in_play(opened: Rollouts, real: Table, dream: Table) -> np.ndarray:
     return np.logical_and.accumulate(same, 1)[:, 2:] & ~served[:, None] & going
 
 
-def rollout_errors(opened: Rollouts, real: Table, dream: Table) -> dict:
+def rollout_errors(opened: Rollouts, real: PongState, dream: PongState) -> dict:
     """Errors in pixels after h steps of those rollouts that are still in play; see the module."""
     play, figures = in_play(opened, real, dream), {}
     for h in (h for h in HORIZONS if h <= play.shape[1]):
@@ -255,18 +263,18 @@ def rollout_errors(opened: Rollouts, real: Table, dream: Table) -> dict:
     return figures
 
 
-def _after(tables: Table, steps: int) -> Table:
-    """(R,) tables after so many steps of rollouts (R, H + 2)."""
-    return Table(*(values[:, steps + 1] for values in tables))
+def _after(states: PongState, steps: int) -> PongState:
+    """(R,) states after so many steps of rollouts (R, H + 2)."""
+    return PongState(*(values[:, steps + 1] for values in states))
 
 
-def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> dict:
+def bounce_figures(decoded: PongState, opened: Rollouts, real: PongState, dream: PongState) -> dict:
     """Share of the recording's bounces that the dream makes too: in the same step (one step), one
     sooner or later (open loop: `bounce_recall`); `bounce_precision` the share of the dream's that
     the recording has, and `bounce_accuracy` the harmonic mean of both, so that a ball that trembles
     gets nothing for it.
     """
-    due, made = (_bounces(seen, frame) for frame in (REAL, DREAM))
+    expected, made = (_bounces(decoded, frame) for frame in (REAL, DREAM))
     play = in_play(opened, real, dream)[:, :, None]
     turns = [
         _turns(v[:, :-1], v[:, 1:]) & play for v in (np.diff(t.ball, axis=1) for t in (real, dream))
@@ -281,8 +289,8 @@ def bounce_figures(seen: Table, opened: Rollouts, real: Table, dream: Table) -> 
     (real_turns, dream_turns), (real_soon, dream_soon) = [t & ends for t in turns], soon
     recall, precision = mean(dream_soon[real_turns]), mean(real_soon[dream_turns])
     return {
-        "bounce_accuracy_one_step": mean(made[due]),
-        "samples_bounces_one_step": int(due.sum()),
+        "bounce_accuracy_one_step": mean(made[expected]),
+        "samples_bounces_one_step": int(expected.sum()),
         "bounce_accuracy": _harmonic(recall, precision),
         "bounce_recall": recall,
         "bounce_precision": precision,
@@ -301,7 +309,7 @@ def _harmonic(recall: float | None, precision: float | None) -> float | None:
 
 def point_figures(run: OneStep) -> dict:
     """Points of either side in one step, by the reward's sign and by the pips."""
-    lit = run.seen.score[:, REAL:] - run.seen.score[:, [LAST]]  # (N, 2 frames, 2 sides)
+    lit = run.decoded.score[:, REAL:] - run.decoded.score[:, [LAST]]  # (N, 2 frames, 2 sides)
     pips = metrics.class_score(
         as_tensor(lit[:, 1] > 0).flatten(), as_tensor(lit[:, 0] > 0).flatten()
     )
@@ -311,7 +319,7 @@ def point_figures(run: OneStep) -> dict:
     return {**metrics.class_score(*rewards)._asdict(), "pips": pips._asdict(), "samples": len(lit)}
 
 
-def rollout_points(opened: Rollouts, real: Table, dream: Table) -> dict:
+def rollout_points(opened: Rollouts, real: PongState, dream: PongState) -> dict:
     """The first point of each rollout that does not start on a serve: right if it is the same
     side's, at most one step sooner or later. `pips` the same by the score in the frames.
     """
@@ -339,11 +347,11 @@ def _first_points(dream: np.ndarray, real: np.ndarray, length: np.ndarray) -> di
         s[np.arange(len(s)), np.minimum(f, steps - 1)]
         for s, f in zip((dream, real), first, strict=True)
     ]
-    claimed, due = first[0] < np.minimum(length, steps), first[1] < steps
-    hits = int((claimed & due & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum())
+    claimed, expected = first[0] < np.minimum(length, steps), first[1] < steps
+    hits = int((claimed & expected & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum())
     return {
         "precision": hits / claimed.sum() if claimed.any() else None,
-        "recall": hits / due.sum() if due.any() else None,
-        "f1": 2 * hits / (claimed.sum() + due.sum()) if claimed.any() or due.any() else None,
-        "support": int(due.sum()),
+        "recall": hits / expected.sum() if expected.any() else None,
+        "f1": 2 * hits / (claimed.sum() + expected.sum()) if claimed.any() or expected.any() else None,
+        "support": int(expected.sum()),
     }

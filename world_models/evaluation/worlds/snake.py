@@ -1,17 +1,23 @@
-"""Snake's figures: dreamed boards held against the rules of snake_rules.py.
+"""Snake's evaluator: dreamed boards compared with the rules of snake_rules.py.
 
 N transitions, T steps, L lanes.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import Due, Evaluator, Runs, mean
+from world_models.evaluation.evaluator import (
+    Evaluator,
+    ExpectedOutcomes,
+    Runs,
+    Target,
+    mean,
+)
 from world_models.evaluation.rollouts import ClosedLoop, OneStep
 from world_models.evaluation.worlds.snake_rules import (
     FOOD,
@@ -24,8 +30,8 @@ from world_models.protocols import WorldSpec
 
 
 class Boards(NamedTuple):
-    """Codes (N, G, G) read off frames: before a transition, after it in the recording, after it in
-    the dream.
+    """Codes (N, G, G) decoded from frames: before a transition, after it in the recording, after it
+    in the dream.
     """
 
     before: np.ndarray
@@ -34,31 +40,29 @@ class Boards(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Codes (T, L, G, G) of the boards that a closed loop saw, and of those that it then
-    dreamed.
-    """
+    """Codes (T, L, G, G) of the boards before each step of a closed loop, and after it."""
 
     before: np.ndarray
     after: np.ndarray
 
 
-class Judged(NamedTuple):
-    """What the rules say of closed-loop dreams, (T, L) each.
+class ClosedLoopScores(NamedTuple):
+    """How closed-loop dreams agree with the rules, (T, L) each.
 
-    Only `playable` boards have a due outcome.
+    Only `playable` boards have an expected outcome.
     """
 
     legality: Legality
     playable: np.ndarray  # the board before was legal and its snake alive
-    right: np.ndarray  # playable, and the dreamed board is what the move leads to
+    correct: np.ndarray  # playable, and the dreamed board is what the move leads to
     eaten: np.ndarray
     rewards: np.ndarray
     terminations: np.ndarray
 
 
 class SnakeEvaluator(Evaluator):
-    """Legal boards, exact moves, food that is placed by chance, and the action that a move gives
-    away.
+    """Measures legal boards, exact moves, where new food is placed, and whether a move shows its
+    action.
     """
 
     card = (
@@ -68,40 +72,53 @@ class SnakeEvaluator(Evaluator):
         "survival.*.one_head_one_food",
     )
     needs_game = True
+    targets = (
+        Target("rules.transition_exact_rate", "next frame exact where nothing is random", 0.995),
+        Target(
+            "rules.transition_exact_rate_random_actions", "the same after a random action", 0.995
+        ),
+        Target("rules.one_food_after_eating", "exactly one food after eating", 0.99),
+        Target("survival.random.one_head_one_food", "one head, one food: random play", 0.999),
+        Target("survival.astar.one_head_one_food", "one head, one food: A*", 0.999),
+        Target("rules.food_uniformity_p", "food placed uniformly, p", 0.01),
+        Target("reward.one_step.classes.-1.f1", "reward -1, F1", 0.99),
+        Target("reward.one_step.classes.1.f1", "reward 1, F1", 0.99),
+        Target("termination.one_step.f1", "game over, F1", 0.99),
+    )
 
     def __init__(self, rules: SnakeRules):
         self.rules = rules
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "SnakeEvaluator":
+    def build(cls, spec: WorldSpec, game: Any = None) -> "SnakeEvaluator":
         """Of the variant of the game that `game`, a RealSnake, is."""
         return cls(SnakeRules(game.decode_frames, game.apples, game.wrap, game.tail_deadly))
 
-    def see(
+    def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
     ) -> Boards:
         return Boards(*(self.rules.decode(frames) for frames in (context[:, -1], real, dreamed)))
 
-    def follow(self, before: np.ndarray, after: np.ndarray) -> Steps:
+    def decode_step(self, before: np.ndarray, after: np.ndarray) -> Steps:
         return Steps(self.rules.decode(before), self.rules.decode(after))
 
-    def verdict(self, run: ClosedLoop) -> Judged:
-        """Holds every dreamed transition against the rules."""
-        rules, (steps, lanes, size, _) = self.rules, run.seen.before.shape
-        before, after = (boards.reshape(steps * lanes, size, size) for boards in run.seen)
+    def score(self, run: ClosedLoop) -> ClosedLoopScores:
+        """Compares every dreamed transition with the rules."""
+        rules, (steps, lanes, size, _) = self.rules, run.decoded.before.shape
+        before, after = (boards.reshape(steps * lanes, size, size) for boards in run.decoded)
         rows = []
         for part in np.array_split(np.arange(len(before)), math.ceil(len(before) / 16384)):
             outcome, playable = (
                 rules.outcome(before[part], run.actions.reshape(-1)[part]),
                 rules.playable(before[part]),
             )
-            right = playable & rules.agrees(outcome, after[part])
+            correct = playable & rules.agrees(outcome, after[part])
             eaten = outcome.eaten & playable
             rows.append(
                 (
                     *rules.legality(after[part]),
                     playable,
-                    right,
+                    correct,
                     eaten,
                     outcome.reward,
                     outcome.termination,
@@ -110,34 +127,34 @@ class SnakeEvaluator(Evaluator):
         columns = [
             np.concatenate(column).reshape(steps, lanes) for column in zip(*rows, strict=True)
         ]
-        return Judged(Legality(*columns[:3]), *columns[3:])
+        return ClosedLoopScores(Legality(*columns[:3]), *columns[3:])
 
-    def due(self, runs: Runs) -> list[Due]:
+    def expected(self, runs: Runs) -> list[ExpectedOutcomes]:
         found = []
         for name, run in runs.closed.items():
-            judged = runs.verdicts[name]
-            columns = (run.rewards, judged.rewards, run.terminations, judged.terminations)
-            found.append(Due(*(values[judged.playable] for values in columns)))
+            score = runs.scores[name]
+            columns = (run.rewards, score.rewards, run.terminations, score.terminations)
+            found.append(ExpectedOutcomes(*(values[score.playable] for values in columns)))
         return found
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
-        """What one-step dreams do to the rules, with the recorded actions and with random ones."""
+        """How one-step dreams keep the rules, with the recorded actions and with random ones."""
         run, other, rules = runs.one_step, runs.random_actions, self.rules
-        b, legality = run.seen, rules.legality(run.seen.dreamed)
-        ate, right = _ate(run), right_transitions(run)
+        b, legality = run.decoded, rules.legality(run.decoded.dreamed)
+        ate, correct = _ate(run), correct_transitions(run)
         foods = (b.dreamed[ate] == FOOD).sum((1, 2))
         random = rules.agrees(
-            rules.outcome(other.seen.before, other.action.numpy()), other.seen.dreamed
+            rules.outcome(other.decoded.before, other.action.numpy()), other.decoded.dreamed
         )
         return {
             "one_head": mean(legality.one_head),
             "one_food": mean(legality.one_food),
             "connected": mean(legality.connected),
             "one_food_after_eating": mean(foods == rules.apples),
-            "transition_exact_rate": mean(right),
-            "transition_exact_rate_not_eating": mean(right[~ate]),
+            "transition_exact_rate": mean(correct),
+            "transition_exact_rate_not_eating": mean(correct[~ate]),
             "transition_exact_rate_random_actions": mean(random),
-            "samples": len(right),
+            "samples": len(correct),
             "samples_eating": int(ate.sum()),
             "samples_random_actions": len(random),
             **self._food_figures(runs, generator),
@@ -148,9 +165,9 @@ class SnakeEvaluator(Evaluator):
         run, rules = runs.one_step, self.rules
         if rules.apples != 1:
             return {"food_uniformity_p": None}
-        boards = [(run.seen.dreamed, _ate(run) & rules.legality(run.seen.dreamed).all)]
-        pairs = [(runs.closed[name].seen.after, judged) for name, judged in runs.verdicts.items()]
-        boards += [(after, j.eaten & j.right & j.legality.all) for after, j in pairs]
+        boards = [(run.decoded.dreamed, _ate(run) & rules.legality(run.decoded.dreamed).all)]
+        pairs = [(runs.closed[name].decoded.after, score) for name, score in runs.scores.items()]
+        boards += [(after, s.eaten & s.correct & s.legality.all) for after, s in pairs]
         ranks = np.concatenate([food_ranks(codes[placed], generator) for codes, placed in boards])
         return {
             "food_uniformity_p": metrics.uniformity_p(torch.from_numpy(ranks)),
@@ -159,45 +176,45 @@ class SnakeEvaluator(Evaluator):
 
     def action_figures(self, runs: Runs) -> dict:
         figures, run, other = {}, runs.one_step, runs.random_actions
-        b, o = run.seen, other.seen
+        b, o = run.decoded, other.decoded
         sources = {
             "dream": (b.before, b.dreamed, run.action),
             "real": (b.before, b.real, run.action),
             "dream_random_actions": (o.before, o.dreamed, other.action),
         }
         for name, (before, after, action) in sources.items():
-            credit, telling = self.rules.recover_action(before, after, action.numpy())
-            figures[name], figures[f"samples_{name}"] = mean(credit[telling]), int(telling.sum())
+            credit, decisive = self.rules.recover_action(before, after, action.numpy())
+            figures[name], figures[f"samples_{name}"] = mean(credit[decisive]), int(decisive.sum())
         return figures
 
-    def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """Legal boards that are what the move leads to, with the recorded actions and with random
-        ones.
+    def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
+        """Correct boards are legal and what the move leads to; with the recorded actions and with
+        random ones.
         """
         run, other, rules = runs.one_step, runs.random_actions, self.rules
-        legal = rules.legality(run.seen.dreamed).all & right_transitions(run)
-        outcome = rules.outcome(other.seen.before, other.action.numpy())
-        lawful = rules.legality(other.seen.dreamed).all & rules.agrees(outcome, other.seen.dreamed)
+        legal = rules.legality(run.decoded.dreamed).all & correct_transitions(run)
+        outcome = rules.outcome(other.decoded.before, other.action.numpy())
+        lawful = rules.legality(other.decoded.dreamed).all & rules.agrees(outcome, other.decoded.dreamed)
         return torch.cat([run.trust, other.trust]), torch.from_numpy(
             np.concatenate([legal, lawful])
         )
 
-    def survival_figures(self, run: ClosedLoop, verdict: Judged) -> dict:
+    def survival_figures(self, run: ClosedLoop, score: ClosedLoopScores) -> dict:
         """Shares of valid frames, transitions, dreams (from a context to its end) and lanes."""
-        legal, right = verdict.legality.all, verdict.right
+        legal, correct = score.legality.all, score.correct
         return {
-            "one_head_one_food": mean(verdict.legality.one_head & verdict.legality.one_food),
+            "one_head_one_food": mean(score.legality.one_head & score.legality.one_food),
             "legal_frames": mean(legal),
-            "transition_exact_rate": mean(right),
-            "one_food_after_eating": mean(verdict.legality.one_food[verdict.eaten]),
-            "eaten": int(verdict.eaten.sum()),
+            "transition_exact_rate": mean(correct),
+            "one_food_after_eating": mean(score.legality.one_food[score.eaten]),
+            "eaten": int(score.eaten.sum()),
             "legal_throughout": {
                 "lanes": mean(legal.all(0)),
                 "dreams": share_of_dreams(legal, run.terminations),
             },
             "right_throughout": {
-                "lanes": mean(right.all(0)),
-                "dreams": share_of_dreams(right, run.terminations),
+                "lanes": mean(correct.all(0)),
+                "dreams": share_of_dreams(correct, run.terminations),
             },
         }
 
@@ -206,9 +223,9 @@ def _ate(run: OneStep) -> np.ndarray:
     return (run.real_reward > 0).numpy()
 
 
-def right_transitions(run: OneStep) -> np.ndarray:
+def correct_transitions(run: OneStep) -> np.ndarray:
     """(N,) bool: every cell as in the recording, but for the place of new food."""
-    return same_boards(run.seen.real, run.seen.dreamed, _ate(run))
+    return same_boards(run.decoded.real, run.decoded.dreamed, _ate(run))
 
 
 def share_of_dreams(good: np.ndarray, ended: np.ndarray) -> float:

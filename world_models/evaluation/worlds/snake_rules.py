@@ -1,7 +1,7 @@
-"""Snake's rules, written a second time, to judge dreamed frames: is this a legal board, is that
+"""Snake's rules, written a second time, to score dreamed frames: is this a legal board, is that
 what the move does?
 
-It works on the code grids that the real game's decoder reads off frames, B boards of G x G cells:
+It works on the code grids that the real game's decoder makes of frames, B boards of G x G cells:
 0 empty, 1 food, 2-5 head (its neck up, down, left, right), 6-9 dead head, 10-13 tail, 14-19 body.
 Written apart from collectors.worlds.snake.env on purpose: a test plays both against each other.
 """

@@ -1,55 +1,87 @@
-"""The table of worlds as evaluation knows them: who judges their dreams, and against what."""
+"""The evaluator of every world, found by its row in `collectors/worlds/table.py`."""
 
-from typing import NamedTuple
+import importlib
+import importlib.util
+import inspect
+from types import ModuleType
+from typing import Any
 
 import gymnasium
 
+from collectors.worlds.table import WORLDS
 from world_models.evaluation.action_probe import ProbingEvaluator
 from world_models.evaluation.evaluator import Evaluator
-from world_models.evaluation.worlds.pong import PongEvaluator
-from world_models.evaluation.worlds.snake import SnakeEvaluator
-from world_models.evaluation.worlds.worldmap import WorldMapEvaluator
 from world_models.protocols import WorldSpec
 
+GENERAL = ProbingEvaluator  # for games whose rules nobody wrote down
+ROOM = "world_models.evaluation.worlds"  # one module per world of this project
 
-class World(NamedTuple):
-    """A world's judge, the id of its real environment, and the names of a random and a good
-    policy.
+
+def find_evaluator(world: str) -> type[Evaluator]:
+    """The evaluator class of a world: the one that its row names, else the one of the module
+    `world_models.evaluation.worlds.NAME`, else the general one.
+
+    Raises ValueError where the row names a class that cannot be imported.
     """
-
-    judge: type[Evaluator]
-    real: str
-    policies: tuple[str, ...]
-
-
-WORLDS = {
-    "snake": World(SnakeEvaluator, "RealSnake-v0", ("random", "astar")),
-    "pong": World(PongEvaluator, "RealPong-v0", ("random", "scripted")),
-    "worldmap": World(WorldMapEvaluator, "RealWorldMap-v0", ("random", "coast")),
-    "coinrun": World(ProbingEvaluator, "RealCoinRun-v0", ("random", "right")),
-}
+    row = WORLDS.get(world)
+    if row is None:
+        return GENERAL
+    if row.evaluator:
+        return _named(row.evaluator)
+    if importlib.util.find_spec(f"{ROOM}.{world}") is None:
+        return GENERAL
+    return _only_evaluator(importlib.import_module(f"{ROOM}.{world}"))
 
 
-def world_of(name: str) -> World:
-    """The row of a world; a game that is not in the table is judged by its pictures and played at
-    random.
-    """
-    return WORLDS.get(name, World(ProbingEvaluator, "", ("random",)))
-
-
-def judge_of(spec: WorldSpec, real: str = "") -> Evaluator:
-    """The judge of a world, with the real environment `real` (none: the table's) where it needs
-    one.
+def make_evaluator(spec: WorldSpec, real: str = "") -> Evaluator:
+    """The evaluator of a world, with the real environment of the id `real` where it needs one;
+    without an id it is that of the world's row.
 
     Raises gymnasium's error for an unknown id and ValueError for a game of another world.
     """
-    world = world_of(spec.world)
-    if not world.judge.needs_game:
-        return world.judge.of(spec)
-    name = real or world.real
-    game = gymnasium.make(name if ":" in name else f"collectors:{name}").unwrapped
-    if game.world_spec()["world"] != spec.world:
+    evaluator = find_evaluator(spec.world)
+    if not evaluator.needs_game:
+        return evaluator.build(spec)
+    name = real or WORLDS[spec.world].real_id
+    game: Any = gymnasium.make(name if ":" in name else f"collectors:{name}").unwrapped
+    found = game.world_spec()["world"]
+    if found != spec.world:
+        raise ValueError(f"{name} is a game of {found}, the bundle one of {spec.world}")
+    return evaluator.build(spec, game)
+
+
+def policies_of(world: str) -> tuple[str, ...]:
+    """The names of a random and of the best scripted policy; of a game without a row only the
+    former.
+    """
+    return ("random", WORLDS[world].best_policy) if world in WORLDS else ("random",)
+
+
+def _named(reference: str) -> type[Evaluator]:
+    """The class called "module:class"."""
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"{name} is a game of {game.world_spec()['world']}, the bundle one of {spec.world}"
+            f"the evaluator {reference!r} of a world cannot be imported ({error}); its row needs "
+            "'module:class'"
+        ) from error
+
+
+def _only_evaluator(module: ModuleType) -> type[Evaluator]:
+    """The class that `module.EVALUATOR` names, else the one Evaluator that the module defines."""
+    if hasattr(module, "EVALUATOR"):
+        return module.EVALUATOR
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Evaluator)
+        and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise ValueError(
+            f"{module.__name__} defines {len(own)} evaluators; name the world's one as EVALUATOR"
         )
-    return world.judge.of(spec, game)
+    return own[0]

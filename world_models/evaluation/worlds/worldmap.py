@@ -1,8 +1,8 @@
-"""The world map's figures: does the picture move as the window does, and is what was in sight kept?
+"""The world map's evaluator: does the picture move as the window does, and is what was in sight kept?
 
 N transitions, R rollouts, H horizon. A shift (rows, columns) is how far the window moved: what a
 frame shows at (y, x) was at (y, x) + shift in the frame before. Where an action was without effect
-(the map's edge), the recording tells.
+(the map's edge) is seen from the recording.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import Evaluator, Runs, as_tensor, mean, median
+from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean, median
 from world_models.evaluation.metrics import IDENTICAL_PSNR
 from world_models.evaluation.rollouts import ClosedLoop, Rollouts
 from world_models.protocols import WorldSpec
@@ -22,11 +22,11 @@ DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 MARGIN = 2  # pixels beyond the stride in which a shift is looked for
 # grey levels (root mean square) that a frame must differ from itself, moved, for a shift to be seen
 TEXTURE = 2.0
-RIGHT_SHIFT, RIGHT_PSNR = 0.5, 25.0  # pixels, dB: from here on a dreamed frame counts as right
+CORRECT_SHIFT, CORRECT_PSNR = 0.5, 25.0  # pixels, dB: from here on a dreamed frame is correct
 FEWEST = 64  # pixels of a frame that must still be known for it to count
 
 
-class MapSeen(NamedTuple):
+class MapTransitions(NamedTuple):
     """Of each transition, (N, ...)."""
 
     motion: np.ndarray  # (N, 2) int64 true shift of the recording
@@ -34,17 +34,17 @@ class MapSeen(NamedTuple):
         np.ndarray
     )  # (N, 2) float64 as measured, which differs from the true one by the measure's own error
     dream_shift: np.ndarray  # (N, 2) float64
-    telling: np.ndarray  # (N,) bool: there is enough in the frame to see a shift
+    decisive: np.ndarray  # (N,) bool: there is enough in the frame to see a shift
     # (N, 2) float64 PSNR of the dream and of the last frame, on the pixels that the last one shows
     known: np.ndarray
     new: np.ndarray  # (N,) float64 PSNR of the dream on the others; nan where there are none
 
 
-class Drift(NamedTuple):
+class MapSteps(NamedTuple):
     """Of each step of a closed loop, (L, ...)."""
 
     shift: np.ndarray  # (L, 2)
-    telling: np.ndarray  # (L,)
+    decisive: np.ndarray  # (L,)
 
 
 class WorldMapEvaluator(Evaluator):
@@ -58,29 +58,36 @@ class WorldMapEvaluator(Evaluator):
         "action_sensitivity.dream_random_actions",
     )
     needs_game = True
+    targets = (
+        Target("rules.rollout.known_psnr.1", "what was in sight, 1 step", 30, unit="dB"),
+        Target("rules.rollout.known_psnr.32", "what was in sight, 32 steps", 26, unit="dB"),
+        Target("rules.shift_error", "shift error", most=0.5, unit="px"),
+        Target("kid.value", "KID 32 steps deep", most=0.10),
+        Target("rules.landfall.one_step.f1", "landfall, F1"),
+    )
 
     def __init__(self, stride: int, action_names: tuple[str, ...] = tuple(DIRECTIONS)):
         self.stride, self.reach = stride, stride + MARGIN
         self.moves = stride * np.array([DIRECTIONS[name] for name in action_names])  # (A, 2)
 
     @classmethod
-    def of(cls, spec: WorldSpec, game=None) -> "WorldMapEvaluator":
+    def build(cls, spec: WorldSpec, game: Any = None) -> "WorldMapEvaluator":
         """With the stride of `game`, a RealWorldMap."""
         return cls(game.stride, spec.action_names)
 
-    def see(
+    def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
-    ) -> MapSeen:
+    ) -> MapTransitions:
         last = context[:, -1]
         motion = self.motion(last, real, action)
         known = window(motion, motion, last.shape[1:3])
         columns = [masked_psnr(frames, real, known) for frames in (dreamed, last)]
         shifts = [measured_shift(last, frames, self.reach) for frames in (real, dreamed)]
         new = masked_psnr(dreamed, real, ~known)
-        return MapSeen(motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new)
+        return MapTransitions(motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new)
 
-    def follow(self, before: np.ndarray, after: np.ndarray) -> Drift:
-        return Drift(measured_shift(before, after, self.reach), textured(before, self.reach))
+    def decode_step(self, before: np.ndarray, after: np.ndarray) -> MapSteps:
+        return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
         """(N, 2) int64 true shifts of recorded frames (N, H, W, C): the action's, or none where
@@ -93,18 +100,18 @@ class WorldMapEvaluator(Evaluator):
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
         run, opened = runs.one_step, runs.rollouts
-        seen, telling = run.seen, run.seen.telling
-        error = shift_error(seen)
-        moved = (seen.motion != 0).any(1)
+        decoded, decisive = run.decoded, run.decoded.decisive
+        error = shift_error(decoded)
+        moved = (decoded.motion != 0).any(1)
         return {
-            "shift_error": mean(error[telling]),
-            "shift_error_median": median(error[telling]),
-            "shift_within_half_pixel": mean(error[telling] <= RIGHT_SHIFT),
-            "samples_shift": int(telling.sum()),
-            "known_psnr": mean(seen.known[:, 0]),
-            "known_psnr_copy_last_frame": mean(seen.known[moved, 1]),
-            "known_psnr_moving": mean(seen.known[moved, 0]),
-            "new_strip_psnr": mean(seen.new[moved]),
+            "shift_error": mean(error[decisive]),
+            "shift_error_median": median(error[decisive]),
+            "shift_within_half_pixel": mean(error[decisive] <= CORRECT_SHIFT),
+            "samples_shift": int(decisive.sum()),
+            "known_psnr": mean(decoded.known[:, 0]),
+            "known_psnr_copy_last_frame": mean(decoded.known[moved, 1]),
+            "known_psnr_moving": mean(decoded.known[moved, 0]),
+            "new_strip_psnr": mean(decoded.new[moved]),
             "samples_moving": int(moved.sum()),
             "samples": len(moved),
             "rollout": self._rollout_figures(opened),
@@ -159,36 +166,36 @@ class WorldMapEvaluator(Evaluator):
         }
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is told by the shift: that whose move is nearest. Where the recording's window
-        stood at the map's edge nothing is told.
+        """The action is recognized by the shift: it is the one whose move is nearest. Transitions at
+        the map's edge are left out.
         """
         run, other, figures = runs.one_step, runs.random_actions, {}
-        moved = run.seen.telling & (run.seen.motion != 0).any(1)
+        moved = run.decoded.decisive & (run.decoded.motion != 0).any(1)
         sources = {
-            "dream": (run.seen.dream_shift, run.action, moved),
-            "real": (run.seen.real_shift, run.action, moved),
-            "dream_random_actions": (other.seen.dream_shift, other.action, other.seen.telling),
+            "dream": (run.decoded.dream_shift, run.action, moved),
+            "real": (run.decoded.real_shift, run.action, moved),
+            "dream_random_actions": (other.decoded.dream_shift, other.action, other.decoded.decisive),
         }
-        for name, (shift, action, telling) in sources.items():
-            near = _length(shift[telling, None] - self.moves)  # (M, A)
-            credit = (near.argmin(1) == action.numpy()[telling]) & (near.min(1) < self.stride / 2)
-            figures[name], figures[f"samples_{name}"] = mean(credit), int(telling.sum())
+        for name, (shift, action, decisive) in sources.items():
+            near = _length(shift[decisive, None] - self.moves)  # (M, A)
+            credit = (near.argmin(1) == action.numpy()[decisive]) & (near.min(1) < self.stride / 2)
+            figures[name], figures[f"samples_{name}"] = mean(credit), int(decisive.sum())
         return figures
 
-    def rightness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """Moved as the window did, and what was in sight is kept."""
-        seen = runs.one_step.seen
-        right = (shift_error(seen) <= RIGHT_SHIFT) | ~seen.telling
-        return runs.one_step.trust, as_tensor(right & (seen.known[:, 0] >= RIGHT_PSNR))
+    def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
+        """Correct frames moved as the window did and keep what was in sight."""
+        decoded = runs.one_step.decoded
+        correct = (shift_error(decoded) <= CORRECT_SHIFT) | ~decoded.decisive
+        return runs.one_step.trust, as_tensor(correct & (decoded.known[:, 0] >= CORRECT_PSNR))
 
-    def survival_figures(self, run: ClosedLoop, verdict: Any) -> dict:
+    def survival_figures(self, run: ClosedLoop, score: Any) -> dict:
         """Share of steps that move by the action's stride or, as at the map's edge, not at all."""
         move = self.moves[run.actions]  # (T, L, 2)
-        error = np.minimum(_length(run.seen.shift - move), _length(run.seen.shift))
-        telling = run.seen.telling
+        error = np.minimum(_length(run.decoded.shift - move), _length(run.decoded.shift))
+        decisive = run.decoded.decisive
         return {
-            "lawful_moves": mean(error[telling] <= RIGHT_SHIFT),
-            "frames_with_texture": mean(telling),
+            "lawful_moves": mean(error[decisive] <= CORRECT_SHIFT),
+            "frames_with_texture": mean(decisive),
         }
 
 
@@ -196,9 +203,9 @@ def _length(shift: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(shift).sum(-1))
 
 
-def shift_error(seen: MapSeen) -> np.ndarray:
+def shift_error(decoded: MapTransitions) -> np.ndarray:
     """(N,) pixels between the shift in the dream and in the recording, measured alike."""
-    return _length(seen.dream_shift - seen.real_shift)
+    return _length(decoded.dream_shift - decoded.real_shift)
 
 
 def shown(last: np.ndarray, shift: np.ndarray) -> np.ndarray:
