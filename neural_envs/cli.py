@@ -23,7 +23,7 @@ VERBS = {
     "import": ("collectors.dataset.minari:import_main", "read a Minari set as a dataset"),
     "train": ("world_models.training.run:main", "train a world model on a dataset"),
     "evaluate": (
-        "world_models.evaluation.evaluation:main",
+        "agents.evaluation.evaluate:main",
         "measure a bundle against the real game",
     ),
     "migrate": ("neural_envs.commands.migrate:main", "write a bundle in the newest format"),

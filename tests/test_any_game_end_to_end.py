@@ -57,7 +57,7 @@ def test_the_dream_is_made_and_played_like_the_game(run):
 
 
 def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
-    from world_models.evaluation.evaluation import main as evaluate
+    from agents.evaluation.evaluate import main as evaluate
 
     sizes = [
         "--transitions=40",
@@ -76,7 +76,7 @@ def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
 
 
 def test_missing_data_are_asked_for_by_the_games_id(run, capsys, monkeypatch, tmp_path):
-    from world_models.evaluation.evaluation import main as evaluate
+    from agents.evaluation.evaluate import main as evaluate
 
     monkeypatch.chdir(tmp_path)
     assert evaluate([str(run / "bundle")]) == 1

@@ -56,7 +56,7 @@ def test_the_dream_is_the_games_twin_and_its_stack_moves_on(run):
 
 
 def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
-    from world_models.evaluation.evaluation import main as evaluate
+    from agents.evaluation.evaluate import main as evaluate
 
     sizes = [
         "--transitions=30",
@@ -65,7 +65,7 @@ def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
         "--horizon=6",
         "--kid-frames=0",
     ]
-    sizes += ["--survival-steps=6", "--survival-lanes=2", "--kid-depth=4", "--ranking="]
+    sizes += ["--survival-steps=6", "--survival-lanes=2", "--kid-depth=4", "--no-ranking"]
     assert (
         evaluate(
             [str(run / "bundle"), f"--data={run / 'data'}", f"--out={run / 'evaluation'}", *sizes]

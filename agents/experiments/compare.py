@@ -20,6 +20,7 @@ import torch
 from agents.benchmarks.bench import bundle_macs
 from agents.benchmarks.timing import dream, rates_in_turn
 from agents.envs import WORLDS, Kind, action_count, env_id, find_world
+from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_table import markdown
 from agents.ppo.presets import ppo_settings
@@ -30,7 +31,6 @@ from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from collectors.settings.parse import as_text, setting
 from neural_envs import bundles
-from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
 from world_models.training.presets.table import PRESETS, TrainConfig
@@ -238,8 +238,8 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
     }
     out = str(folder / "evaluation")
     return evaluate_bundle(
-        EvaluateConfig(str(bundle), data=config.data, out=out, ranking="", **counts)
-    )[0]
+        EvaluateConfig(bundle=str(bundle), data=config.data, out=out, ranking=False, **counts)
+    ).scores
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:

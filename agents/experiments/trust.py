@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents.envs import action_count, env_id, env_settings, named_world
+from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import Episodes, play_policy, summarise
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
@@ -19,7 +20,6 @@ from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
 from collectors.settings.parse import setting
-from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
@@ -88,7 +88,7 @@ def evaluation_of(config: TrustConfig, bundle: Path, data: Path) -> EvaluateConf
         "kid_frames": 0,
     }
     counts |= {"survival_steps": 50, "survival_lanes": 4}
-    return EvaluateConfig(**places, **counts, update_card=True, ranking="", resolver="pathlib:Path")
+    return EvaluateConfig(**places, **counts, update_card=True, ranking=False)
 
 
 def trained(config: TrustConfig, bundle: Path, min_trust: float | None, seed: int) -> Path:

@@ -16,7 +16,7 @@ from collectors.settings.command import command
 from collectors.settings.parse import setting
 from neural_envs import bundles
 from world_models.bundles.bundle import Bundle
-from world_models.evaluation.worlds.table import WORLDS, world_of
+from world_models.evaluation.worlds.table import policies_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def gather(config: ReportConfig) -> Findings:
     if config.data or (Path(data) / "manifest.json").is_file():
         size = Size(config.transitions, config.rollouts, config.horizon, config.clips)
         measured = measure(bundle, Dataset(data), size, config.seed)
-    policy = world_of(world).policies[-1] if world in WORLDS else "random"
+    policy = policies_of(world)[-1]
     run = Path(config.run) if config.run else _run_of(bundle.path)
     if config.run and not (run / "metrics.csv").is_file():
         raise ValueError(f"{config.run} is not a run directory: it has no metrics.csv")

@@ -13,10 +13,9 @@ import torch
 
 from collectors.dataset.dataset import Dataset
 from world_models.evaluation import figures as scorecard
-from world_models.evaluation import rollouts as rollout_runs
 from world_models.evaluation.evaluation import check_same_game
 from world_models.evaluation.evaluator import Runs
-from world_models.evaluation.rollouts import OneStep, Rollouts
+from world_models.evaluation.rollouts import OneStep, Rollouts, one_step, rollouts
 from world_models.evaluation.test_split import Place, TestSplit
 from world_models.evaluation.worlds.table import make_evaluator
 
@@ -86,17 +85,17 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     generator, test_split = np.random.default_rng(seed), TestSplit(dataset, model.context_length)
     evaluator = make_evaluator(model.spec)
     places = test_split.transitions(size.transitions, generator)
-    one = rollout_runs.one_step(model, test_split, places, evaluator.decode_batch)
-    rare = rollout_runs.one_step(
+    one = one_step(model, test_split, places, evaluator.decode_batch)
+    rare = one_step(
         model, test_split, _eventful(dataset, test_split, size.transitions // 4, generator)
     )
-    opened = rollout_runs.rollouts(
+    opened = rollouts(
         model, test_split, test_split.starts(size.rollouts, size.horizon, generator), size.horizon
     )
     drawn = torch.from_numpy(
         generator.integers(len(model.spec.action_names), size=len(places[::4]))
     )
-    other = rollout_runs.one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
+    other = one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
     both = [_outcomes(run) for run in (one, rare)]
     rewards, ends = (np.concatenate(columns, 1) for columns in zip(*both, strict=True))
     values = model.spec.reward_values

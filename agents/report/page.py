@@ -224,7 +224,7 @@ def _evaluate(found: "Findings") -> str:
 
 def _collect(found: "Findings") -> str:
     world = found.bundle.model.spec.world
-    from world_models.evaluation.worlds.table import WORLDS
+    from collectors.worlds.table import WORLDS
 
     game = world if world in WORLDS else f"--env {world}"
     return (

@@ -14,12 +14,22 @@ def one_step(evaluator, context, real, dreamed, action, reward=None, dream_rewar
     real_reward = (
         torch.zeros(len(real)) if reward is None else torch.tensor(reward, dtype=torch.float32)
     )
-    outcomes = real_reward if dream_reward is None else torch.tensor(dream_reward, dtype=torch.float32)
+    given = real_reward if dream_reward is None else torch.tensor(dream_reward, dtype=torch.float32)
     none, action = torch.zeros(len(real), dtype=torch.bool), torch.as_tensor(np.asarray(action))
     decoded = evaluator.decode_batch(context, real, dreamed, action.numpy())
     quality = {"exact": torch.from_numpy((real == dreamed).all((1, 2, 3)))}
     return OneStep(
-        quality, {}, action, outcomes, none, torch.ones(len(real)), real_reward, none, None, None, decoded
+        quality,
+        {},
+        action,
+        given,
+        none,
+        torch.ones(len(real)),
+        real_reward,
+        none,
+        None,
+        None,
+        decoded,
     )
 
 
@@ -29,12 +39,12 @@ def rollouts(real, dreamed, actions, rewards=None, dream_rewards=None) -> Rollou
     """
     shape = actions.shape
     rewards = np.zeros(shape, np.float32) if rewards is None else rewards
-    outcomes, going = (
+    given, going = (
         rewards if dream_rewards is None else dream_rewards,
         torch.ones(shape, dtype=torch.bool),
     )
     frames = [torch.from_numpy(np.ascontiguousarray(f)) for f in (dreamed[:, 1:], real[:, 1:])]
-    outcomes = [torch.as_tensor(outcomes), ~going, torch.ones(shape), torch.as_tensor(rewards), ~going]
+    outcomes = [torch.as_tensor(given), ~going, torch.ones(shape), torch.as_tensor(rewards), ~going]
     return Rollouts(
         *frames,
         torch.from_numpy(actions),

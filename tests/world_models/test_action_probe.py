@@ -1,4 +1,4 @@
-"""The probe tells actions from real frames, as well from frames dreamed right, and not from a
+"""The probe recognizes actions in real frames, as well in frames dreamed correctly, and not in a
 frozen dream.
 """
 
@@ -45,9 +45,9 @@ def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(da
     first, again, other = (train_probe(episodes, 4, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["tell.weight"], other["tell.weight"])
+    assert not torch.equal(first["action_logits.weight"], other["action_logits.weight"])
 
 
-def test_a_judge_that_has_not_studied_tells_no_actions():
+def test_an_evaluator_that_is_not_fitted_recognizes_no_actions():
     evaluator, frames = ProbingEvaluator(CopySnake(8).spec), np.zeros((2, 1, 32, 32, 3), np.uint8)
     assert evaluator.decode_batch(frames, frames[:, 0], frames[:, 0], np.zeros(2)) is None

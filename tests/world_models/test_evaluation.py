@@ -1,6 +1,4 @@
-"""A perfect dream must score full marks, a frozen one must be found out, and the command must write
-what it says.
-"""
+"""A perfect dream must score full marks, and a frozen one must be found out."""
 
 import json
 from dataclasses import replace
@@ -13,15 +11,24 @@ from snake_doubles import CopySnake, PerfectSnake
 
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect
-from collectors.settings.parse import parse
+from collectors.worlds.table import WORLDS, World, add_world
 from world_models.bundles.bundle import Bundle
 from world_models.bundles.contexts import Contexts
 from world_models.evaluation import evaluation
 from world_models.evaluation.action_probe import ProbingEvaluator
+from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.evaluation.evaluator import Evaluator
+from world_models.evaluation.figures import at_path
+from world_models.evaluation.plots import write_plots
 from world_models.evaluation.test_split import Place, TestSplit
 from world_models.evaluation.worlds.snake import SnakeEvaluator
-from world_models.evaluation.worlds.table import make_evaluator
+from world_models.evaluation.worlds.table import (
+    describe_evaluator,
+    find_evaluator,
+    make_evaluator,
+    policies_of,
+    real_id,
+)
 from world_models.noise import NoiseStream
 
 KEYS = {
@@ -36,8 +43,6 @@ KEYS = {
     "policy_ranking",
 }
 GRID = 8
-RESOLVER = "pathlib:Path"
-CONFIG = evaluation.EvaluateConfig(bundle="double")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,7 @@ def evaluated(model, dataset, evaluator=None, **changes):
         "survival_lanes": 4,
     }
     settings = {**sizes, "survival_steps": 80, "kid_depth": 10, "kid_frames": 0, **changes}
-    config = evaluation.EvaluateConfig(bundle="double", **settings)
+    options = EvaluationOptions(**settings)
     window = TestSplit(dataset, 2, "train").window(
         [Place(i, 0) for i in dataset.split()["train"][:20]]
     )
@@ -67,7 +72,7 @@ def evaluated(model, dataset, evaluator=None, **changes):
     policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
     evaluator = evaluator or make_evaluator(model.spec)
     bundle = Bundle(model.eval(), contexts, {}, None)
-    return evaluation.evaluate(bundle, dataset, evaluator, config, policies)
+    return evaluation.evaluate(bundle, dataset, evaluator, options, policies)[:2]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +142,7 @@ def test_a_frozen_dream_is_found_out(frozen):
     assert figures["survival"]["random"]["legal_frames"] == 1
 
 
-def test_trust_is_judged_only_where_something_is_wrong(perfect, frozen):
+def test_trust_is_scored_only_where_something_is_wrong(perfect, frozen):
     assert perfect[0]["trust"]["auroc"] is None and perfect[0]["trust"]["wrong"] == 0
     assert frozen[0]["trust"]["wrong"] == frozen[0]["trust"]["samples"] == 900
     assert frozen[0]["reward"]["calibration_error"].keys() == {"omitted"}
@@ -204,8 +209,8 @@ def test_a_bundle_of_another_game_is_refused_by_name(dataset):
 
 @pytest.mark.parametrize("name", ["transitions", "random_actions", "rollouts", "horizon", "batch"])
 def test_a_count_of_nothing_is_refused_by_name(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        evaluation.EvaluateConfig(bundle="double", **{name: 0})
+    with pytest.raises(ValueError, match=f"{name}. got 0, expected 1 or more"):
+        EvaluationOptions(**{name: 0})
 
 
 def test_sampler_steps_need_a_sampler(dataset):
@@ -216,8 +221,7 @@ def test_sampler_steps_need_a_sampler(dataset):
 def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
     model = make_model("transformer-film")
     frame = one_frame(model)
-    words = ["double", "--sampler-steps", "7", "--guidance", "3"]
-    evaluation.set_sampling(model, parse(evaluation.EvaluateConfig, words, "evaluate", ("bundle",)))
+    evaluation.set_sampling(model, EvaluationOptions(sampler_steps=7, guidance=3.0))
     assert (model.sampler_steps, model.guidance) == (7, 3.0) and not torch.equal(
         frame, one_frame(model)
     )
@@ -225,10 +229,10 @@ def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
         3,
         1.0,
     )  # a bundle stays what it is
-    evaluation.set_sampling(model, CONFIG)
+    evaluation.set_sampling(model, EvaluationOptions())
     assert (model.sampler_steps, model.guidance) == (7, 3.0)  # none: left alone
     with pytest.raises(ValueError, match="guidance cannot be set; leave it out"):
-        evaluation.set_sampling(make_model("chance"), replace(CONFIG, guidance=2.0))
+        evaluation.set_sampling(make_model("chance"), EvaluationOptions(guidance=2.0))
 
 
 def one_frame(model):
@@ -241,7 +245,7 @@ def one_frame(model):
 
 def test_pictures_and_films_are_written(perfect, tmp_path):
     figures, runs = perfect
-    evaluation.write_plots(tmp_path, runs, figures, fps=10)
+    write_plots(tmp_path, runs, figures, fps=10)
     names = {
         "psnr.png",
         "ssim.png",
@@ -254,76 +258,50 @@ def test_pictures_and_films_are_written(perfect, tmp_path):
     assert names <= {path.name for path in tmp_path.iterdir() if path.stat().st_size > 200}
 
 
-def test_the_command_asks_for_data_and_says_how_to_get_it(tmp_path, monkeypatch, capsys):
-    bundle = Bundle(CopySnake(16).eval(), None, {}, tmp_path)
-    monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
-    assert (
-        evaluation.main([str(tmp_path), "--data", str(tmp_path / "none"), "--resolver", RESOLVER])
-        == 1
-    )
-    assert "neural-envs collect snake" in capsys.readouterr().err
-
-
-def test_the_command_writes_its_figures_and_the_card(
-    dataset, perfect, tmp_path, monkeypatch, capsys
-):
-    bundle = Bundle(
-        PerfectSnake(GRID).eval(),
-        Contexts(np.zeros((1, 2, 32, 32, 3), np.uint8), np.zeros((1, 1), np.int64)),
-        {},
-        tmp_path,
-    )
-    written = {}
-    (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(evaluation, "load_bundle", lambda path, device: bundle)
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_: perfect)
-    monkeypatch.setattr(evaluation, "update_scores", lambda path, scores: written.update(scores))
-    words = [
-        str(tmp_path),
-        "--data",
-        str(dataset.path),
-        "--out",
-        str(tmp_path / "out"),
-        "--update-card",
-        "--ranking=",
-    ]
-    assert evaluation.main(words) == 0
-    saved = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"] == 1.0
-    assert saved["data"]["fingerprint"] == dataset.fingerprint
-    assert "evaluation.json" in capsys.readouterr().out
-
-
-def test_a_wrong_function_reference_says_so():
-    with pytest.raises(ValueError, match="not a module:function"):
-        evaluation.named("collectors.policies.policies:nothing")
-
-
-def test_the_judge_comes_from_the_world_and_its_real_environment():
+def test_the_evaluator_comes_from_the_world_and_its_real_environment():
     evaluator = make_evaluator(CopySnake(16).spec)
     assert isinstance(evaluator, SnakeEvaluator) and evaluator.rules.apples == 1
     assert evaluator.rules.decode(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 16, 16)
 
 
-def test_a_game_that_is_not_in_the_table_is_judged_by_its_pictures(dataset):
+def test_a_game_that_is_in_no_row_gets_the_general_evaluator_and_is_told_so():
     spec = replace(CopySnake(GRID).spec, world="ALE/Breakout-v5")
-    evaluator = make_evaluator(spec)
-    assert type(evaluator) is ProbingEvaluator and evaluation.resolved(CONFIG, spec.world).policies == (
-        "random",
-    )
+    assert type(make_evaluator(spec)) is ProbingEvaluator
+    assert policies_of(spec.world) == ("random",) and real_id(spec.world) == ""
+    assert "no row of collectors/worlds/table.py" in describe_evaluator(spec.world)
 
 
-def test_what_the_command_is_not_told_follows_from_the_world():
-    config = evaluation.resolved(CONFIG, "pong")
-    assert (config.real, config.data, config.policies) == (
-        "RealPong-v0",
-        "data/pong",
-        ("random", "scripted"),
-    )
-    assert evaluation.resolved(replace(CONFIG, data="here"), "pong").data == "here"
+@pytest.fixture
+def toy_world():
+    row = World("toy", "Toy", "toy:Env", "toy.policies", 9, "points", ("random", "good"))
+    yield lambda **changes: add_world(row._replace(**changes))
+    WORLDS.pop("toy", None)
 
 
-def test_a_picture_judge_fills_every_figure_or_says_why(dataset):
+def test_a_world_of_ones_own_names_its_evaluator_in_its_row(toy_world):
+    toy_world(evaluator="world_models.evaluation.worlds.snake:SnakeEvaluator")
+    assert find_evaluator("toy") is SnakeEvaluator and policies_of("toy") == ("random", "good")
+
+
+def test_a_world_without_an_evaluator_gets_the_general_one(toy_world):
+    toy_world()
+    assert find_evaluator("toy") is ProbingEvaluator
+    assert "no evaluator is written for 'toy'" in describe_evaluator("toy")
+
+
+def test_an_evaluator_that_cannot_be_imported_is_named(toy_world):
+    toy_world(evaluator="nowhere:Evaluator")
+    with pytest.raises(ValueError, match="'nowhere:Evaluator' .*cannot be imported"):
+        find_evaluator("toy")
+
+
+def test_every_world_of_the_table_has_an_evaluator_with_targets():
+    for name in WORLDS:
+        evaluator = find_evaluator(name)
+        assert evaluator.targets != Evaluator.targets and "general" not in describe_evaluator(name)
+
+
+def test_the_evaluator_of_frames_fills_every_figure_or_says_why(dataset):
     figures, _ = evaluated(CopySnake(GRID), dataset, Evaluator(CopySnake(GRID).spec))
     json.dumps(figures, allow_nan=False)
     assert set(figures) == KEYS | {"survival"} and "no rules" in figures["rules"]["omitted"]
@@ -336,9 +314,9 @@ def test_card_scores_are_found_by_dotted_paths():
         "rules": {"ball": {"32": 0.5}},
         "survival": {"random": {"ok": 1}, "astar": {"ok": 0}},
     }
-    assert evaluation.at_path(figures, ["rules", "ball", "32"]) == {"rules.ball.32": 0.5}
-    assert evaluation.at_path(figures, ["survival", "*", "ok"]) == {
+    assert at_path(figures, ["rules", "ball", "32"]) == {"rules.ball.32": 0.5}
+    assert at_path(figures, ["survival", "*", "ok"]) == {
         "survival.random.ok": 1,
         "survival.astar.ok": 0,
     }
-    assert evaluation.at_path(figures, ["rules", "none", "32"]) == {"rules.none.32": None}
+    assert at_path(figures, ["rules", "none", "32"]) == {"rules.none.32": None}

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from collectors.recording.collect import collect
-from world_models.evaluation.evaluation import EvaluateConfig, evaluate_bundle
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
@@ -37,7 +37,7 @@ def test_food_comes_back_after_a_meal_in_a_dream_that_saw_only_random_play(tmp_p
         "kid_frames": 0,
     }
     counts |= {"survival_steps": 50, "survival_lanes": 8, "trust_transitions": 0}
-    evaluate_bundle(EvaluateConfig(**places, **counts, ranking="", resolver="pathlib:Path"))
+    evaluate_bundle(EvaluateConfig(**places, **counts, ranking=False))
     figures = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert figures["rules"]["one_food_after_eating"] > 0.5
     assert figures["survival"]["astar"]["one_head_one_food"] > 0.7

@@ -1,9 +1,9 @@
-"""Can the action be told from what was dreamed? For worlds without rules: by a small network that
-learned it on real frames.
+"""Can the action be recognized in what was dreamed? For worlds without rules: by a small network
+that learned it on real frames.
 
-N transitions, A actions, H x W x C a frame. The probe is trained on training episodes; it is asked
-for real and for dreamed next frames of the test split, and for a copied one: what it then still
-gets right comes from habits of the players, not from the frame.
+N transitions, A actions, H x W x C a frame. The probe is trained on training episodes, and applied
+to real and to dreamed next frames of the test split, and to the last frame again: what it still
+recognizes there comes from habits of the policies, not from the frame.
 """
 
 from typing import NamedTuple
@@ -28,12 +28,12 @@ class ActionProbe(nn.Module):
 
     def __init__(self, channels: int, actions: int):
         super().__init__()
-        self.look = nn.Sequential(
+        self.features = nn.Sequential(
             nn.Conv2d(3 * channels, WIDTH, 4, 4), nn.SiLU(),
             nn.Conv2d(WIDTH, WIDTH, 3, 2, 1), nn.SiLU(),
             nn.AdaptiveAvgPool2d(CELLS), nn.Flatten(),
         )  # fmt: skip
-        self.tell = nn.Linear(WIDTH * CELLS**2, actions)
+        self.action_logits = nn.Linear(WIDTH * CELLS**2, actions)
 
     def forward(self, past: Tensor, after: Tensor) -> Tensor:
         """past (N, K, H, W, C) uint8, its last one or two frames count; after (N, H, W, C) uint8 ->
@@ -42,7 +42,9 @@ class ActionProbe(nn.Module):
         earlier, last, after = (
             frame.permute(0, 3, 1, 2).float() / 127.5 for frame in (*_two(past), after)
         )
-        return self.tell(self.look(torch.cat((last - 1, after - last, last - earlier), 1)))
+        return self.action_logits(
+            self.features(torch.cat((last - 1, after - last, last - earlier), 1))
+        )
 
 
 def _two(past: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +77,7 @@ def train_probe(episodes: TestSplit, actions: int, seed: int = 0) -> ActionProbe
 
 
 class ProbedActions(NamedTuple):
-    """The actions that the probe reads off a batch, (N,) int64 each."""
+    """The actions that the probe recognizes in a batch, (N,) int64 each."""
 
     real: np.ndarray
     dreamed: np.ndarray
@@ -83,8 +85,8 @@ class ProbedActions(NamedTuple):
 
 
 class ProbingEvaluator(Evaluator):
-    """Judges a world without rules, and tells its actions by a probe once it has studied training
-    episodes.
+    """Evaluates a world without rules: frames and outcomes are compared, and actions recognized by
+    a probe once `fit` has trained it.
     """
 
     card = (*Evaluator.card, "action_sensitivity.dream")

@@ -1,8 +1,8 @@
-"""From the runs of measurements.py to the figures of evaluation.json. Pure functions; every figure
-has its `samples`.
+"""From the runs of rollouts.py to the figures of evaluation.json. Pure functions; every figure has
+its `samples`.
 
-N transitions, H horizon. A figure that cannot be had is {"omitted": why} or None, never a made-up
-number.
+N transitions, H horizon. A figure that cannot be computed is {"omitted": why} or None, never a
+made-up number.
 """
 
 import numpy as np
@@ -10,29 +10,33 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
-from world_models.evaluation.evaluator import ExpectedOutcomes, mean
+from world_models.evaluation.evaluator import Evaluator, ExpectedOutcomes, mean
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
 
 
 def one_step_figures(run: OneStep, event: Tensor) -> dict:
-    """Pictures of all transitions, of those with an event, (N,) bool, and of the others, beside
-    copying.
+    """Quality of the frames of all transitions, of those with an event, (N,) bool, and of the
+    others, beside copying.
     """
     groups = {"events": event, "others": ~event}
     return {
-        **_pictures(run, torch.ones_like(event)),
-        **{name: _pictures(run, mask) for name, mask in groups.items()},
+        **_quality(run, torch.ones_like(event)),
+        **{name: _quality(run, mask) for name, mask in groups.items()},
     }
 
 
-def _pictures(run: OneStep, mask: Tensor) -> dict:
+def _quality(run: OneStep, mask: Tensor) -> dict:
     def means(columns: dict[str, Tensor]) -> dict:
         names = {"psnr": "psnr", "ssim": "ssim", "exact": "exact_frame_rate"}
         return {names[key]: mean(values[mask]) for key, values in columns.items()}
 
-    return {**means(run.quality), "copy_last_frame": means(run.copy_quality), "samples": int(mask.sum())}
+    return {
+        **means(run.quality),
+        "copy_last_frame": means(run.copy_quality),
+        "samples": int(mask.sum()),
+    }
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
@@ -78,8 +82,7 @@ def outcome_figures(
     run: OneStep, opened: Rollouts, closed: list[ExpectedOutcomes], values: tuple[float, ...]
 ) -> tuple[dict, dict]:
     """(reward, termination): precision, recall and F1 per class. `one_step` and `rollout` (open
-    loop, while both go on) against the recording; `closed_loop` against what the rules make of the
-    dream.
+    loop, while both go on) against the recording; `closed_loop` against what the rules expect.
     """
     both = opened.running & opened.real_running
     names = ("rewards", "real_rewards", "terminations", "real_terminations")
@@ -111,24 +114,24 @@ def _reward_scores(predicted: Tensor, actual: Tensor, values: tuple[float, ...])
 
 def _calibration(confidence: Tensor | None, correct: Tensor) -> float | dict:
     if confidence is None:
-        return {"omitted": "the model tells no probabilities (outcome_probabilities)"}
+        return {"omitted": "the model gives no probabilities (outcome_probabilities)"}
     return metrics.calibration_error(confidence, correct)
 
 
-def trust_figures(trust: Tensor, right: Tensor) -> dict:
+def trust_figures(trust: Tensor, correct: Tensor) -> dict:
     """AUROC of low trust for one-step frames that are wrong, (M,) each."""
-    error = metrics.calibration_error(trust.clamp(0, 1), right)
-    wrong = int((~right).sum())
+    error = metrics.calibration_error(trust.clamp(0, 1), correct)
+    wrong = int((~correct).sum())
     return {
-        "auroc": metrics.auroc(1 - trust, ~right),
+        "auroc": metrics.auroc(1 - trust, ~correct),
         "calibration_error": error,
         "wrong": wrong,
-        "samples": len(right),
+        "samples": len(correct),
     }
 
 
 def survival_figures(run: ClosedLoop) -> dict:
-    """How long a closed loop was and what it paid."""
+    """How long a closed loop was, and its rewards."""
     steps, lanes = run.rewards.shape
     return {
         "steps": steps,
@@ -137,4 +140,44 @@ def survival_figures(run: ClosedLoop) -> dict:
         "no_nan": run.finite,
         "ended_dreams": int(run.terminations.sum()),
         "reward_per_1000_steps": 1000 * mean(run.rewards),
+    }
+
+
+def card_scores(figures: dict, evaluator: Evaluator) -> dict:
+    """The few figures that a model card shows: those of every world, then the evaluator's own."""
+    return {
+        **{f"one_step.{k}": figures["one_step"][k] for k in ("psnr", "ssim", "exact_frame_rate")},
+        "rollout.break_even_horizon": figures["rollout"]["break_even_horizon"],
+        **{
+            f"reward.f1[{value}]": score["f1"]
+            for value, score in figures["reward"]["one_step"]["classes"].items()
+        },
+        "termination.f1": figures["termination"]["one_step"]["f1"],
+        **{
+            f"trust.{name}": value
+            for name, value in figures["trust"].items()
+            if name.startswith(("auroc", "calibration_"))
+        },
+        **{
+            name: value
+            for path in evaluator.card
+            for name, value in at_path(figures, path.split(".")).items()
+        },
+    }
+
+
+def at_path(figures: dict, path: list[str]) -> dict:
+    """{dotted path: figure}; a "*" in the path stands for every key there, and a missing figure is
+    None.
+    """
+    head, *rest = path
+    if not isinstance(figures, dict):
+        return {".".join(path): None}
+    below = {key: figures.get(key) for key in (figures if head == "*" else [head])}
+    if not rest:
+        return below
+    return {
+        f"{key}.{tail}": found
+        for key, value in below.items()
+        for tail, found in at_path(value, rest).items()
     }

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: quality against horizon, and dreamed beside real films.
+"""Plots and films of an evaluation: quality against horizon, and dreamed beside real frames.
 
 H x W pixels, uint8 RGB.
 """
@@ -10,8 +10,9 @@ import imageio.v2 as imageio
 import numpy as np
 
 from collectors.media import to_rgb
+from world_models.evaluation.evaluator import Runs
 
-COLOURS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
+COLORS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
 SIZE = 640, 400  # of a plot
 INK, PAPER = (40, 40, 40), (255, 255, 255)
 
@@ -19,9 +20,8 @@ INK, PAPER = (40, 40, 40), (255, 255, 255)
 def line_plot(
     path: str | Path, curves: dict[str, list[float]], title: str, unit: str, along: str = "steps"
 ) -> None:
-    """Writes a PNG with one line a curve; points are 1, 2, ...
-
-    along an axis called `along`; missing ones are nan.
+    """Writes a PNG with one line per curve, through points 1, 2, ... of an axis called `along`; nan
+    where one is missing.
     """
     width, height = SIZE
     left, right, top, bottom = 70, width - 20, 40, height - 45
@@ -29,8 +29,8 @@ def line_plot(
     low, high = np.nanmin(values), np.nanmax(values)
     high = high if high > low else low + 1
     steps = max(len(curve) for curve in curves.values())
-    picture = np.full((height, width, 3), PAPER, np.uint8)
-    cv2.rectangle(picture, (left, top), (right, bottom), INK, 1)
+    image = np.full((height, width, 3), PAPER, np.uint8)
+    cv2.rectangle(image, (left, top), (right, bottom), INK, 1)
     labels = {
         title: (left, 26),
         unit: (5, 26),
@@ -42,21 +42,21 @@ def line_plot(
         "1": (left, bottom + 18),
         f"{steps} {along}": (right - 75, bottom + 18),
     }.items():
-        _write(picture, label, place, INK)
+        _write(image, label, place, INK)
     for number, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         x = np.linspace(left, right, steps)[: len(curve)]
         y = bottom - (np.asarray(curve, float) - low) / (high - low) * (bottom - top)
         points = np.stack([x, y], 1)[np.isfinite(y)].round().astype(np.int32)
-        cv2.polylines(picture, [points], False, colour, 2, cv2.LINE_AA)
-        _write(picture, name, (left + 10 + 190 * number, height - 8), colour)
-    imageio.imwrite(path, picture)
+        cv2.polylines(image, [points], False, color, 2, cv2.LINE_AA)
+        _write(image, name, (left + 10 + 190 * number, height - 8), color)
+    imageio.imwrite(path, image)
 
 
 def _write(
-    picture: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int]
+    image: np.ndarray, text: str, place: tuple[int, int], color: tuple[int, int, int]
 ) -> None:
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
 
 
 def side_by_side(real: np.ndarray, dreamed: np.ndarray, scale: int = 4) -> np.ndarray:
@@ -76,7 +76,9 @@ def write_film(folder: Path, name: str, film: np.ndarray, fps: int) -> None:
 
 
 def write_strip(path: Path, rows: list[np.ndarray], columns: int = 16, scale: int = 2) -> None:
-    """Writes a PNG of films (T, H, W, C), one a row, at most `columns` frames spread over each."""
+    """Writes a PNG of films (T, H, W, C), one per row, at most `columns` frames spread over
+    each.
+    """
     picked = [
         to_rgb(film)[np.linspace(0, len(film) - 1, min(columns, len(film))).round().astype(int)]
         for film in rows
@@ -85,3 +87,22 @@ def write_strip(path: Path, rows: list[np.ndarray], columns: int = 16, scale: in
         [np.concatenate(list(np.pad(f, ((0, 0), (1, 1), (1, 1), (0, 0)))), 1) for f in picked], 0
     )
     imageio.imwrite(path, strip.repeat(scale, 0).repeat(scale, 1))
+
+
+def write_plots(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
+    """Writes plots of quality against horizon, a strip, and films of the longest rollout and of the
+    dreams that policies play.
+    """
+    for metric, unit in (("psnr", "dB"), ("ssim", "")):
+        lines = {
+            name: [np.nan if v is None else v for v in curve[metric]]
+            for name, curve in figures["rollout"]["curves"].items()
+        }
+        line_plot(folder / f"{metric}.png", lines, f"{metric.upper()} against horizon", unit)
+    row = int(runs.rollouts.real_running.sum(1).argmax())
+    real, dreamed = runs.rollouts.real_frames[row].numpy(), runs.rollouts.frames[row].numpy()
+    write_film(folder, "side_by_side", side_by_side(real, dreamed), fps)
+    write_strip(folder / "strip.png", [real, dreamed])
+    for name, run in runs.closed.items():
+        film = run.frames.repeat(4, 1).repeat(4, 2)
+        write_film(folder, f"dream_{name.replace(':', '_')}", film, fps)

@@ -1,8 +1,7 @@
-"""Runs of a world model that evaluation reads its figures off: one step, open loop, closed loop.
+"""Runs of a world model that evaluation computes its figures from: one step, open, closed loop.
 
 N transitions, R rollouts, H horizon, L lanes, K context frames. Every function is a batched pass
-under inference_mode that returns what happened; what is good or bad about it is decided by the
-judges (judge.py) and by scorecard.py.
+under inference_mode that returns what happened; evaluators decode and score it.
 """
 
 from collections.abc import Callable
@@ -18,14 +17,16 @@ from world_models.evaluation.test_split import Place, TestSplit, Window
 from world_models.lanes import put_lanes
 from world_models.noise import NoiseStream
 
-DecodeBatch = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]  # PictureJudge.see
-DecodeStep = Callable[[np.ndarray, np.ndarray], Any]  # PictureJudge.follow
+DecodeBatch = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any
+]  # Evaluator.decode_batch
+DecodeStep = Callable[[np.ndarray, np.ndarray], Any]  # Evaluator.decode_step
 KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
 
 
 class OneStep(NamedTuple):
-    """Teacher-forced transitions, (N,) each; `decoded` is what the judge kept of their frames, or
-    None.
+    """Teacher-forced transitions, (N,) each; `decoded` is what the evaluator made of their frames,
+    or None.
     """
 
     quality: dict[str, Tensor]  # psnr, ssim, exact of the dreamed frame
@@ -38,14 +39,14 @@ class OneStep(NamedTuple):
     real_termination: Tensor
     reward_confidence: (
         Tensor | None
-    )  # the model's probability of the reward it gave; None where it tells none
+    )  # the model's probability of the reward it gave; None where it gives none
     termination_confidence: Tensor | None
     decoded: Any
-    signals: dict[str, Tensor] = {}  # what else might tell a wrong frame, see trust_signals
+    signals: dict[str, Tensor] = {}  # other signals of a wrong frame, see trust_scores
 
 
 def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Tensor | None]:
-    """Probabilities of the reward and the termination that a dream gave, from a model that can tell
+    """Probabilities of the reward and the termination that a dream gave, from a model that has
     them.
 
     `model.outcome_probabilities(state, action, frame)` gives (B, R) over spec.reward_values and
@@ -54,24 +55,24 @@ def _confidence(model, state, action: Tensor, dream) -> tuple[Tensor | None, Ten
     if not hasattr(model, "outcome_probabilities"):
         return None, None
     reward, termination = model.outcome_probabilities(state, action, dream.frame)
-    paid = (
+    given = (
         (dream.reward[:, None] - reward.new_tensor(model.spec.reward_values))
         .abs()
         .argmin(1, keepdim=True)
     )
-    return reward.gather(1, paid)[:, 0].float().cpu(), torch.where(
+    return reward.gather(1, given)[:, 0].float().cpu(), torch.where(
         dream.termination, termination, 1 - termination
     ).float().cpu()
 
 
 def _new(frames: Tensor, model) -> Tensor:
-    """What a step adds to frames (..., C): where the game stacks pictures in the channels, the
+    """What a step adds to frames (..., C): where the game stacks frames in the channels, the
     newest one.
     """
     return frames[..., -getattr(model, "colours", frames.shape[-1]) :]
 
 
-def _pictures(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
+def _quality(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
     return {
         "psnr": psnr(frames, target),
         "ssim": ssim(frames, target),
@@ -91,8 +92,8 @@ def one_step(
 ) -> OneStep:
     """Dreams one step from each real context, with the recorded actions or with `actions` (N,).
 
-    `decode_batch`, a judge's, says what to keep of the frames of a batch: a NamedTuple of arrays (N, ...),
-    or None. `signals(state, action, frame, noise)` gives further numbers (B,) of a batch, by name.
+    `decode_batch` is an evaluator's, None keeps nothing of the frames. `signals(state, action,
+    frame, noise)` gives further numbers (B,) of a batch, by name.
     """
     rows = []
     for start in progress(range(0, len(places), batch), desc="one step"):
@@ -119,7 +120,7 @@ def _dream_once(
     true = (window.rewards[:, 0], window.terminations[:, 0])
     last, target, dreamed = (_new(f, model) for f in (window.frames[:, 0], real, dream.frame))
     return OneStep(
-        _pictures(dreamed, target), _pictures(last, target), *outcomes, *true, *sure, decoded, more
+        _quality(dreamed, target), _quality(last, target), *outcomes, *true, *sure, decoded, more
     )
 
 
@@ -142,8 +143,8 @@ class Rollouts(NamedTuple):
     """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last
     frame.
 
-    Where the game stacks pictures in the channels, frames are the newest of each stack: the others
-    are old.
+    Where the game stacks several frames in the channels, frames are the newest of each stack: the
+    others are old.
     """
 
     frames: Tensor  # (R, H + 1, H', W, C) uint8
@@ -177,8 +178,8 @@ def rollouts(model, test_split: TestSplit, places: list[Place], horizon: int) ->
         torch.stack(column, 1) for column in zip(*rows, strict=True)
     )
     real_running = torch.arange(horizon) < window.lengths[:, None]
-    plots = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
-    return Rollouts(*plots, window.actions, rewards, terminations, trust,
+    newest = (_new(f, model) for f in (torch.stack(frames, 1), window.frames))
+    return Rollouts(*newest, window.actions, rewards, terminations, trust,
                     window.rewards, window.terminations, was_running, real_running,
                     _new(window.context.frames[:, -2:][:, 0], model))  # fmt: skip
 
@@ -192,7 +193,7 @@ class ClosedLoop(NamedTuple):
     actions: np.ndarray
     rewards: np.ndarray
     terminations: np.ndarray
-    # what the judge kept of the frames before and after each step: arrays (T, L, ...), or None
+    # what the evaluator decoded from each step: arrays (T, L, ...), or None
     decoded: Any
     finite: bool
     frames: np.ndarray  # (T', H, W, C): the first lane's first frames, to look at
@@ -210,7 +211,7 @@ class _Player:
         self.noise = to_model(
             NoiseStream.from_seeds(torch.arange(lanes) + 7919 * (seed + 1)), model
         )
-        self.state, self.decoded = self._fresh(lanes)
+        self.state, self.frames = self._fresh(lanes)
         self._reset_policies(range(lanes))
 
     def _fresh(self, count: int):
@@ -224,21 +225,21 @@ class _Player:
             self.policies[lane].reset(np.random.default_rng(self.generator.integers(2**63)))
 
     def step(self):
-        """Every policy acts on what it sees; returns the actions (L,) and the transition on the
+        """Every policy acts on its frame; returns the actions (L,) and the transition on the
         CPU.
         """
         action = np.array(
-            [policy(frame) for policy, frame in zip(self.policies, self.decoded, strict=True)],
+            [policy(frame) for policy, frame in zip(self.policies, self.frames, strict=True)],
             np.int64,
         )
         dream = self.model.step(self.state, torch.from_numpy(action).to(self.device), self.noise)
         self.state, self.noise, dream = dream.state, self.noise.next(), _on_cpu(dream)
-        self.decoded = dream.frame.numpy().copy()
+        self.frames = dream.frame.numpy().copy()
         return action, dream
 
     def restart(self, lanes: np.ndarray) -> None:
         """New contexts for `lanes` (M,)."""
-        fresh, self.decoded[lanes] = self._fresh(len(lanes))
+        fresh, self.frames[lanes] = self._fresh(len(lanes))
         self.state = put_lanes(self.state, torch.from_numpy(lanes).to(self.device), fresh)
         self._reset_policies(lanes)
 
@@ -254,21 +255,20 @@ def closed_loop(
 ) -> ClosedLoop:
     """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy.
 
-    `decode_step`, a judge's, says what to keep of frames (L, H, W, C) before and after a step: a
-    NamedTuple, or None.
+    `decode_step` is an evaluator's, None keeps nothing of the frames.
     """
     steps, lanes = size
     player = _Player(model, contexts, make_policy, lanes, seed)
     finite, rows, decoded, kept = True, [], [], []
     for _ in progress(range(steps), desc="closed loop"):
-        before = player.decoded
+        before = player.frames
         action, dream = player.step()
         finite = finite and bool(
             torch.isfinite(dream.reward).all() and torch.isfinite(dream.trust).all()
         )
         if len(kept) < KEPT_FRAMES:
-            kept.append(player.decoded[0].copy())
-        decoded.append(decode_step and decode_step(before, player.decoded))
+            kept.append(player.frames[0].copy())
+        decoded.append(decode_step and decode_step(before, player.frames))
         rows.append((action, dream.reward.numpy(), dream.termination.numpy()))
         ended = np.flatnonzero(dream.termination.numpy())
         if len(ended):

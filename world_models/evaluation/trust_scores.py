@@ -1,8 +1,8 @@
-"""What might tell that a dreamed frame is wrong, beside the trust head, and how trust is calibrated
-on held-out frames.
+"""Signals that a dreamed frame is wrong, beside the trust head, and the calibration of trust on
+held-out frames.
 
-B lanes, N transitions. Every signal is a number that is higher where the frame is less to be
-believed.
+B lanes, N transitions. Every signal is a number that is higher where the frame is less
+credible.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from torch.nn import functional as F
 
 from world_models import frames as pixels
 from world_models.evaluation import metrics
-from world_models.evaluation import rollouts as rollout_runs
 from world_models.evaluation.evaluator import Evaluator, Runs
+from world_models.evaluation.rollouts import to_model
 from world_models.evaluation.test_split import TestSplit
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
-CONTEXTS = 4_000  # training transitions to which familiarity is fitted
+CONTEXTS = 4_000  # training transitions to which the distance is fitted
 REPORTED = ("disagreement", "distance", "gradient_norm")
 
 
 @dataclass(frozen=True)
 class TrustSignals:
-    """The signals of a model. familiarity None: the model's features are not known by name."""
+    """The signals of a model; `distance` is None for a model that has no features to measure it
+    on.
+    """
 
     model: torch.nn.Module
-    familiarity: MahalanobisDistance | None
+    distance: MahalanobisDistance | None
     draws: int = 2  # further samples that the dream is compared with
 
     @classmethod
     def of(
         cls, model, training: TestSplit, generator: np.random.Generator, batch: int = 128
     ) -> TrustSignals:
-        """With the familiarity of the training split's contexts, where the model is one that tells
-        its features.
-        """
+        """With the distance to the contexts of the training split, where the model has features."""
         if not hasattr(model, "trust_scale"):
             return cls(model, None)
         places, tokens = training.transitions(CONTEXTS, generator), []
         for start in range(0, len(places), batch):
             window = training.window(places[start : start + batch])
-            state = model.init(rollout_runs.to_model(window.context, model))
+            state = model.init(to_model(window.context, model))
             tokens.append(context_tokens(model, state, window.actions[:, 0]))
         return cls(model, MahalanobisDistance.of(torch.cat(tokens)))
 
@@ -59,8 +59,8 @@ class TrustSignals:
         found = (
             {"disagreement": self.disagreement(state, action, frame, noise)} if self.draws else {}
         )
-        if self.familiarity is not None:
-            found["distance"] = self.familiarity(context_tokens(self.model, state, action))
+        if self.distance is not None:
+            found["distance"] = self.distance(context_tokens(self.model, state, action))
         if hasattr(self.model, "uncertainty"):
             found["gradient_norm"] = self.model.uncertainty(state.frames, action, frame)
         return {name: value.float().cpu() for name, value in found.items()}
@@ -87,8 +87,8 @@ def context_tokens(model, state, action: Tensor) -> Tensor:
 
 
 def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
-    """(signal, right), (M,) each: what `evaluator.correctness` makes of the runs, with a signal in the
-    place of trust.
+    """(signal, correct), (M,) each: `evaluator.correctness` of the runs with a signal in the place
+    of trust.
     """
     one, other = (
         run._replace(trust=run.signals[name]) for run in (runs.one_step, runs.random_actions)
@@ -103,8 +103,8 @@ def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
     found = {}
     for name in REPORTED:
         if name in runs.one_step.signals:
-            signal, right = with_signal(evaluator, runs, name)
-            found[f"auroc_{name}"] = metrics.auroc(signal, ~right)
+            signal, correct = with_signal(evaluator, runs, name)
+            found[f"auroc_{name}"] = metrics.auroc(signal, ~correct)
     return found
 
 
@@ -116,11 +116,14 @@ def calibrated_figures(
     """
     if scale is None:
         return {}
-    (trust, right), (distance, _) = evaluator.correctness(runs), with_signal(evaluator, runs, "distance")
+    (trust, correct), (distance, _) = (
+        evaluator.correctness(runs),
+        with_signal(evaluator, runs, "distance"),
+    )
     believed = scale.cpu().combined(logits_of(trust), distance)
     return {
-        "auroc_calibrated": metrics.auroc(1 - believed, ~right),
-        "calibration_error_calibrated": metrics.calibration_error(believed, right),
+        "auroc_calibrated": metrics.auroc(1 - believed, ~correct),
+        "calibration_error_calibrated": metrics.calibration_error(believed, correct),
         "calibration": {
             **dict(zip(("head", "distance", "bias"), scale.weights.tolist(), strict=True)),
             "samples": learned_from,
@@ -129,10 +132,13 @@ def calibrated_figures(
 
 
 def calibrate(
-    evaluator: Evaluator, runs: Runs, familiarity: MahalanobisDistance
+    evaluator: Evaluator, runs: Runs, features: MahalanobisDistance
 ) -> tuple[TrustScale, int]:
     """The scale fitted to runs of another split than the one it is reported on, and their number of
     frames.
     """
-    (trust, right), (distance, _) = evaluator.correctness(runs), with_signal(evaluator, runs, "distance")
-    return TrustScale(familiarity, fitted(logits_of(trust), distance, right)), len(right)
+    (trust, correct), (distance, _) = (
+        evaluator.correctness(runs),
+        with_signal(evaluator, runs, "distance"),
+    )
+    return TrustScale(features, fitted(logits_of(trust), distance, correct)), len(correct)

@@ -87,7 +87,9 @@ class PongEvaluator(Evaluator):
         ball, left, right, *score = self.decode(flat)
         white = np.maximum(flat.min(-1).astype(np.int64) - WHITE, 0).sum((1, 2)) / 255
         found = PongState(ball, np.stack([left, right], 1), np.stack(score, 1), white)
-        return PongState(*(values.reshape(*frames.shape[:-3], *values.shape[1:]) for values in found))
+        return PongState(
+            *(values.reshape(*frames.shape[:-3], *values.shape[1:]) for values in found)
+        )
 
     def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
@@ -102,7 +104,9 @@ class PongEvaluator(Evaluator):
 
     def events(self, run: OneStep) -> Tensor:
         """Points, ends and bounces."""
-        return super().events(run) | as_tensor(_scored(run.decoded) | _bounces(run.decoded, REAL).any(1))
+        return super().events(run) | as_tensor(
+            _scored(run.decoded) | _bounces(run.decoded, REAL).any(1)
+        )
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
         run = runs.one_step
@@ -142,8 +146,8 @@ class PongEvaluator(Evaluator):
         return one, ~np.isnan(dream.paddles).any(-1)
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is recognized by how far the right paddle moved: the action whose real moves are
-        nearest on average.
+        """The action is recognized by how far the right paddle moved: the action whose real moves
+        are nearest on average.
         """
         run, other = runs.one_step, runs.random_actions
         moves, action = _moves(run.decoded, REAL), run.action.numpy()
@@ -225,8 +229,8 @@ def _bounces(decoded: PongState, frame: int) -> np.ndarray:
 
 
 def position_errors(real: PongState, dream: PongState, rows: np.ndarray) -> dict:
-    """One-step errors in pixels of the (N,) transitions in `rows` (N,) bool; a missing ball or paddle
-    is counted apart.
+    """One-step errors in pixels of the (N,) transitions in `rows` (N,) bool; a missing ball or
+    paddle is counted apart.
     """
     ball = _distance(real.ball, dream.ball)[rows]
     paddle = np.abs(real.paddles - dream.paddles).mean(-1)[rows]
@@ -348,10 +352,14 @@ def _first_points(dream: np.ndarray, real: np.ndarray, length: np.ndarray) -> di
         for s, f in zip((dream, real), first, strict=True)
     ]
     claimed, expected = first[0] < np.minimum(length, steps), first[1] < steps
-    hits = int((claimed & expected & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum())
+    hits = int(
+        (claimed & expected & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum()
+    )
     return {
         "precision": hits / claimed.sum() if claimed.any() else None,
         "recall": hits / expected.sum() if expected.any() else None,
-        "f1": 2 * hits / (claimed.sum() + expected.sum()) if claimed.any() or expected.any() else None,
+        "f1": 2 * hits / (claimed.sum() + expected.sum())
+        if claimed.any() or expected.any()
+        else None,
         "support": int(expected.sum()),
     }

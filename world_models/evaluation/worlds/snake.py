@@ -194,7 +194,9 @@ class SnakeEvaluator(Evaluator):
         run, other, rules = runs.one_step, runs.random_actions, self.rules
         legal = rules.legality(run.decoded.dreamed).all & correct_transitions(run)
         outcome = rules.outcome(other.decoded.before, other.action.numpy())
-        lawful = rules.legality(other.decoded.dreamed).all & rules.agrees(outcome, other.decoded.dreamed)
+        lawful = rules.legality(other.decoded.dreamed).all & rules.agrees(
+            outcome, other.decoded.dreamed
+        )
         return torch.cat([run.trust, other.trust]), torch.from_numpy(
             np.concatenate([legal, lawful])
         )

@@ -50,6 +50,21 @@ def make_evaluator(spec: WorldSpec, real: str = "") -> Evaluator:
     return evaluator.build(spec, game)
 
 
+def describe_evaluator(world: str) -> str:
+    """Which evaluator a world has; says so where it is the general one."""
+    name = find_evaluator(world).__name__
+    if find_evaluator(world) is not GENERAL:
+        return name
+    if world not in WORLDS:
+        return f"{name}, the general one: {world!r} is in no row of collectors/worlds/table.py"
+    return f"{name}, the general one: no evaluator is written for {world!r}"
+
+
+def real_id(world: str) -> str:
+    """The id of a world's real environment; "" for a game without a row."""
+    return WORLDS[world].real_id if world in WORLDS else ""
+
+
 def policies_of(world: str) -> tuple[str, ...]:
     """The names of a random and of the best scripted policy; of a game without a row only the
     former.

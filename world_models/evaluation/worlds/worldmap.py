@@ -1,4 +1,4 @@
-"""The world map's evaluator: does the picture move as the window does, and is what was in sight kept?
+"""The world map's evaluator: do frames move as the window does, and is what was in sight kept?
 
 N transitions, R rollouts, H horizon. A shift (rows, columns) is how far the window moved: what a
 frame shows at (y, x) was at (y, x) + shift in the frame before. Where an action was without effect
@@ -84,7 +84,9 @@ class WorldMapEvaluator(Evaluator):
         columns = [masked_psnr(frames, real, known) for frames in (dreamed, last)]
         shifts = [measured_shift(last, frames, self.reach) for frames in (real, dreamed)]
         new = masked_psnr(dreamed, real, ~known)
-        return MapTransitions(motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new)
+        return MapTransitions(
+            motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new
+        )
 
     def decode_step(self, before: np.ndarray, after: np.ndarray) -> MapSteps:
         return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
@@ -166,15 +168,19 @@ class WorldMapEvaluator(Evaluator):
         }
 
     def action_figures(self, runs: Runs) -> dict:
-        """The action is recognized by the shift: it is the one whose move is nearest. Transitions at
-        the map's edge are left out.
+        """The action is recognized by the shift: it is the one whose move is nearest. Transitions
+        at the map's edge are left out.
         """
         run, other, figures = runs.one_step, runs.random_actions, {}
         moved = run.decoded.decisive & (run.decoded.motion != 0).any(1)
         sources = {
             "dream": (run.decoded.dream_shift, run.action, moved),
             "real": (run.decoded.real_shift, run.action, moved),
-            "dream_random_actions": (other.decoded.dream_shift, other.action, other.decoded.decisive),
+            "dream_random_actions": (
+                other.decoded.dream_shift,
+                other.action,
+                other.decoded.decisive,
+            ),
         }
         for name, (shift, action, decisive) in sources.items():
             near = _length(shift[decisive, None] - self.moves)  # (M, A)

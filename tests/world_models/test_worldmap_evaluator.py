@@ -11,7 +11,7 @@ from world_models.evaluation.worlds.worldmap import WorldMapEvaluator
 
 UP, DOWN, LEFT, RIGHT = range(4)
 MOVES = 8 * np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
-JUDGE = WorldMapEvaluator(8)
+EVALUATOR = WorldMapEvaluator(8)
 
 
 def terrain(seed: int = 0, size: int = 400) -> np.ndarray:
@@ -40,25 +40,25 @@ def voyage(count: int = 24, steps: int = 1, seed: int = 1) -> tuple[np.ndarray, 
     return np.concatenate([start, start + MOVES[actions].cumsum(1)], 1), actions
 
 
-def judged(dream) -> tuple[dict, dict, np.ndarray]:
+def evaluated(dream) -> tuple[dict, dict, np.ndarray]:
     """(rules, actions, right) of a one-step dream: a function of places (N, 2) after the move ->
     frames.
     """
     places, actions = voyage()
     frames = windows(places)
-    step = one_step(JUDGE, frames[:, :1], frames[:, 1], dream(places, frames), actions[:, 0])
+    step = one_step(EVALUATOR, frames[:, :1], frames[:, 1], dream(places, frames), actions[:, 0])
     walks, moves = voyage(6, 13, seed=2)
     film = windows(walks)
     runs = runs_of(step, rollouts(film, film, moves[:, 1:]))
     return (
-        JUDGE.rule_figures(runs, np.random.default_rng(0)),
-        JUDGE.action_figures(runs),
-        JUDGE.correctness(runs)[1],
+        EVALUATOR.rule_figures(runs, np.random.default_rng(0)),
+        EVALUATOR.action_figures(runs),
+        EVALUATOR.correctness(runs)[1],
     )
 
 
 def test_a_perfect_dream_has_no_shift_error_and_keeps_every_known_pixel():
-    rules, actions, right = judged(lambda places, frames: frames[:, 1])
+    rules, actions, right = evaluated(lambda places, frames: frames[:, 1])
     assert (
         rules["shift_error"] == 0
         and rules["shift_within_half_pixel"] == 1
@@ -81,7 +81,7 @@ def test_a_perfect_dream_has_no_shift_error_and_keeps_every_known_pixel():
 
 @pytest.mark.parametrize("shift", [(1, 0), (0, -2), (1, 1)])
 def test_a_dream_that_lands_beside_its_place_has_that_error(shift):
-    rules, _, right = judged(lambda places, frames: windows(places[:, 1] + shift))
+    rules, _, right = evaluated(lambda places, frames: windows(places[:, 1] + shift))
     assert rules["shift_error"] == pytest.approx(np.hypot(*shift), abs=0.15)
     assert rules["known_psnr"] < 35 and not right.any()
 
@@ -91,11 +91,11 @@ def test_half_a_pixel_is_seen():
         both = [windows(places[:, 1] + (0, step)).astype(float) for step in (0, 1)]
         return ((both[0] + both[1]) / 2).astype(np.uint8)
 
-    assert judged(blended)[0]["shift_error"] == pytest.approx(0.5, abs=0.15)
+    assert evaluated(blended)[0]["shift_error"] == pytest.approx(0.5, abs=0.15)
 
 
 def test_a_frozen_dream_is_wrong_by_the_stride_and_tells_no_action():
-    rules, actions, right = judged(lambda places, frames: frames[:, 0])
+    rules, actions, right = evaluated(lambda places, frames: frames[:, 0])
     assert rules["shift_error"] == pytest.approx(8, abs=0.1) and rules["known_psnr"] < 30
     assert rules["known_psnr"] == rules["known_psnr_copy_last_frame"]
     assert actions["dream"] == 0 and actions["real"] == 1 and not right.any()
@@ -106,7 +106,7 @@ def test_a_dream_that_invents_the_new_strip_is_told_by_the_strip_alone():
         known = map_rules.window(places[:, 1] - places[:, 0], places[:, 1] - places[:, 0], (64, 64))
         return np.where(known[..., None], frames[:, 1], 255 - frames[:, 1])
 
-    rules, _, right = judged(inventive)
+    rules, _, right = evaluated(inventive)
     assert (
         rules["known_psnr"] == 100
         and rules["shift_error"] == 0
@@ -117,20 +117,22 @@ def test_a_dream_that_invents_the_new_strip_is_told_by_the_strip_alone():
 
 def test_at_the_maps_edge_the_recording_tells_that_nothing_moved():
     still = windows(np.full((3, 2, 2), 100))
-    motion = JUDGE.motion(still[:, 0], still[:, 1], np.array([UP, LEFT, RIGHT]))
+    motion = EVALUATOR.motion(still[:, 0], still[:, 1], np.array([UP, LEFT, RIGHT]))
     assert (motion == 0).all()
     places, actions = voyage()
     frames = windows(places)
-    assert (JUDGE.motion(frames[:, 0], frames[:, 1], actions[:, 0]) == MOVES[actions[:, 0]]).all()
+    assert (
+        EVALUATOR.motion(frames[:, 0], frames[:, 1], actions[:, 0]) == MOVES[actions[:, 0]]
+    ).all()
 
 
 def test_where_no_rollout_goes_on_there_are_no_figures():
     walks, actions = voyage(2, 6)
     film = windows(walks)
-    step = one_step(JUDGE, film[:, :1], film[:, 1], film[:, 1], actions[:, 0])
+    step = one_step(EVALUATOR, film[:, :1], film[:, 1], film[:, 1], actions[:, 0])
     opened = rollouts(film, film, actions[:, 1:])
     opened = opened._replace(running=opened.running & False)
-    figures = JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["rollout"]
+    figures = EVALUATOR.rule_figures(runs_of(step, opened), np.random.default_rng(0))["rollout"]
     assert (
         figures["known_psnr"]["5"] is None is figures["shift_error"]["5"]
         and figures["samples"]["5"] == 0
@@ -161,8 +163,8 @@ def test_a_rollout_that_forgets_is_told_by_its_horizon():
     real = windows(walks)
     dreamed = real.copy()
     dreamed[:, 7:] = 255 - dreamed[:, 7:]  # from the sixth step on
-    step = one_step(JUDGE, real[:, :1], real[:, 1], real[:, 1], actions[:, 0])
-    figures = JUDGE.rule_figures(
+    step = one_step(EVALUATOR, real[:, :1], real[:, 1], real[:, 1], actions[:, 0])
+    figures = EVALUATOR.rule_figures(
         runs_of(step, rollouts(real, dreamed, actions[:, 1:])), np.random.default_rng(0)
     )
     assert (
@@ -176,20 +178,20 @@ def test_a_landfall_that_is_dreamed_too_late_is_no_hit():
     frames = windows(places)
     paid = [-0.01, 1.0, -0.01, -0.01]
     step = one_step(
-        JUDGE, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], paid, paid[::-1]
+        EVALUATOR, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], paid, paid[::-1]
     )
     walks, moves = voyage(1, 3)
     opened = rollouts(windows(walks), windows(walks), moves[:, 1:])
-    figures = JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["landfall"]
+    figures = EVALUATOR.rule_figures(runs_of(step, opened), np.random.default_rng(0))["landfall"]
     assert figures["one_step"]["f1"] == 0 and figures["one_step"]["support"] == 1
 
 
 def test_survival_counts_moves_by_the_stride_or_none_at_the_edge():
     frames = windows(voyage(1, 4)[0])[0]
     actions = voyage(1, 4)[1][0]
-    drift = [JUDGE.decode_step(frames[t : t + 1], frames[t + 1 : t + 2]) for t in range(4)]
+    drift = [EVALUATOR.decode_step(frames[t : t + 1], frames[t + 1 : t + 2]) for t in range(4)]
     decoded = map_rules.MapSteps(*(np.stack(column) for column in zip(*drift, strict=True)))
-    run = type("Run", (), {"seen": decoded, "actions": actions[:, None]})
-    assert JUDGE.survival_figures(run, None) == {"lawful_moves": 1, "frames_with_texture": 1}
+    run = type("Run", (), {"decoded": decoded, "actions": actions[:, None]})
+    assert EVALUATOR.survival_figures(run, None) == {"lawful_moves": 1, "frames_with_texture": 1}
     run.actions = (actions[:, None] + 1) % 4
-    assert JUDGE.survival_figures(run, None)["lawful_moves"] == 0
+    assert EVALUATOR.survival_figures(run, None)["lawful_moves"] == 0

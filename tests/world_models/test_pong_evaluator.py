@@ -40,7 +40,7 @@ def decode(frames: np.ndarray) -> tuple:
     return ball, left[:, 0], right[:, 0], *score
 
 
-JUDGE = PongEvaluator(decode)
+EVALUATOR = PongEvaluator(decode)
 
 
 def game(steps: int, seed: int, point_at: int | None = None, side: int = 1):
@@ -83,7 +83,7 @@ def figures(
     actions = np.stack([a for _, a in played])
     pairs = np.stack([real[:, :-2], real[:, 1:-1]], 2).reshape(-1, 2, SIZE, SIZE, 3)
     after = [frames[:, 2:].reshape(-1, SIZE, SIZE, 3) for frames in (real, dream)]
-    step = one_step(JUDGE, pairs, *after, actions[:, 1:].reshape(-1))
+    step = one_step(EVALUATOR, pairs, *after, actions[:, 1:].reshape(-1))
     rewards = [np.diff([[s[3][1] for s in states] for states in g], axis=1)[:, 1:] for g in
                ([s for s, _ in played], dreamed)]  # fmt: skip
     opened = rollouts(
@@ -91,9 +91,9 @@ def figures(
     )
     runs = runs_of(step, opened)
     return (
-        JUDGE.rule_figures(runs, np.random.default_rng(0)),
-        JUDGE.action_figures(runs),
-        JUDGE.correctness(runs)[1],
+        EVALUATOR.rule_figures(runs, np.random.default_rng(0)),
+        EVALUATOR.action_figures(runs),
+        EVALUATOR.correctness(runs)[1],
     )
 
 
@@ -142,9 +142,9 @@ def test_two_balls_are_not_one():
     states, actions = game(10, 5)
     real = film(states)
     pairs = np.stack([real[:-2], real[1:-1]], 1)
-    step = one_step(JUDGE, pairs, real[2:], second(real[2:].copy()), actions[1:])
+    step = one_step(EVALUATOR, pairs, real[2:], second(real[2:].copy()), actions[1:])
     opened = rollouts(real[None], real[None], actions[None, 1:])
-    assert JUDGE.rule_figures(runs_of(step, opened), np.random.default_rng(0))["one_ball"] == 0
+    assert EVALUATOR.rule_figures(runs_of(step, opened), np.random.default_rng(0))["one_ball"] == 0
 
 
 def test_a_ball_that_does_not_bounce_is_found_out():
@@ -193,8 +193,8 @@ def test_a_rollout_from_a_serve_is_left_out():
     states, actions = game(12, 3)
     real = film([states[0], *states])  # the context repeats the first frame
     dreamed = film([states[0], *states], lambda t, s: ((20, 20), *s[1:]))
-    step = one_step(JUDGE, real[None, :2], real[2:3], real[2:3], actions[:1])
-    rules = JUDGE.rule_figures(
+    step = one_step(EVALUATOR, real[None, :2], real[2:3], real[2:3], actions[:1])
+    rules = EVALUATOR.rule_figures(
         runs_of(step, rollouts(real[None], dreamed[None], actions[None])), None
     )
     assert (
@@ -206,6 +206,8 @@ def test_a_rollout_from_a_serve_is_left_out():
 def test_bounces_and_points_are_events():
     states, actions = game(25, 0, point_at=12)
     real = film(states)
-    step = one_step(JUDGE, np.stack([real[:-2], real[1:-1]], 1), real[2:], real[2:], actions[1:])
-    events = JUDGE.events(step).numpy()
+    step = one_step(
+        EVALUATOR, np.stack([real[:-2], real[1:-1]], 1), real[2:], real[2:], actions[1:]
+    )
+    events = EVALUATOR.events(step).numpy()
     assert events[11] and 1 < events.sum() < 12

@@ -1,0 +1,137 @@
+"""`neural-envs evaluate BUNDLE --out DIR`: measure a dream against the real game of its world.
+
+Writes DIR/evaluation.json, plots, a strip and films (real | dreamed | difference). Figures come
+from the dataset's test split, which training never saw, and from dreams that policies play.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from agents.evaluation.ranking import rank_policies
+from collectors.dataset.dataset import Dataset, dataset_name
+from collectors.policies.policies import make_policy
+from collectors.settings.command import command
+from collectors.settings.parse import setting
+from collectors.worlds.table import WORLDS
+from neural_envs.bundles import resolve_bundle
+from world_models.bundles.bundle import load_bundle, update_scores
+from world_models.evaluation.evaluation import EvaluationOptions, evaluate, write_evaluation
+from world_models.evaluation.figures import card_scores
+from world_models.evaluation.worlds.table import (
+    describe_evaluator,
+    make_evaluator,
+    policies_of,
+    real_id,
+)
+from world_models.models.trust_calibration import save_scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(EvaluationOptions):
+    """Measure a bundle against the real game."""
+
+    bundle: str = setting(help="released name or directory of the bundle")
+    real: str = setting(
+        "", "id of the real environment; none: that of the bundle's world, if it is known"
+    )
+    real_options: tuple[str, ...] = setting(
+        (), "of the real game of the policy ranking, as levels=test"
+    )
+    data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
+    out: str = setting("evaluation", "directory for evaluation.json, plots and films")
+    policies: tuple[str, ...] = setting(
+        (), "names of a random and a good policy; none: the world's own"
+    )
+    ranking: bool = setting(True, "rank policies in the dream and in the real game")
+    device: str = setting("cpu", "torch device")
+    update_card: bool = setting(
+        False, "write the figures into the bundle's config.json and model card"
+    )
+
+
+class Report(NamedTuple):
+    """What one evaluation gave."""
+
+    scores: dict[str, float | None]  # the figures of the model card
+    path: Path  # evaluation.json, with all figures
+    evaluator: str  # which evaluator it was, in words
+    seconds: float
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return command(
+        EvaluateConfig,
+        lambda config: as_text(evaluate_bundle(config)),
+        argv,
+        "neural-envs evaluate",
+        ("bundle",),
+    )
+
+
+def as_text(report: Report) -> str:
+    """The figures of the model card, one per line, and where the others are."""
+    lines = [
+        f"{name:44s} {'-' if value is None else format(value, '.5g')}"
+        for name, value in report.scores.items()
+    ]
+    lines += [f"evaluator: {report.evaluator}", f"written: {report.path} ({report.seconds} s)"]
+    return "\n".join(lines)
+
+
+def evaluate_bundle(config: EvaluateConfig) -> Report:
+    """Evaluates a bundle and writes everything into `config.out`.
+
+    Raises ValueError with the remedy where there is nothing to evaluate on.
+    """
+    started, path = time.monotonic(), resolve_bundle(config.bundle)
+    bundle = load_bundle(path, config.device)
+    model, spec = bundle.model, bundle.model.spec
+    dataset = open_dataset(config.data, spec.world)
+    evaluator = make_evaluator(spec, config.real)
+    names = config.policies or policies_of(spec.world)
+
+    def maker(name: str):
+        return lambda: make_policy(name, len(spec.action_names), world=spec.world)
+
+    result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
+    if config.ranking:
+        result.figures["policy_ranking"] = rank_policies(
+            spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
+        )
+    about = {
+        "bundle": config.bundle,
+        "real": config.real or real_id(spec.world),
+        "data": {"path": str(dataset.path), "fingerprint": dataset.fingerprint, "split": "test"},
+        "evaluator": describe_evaluator(spec.world),
+        "seed": config.seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "sampler_steps": getattr(model, "sampler_steps", None),
+        "guidance": getattr(model, "guidance", None),
+    }
+    file = write_evaluation(Path(config.out), result, about, spec.fps)
+    scores = card_scores(result.figures, evaluator)
+    if config.update_card:
+        update_scores(path, scores)
+        if result.trust_scale is not None:
+            save_scale(path, result.trust_scale)
+    return Report(scores, file, about["evaluator"], about["seconds"])
+
+
+def open_dataset(data: str, world: str) -> Dataset:
+    """The dataset that is evaluated on; without a path that of the world's name.
+
+    Raises ValueError with the command that records one where there is none.
+    """
+    path = data or f"data/{dataset_name(world)}"
+    if not (Path(path) / "manifest.json").is_file():
+        game = world if world in WORLDS else f"--env {world}"
+        remedy = f"record some with `neural-envs collect {game} --frames 200000 --out {path}`"
+        raise ValueError(f"there are no held-out episodes in {path!r}; {remedy}")
+    return Dataset(path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

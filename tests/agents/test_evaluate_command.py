@@ -1,0 +1,68 @@
+"""The verb `evaluate`: it asks for data, measures a bundle and writes what it says."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from agents.evaluation import evaluate as command
+from collectors.recording.collect import collect
+from neural_envs.bundles import resolve_bundle
+
+SIZES = {"transitions": 40, "random_actions": 20, "rollouts": 4, "horizon": 8, "kid_frames": 0}
+SIZES |= {"survival_steps": 10, "survival_lanes": 2, "kid_depth": 4, "trust_transitions": 64}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("evaluate") / "snake"
+    collect("RealSnake-v0", path, 2000, policy="mix", seed=3, shard_steps=1000)
+    return path
+
+
+def test_it_asks_for_data_and_says_how_to_get_it(tmp_path, capsys):
+    assert command.main(["snake", "--data", str(tmp_path / "none")]) == 1
+    assert "neural-envs collect snake" in capsys.readouterr().err
+
+
+def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys):
+    written, scales = {}, []
+    monkeypatch.setattr(command, "update_scores", lambda path, scores: written.update(scores))
+    monkeypatch.setattr(command, "save_scale", lambda path, scale: scales.append(path))
+    ranking = {"spearman": 0.5}
+    asked = []
+    monkeypatch.setattr(
+        command, "rank_policies", lambda world, **options: asked.append((world, options)) or ranking
+    )
+    out = tmp_path / "out"
+    words = [f"--{name}={value}" for name, value in SIZES.items()]
+    words += ["--update-card", "--real-options=apples=1"]
+    assert command.main(["snake", f"--data={data}", f"--out={out}", *words]) == 0
+    saved = json.loads((out / "evaluation.json").read_text())
+    assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"]
+    assert saved["evaluator"] == "SnakeEvaluator" and saved["real"] == "RealSnake-v0"
+    assert set(saved["survival"]) == {"random", "astar"}
+    assert saved["policy_ranking"] == ranking and asked[0][0] == "snake"
+    assert asked[0][1]["real_options"] == ("apples=1",)
+    assert scales == [resolve_bundle("snake")]  # trust was calibrated on the validation split
+    printed = capsys.readouterr().out
+    assert "evaluator: SnakeEvaluator" in printed and "evaluation.json" in printed
+
+
+def test_without_a_ranking_no_policies_are_ranked(monkeypatch, tmp_path, data):
+    monkeypatch.setattr(command, "rank_policies", None)
+    config = command.EvaluateConfig(
+        bundle="snake", data=str(data), out=str(tmp_path), ranking=False, **SIZES
+    )
+    command.evaluate_bundle(config)
+    saved = json.loads((tmp_path / "evaluation.json").read_text())
+    assert "omitted" in saved["policy_ranking"]
+
+
+def test_data_are_looked_for_under_the_name_of_the_world(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "pong"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    monkeypatch.setattr(command, "Dataset", lambda path: SimpleNamespace(path=path))
+    assert command.open_dataset("", "pong").path == "data/pong"
