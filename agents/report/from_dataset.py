@@ -16,7 +16,7 @@ from world_models.evaluation import figures as scorecard
 from world_models.evaluation.evaluation import check_same_game
 from world_models.evaluation.evaluator import Runs
 from world_models.evaluation.rollouts import OneStep, Rollouts, one_step, rollouts
-from world_models.evaluation.test_split import Place, TestSplit
+from world_models.evaluation.test_split import Place, SplitReader
 from world_models.evaluation.worlds.table import make_evaluator
 
 VISIBLE = 48  # grey levels of 255 from which a pixel is seen to differ
@@ -82,7 +82,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     """
     model = bundle.model
     check_same_game(model.spec, dataset)
-    generator, test_split = np.random.default_rng(seed), TestSplit(dataset, model.context_length)
+    generator, test_split = np.random.default_rng(seed), SplitReader(dataset, model.context_length)
     evaluator = make_evaluator(model.spec)
     places = test_split.transitions(size.transitions, generator)
     one = one_step(model, test_split, places, evaluator.decode_batch)
@@ -115,7 +115,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
 
 
 def _eventful(
-    dataset: Dataset, test_split: TestSplit, count: int, generator: np.random.Generator
+    dataset: Dataset, test_split: SplitReader, count: int, generator: np.random.Generator
 ) -> list[Place]:
     """Transitions with an end or a reward that is not the usual one, at most `count`; else any."""
     found, rewards = [], np.concatenate([shard.rewards for shard in dataset.shards])

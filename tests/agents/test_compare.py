@@ -82,9 +82,7 @@ def calls(monkeypatch):
         "make_policy": lambda name, actions, world: name,
         "play_policy": play,
         "evaluate_bundle": lambda config: (
-            done.append(("evaluate", config.data)) or dict(SCORES),
-            None,
-            0.0,
+            done.append(("evaluate", config.data)) or SimpleNamespace(scores=dict(SCORES))
         ),
         "bundle_macs": lambda name, steps: 3_000_000,
         "dream": lambda bundle, lanes, steps: lambda: lanes,

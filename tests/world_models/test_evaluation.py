@@ -20,7 +20,7 @@ from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.evaluation.evaluator import Evaluator
 from world_models.evaluation.figures import at_path
 from world_models.evaluation.plots import write_plots
-from world_models.evaluation.test_split import Place, TestSplit
+from world_models.evaluation.test_split import Place, SplitReader
 from world_models.evaluation.worlds.snake import SnakeEvaluator
 from world_models.evaluation.worlds.table import (
     describe_evaluator,
@@ -65,7 +65,7 @@ def evaluated(model, dataset, evaluator=None, **changes):
     }
     settings = {**sizes, "survival_steps": 80, "kid_depth": 10, "kid_frames": 0, **changes}
     options = EvaluationOptions(**settings)
-    window = TestSplit(dataset, 2, "train").window(
+    window = SplitReader(dataset, 2, "train").window(
         [Place(i, 0) for i in dataset.split()["train"][:20]]
     )
     contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
@@ -169,7 +169,7 @@ def test_the_same_seed_gives_the_same_figures(dataset, perfect):
 
 
 def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
-    test_split = TestSplit(dataset, 4)
+    test_split = SplitReader(dataset, 4)
     number = int(test_split.episodes[test_split.lengths.argmax()])
     episode = dataset.episode(number)
     window = test_split.window([Place(number, 1), Place(number, 5)], horizon=3)
@@ -181,7 +181,7 @@ def test_held_out_contexts_repeat_the_first_frame_and_use_action_zero(dataset):
 
 
 def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
-    test_split = TestSplit(dataset, 2)
+    test_split = SplitReader(dataset, 2)
     number = int(test_split.episodes[0])
     episode = dataset.episode(number)
     window = test_split.window([Place(number, len(episode) - 1)], horizon=4)
@@ -193,7 +193,7 @@ def test_held_out_windows_stop_at_the_end_of_the_episode(dataset):
 
 
 def test_held_out_transitions_are_different_ones_of_the_test_split(dataset):
-    test_split = TestSplit(dataset, 2)
+    test_split = SplitReader(dataset, 2)
     places = test_split.transitions(10**6, np.random.default_rng(0))
     assert len(places) == len(test_split) == len(set(places))
     assert {place.episode for place in places} == set(dataset.split()["test"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models.evaluation.evaluator import Evaluator, Runs, mean
-from world_models.evaluation.test_split import TestSplit
+from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
 
 TRANSITIONS, PASSES, BATCH, WIDTH, LEARNING_RATE = 6_000, 5, 64, 32, 2e-3
@@ -51,7 +51,7 @@ def _two(past: Tensor) -> tuple[Tensor, Tensor]:
     return past[:, max(0, past.shape[1] - 2)], past[:, -1]
 
 
-def train_probe(episodes: TestSplit, actions: int, seed: int = 0) -> ActionProbe:
+def train_probe(episodes: SplitReader, actions: int, seed: int = 0) -> ActionProbe:
     """A probe that learned the actions of `TRANSITIONS` transitions, at most; seeded, some ten
     seconds on one core.
     """
@@ -95,7 +95,7 @@ class ProbingEvaluator(Evaluator):
         super().__init__(spec)
         self.probe: ActionProbe | None = None
 
-    def fit(self, episodes: TestSplit, seed: int) -> None:
+    def fit(self, episodes: SplitReader, seed: int) -> None:
         """Trains the probe."""
         self.probe = train_probe(episodes, len(self.spec.action_names), seed)
 

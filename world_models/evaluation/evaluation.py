@@ -20,7 +20,7 @@ from world_models.bundles.bundle import Bundle
 from world_models.evaluation import figures, plots
 from world_models.evaluation.evaluator import Evaluator, Runs
 from world_models.evaluation.rollouts import OneStep, closed_loop, one_step, rollouts
-from world_models.evaluation.test_split import TestSplit
+from world_models.evaluation.test_split import SplitReader
 from world_models.evaluation.trust_scores import (
     TrustSignals,
     calibrate,
@@ -82,8 +82,8 @@ def evaluate(
     model = bundle.model
     check_same_game(model.spec, dataset)
     set_sampling(model, options)
-    test_split = TestSplit(dataset, model.context_length)
-    training = TestSplit(dataset, model.context_length, "train")
+    test_split = SplitReader(dataset, model.context_length)
+    training = SplitReader(dataset, model.context_length, "train")
     generator = np.random.default_rng(options.seed)
 
     evaluator.fit(training, options.seed)
@@ -141,7 +141,7 @@ def set_sampling(model, options: EvaluationOptions) -> None:
 
 def _one_steps(
     signals: TrustSignals,
-    split: TestSplit,
+    split: SplitReader,
     count: int,
     evaluator: Evaluator,
     options: EvaluationOptions,
@@ -206,7 +206,7 @@ def _calibrate(
     unknown = signals.distance is None
     if unknown or not options.trust_transitions or not dataset.split()["validation"]:
         return None, 0
-    validation = TestSplit(dataset, signals.model.context_length, "validation")
+    validation = SplitReader(dataset, signals.model.context_length, "validation")
     quick = replace(signals, draws=0)
     generator = np.random.default_rng(options.seed + 2)
     one, random = _one_steps(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
-from world_models.evaluation.test_split import TestSplit
+from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
 
 CORRECT_PSNR = 25.0  # dB from which a frame of a world without rules counts as correct
@@ -80,7 +80,7 @@ class Evaluator:
         """The evaluator of a world; `game` is its real environment where `needs_game`."""
         return cls(spec)
 
-    def fit(self, episodes: TestSplit, seed: int) -> None:
+    def fit(self, episodes: SplitReader, seed: int) -> None:
         """Learn from training episodes before anything is dreamed; by default nothing."""
 
     def decode_batch(

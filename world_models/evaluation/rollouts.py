@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collectors.progress import progress
 from world_models.evaluation.metrics import exact, psnr, ssim
-from world_models.evaluation.test_split import Place, TestSplit, Window
+from world_models.evaluation.test_split import Place, SplitReader, Window
 from world_models.lanes import put_lanes
 from world_models.noise import NoiseStream
 
@@ -83,7 +83,7 @@ def _quality(frames: Tensor, target: Tensor) -> dict[str, Tensor]:
 @torch.inference_mode()
 def one_step(
     model,
-    test_split: TestSplit,
+    test_split: SplitReader,
     places: list[Place],
     decode_batch: DecodeBatch | None = None,
     batch: int = 128,
@@ -162,7 +162,7 @@ class Rollouts(NamedTuple):
 
 
 @torch.inference_mode()
-def rollouts(model, test_split: TestSplit, places: list[Place], horizon: int) -> Rollouts:
+def rollouts(model, test_split: SplitReader, places: list[Place], horizon: int) -> Rollouts:
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
     window = test_split.window(places, horizon)
     state, device = model.init(to_model(window.context, model)), _device(model)

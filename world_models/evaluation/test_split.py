@@ -32,7 +32,7 @@ class Window(NamedTuple):
     lengths: Tensor  # (B,) int64
 
 
-class TestSplit:
+class SplitReader:
     """Reader of a dataset's test split. Raises ValueError when the split has no transitions."""
 
     def __init__(self, dataset, context_length: int, split: str = "test"):

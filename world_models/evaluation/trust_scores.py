@@ -18,7 +18,7 @@ from world_models import frames as pixels
 from world_models.evaluation import metrics
 from world_models.evaluation.evaluator import Evaluator, Runs
 from world_models.evaluation.rollouts import to_model
-from world_models.evaluation.test_split import TestSplit
+from world_models.evaluation.test_split import SplitReader
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
 
@@ -39,7 +39,7 @@ class TrustSignals:
 
     @classmethod
     def of(
-        cls, model, training: TestSplit, generator: np.random.Generator, batch: int = 128
+        cls, model, training: SplitReader, generator: np.random.Generator, batch: int = 128
     ) -> TrustSignals:
         """With the distance to the contexts of the training split, where the model has features."""
         if not hasattr(model, "trust_scale"):
