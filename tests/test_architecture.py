@@ -1,5 +1,5 @@
-"""The laws of the house, read from the source with ast: which way imports point, and where
-randomness comes from.
+"""The laws of `docs/architecture.md`, read from the source: which way imports point, where
+randomness comes from, what may be loaded without what.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from source_tree import (
+    FILES,
+    MODULES,
+    PACKAGES,
+    ROOT,
+    TREES,
+    circles,
+    graph,
+    imports,
+    imports_on_loading,
+    within,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = (
-    "collectors",
-    "world_models",
-    "neural_envs",
-    "agents",
-)  # each may import only those to its left
 FOR_EVERYBODY = (
     "collectors.settings",
     "collectors.worlds.table",
@@ -30,7 +34,7 @@ FOR_EVERYBODY = (
     "collectors.drawing",
     "collectors.progress",
     "collectors.ray_cluster",
-)  # what knows nothing of data
+)  # what knows nothing of games and data
 READERS_OF_DATA = tuple(
     f"world_models/{name}.py"
     for name in ("training/clips", "training/run", "evaluation/evaluation", "evaluation/test_split")
@@ -67,28 +71,6 @@ TORCH_RANDOM = {
     "rand_like",
     "randn_like",
 }
-FILES = {
-    path.relative_to(ROOT).as_posix(): path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
-}
-TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
-MODULES = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES]
-
-
-def imports(file: str) -> Iterator[str]:
-    """The dotted name of every module that the file imports anywhere, lazily too."""
-    package = file.split("/")[:-1]
-    for node in ast.walk(TREES[file]):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            submodules = [
-                f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES
-            ]
-            yield from submodules if len(submodules) == len(node.names) else [base, *submodules]
 
 
 def calls(file: str) -> Iterator[tuple[str, ast.Call]]:
@@ -98,15 +80,11 @@ def calls(file: str) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-def puts_back(file: str, line: int) -> bool:
+def restores_the_generator(file: str, line: int) -> bool:
     """Whether the line stands in a ``with torch.random.fork_rng(...)``."""
     blocks = (node for node in ast.walk(TREES[file]) if isinstance(node, ast.With))
     forks = (node for node in blocks if any("fork_rng" in ast.unparse(item) for item in node.items))
-    return any(node.lineno <= line <= node.end_lineno for node in forks)
-
-
-def within(name: str, modules: tuple[str, ...]) -> bool:
-    return any(name == module or name.startswith(module + ".") for module in modules)
+    return any(node.lineno <= line <= (node.end_lineno or 0) for node in forks)
 
 
 def fresh_python(code: str) -> str:
@@ -118,6 +96,10 @@ def fresh_python(code: str) -> str:
     return done.stdout
 
 
+def to_the_right_of(file: str) -> tuple[str, ...]:
+    return PACKAGES[PACKAGES.index(file.split("/")[0]) + 1 :]
+
+
 def test_the_four_packages_are_there_and_marked_as_ours():
     for package in PACKAGES:
         assert "__neural_envs__ = True" in (ROOT / package / "__init__.py").read_text(), package
@@ -125,11 +107,17 @@ def test_the_four_packages_are_there_and_marked_as_ours():
 
 
 def test_imports_point_only_to_the_left():
-    wrong = []
-    for file in FILES:
-        right = PACKAGES[PACKAGES.index(file.split("/")[0]) + 1 :]
-        wrong += [(file, name) for name in imports(file) if within(name, right)]
+    wrong = [
+        (file, name)
+        for file in FILES
+        for name in imports(file)
+        if within(name, to_the_right_of(file))
+    ]
     assert wrong == []
+
+
+def test_no_circle_of_modules_import_each_other_when_they_are_loaded():
+    assert circles(graph(imports_on_loading)) == []
 
 
 def test_only_the_data_side_of_world_models_sees_collectors_and_only_its_reader():
@@ -142,7 +130,7 @@ def test_only_the_data_side_of_world_models_sees_collectors_and_only_its_reader(
             ("collectors.worlds.snake.expert_transitions",)
             if file == "world_models/training/clips.py"
             else ()
-        )  # A*'s lessons
+        )
         if file.startswith(("world_models/", "neural_envs/")):
             wrong += [
                 (file, name)
@@ -181,7 +169,8 @@ def breaks_the_law_of_randomness(file: str, name: str, call: ast.Call) -> bool:
         return not call.args and not call.keywords
     if name == f"torch.{last}" and last in TORCH_RANDOM:
         return not any(keyword.arg == "generator" for keyword in call.keywords)
-    return name in ("torch.manual_seed", "torch.seed") and not puts_back(file, call.lineno)
+    seeds = name in ("torch.manual_seed", "torch.seed")
+    return seeds and not restores_the_generator(file, call.lineno)
 
 
 def test_randomness_is_an_argument():
