@@ -130,6 +130,6 @@ def test_a_world_that_is_neither_in_the_table_nor_in_the_bundle_is_refused(run, 
     from agents.ppo.train import main
 
     assert main(["nogame", "--bundle", str(run / "bundle")]) == 1
-    assert f"of this bundle {GAME}" in capsys.readouterr().err
+    assert f"coinrun, {GAME}" in capsys.readouterr().err
     assert main([GAME]) == 1
     assert "give a bundle" in capsys.readouterr().err

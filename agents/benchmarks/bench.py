@@ -28,10 +28,11 @@ from agents.benchmarks.timing import (
     real_env,
     startup,
 )
-from agents.envs import WORLDS, env_id
+from agents.envs import env_id
 from collectors.dataset.dataset import Dataset
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.noise import NoiseStream
 from world_models.training.clips import ClipReader

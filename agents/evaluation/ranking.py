@@ -1,26 +1,30 @@
 """Does the dream order policies as the real game does? Spearman's correlation over policies from
 random to best.
+
+P policies.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from agents.envs import WORLDS, action_count, env_id, env_settings, find_world
+from agents.envs import KINDS, action_count, env_id, env_settings
 from agents.evaluation.play import play_policy
 from collectors.policies.policies import make_policy
+from collectors.worlds.table import WORLDS
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Return (P,) ranks from 0; equal values share their mean rank."""
-    values = np.asarray(values, dtype=float)
-    below = (values[None, :] < values[:, None]).sum(axis=1)
-    equal = (values[None, :] == values[:, None]).sum(axis=1)
+    """(P,) ranks from 0; equal values share their mean rank."""
+    array = np.asarray(values, dtype=float)
+    below = (array[None, :] < array[:, None]).sum(axis=1)
+    equal = (array[None, :] == array[:, None]).sum(axis=1)
     return below + (equal - 1) / 2
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the rank correlation in [-1, 1]; nan if either does not vary.
+    """The rank correlation in [-1, 1]; nan if either does not vary.
 
     Raises ValueError for different lengths.
     """
@@ -40,25 +44,30 @@ def rank_policies(
     horizon: int = 300,
     seed: int = 0,
     real_options: Sequence[str] = (),
-) -> dict:
-    """Play a world's policies in its dream and real game; return {"spearman", "episodes",
-    "horizon", "policies"}.
+) -> dict[str, Any]:
+    """Play a world's policies in its dream and in its real game.
 
-    The returns are means over `episodes` episodes, of each the first `horizon` steps. {"omitted":
-    why} for a world that is not in the table. `real_options` are the real game's, as
-    ("levels=test",): CoinRun without options plays its training levels.
+    Returns {"spearman", "episodes", "horizon", "policies"}; the returns are means over `episodes`
+    episodes, of each the first `horizon` steps. {"omitted": reason} for a game that is not in the
+    table of worlds. `real_options` are the real game's, as ("levels=test",): CoinRun without
+    options plays its training levels.
     """
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}
-    rows, actions = [], action_count(env_id(name, "real"))
-    for policy_name in find_world(name).ranking:
+    rows: list[dict[str, Any]] = []
+    actions = action_count(env_id(name, "real"))
+    for policy_name in WORLDS[name].ranking:
         means = {}
-        for kind in ("dream", "real"):
+        for kind in KINDS:
             policy = make_policy(policy_name, actions, world=name)
             settings = env_settings(name, kind, bundle, real_options)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             means[kind] = float(played.returns.mean())
         rows.append({"policy": policy_name, **means})
     score = spearman([row["dream"] for row in rows], [row["real"] for row in rows])
-    score = None if np.isnan(score) else score
-    return {"spearman": score, "episodes": episodes, "horizon": horizon, "policies": rows}
+    return {
+        "spearman": None if np.isnan(score) else score,
+        "episodes": episodes,
+        "horizon": horizon,
+        "policies": rows,
+    }

@@ -19,7 +19,7 @@ import torch
 
 from agents.benchmarks.bench import bundle_macs
 from agents.benchmarks.timing import dream, rates_in_turn
-from agents.envs import WORLDS, Kind, action_count, env_id, find_world
+from agents.envs import Kind, action_count, env_id, find_twins
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_table import markdown
@@ -30,6 +30,7 @@ from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from collectors.settings.parse import as_text, setting
+from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
@@ -114,7 +115,7 @@ def resolved(config: CompareConfig) -> CompareConfig:
 
     Raises CompareError where there is nothing to compare on.
     """
-    find_world(config.world)
+    find_twins(config.world)
     if config.budget <= 0:
         raise CompareError(f"the budget is minutes of training, more than 0, not {config.budget}")
     if config.ppo_minutes < 0:
@@ -259,7 +260,7 @@ def measured(config: CompareConfig, policy) -> dict:
     played = play_policy(
         policy, env_id(config.world, "real"), config.episodes, config.seed + 1_000_000
     )
-    return summarise(played, config.seed).as_dict(find_world(config.world).event)
+    return summarise(played, config.seed).as_dict(find_twins(config.world).event)
 
 
 def references(config: CompareConfig) -> dict[str, dict]:

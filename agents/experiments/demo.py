@@ -11,7 +11,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 
-from agents.envs import WORLD_HELP, action_count, env_id, env_settings, find_world, named_world
+from agents.envs import WORLD_HELP, action_count, env_id, env_settings, find_twins, named_world
 from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
@@ -68,7 +68,7 @@ def film_both(config: DemoConfig) -> list[str]:
     """
     from collectors.media import side_by_side, write_strip, write_video
 
-    world = find_world(config.name, config.bundle)
+    world = find_twins(config.name, config.bundle)
     game = gym.make(world.real, **world.options)
     player = make_policy(world.ranking[-1], int(game.action_space.n), world=config.name)
     real, real_return = play_film(game, player, config.frames, config.seed)
@@ -99,7 +99,7 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
         config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings
     )
     trained = load_policy(train_ppo(run, config.seconds))
-    world = find_world(config.name, config.bundle)
+    world = find_twins(config.name, config.bundle)
     random = make_policy("random", action_count(world.real, **world.options), world=config.name)
     return {
         name: evaluate_policy(policy, world.real, config.episodes, config.seed, **world.options)
@@ -122,7 +122,7 @@ def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
 def run(config: DemoConfig) -> str:
     """Film, learn, measure; print each part as it is done; return the time it took."""
     start = time.monotonic()
-    world = find_world(config.name, config.bundle)
+    world = find_twins(config.name, config.bundle)
     player = world.ranking[-1]
     print(
         f"1. a good player ({player}, which sees only pixels) in the dream and in the real game",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agents.envs import WORLDS, Kind, action_count, env_id, env_settings, find_world
+from agents.envs import Kind, action_count, env_id, env_settings, find_twins
 from agents.evaluation.play import play_policy
 from agents.experiments.dyna_report import format_table, report, write_plot
 from agents.experiments.explore import Explorer
@@ -25,6 +25,7 @@ from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command, first_word
 from collectors.settings.parse import setting
 from collectors.worlds.registration import environment_id
+from collectors.worlds.table import WORLDS
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
@@ -85,7 +86,7 @@ class Loop:
     """
 
     def __init__(self, config: DynaConfig):
-        find_world(config.name)
+        find_twins(config.name)
         self.config, self.root = config, Path(config.out)
         options = env_settings(config.name, "real", options=config.real_options)
         self.actions = action_count(
@@ -239,9 +240,9 @@ class Loop:
 def preset(name: str) -> DynaConfig:
     """The settings of a world: its PPO preset and its world model preset.
 
-    Raises UnknownWorldError.
+    Raises UnknownNameError.
     """
-    find_world(name)
+    find_twins(name)
     model = PRESETS[name]()
     model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
     return DynaConfig(name, ppo=ppo_settings(name), world_model=model)

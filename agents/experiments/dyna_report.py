@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.envs import find_world
+from agents.envs import find_twins
 from agents.evaluation.play import Episodes, summarise
 from agents.experiments.transfer import transfer_interval, transfer_score
 from world_models.evaluation.plots import line_plot
@@ -48,7 +48,7 @@ def _row(config: "DynaConfig", number: int, random: dict, found: dict) -> dict:
 
 def _summary(config: "DynaConfig", played: dict[str, list]) -> dict:
     """Return means and 95 % intervals."""
-    return summarise(Episodes.from_dict(played), config.seed).as_dict(find_world(config.name).event)
+    return summarise(Episodes.from_dict(played), config.seed).as_dict(find_twins(config.name).event)
 
 
 def _transfer(random: dict, measured: dict) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.envs import WORLDS
+from agents.envs import find_twins
 from agents.evaluation.play import play_policy, summarise
 from collectors.dataset.dataset import Dataset
 from collectors.policies.policies import make_policy
@@ -308,7 +308,7 @@ def agreement(policy: Planner, dataset: Dataset, count: int, seed: int = 0) -> d
 def plan(config: PlanConfig) -> dict:
     """Apples in real games by player, and the players' agreement with A*."""
     model = bundles.load(config.bundle).model
-    world = WORLDS[model.spec.world]
+    world = find_twins(model.spec.world)
     players = {
         "planner": Planner(model, config.search),
         "astar": make_policy("astar", 4, world="snake"),

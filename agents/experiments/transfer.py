@@ -21,7 +21,7 @@ from agents.envs import (
     action_count,
     env_id,
     env_settings,
-    find_world,
+    find_twins,
     named_world,
 )
 from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
@@ -193,7 +193,7 @@ def run_transfer(config: TransferConfig) -> dict:
 
 def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
     """Return what each player achieved and the score of the means."""
-    event = find_world(config.name, config.bundle).event
+    event = find_twins(config.name, config.bundle).event
     means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
     rows = {
         name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()

@@ -16,9 +16,11 @@ from agents.envs import (
     WORLD_HELP,
     Kind,
     dream_settings,
+    env_id,
+    env_settings,
     make_vector_env,
-    make_world,
     named_world,
+    sb3_env,
     weights_fingerprint,
 )
 from agents.ppo.networks import PatchCNN
@@ -141,14 +143,16 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     done = PPO.load(found, device="cpu").num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
     dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
-    lanes, stack, options = settings.num_envs, settings.stack, config.real_options
+    constructor = env_settings(
+        config.name, config.world, config.bundle, config.real_options, dreamed
+    )
     make = (
         partial(RayVectorEnv, actors=config.actors, address=config.ray)
         if config.ray
         else make_vector_env
     )
-    world = (config.name, config.world, lanes, seed, config.bundle, stack, options, dreamed)
-    env = make_world(*world, make=make)
+    identifier = env_id(config.name, config.world, config.bundle)
+    env = sb3_env(make(identifier, settings.num_envs, **constructor), seed, settings.stack)
     try:
         model = (
             PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)

@@ -181,7 +181,7 @@ def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path)
         (["snake", "--random-episodes", "2"], 2, "shares between 0 and 1"),
         (["snake", "world_model.pace=minutes"], 2, "world_model.pace=updates"),
         (["snake", "world_model.batchsize=3"], 2, "did you mean 'world_model.batch_size'"),
-        (["snok"], 1, "the worlds are snake"),
+        (["snok"], 1, "did you mean 'snake'"),
         (["snake", "--real-options", "levels=test"], 1, "cannot be made with"),
     ],
 )

@@ -4,7 +4,6 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from agents.envs import WORLDS
 from agents.evaluation.play import (
     Episodes,
     ModelAgent,
@@ -18,6 +17,7 @@ from agents.evaluation.play import (
 from agents.evaluation.ranking import rank_policies, spearman
 from agents.ppo.vec_env import SB3VecEnv
 from collectors.policies.policies import make_policy
+from collectors.worlds.table import WORLDS
 from tests.agents.stub_envs import CountingVectorEnv
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
-from agents.envs import dream_settings, make_world
+from agents.envs import dream_settings, env_id, env_settings, make_vector_env, sb3_env
 from agents.experiments import trust
 from agents.ppo.presets import PPOSettings
 from neural_envs.backends.backends import BackendError
@@ -17,7 +17,7 @@ ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
 
 
 def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped():
-    env = make_world("snake", "dream", 2, 0, dreamed={"min_trust": 1.01})
+    env = sb3_env(make_vector_env(env_id("snake", "dream"), 2, min_trust=1.01), 0)
     env.reset()
     _, _, dones, infos = env.step([0, 0])
     env.close()
@@ -28,7 +28,7 @@ def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped(
 
 def test_the_real_game_has_no_doubts():
     with pytest.raises(ValueError, match="min_trust, max_episode_steps are for dreams"):
-        make_world("snake", "real", 1, 0, dreamed=dream_settings(0.5, "", 16))
+        env_settings("snake", "real", dreamed=dream_settings(0.5, "", 16))
 
 
 def test_the_table_sets_real_returns_beside_dreamed_ones():

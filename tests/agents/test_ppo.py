@@ -106,7 +106,7 @@ def test_the_command_refuses_an_unknown_setting_and_an_unknown_world(tmp_path, c
         ppo.main(["snake", "--stepz", "3"])
     assert stop.value.code == 2
     assert ppo.main(["snok", "--world", "real", "--out", str(tmp_path)]) == 1
-    assert "the worlds are snake" in capsys.readouterr().err
+    assert "did you mean 'snake'" in capsys.readouterr().err
 
 
 def test_the_network_sees_the_same_neighbourhood_at_every_place():

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agents.envs import UnknownWorldError, make_world
+from agents.envs import make_world
 from agents.ppo.vec_env import SB3VecEnv
+from collectors.worlds.table import UnknownNameError
 from tests.agents.stub_envs import CountingVectorEnv
 
 ACTIONS = np.zeros(2, dtype=int)
@@ -74,7 +75,7 @@ def test_the_adapter_agrees_with_gymnasium_on_the_real_game():
 
 
 def test_an_unknown_world_is_named_with_the_known_ones():
-    with pytest.raises(UnknownWorldError, match="unknown world 'snak'; the worlds are snake"):
+    with pytest.raises(UnknownNameError, match="unknown world 'snak'; did you mean 'snake'"):
         make_world("snak", "real", 1, seed=0)
-    with pytest.raises(UnknownWorldError, match="'dream' or 'real'"):
+    with pytest.raises(UnknownNameError, match="'imagined'; there are dream, real"):
         make_world("snake", "imagined", 1, seed=0)
