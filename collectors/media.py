@@ -1,126 +1,43 @@
-"""Pictures that move and strips of them: MP4 and GIF files, PNG strips, two films side by side.
+"""Images for people: PNG files, strips, tiles, frames side by side. Films are in video_writers.
 
-T frames, H x W pixels, always uint8 RGB; enlarging repeats pixels, so a pixel game stays sharp.
+T frames, H x W pixels, uint8 RGB; enlarging repeats pixels, so a pixel game stays sharp.
 """
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from collectors.files import partial_path
+from collectors.files import write_atomically
 
 GAP = 2  # pixels of the world between two films side by side
-GAP_COLOUR = (40, 44, 62)
-STRIP_COLUMNS = 8
+GAP_COLOR = (40, 44, 62)
 GAIN = 2.0  # a difference of half the range is shown in full
-DIMMEST, DIM, HOT = (
-    22,
-    0.22,
-    (255, 206, 120),
-)  # greys of 22 to 78 where pictures agree, and where they do not
+DIMMEST, DIM = 22, 0.22  # grays of 22 to 78 where two frames agree
+HOT = (255, 206, 120)  # where they differ
 PAPER, INK = (18, 20, 32), (205, 212, 230)
-
-
-class VideoWriter(Protocol):
-    """A film being written: `add` frames, then `close`; the file appears under its name only when
-    it is complete.
-    """
-
-    path: Path
-    count: int
-
-    def add(self, frame: np.ndarray) -> None: ...
-    def close(self) -> None: ...
-    def discard(self) -> None: ...
-
-
-def open_video(path: str | Path, fps: float, scale: int = 1) -> VideoWriter:
-    """A writer for ``.mp4`` (H.264) or ``.gif``; frames are enlarged `scale` times.
-
-    ValueError for another suffix.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in WRITERS:
-        raise ValueError(
-            f"cannot write {path.name!r}: a video's name ends in {' or '.join(WRITERS)}"
-        )
-    if fps <= 0 or scale < 1:
-        raise ValueError(f"a video needs fps > 0 and scale >= 1, got fps={fps} and scale={scale}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return WRITERS[path.suffix.lower()](path, fps, scale)
-
-
-def write_video(
-    path: str | Path, frames: Iterable[np.ndarray], fps: float = 10, scale: int = 4
-) -> Path:
-    """Write `frames`, (T, H, W, 3) uint8 or an iterable of (H, W, 3), as the MP4 or GIF that the
-    suffix names.
-
-    Raises ValueError, and leaves no file, where there is no frame or one that is not uint8 RGB of
-    the first one's size.
-    """
-    writer = open_video(path, fps, scale)
-    try:
-        for frame in frames:
-            writer.add(frame)
-    except BaseException:
-        writer.discard()
-        raise
-    writer.close()
-    return Path(path)
-
-
-def write_film(
-    path: str | Path,
-    frames: Iterable[np.ndarray],
-    fps: float = 10,
-    scale: int = 4,
-    pictures: int = 24,
-) -> Path:
-    """Write frames (H, W, 3) uint8 as what the suffix names: a film, or a .png with `pictures` of
-    them, spread evenly.
-
-    Raises ValueError for another suffix, ImportError where MP4 lacks its ffmpeg, OSError where
-    nothing can be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() in WRITERS:
-        return write_video(path, frames, fps, scale)
-    if path.suffix.lower() != ".png":
-        raise ValueError(
-            f"cannot write {path.name!r}: a name ends in {', '.join(WRITERS)} or .png (a strip)"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    film = list(frames)
-    chosen = np.unique(np.linspace(0, len(film) - 1, min(pictures, len(film))).round().astype(int))
-    rows = [chosen[at : at + STRIP_COLUMNS] for at in range(0, len(chosen), STRIP_COLUMNS)]
-    return write_strip(path, [[film[number] for number in row] for row in rows], scale)
 
 
 def write_strip(
     path: str | Path,
-    rows: Sequence[Sequence[np.ndarray]],
+    rows: Sequence[Sequence[np.ndarray] | np.ndarray],
     scale: int = 2,
     gap: int = 4,
     labels: Sequence[str] = (),
 ) -> Path:
-    """Write a PNG with one row of pictures for each sequence of (H, W, 3) uint8 frames; `labels`
+    """Write a PNG with one row of images for each sequence of (H, W, 3) uint8 frames; `labels`
     name the rows.
     """
-    from PIL import Image
-
     if not rows or not all(len(row) for row in rows):
         raise ValueError("a strip needs at least one row, and every row at least one frame")
     if labels and len(labels) != len(rows):
         raise ValueError(f"{len(labels)} labels for {len(rows)} rows of a strip")
     strips = [
-        _join([enlarge(_checked(frame), scale) for frame in row], gap, axis=1) for row in rows
+        _join([enlarge(as_image(frame), scale) for frame in row], gap, axis=1) for row in rows
     ]
     if labels:
         margin = max(_text_width(label) for label in labels) + 2 * gap
@@ -129,36 +46,39 @@ def write_strip(
             for text, strip in zip(labels, strips, strict=True)
         ]
     body = _join(strips, gap, axis=0)
-    picture = np.full((body.shape[0] + 2 * gap, body.shape[1] + 2 * gap, 3), PAPER, np.uint8)
-    picture[gap : gap + body.shape[0], gap : gap + body.shape[1]] = body
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, format="PNG")
-    return Path(path)
+    image = np.full((body.shape[0] + 2 * gap, body.shape[1] + 2 * gap, 3), PAPER, np.uint8)
+    image[gap : gap + body.shape[0], gap : gap + body.shape[1]] = body
+    return write_png(path, image)
 
 
-def side_by_side(a: np.ndarray, b: np.ndarray, gap: int = GAP) -> np.ndarray:
-    """Two frames (H, W, 3), or two films (T, H, W, 3), in one; the shorter film waits on its last
-    frame.
+def side_by_side(*films: np.ndarray, gap: int = GAP) -> np.ndarray:
+    """Frames (H, W, 3), or films (T, H, W, 3), in one; a shorter film waits on its last frame.
+
+    Raises ValueError for a mixture of both and for a film without frames.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    if a.ndim != b.ndim or a.ndim not in (3, 4):
-        raise ValueError(
-            f"side_by_side takes two frames or two films, got shapes {a.shape} and {b.shape}"
-        )
-    if a.ndim == 3:
-        return _join([_checked(a), _checked(b)], gap, axis=1, filling=GAP_COLOUR)
-    if not len(a) or not len(b):
+    films = tuple(map(np.asarray, films))
+    if {film.ndim for film in films} not in ({3}, {4}):
+        shapes = " and ".join(str(film.shape) for film in films)
+        raise ValueError(f"side_by_side takes frames or films, got shapes {shapes}")
+    if films[0].ndim == 3:
+        return _join([as_image(frame) for frame in films], gap, axis=1, filling=GAP_COLOR)
+    if not all(len(film) for film in films):
         raise ValueError("side_by_side got a film without frames")
-    length = max(len(a), len(b))
-    return np.stack(
-        [side_by_side(a[min(t, len(a) - 1)], b[min(t, len(b) - 1)], gap) for t in range(length)]
-    )
+    length = max(len(film) for film in films)
+    at = [[film[min(t, len(film) - 1)] for film in films] for t in range(length)]
+    return np.stack([side_by_side(*frames, gap=gap) for frames in at])
+
+
+def spread(frames: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the frames (T, H, W, C), spread evenly, as (count, H, W, 3)."""
+    places = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return to_rgb(frames[places])
 
 
 def to_rgb(frames: np.ndarray) -> np.ndarray:
     """Frames (..., H, W, C) as images for people, (..., H, W, 3).
 
-    Of stacked frames the newest; grey is repeated over the three channels.
+    Of stacked frames the newest; gray is repeated over the three channels.
     """
     if frames.shape[-1] % 3 == 0:
         return frames[..., -3:]
@@ -166,7 +86,7 @@ def to_rgb(frames: np.ndarray) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(..., H, W, 3) uint8 from two frames (..., H, W, C): a dim grey `b` where they agree, the
+    """(..., H, W, 3) uint8 from two frames (..., H, W, C): a dim gray `b` where they agree, the
     brighter the less.
     """
 
@@ -174,17 +94,58 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.shape != b.shape:
         raise ValueError(f"there is no difference between frames of shapes {a.shape} and {b.shape}")
     apart = (np.abs(a - b).max(-1, keepdims=True) * (GAIN / 255)).clip(0, 1)  # (..., H, W, 1)
-    grey = DIMMEST + DIM * b.mean(-1, keepdims=True)
-    return (grey + apart * (np.array(HOT, np.float32) - grey)).round().astype(np.uint8)
+    gray = DIMMEST + DIM * b.mean(-1, keepdims=True)
+    return (gray + apart * (np.array(HOT, np.float32) - gray)).round().astype(np.uint8)
 
 
-def png(picture: np.ndarray, scale: int = 1) -> bytes:
-    """A picture (H, W, 3) uint8, enlarged, as the bytes of a PNG file."""
+def tile(
+    frames: np.ndarray, columns: int = 0, paper: tuple[int, ...] | int = 0, gap: int = 0
+) -> np.ndarray:
+    """Frames (B, H, W, C) in one image of rows of `columns`, `gap` pixels around each.
+
+    The grid is nearly square where `columns` is 0; gaps and places without a frame have the color
+    `paper`.
+    """
+    count, height, width, channels = frames.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    grid = np.full((rows * columns, height + gap, width + gap, channels), paper, frames.dtype)
+    grid[:count, gap:, gap:] = frames
+    image = from_tiles(grid.reshape(rows, columns, *grid.shape[1:]))
+    full = np.full((image.shape[0] + gap, image.shape[1] + gap, channels), paper, frames.dtype)
+    full[: image.shape[0], : image.shape[1]] = image
+    return full
+
+
+def to_tiles(frames: np.ndarray, size: int) -> np.ndarray:
+    """Cut (B, R * size, C * size, 3) frames into (B, R, C, size, size, 3) tiles."""
+    batch, height, width, channels = frames.shape
+    if height % size or width % size:
+        raise ValueError(
+            f"a frame of {height}x{width} pixels cannot be cut into tiles of {size}x{size}"
+        )
+    cut = frames.reshape(batch, height // size, size, width // size, size, channels)
+    return cut.transpose(0, 1, 3, 2, 4, 5)
+
+
+def from_tiles(tiles: np.ndarray) -> np.ndarray:
+    """Put (R, C, h, w, channels) tiles together into one (R * h, C * w, channels) image."""
+    rows, columns, height, width, channels = tiles.shape
+    return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+
+
+def png(image: np.ndarray, scale: int = 1) -> bytes:
+    """An image (H, W, 3) uint8, enlarged, as the bytes of a PNG file."""
     from PIL import Image
 
     packed = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(enlarge(_checked(picture), scale))).save(packed, "PNG")
+    Image.fromarray(np.ascontiguousarray(enlarge(as_image(image), scale))).save(packed, "PNG")
     return packed.getvalue()
+
+
+def write_png(path: str | Path, image: np.ndarray, scale: int = 1) -> Path:
+    """Write an image (H, W, 3) uint8, enlarged, as a PNG file; the folder is made."""
+    return write_atomically(path, png(image, scale))
 
 
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
@@ -192,108 +153,8 @@ def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
     return frame if scale == 1 else np.repeat(np.repeat(frame, scale, axis=0), scale, axis=1)
 
 
-class _Writer:
-    """What both kinds share: the checks, the count and the file under a temporary name until
-    `close`.
-    """
-
-    def __init__(self, path: Path, fps: float, scale: int):
-        self.path, self.fps, self.scale, self.count = path, fps, scale, 0
-        self.part = partial_path(path)
-        self.size: tuple[int, ...] = ()
-
-    def add(self, frame: np.ndarray) -> None:
-        frame = _checked(frame)
-        if self.count and frame.shape != self.size:
-            raise ValueError(
-                f"frame {self.count} of {self.path.name} is {frame.shape}, the first one "
-                f"{self.size}"
-            )
-        self.size = frame.shape
-        self._write(np.ascontiguousarray(enlarge(frame, self.scale)))
-        self.count += 1
-
-    def close(self) -> None:
-        if not self.count:
-            raise ValueError(f"no frames to write to {self.path.name}")
-        self._finish()
-        os.replace(self.part, self.path)
-
-    def discard(self) -> None:
-        if self.count:
-            self._finish()
-        self.part.unlink(missing_ok=True)
-
-
-class MP4Writer(_Writer):
-    """H.264 through imageio-ffmpeg's own ffmpeg, one frame at a time: memory does not grow with the
-    film.
-
-    Raises ImportError, with the remedy, where there is no ffmpeg.
-    """
-
-    def __init__(self, path: Path, fps: float, scale: int):
-        super().__init__(path, fps, scale)
-        self.ffmpeg = _ffmpeg()
-
-    def _write(self, frame: np.ndarray) -> None:
-        odd = frame.shape[0] % 2, frame.shape[1] % 2  # H.264 wants even sides
-        frame = np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-        if not self.count:
-            self.process = self.ffmpeg.write_frames(
-                str(self.part),
-                frame.shape[1::-1],
-                fps=self.fps,
-                quality=8,
-                macro_block_size=2,
-                ffmpeg_log_level="error",
-            )
-            self.process.send(None)
-        self.process.send(np.ascontiguousarray(frame))
-
-    def _finish(self) -> None:
-        self.process.close()
-
-
-class GIFWriter(_Writer):
-    """An endless GIF of at most 256 colours a frame, through Pillow; frames are kept until the
-    end.
-    """
-
-    def _write(self, frame: np.ndarray) -> None:
-        from PIL import Image
-
-        self.pictures = self.pictures if self.count else []
-        self.pictures.append(Image.fromarray(frame))
-
-    def _finish(self) -> None:
-        first, *rest = self.pictures
-        first.save(
-            self.part,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=round(1000 / self.fps),
-            loop=0,
-        )
-
-
-WRITERS = {".mp4": MP4Writer, ".gif": GIFWriter}
-
-
-def _ffmpeg():
-    try:
-        import imageio_ffmpeg
-
-        imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            "MP4 files need ffmpeg: pip install 'imageio[ffmpeg]', or write a .gif instead"
-        ) from error
-    return imageio_ffmpeg
-
-
-def _checked(frame: np.ndarray) -> np.ndarray:
+def as_image(frame: np.ndarray) -> np.ndarray:
+    """`frame`, which must be (H, W, 3) uint8; ValueError says what it is instead."""
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or not frame.size:
         raise ValueError(
@@ -303,23 +164,23 @@ def _checked(frame: np.ndarray) -> np.ndarray:
 
 
 def _join(
-    pictures: Sequence[np.ndarray], gap: int, axis: int, filling: tuple[int, int, int] = PAPER
+    images: Sequence[np.ndarray], gap: int, axis: int, filling: tuple[int, int, int] = PAPER
 ) -> np.ndarray:
     """Pictures in a line along `axis`, `gap` pixels between; a lower one is centred, a narrower one
     starts left.
     """
     across = 1 - axis
-    extent = max(picture.shape[across] for picture in pictures)
+    extent = max(image.shape[across] for image in images)
     shape = [0, 0, 3]
-    shape[axis] = sum(picture.shape[axis] for picture in pictures) + gap * (len(pictures) - 1)
+    shape[axis] = sum(image.shape[axis] for image in images) + gap * (len(images) - 1)
     shape[across] = extent
     canvas, at = np.full(shape, filling, np.uint8), 0
-    for picture in pictures:
-        before = (extent - picture.shape[across]) // 2 if axis == 1 else 0
-        place = [slice(before, before + picture.shape[across])] * 2
-        place[axis] = slice(at, at + picture.shape[axis])
-        canvas[tuple(place)] = picture
-        at += picture.shape[axis] + gap
+    for image in images:
+        before = (extent - image.shape[across]) // 2 if axis == 1 else 0
+        place = [slice(before, before + image.shape[across])] * 2
+        place[axis] = slice(at, at + image.shape[axis])
+        canvas[tuple(place)] = image
+        at += image.shape[axis] + gap
     return canvas
 
 
@@ -327,9 +188,9 @@ def _label(text: str, height: int, width: int) -> np.ndarray:
     """(height, width, 3): `text` in the middle of the height, at the left."""
     from PIL import Image, ImageDraw
 
-    picture = Image.new("RGB", (width, height), PAPER)
-    ImageDraw.Draw(picture).text((4, height // 2), text, fill=INK, font=_font(), anchor="lm")
-    return np.asarray(picture)
+    image = Image.new("RGB", (width, height), PAPER)
+    ImageDraw.Draw(image).text((4, height // 2), text, fill=INK, font=_font(), anchor="lm")
+    return np.asarray(image)
 
 
 def _text_width(text: str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium as gym
 
 import neural_envs  # noqa: F401  registers the ids
-from collectors.media import write_film
+from collectors.video_writers import write_film
 from neural_envs.replays.replay_file import DreamFile, DreamRecorder, frames_hash, replay
 
 

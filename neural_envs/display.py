@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.media import png, to_rgb
-from neural_envs.rendering import tile
+from collectors.media import png, tile, to_rgb
 
 NOTEBOOK_SCALE = 3  # screen pixels a world pixel
 NAMED = 8  # lanes whose step is told

@@ -5,12 +5,13 @@ H x W x C a frame.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
+
+from collectors.media import enlarge
 
 _LONGEST_SIDE = 512  # pixels on the screen
 _IDLE = ("noop", "none", "stay", "nothing")
@@ -29,16 +30,16 @@ class Window:
         """
         pygame = _pygame()
         scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
-        picture = frame.repeat(scale, 0).repeat(scale, 1).swapaxes(0, 1)  # (W, H, 3)
+        image = enlarge(frame, scale).swapaxes(0, 1)  # (W, H, 3)
         if self._screen is None:
             pygame.display.init()
             pygame.display.set_caption(self._title)
             self._screen, self._clock = (
-                pygame.display.set_mode(picture.shape[:2]),
+                pygame.display.set_mode(image.shape[:2]),
                 pygame.time.Clock(),
             )
         pygame.event.pump()
-        self._screen.blit(pygame.surfarray.make_surface(picture), (0, 0))
+        self._screen.blit(pygame.surfarray.make_surface(image), (0, 0))
         pygame.display.flip()
         self._clock.tick(self._fps)
 
@@ -47,21 +48,6 @@ class Window:
         if self._screen is not None:
             _pygame().display.quit()
             self._screen = self._clock = None
-
-
-def tile(frames: np.ndarray, columns: int = 0, paper: tuple[int, ...] | int = 0) -> np.ndarray:
-    """Lanes side by side, (B, H, W, C) -> (rows * H, columns * W, C), in a near-square grid where
-    `columns` is 0.
-
-    Places without a lane have the colour `paper`.
-    """
-    count, height, width, channels = frames.shape
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    grid = np.full((rows * columns, height, width, channels), paper, frames.dtype)
-    grid[:count] = frames
-    grid = grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return grid.reshape(rows * height, columns * width, channels)
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:

@@ -18,10 +18,10 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from collectors.media import to_rgb
+from collectors.media import tile, to_rgb
 from neural_envs.contexts import context_from
 from neural_envs.display import DisplayMixin
-from neural_envs.rendering import Window, keys_to_action, tile
+from neural_envs.rendering import Window, keys_to_action
 from neural_envs.simulator import (
     DreamSettings,
     DreamState,

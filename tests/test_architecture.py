@@ -31,7 +31,7 @@ FOR_EVERYBODY = (
     "collectors.worlds.table",
     "collectors.files",
     "collectors.media",
-    "collectors.drawing",
+    "collectors.video_writers",
     "collectors.progress",
     "collectors.ray_cluster",
 )  # what knows nothing of games and data

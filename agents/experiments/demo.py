@@ -66,7 +66,8 @@ def film_both(config: DemoConfig) -> list[str]:
     """Write the dreamed game beside the real one, as a video and as a strip; return what to
     print.
     """
-    from collectors.media import side_by_side, write_strip, write_video
+    from collectors.media import side_by_side, write_strip
+    from collectors.video_writers import write_video
 
     world = find_twins(config.name, config.bundle)
     game = gym.make(world.real, **world.options)

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from collectors.dataset.dataset import Dataset, DatasetError
-from collectors.drawing import image_grid, upscale, write_png
+from collectors.media import enlarge, tile, write_png
 from collectors.settings.command import command
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_ranges, setting
+
+SHEET_COLOR = 90  # gray between the frames
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,12 @@ class StatsSettings:
 
     data: str = setting(help="the dataset's directory")
     sheet: str = setting("", "PNG to write; contact_sheet.png in the dataset if empty")
-    episodes: int = setting(12, "rows of the sheet: episodes, spread over the dataset")
-    columns: int = setting(8, "columns of the sheet: frames, spread over the episode")
+    episodes: int = setting(12, "rows of the sheet: episodes, spread over the dataset", least=1)
+    columns: int = setting(8, "columns of the sheet: frames, spread over the episode", least=1)
     verify: bool = setting(False, "check every file's sha256 too")
 
     def __post_init__(self):
-        if min(self.episodes, self.columns) < 1:
-            raise ValueError("episodes and columns must be at least 1")
+        check_ranges(self)
 
 
 def statistics(dataset: Dataset) -> dict:
@@ -34,10 +35,8 @@ def statistics(dataset: Dataset) -> dict:
     lengths, returns = (
         np.array([getattr(row, name) for row in rows], float) for name in ("length", "return_")
     )
-    actions = sum(
-        np.bincount(shard.actions, minlength=len(dataset.spec["action_names"]))
-        for shard in dataset.shards
-    )
+    count = len(dataset.spec["action_names"])
+    actions = np.sum([np.bincount(shard.actions, minlength=count) for shard in dataset.shards], 0)
     values, counts = np.unique(
         np.concatenate([shard.rewards for shard in dataset.shards]), return_counts=True
     )
@@ -66,14 +65,14 @@ def statistics(dataset: Dataset) -> dict:
 
 
 def contact_sheet(dataset: Dataset, episodes: int, columns: int) -> np.ndarray:
-    """An image: a row an episode, from its first frame to its last."""
+    """An image (H, W, 3) uint8: a row per episode, from its first frame to its last."""
     images = []
     for index in np.linspace(
         0, len(dataset.episodes) - 1, min(episodes, len(dataset.episodes))
     ).astype(int):
         frames = dataset.episode(int(index)).frames
         images += [frames[place] for place in np.linspace(0, len(frames) - 1, columns).astype(int)]
-    return upscale(image_grid(images, columns), 2)
+    return enlarge(tile(np.stack(images), columns, SHEET_COLOR, gap=2), 2)
 
 
 def table(found: dict) -> str:

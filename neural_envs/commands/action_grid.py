@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from collectors.media import INK, PAPER, WRITERS, enlarge, to_rgb, write_video
+from collectors.media import INK, PAPER, enlarge, tile, to_rgb
 from collectors.settings.command import command
 from collectors.settings.parse import setting
-from neural_envs.rendering import tile
+from collectors.video_writers import WRITERS, write_video
 from neural_envs.simulator import DreamState, Simulator, streams
 from world_models.lanes import take_lanes
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from collectors.media import WRITERS
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.video_writers import WRITERS
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.session import PlaySession, Side
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from collectors.media import write_film
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.video_writers import write_film
 
 
 @dataclass(frozen=True)

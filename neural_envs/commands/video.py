@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from collectors.media import write_film
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.video_writers import write_film
 from neural_envs.commands.play import from_collectors, policy_maker
 from neural_envs.commands.replay import pace
 

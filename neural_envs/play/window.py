@@ -14,7 +14,7 @@ import numpy as np
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame  # the greeting is for people, not for a command's output
 
-from collectors.media import VideoWriter, open_video, write_video
+from collectors.video_writers import VideoWriter, open_video, write_video
 from neural_envs.play.hud import Hud, Status, View, layout_for
 from neural_envs.play.session import PlaySession
 

@@ -7,13 +7,14 @@ then the panes that the header lists, one after the other, as raw RGBA: H x W x 
 from __future__ import annotations
 
 import base64
-import io
 import json
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from collectors import media
 
 
 def pack_picture(header: Mapping[str, Any], panes: Sequence[np.ndarray]) -> bytes:
@@ -42,8 +43,4 @@ def rgba(pane: np.ndarray) -> np.ndarray:
 
 def png(frame: np.ndarray) -> str:
     """(H, W, 3) uint8 -> PNG in base64."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(frame)).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(media.png(frame)).decode()

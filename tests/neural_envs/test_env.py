@@ -151,7 +151,8 @@ def test_both_kinds_of_rendering_work_without_a_screen(made):
 def test_the_window_shows_the_frame_enlarged_by_a_whole_number():
     import pygame
 
-    from neural_envs.rendering import Window, tile
+    from collectors.media import tile
+    from neural_envs.rendering import Window
 
     window, frame = (
         Window("test", fps=1000),

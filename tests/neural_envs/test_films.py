@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collectors.media import open_video, write_film
+from collectors.video_writers import open_video, write_film
 from neural_envs.commands.play import PlayConfig
 from neural_envs.commands.video import VideoConfig, main, open_film
 from neural_envs.env import NeuralEnv
@@ -98,9 +98,7 @@ def test_a_strip_takes_pictures_from_start_to_end_in_rows_of_eight(tmp_path):
         np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
         * 8
     )
-    picture = np.asarray(
-        Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, pictures=10))
-    )
+    picture = np.asarray(Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, images=10)))
     assert picture.shape[1] == 4 + 8 * 4 + 7 * 4 + 4
     assert (picture == 0).all(-1).sum() == 16 and (picture == 29 * 8).all(-1).sum() == 16
 

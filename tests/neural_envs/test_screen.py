@@ -4,7 +4,7 @@ import numpy as np
 import pygame
 import pytest
 
-from collectors.media import open_video
+from collectors.video_writers import open_video
 from neural_envs.commands.play import main
 from neural_envs.play.hud import View, help_for, layout_for
 from neural_envs.play.keyboard import Keys
@@ -98,7 +98,7 @@ def test_without_ffmpeg_v_says_what_to_install_and_the_game_goes_on(screen, monk
     def missing():
         raise ImportError("MP4 files need ffmpeg")
 
-    monkeypatch.setattr("collectors.media._ffmpeg", missing)
+    monkeypatch.setattr("collectors.video_writers._ffmpeg", missing)
     key(screen, pygame.K_v)
     screen.show()
     assert screen.session.message == "MP4 files need ffmpeg" and screen.film is None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collectors.media import open_video, side_by_side, write_strip, write_video
+from collectors.media import side_by_side, write_strip
+from collectors.video_writers import open_video, write_video
 
 COLOURS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
 
@@ -95,7 +96,7 @@ def test_side_by_side_puts_frames_in_a_row_and_lets_the_shorter_film_wait():
     assert both.shape == (4, 16, 35, 3)
     assert (both[3, :, :16] == COLOURS[1]).all() and (both[3, :, 19:] == COLOURS[3]).all()
     assert side_by_side(film()[0], film(1, 20, 8)[0], gap=0).shape == (20, 24, 3)
-    with pytest.raises(ValueError, match="two frames or two films"):
+    with pytest.raises(ValueError, match="frames or films"):
         side_by_side(film(), film()[0])
 
 

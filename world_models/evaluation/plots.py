@@ -6,10 +6,10 @@ H x W pixels, uint8 RGB.
 from pathlib import Path
 
 import cv2
-import imageio.v2 as imageio
 import numpy as np
 
-from collectors.media import to_rgb
+from collectors.media import spread, to_rgb, write_png, write_strip
+from collectors.video_writers import write_both, write_comparison
 from world_models.evaluation.evaluator import Runs
 
 COLORS = ((60, 110, 220), (220, 120, 40), (60, 150, 80))
@@ -50,43 +50,13 @@ def line_plot(
         points = np.stack([x, y], 1)[np.isfinite(y)].round().astype(np.int32)
         cv2.polylines(image, [points], False, color, 2, cv2.LINE_AA)
         _write(image, name, (left + 10 + 190 * number, height - 8), color)
-    imageio.imwrite(path, image)
+    write_png(path, image)
 
 
 def _write(
     image: np.ndarray, text: str, place: tuple[int, int], color: tuple[int, int, int]
 ) -> None:
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
-
-
-def side_by_side(real: np.ndarray, dreamed: np.ndarray, scale: int = 4) -> np.ndarray:
-    """Real | dreamed | difference, (T, scale*H, 3*scale*W + gaps, 3), from films (T, H, W, C)."""
-    real, dreamed = to_rgb(real), to_rgb(dreamed)
-    difference = np.abs(real.astype(np.int16) - dreamed).astype(np.uint8)
-    gap = np.full((*real.shape[:2], 2, 3), 255, np.uint8)
-    film = np.concatenate([real, gap, dreamed, gap, difference], 2)
-    return film.repeat(scale, 1).repeat(scale, 2)
-
-
-def write_film(folder: Path, name: str, film: np.ndarray, fps: int) -> None:
-    """Writes `name`.mp4 (H.264) and `name`.gif of a film (T, H, W, C)."""
-    film = to_rgb(film)
-    imageio.mimwrite(folder / f"{name}.mp4", list(film), fps=fps, macro_block_size=4)
-    imageio.mimwrite(folder / f"{name}.gif", list(film), duration=1000 / fps, loop=0)
-
-
-def write_strip(path: Path, rows: list[np.ndarray], columns: int = 16, scale: int = 2) -> None:
-    """Writes a PNG of films (T, H, W, C), one per row, at most `columns` frames spread over
-    each.
-    """
-    picked = [
-        to_rgb(film)[np.linspace(0, len(film) - 1, min(columns, len(film))).round().astype(int)]
-        for film in rows
-    ]
-    strip = np.concatenate(
-        [np.concatenate(list(np.pad(f, ((0, 0), (1, 1), (1, 1), (0, 0)))), 1) for f in picked], 0
-    )
-    imageio.imwrite(path, strip.repeat(scale, 0).repeat(scale, 1))
 
 
 def write_plots(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
@@ -101,8 +71,7 @@ def write_plots(folder: Path, runs: Runs, figures: dict, fps: int) -> None:
         line_plot(folder / f"{metric}.png", lines, f"{metric.upper()} against horizon", unit)
     row = int(runs.rollouts.real_running.sum(1).argmax())
     real, dreamed = runs.rollouts.real_frames[row].numpy(), runs.rollouts.frames[row].numpy()
-    write_film(folder, "side_by_side", side_by_side(real, dreamed), fps)
-    write_strip(folder / "strip.png", [real, dreamed])
+    write_comparison(folder / "side_by_side", real, dreamed, fps)
+    write_strip(folder / "strip.png", [spread(real, 16), spread(dreamed, 16)])
     for name, run in runs.closed.items():
-        film = run.frames.repeat(4, 1).repeat(4, 2)
-        write_film(folder, f"dream_{name.replace(':', '_')}", film, fps)
+        write_both(folder / f"dream_{name.replace(':', '_')}", to_rgb(run.frames), fps)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from world_models.evaluation.plots import side_by_side, write_film, write_strip
+from collectors.media import spread, write_strip
+from collectors.video_writers import write_comparison
 from world_models.noise import NoiseStream
 from world_models.protocols import Context
 from world_models.training.clips import Clips
@@ -46,12 +47,10 @@ def write_samples(model: nn.Module, clips: Clips, out: Path) -> None:
     """
     dreamed, real = dream_along(model, clips), clips.frames[:, model.context_length :].numpy()
     last = clips.frames[:, model.context_length - 1].numpy()
-    write_strip(out / "strip.png", [last, real[:, 0], dreamed[:, 0]], scale=3)
+    rows = [spread(frames, 16) for frames in (last, real[:, 0], dreamed[:, 0])]
+    write_strip(out / "strip.png", rows, scale=3)
     longest = int(clips.valid.sum(1).argmax())
     steps = int(clips.valid[longest].sum())
-    write_film(
-        out,
-        "rollout",
-        side_by_side(real[longest, :steps], dreamed[longest, :steps]),
-        model.spec.fps,
+    write_comparison(
+        out / "rollout", real[longest, :steps], dreamed[longest, :steps], model.spec.fps
     )

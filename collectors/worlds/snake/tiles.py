@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from collectors.drawing import from_tiles, to_tiles
+from collectors.media import from_tiles, to_tiles
 
 TILE = 4
 DELTAS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # up, down, left, right as (row, column)

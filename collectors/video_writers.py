@@ -1,0 +1,219 @@
+"""MP4 and GIF files, written frame by frame.
+
+Frames are (H, W, 3) uint8; enlarging repeats pixels, so a pixel game stays sharp.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from collectors.files import partial_path
+from collectors.media import as_image, difference, enlarge, side_by_side, to_rgb, write_strip
+
+STRIP_COLUMNS = 8
+
+
+class VideoWriter(Protocol):
+    """A film being written: `add` frames, then `close`; the file appears under its name only when
+    it is complete.
+    """
+
+    path: Path
+    count: int
+
+    def add(self, frame: np.ndarray) -> None: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+def open_video(path: str | Path, fps: float, scale: int = 1) -> VideoWriter:
+    """A writer for ``.mp4`` (H.264) or ``.gif``; frames are enlarged `scale` times.
+
+    ValueError for another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
+        raise ValueError(
+            f"cannot write {path.name!r}: a video's name ends in {' or '.join(WRITERS)}"
+        )
+    if fps <= 0 or scale < 1:
+        raise ValueError(f"a video needs fps > 0 and scale >= 1, got fps={fps} and scale={scale}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return WRITERS[path.suffix.lower()](path, fps, scale)
+
+
+def write_video(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float = 10, scale: int = 4
+) -> Path:
+    """Write `frames`, (T, H, W, 3) uint8 or an iterable of (H, W, 3), as the MP4 or GIF that the
+    suffix names.
+
+    Raises ValueError, and leaves no file, where there is no frame or one that is not uint8 RGB of
+    the first one's size.
+    """
+    writer = open_video(path, fps, scale)
+    try:
+        for frame in frames:
+            writer.add(frame)
+    except BaseException:
+        writer.discard()
+        raise
+    writer.close()
+    return Path(path)
+
+
+def write_film(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float = 10,
+    scale: int = 4,
+    images: int = 24,
+) -> Path:
+    """Write frames (H, W, 3) uint8 as what the suffix names: a film, or a .png with `images` of
+    them, spread evenly.
+
+    Raises ValueError for another suffix, ImportError where MP4 lacks its ffmpeg, OSError where
+    nothing can be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() in WRITERS:
+        return write_video(path, frames, fps, scale)
+    if path.suffix.lower() != ".png":
+        raise ValueError(
+            f"cannot write {path.name!r}: a name ends in {', '.join(WRITERS)} or .png (a strip)"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    film = list(frames)
+    chosen = np.unique(np.linspace(0, len(film) - 1, min(images, len(film))).round().astype(int))
+    rows = [chosen[at : at + STRIP_COLUMNS] for at in range(0, len(chosen), STRIP_COLUMNS)]
+    return write_strip(path, [[film[number] for number in row] for row in rows], scale)
+
+
+def write_both(path: Path, frames: np.ndarray, fps: float, scale: int = 4) -> None:
+    """Write frames (T, H, W, 3) uint8 as `path`.mp4 and `path`.gif; `path` has no suffix."""
+    for suffix in WRITERS:
+        write_video(path.with_name(path.name + suffix), frames, fps, scale)
+
+
+def write_comparison(path: Path, real: np.ndarray, dreamed: np.ndarray, fps: float) -> None:
+    """Write `path`.mp4 and `path`.gif of real | dreamed | difference, films (T, H, W, C) uint8."""
+    real, dreamed = to_rgb(real), to_rgb(dreamed)
+    write_both(path, side_by_side(real, dreamed, difference(dreamed, real)), fps)
+
+
+class _Writer(ABC):
+    """What both kinds share: the checks, the count and the file under a temporary name until
+    `close`.
+    """
+
+    def __init__(self, path: Path, fps: float, scale: int):
+        self.path, self.fps, self.scale, self.count = path, fps, scale, 0
+        self.part = partial_path(path)
+        self.size: tuple[int, ...] = ()
+
+    @abstractmethod
+    def _write(self, image: np.ndarray) -> None:
+        """Encode one enlarged frame (H, W, 3) uint8."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Complete the temporary file."""
+
+    def add(self, frame: np.ndarray) -> None:
+        frame = as_image(frame)
+        if self.count and frame.shape != self.size:
+            raise ValueError(
+                f"frame {self.count} of {self.path.name} is {frame.shape}, the first one "
+                f"{self.size}"
+            )
+        self.size = frame.shape
+        self._write(np.ascontiguousarray(enlarge(frame, self.scale)))
+        self.count += 1
+
+    def close(self) -> None:
+        if not self.count:
+            raise ValueError(f"no frames to write to {self.path.name}")
+        self._finish()
+        os.replace(self.part, self.path)
+
+    def discard(self) -> None:
+        if self.count:
+            self._finish()
+        self.part.unlink(missing_ok=True)
+
+
+class MP4Writer(_Writer):
+    """H.264 through imageio-ffmpeg's own ffmpeg, one frame at a time: memory does not grow with the
+    film.
+
+    Raises ImportError, with the remedy, where there is no ffmpeg.
+    """
+
+    def __init__(self, path: Path, fps: float, scale: int):
+        super().__init__(path, fps, scale)
+        self.ffmpeg = _ffmpeg()
+
+    def _write(self, image: np.ndarray) -> None:
+        odd = image.shape[0] % 2, image.shape[1] % 2  # H.264 wants even sides
+        image = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+        if not self.count:
+            self.process = self.ffmpeg.write_frames(
+                str(self.part),
+                image.shape[1::-1],
+                fps=self.fps,  # pyright: ignore[reportArgumentType] # typed by its default, 16
+                quality=8,
+                macro_block_size=2,
+                ffmpeg_log_level="error",
+            )
+            self.process.send(None)
+        self.process.send(np.ascontiguousarray(image))
+
+    def _finish(self) -> None:
+        self.process.close()
+
+
+class GIFWriter(_Writer):
+    """An endless GIF of at most 256 colors per image, through Pillow; frames are kept until the
+    end.
+    """
+
+    def __init__(self, path: Path, fps: float, scale: int):
+        super().__init__(path, fps, scale)
+        self.images: list[Any] = []
+
+    def _write(self, image: np.ndarray) -> None:
+        from PIL import Image
+
+        self.images.append(Image.fromarray(image))
+
+    def _finish(self) -> None:
+        first, *rest = self.images
+        first.save(
+            self.part,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=round(1000 / self.fps),
+            loop=0,
+        )
+
+
+WRITERS = {".mp4": MP4Writer, ".gif": GIFWriter}
+
+
+def _ffmpeg():
+    try:
+        import imageio_ffmpeg
+
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            "MP4 files need ffmpeg: pip install 'imageio[ffmpeg]', or write a .gif instead"
+        ) from error
+    return imageio_ffmpeg
