@@ -24,7 +24,7 @@ class DisplayMixin:
         more = ", ..." if len(steps) > NAMED else ""
         at = f"step {', '.join(map(str, steps[:NAMED]))}{more}" if steps else "not reset yet"
         about = (
-            f"bundle={dream._dreamer.name!r}, world={dream.world.world!r}, device='{dream.device}'"
+            f"bundle={dream.simulator.name!r}, world={dream.world.world!r}, device='{dream.device}'"
         )
         return f"<{type(self).__name__}({lanes}{about}), {at}>"
 

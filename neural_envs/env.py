@@ -10,11 +10,13 @@ from gymnasium.vector import AutoresetMode
 
 from neural_envs.display import DisplayMixin
 from neural_envs.registration import has_registered_limit
-from neural_envs.simulator import DreamSettings, DreamState
+from neural_envs.sampling import SamplingMixin
+from neural_envs.simulator import DreamState, Simulator
 from neural_envs.vector_env import NeuralVectorEnv
+from world_models.protocols import SamplingOptions
 
 
-class NeuralEnv(DisplayMixin, DreamSettings, gym.Env):
+class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
     """A dream of one bundle; the arguments are those of `NeuralVectorEnv`.
 
     Step limit: an id that is registered with one is counted by the TimeLimit of gym.make (whose
@@ -118,8 +120,16 @@ class NeuralEnv(DisplayMixin, DreamSettings, gym.Env):
         return self._dream.bundle
 
     @property
-    def _tuned(self) -> NeuralVectorEnv:
-        return self._dream
+    def simulator(self) -> Simulator:
+        return self._dream.simulator
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        return self._dream.sampling
+
+    @sampling.setter
+    def sampling(self, options: SamplingOptions) -> None:
+        self._dream.sampling = options
 
 
 def _lane(info: dict[str, Any]) -> dict[str, Any]:

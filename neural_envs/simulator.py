@@ -7,8 +7,6 @@ anew by `put_lanes`, and random numbers are a stream per lane, so no lane ever f
 
 from __future__ import annotations
 
-import copy
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +16,16 @@ from torch import Tensor
 
 from neural_envs import bundles
 from neural_envs.backends.backends import run_by
-from neural_envs.rendering import keys_to_action
-from world_models.diffusion.trajectory import draws_from_noise, watched_step
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
-from world_models.protocols import Context, State, Transition
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    Context,
+    SamplingOptions,
+    State,
+    Transition,
+    check_options,
+)
 from world_models.training.clips import Anywhere
 
 CONTEXT_SALT = 0x5EED
@@ -70,8 +73,6 @@ class Simulator:
     ) -> None:
         self.source, self.device, self.backend = source, bundles.checked_device(device), backend
         self.starts = starts
-        self._sampler_steps: int | None = None
-        self._guidance: float | None = None
         self._load()
 
     def _load(self) -> None:
@@ -116,40 +117,9 @@ class Simulator:
             else str(getattr(self.source, "path", "unnamed"))
         )
 
-    @property
-    def sampler_steps(self) -> int | None:
-        """Denoising steps a frame; None is the bundle's default."""
-        return self._sampler_steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int | None) -> None:
-        if steps not in (None, 1) and not hasattr(self.model, "sampler_steps"):
-            raise ValueError(
-                f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}"
-            )
-        steps = steps if steps is None else positive(steps, "sampler_steps")
-        if steps is not None and hasattr(self.model, "sampler_steps"):
-            copy.copy(
-                self.model
-            ).sampler_steps = steps  # a model may refuse, and better now than in a step
-        self._sampler_steps = steps
-
-    @property
-    def guidance(self) -> float | None:
-        """Strength of guidance on the action, 1 for none; None is the bundle's default."""
-        return self._guidance
-
-    @guidance.setter
-    def guidance(self, scale: float | None) -> None:
-        if scale is not None:
-            scale = _strength(scale)
-            if not hasattr(self.model, "guidance"):
-                raise ValueError(
-                    "this bundle's model has no guidance on the action; leave out "
-                    f"guidance={scale:g}"
-                )
-            copy.copy(self.model).guidance = scale
-        self._guidance = scale
+    def checked_options(self, options: SamplingOptions) -> SamplingOptions:
+        """The options, None where they were None. Raises ValueError, see `check_options`."""
+        return check_options(options, self.model.supported_options)
 
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the
@@ -163,79 +133,19 @@ class Simulator:
             self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool()
         )
 
-    def step(self, state: DreamState, action: Tensor) -> Transition:
-        """The model's step under our own settings."""
-        return self._as_set().step(state.model, action, state.noise)
+    def step(
+        self, state: DreamState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Transition:
+        """The model's step, drawn as the options say."""
+        return self.model.step(state.model, action, state.noise, options)
 
-    def denoising(self, state: DreamState, action: Tensor) -> list[Tensor]:
-        """That step's frames (B, H, W, C) uint8 from noise to the picture; none where the model
-        draws in one call.
+    def denoising(
+        self, state: DreamState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> list[Tensor]:
+        """That step's frames (B, H, W, C) uint8 from noise to the frame itself; none where the
+        model makes a frame in one call.
         """
-        return watched_step(self._as_set(), state.model, action, state.noise)
-
-    def _as_set(self) -> Any:
-        """The model, or a shallow copy of it with our settings: others may share the model, in
-        other threads too.
-        """
-        settings = {"sampler_steps": self._sampler_steps, "guidance": self._guidance}
-        settings = {
-            name: value
-            for name, value in settings.items()
-            if value is not None and hasattr(self.model, name)
-        }
-        model = copy.copy(self.model) if settings else self.model
-        for name, value in settings.items():
-            setattr(model, name, value)
-        return model
-
-
-class DreamSettings:
-    """What the environments have in common: how a dream is drawn, told to and asked of `_tuned`."""
-
-    _tuned: Any  # another one, or in the end a Dreamer
-
-    @property
-    def simulator(self) -> Simulator:
-        """The bundle, and how it is drawn."""
-        return self._tuned if isinstance(self._tuned, Simulator) else self._tuned.simulator
-
-    @property
-    def context_length(self) -> int:
-        """Frames that a dream starts from."""
-        return self.simulator.model.context_length
-
-    @property
-    def idle_action(self) -> int | None:
-        """What it means to press no key; None: the last action goes on."""
-        return keys_to_action(self.simulator.model.spec.action_names).get(())
-
-    @property
-    def guides(self) -> bool:
-        """Whether the model has guidance on the action."""
-        return hasattr(self.simulator.model, "guidance")
-
-    @property
-    def denoises(self) -> bool:
-        """Whether there are frames between noise and picture, see `denoising`."""
-        return draws_from_noise(self.simulator.model)
-
-    @property
-    def sampler_steps(self) -> int | None:
-        """Denoising steps a frame; None is the bundle's default."""
-        return self._tuned.sampler_steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int | None) -> None:
-        self._tuned.sampler_steps = steps
-
-    @property
-    def guidance(self) -> float | None:
-        """Strength of guidance on the action, 1 for none; None is the bundle's default."""
-        return self._tuned.guidance
-
-    @guidance.setter
-    def guidance(self, scale: float | None) -> None:
-        self._tuned.guidance = scale
+        return self.model.denoising(state.model, action, state.noise, options)
 
 
 def streams(
@@ -276,13 +186,3 @@ def positive(value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is a whole number of at least 1, got {value!r}")
     return int(value)
-
-
-def _strength(scale: float) -> float:
-    """The value as float; raises ValueError where it is not a number of at least 0."""
-    number = not isinstance(scale, bool) and isinstance(
-        scale, int | float | np.integer | np.floating
-    )
-    if not number or not math.isfinite(scale) or scale < 0:
-        raise ValueError(f"guidance is a number of at least 0, and 1 for none, got {scale!r}")
-    return float(scale)

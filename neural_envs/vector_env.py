@@ -22,8 +22,8 @@ from collectors.media import tile, to_rgb
 from neural_envs.contexts import context_from
 from neural_envs.display import DisplayMixin
 from neural_envs.rendering import Window, keys_to_action
+from neural_envs.sampling import SamplingMixin
 from neural_envs.simulator import (
-    DreamSettings,
     DreamState,
     Outcome,
     Simulator,
@@ -33,12 +33,12 @@ from neural_envs.simulator import (
 )
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
-from world_models.protocols import Context
+from world_models.protocols import Context, SamplingOptions
 
 _NO_LIMIT = 2**62
 
 
-class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
+class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     """B dreams of one bundle.
 
     num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model`
@@ -81,15 +81,15 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
         self.min_trust = min_trust
-        self._dreamer = Simulator(bundle if model is None else model, device, backend, starts)
+        self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle, self.world = (
-            self._dreamer.device,
-            self._dreamer.config,
-            self._dreamer.model.spec,
+            self.simulator.device,
+            self.simulator.config,
+            self.simulator.model.spec,
         )
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
-        self.sampler_steps, self.guidance = sampler_steps, guidance
+        self.sampling = SamplingOptions(sampler_steps, guidance)
         self._set_spaces()
         self._state: DreamState | None = None
         self._last_step: tuple[DreamState, Tensor] | None = (
@@ -127,7 +127,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
         with torch.inference_mode():
             lanes = mask.nonzero()[:, 0]
             context = None if context is None else Context(*take_lanes(context, lanes))
-            fresh = self._dreamer.start(take_lanes(noise, lanes), context)
+            fresh = self.simulator.start(take_lanes(noise, lanes), context)
             self._state = (
                 fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
             )
@@ -224,7 +224,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
         """
         before, (_, context) = self._current(), self._options({"context": context})
         with torch.inference_mode():
-            fresh = self._dreamer.start(before.noise, context)
+            fresh = self.simulator.start(before.noise, context)
             self._state, self._last_step = fresh._replace(elapsed=before.elapsed), None
         return self._shown()
 
@@ -236,12 +236,21 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
             return []
         with torch.inference_mode():
             return [
-                to_rgb(frames.cpu().numpy()) for frames in self._dreamer.denoising(*self._last_step)
+                to_rgb(frames.cpu().numpy())
+                for frames in self.simulator.denoising(*self._last_step, self.sampling)
             ]
 
     @property
-    def _tuned(self) -> Simulator:
-        return self._dreamer
+    def simulator(self) -> Simulator:
+        return self._simulator
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, options: SamplingOptions) -> None:
+        self._sampling = self.simulator.checked_options(options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the window (and but a model that its bundle's name brings back)."""
@@ -250,7 +259,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
     # ---------------------------------------------------------------- the dream
 
     def _advance(self, before: DreamState, action: Tensor) -> tuple[DreamState, Outcome]:
-        moved = self._dreamer.step(before, action)
+        moved = self.simulator.step(before, action, self.sampling)
         elapsed = before.elapsed + 1
         low = moved.trust < (float("-inf") if self.min_trust is None else self.min_trust)
         truncated = (elapsed >= self.max_episode_steps) | low
@@ -263,7 +272,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
         lanes = before.finished.nonzero()[:, 0]
         if not len(lanes):
             return after, outcome
-        fresh = self._dreamer.start(take_lanes(before.noise, lanes))
+        fresh = self.simulator.start(take_lanes(before.noise, lanes))
         return put_lanes(after, lanes, fresh), put_lanes(
             outcome, lanes, Outcome.of_reset(len(lanes), self.device)
         )
@@ -279,7 +288,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
         shown = put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
         final = {"final_obs": after.frame, "_final_obs": mask}
         final |= {"final_info": self._info(outcome, mask), "_final_info": mask}
-        return put_lanes(after, lanes, self._dreamer.start(take_lanes(after.noise, lanes))), {
+        return put_lanes(after, lanes, self.simulator.start(take_lanes(after.noise, lanes))), {
             **self._info(shown),
             **final,
         }
@@ -313,7 +322,7 @@ class NeuralVectorEnv(DisplayMixin, DreamSettings, gym.vector.VectorEnv):
             )
         context = options.get("context")
         if context is not None:
-            context = context_from(context, self._dreamer.model, self.num_envs)
+            context = context_from(context, self.simulator.model, self.num_envs)
             context = Context(context.frames.to(self.device), context.actions.to(self.device))
         mask = options.get("reset_mask")
         mask = (

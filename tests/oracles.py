@@ -7,11 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from world_models.bundles.contexts import Contexts
 from world_models.noise import NoiseStream
-from world_models.protocols import Context, Transition, WorldSpec
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    Context,
+    SamplingOptions,
+    Transition,
+    WorldModel,
+    WorldSpec,
+)
 
 FRAME = (8, 8, 3)
 CONTEXT_LENGTH = 2
@@ -27,7 +34,7 @@ class CountState(NamedTuple):
     tag: Tensor  # the number of the start context
 
 
-class CountingModel(nn.Module):
+class CountingModel(WorldModel):
     """A WorldModel that counts: its frames write down the steps, the sum of the actions, the start
     and the noise drawn.
 
@@ -47,17 +54,31 @@ class CountingModel(nn.Module):
             10,
             max_episode_steps,
         )
-        self.sampler_steps = 1
-        self.sampler_steps_seen: list[int] = []
+        self.steps_asked: list[int | None] = []
+
+    @property
+    def supported_options(self) -> frozenset[str]:
+        """Steps, which it only counts."""
+        return frozenset({"steps"})
+
+    @property
+    def default_options(self) -> SamplingOptions:
+        return SamplingOptions(steps=1)
 
     def init(self, context: Context) -> CountState:
         """Count 0, the sum of the context's actions, the tag that its last frame shows."""
         tag = context.frames[:, -1, 0, TAG, 0].long()
         return CountState(torch.zeros_like(tag), context.actions.sum(1), tag)
 
-    def step(self, state: CountState, action: Tensor, noise: NoiseStream) -> Transition:
+    def step(
+        self,
+        state: CountState,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
         """One count further; see the class."""
-        self.sampler_steps_seen.append(self.sampler_steps)
+        self.steps_asked.append(self.resolve_options(options).steps)
         after = CountState(state.count + 1, state.action_sum + action, state.tag)
         dead = after.count >= FIRST_LIFE + after.tag
         reward = torch.where(dead, -1.0, (after.count % 2 == 0).float())

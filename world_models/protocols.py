@@ -5,10 +5,14 @@ B lanes, K context frames, H x W x C a frame, A actions.
 
 from __future__ import annotations
 
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from world_models.noise import Draws, NoiseStream
 
@@ -31,6 +35,49 @@ class SamplingOptions(NamedTuple):
     steps: int | None = None  # denoising steps, or passes of a token model
     guidance: float | None = None  # strength of guidance on the action; 1 is none
     temperature: float | None = None  # of categorical draws; 0 takes the likeliest
+
+
+DEFAULT_OPTIONS = SamplingOptions()
+
+
+def check_options(options: SamplingOptions, supported: Collection[str]) -> SamplingOptions:
+    """The options with their values as int and float. `supported`: names that a caller may choose.
+
+    Raises ValueError, a sentence, on an option that is not supported (one step always is) and on a
+    value out of range.
+    """
+    steps, guidance, temperature = options
+    if steps is not None:
+        whole = isinstance(steps, numbers.Integral) and not isinstance(steps, bool)
+        if not whole or steps < 1:
+            raise ValueError(f"sampler_steps is a whole number of at least 1, got {steps!r}")
+        if steps != 1 and "steps" not in supported:
+            raise ValueError(
+                f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}"
+            )
+        steps = int(steps)
+    if guidance is not None:
+        guidance = _at_least_0(guidance, "guidance is a number of at least 0, and 1 for none")
+        if "guidance" not in supported and guidance != 1:
+            raise ValueError(
+                "this bundle's model has no guidance on the action; leave out "
+                f"guidance={guidance:g}"
+            )
+    if temperature is not None:
+        temperature = _at_least_0(temperature, "temperature is a number of at least 0")
+        if "temperature" not in supported:
+            raise ValueError(
+                f"this bundle's model has no temperature; leave out temperature={temperature:g}"
+            )
+    return SamplingOptions(steps, guidance, temperature)
+
+
+def _at_least_0(value: float, rule: str) -> float:
+    """The value as float; raises ValueError with the rule where it is no number of at least 0."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{rule}, got {value!r}")
+    return float(value)
 
 
 class Transition(NamedTuple):
@@ -129,16 +176,73 @@ class WorldSpec:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-@runtime_checkable
-class WorldModel(Protocol):
-    """A batched simulator. `step` is pure: the state given to it is untouched."""
+class WorldModel(nn.Module, ABC):
+    """A batched simulator: what everybody else needs of a model, with defaults where there are any.
 
+    A loaded model is never changed by those who dream with it: what a step depends on is handed to
+    it.
+    """
+
+    kind: ClassVar[str]  # the family's name in a bundle's config.json
     spec: WorldSpec
     context_length: int
 
-    def init(self, context: Context) -> State: ...
+    @abstractmethod
+    def init(self, context: Context) -> State:
+        """The state after a context. Raises ValueError where its shape does not fit."""
 
-    def step(self, state: State, action: Tensor, noise: NoiseStream) -> Transition: ...
+    @abstractmethod
+    def step(
+        self,
+        state: State,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
+        """One step of every lane; `state` is untouched. action (B,) int64.
+
+        Raises ValueError on options that the model does not support.
+        """
+
+    @property
+    def supported_options(self) -> frozenset[str]:
+        """Names of the fields of `SamplingOptions` that a caller may choose."""
+        return frozenset()
+
+    @property
+    def default_options(self) -> SamplingOptions:
+        """What None stands for in the options of a step; None: the model has no such option."""
+        return DEFAULT_OPTIONS
+
+    def resolve_options(self, options: SamplingOptions) -> SamplingOptions:
+        """The options with the model's defaults in place of None.
+
+        Raises ValueError, a sentence, on an option that the model does not support or a value that
+        it cannot take.
+        """
+        if options == DEFAULT_OPTIONS:
+            return self.default_options
+        checked = check_options(options, self.supported_options)
+        pairs = zip(checked, self.default_options, strict=True)
+        return SamplingOptions(*(default if own is None else own for own, default in pairs))
+
+    @property
+    def samples_from_noise(self) -> bool:
+        """Whether there are frames between noise and frame, see `denoising`."""
+        return False
+
+    def denoising(
+        self,
+        state: State,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> list[Tensor]:
+        """The frames (B, H, W, C) uint8 of a step, from noise to the frame itself.
+
+        Empty for a model that makes a frame in one call.
+        """
+        return []
 
 
 class NetworkConfig(Protocol):

@@ -35,6 +35,7 @@ from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.noise import NoiseStream
+from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import Trainer
@@ -76,23 +77,14 @@ def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
     """
     subjects = {}
     for name in names:
-        steps = takes(bundles.load(name).model, config.sampler_steps) or (None,)
+        steps = own_steps(bundles.load(name).model, config.sampler_steps)
         subjects |= {(name, n, s or 1): dream(name, n, s) for n in config.lanes for s in steps}
     return subjects
 
 
-def takes(model: torch.nn.Module, numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Those numbers of sampler steps that a model can take."""
-    before, fit = getattr(model, "sampler_steps", None), []
-    for steps in numbers if before is not None else ():
-        try:
-            model.sampler_steps = steps
-            fit.append(steps)
-        except ValueError:  # it says that it takes one
-            continue
-        finally:
-            model.sampler_steps = before
-    return tuple(fit)
+def own_steps(model: WorldModel, numbers: tuple[int, ...]) -> tuple[int | None, ...]:
+    """The numbers of sampler steps that a model is timed with; None: it takes one call."""
+    return numbers if "steps" in model.supported_options else (None,)
 
 
 def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
@@ -120,17 +112,10 @@ def _ready(network: torch.nn.Module) -> torch.nn.Module:
 
 def bundle_macs(name: str, steps: int | None) -> int:
     """Multiply-adds of one dreamed frame."""
-    loaded = bundles.load(name)
-    model, before = loaded.model, getattr(loaded.model, "sampler_steps", None)
-    zero = torch.zeros(1, dtype=torch.int64)
-    state = model.init(loaded.contexts.choose(zero))
-    if steps is not None:
-        model.sampler_steps = steps
-    try:
-        return macs(lambda: model.step(state, zero, NoiseStream.from_seeds(zero)))
-    finally:
-        if steps is not None:
-            model.sampler_steps = before
+    loaded, zero = bundles.load(name), torch.zeros(1, dtype=torch.int64)
+    model, options = loaded.model, SamplingOptions(steps)
+    state, noise = model.init(loaded.contexts.choose(zero)), NoiseStream.from_seeds(zero)
+    return macs(lambda: model.step(state, zero, noise, options))
 
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
@@ -173,13 +158,12 @@ def bundle_report(
 ) -> dict:
     """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
     model = bundles.load(name).model
-    sampled = hasattr(model, "sampler_steps")
     own = {key[1:]: statistics.median(values) for key, values in rates.items() if key[0] == name}
-    work = {s: bundle_macs(name, s if sampled else None) for _, s in own}
+    work = {s: bundle_macs(name, s) for _, s in own}
     nest = {n: {s: v for (lanes, s), v in own.items() if lanes == n} for n in config.lanes}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "default_sampler_steps": model.sampler_steps if sampled else 1,
+        "default_sampler_steps": model.default_options.steps or 1,
         "macs_per_frame": work,
         "frames_per_second": nest,
         "share_of_convolution_peak": {

@@ -101,6 +101,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         result.figures["policy_ranking"] = rank_policies(
             spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
         )
+    sampling = model.resolve_options(config.sampling)
     about = {
         "bundle": config.bundle,
         "real": config.real or real_id(spec.world),
@@ -108,8 +109,8 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         "evaluator": describe_evaluator(spec.world),
         "seed": config.seed,
         "seconds": round(time.monotonic() - started, 1),
-        "sampler_steps": getattr(model, "sampler_steps", None),
-        "guidance": getattr(model, "guidance", None),
+        "sampler_steps": sampling.steps,
+        "guidance": sampling.guidance,
     }
     file = write_evaluation(Path(config.out), result, about, spec.fps)
     scores = card_scores(result.figures, evaluator)

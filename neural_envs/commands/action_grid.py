@@ -21,6 +21,7 @@ from collectors.settings.parse import setting
 from collectors.video_writers import WRITERS, write_video
 from neural_envs.simulator import DreamState, Simulator, streams
 from world_models.lanes import take_lanes
+from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions
 
 TILE, LABEL, GAP = (
     128,
@@ -57,9 +58,14 @@ def first_state(simulator: Simulator, seed: int) -> DreamState:
 
 
 @torch.inference_mode()
-def branches(simulator: Simulator, state: DreamState, frames: int) -> Branches:
+def branches(
+    simulator: Simulator,
+    state: DreamState,
+    frames: int,
+    options: SamplingOptions = DEFAULT_OPTIONS,
+) -> Branches:
     """Every action held for `frames` steps from `state`, a dream of one lane; one batch of N
-    lanes.
+    lanes, drawn as the options say.
     """
     if frames < 1:
         raise ValueError(f"an action is held for at least 1 frame, got frames={frames}")
@@ -71,7 +77,7 @@ def branches(simulator: Simulator, state: DreamState, frames: int) -> Branches:
     )
     kept = [(state.frame, torch.zeros(len(names), device=simulator.device), over)]
     for _ in range(frames):
-        moved, (last, paid, over) = simulator.step(state, action), kept[-1]
+        moved, (last, paid, over) = simulator.step(state, action, options), kept[-1]
         frame = torch.where(over[:, None, None, None], last, moved.frame)
         kept.append((frame, paid + torch.where(over, 0.0, moved.reward), over | moved.termination))
         state = DreamState(
@@ -162,8 +168,9 @@ class ActionGridConfig:
 def run(config: ActionGridConfig) -> str:
     """Write the film; return the return of each action and where the film is."""
     simulator = Simulator(config.bundle, config.device)
-    simulator.sampler_steps, simulator.guidance = config.sampler_steps or None, config.guidance
-    found = branches(simulator, first_state(simulator, config.seed), config.frames)
+    options = SamplingOptions(config.sampler_steps or None, config.guidance)
+    state = first_state(simulator, config.seed)
+    found = branches(simulator, state, config.frames, options)
     out = config.out or f"{Path(config.bundle).resolve().name}-actions.mp4"
     path = write_video(out, film_of(found), config.fps or simulator.model.spec.fps, scale=1)
     rows = zip(found.names, found.returns[-1], found.ended.T, strict=True)

@@ -160,11 +160,11 @@ class Screen:
         recordings.
         """
         dream = self.session.sides[0].env.unwrapped
-        if not hasattr(dream, "dreamer"):
+        if not hasattr(dream, "simulator"):
             return self.session.say("this dream cannot be branched")
         from neural_envs.commands.action_grid import branches, film_of
 
-        found = branches(dream.simulator, dream.get_state(), HELD_FRAMES)
+        found = branches(dream.simulator, dream.get_state(), HELD_FRAMES, dream.sampling)
         try:
             path = write_video(
                 _free_name(f"{self.world}-actions"), film_of(found), self.fps, scale=1

@@ -188,11 +188,11 @@ class DreamRecorder:
         vector, start = self.env._dream, self.begun
         settings = {
             **start.settings,
-            "backend": vector._dreamer.backend,
+            "backend": vector.simulator.backend,
             "min_trust": vector.min_trust,
         }
         return DreamFile(
-            *_identity(vector._dreamer),
+            *_identity(vector.simulator),
             self.seed,
             start.noise,
             start.frames,
@@ -207,7 +207,7 @@ class DreamRecorder:
         )
 
     def _segment(self, start: int, context: Any) -> Segment:
-        simulator, (seed, step) = self.env._dream._dreamer, self._noise()
+        simulator, (seed, step) = self.env._dream.simulator, self._noise()
         if context is None:
             drawn = NoiseStream(torch.tensor([seed]), torch.tensor([step - 1]))
             context = simulator.contexts.choose(

@@ -1,5 +1,5 @@
 """The bundles that a server offers, each loaded once. Visitors share the models, which no step
-changes: a dream's own sampler steps and guidance live in its environment (see `dream.Simulator`),
+changes: a dream's own sampler steps and guidance live in its environment (see `sampling`),
 so threads need no lock between them.
 """
 

@@ -159,6 +159,7 @@ class GameSession:
     def about(self) -> dict[str, Any]:
         """What the page needs to know of this dream before its first picture."""
         model, table = self.bundle.model, self.session.keys.table
+        options, offered = model.default_options, model.supported_options
         return {
             "type": "dream",
             "bundle": self.offer.name,
@@ -167,23 +168,10 @@ class GameSession:
             "idle": table.get(frozenset()),
             "letters": sorted({chr(key) for keys in table for key in keys if 32 <= key < 127}),
             "fps": self.spec.fps,
-            "steps": model.sampler_steps if self._takes("sampler_steps", 2) else None,
-            "guidance": model.guidance if self._takes("guidance", 1.5) else None,
+            "steps": options.steps if "steps" in offered else None,
+            "guidance": options.guidance if "guidance" in offered else None,
             "policies": self._policies(),
         }
-
-    def _takes(self, setting: str, value: Any) -> bool:
-        """Whether the model has this setting to choose."""
-        dream = self.dream.unwrapped
-        if not hasattr(self.bundle.model, setting):
-            return False
-        before = getattr(dream, setting)
-        try:
-            setattr(dream, setting, value)
-        except ValueError:
-            return False
-        setattr(dream, setting, before)
-        return True
 
     def _policies(self) -> list[str]:
         """The policies of this world that need no number after their name; none without

@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.evaluation.play import make_agent
 from agents.experiments.planner import GreedyField, PlanConfig, Planner, Search, plan
 from world_models.noise import NoiseStream
-from world_models.protocols import Context, Transition, WorldSpec
+from world_models.protocols import DEFAULT_OPTIONS, Context, Transition, WorldModel, WorldSpec
 
 START, TRAP, SAFE, DEAD = range(4)
 TEMPT, WAIT = range(2)
@@ -20,7 +20,7 @@ class Seen(NamedTuple):
     frames: Tensor  # (B, 1, 4, 4, 3) uint8, the place in every pixel
 
 
-class Corridor:
+class Corridor(WorldModel):
     """Going for it pays at once and kills a move later, whatever is done; waiting is safe and pays
     nothing.
     """
@@ -29,12 +29,15 @@ class Corridor:
     spec = WorldSpec("corridor", (4, 4, 3), ("tempt", "wait"), (-1.0, 0.0, 1.0), 10, 50)
 
     def __init__(self):
+        super().__init__()
         self.calls = []
 
     def init(self, context: Context) -> Seen:
         return Seen(context.frames)
 
-    def step(self, state: Seen, action: Tensor, noise: NoiseStream) -> Transition:
+    def step(
+        self, state: Seen, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
+    ) -> Transition:
         self.calls.append(len(action))
         place = state.frames[:, 0, 0, 0, 0].long()
         after = torch.where(
@@ -118,7 +121,9 @@ def test_an_end_costs_what_would_have_come():
     class Painless(Corridor):
         """Death costs nothing but the future."""
 
-        def step(self, state: Seen, action: Tensor, noise: NoiseStream) -> Transition:
+        def step(
+            self, state: Seen, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
+        ) -> Transition:
             after = super().step(state, action, noise)
             return after._replace(reward=after.reward.clamp_min(0))
 

@@ -49,9 +49,7 @@ def painted(model, contexts, lanes: int) -> torch.Tensor:
     state = model.init(contexts.choose(lane % len(contexts)))
     action, noise = lane % len(model.spec.action_names), NoiseStream.from_seeds(lane)
     with torch.inference_mode():
-        if model.kind == "joint":  # whose `sample` is that of a policy
-            return model.cells.decode(model.sample(state.frames, noise, action).latent)
-        return model.sample(model.features_of(state, action), noise)
+        return model.predict(model.encode_state(state, action), noise)
 
 
 @pytest.mark.parametrize("kind", [k for k in MODELS if k != "forcing"])

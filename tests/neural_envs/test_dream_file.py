@@ -119,8 +119,8 @@ def test_a_resync_and_changed_settings_are_part_of_the_dream(counting):
         (2, 3, False),
         (3, 2, True),
     ]
-    model = env._dream._dreamer.model
-    model.sampler_steps_seen.clear()
+    model = env._dream.simulator.model
+    model.steps_asked.clear()
     np.testing.assert_array_equal(list(replay(file, counting)), [*frames, frame, frame_2])
     assert shown(frame, 1) == 1 + 2
 

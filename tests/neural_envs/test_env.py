@@ -216,14 +216,14 @@ def test_arguments_of_the_vector_environment_are_refused():
         NeuralEnv(counting_bundle(), output="torch")
 
 
-def test_during_a_step_with_settings_the_model_that_others_share_keeps_its_own():
-    bundle, during = counting_bundle(), []
-    step = bundle.model.step
-    bundle.model.step = lambda *given: (during.append(bundle.model.sampler_steps), step(*given))[1]
+def test_a_step_with_settings_leaves_the_model_that_others_share_as_it_is():
+    bundle = counting_bundle()
+    before = dict(vars(bundle.model))
     env = NeuralEnv(bundle, sampler_steps=3)
     env.reset(seed=0)
     env.step(0)
-    assert during == [1]
+    assert env.simulator.model is bundle.model and vars(bundle.model) == before
+    assert bundle.model.steps_asked == [3]
 
 
 def test_going_on_from_other_frames_keeps_the_step_count_and_wakes_a_dream_that_had_ended():

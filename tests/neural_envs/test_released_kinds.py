@@ -118,11 +118,11 @@ def test_snapshots_and_pickles_bring_it_back(bundle):
 
 
 def test_sampler_steps_are_taken_where_the_model_has_them(bundle):
-    model = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped._dream._dreamer.model
-    if getattr(model, "sampler_steps", 1) > 1:
+    model = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped.simulator.model
+    if "steps" in model.supported_options:
         envs = [gym.make("NeuralEnv-v0", bundle=bundle, sampler_steps=steps) for steps in (1, 4)]
         frames = [(env.reset(seed=0), env.step(0))[1][0] for env in envs]
-        assert (frames[0] != frames[1]).any() and model.sampler_steps == 3
+        assert (frames[0] != frames[1]).any() and model.default_options.steps == 3
     else:
         with pytest.raises(ValueError, match="one call"):
             gym.make("NeuralEnv-v0", bundle=bundle, sampler_steps=4)
@@ -133,16 +133,16 @@ def test_the_frames_between_noise_and_picture_end_in_the_picture_that_was_dreame
     env.reset(seed=0)
     assert env.denoising() == []  # nothing was dreamed yet
     frame, *_ = env.step(2)
-    strip, sampled = env.denoising(), getattr(env.simulator.model, "sampler_steps", 1) > 1
-    assert (
-        len(strip) == env.simulator.model.sampler_steps + 1 if sampled else strip == []
-    ) and env.denoises == sampled
+    strip, model = env.denoising(), env.simulator.model
+    sampled = "steps" in model.supported_options
+    assert env.denoises == sampled
+    assert len(strip) == (model.default_options.steps + 1 if sampled else 0)
     if sampled:
         np.testing.assert_array_equal(strip[-1], frame)
         assert all(picture.shape == (16, 16, 3) and picture.dtype == np.uint8 for picture in strip)
         assert (strip[0] != strip[-1]).mean() > 0.5
         env.sampler_steps = 5
-        assert len(env.denoising()) == 6 and env.simulator.model.sampler_steps == 3
+        assert len(env.denoising()) == 6 and model.default_options.steps == 3
     state = env.get_state()  # looking changed nothing
     assert (state.frame[0].numpy() == frame).all() and state.noise.steps.item() == 2
 
@@ -162,7 +162,7 @@ def test_guidance_is_the_environments_own_and_refused_where_there_is_none(bundle
     other.reset(seed=0)
     plain = other.step(1)[0]
     assert (frames[0] != frames[1]).any() and (frames[1] != plain).any()
-    assert other.guidance is None and env.simulator.model.guidance == 1.0
+    assert other.guidance is None and env.simulator.model.default_options.guidance == 1.0
     made = gym.make("NeuralEnv-v0", bundle=bundle, guidance=3.0).unwrapped
     made.reset(seed=0)
     np.testing.assert_array_equal(made.step(1)[0], frames[1])

@@ -134,13 +134,13 @@ class TestDreaming:
         ] == pytest.approx(0.625)
         assert not info["low_trust"][0] and info["trust"][0] == 1
 
-    def test_sampler_steps_are_set_only_during_a_step(self):
+    def test_sampler_steps_are_the_environments_own(self):
         bundle = counting_bundle()
         env, other = NeuralVectorEnv(1, bundle, sampler_steps=3), NeuralVectorEnv(1, bundle)
         for e in (env, other):
             e.reset(seed=0)
             e.step([0])
-        assert bundle.model.sampler_steps_seen == [3, 1] and bundle.model.sampler_steps == 1
+        assert bundle.model.steps_asked == [3, 1]
 
 
 class TestContexts:
@@ -227,7 +227,7 @@ class TestSnapshots:
         env = gym.make_vec("neural_envs:NeuralEnv-v0", num_envs=3, bundle=counting)
         run(env, 4)
         twin = duplicate(env)
-        assert twin._dreamer.model is env._dreamer.model  # found again by name, not copied
+        assert twin.simulator.model is env.simulator.model  # found again by name, not copied
         for _ in range(8):
             np.testing.assert_array_equal(env.step([1, 2, 3])[0], twin.step([1, 2, 3])[0])
 

@@ -5,18 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from collectors.worlds.snake import tiles as snake_codes
 from collectors.worlds.snake.env import RealSnake
-from world_models.protocols import Transition, WorldSpec
+from world_models.protocols import DEFAULT_OPTIONS, Transition, WorldModel, WorldSpec
 
 
 class Seen(NamedTuple):
     frame: Tensor  # (B, H, W, C) uint8
 
 
-class Double(nn.Module):
+class Double(WorldModel):
     """What both share; `grid_size` as the recording's."""
 
     context_length = 2
@@ -35,7 +35,7 @@ class Double(nn.Module):
 class PerfectSnake(Double):
     """Replays the real game: puts it into the board that the frame shows and takes one step."""
 
-    def step(self, state: Seen, action: Tensor, noise) -> Transition:
+    def step(self, state: Seen, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
         seeds = noise.integers(2**20, salt=5).tolist()
         rows = [
             self._play(*row)
@@ -67,6 +67,6 @@ class PerfectSnake(Double):
 class CopySnake(Double):
     """Nothing ever happens, and it is sure of it half the time."""
 
-    def step(self, state: Seen, action: Tensor, noise) -> Transition:
+    def step(self, state: Seen, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
         none = torch.zeros(len(action))
         return Transition(state, state.frame, none, none.bool(), noise.uniform((), 0))

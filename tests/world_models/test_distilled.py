@@ -97,8 +97,8 @@ def test_the_teacher_stays_as_it_is_and_no_part_of_what_is_trained_or_saved(tmp_
     ].backward()
     assert all(p.grad is None for p in student.teacher.parameters())
     assert (
-        student.sampler_steps == 1
-        and student.teacher.sampler_steps == 4
+        student.default_options.steps == 1
+        and student.teacher.default_options.steps == 4
         and not student.teacher.training
     )
 
@@ -124,7 +124,7 @@ def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, 
     )
     bundle = load_bundle(training.train(config))
     assert bundle.config["kind"] == "diffusion" and type(bundle.model) is DiffusionModel
-    assert bundle.model.sampler_steps == 2
+    assert bundle.model.default_options.steps == 2
 
 
 def _contexts(spec):
@@ -179,4 +179,4 @@ def test_the_presets_teachers_are_released_and_take_more_steps(name):
     from neural_envs import bundles
 
     config = PRESETS[name]().model
-    assert bundles.load(config.teacher).model.sampler_steps > config.steps == 1
+    assert bundles.load(config.teacher).model.default_options.steps > config.steps == 1

@@ -30,6 +30,7 @@ from world_models.evaluation.worlds.table import (
     real_id,
 )
 from world_models.noise import NoiseStream
+from world_models.protocols import SamplingOptions
 
 KEYS = {
     "one_step",
@@ -214,33 +215,31 @@ def test_a_count_of_nothing_is_refused_by_name(name):
 
 
 def test_sampler_steps_need_a_sampler(dataset):
-    with pytest.raises(ValueError, match="has no sampler"):
+    with pytest.raises(ValueError, match="in one call; leave out sampler_steps=2"):
         evaluated(CopySnake(GRID), dataset, sampler_steps=2)
 
 
 def test_a_bundle_is_measured_at_other_steps_and_guidance_than_its_own():
     model = make_model("transformer-film")
-    frame = one_frame(model)
-    evaluation.set_sampling(model, EvaluationOptions(sampler_steps=7, guidance=3.0))
-    assert (model.sampler_steps, model.guidance) == (7, 3.0) and not torch.equal(
-        frame, one_frame(model)
-    )
-    assert (model.config.sampler.steps, model.config.guidance) == (
-        3,
-        1.0,
-    )  # a bundle stays what it is
-    evaluation.set_sampling(model, EvaluationOptions())
-    assert (model.sampler_steps, model.guidance) == (7, 3.0)  # none: left alone
-    with pytest.raises(ValueError, match="guidance cannot be set; leave it out"):
-        evaluation.set_sampling(make_model("chance"), EvaluationOptions(guidance=2.0))
+    options = EvaluationOptions(sampler_steps=7, guidance=3.0).sampling
+    assert model.resolve_options(options) == SamplingOptions(7, 3.0)
+    assert not torch.equal(one_frame(model, options), one_frame(model, SamplingOptions()))
+    own = model.resolve_options(EvaluationOptions().sampling)
+    assert own == SamplingOptions(3, 1.0)  # as the bundle has it
 
 
-def one_frame(model):
+def test_guidance_needs_a_model_that_has_it(dataset):
+    with pytest.raises(ValueError, match="no guidance on the action; leave out guidance=2"):
+        evaluated(CopySnake(GRID), dataset, guidance=2.0)
+
+
+def one_frame(model, options):
     return model.step(
         model.init(make_context(model, 1)),
         torch.tensor([0]),
         NoiseStream.from_seeds(torch.tensor([1])),
-    )[1]
+        options,
+    ).frame
 
 
 def test_pictures_and_films_are_written(perfect, tmp_path):

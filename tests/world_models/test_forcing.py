@@ -17,7 +17,13 @@ from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.networks import attention
 from world_models.networks.causal_dit import remember
 from world_models.noise import NoiseStream
-from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
+from world_models.protocols import (
+    AugmentationOptions,
+    Clips,
+    Context,
+    SamplingOptions,
+    WorldSpec,
+)
 from world_models.training.presets.table import PRESETS
 
 
@@ -312,8 +318,8 @@ def test_the_steps_of_a_sampler_can_be_set_and_change_the_frame():
     model = make_model("forcing")
     state, frames = model.init(make_context(model, 1)), []
     for steps in (1, 2, 4):
-        model.sampler_steps = steps
-        frames.append(model.step(state, torch.tensor([0]), noise(1)).frame)
+        options = SamplingOptions(steps=steps)
+        frames.append(model.step(state, torch.tensor([0]), noise(1), options).frame)
     assert not torch.equal(frames[0], frames[1]) and not torch.equal(frames[1], frames[2])
 
 

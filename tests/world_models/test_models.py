@@ -13,7 +13,13 @@ from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step, decided
 from world_models.noise import NoiseStream
-from world_models.protocols import AugmentationOptions, Clips, Context, WorldModel
+from world_models.protocols import (
+    AugmentationOptions,
+    Clips,
+    Context,
+    SamplingOptions,
+    WorldModel,
+)
 from world_models.training.clips import read_spec
 
 
@@ -76,16 +82,15 @@ def test_a_context_of_another_shape_is_refused(model):
 def test_one_sampler_step_makes_a_frame_and_more_make_another(name):
     model, action = make_model(name), torch.tensor([0, 1])
     state = model.init(make_context(model, 2))
-    usual, model.sampler_steps = model.sampler_steps, 1
-    one = model.step(state, action, noise(2)).frame
-    assert one.shape == (2, *SPEC.frame_shape) and model.sampler_steps == 1
+    usual, two = model.default_options.steps, SamplingOptions(steps=2)
+    one = model.step(state, action, noise(2), SamplingOptions(steps=1)).frame
+    assert one.shape == (2, *SPEC.frame_shape) and model.default_options.steps == usual
     if not is_random(model.config):
         with pytest.raises(ValueError, match="one call"):
-            model.sampler_steps = 2
-        assert usual == model.sampler_steps == 1
+            model.step(state, action, noise(2), two)
+        assert usual == 1
         return
-    model.sampler_steps = 2
-    assert usual > 1 and not torch.equal(one, model.step(state, action, noise(2)).frame)
+    assert usual > 1 and not torch.equal(one, model.step(state, action, noise(2), two).frame)
 
 
 @pytest.mark.parametrize("name", COMPOSED)

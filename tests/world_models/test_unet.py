@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from world_models.networks.unet import UNet, UNetConfig
 from world_models.noise import NoiseStream
-from world_models.protocols import WorldSpec
+from world_models.protocols import SamplingOptions, WorldSpec
 from world_models.training.presets.table import PRESETS
 
 SNAKE = WorldSpec("snake", (64, 64, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 8, 1000)
@@ -66,11 +66,11 @@ def test_a_step_reads_the_context_once_however_many_times_it_denoises():
     model, calls = make_model("unet", guidance=1.0), []
     for part in (model.network.conv_context, model.network.action, model.network.conv_noisy):
         part.register_forward_hook(lambda module, inputs, out: calls.append(module))
-    model.sampler_steps = 5
     model.step(
         model.init(make_context(model, 1)),
         torch.tensor([0]),
         NoiseStream.from_seeds(torch.tensor([1])),
+        SamplingOptions(steps=5),
     )
     counts = [calls.count(part) for part in (model.network.conv_context, model.network.action)]
     assert counts == [1, 1] and calls.count(model.network.conv_noisy) == 5

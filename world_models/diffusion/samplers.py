@@ -8,7 +8,7 @@ for all paths x = alpha x0 + sigma noise.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -45,24 +45,6 @@ class Sampler(ABC):
         self, objective: Objective, network: Network, draws: Draws, features: Features
     ) -> Tensor:
         """A frame (B, ...) of the shape of the draws; draws(0) is what it starts from."""
-
-
-class Sampled:
-    """What models with a `sampler` share."""
-
-    sampler: Sampler
-
-    @property
-    def sampler_steps(self) -> int:
-        """Most steps that the sampler takes for a frame.
-
-        Setting raises ValueError on what it cannot take.
-        """
-        return self.sampler.steps
-
-    @sampler_steps.setter
-    def sampler_steps(self, steps: int) -> None:
-        self.sampler = replace(self.sampler, steps=steps)
 
 
 def walk(path: Path, steps: int, draws: Draws) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:

@@ -1,20 +1,13 @@
-"""The frames between noise and picture: a step of a model that samples, watched.
-
-B lanes, H x W x C a frame.
-"""
+"""The frames between noise and frame: an objective that keeps what it was asked about."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from torch import Tensor
 
-from world_models import frames as pixels
 from world_models.diffusion.objectives import Objective
-from world_models.diffusion.samplers import Direct
-from world_models.noise import NoiseStream
-from world_models.protocols import Features, Network, State
+from world_models.protocols import Features, Network
 
 
 class Watched:
@@ -39,22 +32,3 @@ class Watched:
         """See `EquilibriumMatching`."""
         self.seen[len(self.seen)] = x
         return self.objective.field(network, x, features)
-
-
-def draws_from_noise(model: Any) -> bool:
-    """Whether a model samples its frames, rather than to draw them in one call from nothing."""
-    return not isinstance(getattr(model, "sampler", None), Direct | None)
-
-
-def watched_step(model: Any, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
-    """The frames (B, H, W, C) uint8 of `model.step`: noise, what came of it call by call, and last
-    the frame itself.
-
-    Empty for a model that draws a frame in one call from nothing.
-    """
-    if not draws_from_noise(model):
-        return []
-    model = copy.copy(model)  # others may share it
-    model.objective = watched = Watched(model.objective)
-    frame = model.step(state, action, noise).frame
-    return [*(pixels.to_uint8(model.picture(x)) for x in watched.seen.values()), frame]

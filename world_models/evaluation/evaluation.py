@@ -19,7 +19,7 @@ from collectors.settings.parse import check_ranges, setting
 from world_models.bundles.bundle import Bundle
 from world_models.evaluation import figures, plots
 from world_models.evaluation.evaluator import Evaluator, Runs
-from world_models.evaluation.rollouts import OneStep, closed_loop, one_step, rollouts
+from world_models.evaluation.rollouts import Drawing, OneStep, closed_loop, one_step, rollouts
 from world_models.evaluation.test_split import SplitReader
 from world_models.evaluation.trust_scores import (
     TrustSignals,
@@ -28,7 +28,7 @@ from world_models.evaluation.trust_scores import (
     signal_figures,
 )
 from world_models.models.trust_calibration import TrustScale
-from world_models.protocols import WorldSpec
+from world_models.protocols import SamplingOptions, WorldSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,11 @@ class EvaluationOptions:
     def __post_init__(self):
         check_ranges(self)
 
+    @property
+    def sampling(self) -> SamplingOptions:
+        """How frames are drawn."""
+        return SamplingOptions(self.sampler_steps or None, self.guidance)
+
 
 class Evaluation(NamedTuple):
     """What `evaluate` measured."""
@@ -81,13 +86,13 @@ def evaluate(
     """
     model = bundle.model
     check_same_game(model.spec, dataset)
-    set_sampling(model, options)
+    sampling = model.resolve_options(options.sampling)
     test_split = SplitReader(dataset, model.context_length)
     training = SplitReader(dataset, model.context_length, "train")
     generator = np.random.default_rng(options.seed)
 
     evaluator.fit(training, options.seed)
-    signals = TrustSignals.of(model, training, np.random.default_rng(options.seed + 1))
+    signals = TrustSignals.of(model, training, np.random.default_rng(options.seed + 1), sampling)
     if hasattr(model, "trust_scale"):
         model.trust_scale = None  # the head's probability is measured, and then calibrated
 
@@ -95,10 +100,12 @@ def evaluate(
         signals, test_split, options.transitions, evaluator, options, generator
     )
     starts = test_split.starts(options.rollouts, options.horizon, generator)
-    opened = rollouts(model, test_split, starts, options.horizon)
+    opened = rollouts(model, test_split, starts, options.horizon, sampling)
     size = (options.survival_steps, options.survival_lanes)
     closed = {
-        name: closed_loop(model, bundle.contexts, make, size, evaluator.decode_step, options.seed)
+        name: closed_loop(
+            model, bundle.contexts, make, size, evaluator.decode_step, options.seed, sampling
+        )
         for name, make in policies.items()
     }
     scores = {name: evaluator.score(run) for name, run in closed.items()}
@@ -126,19 +133,6 @@ def check_same_game(spec: WorldSpec, dataset: Dataset) -> None:
             )
 
 
-def set_sampling(model, options: EvaluationOptions) -> None:
-    """Steps and guidance as the options say. Raises ValueError where the model has no such
-    thing.
-    """
-    asked = {"sampler_steps": options.sampler_steps or None, "guidance": options.guidance}
-    for name, value in asked.items():
-        if value is None:
-            continue
-        if not hasattr(model, name):
-            raise ValueError(f"this bundle has no sampler, so {name} cannot be set; leave it out")
-        setattr(model, name, value)
-
-
 def _one_steps(
     signals: TrustSignals,
     split: SplitReader,
@@ -149,14 +143,13 @@ def _one_steps(
 ) -> tuple[OneStep, OneStep]:
     """`count` transitions with the recorded actions, and some of them again with random ones."""
     model, places = signals.model, split.transitions(count, generator)
+    drawing = Drawing(options.batch, signals.options)
     again = min(options.random_actions, len(places))
-    run = one_step(model, split, places, evaluator.decode_batch, options.batch, signals=signals)
+    run = one_step(model, split, places, evaluator.decode_batch, drawing, signals=signals)
     chosen = np.sort(generator.choice(len(places), again, replace=False))
     actions = torch.from_numpy(generator.integers(len(model.spec.action_names), size=again))
     places = [places[i] for i in chosen]
-    return run, one_step(
-        model, split, places, evaluator.decode_batch, options.batch, actions, signals
-    )
+    return run, one_step(model, split, places, evaluator.decode_batch, drawing, actions, signals)
 
 
 def _figures(

@@ -16,12 +16,23 @@ from world_models.evaluation.metrics import exact, psnr, ssim
 from world_models.evaluation.test_split import Place, SplitReader, Window
 from world_models.lanes import put_lanes
 from world_models.noise import NoiseStream
+from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions
 
 DecodeBatch = Callable[
     [np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any
 ]  # Evaluator.decode_batch
 DecodeStep = Callable[[np.ndarray, np.ndarray], Any]  # Evaluator.decode_step
 KEPT_FRAMES = 200  # of a closed loop's first lane, for the film
+
+
+class Drawing(NamedTuple):
+    """How transitions are dreamed."""
+
+    batch: int = 128  # in one forward
+    options: SamplingOptions = DEFAULT_OPTIONS
+
+
+DRAWING = Drawing()
 
 
 class OneStep(NamedTuple):
@@ -86,7 +97,7 @@ def one_step(
     test_split: SplitReader,
     places: list[Place],
     decode_batch: DecodeBatch | None = None,
-    batch: int = 128,
+    drawing: Drawing = DRAWING,
     actions: Tensor | None = None,
     signals: Callable[..., dict[str, Tensor]] | None = None,
 ) -> OneStep:
@@ -95,21 +106,27 @@ def one_step(
     `decode_batch` is an evaluator's, None keeps nothing of the frames. `signals(state, action,
     frame, noise)` gives further numbers (B,) of a batch, by name.
     """
-    rows = []
+    rows, (batch, options) = [], drawing
     for start in progress(range(0, len(places), batch), desc="one step"):
         window = test_split.window(places[start : start + batch])
         action = window.actions[:, 0] if actions is None else actions[start : start + batch]
-        rows.append(_dream_once(model, window, action, decode_batch, start, signals))
+        rows.append(_dream_once(model, window, action, decode_batch, start, signals, options))
     return _joined(rows)
 
 
 def _dream_once(
-    model, window: Window, action: Tensor, decode_batch: DecodeBatch | None, seed: int, signals=None
+    model,
+    window: Window,
+    action: Tensor,
+    decode_batch: DecodeBatch | None,
+    seed: int,
+    signals: Callable[..., dict[str, Tensor]] | None,
+    options: SamplingOptions,
 ) -> OneStep:
     """One batch of transitions; lane i draws the noise of seed + i."""
     noise = to_model(NoiseStream.from_seeds(torch.arange(seed, seed + len(action))), model)
     state, chosen = model.init(to_model(window.context, model)), action.to(_device(model))
-    dream = model.step(state, chosen, noise)
+    dream = model.step(state, chosen, noise, options)
     sure = _confidence(model, state, chosen, dream)
     more = signals(state, chosen, dream.frame, noise) if signals else {}
     dream = _on_cpu(dream)
@@ -162,14 +179,20 @@ class Rollouts(NamedTuple):
 
 
 @torch.inference_mode()
-def rollouts(model, test_split: SplitReader, places: list[Place], horizon: int) -> Rollouts:
+def rollouts(
+    model,
+    test_split: SplitReader,
+    places: list[Place],
+    horizon: int,
+    options: SamplingOptions = DEFAULT_OPTIONS,
+) -> Rollouts:
     """Dreams of `horizon` steps from R real contexts with the recorded actions."""
     window = test_split.window(places, horizon)
     state, device = model.init(to_model(window.context, model)), _device(model)
     noise = to_model(NoiseStream.from_seeds(torch.arange(len(places)) + 1_000_003), model)
     running, frames, rows = torch.ones(len(places), dtype=torch.bool), [window.frames[:, 0]], []
     for h in progress(range(horizon), desc="open loop"):
-        dream = model.step(state, window.actions[:, h].to(device), noise)
+        dream = model.step(state, window.actions[:, h].to(device), noise, options)
         state, noise, dream = dream.state, noise.next(), _on_cpu(dream)
         frames.append(torch.where(running[:, None, None, None], dream.frame, frames[-1]))
         rows.append((dream.reward * running, dream.termination & running, dream.trust, running))
@@ -204,8 +227,17 @@ class _Player:
     context.
     """
 
-    def __init__(self, model, contexts, make_policy: Callable[[], Callable], lanes: int, seed: int):
+    def __init__(
+        self,
+        model,
+        contexts,
+        make_policy: Callable[[], Callable],
+        lanes: int,
+        seed: int,
+        options: SamplingOptions,
+    ):
         self.model, self.contexts, self.device = model, contexts, _device(model)
+        self.options = options
         self.generator = np.random.default_rng(seed)
         self.policies = [make_policy() for _ in range(lanes)]
         self.noise = to_model(
@@ -232,7 +264,8 @@ class _Player:
             [policy(frame) for policy, frame in zip(self.policies, self.frames, strict=True)],
             np.int64,
         )
-        dream = self.model.step(self.state, torch.from_numpy(action).to(self.device), self.noise)
+        moved = torch.from_numpy(action).to(self.device)
+        dream = self.model.step(self.state, moved, self.noise, self.options)
         self.state, self.noise, dream = dream.state, self.noise.next(), _on_cpu(dream)
         self.frames = dream.frame.numpy().copy()
         return action, dream
@@ -252,13 +285,14 @@ def closed_loop(
     size: tuple[int, int],
     decode_step: DecodeStep | None = None,
     seed: int = 0,
+    options: SamplingOptions = DEFAULT_OPTIONS,
 ) -> ClosedLoop:
     """A policy plays `size` = (T steps, L dreams); `make_policy()` gives a lane its pixel policy.
 
     `decode_step` is an evaluator's, None keeps nothing of the frames.
     """
     steps, lanes = size
-    player = _Player(model, contexts, make_policy, lanes, seed)
+    player = _Player(model, contexts, make_policy, lanes, seed, options)
     finite, rows, decoded, kept = True, [], [], []
     for _ in progress(range(steps), desc="closed loop"):
         before = player.frames

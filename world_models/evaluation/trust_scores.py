@@ -21,6 +21,7 @@ from world_models.evaluation.rollouts import to_model
 from world_models.evaluation.test_split import SplitReader
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
+from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
 CONTEXTS = 4_000  # training transitions to which the distance is fitted
@@ -36,20 +37,26 @@ class TrustSignals:
     model: torch.nn.Module
     distance: MahalanobisDistance | None
     draws: int = 2  # further samples that the dream is compared with
+    options: SamplingOptions = DEFAULT_OPTIONS  # how the dream and they are drawn
 
     @classmethod
     def of(
-        cls, model, training: SplitReader, generator: np.random.Generator, batch: int = 128
+        cls,
+        model,
+        training: SplitReader,
+        generator: np.random.Generator,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+        batch: int = 128,
     ) -> TrustSignals:
         """With the distance to the contexts of the training split, where the model has features."""
         if not hasattr(model, "trust_scale"):
-            return cls(model, None)
+            return cls(model, None, options=options)
         places, tokens = training.transitions(CONTEXTS, generator), []
         for start in range(0, len(places), batch):
             window = training.window(places[start : start + batch])
             state = model.init(to_model(window.context, model))
-            tokens.append(context_tokens(model, state, window.actions[:, 0]))
-        return cls(model, MahalanobisDistance.of(torch.cat(tokens)))
+            tokens.append(context_tokens(model, state, window.actions[:, 0], options))
+        return cls(model, MahalanobisDistance.of(torch.cat(tokens)), options=options)
 
     @torch.inference_mode()
     def __call__(
@@ -60,7 +67,8 @@ class TrustSignals:
             {"disagreement": self.disagreement(state, action, frame, noise)} if self.draws else {}
         )
         if self.distance is not None:
-            found["distance"] = self.distance(context_tokens(self.model, state, action))
+            tokens = context_tokens(self.model, state, action, self.options)
+            found["distance"] = self.distance(tokens)
         if hasattr(self.model, "uncertainty"):
             found["gradient_norm"] = self.model.uncertainty(state.frames, action, frame)
         return {name: value.float().cpu() for name, value in found.items()}
@@ -71,19 +79,20 @@ class TrustSignals:
         """
         patch, mine, worst = getattr(self.model, "patch", 4), pixels.stack(frame[:, None]), []
         for number in range(1, self.draws + 1):
-            other = self.model.step(
-                state, action, noise._replace(seeds=noise.seeds + number * OTHER_DRAWS)
-            ).frame
+            fresh = noise._replace(seeds=noise.seeds + number * OTHER_DRAWS)
+            other = self.model.step(state, action, fresh, self.options).frame
             apart = F.avg_pool2d((pixels.stack(other[:, None]) - mine) ** 2, patch)
             worst.append(apart.mean(1).amax((1, 2)))
         return torch.stack(worst).amax(0)
 
 
 @torch.inference_mode()
-def context_tokens(model, state, action: Tensor) -> Tensor:
+def context_tokens(
+    model, state, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+) -> Tensor:
     """Features (B, D, G, G) of a state and an action, without the half that guidance adds."""
     action = action.to(next(model.parameters()).device)
-    return model.features_of(state, action).tokens[: len(action)]
+    return model.encode_state(state, action, options).tokens[: len(action)]
 
 
 def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:

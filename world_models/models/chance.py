@@ -27,11 +27,13 @@ from world_models.networks.grid import Decoder, Encoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, looks
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
+    DEFAULT_OPTIONS,
     AugmentationOptions,
     Clips,
     Context,
     Features,
     NetworkConfig,
+    SamplingOptions,
     WorldSpec,
 )
 
@@ -250,9 +252,14 @@ class ChanceModel(NextFrameModel):
             *window, self.sprites.follow(state.track, features.rest, pixels.stack(frame[:, None]))
         )
 
-    def features_of(self, state: Window | Followed, action: Tensor) -> Features:
+    def encode_state(
+        self,
+        state: Window | Followed,
+        action: Tensor,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Features:
         if self.sprites is None:
-            return super().features_of(state, action)
+            return super().encode_state(state, action, options)
         return self.encoder(self.seen(state), action, self.colours)._replace(
             rest=self.sprites(state.track, action)
         )
@@ -270,7 +277,9 @@ class ChanceModel(NextFrameModel):
         painted = self.decoder(self.chance.painted(chosen, features.tokens), features.last)
         return painted if self.sprites is None else self.sprites.draw(painted, features.rest)
 
-    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
+    def predict(
+        self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
         return self.decode(features, self.chance.draw(features.tokens, noise))
 
     def frame_loss(

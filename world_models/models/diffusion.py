@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from collectors.settings.parse import setting
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
-from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
 from world_models.models.chance import Chance, ChanceSettings
-from world_models.models.next_frame import NextFrameModel
+from world_models.models.next_frame import NextFrameModel, Window
+from world_models.models.sampled import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
 from world_models.networks.grid import GridConfig
 from world_models.noise import Draws, NoiseStream
-from world_models.protocols import Features, NetworkConfig, WorldSpec
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    Features,
+    NetworkConfig,
+    SamplingOptions,
+    WorldSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,11 @@ class DiffusionConfig:
             )
 
 
-class DiffusionModel(Sampled, NextFrameModel):
-    """Frames from noise, or by regression in one call; `sampler_steps` may be set at any time.
+class DiffusionModel(NextFrameModel, SampledModel):
+    """Frames from noise, or by regression in one call.
 
-    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another picture of it:
-    with `channels`, and one of its pixels for `scale` x `scale` of the frame's.
+    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another image of it: with
+    `channels`, and one of its pixels for `scale` x `scale` of the frame's.
     """
 
     kind = "diffusion"
@@ -67,7 +74,6 @@ class DiffusionModel(Sampled, NextFrameModel):
         )
         super().__init__(spec, outcome, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
-        self._guidance = config.guidance
         channels, (height, width, _) = channels or self.colours, spec.frame_shape
         self.shape = (channels, height // scale, width // scale)  # of what is denoised
         context, actions = config.context_length * channels, len(spec.action_names)
@@ -75,40 +81,45 @@ class DiffusionModel(Sampled, NextFrameModel):
         self.chance = Chance(config.chance, network, channels) if config.chance.count else None
 
     @property
-    def guidance(self) -> float:
-        """As it dreams.
+    def supported_options(self) -> frozenset[str]:
+        own = {"guidance"} if self.config.network.null_action else set()
+        return super().supported_options | own
 
-        Setting raises ValueError where the network knows no null action; the config stays as it is.
-        """
-        return self._guidance
+    @property
+    def default_options(self) -> SamplingOptions:
+        return super().default_options._replace(guidance=self.config.guidance)
 
-    @guidance.setter
-    def guidance(self, scale: float) -> None:
-        self._guidance = replace(self.config, guidance=scale).guidance
+    def guided(self, options: SamplingOptions) -> nn.Module:
+        """The network as it dreams, under the guidance of the options."""
+        return guide(self.network, self.guidance_for(options), len(self.spec.action_names))
 
     def encode(self, x: Tensor, action: Tensor) -> Features:
         return self.network.encode(x, action)
 
-    def features(self, x: Tensor, action: Tensor) -> Features:
-        return self.guided.encode(x, action)
+    def encode_state(
+        self, state: Window, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Features:
+        return self.guided(options).encode(self.seen(state), action)
 
-    @property
-    def guided(self) -> nn.Module:
-        """The network as it dreams."""
-        return guide(self.network, self.guidance, len(self.spec.action_names))
+    def predict(
+        self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        return self.to_frame(self.draw(features, noise, options, self.objective))
 
-    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
+    def draw(
+        self,
+        features: Features,
+        noise: NoiseStream,
+        options: SamplingOptions,
+        objective: Objective,
+    ) -> Tensor:
         if self.chance is not None:
-            own = features.tokens[
-                : len(noise.seeds)
-            ]  # under guidance a second half without the action follows
+            # under guidance a second half without the action follows
+            own = features.tokens[: len(noise.seeds)]
             chosen = self.chance.draw(own, noise)
             features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
-        return self.sampler(self.objective, self.guided, Draws(noise, self.shape), features)
-
-    def picture(self, x: Tensor) -> Tensor:
-        """What is denoised, x (B, ...), as a frame (B, C, H, W): as it is."""
-        return x
+        draws = Draws(noise, self.shape)
+        return self.sampler_for(options)(objective, self.guided(options), draws, features)
 
     def frame_loss(
         self, features: Features, target: Tensor, generator

@@ -11,16 +11,16 @@ B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from collectors.settings.parse import setting
 from world_models import frames as pixels
-from world_models.diffusion.objectives import FlowMatching
-from world_models.diffusion.samplers import SAMPLERS, Euler, Sampled, Sampler, check_fit, guide
+from world_models.diffusion.objectives import FlowMatching, Objective
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
 from world_models.models.augment import damage
 from world_models.models.next_frame import (
     OUTCOMES,
@@ -30,6 +30,7 @@ from world_models.models.next_frame import (
     outcome_losses,
     wrong_frames,
 )
+from world_models.models.sampled import SampledModel
 from world_models.networks.causal_dit import (
     CacheView,
     CausalDiT,
@@ -40,7 +41,15 @@ from world_models.networks.causal_dit import (
 )
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import Draws, NoiseStream
-from world_models.protocols import AugmentationOptions, Clips, Context, Transition, WorldSpec
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    AugmentationOptions,
+    Clips,
+    Context,
+    SamplingOptions,
+    Transition,
+    WorldSpec,
+)
 
 # the head learns from a painted frame if its level was below this one, else from the real frame
 SHOWN_T = 0.5
@@ -99,10 +108,8 @@ class Sequence(NamedTuple):
     valid: Tensor  # (B, T) bool
 
 
-class ForcingModel(Sampled, nn.Module):
-    """A `WorldModel` with a memory of `window` - 1 frames; `sampler_steps` may be set at any
-    time.
-    """
+class ForcingModel(SampledModel):
+    """A `WorldModel` with a memory of `window` - 1 frames."""
 
     kind = "forcing"
     config_class = ForcingConfig
@@ -115,7 +122,6 @@ class ForcingModel(Sampled, nn.Module):
             config.sampler,
             config.network.patch,
         )
-        self._guidance = config.guidance
         self.colours, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
         self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
         self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
@@ -123,13 +129,12 @@ class ForcingModel(Sampled, nn.Module):
         self.register_buffer("final", final_classes(spec), persistent=False)
 
     @property
-    def guidance(self) -> float:
-        """As it dreams; the config stays as it is."""
-        return self._guidance
+    def supported_options(self) -> frozenset[str]:
+        return super().supported_options | {"guidance"}
 
-    @guidance.setter
-    def guidance(self, scale: float) -> None:
-        self._guidance = replace(self.config, guidance=scale).guidance
+    @property
+    def default_options(self) -> SamplingOptions:
+        return super().default_options._replace(guidance=self.config.guidance)
 
     @property
     def no_action(self) -> int:
@@ -165,24 +170,29 @@ class ForcingModel(Sampled, nn.Module):
         """
         return torch.cat((actions.new_full((len(actions), 1), self.no_action), actions), 1)
 
-    def begin(self, noise: NoiseStream) -> Transition:
+    def begin(self, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS) -> Transition:
         """A first frame dreamed from nothing, one for each lane of `noise`, and the state to go on
         from.
         """
         lanes, device = len(noise.seeds), self.reward_values.device
         frames = torch.zeros(lanes, 0, *self.spec.frame_shape, dtype=torch.uint8, device=device)
         nothing = Context(frames, torch.zeros(lanes, 0, dtype=torch.int64, device=device))
-        return self.step(
-            self.init(nothing), torch.full((lanes,), self.no_action, device=device), noise
-        )
+        action = torch.full((lanes,), self.no_action, device=device)
+        return self.step(self.init(nothing), action, noise, options)
 
-    def step(self, state: ForcingState, action: Tensor, noise: NoiseStream) -> Transition:
+    def step(
+        self,
+        state: ForcingState,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64.
 
         What is remembered of the new frame is read off the finished one, as it is shown.
         """
-        past = self.network.recall(state.memory, action)
-        frame = pixels.to_uint8(self.sample(past, noise))
+        past = self.encode_state(state, action, options)
+        frame = pixels.to_uint8(self.draw(past, noise, options, self.objective))
         read = self.reread(past, frame)
         reward, termination, trust = self.judged(read.tokens, frame[:, None])
         paid, ends = decided(reward, termination, self.final)
@@ -194,27 +204,25 @@ class ForcingModel(Sampled, nn.Module):
             trust.sigmoid(),
         )
 
-    def sample(self, past: CacheView, noise: NoiseStream) -> Tensor:
-        """A next frame (B, C, H, W) in about [-1, 1]."""
-        if (
-            self.guidance != 1
-        ):  # `guide` wants both halves in every leaf, the one with the action first
-            none = torch.full_like(past.action, self.no_action)
-            past = CacheView(
-                *(
-                    torch.cat(halves)
-                    for halves in zip(past, past._replace(action=none), strict=True)
-                )
-            )
-        height, width, _ = self.spec.frame_shape
-        network = guide(self.network, self.guidance, self.no_action)
-        return self.sampler(
-            self.objective, network, Draws(noise, (self.colours, height, width)), past
-        )
+    def encode_state(
+        self, state: ForcingState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> CacheView:
+        """The past as the transformer reads it; guidance doubles it later, in `draw`."""
+        return self.network.recall(state.memory, action)
 
-    def picture(self, x: Tensor) -> Tensor:
-        """What is denoised, x (B, C, H, W), as a frame: as it is."""
-        return x
+    def draw(
+        self, past: CacheView, noise: NoiseStream, options: SamplingOptions, objective: Objective
+    ) -> Tensor:
+        """A next frame (B, C, H, W) in about [-1, 1]."""
+        scale = self.guidance_for(options)
+        if scale != 1:  # `guide` wants both halves in every leaf, the one with the action first
+            none = torch.full_like(past.action, self.no_action)
+            halves = zip(past, past._replace(action=none), strict=True)
+            past = CacheView(*(torch.cat(pair) for pair in halves))
+        height, width, _ = self.spec.frame_shape
+        network = guide(self.network, scale, self.no_action)
+        draws = Draws(noise, (self.colours, height, width))
+        return self.sampler_for(options)(objective, network, draws, past)
 
     def reread(self, past: CacheView, frame: Tensor) -> Read:
         """A clean pass over the new frame (B, H, W, C) uint8."""

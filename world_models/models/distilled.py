@@ -27,7 +27,7 @@ from world_models.models.chance import Chosen
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.next_frame import Step, StepLoss
 from world_models.noise import channels_last
-from world_models.protocols import Features, WorldSpec
+from world_models.protocols import DEFAULT_OPTIONS, Features, WorldSpec
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DistilledModel(DiffusionModel):
         teacher = load_teacher(config, spec)
         super().__init__(spec, replace(teacher.config, sampler=Euler(config.steps), guidance=1.0))
         self.load_state_dict(teacher.state_dict())
-        steps = config.teacher_steps or teacher.sampler_steps
+        steps = config.teacher_steps or teacher.sampler.steps
         self._teacher = (teacher,)  # in a tuple, so that it is no part of what is trained and saved
         self._levels, self._marks = shared_levels(self.objective, steps, config.steps)
 
@@ -109,7 +109,8 @@ class DistilledModel(DiffusionModel):
         student spans.
         """
         teacher, path = self.teacher, self.objective
-        features = teacher.features(teacher.look(step.context), step.action)
+        guided = teacher.guided(DEFAULT_OPTIONS)
+        features = guided.encode(teacher.look(step.context), step.action)
         if chosen is not None:
             features = features._replace(tokens=teacher.chance.painted(chosen, features.tokens))
         noise, grain = (
@@ -119,7 +120,7 @@ class DistilledModel(DiffusionModel):
         levels, marks = self._levels.to(target), self._marks.to(target.device)
         states = [path.sigma(levels[0]) * noise]
         for now, after in zip(levels[:-1], levels[1:], strict=True):
-            x0 = path.denoise(teacher.guided, states[-1], now.expand(len(target)), features)
+            x0 = path.denoise(guided, states[-1], now.expand(len(target)), features)
             states.append(ddim(path, states[-1], x0, now, after))
         stretch = torch.randint(len(marks) - 1, (len(target),), generator=generator).to(
             target.device
@@ -132,9 +133,7 @@ class DistilledModel(DiffusionModel):
         walk = torch.stack(states)  # (teacher's steps + 1, B, C, H, W)
         wanted = landing(path, walk[begin, lane], walk[end, lane], levels[begin], levels[end])
         preview = torch.full_like(levels[begin], path.preview_t)
-        painted = path.denoise(
-            teacher.guided, path.noised(target, preview, grain), preview, features
-        )
+        painted = path.denoise(guided, path.noised(target, preview, grain), preview, features)
         return Lesson(channels_last(walk[begin, lane]), levels[begin], wanted, painted)
 
 

@@ -25,16 +25,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.diffusion.objectives import EquilibriumMatching
-from world_models.diffusion.samplers import Descent, Sampled, check_fit
+from world_models.diffusion.objectives import EquilibriumMatching, Objective
+from world_models.diffusion.samplers import Descent, check_fit
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
 from world_models.models.chance import Chance, ChanceSettings
-from world_models.models.next_frame import NextFrameModel, Step, StepLoss, Window
+from world_models.models.next_frame import NextFrameModel, Step, StepLoss
+from world_models.models.sampled import SampledModel
 from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
 from world_models.noise import Draws, NoiseStream
-from world_models.protocols import Clips, Features, Transition, WorldSpec
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    Clips,
+    Features,
+    SamplingOptions,
+    WorldSpec,
+)
 
 MOVED_DEPTH = 2  # mixing blocks that know the action
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
@@ -107,7 +114,7 @@ class From(NamedTuple):
         return self.pair
 
 
-class JointModel(Sampled, NextFrameModel):
+class JointModel(NextFrameModel, SampledModel):
     """See the module. A policy by `sample(frames, noise)`, a world model by `step`."""
 
     kind = "joint"
@@ -192,7 +199,7 @@ class JointModel(Sampled, NextFrameModel):
             action = logits.argmax(1)
             features = self._told(features, action)
         network = self.field if recorded.pairs or not return_trajectory else recorded
-        latent = self._rest(network, features, start, noise)
+        latent = self.latent_of(self._rest(network, features, start, noise))
         norm, energy = self._restless(latent, features)
         kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
         return Joint(
@@ -215,15 +222,37 @@ class JointModel(Sampled, NextFrameModel):
         pair = self.sampler(self.objective, self.field, From(start), take_lanes(features, rows))
         return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)
 
+    def predict(
+        self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        return self.to_frame(self.draw(features, noise, options, self.objective))
+
+    def draw(
+        self,
+        features: Features,
+        noise: NoiseStream,
+        options: SamplingOptions,
+        objective: Objective,
+    ) -> Tensor:
+        """A pair (B, Z G G + A) at rest with the action of the features held."""
+        start, sampler = Draws(noise, self.pair_shape), self.sampler_for(options)
+        return sampler(objective, self.field, start, self._settled(features, noise))
+
     def _rest(self, network: nn.Module, features: Features, start, noise: NoiseStream) -> Tensor:
-        """Latents (B, Z, G, G) at rest with the action of the features held."""
+        """The same by a network that stands for the field, from a given start."""
+        return self.sampler(self.objective, network, start, self._settled(features, noise))
+
+    def _settled(self, features: Features, noise: NoiseStream) -> Features:
+        """What the field needs to know once chance is drawn and the action is given."""
         chance = None if self.chance is None else self.chance.draw(features.tokens, noise)
-        pair = self.sampler(self.objective, network, start, self._held(features, chance))
+        return self._held(features, chance)
+
+    def latent_of(self, pair: Tensor) -> Tensor:
+        """The latents (B, Z, G, G) of pairs (B, Z G G + A)."""
         return self.field.split(pair, self.grid_shape)[0]
 
-    def picture(self, x: Tensor) -> Tensor:
-        """Pairs x (B, Z G G + A) as frames (B, C, H, W)."""
-        return self.cells.decode(self.field.split(x, self.grid_shape)[0])
+    def to_frame(self, x: Tensor) -> Tensor:
+        return self.cells.decode(self.latent_of(x))
 
     @property
     def pair_shape(self) -> tuple[int]:
@@ -249,15 +278,6 @@ class JointModel(Sampled, NextFrameModel):
         """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""
         features = self.encode(pixels.stack(frames), action)
         return self._restless(self.cells.encode(pixels.stack(next_frame[:, None])), features)[0]
-
-    def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
-        """One step of every lane with its action held; see `protocols.WorldModel`."""
-        features = self.encode(self.seen(state), action)
-        latent = self._rest(self.field, features, Draws(noise, self.pair_shape), noise)
-        frame = pixels.to_uint8(self.cells.decode(latent))
-        return Transition(
-            self.remember(state, frame, features), frame, *self.outcome(features, frame)
-        )
 
     def frame_loss(
         self, features: Features, target: Tensor, generator

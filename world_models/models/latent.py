@@ -24,7 +24,7 @@ from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.networks import NETWORK_CONFIGS
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
-from world_models.noise import NoiseStream, channels_last
+from world_models.noise import channels_last
 from world_models.protocols import (
     AugmentationOptions,
     Clips,
@@ -127,10 +127,7 @@ class LatentModel(DiffusionModel):
             )
         )
 
-    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
-        return self.picture(super().sample(features, noise))
-
-    def picture(self, x: Tensor) -> Tensor:
+    def to_frame(self, x: Tensor) -> Tensor:
         return self.autoencoder.decode(x)
 
     def frame_loss(

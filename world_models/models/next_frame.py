@@ -6,11 +6,11 @@ B lanes, K context frames, H x W x C a frame, D features on a G x G grid, R rewa
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from world_models import frames as pixels
@@ -19,12 +19,15 @@ from world_models.models.trust_calibration import TrustScale
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
 from world_models.protocols import (
+    DEFAULT_OPTIONS,
     AugmentationOptions,
     Clips,
     Context,
     Features,
     NetworkConfig,
+    SamplingOptions,
     Transition,
+    WorldModel,
     WorldSpec,
 )
 
@@ -59,7 +62,7 @@ class StepLoss(NamedTuple):
     frame: Tensor
 
 
-class NextFrameModel(nn.Module, ABC):
+class NextFrameModel(WorldModel):
     """A `WorldModel` that paints the next frame from the last K. Subclasses say how.
 
     `network` tells the patch grid: its width, patch and pixel_features are those of the outcome
@@ -101,19 +104,19 @@ class NextFrameModel(nn.Module, ABC):
         """`look` at the frames of a state."""
         return self.look(pixels.stack(state.frames))
 
-    def features(self, x: Tensor, action: Tensor) -> Features:
-        """What `sample` takes.
+    def encode_state(
+        self, state: Window, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Features:
+        """What a step from this state with action (B,) computes everything from.
 
         Under guidance each leaf has a second half, (2 B, ...), without the action.
         """
-        return self.encode(x, action)
-
-    def features_of(self, state: Window, action: Tensor) -> Features:
-        """What a step from this state with action (B,) computes everything from."""
-        return self.features(self.seen(state), action)
+        return self.encode(self.seen(state), action)
 
     @abstractmethod
-    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
+    def predict(
+        self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
         """A next frame (B, C, H, W) in about [-1, 1]."""
 
     @abstractmethod
@@ -138,10 +141,17 @@ class NextFrameModel(nn.Module, ABC):
         """The state after one more frame (B, H, W, C) uint8, painted from these features."""
         return Window(torch.cat((state.frames[:, 1:], frame[:, None]), 1))
 
-    def step(self, state: Window, action: Tensor, noise: NoiseStream) -> Transition:
+    def step(
+        self,
+        state: Window,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
-        features = self.features_of(state, action)
-        frame = pixels.to_uint8(self.sample(features, noise))
+        options = self.resolve_options(options)
+        features = self.encode_state(state, action, options)
+        frame = pixels.to_uint8(self.predict(features, noise, options))
         return Transition(
             self.remember(state, frame, features), frame, *self.outcome(features, frame)
         )
@@ -164,7 +174,7 @@ class NextFrameModel(nn.Module, ABC):
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,),
         for calibration.
         """
-        return self.beliefs(self.features_of(state, action), frame)
+        return self.beliefs(self.encode_state(state, action), frame)
 
     def beliefs(self, features: Features, frame: Tensor) -> tuple[Tensor, Tensor]:
         """See `outcome_probabilities`; frame (B, H, W, C) uint8."""

@@ -24,10 +24,12 @@ from world_models.models.next_frame import NextFrameModel, Step, StepLoss
 from world_models.networks.film import FilmConfig, FilmNetwork
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
+    DEFAULT_OPTIONS,
     AugmentationOptions,
     Clips,
     Context,
     Features,
+    SamplingOptions,
     Transition,
     WorldSpec,
 )
@@ -92,9 +94,16 @@ class PixelModel(NextFrameModel):
             torch.cat((frames[:, :-stack, ..., -self.colours :], newest), 1), context.actions
         )
 
-    def step(self, state: Memory, action: Tensor, noise: NoiseStream) -> Transition:
-        features = self.features_of(state, action)
-        picture = pixels.to_uint8(self.sample(features, noise))
+    def step(
+        self,
+        state: Memory,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
+        options = self.resolve_options(options)
+        features = self.encode_state(state, action, options)
+        picture = pixels.to_uint8(self.predict(features, noise, options))
         frames = torch.cat((state.frames[:, 1:], picture[:, None]), 1)
         after = Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
         frame = frames[:, -self.config.stack :].movedim(1, 3).flatten(3)  # (B, H, W, stack * c)
@@ -103,9 +112,11 @@ class PixelModel(NextFrameModel):
     def outcome_probabilities(
         self, state: Memory, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return self.beliefs(self.features_of(state, action), frame[..., -self.colours :])
+        return self.beliefs(self.encode_state(state, action), frame[..., -self.colours :])
 
-    def features_of(self, state: Memory, action: Tensor) -> Features:
+    def encode_state(
+        self, state: Memory, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Features:
         return self.read(state, action[:, None])
 
     def foresee(self, state: Memory, actions: Tensor) -> Tensor:
@@ -128,7 +139,9 @@ class PixelModel(NextFrameModel):
         blank = last.new_zeros(len(last), self.ahead * self.colours, *last.shape[2:])
         return self.objective.denoise(self.network, blank, blank.new_zeros(len(blank)), features)
 
-    def sample(self, features: Features, noise: NoiseStream) -> Tensor:
+    def predict(
+        self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
         draws = Draws(noise, (self.ahead * self.colours, *features.last.shape[2:]))
         return self.sampler(self.objective, self.network, draws, features)[:, : self.colours]
 

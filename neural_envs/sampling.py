@@ -1,0 +1,66 @@
+"""What an environment lets its users choose of how frames are drawn, and what its model offers."""
+
+from __future__ import annotations
+
+from neural_envs.rendering import keys_to_action
+from neural_envs.simulator import Simulator
+from world_models.protocols import SamplingOptions
+
+
+class SamplingMixin:
+    """For environments with a `simulator`, and with `sampling`, the options of every step."""
+
+    @property
+    def simulator(self) -> Simulator:
+        """The bundle on its device."""
+        raise NotImplementedError
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """How frames are drawn; None in an option is the bundle's default.
+
+        Setting it raises ValueError on what the model does not support.
+        """
+        raise NotImplementedError
+
+    @sampling.setter
+    def sampling(self, options: SamplingOptions) -> None:
+        raise NotImplementedError
+
+    @property
+    def context_length(self) -> int:
+        """Frames that a dream starts from."""
+        return self.simulator.model.context_length
+
+    @property
+    def idle_action(self) -> int | None:
+        """The action of pressing no key; None: the last action goes on."""
+        return keys_to_action(self.simulator.model.spec.action_names).get(())
+
+    @property
+    def guides(self) -> bool:
+        """Whether the model has guidance on the action."""
+        return "guidance" in self.simulator.model.supported_options
+
+    @property
+    def denoises(self) -> bool:
+        """Whether there are frames between noise and frame, see `denoising`."""
+        return self.simulator.model.samples_from_noise
+
+    @property
+    def sampler_steps(self) -> int | None:
+        """Denoising steps per frame; None is the bundle's default."""
+        return self.sampling.steps
+
+    @sampler_steps.setter
+    def sampler_steps(self, steps: int | None) -> None:
+        self.sampling = self.sampling._replace(steps=steps)
+
+    @property
+    def guidance(self) -> float | None:
+        """Strength of guidance on the action, 1 for none; None is the bundle's default."""
+        return self.sampling.guidance
+
+    @guidance.setter
+    def guidance(self, scale: float | None) -> None:
+        self.sampling = self.sampling._replace(guidance=scale)
