@@ -19,7 +19,7 @@ from collectors.worlds.snake.expert_transitions import (
     symmetric,
     transitions,
 )
-from world_models.evaluation.worlds.snake_rules import SnakeRules
+from collectors.worlds.snake.rules import SnakeRules
 
 RULES = SnakeRules(snake_codes.decode_frames)
 

@@ -11,12 +11,12 @@ from conftest_models import CONFIGS, PAIRS, make_context, make_model
 
 from collectors.dataset.dataset import Dataset
 from collectors.worlds.snake.expert_transitions import best_moves
+from collectors.worlds.snake.rules import SnakeRules
 from collectors.worlds.snake.tiles import decode_frames
 from world_models import frames as pixels
 from world_models.bundles.bundle import build_model
 from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent, Euler
-from world_models.evaluation.worlds.snake_rules import SnakeRules
 from world_models.models.joint import JointConfig
 from world_models.networks.eqm_field import EqMFieldConfig, positions
 from world_models.noise import NoiseStream

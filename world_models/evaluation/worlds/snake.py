@@ -1,4 +1,4 @@
-"""Snake's evaluator: dreamed boards compared with the rules of snake_rules.py.
+"""Snake's evaluator: dreamed boards compared with the rules of collectors.worlds.snake.rules.
 
 N transitions, T steps, L lanes.
 """
@@ -10,6 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collectors.worlds.snake.rules import (
+    FOOD,
+    Legality,
+    SnakeRules,
+    food_ranks,
+    same_boards,
+)
 from world_models.evaluation import metrics
 from world_models.evaluation.evaluator import (
     Evaluator,
@@ -19,13 +26,6 @@ from world_models.evaluation.evaluator import (
     mean,
 )
 from world_models.evaluation.rollouts import ClosedLoop, OneStep
-from world_models.evaluation.worlds.snake_rules import (
-    FOOD,
-    Legality,
-    SnakeRules,
-    food_ranks,
-    same_boards,
-)
 from world_models.protocols import WorldSpec
 
 

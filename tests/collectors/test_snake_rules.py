@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from collectors.policies.policies import make_policy
+from collectors.worlds.snake import rules as snake_rules
 from collectors.worlds.snake import tiles as snake_codes
 from collectors.worlds.snake.env import RealSnake
-from world_models.evaluation.worlds import snake_rules
-from world_models.evaluation.worlds.snake_rules import SnakeRules, food_ranks
+from collectors.worlds.snake.rules import SnakeRules, food_ranks
 
 
 def play(steps: int, policy: str, seed: int = 0, **options):
