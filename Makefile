@@ -16,10 +16,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 160000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest install train clean
+.PHONY: help demo test check lint types format test-lowest rooms install train clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, train, clean'
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, rooms, train, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -51,6 +51,10 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# the list of modules in docs/architecture.md, from their docstrings
+rooms: $(STAMP)
+	$(BIN)/python tests/room_list.py
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume
