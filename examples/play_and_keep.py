@@ -11,7 +11,8 @@ import gymnasium as gym
 
 import neural_envs  # noqa: F401  registers the ids
 from collectors.video_writers import write_film
-from neural_envs.replays.replay_file import DreamFile, DreamRecorder, frames_hash, replay
+from neural_envs.replays.recorder import DreamRecorder
+from neural_envs.replays.replay_file import DreamFile, frames_hash, replay
 
 
 def main(folder: str = "keep", steps: int = 40) -> DreamFile:

@@ -10,7 +10,7 @@ import numpy as np
 
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
-from neural_envs.commands.action_grid import Branches, branches, first_state
+from neural_envs.branching import Branches, branches, start_state
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
 
@@ -51,5 +51,5 @@ def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
 def action_grid(bundle, steps: int, seed: int) -> Branches:
     """A start of the bundle under every action; of a few, the one under which most dreams last."""
     simulator = Simulator(bundle, "cpu")
-    found = (branches(simulator, first_state(simulator, seed + i), steps) for i in range(TRIES))
-    return min(found, key=lambda grid: int(grid.ended.sum()))
+    found = (branches(simulator, start_state(simulator, seed + i), steps) for i in range(TRIES))
+    return min(found, key=lambda grid: int(grid.terminated.sum()))

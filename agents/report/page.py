@@ -128,7 +128,7 @@ def _beside(found: "Findings", folder: Path) -> str:
 
 def _actions(found: "Findings") -> str:
     grid = found.grid
-    ends = [int(column.argmax()) if column.any() else None for column in grid.ended.T]
+    ends = [int(column.argmax()) if column.any() else None for column in grid.terminated.T]
     films = [
         Row(f"{name} {paid:+g}" if paid else name, grid.frames[:, number], ends[number])
         for number, (name, paid) in enumerate(zip(grid.names, grid.returns[-1], strict=True))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from collectors.settings.command import command
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_ranges, setting
 from collectors.video_writers import write_film
 
 
@@ -22,17 +18,14 @@ class ReplayConfig:
     """
 
     file: str = setting(help="the .dream file")
-    out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of pictures")
+    out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of frames")
     bundle: str = setting("", "dream with this bundle of the same world instead of the file's own")
-    scale: int = setting(4, "picture pixels a world pixel")
-    fps: int = setting(0, "pictures a second; 0 is the world's own pace")
+    scale: int = setting(4, "image pixels per world pixel", least=1)
+    fps: int = setting(0, "frames per second; 0 is the world's own rate", least=0)
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
-        if self.scale < 1 or self.fps < 0:
-            raise ValueError(
-                f"scale is 1 or more and fps 0 or more, got {self.scale} and {self.fps}"
-            )
+        check_ranges(self)
 
 
 def run(config: ReplayConfig) -> int:
@@ -50,44 +43,23 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def replayed(config: ReplayConfig) -> tuple[bool, str]:
-    """(whether the frames are the same, a sentence that says so, or why not).
+    """Dream the file again, into `config.out` where it is set.
 
-    Raises what `dream_file.replay` does.
+    Returns whether the frames are the same, and a sentence that says so, or why not. Raises what
+    `replay_file.replay` does.
     """
-    from neural_envs.replays.replay_file import DreamFile, check, replay
+    from neural_envs.replays.frame_sources import fps_of
+    from neural_envs.replays.replay_file import DreamFile, HashedFrames, check, replay
 
-    file = DreamFile.load(config.file)
-    bundle, digest = config.bundle or None, hashlib.sha256()
-    doubt = check(file, bundle)
-    frames = _hashed(replay(file, bundle, config.device), digest)
+    file, bundle = DreamFile.load(config.file), config.bundle or None
+    difference = check(file, bundle)
+    frames = HashedFrames(replay(file, bundle, config.device))
     if config.out:
-        write_film(
-            config.out,
-            frames,
-            config.fps or pace(file.bundle if bundle is None else bundle),
-            config.scale,
-        )
+        write_film(config.out, frames, config.fps or fps_of(bundle or file.bundle), config.scale)
     else:
-        for _ in frames:
-            pass
+        deque(frames, maxlen=0)  # dream them all, keep none
     steps = f"{len(file.actions)} steps of {file.world}, return {float(file.rewards.sum()):g}"
-    if digest.hexdigest() == file.frames_hash:
+    if frames.hash == file.frames_hash:
         return True, f"the same {len(file.actions) + 1} frames: {steps}"
-    return (
-        False,
-        f"not the same frames ({steps}): "
-        f"{doubt or 'the file was altered, or this machine rounds otherwise'}",
-    )
-
-
-def pace(bundle: Any) -> int:
-    """Pictures a second of the world that a bundle dreams."""
-    from neural_envs import bundles
-
-    return int(bundles.load(bundle).model.spec.fps)
-
-
-def _hashed(frames: Iterator[np.ndarray], digest: Any) -> Iterator[np.ndarray]:
-    for frame in frames:
-        digest.update(np.ascontiguousarray(frame).tobytes())
-        yield frame
+    reason = difference or "the file was altered, or this machine rounds otherwise"
+    return False, f"not the same frames ({steps}): {reason}"

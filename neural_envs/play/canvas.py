@@ -1,6 +1,4 @@
-"""What the play window is drawn with: a surface, its fonts and colours, and the few shapes of its
-panes.
-"""
+"""What the play window is drawn with: a surface, fonts, colors, and the shapes of its panels."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ import pygame
 
 from collectors.media import to_rgb
 
-Colour = tuple[int, int, int]
-GROUND, PANEL, LINE = (13, 15, 24), (24, 27, 40), (46, 51, 72)
-TEXT, FAINT = (228, 232, 244), (128, 137, 164)
+Color = tuple[int, int, int]
+BACKGROUND, PANEL, LINE = (13, 15, 24), (24, 27, 40), (46, 51, 72)
+TEXT, MUTED = (228, 232, 244), (128, 137, 164)
 GREEN, AMBER, RED, BLUE, VIOLET = (
     (86, 204, 128),
     (245, 190, 82),
@@ -32,16 +30,16 @@ class Canvas:
         self.fonts = {size: pygame.font.Font(None, size) for size in (20, 22, 26, 32, 46)}
 
     def text(
-        self, text: str, size: int, colour: Colour, place: Sequence[float], align: str = "left"
+        self, text: str, size: int, color: Color, place: Sequence[float], align: str = "left"
     ) -> int:
         """Draw `text` with its middle line at place[1]; returns its width."""
-        image = self.fonts[size].render(text, True, colour)
-        anchor = {"left": "midleft", "right": "midright", "centre": "center"}[align]
+        image = self.fonts[size].render(text, True, color)
+        anchor = {"left": "midleft", "right": "midright", "center": "center"}[align]
         self.surface.blit(image, image.get_rect(**{anchor: (round(place[0]), round(place[1]))}))
         return image.get_width()
 
     def width(self, text: str, size: int = 22) -> int:
-        """Of a text, in pixels."""
+        """Width of a text in pixels."""
         return self.fonts[size].size(text)[0]
 
     def fitted(self, text: str, size: int, room: int) -> str:
@@ -52,8 +50,8 @@ class Canvas:
             text = text[:-1]
         return text.rstrip() + "..."
 
-    def panel(self, box: pygame.Rect, title: str, accent: Colour, note: str = "") -> None:
-        """A box with its title in the first line, 34 pixels high, and a note at that line's end."""
+    def panel(self, box: pygame.Rect, title: str, accent: Color, note: str = "") -> None:
+        """A box; in its first line, 34 pixels high, a title at the left and a note at the right."""
         middle, left, right = box.top + 17, box.left + 8, box.right - 8
         pygame.draw.rect(self.surface, PANEL, box, border_radius=10)
         pygame.draw.rect(self.surface, accent, (left, middle - 8, 5, 16), border_radius=2)
@@ -61,42 +59,42 @@ class Canvas:
         self.text(
             self.fitted(note, 20, right - left - used),
             20,
-            FAINT,
+            MUTED,
             (right, middle + 1),
             align="right",
         )
 
-    def badge(self, text: str, colour: Colour, right: int, middle: int) -> int:
+    def badge(self, text: str, color: Color, right: int, middle: int) -> int:
         """A pill that ends at `right`; returns where the next one to its left may end."""
         box = pygame.Rect(0, 0, self.width(text) + 24, 26)
         box.midright = right, middle
-        pygame.draw.rect(self.surface, colour, box, border_radius=13)
-        self.text(text, 22, GROUND, (box.centerx, box.centery + 1), align="centre")
+        pygame.draw.rect(self.surface, color, box, border_radius=13)
+        self.text(text, 22, BACKGROUND, (box.centerx, box.centery + 1), align="center")
         return box.left - 8
 
-    def ribbon(self, text: str, area: pygame.Rect, colour: Colour) -> None:
-        """Words over the middle of a picture."""
+    def ribbon(self, text: str, area: pygame.Rect, color: Color) -> None:
+        """Words over the middle of a frame."""
         ribbon = pygame.Surface((area.width, 52), pygame.SRCALPHA)
         ribbon.fill((*PANEL, 225))
-        ribbon.fill((*colour, 255), (0, 0, area.width, 2))
-        ribbon.fill((*colour, 255), (0, 50, area.width, 2))
+        ribbon.fill((*color, 255), (0, 0, area.width, 2))
+        ribbon.fill((*color, 255), (0, 50, area.width, 2))
         self.surface.blit(ribbon, (area.left, area.centery - 26))
         size = 32 if self.width(text, 32) < area.width - 16 else 22
-        self.text(text, size, colour, area.center, align="centre")
+        self.text(text, size, color, area.center, align="center")
 
-    def number(self, name: str, value: str, colour: Colour, place: tuple[float, float]) -> None:
+    def number(self, name: str, value: str, color: Color, place: tuple[float, float]) -> None:
         """A large value under its small name."""
-        self.text(name, 20, FAINT, (place[0], place[1] + 6))
-        self.text(value, 46, colour, (place[0], place[1] + 34))
+        self.text(name, 20, MUTED, (place[0], place[1] + 6))
+        self.text(value, 46, color, (place[0], place[1] + 34))
 
-    def bar(self, box: pygame.Rect, share: float, colour: Colour) -> None:
+    def bar(self, box: pygame.Rect, share: float, color: Color) -> None:
         """A bar filled from the left to `share`, 0 to 1."""
         pygame.draw.rect(self.surface, LINE, box, border_radius=3)
         width = max(box.height, round(box.width * min(1.0, max(0.0, share))))
-        pygame.draw.rect(self.surface, colour, (*box.topleft, width, box.height), border_radius=3)
+        pygame.draw.rect(self.surface, color, (*box.topleft, width, box.height), border_radius=3)
 
     def sparkline(
-        self, box: pygame.Rect, values: Sequence[float], length: int, colour: Colour
+        self, box: pygame.Rect, values: Sequence[float], length: int, color: Color
     ) -> None:
         """The last `length` values, 0 at the bottom of `box` and 1 at its top, the newest at its
         right.
@@ -112,10 +110,10 @@ class Canvas:
             for i, value in enumerate(values)
         ]
         if len(points) > 1:
-            pygame.draw.lines(self.surface, colour, False, points, 2)
+            pygame.draw.lines(self.surface, color, False, points, 2)
 
-    def picture(self, frame: np.ndarray, place: tuple[int, int], size: tuple[int, int]) -> None:
-        """A frame (H, W, C) uint8 at `place`, as large as `size`, width and height."""
+    def frame(self, frame: np.ndarray, place: tuple[int, int], size: tuple[int, int]) -> None:
+        """A frame (H, W, C) uint8 at `place`, enlarged to `size`, width and height."""
         frame = to_rgb(frame)
         surface = pygame.surfarray.make_surface(
             np.ascontiguousarray(frame.swapaxes(0, 1))
@@ -123,6 +121,6 @@ class Canvas:
         self.surface.blit(pygame.transform.scale(surface, size), place)
 
 
-def trust_colour(trust: float) -> Colour:
+def trust_color(trust: float) -> Color:
     """Green, amber or red for a trust in [0, 1]."""
     return GREEN if trust >= 0.8 else AMBER if trust >= 0.4 else RED

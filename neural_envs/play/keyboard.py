@@ -17,7 +17,7 @@ class Keys:
     The latest key counts first; a tap shorter than a step still acts once. ``()`` in the table is
     the action of no keys; without it the last action goes on (Snake: the last direction). Keys
     `reserved` for commands act only where an action has no others; where one of WASD is reserved,
-    so are all letters, rather than half of a hand.
+    so are all letters.
     """
 
     def __init__(self, table: Mapping[Any, int], reserved: frozenset[int] = frozenset()):
@@ -33,7 +33,7 @@ class Keys:
         self.last: int | None = None
 
     @classmethod
-    def of(cls, env: Any, reserved: frozenset[int] = frozenset()) -> Keys:
+    def of_env(cls, env: Any, reserved: frozenset[int] = frozenset()) -> Keys:
         """The keys of a game by its `get_keys_to_action`, and its `idle_action` for no keys if it
         has one.
         """
@@ -49,17 +49,17 @@ class Keys:
 
         Keys without a letter, as the arrows, are left out.
         """
-        said = {}
+        lines: dict[int, str] = {}
         for keys, action in self.table.items():
-            if all(32 <= key < 127 for key in keys):
+            if all(32 <= key < 127 for key in keys):  # printable
                 word = "+".join(
                     "space" if key == 32 else chr(key) for key in sorted(keys, reverse=True)
                 )
-                said.setdefault(action, f"{word or 'no key'}: {names[action]}")
-        return ", ".join(said[action] for action in sorted(said))
+                lines.setdefault(action, f"{word or 'no key'}: {names[action]}")
+        return ", ".join(lines[action] for action in sorted(lines))
 
     def press(self, key: int) -> bool:
-        """Take note that `key` went down; False for a key without a meaning."""
+        """The key `key` went down; False for a key without a meaning."""
         if not self.knows(key):
             return False
         self.held = [*(other for other in self.held if other != key), key]
@@ -69,16 +69,21 @@ class Keys:
         return True
 
     def release(self, key: int) -> None:
-        """Take note that `key` went up."""
+        """The key `key` went up."""
         self.held = [other for other in self.held if other != key]
 
-    def forget(self) -> None:
+    @property
+    def active(self) -> bool:
+        """Whether there is an action for the next step: of a key, or of pressing none."""
+        return bool(self.held or self.taps or self.last is not None or frozenset() in self.table)
+
+    def clear(self) -> None:
         """A new game: nothing pressed earlier acts in it, except a key that is still held."""
         self.taps.clear()
         self.last = None
 
     def next_action(self) -> int | None:
-        """The action of the next step, or None while no key has said anything yet."""
+        """The action of the next step; None while no key has been pressed yet."""
         held = self._held_action()
         if self.taps:
             self.last = self.taps.popleft()

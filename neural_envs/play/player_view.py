@@ -1,26 +1,53 @@
-"""A world on show: its environment, the score so far, and what it remembers for a dream to join it.
+"""A world that is shown to the player: its environment, its score, and its last frames.
 
-H x W x C a frame, K frames of history.
+H x W x C per frame, K frames of history.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
 
-TRAIL = 120  # steps of trust that are kept to be drawn
+if TYPE_CHECKING:
+    from neural_envs.replays.recorder import DreamRecorder
+    from neural_envs.replays.replay_file import DreamFile
+    from neural_envs.simulator import Simulator
+    from world_models.protocols import SamplingOptions
+
+TRUST_STEPS = 120  # steps of trust that are kept to be drawn
+
+
+class Dream(Protocol):
+    """What playing needs of a dream beside `gymnasium.Env`, as `NeuralEnv` has it."""
+
+    sampler_steps: int | None  # denoising steps per frame; None is the bundle's own
+    guidance: float | None  # on the action, 1 for none; None is the bundle's own
+
+    @property
+    def simulator(self) -> Simulator: ...
+    @property
+    def sampling(self) -> SamplingOptions: ...
+    @property
+    def context_length(self) -> int: ...  # frames that it starts from
+    @property
+    def denoises(self) -> bool: ...  # whether there are frames between noise and result
+    @property
+    def guides(self) -> bool: ...  # whether its model has guidance on the action
+
+    def denoising(self) -> list[np.ndarray]: ...
+    def continue_from(self, context: Any) -> np.ndarray: ...
+    def get_state(self) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the HUD shows of a side.
-
-    `trust` is None where the world gives none; `ending` is "" while the game runs.
+    """What is shown of a world. `trust` is None where the world gives none; `ending` is "" while
+    the game runs, else why it is over.
     """
 
     frame: np.ndarray  # (H, W, C) uint8
@@ -29,15 +56,13 @@ class Score:
     trust: float | None = None
     steps: int = 0
     ending: str = ""
-    trail: tuple[float, ...] = ()  # the last values of trust, oldest first
+    trust_history: tuple[float, ...] = ()  # the last TRUST_STEPS values, oldest first
 
 
 class History(NamedTuple):
-    """The last frames of a game, at most as many as were asked for, and the actions between
-    them.
-    """
+    """The last frames of a game and the actions between them."""
 
-    frames: tuple[np.ndarray, ...]  # (H, W, C) uint8 each, oldest first, last = now
+    frames: tuple[np.ndarray, ...]  # (H, W, C) uint8 each, oldest first, the last one is now
     actions: tuple[int, ...]
 
     def then(self, action: int, frame: np.ndarray, length: int) -> History:
@@ -46,83 +71,128 @@ class History(NamedTuple):
         return History(frames, actions[len(actions) - len(frames) + 1 :])
 
 
-class Side:
-    """One world on show: its environment (one whose observations are frames), the score and the
-    history so far.
-
-    `recorder`, a DreamRecorder, takes a dream down, so that `dream_file` can hand it out.
+class Snapshot(NamedTuple):
+    """A view as it was. `state` is that of a world with `get_state`, of any other a copy of the
+    whole environment.
     """
 
-    memory = 1  # frames of history that somebody has a use for
+    score: Score
+    history: History
+    state: Any
+    elapsed: list[tuple[gymnasium.wrappers.TimeLimit, int]]
+    recorder: DreamRecorder | None = None
 
-    def __init__(
-        self, title: str, env: gymnasium.Env, score: Score | None = None, recorder: Any = None
-    ):
-        self.title, self.env, self.score, self.recorder = title, env, score, recorder
+
+class PlayerView:
+    """One world that is shown: `env` (its observations are frames), the score, the history.
+
+    `recorder` records a dream, so that `dream_file` can give it out.
+    """
+
+    history_length = 1  # frames of history that somebody has a use for
+
+    def __init__(self, title: str, env: gymnasium.Env, recorder: DreamRecorder | None = None):
+        self.title, self.env, self.recorder = title, env, recorder
         self.history = History((), ())
-        self.played: Any = None  # the DreamFile of the game before this one
+        self._score: Score | None = None
+        self._previous_file: DreamFile | None = None  # of the game before this one
 
-    def reset(self, seed: int | None, options: dict | None = None) -> None:
-        """A new game."""
-        if self.recorder is not None and self.score is not None:
-            self.played = self.dream_file()
+    @property
+    def score(self) -> Score:
+        """The score so far. RuntimeError before the first reset."""
+        if self._score is None:
+            raise RuntimeError(f"the {self.title} has no score yet: call reset() first")
+        return self._score
+
+    @score.setter
+    def score(self, score: Score) -> None:
+        self._score = score
+
+    def reset(self, seed: int | None, options: dict[str, Any] | None = None) -> None:
+        """A new game, with the seed and the options of `gymnasium.Env.reset`."""
+        if self.recorder is not None and self._score is not None:
+            self._previous_file = self.dream_file()
         frame, info = self.env.reset(seed=seed, options=options)
         self.score = Score(np.array(frame), trust=_trust(info))
         self.history = History((self.score.frame,), ())
         if self.recorder is not None:
             self.recorder.start(self.env, seed, (options or {}).get("context"))
 
-    def dream_file(self) -> Any:
-        """The DreamFile of this game, of the one before while this one has no step yet; None where
-        nobody records.
+    def dream_file(self) -> DreamFile | None:
+        """The file of this game, of the one before while this one has no step yet; None where
+        nothing is recorded.
         """
         if self.recorder is None:
             return None
-        return self.recorder.file() if self.recorder.actions or self.played is None else self.played
+        if not self.recorder.actions and self._previous_file is not None:
+            return self._previous_file
+        return self.recorder.file()
 
     def step(self, action: int) -> None:
-        """One action; the score says what came of it.
+        """One action; the score holds what came of it.
 
-        Raises ValueError for one that the world does not have.
+        Raises ValueError for an action that the world does not have.
         """
         if not self.env.action_space.contains(action):
             raise ValueError(
                 f"there is no action {action!r} in the {self.title}: it has {self.env.action_space}"
             )
+        before = self.score
         frame, reward, terminated, truncated, info = self.env.step(action)
-        ending = "game over" if terminated else ("stopped: " + _why(info) if truncated else "")
-        total, steps, trust = self.score.return_ + float(reward), self.score.steps + 1, _trust(info)
-        trail = self.score.trail if trust is None else (*self.score.trail, trust)[-TRAIL:]
-        self.score = Score(np.array(frame), float(reward), total, trust, steps, ending, trail)
-        self.history = self.history.then(action, self.score.frame, self.memory)
+        trust = _trust(info)
+        history = before.trust_history if trust is None else (*before.trust_history, trust)
+        self.score = Score(
+            np.array(frame),
+            float(reward),
+            before.return_ + float(reward),
+            trust,
+            before.steps + 1,
+            "game over" if terminated else f"stopped: {_reason(info)}" if truncated else "",
+            history[-TRUST_STEPS:],
+        )
+        self.history = self.history.then(action, self.score.frame, self.history_length)
         if self.recorder is not None:
-            self.recorder.add(action, frame, reward, terminated, truncated)
+            self.recorder.add(action, frame, float(reward), terminated, truncated)
+
+    def resync(self, history: History) -> None:
+        """Let the dream of this view go on from the frames of another world; score and steps stay
+        as they are.
+        """
+        context = np.stack(history.frames), np.array(history.actions, np.int64)
+        dream: Any = self.env.unwrapped
+        frame = dream.continue_from(context)
+        if self.recorder is not None:
+            self.recorder.resync(context)
+        self.score = replace(self.score, frame=np.array(frame), ending="")
+        self.history = history
 
     def snapshot(self) -> Snapshot:
         """The world as it is now.
 
         Raises what deepcopy does for an environment that cannot be copied.
         """
-        if hasattr(self.env.unwrapped, "get_state"):
-            state = copy.deepcopy(self.env.unwrapped.get_state())
+        world: Any = self.env.unwrapped
+        if hasattr(world, "get_state"):
+            state = copy.deepcopy(world.get_state())
             recorder = self.recorder and self.recorder.copy()
             return Snapshot(self.score, self.history, state, self._step_limits(), recorder)
         return Snapshot(self.score, self.history, copy.deepcopy(self.env), [])
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to `snapshot`, which stays good for more."""
+        """Go back to `snapshot`, which can be restored again."""
         self.score, self.history = snapshot.score, snapshot.history
         if isinstance(snapshot.state, gymnasium.Env):
             self.env = copy.deepcopy(snapshot.state)
-        else:
-            self.env.unwrapped.set_state(copy.deepcopy(snapshot.state))
-            self.recorder = snapshot.recorder and snapshot.recorder.copy()
-            for wrapper, elapsed in snapshot.elapsed:
-                wrapper._elapsed_steps = elapsed
+            return
+        world: Any = self.env.unwrapped
+        world.set_state(copy.deepcopy(snapshot.state))
+        self.recorder = snapshot.recorder and snapshot.recorder.copy()
+        for wrapper, elapsed in snapshot.elapsed:
+            wrapper._elapsed_steps = elapsed
 
-    def _step_limits(self) -> list[tuple[gymnasium.Wrapper, int]]:
-        """The TimeLimit wrappers around the world and their counts: the world's `set_state` does
-        not turn them back.
+    def _step_limits(self) -> list[tuple[gymnasium.wrappers.TimeLimit, int]]:
+        """The TimeLimit wrappers around the world and their counts, which its `set_state` does not
+        turn back.
         """
         found, env = [], self.env
         while isinstance(env, gymnasium.Wrapper):
@@ -132,22 +202,10 @@ class Side:
         return found
 
 
-class Snapshot(NamedTuple):
-    """A side as it was: a world with `get_state` gives its state, any other a copy of the whole
-    environment.
-    """
-
-    score: Score
-    history: History
-    state: Any
-    elapsed: list[tuple[gymnasium.Wrapper, int]]
-    recorder: Any = None
-
-
 def _trust(info: Mapping[str, Any]) -> float | None:
     return float(np.asarray(info["trust"]).reshape(-1)[0]) if "trust" in info else None
 
 
-def _why(info: Mapping[str, Any]) -> str:
-    """Why an episode was cut: a sentence's end for the HUD."""
+def _reason(info: Mapping[str, Any]) -> str:
+    """Why an episode was truncated, as the end of a sentence."""
     return "the model no longer trusts itself" if info.get("low_trust") else "step limit"

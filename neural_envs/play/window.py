@@ -1,24 +1,25 @@
-"""The play window: keys in, pictures out, at the world's pace.
+"""The play window: keys in, frames out, at the world's frame rate.
 
-All that a key does is a call on the `PlaySession`.
+All that a key does is a call on the `PlaySession`, or on the window itself.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-import pygame  # the greeting is for people, not for a command's output
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # no greeting in a command's output
+import pygame
 
 from collectors.video_writers import VideoWriter, open_video, write_video
-from neural_envs.play.hud import Hud, Status, View, layout_for
+from neural_envs.branching import branches, branches_film
+from neural_envs.play.hud import Hud, Panels, Status, layout_for
 from neural_envs.play.session import PlaySession
 
-COMMANDS = {
+SESSION_KEYS: dict[int, Callable[[PlaySession], None]] = {
     pygame.K_r: PlaySession.reset,
     pygame.K_p: PlaySession.toggle_pause,
     pygame.K_n: PlaySession.single_step,
@@ -27,8 +28,8 @@ COMMANDS = {
     pygame.K_c: PlaySession.resync,
 }
 DIGITS = {pygame.K_0 + digit: digit for digit in range(1, 10)}
-OWN = (pygame.K_a, pygame.K_d, pygame.K_f, pygame.K_g, pygame.K_v, pygame.K_ESCAPE)
-RESERVED = frozenset({*COMMANDS, *DIGITS, *OWN})
+WINDOW_KEYS = (pygame.K_a, pygame.K_d, pygame.K_f, pygame.K_g, pygame.K_v, pygame.K_ESCAPE)
+RESERVED = frozenset({*SESSION_KEYS, *DIGITS, *WINDOW_KEYS})
 GUIDANCE_STEP, HELD_FRAMES = 0.5, 32
 
 
@@ -51,11 +52,11 @@ def open_display() -> None:
         raise DisplayError(f"this machine has no screen to play on; {_remedy()}")
 
 
-class Screen:
-    """A window on a session. `fps` 0 is the world's own pace, `scale` 0 as large as fits. Needs
-    `open_display` first.
+class PlayWindow:
+    """A window on a session. `fps` 0 is the world's own frame rate, `scale` 0 as large as fits.
+    Needs `open_display` first.
 
-    `policy` is the name shown while the policy plays; recordings go to `record`, or for key V to
+    `policy` is the name shown while the policy plays. A recording goes to `record`, or for key V to
     the next free ``<world>-001.mp4`` in the working directory.
     """
 
@@ -69,36 +70,33 @@ class Screen:
         record: str = "",
     ):
         self.session, self.world, self.policy, self.fps = session, world, policy, fps or session.fps
-        self.scale, self.view, self.clock = scale, View(), pygame.time.Clock()
+        self.scale, self.panels, self.clock = scale, Panels(), pygame.time.Clock()
         self._fit()
         pygame.display.set_caption(f"neural-envs: {world}")
-        self.film: VideoWriter | None = open_video(record, self.fps) if record else None
-        self.recorded: list[Path] = []
+        self.recording: VideoWriter | None = open_video(record, self.fps) if record else None
+        self.files: list[Path] = []  # recordings so far
         self.open = True
-        self._strip: tuple[Any, Any, list[np.ndarray]] = (
-            None,
-            None,
-            [],
-        )  # of which frame and settings; the strip
+        # The frame and the settings that the filmstrip was computed for, and its frames.
+        self._strip: tuple[object, object, list[np.ndarray]] = (None, None, [])
 
     def run(self, max_steps: int = 0) -> None:
-        """Play until ESC, the window's cross, or `max_steps` moments (0: no limit).
+        """Play until ESC, the window's cross, or `max_steps` ticks (0: no limit).
 
         Always finishes a recording.
         """
         try:
             self.show()
-            while self.open and not (max_steps and self.session.moments >= max_steps):
-                before = self.session.moments
+            while self.open and not (max_steps and self.session.ticks >= max_steps):
+                before = self.session.ticks
                 self.read_keys()
                 self.session.tick()
-                self.show(record=self.session.moments > before)
+                self.show(record=self.session.ticks > before)
                 self.clock.tick(self.fps)
         finally:
-            self.stop_film()
+            self.stop_recording()
 
     def read_keys(self) -> None:
-        """Take in what was pressed and released since the last call."""
+        """Handle what was pressed and released since the last call."""
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 self.open = False
@@ -110,124 +108,120 @@ class Screen:
                 self.session.keys.held.clear()  # their KEYUP goes to another window
 
     def show(self, record: bool = True) -> None:
-        """Draw the session as it is now, and film it if the camera runs and `record`."""
-        self.hud.draw(
-            Status(self.clock.get_fps(), self.film is not None, self.policy, self.strip())
+        """Draw the session as it is now; add the image to the recording if one runs and
+        `record`.
+        """
+        status = Status(
+            self.clock.get_fps(), self.recording is not None, self.policy, self.filmstrip()
         )
+        self.hud.draw(status)
         pygame.display.flip()
-        if self.film is not None and record:
+        if self.recording is not None and record:
             try:
-                self.film.add(self.picture())
+                self.recording.add(self.image())
             except ImportError as error:  # no ffmpeg: the game goes on
-                self.stop_film()
-                self.session.say(str(error))
+                self.stop_recording()
+                self.session.show_message(str(error))
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """The window as it was last drawn, (H, W, 3) uint8."""
         return pygame.surfarray.array3d(self.surface).swapaxes(0, 1)
 
-    def strip(self) -> list[np.ndarray]:
-        """The frames of the filmstrip, computed once a step; none while its pane is closed."""
-        session = self.session
-        if not self.view.filmstrip:
+    def filmstrip(self) -> list[np.ndarray]:
+        """The frames from noise to result, computed once per step; none while the panel is
+        closed.
+        """
+        if not self.panels.filmstrip:
             return []
-        frame, settings = session.sides[0].score.frame, (session.sampler_steps, session.guidance)
+        dream, frame = self.session.dream, self.session.views[0].score.frame
+        settings = dream.sampler_steps, dream.guidance
         if frame is not self._strip[0] or settings != self._strip[1]:
-            self._strip = frame, settings, session.denoising()
+            self._strip = frame, settings, dream.denoising()
         return self._strip[2]
 
-    def open_panes(self, difference: bool, filmstrip: bool) -> None:
-        """Open or close the panes beside the worlds, where there is something to show in them; else
-        say why not.
+    def show_panels(self, difference: bool, filmstrip: bool) -> None:
+        """Open or close the panels beside the worlds, where there is something to show in them;
+        else show why not.
         """
-        session, why = self.session, ""
-        if self.film is not None and self.film.count:
-            return session.say(
-                "the window keeps its size while it is recorded: V ends the recording"
-            )
-        if difference and len(session.sides) < 2:
-            difference, why = False, "there is no real game to differ from: start with --real"
-        if filmstrip and not session.denoises:
-            filmstrip, why = False, "drawn in one call: nothing between noise and picture"
-        if why:
-            session.say(why)
-        if View(difference, filmstrip) != self.view:
-            self.view = View(difference, filmstrip)
+        session, reason = self.session, ""
+        if self.recording is not None and self.recording.count:
+            reason = "the window keeps its size while it is recorded: V ends the recording"
+            return session.show_message(reason)
+        if difference and session.real is None:
+            difference = False
+            reason = "there is no real game to differ from: start with --real"
+        if filmstrip and not session.dream.denoises:
+            filmstrip, reason = False, "drawn in one call: nothing between noise and result"
+        if reason:
+            session.show_message(reason)
+        if Panels(difference, filmstrip) != self.panels:
+            self.panels = Panels(difference, filmstrip)
             self._fit()
 
-    def film_actions(self) -> None:
+    def record_actions(self) -> None:
         """Write a film of every action, held from what the dream shows now, beside the
         recordings.
         """
-        dream = self.session.sides[0].env.unwrapped
-        if not hasattr(dream, "simulator"):
-            return self.session.say("this dream cannot be branched")
-        from neural_envs.commands.action_grid import branches, film_of
-
+        session, dream = self.session, self.session.dream
         found = branches(dream.simulator, dream.get_state(), HELD_FRAMES, dream.sampling)
+        path = _free_name(f"{self.world}-actions")
         try:
-            path = write_video(
-                _free_name(f"{self.world}-actions"), film_of(found), self.fps, scale=1
-            )
+            self.files.append(write_video(path, branches_film(found), self.fps, scale=1))
         except (ImportError, OSError) as error:
-            return self.session.say(str(error))
-        self.recorded.append(path)
-        self.session.say(f"every action from here, {HELD_FRAMES} steps: {path.name}")
+            return session.show_message(str(error))
+        session.show_message(f"every action from here, {HELD_FRAMES} steps: {path.name}")
 
-    def toggle_film(self) -> None:
+    def toggle_recording(self) -> None:
         """Start a recording, or finish the one that runs."""
-        if self.film is not None:
-            self.stop_film()
-            return self.session.say(
-                f"recorded {self.recorded[-1].name}" if self.recorded else "nothing recorded"
-            )
+        if self.recording is not None:
+            self.stop_recording()
+            text = f"recorded {self.files[-1].name}" if self.files else "nothing recorded"
+            return self.session.show_message(text)
         try:
-            self.film = open_video(_free_name(self.world), self.fps)
+            self.recording = open_video(_free_name(self.world), self.fps)
         except (ImportError, OSError) as error:  # no ffmpeg, a directory that cannot be written
-            return self.session.say(str(error))
-        self.session.say(f"recording {self.film.path.name}")
+            return self.session.show_message(str(error))
+        self.session.show_message(f"recording {self.recording.path.name}")
 
-    def stop_film(self) -> None:
-        """Finish a recording, if one runs; one without a picture leaves no file."""
-        film, self.film = self.film, None
-        if film is None:
+    def stop_recording(self) -> None:
+        """Finish a recording, if one runs; one without a frame leaves no file."""
+        recording, self.recording = self.recording, None
+        if recording is None:
             return
-        if film.count:
-            film.close()
-            self.recorded.append(film.path)
+        if recording.count:
+            recording.close()
+            self.files.append(recording.path)
         else:
-            film.discard()
+            recording.discard()
 
     def _fit(self) -> None:
         """Give the window the size of what it shows."""
-        layout = layout_for(self.session, self.scale, self.view)
+        layout = layout_for(self.session, self.scale, self.panels)
         self.surface = pygame.display.set_mode(layout.size)
         self.hud = Hud(self.session, self.surface, layout, self.world)
 
     def _press(self, key: int, modifiers: int) -> None:
-        session = self.session
+        session, shift = self.session, modifiers & pygame.KMOD_SHIFT
         if session.keys.press(key):
             return
         if key == pygame.K_ESCAPE:
             self.open = False
         elif key == pygame.K_v:
-            self.toggle_film()
-        elif key == pygame.K_s and modifiers & pygame.KMOD_SHIFT:
+            self.toggle_recording()
+        elif key == pygame.K_s and shift:
             session.snapshot()
         elif key == pygame.K_g:
-            session.change_guidance(
-                -GUIDANCE_STEP if modifiers & pygame.KMOD_SHIFT else GUIDANCE_STEP
-            )
+            session.change_guidance(-GUIDANCE_STEP if shift else GUIDANCE_STEP)
         elif key == pygame.K_d:
-            self.open_panes(not self.view.difference, self.view.filmstrip)
+            self.show_panels(not self.panels.difference, self.panels.filmstrip)
         elif key == pygame.K_f:
-            self.open_panes(self.view.difference, not self.view.filmstrip)
+            self.show_panels(self.panels.difference, not self.panels.filmstrip)
         elif key == pygame.K_a:
-            self.film_actions()
+            self.record_actions()
         elif key in DIGITS:
             session.set_sampler_steps(DIGITS[key])
-        elif key in COMMANDS:
-            COMMANDS[key](session)
+        elif key in SESSION_KEYS:
+            SESSION_KEYS[key](session)
 
 
 def _free_name(world: str) -> Path:

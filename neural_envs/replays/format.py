@@ -1,6 +1,6 @@
 """What lies in a `.dream` file: a zip of one JSON member and plain arrays, and the checks of both.
 
-T steps, K context frames, H x W x C a frame.
+T steps, K context frames, H x W x C per frame.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from neural_envs.replays.replay_file import DreamFile
+
 FORMAT_VERSION = 1
-GOES_ON, TERMINATED, TRUNCATED = range(3)  # what `ends` says of a step
-LARGEST = 256 * 2**20  # bytes unpacked; nothing that was dreamed step by step comes near it
-MEMBER = "dream.json"
+RUNNING, TERMINATED, TRUNCATED = range(3)  # the outcome of a step
+MAX_UNPACKED_BYTES = 256 * 2**20  # nothing that was dreamed step by step comes near it
+JSON_MEMBER = "dream.json"
 KEYS = {
     "bundle",
     "bundle_hash",
@@ -28,7 +32,14 @@ KEYS = {
     "segments",
 }
 SETTINGS = ("sampler_steps", "guidance")  # those that may change while a dream goes on
-ARRAYS = ("context_frames", "context_actions", "actions", "rewards", "ends")
+# Field of DreamFile -> name of its array in the zip.
+ARRAYS = {
+    "context_frames": "context_frames",
+    "context_actions": "context_actions",
+    "actions": "actions",
+    "rewards": "rewards",
+    "outcomes": "ends",
+}
 
 
 class DreamFileError(ValueError):
@@ -41,51 +52,49 @@ class Segment(NamedTuple):
     """
 
     start: int
-    noise: tuple[int, int]  # seed and step of the random stream that the next step draws from
-    settings: dict[str, Any]  # sampler_steps, guidance; None is the bundle's own
-    frames: np.ndarray | None = (
-        None  # (K, H, W, C) uint8, oldest first; None where the dream went on
-    )
+    noise: tuple[int, int]  # (seed, step) of the random stream that the next step draws from
+    settings: Mapping[str, Any]  # sampler_steps, guidance; None is the bundle's own
+    frames: np.ndarray | None = None  # (K, H, W, C) uint8, oldest first; None: no new context
     actions: np.ndarray | None = None  # (K - 1,) int64
 
 
-def packed(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """The zip of a JSON object and of arrays by name."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(
-            MEMBER, json.dumps({"format_version": FORMAT_VERSION, **head}, indent=1, sort_keys=True)
-        )
+        text = json.dumps({"format_version": FORMAT_VERSION, **head}, indent=1, sort_keys=True)
+        archive.writestr(JSON_MEMBER, text)
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
     return target.getvalue()
 
 
-def unpacked(data: bytes, name: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """(what the JSON says, the arrays by name), nothing unpacked that is too large."""
+def unpack(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The JSON object and the arrays by name. DreamFileError, about `name`, for another format or
+    too large a file; what zipfile, json and numpy raise for a damaged one.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > LARGEST:
-            raise DreamFileError(
-                f"{name} unpacks to more than {LARGEST >> 20} MB: that is no dream"
-            )
-        head = json.loads(archive.read(MEMBER))
+        if sum(info.file_size for info in archive.infolist()) > MAX_UNPACKED_BYTES:
+            limit = MAX_UNPACKED_BYTES >> 20
+            raise DreamFileError(f"{name} unpacks to more than {limit} MB: that is no dream")
+        head = json.loads(archive.read(JSON_MEMBER))
         version = head.pop("format_version")
         if version != FORMAT_VERSION:
             raise DreamFileError(
                 f"{name} has format {version!r}, this version of neural-envs reads {FORMAT_VERSION}"
             )
-        arrays = {}
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                loaded = np.lib.format.read_array(
-                    io.BytesIO(archive.read(member)), allow_pickle=False
-                )
-                arrays[member.removesuffix(".npy")] = loaded
+        arrays = {
+            member.removesuffix(".npy"): np.lib.format.read_array(
+                io.BytesIO(archive.read(member)), allow_pickle=False
+            )
+            for member in archive.namelist()
+            if member.endswith(".npy")
+        }
         return head, arrays
 
 
-def read_segment(row: dict, arrays: dict[str, np.ndarray], number: int) -> Segment:
+def read_segment(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray], number: int) -> Segment:
     """Segment `number` from its row of the JSON and its arrays, where it has such."""
     context = (arrays.get(f"segment_{number}_{part}") for part in ("frames", "actions"))
     settings = {name: row["settings"].get(name) for name in SETTINGS}
@@ -100,36 +109,35 @@ def read_stream(value: Any) -> tuple[int, int]:
     return seed, step
 
 
-def check_parts(file: Any, name: str) -> None:
-    """DreamFileError, about `name`, unless the arrays and texts of a DreamFile are of the kinds
-    that a dream has.
+def check_parts(file: DreamFile, name: str) -> None:
+    """DreamFileError, about `name`, unless arrays and texts have the kinds and shapes of a
+    dream.
     """
-    steps, frames = len(file.actions), file.context_frames
+    steps = len(file.actions)
+    texts = (file.bundle, file.bundle_hash, file.world, file.frames_hash)
     starts = [segment.start for segment in file.segments]
-    contexts = [(frames, file.context_actions)]
+    contexts = [(file.context_frames, file.context_actions)]
     contexts += [(s.frames, s.actions) for s in file.segments if s.frames is not None]
-    right = (
-        all(
-            isinstance(text, str)
-            for text in (file.bundle, file.bundle_hash, file.world, file.frames_hash)
-        )
+    fits = (
+        all(isinstance(text, str) for text in texts)
         and isinstance(file.settings, dict)
         and isinstance(file.platform, dict)
         and file.actions.dtype == np.int64
-        and all(column.shape == (steps,) for column in (file.actions, file.rewards, file.ends))
+        and all(column.shape == (steps,) for column in (file.actions, file.rewards, file.outcomes))
         and starts == sorted(starts)
         and all(0 <= start <= steps for start in starts)
-        and all(_is_context(*pair) for pair in contexts)
+        and all(_is_context(frames, actions) for frames, actions in contexts)
     )
-    if not right:
+    if not fits:
         raise DreamFileError(f"{name} is damaged: its parts do not fit together")
 
 
 def _is_context(frames: np.ndarray, actions: np.ndarray | None) -> bool:
     """Whether these are (K, H, W, C) uint8 and (K - 1,) int64."""
-    shaped = frames.ndim == 4 and len(frames) and frames.dtype == np.uint8
     return (
-        bool(shaped)
+        frames.ndim == 4
+        and len(frames) > 0
+        and frames.dtype == np.uint8
         and actions is not None
         and actions.shape == (len(frames) - 1,)
         and actions.dtype == np.int64

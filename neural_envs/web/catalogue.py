@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from collectors.worlds.table import WORLDS
 from neural_envs.bundles import load, released_names, resolve_bundle
-from neural_envs.commands.play import ANY_WORLD, WORLDS, World
 
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
@@ -87,8 +87,3 @@ class BundleCatalogue:
             if offer.name not in self.loaded:
                 self.loaded[offer.name] = load(offer.source, self.device)
             return self.loaded[offer.name]
-
-
-def world_of(offer: BundleInfo) -> World:
-    """The ids and the scripted policy of an offer's world."""
-    return WORLDS.get(offer.world, ANY_WORLD)

@@ -16,18 +16,20 @@ import gymnasium
 import numpy as np
 
 from collectors.media import to_rgb
-from neural_envs.commands.play import (
+from neural_envs.play.keyboard import Keys
+from neural_envs.play.player_view import PlayerView
+from neural_envs.play.session import PlaySession
+from neural_envs.play.twins import (
     PlayError,
-    from_collectors,
+    make_dream,
     policy_maker,
+    policy_names,
     real_twin,
     share_start,
 )
-from neural_envs.play.keyboard import Keys
-from neural_envs.play.session import PlaySession, Side
+from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.web import protocol
-from neural_envs.web.catalogue import BundleCatalogue, BundleInfo, world_of
-from neural_envs.web.dream_side import DreamSide
+from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import png
 from neural_envs.web.replay_view import Film
 
@@ -54,14 +56,13 @@ class GameSession:
     def __init__(self, shelf: BundleCatalogue, offer: BundleInfo, seed: int | None = None):
         self.shelf, self.offer, self.lock = shelf, offer, threading.RLock()
         self.bundle = shelf.borrow(offer)
-        world = world_of(offer)
-        dream = gymnasium.make(
-            world.dream, device=shelf.device, disable_env_checker=True, bundle=self.bundle
-        )
+        dream = make_dream(offer.world, shelf.device, self.bundle)
         self.dream, self.spec = dream, dream.unwrapped.world
-        keys = Keys.of(dream.unwrapped)
+        keys = Keys.of_env(dream.unwrapped)
         seed = secrets.randbelow(2**31) if seed is None else seed
-        self.session = PlaySession([DreamSide(dream)], keys, None, share_start, seed)
+        self.session = PlaySession(
+            [PlayerView("dream", dream, DreamRecorder())], keys, None, share_start, seed
+        )
         self.player, self.speed, self.film = YOU, 1.0, None
         self.real = self.difference = False
         self.kept: dict[int, Kept] = {}
@@ -78,7 +79,7 @@ class GameSession:
     @property
     def seed(self) -> int:
         """The seed of the game that is played."""
-        return self.session.sides[0].recorder.seed
+        return self.session.views[0].recorder.seed
 
     @property
     def beat(self) -> float:
@@ -109,9 +110,9 @@ class GameSession:
         """What there is to see: a header for the page, and the panes (H, W, 3) uint8."""
         if self.film:
             return self.film.picture()
-        session, score = self.session, self.session.sides[0].score
+        session, score = self.session, self.session.views[0].score
         titles, panes = ["dream"], [to_rgb(score.frame)]
-        real = session.sides[1].score if len(session.sides) > 1 else None
+        real = session.views[1].score if len(session.views) > 1 else None
         if real is not None and self.real:
             titles, panes = [*titles, "real"], [*panes, to_rgb(real.frame)]
         if real is not None and self.difference:
@@ -129,7 +130,7 @@ class GameSession:
         """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where
         it lies here.
         """
-        file = self.film.file if self.film else self.session.sides[0].dream_file()
+        file = self.film.file if self.film else self.session.views[0].dream_file()
         return dataclasses.replace(
             file, bundle=self.film.offer.name if self.film else self.offer.name
         ).to_bytes()
@@ -149,8 +150,8 @@ class GameSession:
         """Let the worlds go."""
         with self.lock:
             self.film = None
-            for side in self.session.sides:
-                side.env.close()
+            for view in self.session.views:
+                view.env.close()
 
     def notice(self, message: str) -> None:
         """A sentence for the person."""
@@ -177,14 +178,7 @@ class GameSession:
         """The policies of this world that need no number after their name; none without
         `collectors`.
         """
-        try:
-            return list(
-                from_collectors("collectors.policies.policies:makers_of", "a policy")(
-                    self.spec.world
-                )
-            )
-        except (PlayError, ImportError):
-            return []
+        return policy_names(self.spec.world)
 
     # ---------------------------------------------------------------- what messages do
 
@@ -212,9 +206,8 @@ class GameSession:
         self.new_game(secrets.randbelow(2**31) if message.seed is None else message.seed)
 
     def new_game(self, seed: int) -> None:
-        """A game from this seed on every side."""
-        self.session.seed, self.session.episode = seed, 0
-        self.session.reset()
+        """A game from this seed on every view."""
+        self.session.new_game(seed)
 
     def _pause(self, message: protocol.Pause) -> None:
         if self.film:
@@ -233,20 +226,20 @@ class GameSession:
         session.policy_plays, self.player = message.name != YOU, message.name
 
     def _panes(self, message: protocol.Panes) -> None:
-        wanted, there = message.real or message.difference, len(self.session.sides) > 1
+        wanted, there = message.real or message.difference, len(self.session.views) > 1
         if wanted and not there:
-            real = Side("real", real_twin(world_of(self.offer).real, "", self.dream))
-            real.memory = self.session.sides[0].memory
-            self._set_sides([*self.session.sides, real])
+            real = PlayerView("real", real_twin(self.dream, self.offer.world))
+            real.history_length = self.session.views[0].history_length
+            self._set_views([*self.session.views, real])
             self.new_game(self.seed)  # both from the same start
         elif there and not wanted:
-            self.session.sides[1].env.close()
-            self._set_sides(self.session.sides[:1])
+            self.session.views[1].env.close()
+            self._set_views(self.session.views[:1])
         self.real, self.difference = message.real, message.difference
 
-    def _set_sides(self, sides: list[Side]) -> None:
-        self.session.sides = sides
-        self.kept.clear()  # they hold as many sides as there were
+    def _set_views(self, views: list[PlayerView]) -> None:
+        self.session.views = views
+        self.kept.clear()  # they hold as many views as there were
         self._say_kept()
         if self.session.policies:
             self.session.load_policy()
@@ -267,7 +260,7 @@ class GameSession:
         session.snapshot()
         if session.saved is before:
             return  # the session has said why
-        score = session.sides[0].score
+        score = session.views[0].score
         self.taken += 1
         self.kept[self.taken] = Kept(
             session.saved, score.steps, score.return_, png(to_rgb(score.frame))

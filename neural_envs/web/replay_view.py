@@ -9,14 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from neural_envs.replays.replay_file import (
-    TERMINATED,
-    TRUNCATED,
-    DreamFile,
-    DreamFileError,
-    check,
-    replay,
-)
+from neural_envs.replays.format import TERMINATED, TRUNCATED, DreamFileError
+from neural_envs.replays.replay_file import DreamFile, check, replay
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.protocol import MOST_STEPS
 
@@ -78,7 +72,7 @@ class Film:
 
     def picture(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Header and pane, as a stage's."""
-        end = self.file.ends[self.step - 1] if self.step else 0
+        end = self.file.outcomes[self.step - 1] if self.step else 0
         ending = {TERMINATED: "game over", TRUNCATED: "stopped"}.get(
             int(end), "end of the file" if self.over else ""
         )

@@ -54,13 +54,13 @@ def screen(monkeypatch, tmp_path):
     """A window, unseen, on the doubles of a dream and a real game."""
     import pygame
 
-    from neural_envs.play.window import Screen, open_display
+    from neural_envs.play.window import PlayWindow, open_display
     from tests.neural_envs.walk import make_session
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)
     open_display()
-    made = Screen(make_session(real=True), "walk", "homing", fps=1000)
+    made = PlayWindow(make_session(real=True), "walk", "homing", fps=1000)
     yield made
-    made.stop_film()
+    made.stop_recording()
     pygame.display.quit()

@@ -11,17 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neural_envs.commands.play import PlayConfig, make_session
 from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
-from neural_envs.replays.replay_file import (
-    DreamFile,
-    DreamFileError,
-    DreamRecorder,
-    check,
-    frames_hash,
-    replay,
-)
+from neural_envs.play.config import PlayConfig
+from neural_envs.play.twins import make_session
+from neural_envs.replays.format import DreamFileError
+from neural_envs.replays.recorder import DreamRecorder
+from neural_envs.replays.replay_file import DreamFile, check, frames_hash, replay
 from tests.oracles import counting_bundle, shown
 
 
@@ -119,7 +115,7 @@ def test_a_resync_and_changed_settings_are_part_of_the_dream(counting):
         (2, 3, False),
         (3, 2, True),
     ]
-    model = env._dream.simulator.model
+    model = env.simulator.model
     model.steps_asked.clear()
     np.testing.assert_array_equal(list(replay(file, counting)), [*frames, frame, frame_2])
     assert shown(frame, 1) == 1 + 2
@@ -140,22 +136,22 @@ def test_a_snapshot_of_the_recorder_goes_its_own_way(counting):
 
 def test_a_session_hands_out_the_game_that_runs_or_the_one_before():
     session = make_session(PlayConfig("snake", policy="random", seed=1))
-    side = session.sides[0]
-    assert len(side.dream_file().actions) == 0
+    view = session.views[0]
+    assert len(view.dream_file().actions) == 0
     session.single_step()
     session.snapshot()
     session.single_step()
-    assert len(side.dream_file().actions) == 2
+    assert len(view.dream_file().actions) == 2
     session.restore()
-    assert len(side.dream_file().actions) == 1
+    assert len(view.dream_file().actions) == 1
     session.single_step()
-    first = side.dream_file()
+    first = view.dream_file()
     assert frames_hash(replay(first)) == first.frames_hash and first.seed == 1
     session.reset()
-    assert side.dream_file().frames_hash == first.frames_hash
+    assert view.dream_file().frames_hash == first.frames_hash
     session.single_step()
     assert (
-        len(side.dream_file().actions) == 1 and side.dream_file().frames_hash != first.frames_hash
+        len(view.dream_file().actions) == 1 and view.dream_file().frames_hash != first.frames_hash
     )
 
 
@@ -246,6 +242,6 @@ def test_a_session_that_resyncs_to_the_real_game_is_dreamed_again():
     session.resync()
     for _ in range(3):
         session.single_step()
-    file = session.sides[0].dream_file()
+    file = session.views[0].dream_file()
     assert [segment.start for segment in file.segments] == [3] and len(file.actions) == 6
     assert frames_hash(replay(file)) == file.frames_hash

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from collectors.video_writers import open_video, write_film
-from neural_envs.commands.play import PlayConfig
-from neural_envs.commands.video import VideoConfig, main, open_film
+from neural_envs.commands.video import VideoConfig, main, open_source
 from neural_envs.env import NeuralEnv
-from neural_envs.replays.replay_file import DreamRecorder
+from neural_envs.play.config import PlayConfig
+from neural_envs.replays.recorder import DreamRecorder
 from tests.oracles import shown
 
 
 def test_a_bundle_is_played_dream_after_dream(counting):
-    frames = np.stack(list(open_film(VideoConfig(counting, steps=12)).frames))
+    frames = np.stack(list(open_source(VideoConfig(counting, steps=12)).frames))
     counts = shown(frames, 0)
     assert len(frames) == 13 and counts[0] == 0
     assert all(after in (0, before + 1) for before, after in zip(counts, counts[1:], strict=False))
@@ -25,7 +25,7 @@ def test_a_bundle_is_played_dream_after_dream(counting):
 
 def test_another_seed_is_another_film_and_the_same_seed_the_same(counting):
     films = [
-        np.stack(list(open_film(VideoConfig(counting, steps=9, seed=seed)).frames))
+        np.stack(list(open_source(VideoConfig(counting, steps=9, seed=seed)).frames))
         for seed in (1, 1, 2)
     ]
     assert (films[0] == films[1]).all() and (films[0] != films[2]).any()

@@ -12,10 +12,12 @@ import numpy as np
 import pygame
 import pytest
 
-from neural_envs.commands import play
+from collectors.worlds import table
 from neural_envs.commands.play import main
+from neural_envs.play import twins
 from neural_envs.play.keyboard import Keys
-from neural_envs.play.session import PlaySession, Side
+from neural_envs.play.player_view import PlayerView
+from neural_envs.play.session import PlaySession
 from neural_envs.play.window import RESERVED
 from tests.neural_envs.walk import (
     ARROWS,
@@ -87,7 +89,7 @@ def test_nothing_moves_before_the_first_key_and_both_worlds_get_the_same_actions
     session.tick()
     session.tick()
     assert not session.waiting and places(session) == [102, 102]
-    assert session.sides[0].env.actions == session.sides[1].env.actions == [RIGHT, RIGHT]
+    assert session.views[0].env.actions == session.views[1].env.actions == [RIGHT, RIGHT]
 
 
 def test_the_score_holds_reward_return_steps_and_trust():
@@ -95,7 +97,7 @@ def test_the_score_holds_reward_return_steps_and_trust():
     session.keys.press(pygame.K_RIGHT)
     session.tick()
     session.tick()
-    dream, real = (side.score for side in session.sides)
+    dream, real = (view.score for view in session.views)
     assert (dream.reward, dream.return_, dream.steps, dream.trust) == (1.0, 2.0, 2, 0.5)
     assert real.trust is None and real.return_ == 2.0
 
@@ -105,7 +107,7 @@ def test_after_the_end_is_shown_for_a_while_a_new_game_begins_by_itself():
     session.keys.press(pygame.K_UP)
     session.keys.release(pygame.K_UP)
     session.tick()
-    assert session.over and session.sides[0].score.ending == "game over"
+    assert session.over and session.views[0].score.ending == "game over"
     for _ in range(30):
         session.tick()
     assert session.episode == 2 and session.waiting and not session.over
@@ -113,23 +115,23 @@ def test_after_the_end_is_shown_for_a_while_a_new_game_begins_by_itself():
 
 def test_a_side_that_has_ended_waits_for_the_other():
     session = make_session(real=True)
-    session.sides[1].env.steps = 18
+    session.views[1].env.steps = 18
     session.keys.press(pygame.K_RIGHT)
     for _ in range(5):
         session.tick()
     assert (
-        session.sides[1].score.ending == "stopped: step limit"
-        and session.sides[1].score.reward == 0
+        session.views[1].score.ending == "stopped: step limit"
+        and session.views[1].score.reward == 0
     )
     assert (
-        session.sides[0].score.steps == 5 and session.sides[1].score.steps == 2 and not session.over
+        session.views[0].score.steps == 5 and session.views[1].score.steps == 2 and not session.over
     )
 
 
 def test_only_the_first_game_uses_the_seed_and_the_dream_can_start_from_the_real_frame():
     session = make_session(real=True, share_start=lambda frame: {"context": frame + 3})
     session.reset()
-    assert session.sides[0].env.seeds == session.sides[1].env.seeds == [7, None]
+    assert session.views[0].env.seeds == session.views[1].env.seeds == [7, None]
     assert places(session) == [103, 100]
 
 
@@ -143,12 +145,12 @@ def test_a_snapshot_brings_both_worlds_back_as_often_as_wanted():
             session.tick()
         assert places(session) == [105, 105]
         session.restore()
-        assert places(session) == [101, 101] and session.sides[0].score.return_ == 1.0
+        assert places(session) == [101, 101] and session.views[0].score.return_ == 1.0
 
 
 def test_a_real_game_that_cannot_be_copied_has_no_snapshots_and_play_goes_on():
     session = make_session(real=True)
-    session.sides[1].env.engine = os  # a module cannot be copied, as CoinRun's engine cannot
+    session.views[1].env.engine = os  # a module cannot be copied, as CoinRun's engine cannot
     session.snapshot()
     assert "cannot be copied" in session.message and session.saved is None
     session.keys.press(pygame.K_RIGHT)
@@ -158,7 +160,7 @@ def test_a_real_game_that_cannot_be_copied_has_no_snapshots_and_play_goes_on():
 
 def test_a_snapshot_of_a_wrapped_world_brings_its_step_limit_back():
     env = gymnasium.wrappers.TimeLimit(DreamWalk(), 10)
-    session = PlaySession([Side("dream", env)], Keys(ARROWS))
+    session = PlaySession([PlayerView("dream", env)], Keys(ARROWS))
     session.keys.press(pygame.K_RIGHT)
     for _ in range(4):
         session.tick()
@@ -169,7 +171,7 @@ def test_a_snapshot_of_a_wrapped_world_brings_its_step_limit_back():
     for _ in range(6):
         assert not session.over
         session.tick()
-    assert session.over and session.sides[0].score.steps == 10
+    assert session.over and session.views[0].score.steps == 10
 
 
 def test_the_policy_plays_each_world_from_its_own_frames():
@@ -180,7 +182,7 @@ def test_the_policy_plays_each_world_from_its_own_frames():
     assert places(session) == [110, 106] and all(policy.resets for policy in session.policies)
     session.toggle_player()
     session.tick()
-    assert session.sides[0].env.actions[-1] == session.sides[1].env.actions[-1] == DOWN, (
+    assert session.views[0].env.actions[-1] == session.views[1].env.actions[-1] == DOWN, (
         "the last direction goes on"
     )
 
@@ -199,7 +201,7 @@ def test_a_missing_policy_is_told_and_the_person_goes_on_playing():
 
 def test_a_message_fades():
     session = make_session()
-    session.say("hello")
+    session.show_message("hello")
     for _ in range(40):
         session.tick()
     assert session.message == ""
@@ -214,7 +216,7 @@ def test_arrow_keys_posted_to_the_window_move_the_worlds(screen):
     pygame.event.post(pygame.event.Event(pygame.KEYUP, key=pygame.K_RIGHT))
     key(screen, pygame.K_LEFT)
     screen.session.tick()
-    assert screen.session.sides[0].env.actions == [RIGHT, LEFT]
+    assert screen.session.views[0].env.actions == [RIGHT, LEFT]
 
 
 def test_r_starts_a_new_game(screen):
@@ -223,7 +225,7 @@ def test_r_starts_a_new_game(screen):
     key(screen, pygame.K_r)
     assert (
         screen.session.episode == 2
-        and screen.session.sides[0].score.steps == 0
+        and screen.session.views[0].score.steps == 0
         and screen.session.waiting
     )
 
@@ -232,10 +234,10 @@ def test_p_pauses_and_goes_on(screen):
     key(screen, pygame.K_RIGHT, up=False)
     key(screen, pygame.K_p)
     screen.session.tick()
-    assert screen.session.paused and screen.session.sides[0].score.steps == 0
+    assert screen.session.paused and screen.session.views[0].score.steps == 0
     key(screen, pygame.K_p)
     screen.session.tick()
-    assert screen.session.sides[0].score.steps == 1
+    assert screen.session.views[0].score.steps == 1
 
 
 def test_n_goes_on_by_one_step_and_pauses(screen):
@@ -245,13 +247,13 @@ def test_n_goes_on_by_one_step_and_pauses(screen):
     for _ in range(2):
         key(screen, pygame.K_n)
         screen.session.tick()
-    assert screen.session.paused and screen.session.sides[0].score.steps == 2
+    assert screen.session.paused and screen.session.views[0].score.steps == 2
 
 
 def test_tab_hands_over_to_the_policy_and_back(screen):
     key(screen, pygame.K_TAB)
     screen.session.tick()
-    assert screen.session.policy_plays and screen.session.sides[0].score.steps == 1
+    assert screen.session.policy_plays and screen.session.views[0].score.steps == 1
     key(screen, pygame.K_TAB)
     assert not screen.session.policy_plays
 
@@ -274,9 +276,11 @@ def test_s_takes_a_snapshot_and_goes_back_to_it_and_shift_s_takes_a_new_one(scre
 
 def test_digits_choose_sampler_steps_and_a_refusal_is_shown(screen):
     key(screen, pygame.K_3)
-    assert screen.session.sampler_steps == 3
+    assert screen.session.dream.sampler_steps == 3
     key(screen, pygame.K_9)
-    assert screen.session.sampler_steps == 3 and screen.session.message == "1 to 4 sampler steps"
+    assert (
+        screen.session.dream.sampler_steps == 3 and screen.session.message == "1 to 4 sampler steps"
+    )
 
 
 def test_v_records_an_mp4_that_can_be_read_back(screen, tmp_path):
@@ -288,7 +292,7 @@ def test_v_records_an_mp4_that_can_be_read_back(screen, tmp_path):
     size = next(reader)["size"]
     frames = [np.frombuffer(frame, np.uint8) for frame in reader]
     assert len(frames) == 6 and size == screen.surface.get_size()  # the first picture and 5 steps
-    assert screen.recorded[0].name == path.name and (frames[0] != frames[-1]).any()
+    assert screen.files[0].name == path.name and (frames[0] != frames[-1]).any()
 
 
 def test_a_second_recording_gets_the_next_name_and_v_ends_it(screen, tmp_path):
@@ -312,7 +316,7 @@ def test_escape_and_the_windows_cross_leave(screen, kind, facts):
 
 def test_the_window_shows_both_worlds_pixel_for_pixel(screen):
     screen.show()
-    picture, scale = screen.picture(), screen.hud.layout.picture[0] // 8
+    picture, scale = screen.image(), screen.hud.layout.frame[0] // 8
     assert ((picture == 100).all(-1)).sum() >= 2 * (8 * scale) * (
         8 * scale - 60
     )  # less the ribbon "press a key"
@@ -324,27 +328,37 @@ def test_every_state_of_the_session_can_be_drawn(screen):
         session.toggle_player(),
         session.snapshot(),
         session.set_sampler_steps(2),
-        session.say("a long message " * 20),
+        session.show_message("a long message " * 20),
     )
     screen.show()
-    session.sides[0].step(UP)
+    session.views[0].step(UP)
     session.paused = True
     screen.show()
-    assert session.sides[0].score.ending == "game over"
+    assert session.views[0].score.ending == "game over"
 
 
 # ------------------------------------------------------------------ the command
 
 
+WALK = table.World(
+    name="walk",
+    title="Walk",
+    env="tests.neural_envs.walk:Walk",
+    policies="",
+    max_episode_steps=20,
+    event="steps",
+    ranking=("random", "homing"),
+)
+
+
 @pytest.fixture
 def walk_world(monkeypatch, tmp_path):
     """The table of worlds with the doubles in it."""
-    for name, double in (("DreamWalk-v0", DreamWalk), ("RealWalk-v0", Walk)):
+    for name, double in (("NeuralWalk-v0", DreamWalk), ("RealWalk-v0", Walk)):
         spec = gymnasium.envs.registration.EnvSpec(name, entry_point=_maker(double))
         monkeypatch.setitem(gymnasium.registry, name, spec)
-    monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "RealWalk-v0", "homing"))
-    monkeypatch.setattr(play, "policy_maker", lambda name, world: Homing)
-    monkeypatch.setattr(play, "_check_owner", lambda package, wanted: None)
+    monkeypatch.setitem(table.WORLDS, "walk", WALK)
+    monkeypatch.setattr(twins, "policy_maker", lambda name, world: Homing)
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)
 
@@ -382,10 +396,10 @@ def test_the_command_ends_after_max_steps_even_if_nobody_presses_a_key(walk_worl
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["pingpong"], "there is no world 'pingpong' to play"),
+        (["pingpong"], "unknown world 'pingpong'; did you mean 'pong'?"),
         (["snake", "--record", "film.avi"], ".mp4 or .gif"),
         (["snake", "--fsp", "3"], "did you mean 'fps'"),
-        (["snake", "--seed", "-3"], "'seed' is 0 or more"),
+        (["snake", "--seed", "-3"], "'seed' got -3, expected 0 or more"),
     ],
 )
 def test_a_wrong_command_line_ends_with_code_2_and_a_sentence(capsys, words, sentence):
@@ -399,13 +413,13 @@ def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(
 ):
     assert main(["snake", "--bundle", "no/such/bundle/here"]) == 1
     assert "no bundle" in capsys.readouterr().err
-    monkeypatch.setitem(play.WORLDS, "walk", play.World("DreamWalk-v0", "Nowhere-v0", "homing"))
+    monkeypatch.delitem(gymnasium.registry, "RealWalk-v0")
     assert main(["walk", "--real"]) == 1
     assert "play the dream alone" in capsys.readouterr().err
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names_when_it_is_asked_for():
-    make = play.policy_maker("nonsense")  # nothing is looked up yet
+    make = twins.policy_maker("nonsense")  # nothing is looked up yet
     with pytest.raises(ValueError, match="astar"):
         make(4)
 

@@ -1,4 +1,4 @@
-"""The panes of the play window, under SDL's dummy driver."""
+"""The panels of the play window, under SDL's dummy driver."""
 
 import numpy as np
 import pygame
@@ -6,47 +6,48 @@ import pytest
 
 from collectors.video_writers import open_video
 from neural_envs.commands.play import main
-from neural_envs.play.hud import View, help_for, layout_for
+from neural_envs.play.hud import Panels, help_for, layout_for
 from neural_envs.play.keyboard import Keys
-from neural_envs.play.session import PlaySession, Side
-from neural_envs.play.window import RESERVED, Screen
+from neural_envs.play.player_view import PlayerView
+from neural_envs.play.session import PlaySession
+from neural_envs.play.window import RESERVED, PlayWindow
 from tests.neural_envs.walk import ARROWS, RIGHT, DreamWalk, Walk, key, make_session, places
 
 
-def test_d_opens_a_third_pane_and_closes_it_again(screen):
+def test_d_opens_a_third_panel_and_closes_it_again(screen):
     two = screen.surface.get_size()
     key(screen, pygame.K_d)
     screen.show()
     three = screen.surface.get_size()
     assert (
-        screen.view.difference
+        screen.panels.difference
         and three[0] > two[0]
-        and screen.picture().shape == (three[1], three[0], 3)
+        and screen.image().shape == (three[1], three[0], 3)
     )
     key(screen, pygame.K_d)
     assert screen.surface.get_size() == two
 
 
-def test_the_third_pane_is_bright_where_the_worlds_differ(screen):
+def test_the_third_panel_is_bright_where_the_worlds_differ(screen):
     key(screen, pygame.K_d)
     screen.show()
     layout = screen.hud.layout
-    place = layout.left(2) + layout.picture[0] // 2, 200
-    same = screen.picture()[place[1], place[0]].astype(int)
-    screen.session.sides[0].env.place = 220
-    screen.session.sides[0].step(RIGHT)
+    place = layout.left(2) + layout.frame[0] // 2, 200
+    same = screen.image()[place[1], place[0]].astype(int)
+    screen.session.views[0].env.place = 220
+    screen.session.views[0].step(RIGHT)
     screen.show()
-    assert len(set(same)) == 1 and (screen.picture()[place[1], place[0]] > same + 50).all()
+    assert len(set(same)) == 1 and (screen.image()[place[1], place[0]] > same + 50).all()
 
 
 def test_without_a_real_game_d_says_how_to_get_one(screen):
-    alone = Screen(make_session(), "walk")
+    alone = PlayWindow(make_session(), "walk")
     key(alone, pygame.K_d)
-    assert not alone.view.difference and "--real" in alone.session.message
+    assert not alone.panels.difference and "--real" in alone.session.message
 
 
 def test_c_lets_the_dream_go_on_from_the_real_game(screen):
-    screen.session.sides[0].step(RIGHT)
+    screen.session.views[0].step(RIGHT)
     key(screen, pygame.K_c)
     assert places(screen.session) == [100, 100]
 
@@ -54,7 +55,7 @@ def test_c_lets_the_dream_go_on_from_the_real_game(screen):
 def test_g_guides_more_and_with_shift_less(screen):
     for mod in (0, 0, pygame.KMOD_LSHIFT):
         key(screen, pygame.K_g, mod=mod)
-    assert screen.session.guidance == 1.5
+    assert screen.session.dream.guidance == 1.5
 
 
 def test_f_opens_the_filmstrip_which_is_computed_once_a_step_and_for_new_settings(
@@ -66,32 +67,32 @@ def test_f_opens_the_filmstrip_which_is_computed_once_a_step_and_for_new_setting
         DreamWalk, "denoising", lambda env: [asked.append(env.place), *denoising(env)][1:]
     )
     screen.show()
-    assert not asked and screen.strip() == []
+    assert not asked and screen.filmstrip() == []
     key(screen, pygame.K_f)
     screen.show(), screen.show()
-    screen.session.sides[0].step(RIGHT)
+    screen.session.views[0].step(RIGHT)
     screen.show(), screen.show()
     assert asked == [100, 101]
     key(screen, pygame.K_4)
     screen.show()
-    assert asked == [100, 101, 101] and len(screen.strip()) == 5
+    assert asked == [100, 101, 101] and len(screen.filmstrip()) == 5
 
 
 def test_a_model_that_draws_in_one_call_has_no_filmstrip(screen, monkeypatch):
     monkeypatch.setattr(DreamWalk, "denoises", False)
     key(screen, pygame.K_f)
-    assert not screen.view.filmstrip and "one call" in screen.session.message
+    assert not screen.panels.filmstrip and "one call" in screen.session.message
 
 
 def test_while_a_recording_runs_the_window_keeps_its_size(screen):
-    screen.film = open_video("film.gif", 10)
+    screen.recording = open_video("film.gif", 10)
     screen.show()
     key(screen, pygame.K_d)
-    assert not screen.view.difference and "V ends" in screen.session.message
+    assert not screen.panels.difference and "V ends" in screen.session.message
     screen.show()
     key(screen, pygame.K_v)
     key(screen, pygame.K_d)
-    assert screen.view.difference and len(screen.recorded) == 1
+    assert screen.panels.difference and len(screen.files) == 1
 
 
 def test_without_ffmpeg_v_says_what_to_install_and_the_game_goes_on(screen, monkeypatch):
@@ -101,26 +102,28 @@ def test_without_ffmpeg_v_says_what_to_install_and_the_game_goes_on(screen, monk
     monkeypatch.setattr("collectors.video_writers._ffmpeg", missing)
     key(screen, pygame.K_v)
     screen.show()
-    assert screen.session.message == "MP4 files need ffmpeg" and screen.film is None
+    assert screen.session.message == "MP4 files need ffmpeg" and screen.recording is None
     screen.session.single_step()
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (84, 84, 4), (16, 24, 3)])
 @pytest.mark.parametrize("real", [False, True])
-def test_every_pane_fits_the_window_at_any_frame(screen, shape, real):
+def test_every_panel_fits_the_window_at_any_frame(screen, shape, real):
     session = make_session(real=real)
-    for side in session.sides:
-        side.score = side.score.__class__(np.full(shape, 90, np.uint8), trust=0.3, trail=(0.3, 0.9))
-    view = View(real, True)
-    layout = layout_for(session, 0, view)
-    panes, (columns, lines) = len(session.sides) + real, layout.help
-    assert layout.left(0) >= 8 and layout.left(panes - 1) + layout.picture[0] + 8 <= layout.size[0]
+    for view in session.views:
+        view.score = view.score.__class__(
+            np.full(shape, 90, np.uint8), trust=0.3, trust_history=(0.3, 0.9)
+        )
+    panels = Panels(real, True)
+    layout = layout_for(session, 0, panels)
+    count, (columns, lines) = len(session.views) + real, layout.help
+    assert layout.left(0) >= 8 and layout.left(count - 1) + layout.frame[0] + 8 <= layout.size[0]
     assert layout.size[0] <= 1280 and layout.size[1] <= 1000 and columns * lines >= 9
-    made = Screen(session, "walk")
-    made.open_panes(*view)
-    session.say("a long message " * 9)
+    made = PlayWindow(session, "walk")
+    made.show_panels(*panels)
+    session.show_message("a long message " * 9)
     made.show()
-    assert made.view == view and made.surface.get_size() == layout.size
+    assert made.panels == panels and made.surface.get_size() == layout.size
 
 
 def test_help_names_only_the_keys_that_do_something(screen, monkeypatch):
@@ -135,20 +138,20 @@ def test_help_names_only_the_keys_that_do_something(screen, monkeypatch):
 
 
 def test_a_game_with_an_action_for_no_keys_is_idle_without_any():
-    class Idle(Walk):
+    class Idle(DreamWalk):
         idle_action = 3
 
     env = Idle()
     assert (
-        Keys.of(env, RESERVED).next_action() == 3
-        and Keys.of(Walk(), RESERVED).next_action() is None
+        Keys.of_env(env, RESERVED).next_action() == 3
+        and Keys.of_env(Walk(), RESERVED).next_action() is None
     )
-    session = PlaySession([Side("dream", env)], Keys.of(env, RESERVED))
+    session = PlaySession([PlayerView("dream", env)], Keys.of_env(env, RESERVED))
     session.tick()
     assert env.actions == [3] and () not in ARROWS
 
 
-def test_the_pane_of_the_difference_needs_a_real_game_on_the_command_line_too(capsys):
+def test_the_panel_of_the_difference_needs_a_real_game_on_the_command_line_too(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["snake", "--difference"])
     assert stop.value.code == 2 and "--real" in capsys.readouterr().err

@@ -6,16 +6,26 @@ import numpy as np
 import pytest
 
 from collectors.media import difference
-from neural_envs.play.player_view import TRAIL, History
-from tests.neural_envs.walk import DOWN, LEFT, RIGHT, UP, DreamWalk, make_session, places
+from neural_envs.play.player_view import TRUST_STEPS, History
+from tests.neural_envs.walk import (
+    DOWN,
+    LEFT,
+    RIGHT,
+    UP,
+    DreamWalk,
+    make_session,
+    places,
+    simulator_with,
+)
+from world_models.protocols import SamplingOptions
 
 
 def walked(steps=5, **settings):
     """A session on dream and real game, three pixels apart, after some steps to the right."""
     session = make_session(real=True, share_start=lambda frame: {"context": frame + 3}, **settings)
     for step in range(steps):
-        for side in session.sides:
-            side.step(RIGHT if step else LEFT)
+        for view in session.views:
+            view.step(RIGHT if step else LEFT)
     return session
 
 
@@ -23,17 +33,17 @@ def test_resync_starts_the_dream_from_the_real_games_last_frames_and_actions():
     session = walked()
     assert places(session) == [106, 103]
     session.resync()
-    frames, actions = session.sides[0].env.context
+    frames, actions = session.views[0].env.context
     assert places(session) == [103, 103] and "step 5" in session.message
     assert frames[:, 0, 0, 0].tolist() == [101, 102, 103] and actions.tolist() == [RIGHT, RIGHT]
 
 
 def test_after_a_resync_score_and_steps_go_on_and_a_dream_that_had_ended_lives():
     session = walked()
-    session.sides[0].step(UP)
-    assert session.sides[0].score.ending
+    session.views[0].step(UP)
+    assert session.views[0].score.ending
     session.resync()
-    score = session.sides[0].score
+    score = session.views[0].score
     assert (score.steps, score.return_, score.ending) == (6, 4.0, "")
 
 
@@ -41,14 +51,14 @@ def test_a_dream_that_looks_at_one_frame_is_given_one_and_no_action(monkeypatch)
     monkeypatch.setattr(DreamWalk, "context_length", 1)
     session = walked()
     session.resync()
-    frames, actions = session.sides[0].env.context
+    frames, actions = session.views[0].env.context
     assert frames[:, 0, 0, 0].tolist() == [103] and actions.shape == (0,)
 
 
 def test_early_in_a_game_the_history_is_as_short_as_the_game():
     session = walked(steps=1)
     session.resync()
-    frames, actions = session.sides[0].env.context
+    frames, actions = session.views[0].env.context
     assert frames[:, 0, 0, 0].tolist() == [100, 99] and actions.tolist() == [LEFT]
 
 
@@ -64,7 +74,7 @@ def test_where_a_resync_cannot_be_the_session_says_why_and_changes_nothing():
     alone.resync()
     assert "--real" in alone.message
     ended = walked()
-    ended.sides[1].step(UP)
+    ended.views[1].step(UP)
     ended.resync()
     assert "has ended" in ended.message and places(ended) == [106, 103]
 
@@ -73,21 +83,21 @@ def test_a_snapshot_keeps_the_history_and_the_course_of_trust():
     session = walked()
     session.snapshot()
     for _ in range(4):
-        for side in session.sides:
-            side.step(LEFT)
+        for view in session.views:
+            view.step(LEFT)
     session.restore()
     session.resync()
-    assert session.sides[0].env.context[0][:, 0, 0, 0].tolist() == [101, 102, 103]
-    assert session.sides[0].score.trail == (0.5,) * 5
+    assert session.views[0].env.context[0][:, 0, 0, 0].tolist() == [101, 102, 103]
+    assert session.views[0].score.trust_history == (0.5,) * 5
 
 
 def test_the_course_of_trust_is_kept_for_some_steps_and_not_for_a_world_without_trust():
     session = make_session(real=True)
-    for side in session.sides:
-        for _ in range(TRAIL + 9):
-            side.step(DOWN)
-    dream, real = (side.score.trail for side in session.sides)
-    assert dream == (0.5,) * TRAIL and real == ()
+    for view in session.views:
+        for _ in range(TRUST_STEPS + 9):
+            view.step(DOWN)
+    dream, real = (view.score.trust_history for view in session.views)
+    assert dream == (0.5,) * TRUST_STEPS and real == ()
 
 
 def test_the_difference_is_grey_where_both_agree_and_brighter_the_more_they_differ():
@@ -105,31 +115,30 @@ def test_the_difference_is_grey_where_both_agree_and_brighter_the_more_they_diff
 
 def test_a_session_compares_its_two_sides_and_one_side_with_nothing():
     session = walked()
-    assert (session.difference() == difference(*(side.score.frame for side in session.sides))).all()
+    assert (session.difference() == difference(*(view.score.frame for view in session.views))).all()
     assert make_session().difference() is None
 
 
-def test_guidance_is_set_changed_by_steps_and_taken_back():
+def test_guidance_is_changed_by_steps_and_not_below_zero():
     session = make_session()
-    session.set_guidance(2.0)
+    session.dream.guidance = 2.0
     session.change_guidance(0.5)
-    assert session.guidance == 2.5 and session.message == "guidance: 2.5"
+    assert session.dream.guidance == 2.5 and session.message == "guidance: 2.5"
     for _ in range(9):
         session.change_guidance(-0.5)
-    assert session.guidance == 0.0
-    session.set_guidance(None)
-    assert session.guidance is None and "as the bundle has it" in session.message
+    assert session.dream.guidance == 0.0
 
 
 def test_the_first_step_of_guidance_is_from_the_bundles_own(monkeypatch):
-    monkeypatch.setattr(DreamWalk, "bundle", {"model": {"guidance": 3.0}}, raising=False)
+    own = SamplingOptions(guidance=3.0)
+    monkeypatch.setattr(DreamWalk, "simulator", simulator_with(own))
     session = make_session()
     session.change_guidance(0.5)
-    assert session.guidance == 3.5
+    assert session.dream.guidance == 3.5
 
 
 def test_an_action_that_a_world_does_not_have_is_refused_by_name():
     session = make_session(real=True)
     with pytest.raises(ValueError, match=r"no action 7 in the real: it has Discrete\(4\)"):
-        session.sides[1].step(7)
+        session.views[1].step(7)
     assert places(session) == [100, 100]

@@ -26,7 +26,7 @@ def test_snapshots_go_back_and_the_oldest_make_room():
     stage.apply(protocol.Back(rows[0]["id"]))
     assert (
         shown(stage.picture()[1][0], COUNT) == 1
-        and len(stage.session.sides[0].recorder.actions) == 1
+        and len(stage.session.views[0].recorder.actions) == 1
     )
     for _ in range(MOST_SNAPSHOTS):
         stage.apply(protocol.Keep())

@@ -1,12 +1,16 @@
 """Doubles of a dream and a real game to be played, a policy for them, and a hand on the keys."""
 
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pygame
 
 from neural_envs.play.keyboard import Keys
-from neural_envs.play.session import PlaySession, Side
+from neural_envs.play.player_view import PlayerView
+from neural_envs.play.session import PlaySession
 from neural_envs.play.window import RESERVED
+from world_models.protocols import SamplingOptions
 
 UP, DOWN, LEFT, RIGHT = range(4)
 ARROWS = {
@@ -15,6 +19,11 @@ ARROWS = {
     (pygame.K_LEFT,): LEFT,
     (pygame.K_RIGHT,): RIGHT,
 }
+
+
+def simulator_with(options):
+    """A double of a simulator whose model has these options by default."""
+    return SimpleNamespace(model=SimpleNamespace(default_options=options))
 
 
 class Walk(gymnasium.Env):
@@ -50,10 +59,11 @@ class DreamWalk(Walk):
     """The double with what a dream has: trust, a state to go back to, sampler steps up to 4,
     guidance, a history of 3.
 
-    Between noise and picture are as many frames as there are sampler steps.
+    Between noise and result are as many frames as there are sampler steps.
     """
 
     sampler, guidance, guides, denoises, context_length = None, None, True, True, 3
+    simulator = simulator_with(SamplingOptions())
 
     def step(self, action):
         frame, reward, terminated, truncated, _ = super().step(action)
@@ -98,12 +108,12 @@ class Homing:
 
 
 def make_session(real=False, table=ARROWS, make_policy=Homing, share_start=None):
-    sides = [Side("dream", DreamWalk())] + ([Side("real", Walk())] if real else [])
-    return PlaySession(sides, Keys(table, RESERVED), make_policy, share_start, seed=7)
+    views = [PlayerView("dream", DreamWalk())] + ([PlayerView("real", Walk())] if real else [])
+    return PlaySession(views, Keys(table, RESERVED), make_policy, share_start, seed=7)
 
 
 def places(session):
-    return [int(side.score.frame[0, 0, 0]) for side in session.sides]
+    return [int(view.score.frame[0, 0, 0]) for view in session.views]
 
 
 def key(screen, code, up=True, mod=0):

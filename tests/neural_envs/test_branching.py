@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from neural_envs import bundles
-from neural_envs.commands.action_grid import (
+from neural_envs.branching import (
     GAP,
     LABEL,
     action_grid,
     branches,
-    film_of,
-    first_state,
-    main,
+    branches_film,
+    start_state,
 )
+from neural_envs.commands.action_grid import main
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
 from neural_envs.vector_env import NeuralVectorEnv
@@ -26,13 +26,13 @@ from tests.oracles import ACTION_SUM, COUNT, NOISE, counting_bundle, shown
 def found():
     """Every action of the counting model, held for 8 steps from the start of seed 3."""
     simulator = Simulator(counting_bundle(), "cpu")
-    return branches(simulator, first_state(simulator, 3), 8)
+    return branches(simulator, start_state(simulator, 3), 8)
 
 
 def test_every_action_is_held_from_the_same_start_with_the_same_random_numbers(found):
     frame, _ = NeuralEnv(counting_bundle()).reset(seed=3)
     assert (found.frames[0] == frame).all() and found.frames.shape == (9, 4, 8, 8, 3)
-    alive = ~found.ended[2]
+    alive = ~found.terminated[2]
     assert alive.all() and (shown(found.frames[2], ACTION_SUM) == [0, 2, 4, 6]).all()
     noise = shown(found.frames[:3], NOISE)
     assert (noise == noise[:, :1]).all() and noise[1, 0] != noise[2, 0]
@@ -49,8 +49,8 @@ def test_a_branch_is_the_single_environment_that_plays_this_action(found):
 
 
 def test_a_game_that_is_over_stays_as_it_ended_and_earns_no_more(found):
-    end = int(found.ended[:, 0].argmax())
-    assert 3 <= end <= 6 and found.ended[end:, 0].all()
+    end = int(found.terminated[:, 0].argmax())
+    assert 3 <= end <= 6 and found.terminated[end:, 0].all()
     assert (found.frames[end:, 0] == found.frames[end, 0]).all() and (
         found.returns[end:, 0] == found.returns[end, 0]
     ).all()
@@ -58,7 +58,7 @@ def test_a_game_that_is_over_stays_as_it_ended_and_earns_no_more(found):
 
 
 def test_the_film_has_a_labelled_tile_for_each_action_and_dims_what_is_over(found):
-    film = film_of(found)
+    film = branches_film(found)
     height, width = 128 + LABEL + 2 * GAP, 128 + 2 * GAP
     assert film.shape == (9, 2 * height, 2 * width, 3) and film.dtype == np.uint8
     labels = [
@@ -108,7 +108,7 @@ def test_the_command_writes_a_film_and_tells_the_returns(
     [
         (["nowhere"], 1, "no bundle 'nowhere'"),
         (["counting", "--guidance", "2"], 1, "no guidance on the action"),
-        (["counting", "--frames", "0"], 2, "'frames' is 1 or more"),
+        (["counting", "--frames", "0"], 2, "'frames' got 0, expected 1 or more"),
         (["counting", "--out", "a.avi"], 2, ".mp4 or .gif"),
     ],
 )
@@ -123,4 +123,4 @@ def test_what_cannot_be_filmed_is_refused_with_a_sentence(counting, capsys, word
 def test_less_than_one_step_is_refused():
     simulator = Simulator(bundles.load("snake"), "cpu")
     with pytest.raises(ValueError, match="at least 1 frame"):
-        branches(simulator, first_state(simulator, 0), 0)
+        branches(simulator, start_state(simulator, 0), 0)

@@ -1,0 +1,142 @@
+"""A dream to be played, its real game beside it, and scripted policies.
+
+Real games and policies are imported by the functions that need them: a dream alone loads neither.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from collectors.worlds.table import WORLDS
+from neural_envs.play.config import PlayConfig
+from neural_envs.play.keyboard import Keys
+from neural_envs.play.player_view import PlayerView
+from neural_envs.play.session import PlaySession, Policy
+
+DEFAULT_WORLD = "snake"
+
+
+class PlayError(RuntimeError):
+    """Something that was asked for is not there; the message is a sentence for the player."""
+
+
+def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
+    """The worlds and policies that `config` names, ready to be played.
+
+    `reserved` are keys that no action may use. Raises PlayError, or what the bundle raises.
+    """
+    world = world_name(config)
+    dream = make_dream(world, config.device, config.bundle or None)
+    unwrapped: Any = dream.unwrapped
+    if config.sampler_steps:
+        unwrapped.sampler_steps = config.sampler_steps
+    if config.guidance is not None:
+        unwrapped.guidance = config.guidance
+    views = [PlayerView("dream", dream, recorder_of(dream))]
+    if config.real or config.twin:
+        views.append(PlayerView("real", real_twin(dream, world, config.twin)))
+    seed = secrets.randbelow(2**31) if config.seed is None else config.seed
+    make_policy = policy_maker(config.policy or default_policy(world), world)
+    keys = Keys.of_env(unwrapped, reserved)
+    session = PlaySession(views, keys, make_policy, share_start, seed)
+    if config.policy:
+        session.load_policy()
+        session.policy_plays = True
+    return session
+
+
+def world_name(config: PlayConfig) -> str:
+    """The world that is played: the one named, else the bundle's, else Snake."""
+    if config.world or not config.bundle:
+        return config.world or DEFAULT_WORLD
+    from neural_envs.bundles import load
+
+    return load(config.bundle, config.device).model.spec.world
+
+
+def default_policy(world: str) -> str:
+    """The best policy of a world in the table; "random" for any other game."""
+    return WORLDS[world].best_policy if world in WORLDS else "random"
+
+
+def make_dream(world: str, device: str, bundle: Any = None) -> gymnasium.Env:
+    """The dream of a world, by its id where it is in the table.
+
+    bundle: a name, directory, repository or loaded Bundle; None is the world's own.
+    """
+    name = WORLDS[world].neural_id if world in WORLDS else "NeuralEnv-v0"
+    options = {} if bundle is None else {"bundle": bundle}
+    return gymnasium.make(name, device=device, disable_env_checker=True, **options)
+
+
+def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env:
+    """The real game beside a dream of `world`: the game of id `twin`, else the world's own.
+
+    A game that is not in the table is shown in frames of the dream's size. Raises PlayError where
+    the game is not installed or its spaces are not those of the dream.
+    """
+    from collectors.worlds.any_game import twin_options
+    from collectors.worlds.registration import ANY_GAME  # importing it registers the real games
+
+    if (world in WORLDS and not twin) or twin.startswith("collectors:"):
+        name = identifier = twin or WORLDS[world].real_id
+        options: Mapping[str, Any] = {}
+    else:
+        unwrapped: Any = dream.unwrapped
+        options = twin_options(unwrapped.world.as_dict())
+        name, identifier = twin or options["env"], ANY_GAME["id"]
+        options = {**options, "env": name}
+    try:
+        real = gymnasium.make(identifier, disable_env_checker=True, **options)
+    except (ImportError, gymnasium.error.Error) as error:
+        raise PlayError(
+            f"the real game {name} is not here ({error}); play the dream alone"
+        ) from error
+    if real.observation_space != dream.observation_space or real.action_space != dream.action_space:
+        raise PlayError(
+            f"the dream ({dream.observation_space}, {dream.action_space}) and the real game "
+            f"({real.observation_space}, {real.action_space}) do not fit; choose that game's "
+            "bundle or play the dream alone"
+        )
+    return real
+
+
+def recorder_of(dream: gymnasium.Env) -> Any:
+    """A recorder for a dream; None for an environment of another kind, which no file can
+    describe.
+    """
+    from neural_envs.env import NeuralEnv
+    from neural_envs.replays.recorder import DreamRecorder
+
+    return DreamRecorder() if isinstance(dream.unwrapped, NeuralEnv) else None
+
+
+def policy_maker(name: str, world: str = "") -> Callable[[int], Policy]:
+    """A function from the number of actions to a world's policy of this name.
+
+    Calling it raises PolicyError where there is no such policy.
+    """
+
+    def make(actions: int) -> Policy:
+        from collectors.policies.policies import make_policy
+
+        return make_policy(name, actions, world=world)
+
+    return make
+
+
+def policy_names(world: str) -> list[str]:
+    """The policies of a world that need no number after their name."""
+    from collectors.policies.policies import makers_of
+
+    return list(makers_of(world))
+
+
+def share_start(frame: np.ndarray) -> dict[str, Any]:
+    """The reset options with which a dream starts from this frame (H, W, C) uint8."""
+    return {"context": frame}
