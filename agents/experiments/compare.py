@@ -6,7 +6,6 @@ evaluate` does, with small counts), timed, and its dream teaches the same PPO, w
 the real game. Writes OUT/compare.json and OUT/compare.md. Finished families are not repeated.
 """
 
-import json
 import os
 import platform
 import statistics
@@ -23,13 +22,14 @@ from agents.envs import Kind, action_count, env_id, find_twins
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_table import markdown
+from agents.experiments.stages import Settings, StageError, Stages, settings_of, write_json
 from agents.ppo.presets import ppo_settings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.dataset.dataset import Dataset
 from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
-from collectors.settings.parse import as_text, setting
+from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.models.diffusion_forcing import ForcingConfig
@@ -50,6 +50,7 @@ FAMILIES = {
     "pixel": "pixel",
     "latent": "latent",
 }
+FREE = ("families", "out", "seconds", "rounds", "real")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
 
 
@@ -154,51 +155,36 @@ def training(config: CompareConfig, family: str, preset: str) -> TrainConfig:
     return replace(chosen, data=Path(config.data), out=out, threads=config.threads, **paced)
 
 
-def settings_text(config: CompareConfig, rest: str) -> str:
-    """All that decides a row of the table."""
-    shared = replace(config, families=(), out="", seconds=0.0, rounds=0, real=True)
-    return f"{as_text(shared)}\n{rest}"
-
-
-def finished(record: Path, settings: str) -> dict | None:
-    """What was measured before, None where nothing was.
-
-    Raises CompareError if that was with other settings.
+def decided_by(config: CompareConfig, training: Any, **more: str) -> Settings:
+    """What decides a row of the table: the shared settings, and those of `training`, a dataclass
+    that says how its model or agent is trained.
     """
-    if not record.is_file():
-        return None
-    made = json.loads(record.read_text())
-    if made["settings"] != settings:
-        raise CompareError(
-            f"{record.parent} was made with other settings; delete it or change --out"
-        )
-    return made
+    shared, own = settings_of(config, FREE, **more), settings_of(training, ("out",))
+    values, defaults = (
+        shared_texts | {f"training.{name}": text for name, text in own_texts.items()}
+        for shared_texts, own_texts in zip(shared, own, strict=True)
+    )
+    return Settings(values, defaults)
 
 
-def write(path: Path, values: dict) -> dict:
-    """Write a JSON file; return the values."""
-    write_atomically(path, json.dumps(values, indent=1) + "\n")
-    return values
+def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) -> dict:
+    """Train and measure a family, unless that is done.
 
-
-def run_family(config: CompareConfig, family: str, preset: str) -> dict:
-    """Trains and measures a family, unless that is done.
-
-    One that cannot is a row that says why, and no record.
+    One that cannot be trained is a row that says why, and is tried again by the next call.
     """
     folder, wanted = Path(config.out) / family, training(config, family, preset)
-    settings = settings_text(config, as_text(replace(wanted, out=Path(family))))
-    made = finished(folder / "family.json", settings)
-    if made is not None:
-        return made
-    print(f"{family}: preset {preset}, {config.budget:g} minutes", flush=True)
     name = {"family": family, "preset": preset}
-    try:
+
+    def work() -> dict:
+        print(f"{family}: preset {preset}, {config.budget:g} minutes", flush=True)
         bundle, effort = trained(wanted)
-        return write(
-            folder / "family.json",
-            {**name, "settings": settings, **effort, **figures(config, bundle, folder)},
-        )
+        return {**name, **effort, **figures(config, bundle, folder)}
+
+    try:
+        settings = decided_by(config, wanted, preset=preset)
+        return stages.run(f"family/{family}", work, settings, wanted.out / "bundle")
+    except StageError:
+        raise
     except (ValueError, TrainingError) as error:
         return {**name, "failed": str(error)}
 
@@ -263,23 +249,21 @@ def measured(config: CompareConfig, policy) -> dict:
     return summarise(played, config.seed).as_dict(find_twins(config.world).event)
 
 
-def references(config: CompareConfig) -> dict[str, dict]:
-    """The random policy and, if wanted, PPO of the real game, measured alike."""
-    found = {}
-    for name in ("random", "real") if config.real else ("random",):
-        folder = Path(config.out) / name
-        settings = settings_text(config, as_text(ppo_settings(config.world)))
-        made = finished(folder / "reference.json", settings)
-        if made is None:
-            random = make_policy(
-                "random", action_count(env_id(config.world, "real")), world=config.world
-            )
-            ppo = (
-                taught(config, "real", None, folder) if name == "real" else measured(config, random)
-            )
-            made = write(folder / "reference.json", {"settings": settings, "ppo": ppo})
-        found[name] = made["ppo"]
-    return found
+def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
+    """The random policy and, if `config.real`, PPO of the real game, measured alike."""
+    settings = decided_by(config, ppo_settings(config.world))
+
+    def random() -> dict:
+        actions = action_count(env_id(config.world, "real"))
+        return {"ppo": measured(config, make_policy("random", actions, world=config.world))}
+
+    def real() -> dict:
+        return {"ppo": taught(config, "real", None, Path(config.out) / "real")}
+
+    works = {"random": random, "real": real} if config.real else {"random": random}
+    return {
+        name: stages.run(f"reference/{name}", work, settings)["ppo"] for name, work in works.items()
+    }
 
 
 def speeds(config: CompareConfig, rows: list[dict]) -> dict[str, dict[str, float]]:
@@ -325,12 +309,11 @@ def compare(config: CompareConfig) -> dict:
     config = resolved(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    rows = [run_family(config, family, preset) for family, preset in chosen(config).items()]
+    stages = Stages(Path(config.out))
+    rows = [run_family(config, family, preset, stages) for family, preset in chosen(config).items()]
     done = [row for row in rows if "failed" not in row]
     rates = speeds(config, done) if done else {}
-    for row in rows:
-        row.pop("settings", None)
-        row["frames_per_second"] = rates.get(row["family"])
+    rows = [{**row, "frames_per_second": rates.get(row["family"])} for row in rows]
     limits = {name: getattr(config, name) for name in ("ppo_steps", "ppo_minutes", "episodes")}
     about = {
         "world": config.world,
@@ -339,9 +322,9 @@ def compare(config: CompareConfig) -> dict:
         "budget": {"minutes": config.budget, **limits},
         "machine": machine(),
     }
-    result = {**about, "families": rows, "references": references(config)}
-    write(Path(config.out) / "compare.json", result)
-    (Path(config.out) / "compare.md").write_text(markdown(result))
+    result = {**about, "families": rows, "references": references(config, stages)}
+    write_json(Path(config.out) / "compare.json", result)
+    write_atomically(Path(config.out) / "compare.md", markdown(result))
     return result
 
 

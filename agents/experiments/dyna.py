@@ -17,7 +17,7 @@ from agents.envs import Kind, action_count, env_id, env_settings, find_twins
 from agents.evaluation.play import play_policy
 from agents.experiments.dyna_report import format_table, report, write_plot
 from agents.experiments.explore import Explorer
-from agents.experiments.stages import Stages, write_json
+from agents.experiments.stages import Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
@@ -92,7 +92,7 @@ class Loop:
         self.actions = action_count(
             env_id(config.name, "real"), **options
         )  # wrong options are told here
-        self.stages = Stages(self.root, config, FREE)
+        self.stages = Stages(self.root, settings_of(config, FREE))
 
     def run(self) -> dict:
         """Do what is not done yet; return what is in `dyna.json`, which is written after every

@@ -1,14 +1,15 @@
-"""A long run in stages that are each done once: what a killed run has finished is in one file,
+"""An experiment in stages that are each done once: what a killed run has finished is in one file,
 replaced as a whole.
 """
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from collectors.files import write_atomically
-from collectors.settings.parse import list_settings
+from collectors.settings.fields import list_settings
 from collectors.settings.values import value_text
 
 
@@ -18,65 +19,118 @@ class StageError(ValueError):
     """
 
 
-def write_json(path: Path, values: dict) -> None:
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values`, without nan, so that a reader never sees half a file."""
     write_atomically(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
-class Stages:
-    """The finished stages of the run in `folder`, by name, each with what it found (a dict for
-    JSON) and its seconds.
+class Settings(NamedTuple):
+    """What decides a stage or a run: texts by dotted name.
 
-    `config` is the run's dataclass of settings, of which those that start with one of `free` may
-    change from call to call. Raises StageError where the folder holds something else, or a run with
-    other settings.
+    A name that an older record lacks was at its default then.
     """
 
-    def __init__(self, folder: Path, config, free: tuple[str, ...] = ()):
-        self.path = folder / "state.json"
-        rows = {
+    values: dict[str, str]
+    defaults: dict[str, str]
+
+    def different(self, made: Mapping[str, str]) -> tuple[str, str] | None:
+        """The first name, in alphabetical order, that had another value in `made`, and that
+        value.
+        """
+        for name in sorted(self.values):
+            before = made.get(name, self.defaults.get(name, self.values[name]))
+            if before != self.values[name]:
+                return name, before
+        return None
+
+
+def settings_of(config: Any, free: tuple[str, ...] = (), **more: str) -> Settings:
+    """The settings of a dataclass whose fields have defaults, without those that start with one of
+    `free`, and `more`.
+    """
+    rows, defaults = (
+        {
             row.name: value_text(row.default)
-            for row in list_settings(config)
+            for row in list_settings(source)
             if not row.name.startswith(free)
         }
-        self.done = self._read(rows)
-        self._settings = rows
+        for source in (config, type(config)())
+    )
+    return Settings(rows | more, defaults)
+
+
+NO_SETTINGS = Settings({}, {})
+
+
+class Stages:
+    """The finished stages of the run in `folder`, by name, each with what it found (a dict for
+    JSON) and its seconds, in `state.json`.
+
+    `settings` decide all stages. Raises StageError where the folder holds something else, or a run
+    with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: Settings = NO_SETTINGS):
+        self.path = folder / "state.json"
+        if not self.path.is_file() and folder.exists() and any(folder.iterdir()):
+            raise StageError(
+                f"{folder} is not empty and holds no {self.path.name}; choose another folder"
+            )
+        self._settings = settings
+        self._done = self._read()
         folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
-    def run(self, name: str, work: Callable[[], dict]) -> dict:
-        """Do a stage, unless that is done; return what it found, with `seconds`."""
-        if name not in self.done:
-            start = time.monotonic()
-            found = work()
-            self.done[name] = {**found, "seconds": round(time.monotonic() - start, 1)}
-            self._write()
-        return self.done[name]
+    def run(
+        self,
+        name: str,
+        work: Callable[[], Mapping[str, Any]],
+        settings: Settings = NO_SETTINGS,
+        product: Path | None = None,
+        repeat: bool = False,
+    ) -> dict[str, Any]:
+        """Do a stage, unless that is done; return what it found, with `seconds`.
 
-    def _read(self, settings: dict[str, str]) -> dict[str, dict]:
-        folder = self.path.parent
+        `settings` decide this stage alone. One that was done with other settings is done again
+        with `repeat`, else it raises StageError. A stage whose `product` has been deleted counts as
+        not done.
+        """
+        made = self._done.get(name)
+        if made is not None and (product is None or product.exists()):
+            other = settings.different(made.get("settings", {}))
+            if other is None:
+                return {key: value for key, value in made.items() if key != "settings"}
+            if not repeat:
+                raise self._refusal(f"'{name}'", other, settings)
+        start = time.monotonic()
+        found = dict(work()) | {"seconds": round(time.monotonic() - start, 1)}
+        # another process may have finished other stages meanwhile
+        decided = {"settings": settings.values} if settings.values else {}
+        self._done = self._read() | {name: found | decided}
+        self._write()
+        return found
+
+    def _read(self) -> dict[str, dict[str, Any]]:
         if not self.path.is_file():
-            if folder.exists() and any(folder.iterdir()):
-                raise StageError(
-                    f"{folder} is not empty and holds no {self.path.name}; choose another folder"
-                )
             return {}
         try:
             state = json.loads(self.path.read_text())
             made, done = state["settings"], state["done"]
         except (ValueError, KeyError, TypeError) as error:
             raise StageError(
-                f"{self.path} is damaged ({error!r}); delete {folder} and begin anew"
+                f"{self.path} is damaged ({error!r}); delete {self.path.parent} and begin anew"
             ) from error
-        other = [name for name in settings.keys() & made.keys() if made[name] != settings[name]]
-        if other:
-            name = min(other)
-            raise StageError(
-                f"{folder} holds a run with {name}={made[name]}, not {settings[name]}; go on with "
-                "that or choose "
-                "another folder"
-            )
+        other = self._settings.different(made)
+        if other is not None:
+            raise self._refusal("a run", other, self._settings)
         return done
 
+    def _refusal(self, what: str, other: tuple[str, str], settings: Settings) -> StageError:
+        name, before = other
+        return StageError(
+            f"{self.path.parent} holds {what} with {name}={before}, not {settings.values[name]}; "
+            "go on with that, delete it or choose another folder"
+        )
+
     def _write(self) -> None:
-        write_json(self.path, {"settings": self._settings, "done": self.done})
+        write_json(self.path, {"settings": self._settings.values, "done": self._done})

@@ -8,8 +8,7 @@ their games. Both halves are measured in the same real game: that of training (C
 levels), or the one of `--real-options levels=test` (held-out levels).
 """
 
-import json
-import time
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,21 +24,16 @@ from agents.envs import (
     named_world,
 )
 from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
+from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
-from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, run_text, train_ppo
-from collectors.files import write_atomically
+from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
-from collectors.settings.parse import as_text, setting
+from collectors.settings.parse import setting
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
-EPISODES_FILE = "episodes.json"
 MEANS = ("return_mean", "length_mean")  # the third mean is that of what the world calls an event
 PLAYERS = (*HALVES, "random")
-
-
-class TransferError(ValueError):
-    """The folder holds a transfer of other settings; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -103,69 +97,58 @@ def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> 
     return interval(scores) if len(scores) else (float("nan"), float("nan"))
 
 
-def train_half(config: TransferConfig, kind: Kind) -> float:
-    """Train in the dream or in the real game, unless that is done; return the seconds that it took.
+def train_half(config: TransferConfig, kind: Kind, stages: Stages) -> dict:
+    """Train in the dream or in the real game, unless that is done; return the hash of the policy
+    and the seconds that it took.
 
-    Raises TransferError if the half was made with other settings or with another model.
+    Raises StageError if the half was made with other settings or with another model.
     """
-    out = Path(config.out) / kind
-    run = PPOConfig(
-        config.name, kind, config.steps, str(out), config.seed, config.bundle, ppo=config.ppo
+    half = PPOConfig(
+        config.name,
+        kind,
+        config.steps,
+        str(Path(config.out) / kind),
+        config.seed,
+        config.bundle,
+        ppo=config.ppo,
     )
     if kind == "dream":
-        run = replace(run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon)
-    wanted = run_text(replace(run, bundle=None), config.bundle)
-    record = out / "half.json"
-    if record.is_file() and (out / POLICY_FILE).is_file():
-        made = json.loads(record.read_text())
-        if not _same_run(made["settings"], wanted):
-            raise TransferError(
-                f"{out} was trained with other settings or another model; delete it or change --out"
-            )
-        return made["seconds"]
-    start = time.monotonic()
-    train_ppo(run)
-    seconds = time.monotonic() - start
-    _write_json(record, {"settings": wanted, "seconds": seconds})
-    (out / EPISODES_FILE).unlink(missing_ok=True)
-    return seconds
+        half = replace(
+            half, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
+        )
+    settings = settings_of(half, ("out", "bundle", "ray", "actors"), model=dreamed_weights(half))
+    product = Path(half.out) / POLICY_FILE
+
+    def work() -> dict:
+        train_ppo(half)
+        return {"policy": hashlib.sha256(product.read_bytes()).hexdigest()}
+
+    return stages.run(f"{kind}/train", work, settings, product)
 
 
-def _same_run(made: str, wanted: str) -> bool:
-    """Whether both say the same; what an older record does not mention yet counts as the
-    default.
-    """
-    made_lines, wanted_lines = made.splitlines(), wanted.splitlines()
-    defaults = set(as_text(PPOConfig()).splitlines())
-    return set(made_lines) <= set(wanted_lines) and set(wanted_lines) - set(made_lines) <= defaults
-
-
-def measure(config: TransferConfig, name: str) -> Episodes:
+def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> Episodes:
     """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is
-    done.
+    done with this `policy`, the hash of its file.
     """
-    record = Path(config.out) / name / EPISODES_FILE
-    wanted = {"episodes": config.episodes, "seed": config.seed}
-    if config.real_options:
-        wanted["real_options"] = list(config.real_options)
-    if record.is_file():
-        made = json.loads(record.read_text())
-        if made["settings"] == wanted:
-            return Episodes.from_dict(made["played"])
-    game = env_id(config.name, "real", config.bundle)
-    settings = _real_settings(config)
-    if name == "random":
-        policy = make_policy("random", action_count(game, **settings), world=config.name)
-    else:
-        policy = load_policy(record.parent / POLICY_FILE)
-    played = play_policy(policy, game, config.episodes, config.seed + 1_000_000, **settings)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    _write_json(record, {"settings": wanted, "played": played.as_dict()})
-    return played
+    decided = {"episodes": str(config.episodes), "seed": str(config.seed), "policy": policy}
+    decided["real_options"] = ",".join(config.real_options)
+
+    def work() -> dict[str, list]:
+        game = env_id(config.name, "real", config.bundle)
+        settings = _real_settings(config)
+        if name == "random":
+            player = make_policy("random", action_count(game, **settings), world=config.name)
+        else:
+            player = load_policy(Path(config.out) / name / POLICY_FILE)
+        seed = config.seed + 1_000_000
+        return play_policy(player, game, config.episodes, seed, **settings).as_dict()
+
+    found = stages.run(f"{name}/play", work, Settings(decided, {}), repeat=True)
+    return Episodes.from_dict(found)
 
 
 def _real_settings(config: TransferConfig) -> dict:
-    """Return the constructor settings of the real game in which all are measured."""
+    """The constructor settings of the real game in which all are measured."""
     return env_settings(config.name, "real", config.bundle, config.real_options)
 
 
@@ -205,16 +188,18 @@ def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
     """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it
     is read off.
     """
-    if config.real_options:  # wrong ones are told before an hour of training
+    if config.real_options:  # wrong ones fail before an hour of training
         action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
-    seconds = {f"seconds_{kind}": round(train_half(config, kind), 1) for kind in HALVES}
-    played = {name: measure(config, name) for name in PLAYERS}
+    stages = Stages(Path(config.out))
+    made = {kind: train_half(config, kind, stages) for kind in HALVES}
+    policies = {**{kind: half["policy"] for kind, half in made.items()}, "random": "random"}
+    played = {name: measure(config, name, policies[name], stages) for name in PLAYERS}
     returns = {name: episodes.returns for name, episodes in played.items()}
     result = {
         **_summaries(played, config),
         "transfer_ci": list(transfer_interval(returns, config.seed)),
         "budget_steps": config.steps,
-        **seconds,
+        **{f"seconds_{kind}": half["seconds"] for kind, half in made.items()},
     }
     return _write_result(Path(config.out), result), played
 
@@ -229,16 +214,12 @@ def _write_result(out: Path, result: dict) -> dict:
         "transfer": _number(result["transfer"]),
         "transfer_ci": [_number(low), _number(high)],
     }
-    _write_json(out / "transfer.json", result)
+    write_json(out / "transfer.json", result)
     return result
 
 
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _write_json(path: Path, values: dict) -> None:
-    write_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def format_table(result: dict) -> str:

@@ -14,15 +14,37 @@ from pathlib import Path
 from agents.envs import action_count, env_id, env_settings, named_world
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import Episodes, play_policy, summarise
+from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.worlds.table import UnknownNameError, unknown
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
+
+FREE = (  # may change when a run goes on
+    "out",
+    "seeds",
+    "min_trust",
+    "episodes",
+    "world_model.data",
+    "world_model.out",
+    "world_model.threads",
+    "world_model.device",
+)
+COUNTS = {  # of the short evaluation that calibrates trust
+    "transitions": 1_000,
+    "random_actions": 1_000,
+    "rollouts": 16,
+    "horizon": 8,
+    "kid_frames": 0,
+    "survival_steps": 50,
+    "survival_lanes": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -46,120 +68,129 @@ class TrustConfig:
 def few_updates(name: str) -> TrainConfig:
     """The training preset of a world, cut to what little data bear.
 
-    Raises ValueError if there is none.
+    Raises UnknownNameError if there is none.
     """
     if name not in PRESETS:
-        raise ValueError(
-            f"there is no training preset for {name!r}; there are {', '.join(PRESETS)}"
-        )
+        raise UnknownNameError(unknown("training preset", name, PRESETS))
     return replace(PRESETS[name](), updates=500, warmup=101, validate_every=250)
 
 
-def scarce_bundle(config: TrustConfig) -> Path:
-    """A world model trained on `frames` of random play, its trust calibrated; made once.
+class Experiment:
+    """One run in `config.out`; what is done is not repeated. Raises StageError as `Stages`."""
 
-    Returns its bundle.
-    """
-    root = Path(config.out)
-    data, run = root / "data", root / "model"
-    options = read_options(config.real_options)
-    collect(
-        env_id(config.name, "real"),
-        data,
-        config.frames,
-        "random",
-        env_options=options,
-        resume=data.exists(),
-    )
-    bundle = train(replace(config.world_model, data=data, out=run))
-    if not (root / "evaluation" / "evaluation.json").is_file():
-        evaluate_bundle(evaluation_of(config, bundle, data))
-    return bundle
+    def __init__(self, config: TrustConfig):
+        self.config, self.root = config, Path(config.out)
+        self.stages = Stages(self.root, settings_of(config, FREE))
+        self.game = env_id(config.name, "real")
+        self.options = env_settings(config.name, "real", options=config.real_options)
+        self.bundle = self.root / "model" / "bundle"
 
+    def run(self) -> dict:
+        """Do what is not done yet; write `trust.json` and return what is in it."""
+        self.stages.run("collect", self._collect)
+        self.stages.run("train", self._train, product=self.bundle)
+        trust = self.stages.run("evaluate", self._evaluate)["trust"]
+        rows = {
+            "without": self._row(None),
+            "with_min_trust": self._row(self.config.min_trust),
+            "random": summarise(self._random()).as_dict(),
+        }
+        about = {"frames": self.config.frames, "min_trust": self.config.min_trust}
+        result = {**rows, "trust": trust, **about}
+        write_json(self.root / "trust.json", result)
+        return result
 
-def evaluation_of(config: TrustConfig, bundle: Path, data: Path) -> EvaluateConfig:
-    """A short evaluation: it measures trust and writes the calibration into the bundle."""
-    places = {"bundle": str(bundle), "data": str(data), "out": str(Path(config.out) / "evaluation")}
-    counts = {
-        "transitions": 1_000,
-        "random_actions": 1_000,
-        "rollouts": 16,
-        "horizon": 8,
-        "kid_frames": 0,
-    }
-    counts |= {"survival_steps": 50, "survival_lanes": 4}
-    return EvaluateConfig(**places, **counts, update_card=True, ranking=False)
+    def _collect(self) -> dict:
+        dataset = collect(
+            self.game,
+            self.root / "data",
+            self.config.frames,
+            "random",
+            env_options=read_options(self.config.real_options),
+            resume=True,
+        )
+        return {"frames": dataset.steps}
 
+    def _train(self) -> dict:
+        own = replace(self.config.world_model, data=self.root / "data", out=self.root / "model")
+        return {"bundle": str(train(own))}
 
-def trained(config: TrustConfig, bundle: Path, min_trust: float | None, seed: int) -> Path:
-    """The folder of a PPO run in the dream, trained unless it is there."""
-    out = (
-        Path(config.out)
-        / f"ppo_{'without' if min_trust is None else f'trust_{min_trust:g}'}_seed_{seed}"
-    )
-    if not (out / POLICY_FILE).is_file():
-        train_ppo(
-            PPOConfig(
-                config.name,
-                "dream",
-                config.steps,
-                str(out),
-                seed,
-                str(bundle),
-                min_trust=min_trust,
-                ppo=config.ppo,
+    def _evaluate(self) -> dict:
+        """A short evaluation: it measures trust and writes the calibration into the bundle."""
+        report = evaluate_bundle(
+            EvaluateConfig(
+                bundle=str(self.bundle),
+                data=str(self.root / "data"),
+                out=str(self.root / "evaluation"),
+                update_card=True,
+                ranking=False,
+                **COUNTS,
             )
         )
-    return out
+        return {"trust": json.loads(report.path.read_text())["trust"]}
+
+    def _row(self, min_trust: float | None) -> dict:
+        """What PPO in the dream reached over all seeds, in the real game and in its dream."""
+        runs = [self._learned(min_trust, seed) for seed in self.config.seeds]
+        played = [Episodes.from_dict(one["real"]) for one in runs]
+        return {
+            **summarise(Episodes.joined(played)).as_dict(),
+            "by_seed": [float(one.returns.mean()) for one in played],
+            "dreamed_return": [one["dreamed_return"] for one in runs],
+        }
+
+    def _learned(self, min_trust: float | None, seed: int) -> dict:
+        """PPO in the dream with one seed: {"real": its episodes, "dreamed_return"}."""
+        label = "without" if min_trust is None else f"trust_{min_trust:g}"
+        out = self.root / f"ppo_{label}_seed_{seed}"
+        dream = PPOConfig(
+            self.config.name,
+            "dream",
+            self.config.steps,
+            str(out),
+            seed,
+            str(self.bundle),
+            min_trust=min_trust,
+            ppo=self.config.ppo,
+        )
+
+        def learn() -> dict:
+            train_ppo(dream)
+            return {"dreamed_return": dreamed_return(out)}
+
+        def play() -> dict:
+            return self._play(load_policy(out / POLICY_FILE), seed + 1_000_000).as_dict()
+
+        learned = self.stages.run(f"{label}/seed_{seed}/learn", learn, product=out / POLICY_FILE)
+        played = self.stages.run(f"{label}/seed_{seed}/play", play, self._episodes(), repeat=True)
+        return {"real": played, "dreamed_return": learned["dreamed_return"]}
+
+    def _random(self) -> Episodes:
+        def play() -> dict:
+            actions = action_count(self.game, **self.options)
+            policy = make_policy("random", actions, world=self.config.name)
+            return self._play(policy, 1_000_000).as_dict()
+
+        return Episodes.from_dict(
+            self.stages.run("random/play", play, self._episodes(), repeat=True)
+        )
+
+    def _play(self, policy, seed: int) -> Episodes:
+        return play_policy(policy, self.game, self.config.episodes, seed, **self.options)
+
+    def _episodes(self) -> Settings:
+        return Settings({"episodes": str(self.config.episodes)}, {})
 
 
 def dreamed_return(run: Path) -> float | None:
     """The mean return that a run's policy got in its dream at the end, from the last row of its
-    table that tells.
+    table that has one.
     """
-    tables = sorted(run.glob("progress*.csv"), key=lambda path: path.stat().st_mtime)
-    rows = [
-        row
-        for table in tables
-        for row in csv.DictReader(open(table))
-        if row.get("rollout/ep_rew_mean")
-    ]
+    rows = []
+    for table in sorted(run.glob("progress*.csv"), key=lambda path: path.stat().st_mtime):
+        with table.open(newline="") as lines:
+            rows += [row for row in csv.DictReader(lines) if row.get("rollout/ep_rew_mean")]
     return float(rows[-1]["rollout/ep_rew_mean"]) if rows else None
-
-
-def run_trust(config: TrustConfig) -> dict:
-    """Does what is not done yet; writes `trust.json` and returns what is in it."""
-    game, options = (
-        env_id(config.name, "real"),
-        env_settings(config.name, "real", options=config.real_options),
-    )
-    bundle, found = scarce_bundle(config), {}
-    for name, least in (("without", None), ("with_min_trust", config.min_trust)):
-        runs = [trained(config, bundle, least, seed) for seed in config.seeds]
-        played = [
-            play_policy(
-                load_policy(run / POLICY_FILE), game, config.episodes, seed + 1_000_000, **options
-            )
-            for run, seed in zip(runs, config.seeds, strict=True)
-        ]
-        found[name] = {
-            **summarise(Episodes.joined(played)).as_dict(),
-            "by_seed": [float(one.returns.mean()) for one in played],
-            "dreamed_return": [dreamed_return(run) for run in runs],
-        }
-    random = make_policy("random", action_count(game, **options), world=config.name)
-    found["random"] = summarise(
-        play_policy(random, game, config.episodes, 1_000_000, **options)
-    ).as_dict()
-    figures = json.loads((Path(config.out) / "evaluation" / "evaluation.json").read_text())
-    result = {
-        **found,
-        "trust": figures["trust"],
-        "frames": config.frames,
-        "min_trust": config.min_trust,
-    }
-    (Path(config.out) / "trust.json").write_text(json.dumps(result, indent=2) + "\n")
-    return result
 
 
 def format_table(result: dict) -> str:
@@ -176,7 +207,7 @@ def format_table(result: dict) -> str:
 
 def run(config: TrustConfig) -> str:
     """Run the experiment; return its table and where it is written."""
-    table = format_table(run_trust(config))
+    table = format_table(Experiment(config).run())
     return f"{table}\nwritten to {Path(config.out) / 'trust.json'}"
 
 

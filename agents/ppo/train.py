@@ -188,16 +188,15 @@ def begin_with(model: PPO, path: str) -> None:
         ) from error
 
 
-def run_text(config: PPOConfig, bundle: str | None = None) -> str:
-    """Return all that decides a run, as text: the settings and, in a dream, the fingerprint of its
-    weights, those of `bundle` where it is given.
-    """
-    model = (
-        weights_fingerprint(config.name, bundle or config.bundle)
-        if config.world == "dream"
-        else "none"
-    )
-    return as_text(replace(config, out="", ray="", actors=PPOConfig.actors)) + f"\nmodel: {model}"
+def run_text(config: PPOConfig) -> str:
+    """All that decides a run, as text: the settings and the model that is dreamed."""
+    settings = as_text(replace(config, out="", ray="", actors=PPOConfig.actors))
+    return f"{settings}\nmodel: {dreamed_weights(config)}"
+
+
+def dreamed_weights(config: PPOConfig) -> str:
+    """The fingerprint of the weights that a run in a dream trains in; "none" in the real game."""
+    return weights_fingerprint(config.name, config.bundle) if config.world == "dream" else "none"
 
 
 def _open_run(out: Path, text: str) -> Path | None:

@@ -13,8 +13,9 @@ from torch import nn
 
 from agents.evaluation.play import Episodes
 from agents.experiments import compare
-from agents.experiments.compare import CompareConfig, CompareError
+from agents.experiments.compare import CompareConfig
 from agents.experiments.compare_table import markdown
+from agents.experiments.stages import StageError
 from collectors.dataset.dataset import Dataset
 from collectors.recording.collect import collect
 from neural_envs import cli
@@ -59,6 +60,7 @@ def calls(monkeypatch):
         done.append(
             ("train", config.out.parent.name, config.minutes, config.pace, str(config.data))
         )
+        (config.out / "bundle").mkdir(parents=True, exist_ok=True)
         return config.out / "bundle"
 
     def train_ppo(run, seconds):
@@ -140,7 +142,7 @@ def test_finished_families_are_not_repeated_and_other_settings_are_refused(calls
     assert both["families"][0] == first
     calls.clear()
     assert compare.compare(config) == both and calls == []
-    with pytest.raises(CompareError, match="other settings"):
+    with pytest.raises(StageError, match="'family/chance' with budget=0.5, not 1"):
         compare.compare(compare.replace(config, budget=1.0))
 
 

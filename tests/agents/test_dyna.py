@@ -163,15 +163,15 @@ def test_without_a_reference_there_is_no_transfer(parts, config):
 
 def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path):
     folder = tmp_path / "run"
-    Stages(folder, DynaConfig()).run("one", lambda: {"found": 1})
-    assert Stages(folder, DynaConfig()).run("one", lambda: pytest.fail("was done"))["found"] == 1
+    Stages(folder).run("one", lambda: {"found": 1})
+    assert Stages(folder).run("one", lambda: pytest.fail("was done"))["found"] == 1
     (folder / "state.json").write_text('{"settings": {')
     with pytest.raises(StageError, match="state.json is damaged .*; delete .* and begin anew"):
-        Stages(folder, DynaConfig())
+        Stages(folder)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(StageError, match="is not empty and holds no state.json"):
-        Stages(tmp_path / "other", DynaConfig())
+        Stages(tmp_path / "other")
 
 
 @pytest.mark.parametrize(

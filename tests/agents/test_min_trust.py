@@ -43,7 +43,7 @@ def test_the_table_sets_real_returns_beside_dreamed_ones():
 
 def test_a_world_without_a_preset_is_refused(capsys):
     assert trust.main(["chess"]) == 1
-    assert "no training preset for 'chess'" in capsys.readouterr().err
+    assert "unknown training preset 'chess'" in capsys.readouterr().err
 
 
 def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
@@ -77,12 +77,12 @@ def test_the_experiment_runs_from_random_play_to_the_real_game_and_is_not_repeat
         "real_options": ("grid_size=8",),
     }
     config = trust.TrustConfig(**run, out=str(tmp_path), ppo=small, world_model=few)
-    result = trust.run_trust(config)
+    result = trust.Experiment(config).run()
     assert {"without", "with_min_trust", "random", "trust"} <= set(result)
     assert (tmp_path / "model" / "bundle" / "trust.npz").is_file() and "auroc_distance" in result[
         "trust"
     ]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("ppo*/policy.zip")}
     assert len(times) == 2 and json.loads((tmp_path / "trust.json").read_text()) == result
-    again = trust.run_trust(config)
+    again = trust.Experiment(config).run()
     assert again == result and {path: path.stat().st_mtime_ns for path in times} == times

@@ -7,9 +7,9 @@ import pytest
 
 from agents.evaluation.play import Episodes
 from agents.experiments import transfer
+from agents.experiments.stages import StageError
 from agents.experiments.transfer import (
     TransferConfig,
-    TransferError,
     run_transfer,
     transfer_interval,
     transfer_score,
@@ -85,10 +85,10 @@ def test_the_report_has_every_key_and_is_what_was_written(trained, config):
 
 def test_a_finished_half_is_not_trained_again(trained, config):
     first = run_transfer(config)
-    (Path(config.out) / "real" / "half.json").unlink()
+    (Path(config.out) / "real" / "policy.zip").unlink()
     trained.clear()
     assert run_transfer(config)["transfer"] == first["transfer"]
-    assert trained == ["train real", "play real"]
+    assert trained == ["train real"]
 
 
 def test_more_episodes_are_played_with_the_policies_that_are_there(trained, config):
@@ -100,10 +100,10 @@ def test_more_episodes_are_played_with_the_policies_that_are_there(trained, conf
 
 def test_other_settings_or_another_model_are_refused(trained, config):
     run_transfer(config)
-    with pytest.raises(TransferError, match="other settings"):
+    with pytest.raises(StageError, match="'dream/train' with steps=1000, not 2000"):
         run_transfer(dataclasses.replace(config, steps=2000))
     (Path(config.bundle) / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(TransferError, match="another model"):
+    with pytest.raises(StageError, match="'dream/train' with model="):
         run_transfer(config)
 
 
@@ -131,18 +131,16 @@ def test_seeds_that_disagree_widen_the_interval():
 
 def test_a_half_that_an_older_version_made_is_not_trained_again(trained, config):
     run_transfer(config)
-    record = Path(config.out) / "real" / "half.json"
-    made = json.loads(record.read_text())
-    lines = [
-        line
-        for line in made["settings"].splitlines()
-        if "stack" not in line and "save_every" not in line
-    ]
-    record.write_text(json.dumps({**made, "settings": "\n".join(lines)}))
+    record = Path(config.out) / "state.json"
+    state = json.loads(record.read_text())
+    for half in ("dream/train", "real/train"):
+        del state["done"][half]["settings"]["ppo.stack"]
+        del state["done"][half]["settings"]["save_every"]
+    record.write_text(json.dumps(state))
     trained.clear()
     run_transfer(config)
     assert trained == []
-    with pytest.raises(TransferError, match="other settings"):
+    with pytest.raises(StageError, match="ppo.stack=1, not 4"):
         run_transfer(dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, stack=4)))
 
 
@@ -203,7 +201,7 @@ def test_how_a_dream_is_cut_is_for_the_dream_and_leaves_the_real_half_alone(
     trained, config, monkeypatch
 ):
     run_transfer(config)
-    (Path(config.out) / "dream" / "half.json").unlink()
+    (Path(config.out) / "dream" / "policy.zip").unlink()
     seen, train = [], transfer.train_ppo
 
     def keep(run):
