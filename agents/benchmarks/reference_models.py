@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.networks.unet import AdaptiveNorm, Attention, UNetBlock, convolution
+from world_models.networks.attention import AttentionBlock
+from world_models.networks.unet import UNetBlock, adaptive_norm, convolution
 
 DIAMOND_LEVELS = (5.0, 0.2831, 0.002, 0.0)  # noise levels of its three Euler steps
 SNAKE_LEVELS = (80.0, 2.515, 0.002, 0.0)
@@ -27,13 +28,12 @@ class DiamondBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, condition: int, attention: bool = False):
         super().__init__()
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        self.norm1 = AdaptiveNorm(inputs, condition, max(1, inputs // 32))
+        self.norm1 = adaptive_norm(inputs, condition, max(1, inputs // 32))
         self.conv1 = convolution(inputs, outputs)
-        self.norm2 = AdaptiveNorm(outputs, condition, max(1, outputs // 32))
+        self.norm2 = adaptive_norm(outputs, condition, max(1, outputs // 32))
         self.conv2 = convolution(outputs, outputs)
-        self.attention = (
-            Attention(outputs, outputs // 8, max(1, outputs // 32)) if attention else nn.Identity()
-        )
+        norm = nn.GroupNorm(max(1, outputs // 32), outputs)
+        self.attention = AttentionBlock(outputs, outputs // 8, norm) if attention else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x, condition)))
@@ -155,7 +155,7 @@ class SnakePixelUNet(nn.Module):
         self.down = nn.ModuleList(UNetBlock(i, o, condition) for i, o in sizes)
         self.shrink = nn.ModuleList(convolution(o, o, 2) for _, o in sizes)
         self.middle = nn.ModuleList(UNetBlock(512, 512, condition) for _ in range(2))
-        self.attention = Attention(512, 8, 32)
+        self.attention = AttentionBlock(512, 8, nn.GroupNorm(32, 512))
         sizes = ((512, 512, 512), (512, 512, 256), (256, 256, 128))  # channels in, of the skip, out
         self.grow = nn.ModuleList(nn.ConvTranspose2d(i, i, 4, 2, 1) for i, _, _ in sizes)
         self.up = nn.ModuleList(UNetBlock(i + skip, o, condition) for i, skip, o in sizes)

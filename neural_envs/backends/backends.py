@@ -23,7 +23,7 @@ CHANCE = ("chance.prior", "chance.code_prior")
 PARTS = {
     "chance": ("encoder", *CHANCE, "decoder", "head"),
     "diffusion": ("network", *CHANCE, "head"),
-    "joint": ("board", "cells", "field", *CHANCE, "head"),
+    "joint": ("context_encoder", "frame_codec", "field", *CHANCE, "head"),
     "latent": ("autoencoder", "network", *CHANCE, "head"),
     "pixel": ("network", "head"),
 }

@@ -17,7 +17,7 @@ from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import DDPM, FlowMatching
 from world_models.models.diffusion import DiffusionConfig
 from world_models.networks import build_network
-from world_models.networks.blocks import shifted
+from world_models.networks.copying import shifted
 from world_models.networks.dit import TransformerConfig
 from world_models.protocols import WorldSpec
 from world_models.training import run as training
@@ -67,12 +67,12 @@ def test_time_action_and_start_vector_reach_every_block_by_film(name):
     made, start, x = network(replace(STARTS[name], depth=2)), pictures(1), pictures(1, seed=1)
     usual, films = (
         answer(made, start, 0, x),
-        [m for m in made.modules() if type(m).__name__ == "FiLM"],
+        [m for m in made.modules() if type(m).__name__ == "TokenFilm"],
     )
     assert len(films) == 4
     for film in films:
-        film.told.weight.data.zero_()
-        film.told.bias.data.zero_()
+        film.linear.weight.data.zero_()
+        film.linear.bias.data.zero_()
         after = answer(made, start, 0, x)
         assert not torch.equal(usual, after)
         usual = after
@@ -113,7 +113,7 @@ def test_what_no_level_changes_is_computed_once(name, monkeypatch):
         for i, t in ((1, 0.9), (2, 0.2))
     ]
     features = made.encode(start, action)
-    for module in filter(None, (made.vision, made.patches, made.action, made.given)):
+    for module in filter(None, (made.vision, made.patches, made.action, made.context)):
         monkeypatch.setattr(module, "forward", None)  # a call would fail
     again = [
         made(pictures(2, seed=i), torch.full((2,), t), features) for i, t in ((1, 0.9), (2, 0.2))
@@ -150,7 +150,7 @@ def test_one_block_copies_a_start_image_that_it_gets_as_patches_and_cannot_from_
 
 def test_a_copy_of_the_last_frame_moved_by_a_patch_is_exact():
     made = network(replace(PATCHES, copy=(0, 4)), loud=False)
-    made.copy.choose.bias.data[1 + made.copy.moves.index((0, -4))] = 30.0
+    made.copy.source.bias.data[1 + made.copy.moves.index((0, -4))] = 30.0
     start = pictures(2)
     assert torch.allclose(
         answer(made, start, 0, pictures(2, seed=1)), shifted(start, 0, -4), atol=1e-5
@@ -266,7 +266,7 @@ def test_reference_sizes_have_the_parameters_of_the_reference():
     idle = (
         "vision",
         "action",
-        "given",
+        "context",
         "condition",
         "null_vector",
     )  # the reference's has no conditional ways at all

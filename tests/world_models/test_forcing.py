@@ -14,8 +14,8 @@ from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.diffusion_forcing import ForcingConfig
-from world_models.networks import attention
-from world_models.networks.causal_dit import remember
+from world_models.networks import attention, rotary
+from world_models.networks.kv_cache import append
 from world_models.noise import NoiseStream
 from world_models.protocols import (
     AugmentationOptions,
@@ -79,7 +79,7 @@ def assert_cached_is_uncached(model, state, histories, seed):
         torch.rand(lanes, generator=generator),
     )
     action = torch.randint(2, (lanes,), generator=generator)
-    cached = model.network(x, t, model.network.recall(state.memory, action))
+    cached = model.network(x, t, model.network.read(state.memory, action))
     for lane, history in enumerate(histories):
         one = slice(lane, lane + 1)
         assert torch.allclose(
@@ -142,14 +142,14 @@ def test_what_is_remembered_is_the_clean_frame_and_nothing_half_denoised():
     out = model.step(state, action, noise(2))
     frames = torch.cat((context.frames, out.frame[:, None]), 1)
     actions = torch.cat((model.led_by(context.actions), action[:, None]), 1)
-    read = model.network.clean(pixels.to_float(frames), actions)  # all at once, at level 0
+    read = model.network.encode_clean(pixels.to_float(frames), actions)  # all at once, at level 0
     for mine, theirs in (
         (out.state.memory.keys, read.keys),
         (out.state.memory.values, read.values),
     ):
         assert torch.allclose(mine[:, :, :, :3], theirs, atol=1e-5)
-    half = model.network.read(
-        pixels.to_float(frames), model.network.told(torch.full((2, 3), 0.5), actions)
+    half = model.network.encode(
+        pixels.to_float(frames), model.network.condition(torch.full((2, 3), 0.5), actions)
     )
     assert not torch.allclose(half.keys[:, :, :, 2], read.keys[:, :, :, 2], atol=1e-2)
 
@@ -352,15 +352,15 @@ def test_contexts_of_another_length_than_fits_are_refused():
 
 def test_a_ring_takes_many_frames_at_once_as_it_takes_them_one_by_one():
     network = make_model("forcing").network
-    read = network.clean(torch.randn(2, 3, 3, 16, 16), torch.zeros(2, 3, dtype=torch.int64))
+    read = network.encode_clean(torch.randn(2, 3, 3, 16, 16), torch.zeros(2, 3, dtype=torch.int64))
     for before in (0, 1, 2):
-        start = network.empty(2)._replace(count=torch.tensor([before, before + 1]))
-        at_once, one_by_one = remember(start, read), start
+        start = network.empty_cache(2)._replace(count=torch.tensor([before, before + 1]))
+        at_once, one_by_one = append(start, read), start
         for n in range(3):
             one = read._replace(
                 keys=read.keys[:, :, :, n : n + 1], values=read.values[:, :, :, n : n + 1]
             )
-            one_by_one = remember(one_by_one, one)
+            one_by_one = append(one_by_one, one)
         assert all(torch.equal(a, b) for a, b in zip(at_once, one_by_one, strict=True))
 
 
@@ -379,10 +379,10 @@ def test_flex_attention_and_sdpa_with_the_same_mask_are_equal(frames, tokens, wi
 
 @pytest.mark.parametrize("kind", ["flat", "factored"])
 def test_only_the_distance_between_positions_counts(kind):
-    place = attention.Rotary(kind, 12, (2, 3), 1, 5000.0)
+    place = rotary.Rotary(kind, 12, (2, 3), 1, 5000.0)
     angle, (query, key) = place(9), torch.randn(2, 7, 12)
     scores = [
-        attention.rotate(query, angle[n]) @ attention.rotate(key, angle[n - 2]).T for n in (2, 5, 8)
+        rotary.rotate(query, angle[n]) @ rotary.rotate(key, angle[n - 2]).T for n in (2, 5, 8)
     ]
     assert torch.allclose(scores[0], scores[1], atol=1e-4) and torch.allclose(
         scores[0], scores[2], atol=1e-4
@@ -391,7 +391,7 @@ def test_only_the_distance_between_positions_counts(kind):
         len({tuple(row) for row in angle.flatten(0, 1).tolist()}) == 9 * 7
     )  # no two tokens share a place
     assert not torch.allclose(
-        scores[0], attention.rotate(query, angle[3]) @ attention.rotate(key, angle[0]).T
+        scores[0], rotary.rotate(query, angle[3]) @ rotary.rotate(key, angle[0]).T
     )
 
 

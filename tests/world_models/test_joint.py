@@ -105,7 +105,9 @@ def test_a_held_action_makes_it_the_world_model_and_a_free_one_a_policy(name):
             and out.energy.shape == out.gradient_norm.shape == (3,)
         )
         with torch.inference_mode():
-            assert torch.equal(out.next_frame, pixels.to_uint8(model.cells.decode(out.latent)))
+            assert torch.equal(
+                out.next_frame, pixels.to_uint8(model.frame_codec.decode(out.latent))
+            )
         assert out.trajectory == () and (out.gradient_norm > 0).all()
         asked, other = (model.uncertainty(frames, a, step.frame) for a in (action, 1 - action))
     assert asked.shape == (3,) and not torch.allclose(asked, other)
@@ -156,7 +158,7 @@ def trained(dataset_path, **changes):
         losses.append({name: value.item() for name, value in terms.items()})
     frames = pixels.stack(reader.draw(16, order).frames[:, -1:])
     with torch.no_grad():
-        latents = model.cells.encode(frames).permute(0, 2, 3, 1).flatten(0, 2)
+        latents = model.frame_codec.encode(frames).permute(0, 2, 3, 1).flatten(0, 2)
     kinds = torch.unique((latents * 1e4).round(), dim=0) / 1e4  # of cells, each once
     return losses, kinds.std(0).mean().item()
 

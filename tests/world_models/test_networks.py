@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from world_models.models.augment import rarity
-from world_models.networks.blocks import CopyOut, shifted, warped
+from world_models.networks.copying import CopyOut, shifted, warped
 from world_models.networks.grid import GridConfig, GridDenoiser, OutcomeHead
 
 LAST = 3 * (torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16) % 83) / 255 - 1
@@ -39,16 +39,16 @@ def test_a_patch_that_points_at_one_source_is_that_source(distances, flow):
     tokens = torch.randn(2, 8, 4, 4)
     sources = [painted, *(shifted(LAST, *move) for move in layer.moves), *([LAST] if flow else [])]
     for index, source in enumerate(sources):
-        torch.nn.init.zeros_(layer.choose.bias)
-        layer.choose.bias.data[index] = 100.0
+        torch.nn.init.zeros_(layer.source.bias)
+        layer.source.bias.data[index] = 100.0
         assert torch.allclose(layer(tokens, painted, LAST), source, atol=1e-5)
 
 
 def test_each_patch_chooses_for_itself():
     layer, painted, tokens = copier((0,)), torch.zeros_like(LAST), torch.zeros(2, 8, 4, 4)
     tokens[:, 0, 1, 2] = 50.0
-    layer.choose.weight.data[1, 0] = 50.0
-    layer.choose.bias.data[0] = 30.0
+    layer.source.weight.data[1, 0] = 50.0
+    layer.source.bias.data[0] = 30.0
     out = layer(tokens, painted, LAST)
     assert torch.allclose(out[:, :, 4:8, 8:12], LAST[:, :, 4:8, 8:12], atol=1e-5)
     out[:, :, 4:8, 8:12] = 0
@@ -66,16 +66,16 @@ def test_a_constant_flow_is_a_move_and_half_a_pixel_lies_halfway():
 
 def test_the_whole_frame_can_move_as_one():
     layer = copier((0,), flow=8.0)
-    layer.choose.bias.data[2] = 30.0  # the warp
-    layer.pan.bias.data[0] = math.atanh(3 / 8)
+    layer.source.bias.data[2] = 30.0  # the warp
+    layer.frame_flow.bias.data[0] = math.atanh(3 / 8)
     out = layer(torch.randn(2, 8, 4, 4), torch.zeros_like(LAST), LAST)
     assert torch.allclose(out, shifted(LAST, 0, -3), atol=1e-3)
 
 
 def test_a_dream_that_stands_still_does_not_dissolve_as_training_may():
     layer = copier((0,), flow=8.0).eval()
-    layer.choose.bias.data[2] = 1.0  # the warp, nearly all
-    layer.pan.bias.data[:] = math.atanh(0.2 / 8)
+    layer.source.bias.data[2] = 1.0  # the warp, nearly all
+    layer.frame_flow.bias.data[:] = math.atanh(0.2 / 8)
     frame, tokens, painted = LAST, torch.zeros(2, 8, 4, 4), torch.zeros_like(LAST)
     for _ in range(40):
         frame = layer(tokens, painted, frame)
@@ -87,7 +87,7 @@ def test_a_dream_that_stands_still_does_not_dissolve_as_training_may():
 def test_the_outcome_head_sees_single_pixels_nonlinearly_only_where_asked(features):
     head = OutcomeHead(GridConfig(8, 4, pixel_features=features), 3, 2)
     one, other, none = LAST, LAST.flip(2), torch.zeros_like(LAST)
-    seen = [head.embed(head.fine(frame)) for frame in (one + other, one, other, none)]
+    seen = [head.embed(head.pixels(frame)) for frame in (one + other, one, other, none)]
     assert torch.allclose(seen[0] + seen[3], seen[1] + seen[2], atol=1e-4) == (features == 0)
 
 
@@ -123,8 +123,8 @@ def test_mean_squared_error_finds_the_flow():
         mode="bicubic",
     )
     target, tokens = shifted(smooth, 0, -2), torch.ones(1, 8, 4, 4)
-    layer.choose.bias.data[1] = 10.0
-    optimizer = torch.optim.Adam(layer.point.parameters(), 0.05)
+    layer.source.bias.data[1] = 10.0
+    optimizer = torch.optim.Adam(layer.patch_flow.parameters(), 0.05)
     for _ in range(60):
         loss = ((layer(tokens, smooth * 0, smooth) - target)[..., :12] ** 2).mean()
         optimizer.zero_grad()

@@ -31,7 +31,36 @@ class Renames(NamedTuple):
 
 
 RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behind
-    1: (),
+    1: (
+        Renames(
+            (),
+            tensors=(
+                (r"^head\.fine\.", "head.pixels."),
+                (r"\bcopy\.((?:\d+\.)?)choose\.", r"copy.\1source."),
+                (r"\bcopy\.((?:\d+\.)?)point\.", r"copy.\1patch_flow."),
+                (r"\bcopy\.((?:\d+\.)?)pan\.", r"copy.\1frame_flow."),
+            ),
+        ),
+        Renames(
+            ("diffusion", "latent"),
+            tensors=(
+                (r"\.(before_attention|before_mlp)\.told\.", r".\1.linear."),
+                (r"^network\.given\.", "network.context."),
+            ),
+        ),
+        Renames(("forcing",), tensors=((r"^network\.where$", "network.place"),)),
+        Renames(
+            ("joint",),
+            tensors=(
+                (r"^board\.", "context_encoder."),
+                (r"^cells\.enter\.", "frame_codec.encoder."),
+                (r"^cells\.leave\.", "frame_codec.decoder."),
+                (r"^told\.", "action."),
+                (r"^field\.board\.", "field.context."),
+                (r"^field\.told\.", "field.film.linear."),
+            ),
+        ),
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.models.next_frame import NextFrameModel, Window
 from world_models.networks.blocks import MixBlock, PatchEmbed, pool
-from world_models.networks.grid import Decoder, Encoder, GridConfig
+from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, looks
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
@@ -221,10 +221,10 @@ class ChanceModel(NextFrameModel):
         if not config.chance.count:
             raise ValueError("a chance model needs at least one variable or code")
         self.config = config
-        channels = config.context_length * self.colours
-        self.encoder = Encoder(config.grid, channels, len(spec.action_names), self.grid_shape)
+        channels, actions = config.context_length * self.colours, len(spec.action_names)
+        self.encoder = ContextEncoder(config.grid, channels, actions, self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colours)
-        self.decoder = Decoder(config.grid, self.colours)
+        self.decoder = FrameDecoder(config.grid, self.colours)
         sizes = (
             config.sprites,
             config.sprite_size,

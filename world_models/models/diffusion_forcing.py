@@ -31,15 +31,9 @@ from world_models.models.next_frame import (
     wrong_frames,
 )
 from world_models.models.sampled import SampledModel
-from world_models.networks.causal_dit import (
-    CacheView,
-    CausalDiT,
-    CausalDiTConfig,
-    KVCache,
-    Read,
-    remember,
-)
+from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig
 from world_models.networks.grid import OutcomeHead
+from world_models.networks.kv_cache import CacheView, Encoded, KVCache, append
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -158,11 +152,12 @@ class ForcingModel(SampledModel):
             raise ValueError(
                 f"a context has actions of shape {expected}, not {tuple(context.actions.shape)}"
             )
-        memory = self.network.empty(lanes)
+        memory = self.network.empty_cache(lanes)
         if not length:
             return ForcingState(memory, context.frames.new_zeros(lanes, 1, *self.spec.frame_shape))
-        read = self.network.clean(pixels.to_float(context.frames), self.led_by(context.actions))
-        return ForcingState(remember(memory, read), context.frames[:, -1:])
+        actions = self.led_by(context.actions)
+        read = self.network.encode_clean(pixels.to_float(context.frames), actions)
+        return ForcingState(append(memory, read), context.frames[:, -1:])
 
     def led_by(self, actions: Tensor) -> Tensor:
         """The actions (B, T - 1) between T frames as those that led to each, none for the first:
@@ -197,7 +192,7 @@ class ForcingModel(SampledModel):
         reward, termination, trust = self.judged(read.tokens, frame[:, None])
         paid, ends = decided(reward, termination, self.final)
         return Transition(
-            ForcingState(remember(state.memory, read), frame[:, None]),
+            ForcingState(append(state.memory, read), frame[:, None]),
             frame,
             self.reward_values[paid],
             ends,
@@ -208,7 +203,7 @@ class ForcingModel(SampledModel):
         self, state: ForcingState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> CacheView:
         """The past as the transformer reads it; guidance doubles it later, in `draw`."""
-        return self.network.recall(state.memory, action)
+        return self.network.read(state.memory, action)
 
     def draw(
         self, past: CacheView, noise: NoiseStream, options: SamplingOptions, objective: Objective
@@ -224,9 +219,10 @@ class ForcingModel(SampledModel):
         draws = Draws(noise, (self.colours, height, width))
         return self.sampler_for(options)(objective, network, draws, past)
 
-    def reread(self, past: CacheView, frame: Tensor) -> Read:
+    def reread(self, past: CacheView, frame: Tensor) -> Encoded:
         """A clean pass over the new frame (B, H, W, C) uint8."""
-        return self.network.clean(pixels.to_float(frame[:, None]), past.action[:, None], past)
+        x = pixels.to_float(frame[:, None])
+        return self.network.encode_clean(x, past.action[:, None], past)
 
     def judged(self, tokens: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the head says of clean tokens (B, T, P, D) and their frames (B, T, H, W, C) uint8;
@@ -242,7 +238,7 @@ class ForcingModel(SampledModel):
         """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,),
         for calibration.
         """
-        read = self.reread(self.network.recall(state.memory, action), frame)
+        read = self.reread(self.network.read(state.memory, action), frame)
         reward, termination, _ = self.judged(read.tokens, frame[:, None])
         return reward.softmax(1), termination.sigmoid()
 
@@ -356,7 +352,7 @@ class ForcingModel(SampledModel):
         shown = pixels.to_uint8(
             torch.where(mine[..., None, None, None], painted[:count].to(real), real)
         )
-        read = self.network.clean(pixels.to_float(shown), sequence.action[:count])
+        read = self.network.encode_clean(pixels.to_float(shown), sequence.action[:count])
         said = self.judged(read.tokens[:, length:], shown[:, length:])
         wrong = wrong_frames(
             pixels.to_float(shown[:, length:]).flatten(0, 1),

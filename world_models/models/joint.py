@@ -33,7 +33,8 @@ from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, StepLoss
 from world_models.models.sampled import SampledModel
 from world_models.networks.blocks import trunk
-from world_models.networks.eqm_field import BoardEncoder, CellCoder, EqMField, EqMFieldConfig
+from world_models.networks.eqm_field import EqMField, EqMFieldConfig, FrameCodec, TransformerEncoder
+from world_models.networks.modulation import modulate
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -125,14 +126,14 @@ class JointModel(NextFrameModel, SampledModel):
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
         self.actions = len(spec.action_names)
         channels = config.context_length * self.colours
-        self.board = BoardEncoder(config.network, channels, self.grid_shape)
-        self.told = nn.Embedding(
+        self.context_encoder = TransformerEncoder(config.network, channels, self.grid_shape)
+        self.action = nn.Embedding(
             self.actions + 1, 2 * config.network.width
         )  # the last row: no action given
         # The field works cell by cell: what a move does to the cells around the head is worked out
         # here, once a step.
         self.moved = trunk(config.network.width, MOVED_DEPTH, attention=False)
-        self.cells = CellCoder(config.network, self.colours)
+        self.frame_codec = FrameCodec(config.network, self.colours)
         self.field = EqMField(config.network, self.actions)
         self.chance = (
             Chance(config.chance, config.network, self.colours) if config.chance.count else None
@@ -142,20 +143,20 @@ class JointModel(NextFrameModel, SampledModel):
         """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of
         the last frame).
         """
-        board, last = self.board(x), x[:, -self.colours :]
-        now = self._target(self.cells.encode(last))
+        board, last = self.context_encoder(x), x[:, -self.colours :]
+        now = self._target(self.frame_codec.encode(last))
         return Features(self._with(board, action), last, (board, self._one_hot(action), now))
 
     def _target(self, latent: Tensor) -> Tensor:
         return latent.detach() if self.config.stop_gradient else latent
 
     def _with(self, board: Tensor, action: Tensor) -> Tensor:
-        scale, shift = self.told(action)[:, :, None, None].chunk(2, 1)
-        return self.moved(board * (1 + scale) + shift)
+        scale, shift = self.action(action)[:, :, None, None].chunk(2, 1)
+        return self.moved(modulate(board, scale, shift))
 
     def _one_hot(self, action: Tensor) -> Tensor:
         """(B,) int64 -> (B, A); no action is none more than another, 1 / A each."""
-        rows = torch.eye(self.actions, device=action.device, dtype=self.told.weight.dtype)
+        rows = torch.eye(self.actions, device=action.device, dtype=self.action.weight.dtype)
         return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
 
     def _held(self, features: Features, chance: Tensor | None) -> Features:
@@ -202,9 +203,8 @@ class JointModel(NextFrameModel, SampledModel):
         latent = self.latent_of(self._rest(network, features, start, noise))
         norm, energy = self._restless(latent, features)
         kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
-        return Joint(
-            action, logits, pixels.to_uint8(self.cells.decode(latent)), latent, norm, energy, *kept
-        )
+        frame = pixels.to_uint8(self.frame_codec.decode(latent))
+        return Joint(action, logits, frame, latent, norm, energy, *kept)
 
     def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
         """Where descents from several starts put the action, on average: logits (B, A).
@@ -252,7 +252,7 @@ class JointModel(NextFrameModel, SampledModel):
         return self.field.split(pair, self.grid_shape)[0]
 
     def to_frame(self, x: Tensor) -> Tensor:
-        return self.cells.decode(self.latent_of(x))
+        return self.frame_codec.decode(self.latent_of(x))
 
     @property
     def pair_shape(self) -> tuple[int]:
@@ -277,7 +277,8 @@ class JointModel(NextFrameModel, SampledModel):
     def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
         """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""
         features = self.encode(pixels.stack(frames), action)
-        return self._restless(self.cells.encode(pixels.stack(next_frame[:, None])), features)[0]
+        latent = self.frame_codec.encode(pixels.stack(next_frame[:, None]))
+        return self._restless(latent, features)[0]
 
     def frame_loss(
         self, features: Features, target: Tensor, generator
@@ -304,7 +305,7 @@ class JointModel(NextFrameModel, SampledModel):
         )
         terms["pair"] = self.latent_error(loose, features.last, target)
         terms["action"] = self.config.action_weight * loose[:, -self.actions :].mean(1)
-        return terms, self.cells.decode(self.field.split(painted, self.grid_shape)[0])
+        return terms, self.frame_codec.decode(self.field.split(painted, self.grid_shape)[0])
 
     def code(self, target: Tensor, generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep
@@ -312,12 +313,12 @@ class JointModel(NextFrameModel, SampledModel):
 
         Every kind of cell of a frame counts the same, however many cells are alike.
         """
-        config, latent = self.config, self.cells.encode(target)
+        config, latent = self.config, self.frame_codec.encode(target)
         weight = rarity(pixels.to_uint8(target), self.patch)  # (B, G * G)
         weight = weight / weight.sum(1, keepdim=True)
         grain = config.latent_noise * torch.randn(latent.shape, generator=generator).to(latent)
         error = (
-            F.avg_pool2d((self.cells.decode(latent + grain) - target) ** 2, self.patch)
+            F.avg_pool2d((self.frame_codec.decode(latent + grain) - target) ** 2, self.patch)
             .mean(1)
             .flatten(1)
         )

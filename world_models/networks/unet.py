@@ -5,7 +5,7 @@ Convolutions run at the frame's own resolution, as in the systems it stands for;
 here work on a patch grid. `stem` 2 or 4 folds pixels into channels first, which is what makes it
 bearable on a processor.
 
-B lanes, K context frames, C colours, D channels of a token, N channels of the condition, G x G
+B lanes, K context frames, C colors, D channels of a token, N channels of the condition, G x G
 patch grid.
 """
 
@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.attention import AttentionBlock
 from world_models.networks.blocks import fourier
-from world_models.networks.grid import Encoder, GridConfig
+from world_models.networks.grid import ContextEncoder, GridConfig
+from world_models.networks.modulation import Film
 from world_models.protocols import Features
 
 LEVEL_FEATURES = 64  # sinusoids of the noise level
@@ -72,38 +74,11 @@ class UNetConfig:
         return tuple(self.base * multiplier for multiplier in self.multipliers)
 
 
-class AdaptiveNorm(nn.Module):
-    """Group normalisation whose scale and shift come from the condition (B, N) (Dhariwal & Nichol
-    2021, eq. 4).
+def adaptive_norm(channels: int, condition: int, groups: int) -> Film:
+    """Group normalization whose scale and shift come from the condition (Dhariwal & Nichol 2021,
+    arXiv:2105.05233, eq. 4).
     """
-
-    def __init__(self, channels: int, condition: int, groups: int):
-        super().__init__()
-        self.groups, self.linear = groups, nn.Linear(condition, 2 * channels)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.linear(condition)[:, :, None, None].chunk(2, 1)
-        return F.group_norm(x, self.groups, eps=1e-5) * (1 + scale) + shift
-
-
-class Attention(nn.Module):
-    """Self-attention over the places of a feature map, added to it."""
-
-    def __init__(self, channels: int, heads: int, groups: int):
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(groups, channels)
-        self.qkv, self.out = nn.Conv2d(channels, 3 * channels, 1), nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        qkv = (
-            self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
-        )  # (B, 3, heads, C / heads, places)
-        q, k, v = qkv.transpose(-1, -2).unbind(1)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(
-            -1, -2
-        )  # (B, heads, C / heads, places)
-        return x + self.out(mixed.reshape(x.shape))
+    return Film(channels, condition, nn.GroupNorm(groups, channels, affine=False))
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -118,7 +93,7 @@ class UNetBlock(nn.Module):
         super().__init__()
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.conv1, self.conv2 = convolution(inputs, outputs), convolution(outputs, outputs)
-        self.norm1, self.norm2 = (AdaptiveNorm(outputs, condition, groups) for _ in range(2))
+        self.norm1, self.norm2 = (adaptive_norm(outputs, condition, groups) for _ in range(2))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = F.silu(self.norm1(self.conv1(x), condition))
@@ -151,7 +126,7 @@ class UNet(nn.Module):
     def __init__(
         self,
         config: UNetConfig,
-        colours: int,
+        colors: int,
         context_channels: int,
         actions: int,
         grid_shape: tuple[int, int],
@@ -165,14 +140,14 @@ class UNet(nn.Module):
             raise ValueError(
                 f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}"
             )
-        self.colours, self.stem, self.entry = (
-            colours,
+        self.colors, self.stem, self.entry = (
+            colors,
             config.stem,
             (config.patch // config.stem).bit_length() - 1,
         )
         fold, channels, base = config.stem**2, config.channels, config.base
         grid = GridConfig(config.width, config.patch, config.encoder_depth)
-        self.encoder = Encoder(grid, context_channels, actions, grid_shape)
+        self.encoder = ContextEncoder(grid, context_channels, actions, grid_shape)
         self.action = nn.Sequential(
             nn.Embedding(actions + 1, config.condition), *_mapping(config.condition)
         )
@@ -181,7 +156,7 @@ class UNet(nn.Module):
         )
         self.conv_context = convolution(fold * context_channels, base)
         self.conv_noisy = nn.Conv2d(
-            fold * colours, base, 3, padding=1, bias=False
+            fold * colors, base, 3, padding=1, bias=False
         )  # the bias is the other half's
         ins, middle = (base, *channels[:-1]), channels[-1]
         self.enter = nn.Conv2d(config.width, (base, *channels)[self.entry], 1)
@@ -190,9 +165,8 @@ class UNet(nn.Module):
         )
         self.shrink = nn.ModuleList(convolution(c, c, 2) for c in channels)
         self.middle = nn.ModuleList(Run(1, middle, middle, config) for _ in range(2))
-        self.attention = Attention(middle, config.heads, config.groups)
-        nn.init.zeros_(self.attention.out.weight)
-        nn.init.zeros_(self.attention.out.bias)
+        norm = nn.GroupNorm(config.groups, middle)
+        self.attention = AttentionBlock(middle, config.heads, norm)
         above = ins[::-1]  # channels of what leaves a level on the way up
         below = (middle, *above[:-1])  # and of what enters it
         self.grow = nn.ModuleList(nn.ConvTranspose2d(c, c, 4, 2, 1) for c in below)
@@ -202,11 +176,11 @@ class UNet(nn.Module):
         )
         self.norm_out, self.conv_out = (
             nn.GroupNorm(config.groups, base),
-            convolution(base, fold * colours),
+            convolution(base, fold * colors),
         )
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        tokens, last, _ = self.encoder(frames, action, self.colours)
+        tokens, last, _ = self.encoder(frames, action, self.colors)
         return Features(tokens, last, (self.conv_context(self.folded(frames)), self.action(action)))
 
     def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
