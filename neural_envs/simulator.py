@@ -26,7 +26,6 @@ from world_models.protocols import (
     Transition,
     check_options,
 )
-from world_models.training.clips import Anywhere
 
 CONTEXT_SALT = 0x5EED
 
@@ -85,7 +84,11 @@ class Simulator:
             )
         self.config, self.contexts = loaded.config, loaded.contexts
         if self.starts is not None:
-            self.contexts = Anywhere(self.starts, loaded.model.spec, loaded.model.context_length)
+            from world_models.training.starts import RecordedStarts  # reads a dataset
+
+            self.contexts = RecordedStarts(
+                self.starts, loaded.model.spec, loaded.model.context_length
+            )
         self.model = run_by(loaded.model if named else loaded.model.to(self.device), self.backend)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -38,7 +38,14 @@ FOR_EVERYBODY = (
 )  # what knows nothing of games and data
 READERS_OF_DATA = tuple(
     f"world_models/{name}.py"
-    for name in ("training/clips", "training/run", "evaluation/evaluation", "evaluation/test_split")
+    for name in (
+        "training/clips",
+        "training/run",
+        "training/starts",
+        "training/trainer",
+        "evaluation/evaluation",
+        "evaluation/test_split",
+    )
 )
 IN_FUNCTIONS = {  # imported only when somebody asks for a real game, a policy or a recording
     "neural_envs/play/twins.py": ("collectors.worlds", "collectors.policies.policies"),
@@ -132,8 +139,8 @@ def test_only_the_data_side_of_world_models_sees_collectors_and_only_its_reader(
             ("collectors.dataset.dataset",) if file in READERS_OF_DATA else ()
         )
         allowed += (
-            ("collectors.worlds.snake.expert_transitions",)
-            if file == "world_models/training/clips.py"
+            ("collectors.worlds.snake.expert_transitions", "collectors.worlds.snake.tiles")
+            if file == "world_models/training/expert_clips.py"
             else ()
         )
         if file.startswith("world_models/evaluation/worlds/"):  # a world's rules, never its game

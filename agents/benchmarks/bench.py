@@ -38,7 +38,7 @@ from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
 from world_models.training.presets.table import PRESETS
-from world_models.training.run import Trainer
+from world_models.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

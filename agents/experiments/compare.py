@@ -34,8 +34,9 @@ from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
-from world_models.training.presets.table import PRESETS, TrainConfig
-from world_models.training.run import TrainingError, train
+from world_models.training.config import TrainConfig, TrainingError
+from world_models.training.presets.table import PRESETS
+from world_models.training.run import train
 
 # family -> how its presets' names end: the world's own, WORLD-ENDING, or else another world's on
 # its data
@@ -151,7 +152,7 @@ def fitted(preset: TrainConfig, data: str) -> TrainConfig:
 def training(config: CompareConfig, family: str, preset: str) -> TrainConfig:
     """How a family is trained: its preset, fitted to the data and paced by the budget."""
     chosen, out = fitted(PRESETS[preset](), config.data), Path(config.out) / family / "train"
-    paced: dict[str, Any] = {"minutes": config.budget, "pace": "minutes", "seed": config.seed}
+    paced: dict[str, Any] = {"minutes": config.budget, "schedule": "minutes", "seed": config.seed}
     return replace(chosen, data=Path(config.data), out=out, threads=config.threads, **paced)
 
 

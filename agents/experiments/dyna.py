@@ -74,10 +74,8 @@ class DynaConfig:
             )
         if not (0 <= self.random_episodes <= 1 and 0 <= self.random_actions <= 1):
             raise ValueError("random_episodes and random_actions are shares between 0 and 1")
-        if self.world_model.pace != "updates":
-            raise ValueError(
-                "dyna counts a world model's training in updates: leave world_model.pace=updates"
-            )
+        if self.world_model.schedule != "updates":
+            raise ValueError("dyna counts training in updates: leave world_model.schedule=updates")
 
 
 class Loop:

@@ -19,9 +19,9 @@ from agents.experiments.stages import StageError
 from collectors.dataset.dataset import Dataset
 from collectors.recording.collect import collect
 from neural_envs import cli
-from world_models.training import run as training
+from world_models.training.config import TrainingError
 from world_models.training.presets.table import PRESETS
-from world_models.training.run import TrainingError
+from world_models.training.trainer import Trainer
 
 SCORES = {"one_step.psnr": 30.0, "one_step.ssim": 0.9, "rules.transition_exact_rate": 0.75}
 
@@ -58,7 +58,7 @@ def calls(monkeypatch):
 
     def train(config):
         done.append(
-            ("train", config.out.parent.name, config.minutes, config.pace, str(config.data))
+            ("train", config.out.parent.name, config.minutes, config.schedule, str(config.data))
         )
         (config.out / "bundle").mkdir(parents=True, exist_ok=True)
         return config.out / "bundle"
@@ -211,9 +211,9 @@ def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake,
         refused = {}
         for family, preset in compare.chosen(config).items():
             wanted = compare.training(config, family, preset)
-            assert (wanted.pace, wanted.minutes, wanted.data) == ("minutes", 0.1, data)
+            assert (wanted.schedule, wanted.minutes, wanted.data) == ("minutes", 0.1, data)
             try:
-                training.Trainer(wanted, Dataset(data))
+                Trainer(wanted, Dataset(data))
             except ValueError as error:
                 refused[family] = str(error)
         assert set(refused) == ({"eqm"} if world == "pong" else set())

@@ -179,7 +179,7 @@ def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path)
     [
         (["snake", "--rounds", "0"], 2, "rounds, frames"),
         (["snake", "--random-episodes", "2"], 2, "shares between 0 and 1"),
-        (["snake", "world_model.pace=minutes"], 2, "world_model.pace=updates"),
+        (["snake", "world_model.schedule=minutes"], 2, "world_model.schedule=updates"),
         (["snake", "world_model.batchsize=3"], 2, "did you mean 'world_model.batch_size'"),
         (["snok"], 1, "did you mean 'snake'"),
         (["snake", "--real-options", "levels=test"], 1, "cannot be made with"),

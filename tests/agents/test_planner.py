@@ -174,7 +174,8 @@ def joint_bundle(tmp_path_factory):
     from world_models.bundles.bundle import build_model, save_bundle
     from world_models.models.joint import JointConfig
     from world_models.networks.eqm_field import EqMFieldConfig
-    from world_models.training.clips import ClipReader, read_spec, start_contexts
+    from world_models.training.clips import ClipReader, read_spec
+    from world_models.training.starts import start_contexts
 
     path = tmp_path_factory.mktemp("joint")
     collect(

@@ -18,7 +18,8 @@ from world_models.models.distilled import DistilledConfig, landing, shared_level
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips
 from world_models.training import run as training
-from world_models.training.presets.table import PRESETS, TrainConfig
+from world_models.training.config import TrainConfig
+from world_models.training.presets.table import PRESETS
 
 ITSELF = {"resolver": "pathlib:Path"}
 PLAIN = DiffusionConfig(network=GRID, sampler=Euler(4), context_length=2)

@@ -20,8 +20,9 @@ from world_models.networks import build_network
 from world_models.networks.copying import shifted
 from world_models.networks.dit import TransformerConfig
 from world_models.protocols import WorldSpec
-from world_models.training import run as training
-from world_models.training.presets.table import PRESETS, TrainConfig
+from world_models.training.config import TrainConfig
+from world_models.training.presets.table import PRESETS
+from world_models.training.trainer import Trainer
 
 ACTIONS, SIZE = 2, 16
 STARTS = {name: replace(FILM, start=name) for name in ("film", "patches", "both")}
@@ -195,12 +196,12 @@ def test_a_conditional_model_begins_with_all_of_the_unconditional_one_but_what_i
     quick = TrainConfig(
         model=before, data=dataset_path, out=tmp_path, batch_size=4, rollout_steps=1, contexts=4
     )
-    trainer = training.Trainer(quick, Dataset(dataset_path))
+    trainer = Trainer(quick, Dataset(dataset_path))
     trainer.step()
     trainer.save({})
     theirs = load_bundle(tmp_path / "bundle").model.state_dict()
-    heir = training.Trainer(replace(quick, model=after), Dataset(dataset_path))
-    heir.begin_with(tmp_path / "bundle")
+    heir = Trainer(replace(quick, model=after), Dataset(dataset_path))
+    heir.load_weights(tmp_path / "bundle")
     mine = heir.model.state_dict()
     new = {name for name in mine if name not in theirs}
     assert new == {name for name in mine if name.startswith("network.copy.")}

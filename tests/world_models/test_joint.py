@@ -21,7 +21,8 @@ from world_models.models.joint import JointConfig
 from world_models.networks.eqm_field import EqMFieldConfig, positions
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions
-from world_models.training.clips import ClipReader, ExpertClips, read_spec
+from world_models.training.clips import ClipReader, read_spec
+from world_models.training.expert_clips import ExpertClips
 
 JOINT = [name for name, config in CONFIGS.items() if isinstance(config, JointConfig)]
 

@@ -21,7 +21,9 @@ from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
 from world_models.training import run as training
-from world_models.training.presets.table import PRESETS, TrainConfig
+from world_models.training.config import TrainConfig, TrainingError
+from world_models.training.presets.table import PRESETS
+from world_models.training.trainer import Trainer
 
 
 def stream(lanes):
@@ -81,7 +83,7 @@ def same(one, other):
 
 
 def test_the_autoencoder_learns_first_and_alone_and_then_nothing_moves_it(dataset_path, tmp_path):
-    trainer = training.Trainer(run(dataset_path, tmp_path), Dataset(dataset_path))
+    trainer = Trainer(run(dataset_path, tmp_path), Dataset(dataset_path))
     coder, rest = parts(trainer.model)
     terms = [trainer.step() for _ in range(3)]
     learned, still = parts(trainer.model)
@@ -122,7 +124,7 @@ def test_one_command_trains_both_parts_and_a_resumed_run_gives_the_same_weights(
 ):
     path = training.train(run(dataset_path, tmp_path / "whole"))
     config = run(dataset_path, tmp_path / "broken")
-    trainer = training.Trainer(config, Dataset(dataset_path))
+    trainer = Trainer(config, Dataset(dataset_path))
     config.out.mkdir()
     for _ in range(3):  # broken just where the autoencoder is frozen
         trainer.step()
@@ -157,7 +159,7 @@ def test_a_latent_model_without_its_autoencoder_is_refused_with_the_remedy(
         run(dataset_path, tmp_path / "frames", model=CONFIGS["diffusion"], updates=1)
     )
     alone = replace(run(dataset_path, tmp_path).model, autoencoder_share=0.0)
-    with pytest.raises(training.TrainingError, match="autoencoder"):
+    with pytest.raises(TrainingError, match="autoencoder"):
         training.train(run(dataset_path, tmp_path / "x", model=alone, init_from=str(frames)))
 
 
@@ -218,7 +220,7 @@ def test_the_preset_fits_two_cores_and_a_small_bundle():
 
 
 def test_validation_tells_of_both_parts_at_any_time(dataset_path, tmp_path):
-    trainer = training.Trainer(run(dataset_path, tmp_path), Dataset(dataset_path))
+    trainer = Trainer(run(dataset_path, tmp_path), Dataset(dataset_path))
     before = trainer.validate()
     trainer.step()
     assert {"frame", "reconstruction", "reward"} <= set(before) == set(trainer.validate())

@@ -12,7 +12,8 @@ import torch
 from two_processes import config_for, watch
 
 from collectors.dataset.dataset import Dataset
-from world_models.training import run as training
+from world_models.training.config import TrainingError
+from world_models.training.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent
 
@@ -61,12 +62,12 @@ def test_two_processes_have_the_same_weights_and_learn_what_one_learns(
 
 def test_the_processes_parts_are_together_the_batch_of_one(dataset_path, tmp_path):
     config = replace(config_for(dataset_path, tmp_path, 4), prefetch=0)
-    trainer = training.Trainer(config, Dataset(dataset_path))
-    whole = trainer.draw(trainer.train, 8, np.random.default_rng(5))
+    trainer = Trainer(config, Dataset(dataset_path))
+    whole = trainer.draw(trainer.training_clips, 8, np.random.default_rng(5))
     found = []
     for own in (range(2), range(2, 4)):
-        trainer.own = own
-        parts = trainer.draw_own(np.random.default_rng(5))
+        trainer.own_parts = own
+        parts = trainer.draw_parts(np.random.default_rng(5))
         assert [len(part.frames) for part in parts] == [2, 2]
         found += [part.frames for part in parts]
     assert torch.equal(torch.cat(found), whole.frames)
@@ -74,15 +75,18 @@ def test_the_processes_parts_are_together_the_batch_of_one(dataset_path, tmp_pat
 
 def test_a_batch_in_parts_has_the_mean_gradient_of_its_parts(dataset_path, tmp_path):
     config = replace(config_for(dataset_path, tmp_path, 2), noise=0.0, damage=0.0)
-    trainer = training.Trainer(config, Dataset(dataset_path))
-    trainer.noises = lambda: [torch.Generator().manual_seed(seed) for seed in (1, 2)]
-    clips = trainer.feed.next()
-    trainer.gradients(clips, 0.0)
+    trainer = Trainer(config, Dataset(dataset_path))
+    trainer.part_generators = lambda: [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    clips = trainer.prefetcher.next()
+    trainer.compute_gradients(clips, 0.0)
     together = [p.grad.clone() for p in trainer.model.parameters()]
     alone = []
     for number, part in enumerate(clips):
-        trainer.parts, trainer.noises = 1, lambda n=number: [torch.Generator().manual_seed(n + 1)]
-        trainer.gradients([part], 0.0)
+        trainer.parts, trainer.part_generators = (
+            1,
+            lambda n=number: [torch.Generator().manual_seed(n + 1)],
+        )
+        trainer.compute_gradients([part], 0.0)
         alone.append([p.grad.clone() for p in trainer.model.parameters()])
     for whole, first, second in zip(together, *alone, strict=True):
         torch.testing.assert_close(whole, (first + second) / 2, rtol=1e-4, atol=1e-6)
@@ -100,20 +104,16 @@ def test_a_batch_in_parts_has_the_mean_gradient_of_its_parts(dataset_path, tmp_p
     ],
 )
 def test_what_cannot_be_done_here_is_refused_with_the_remedy(dataset_path, tmp_path, changes, said):
-    with pytest.raises(training.TrainingError, match=said):
-        training.Trainer(
-            replace(config_for(dataset_path, tmp_path, 1), **changes), Dataset(dataset_path)
-        )
+    with pytest.raises(TrainingError, match=said):
+        Trainer(replace(config_for(dataset_path, tmp_path, 1), **changes), Dataset(dataset_path))
 
 
 def test_parts_that_the_processes_cannot_share_are_refused(dataset_path, tmp_path):
-    trainer = training.Trainer(config_for(dataset_path, tmp_path, 1), Dataset(dataset_path))
+    trainer = Trainer(config_for(dataset_path, tmp_path, 1), Dataset(dataset_path))
     trainer.processes.count, trainer.processes.rank = 2, 1
     assert trainer.processes.share(8, 1) == (2, range(1, 2), 4)
     assert trainer.processes.share(8, 4) == (4, range(2, 4), 2)
-    with pytest.raises(
-        training.TrainingError, match="gradient_accumulation=3 .* 2 processes; take"
-    ):
+    with pytest.raises(TrainingError, match="gradient_accumulation=3 .* 2 processes; take"):
         trainer.processes.share(12, 3)
 
 
@@ -122,7 +122,7 @@ def test_compiled_losses_are_those_of_plain_ones(dataset_path, tmp_path):
     runs = []
     for compile_them in (False, True):
         config = replace(config_for(dataset_path, tmp_path, 1), compile=compile_them)
-        trainer = training.Trainer(config, Dataset(dataset_path))
+        trainer = Trainer(config, Dataset(dataset_path))
         runs.append([trainer.step() for _ in range(3)])
     for plain, compiled in zip(*runs, strict=True):
         assert compiled == pytest.approx(plain, rel=1e-3, abs=1e-5)

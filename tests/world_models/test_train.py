@@ -21,10 +21,14 @@ from world_models.models.chance import ChanceConfig, ChanceSettings
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Context, WorldSpec
 from world_models.training import run as training
-from world_models.training.clips import ClipReader, start_contexts
-from world_models.training.presets.reference import REFERENCES
-from world_models.training.presets.table import PRESETS, TrainConfig
-from world_models.training.schedules import schedule
+from world_models.training.checkpoints import newest_checkpoint
+from world_models.training.clips import ClipReader
+from world_models.training.config import TrainConfig, TrainingError
+from world_models.training.distributed import use_bfloat16
+from world_models.training.presets.table import PRESETS
+from world_models.training.schedules import learning_rate
+from world_models.training.starts import start_contexts
+from world_models.training.trainer import Trainer
 
 
 def config_for(dataset_path, out, **changes):
@@ -81,7 +85,7 @@ def test_a_resumed_run_gives_the_weights_of_an_unbroken_one(
     changes = {"model": CONFIGS[name], "optimizer": optimizer}
     whole = training.train(config_for(dataset_path, tmp_path / "whole", **changes))
     config = config_for(dataset_path, tmp_path / "broken", **changes)
-    trainer = training.Trainer(config, Dataset(dataset_path))
+    trainer = Trainer(config, Dataset(dataset_path))
     config.out.mkdir()
     for _ in range(4):
         trainer.step()
@@ -104,7 +108,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(
     training.train(config_for(dataset_path, tmp_path))
     newest = sorted(tmp_path.glob("checkpoint_*.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    assert training.newest_checkpoint(tmp_path)["progress"]["update"] == 3
+    assert newest_checkpoint(tmp_path)["progress"]["update"] == 3
     assert "passing over" in capsys.readouterr().err
 
 
@@ -137,14 +141,14 @@ def test_a_run_killed_anywhere_and_started_again_gives_the_weights_of_an_unbroke
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 2 <= training.newest_checkpoint(tmp_path / "broken")["progress"]["update"] < 24
+    assert 2 <= newest_checkpoint(tmp_path / "broken")["progress"]["update"] < 24
     monkeypatch.setattr(
         training, "write_samples", lambda *_: None
     )  # a second each; no part of the result
     ends = []
     for run in ("whole", "broken"):
         assert training.main([*words, f"out={tmp_path / run}"]) == 0
-        ends.append(training.newest_checkpoint(tmp_path / run))
+        ends.append(newest_checkpoint(tmp_path / run))
     for part in ("model", "average"):
         assert all(torch.equal(value, ends[1][part][name]) for name, value in ends[0][part].items())
     assert torch.equal(ends[0]["noise"], ends[1]["noise"]) and ends[0]["order"] == ends[1]["order"]
@@ -162,17 +166,17 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpo
     dataset_path, tmp_path
 ):
     config = config_for(dataset_path, tmp_path)
-    trainer = training.Trainer(config, Dataset(dataset_path))
+    trainer = Trainer(config, Dataset(dataset_path))
     trainer.step()
     before = {k: v.clone() for k, v in trainer.average.state_dict().items()}
     trainer.model.chance.paint.weight.data.fill_(float("nan"))
-    with pytest.raises(training.TrainingError, match="learning_rate"):
+    with pytest.raises(TrainingError, match="learning_rate"):
         trainer.step()
     assert all(torch.equal(v, before[k]) for k, v in trainer.average.state_dict().items())
 
 
 def test_training_brings_the_loss_down(dataset_path, tmp_path):
-    trainer = training.Trainer(
+    trainer = Trainer(
         config_for(dataset_path, tmp_path, updates=60, batch_size=8), Dataset(dataset_path)
     )
     losses = [trainer.step()["frame"] for _ in range(60)]
@@ -230,8 +234,8 @@ def test_what_pays_is_learned_at_the_rate_of_the_game_however_often_it_is_drawn(
 
 def test_the_outcome_losses_are_those_of_evenly_drawn_clips(dataset_path, tmp_path, generator):
     config = config_for(dataset_path, tmp_path, rollout_steps=1)
-    trainer = training.Trainer(config, Dataset(dataset_path))
-    clips = trainer.train.draw(8, generator)
+    trainer = Trainer(config, Dataset(dataset_path))
+    clips = trainer.training_clips.draw(8, generator)
     even, model = clips._replace(sampling_weight=torch.ones(8)), trainer.average
     first = clips._replace(
         sampling_weight=torch.tensor([1.0] + [1e9] * 7)
@@ -249,8 +253,8 @@ def test_with_a_rollout_gradient_a_late_error_mends_early_steps(dataset_path, tm
     losses = []
     for gradient in (False, True):
         config = config_for(dataset_path, tmp_path, rollout_steps=3, rollout_gradient=gradient)
-        trainer = training.Trainer(config, Dataset(dataset_path))
-        clips = trainer.train.with_steps(3).draw(4, np.random.default_rng(0))
+        trainer = Trainer(config, Dataset(dataset_path))
+        clips = trainer.training_clips.with_steps(3).draw(4, np.random.default_rng(0))
         last = clips._replace(
             valid=clips.valid & (torch.arange(3) == 2)
         )  # only the third step has a loss
@@ -293,13 +297,13 @@ def test_a_run_can_begin_with_the_weights_of_a_bundle_that_fit(dataset_path, tmp
     )
     assert torch.equal(mine["encoder.embed.weight"], theirs["encoder.embed.weight"])
     assert mine["chance.paint.weight"].shape != theirs["chance.paint.weight"].shape
-    with pytest.raises(training.TrainingError, match="init_from"):
+    with pytest.raises(TrainingError, match="init_from"):
         training.train(config_for(dataset_path, tmp_path / "third", init_from=str(tmp_path)))
 
 
 def test_muon_moves_the_matrices_of_blocks_and_adamw_the_rest(dataset_path, tmp_path):
     config = config_for(dataset_path, tmp_path, model=CONFIGS["forcing"], optimizer="muon")
-    trainer = training.Trainer(config, Dataset(dataset_path))
+    trainer = Trainer(config, Dataset(dataset_path))
     muon, rest = trainer.optimizer.parts
     names = {id(p): n for n, p in trainer.model.named_parameters()}
     matrices, others = (
@@ -316,35 +320,30 @@ def test_muon_moves_the_matrices_of_blocks_and_adamw_the_rest(dataset_path, tmp_
     after = dict(trainer.model.named_parameters())
     assert all(not torch.equal(before[n], after[n]) for n in after if after[n].numel())
     assert {group["lr"] for group in trainer.optimizer.param_groups} == {
-        schedule(config, 2, 2 / config.updates)
+        learning_rate(config, 2, 2 / config.updates)
     }
 
 
 def test_an_optimizer_that_does_not_fit_is_refused_in_one_sentence(dataset_path, tmp_path):
     for optimizer, word in (("muon", "adamw"), ("sgd", "adamw or muon")):
         with pytest.raises(ValueError, match=word):
-            training.Trainer(
-                config_for(dataset_path, tmp_path, optimizer=optimizer), Dataset(dataset_path)
-            )
+            Trainer(config_for(dataset_path, tmp_path, optimizer=optimizer), Dataset(dataset_path))
 
 
 def test_a_device_or_precision_that_is_not_there_is_an_error_of_one_sentence(
     dataset_path, tmp_path
 ):
     for change in ({"device": "cuda:7"}, {"device": "toaster"}, {"precision": "float8"}):
-        with pytest.raises(training.TrainingError, match="device|precision"):
+        with pytest.raises(TrainingError, match="device|precision"):
             training.train(config_for(dataset_path, tmp_path, **change))
 
 
 def test_training_in_bfloat16_brings_numbers_too(dataset_path, tmp_path):
-    trainer = training.Trainer(
+    trainer = Trainer(
         config_for(dataset_path, tmp_path, precision="bfloat16"), Dataset(dataset_path)
     )
-    assert (
-        trainer.autocast.fast_dtype == torch.bfloat16
-        and np.isfinite(list(trainer.step().values())).all()
-    )
-    assert not training.use_bfloat16("float32", torch.device("cpu"))
+    assert trainer.bfloat16 and np.isfinite(list(trainer.step().values())).all()
+    assert not use_bfloat16("float32", torch.device("cpu"))
 
 
 def test_an_unknown_preset_names_the_nearest(capsys):
@@ -391,19 +390,19 @@ def test_damage_takes_single_things_away_and_leaves_the_rest(dataset_path, gener
     assert torch.equal(damage(frames, 0.0, 0.0, 4, torch.Generator()), frames)
 
 
-def test_a_run_paced_by_minutes_ends_with_them_at_the_lowest_rate(
+def test_a_run_scheduled_by_minutes_ends_with_them_at_the_lowest_rate(
     dataset_path, tmp_path, monkeypatch
 ):
     config = config_for(
         dataset_path,
         tmp_path,
-        pace="minutes",
+        schedule="minutes",
         minutes=0.5,
         warmup=10_000,
         updates=10**6,
         validate_every=1000,
     )
-    clock, rates, step = iter(range(10_000)), [], training.Trainer.step
+    clock, rates, step = iter(range(10_000)), [], Trainer.step
 
     def slow_step(trainer):
         terms = step(trainer)
@@ -413,7 +412,7 @@ def test_a_run_paced_by_minutes_ends_with_them_at_the_lowest_rate(
         return terms
 
     monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))  # a second a look
-    monkeypatch.setattr(training.Trainer, "step", slow_step)
+    monkeypatch.setattr(Trainer, "step", slow_step)
     training.train(config)
     assert 10 < len(rates) < 31  # of 30 seconds
     assert max(rate for _, rate in rates) > 0.9 and rates[-1][1] < 0.06 and rates[-1][0] >= 0.9
@@ -422,13 +421,17 @@ def test_a_run_paced_by_minutes_ends_with_them_at_the_lowest_rate(
     assert len(rates) == done
 
 
+def of_a_reference(name):
+    return PRESETS[name].__module__.endswith("reference")
+
+
 TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
 # (H, W, C) of a preset's own world where it is not 64 x 64 x 3
 FRAMES = {"coinrun-pixel": (84, 84, 4), "pong-forcing": (24, 24, 3)}
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in PRESETS if name not in REFERENCES and "distilled" not in name]
+    "name", [name for name in PRESETS if not of_a_reference(name) and "distilled" not in name]
 )
 def test_every_preset_makes_a_model_within_its_budget(name):
     config = PRESETS[name]()

@@ -20,10 +20,12 @@ from collectors.settings.parse import SettingsError, apply_overrides, as_text, p
 from world_models.models.chance import ChanceConfig
 from world_models.training import run as training
 from world_models.training import trackers
-from world_models.training.config import TrainConfig
+from world_models.training.checkpoints import newest_checkpoint
+from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.metrics_log import MetricsWriter, read_lines, read_table
 from world_models.training.prefetch import Prefetcher
 from world_models.training.presets.table import PRESETS
+from world_models.training.trainer import Trainer
 
 
 def config_for(data, out, **changes):
@@ -44,7 +46,7 @@ def config_for(data, out, **changes):
 
 def trainer_at(data, out, **changes):
     out.mkdir(exist_ok=True)
-    return training.Trainer(config_for(data, out, **changes), Dataset(data))
+    return Trainer(config_for(data, out, **changes), Dataset(data))
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3])
@@ -92,9 +94,7 @@ def test_a_full_disk_is_reported_and_the_checkpoint_before_is_kept(dataset_path,
         resource.RLIMIT_FSIZE, (len(kept) // 2, limits[1])
     )  # no file may grow beyond
     try:
-        with pytest.raises(
-            training.TrainingError, match=r"cannot be written .*checkpoint_0000001\.pt"
-        ):
+        with pytest.raises(TrainingError, match=r"cannot be written .*checkpoint_0000001\.pt"):
             trainer.save({})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -102,7 +102,7 @@ def test_a_full_disk_is_reported_and_the_checkpoint_before_is_kept(dataset_path,
     assert [path.name for path in tmp_path.glob("*.pt")] == ["checkpoint_0000001.pt"]
     assert not list(tmp_path.glob(".*"))
     trainer.save({})  # room again
-    assert training.newest_checkpoint(tmp_path)["progress"]["update"] == 2
+    assert newest_checkpoint(tmp_path)["progress"]["update"] == 2
 
 
 def test_old_checkpoints_go_only_when_two_newer_ones_are_there(dataset_path, tmp_path):
@@ -113,14 +113,14 @@ def test_old_checkpoints_go_only_when_two_newer_ones_are_there(dataset_path, tmp
     assert names == ["best.pt", "checkpoint_0000002.pt", "checkpoint_0000003.pt"]
     trainer.update = 1  # begun anew: those of the run before are no longer newest
     trainer.save({})
-    assert training.newest_checkpoint(tmp_path)["progress"]["update"] == 1
+    assert newest_checkpoint(tmp_path)["progress"]["update"] == 1
 
 
 def test_checkpoints_of_another_model_are_refused_with_the_remedy(dataset_path, tmp_path):
     trainer = trainer_at(dataset_path, tmp_path)
     trainer.save({})
     wider = ChanceConfig(grid=replace(GRID, width=24), context_length=2)
-    with pytest.raises(training.TrainingError, match="another model or optimizer.*another out="):
+    with pytest.raises(TrainingError, match="another model or optimizer.*another out="):
         training.train(config_for(dataset_path, tmp_path, model=wider))
 
 

@@ -1,6 +1,6 @@
 """Checkpoints of a run: `checkpoint_0000250.pt`, the newest two, and `best.pt`.
 
-A file that has its name is whole.
+A file that has its name is complete.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 
 from collectors.files import write_atomically
-from world_models.training.errors import TrainingError
+from world_models.training.config import TrainingError
 
 KEPT = 2  # of the newest; the second serves where the first is damaged
 
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Turns what a full disk makes of writing into a TrainingError that says what is kept."""
+    """Turns the OSError of a full disk into a TrainingError that says what is kept."""
     try:
         yield
     except OSError as error:
@@ -64,7 +64,7 @@ def _write(path: Path, state: dict) -> None:
 
 
 def newest_checkpoint(out: Path) -> dict | None:
-    """The newest checkpoint that can be read, or None; a damaged one is passed over with a word on
+    """The newest checkpoint that can be read, or None; a damaged one is passed over, with a line on
     stderr.
     """
     for path in sorted(out.glob("checkpoint_*.pt"), reverse=True):

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from collectors.dataset.dataset import Dataset
-from collectors.worlds.snake.expert_transitions import ExpertAugmenter
-from world_models.bundles.contexts import Contexts
 from world_models.protocols import Clips, Context, WorldSpec
 
-# so often a reward must have been seen at the end of a game, and never before it, to be a final one
-SURE = 20
+# a reward is final where so many episodes ended with it, and none went on
+LEAST_FINAL = 20
 
 
 class ClipReader:
-    """Draws clips of some episodes, the ones with an event (a reward, an end) more often.
+    """Draws clips of some episodes, those with an event (a rare reward, a termination) more often.
 
-    `event_weight` counts a step with another reward than the usual one that many times,
-    `end_weight` one that ends the game: ends are rare. Data position is the caller's generator:
-    equal generators give equal batches.
+    A step with another reward than the usual one is drawn `event_weight` times as often, a step
+    that ends the game `termination_event_weight` times. The position in the data is the caller's
+    generator: equal generators give equal batches.
+
+    Raises ValueError without episodes.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class ClipReader:
         context_length: int,
         steps: int,
         event_weight: float = 1.0,
-        end_weight: float = 1.0,
+        termination_event_weight: float = 1.0,
     ):
         if not episodes:
             raise ValueError(
@@ -45,24 +44,21 @@ class ClipReader:
         self.dataset, self.context_length, self.steps = dataset, context_length, steps
         self.reward_values = np.array(dataset.spec["reward_values"], np.float32)
         self._index(set(episodes))
-        shards = dataset.shards
-        rewards = np.concatenate([s.rewards[r] for s, r in zip(shards, self._kept, strict=True)])
+
+        rewards, terminations = self._column("rewards"), self._column("terminations")
         values, counts = np.unique(rewards, return_counts=True)
-        paid = (
-            rewards != values[counts.argmax()]
-        )  # a world may pay, or take, a little in every step
-        ends = np.concatenate([s.terminations[r] for s, r in zip(shards, self._kept, strict=True)])
-        self.weight = np.where(ends, end_weight, np.where(paid, event_weight, 1.0)).astype(
-            np.float32
-        )
+        usual = values[counts.argmax()]  # a game may give a little reward in every step
+        weight = np.where(rewards != usual, event_weight, 1.0)
+        weight = np.where(terminations, termination_event_weight, weight)
+        self.weight = weight.astype(np.float32)
         self.cumulative = np.cumsum(self.weight / self.weight.sum(dtype=np.float64))
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def _index(self, episodes: set[int]) -> None:
-        """A row for every kept step: shard, step row, first step row and length of its episode,
-        number in the shard.
+        """A row for every step of the episodes: its shard, its row there, and the first row, the
+        length and the number in the shard of its episode.
         """
         rows, self._kept = [], []
         for number, shard in enumerate(self.dataset.shards):
@@ -71,17 +67,15 @@ class ClipReader:
             step = np.flatnonzero(keep)
             order = order[keep]
             self._kept.append(step)
-            rows.append(
-                (
-                    np.full(len(step), number),
-                    step,
-                    shard.step_starts[order],
-                    shard.lengths[order],
-                    order,
-                )
-            )
+            starts, lengths = shard.step_starts[order], shard.lengths[order]
+            rows.append((np.full(len(step), number), step, starts, lengths, order))
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         self.shard, self.step, self.start, self.length, self.order = columns
+
+    def _column(self, name: str) -> np.ndarray:
+        """One number of every row, (len(self),)."""
+        shards = zip(self.dataset.shards, self._kept, strict=True)
+        return np.concatenate([getattr(shard, name)[kept] for shard, kept in shards])
 
     def with_steps(self, steps: int) -> ClipReader:
         """The same episodes in clips of another length."""
@@ -90,8 +84,8 @@ class ClipReader:
         return other
 
     def draw(self, count: int, generator: np.random.Generator) -> Clips:
-        """`count` clips; the drawn step is at a random place in its clip so that events fall on
-        every dreamed depth.
+        """`count` clips; the drawn step is at a random place in its clip, so that events fall on
+        every depth of a rollout.
         """
         return self.cut(self.choose(count, generator))
 
@@ -104,40 +98,35 @@ class ClipReader:
         return rows - back
 
     def cut(self, rows: np.ndarray) -> Clips:
-        """Clips whose first action is that of these rows."""
-        first, start, length, order = (
-            of[rows] for of in (self.step, self.start, self.length, self.order)
+        """Clips whose first action is that of these rows (B,)."""
+        shard, first, start, length = (
+            column[rows] for column in (self.shard, self.step, self.start, self.length)
         )
-        steps = first[:, None] + np.arange(self.steps)
-        valid = steps < (start + length)[:, None]
-        steps = np.minimum(steps, (start + length - 1)[:, None])  # (B, S)
-        seen = first[:, None] + np.arange(1 - self.context_length, self.steps + 1)
-        seen = (
-            np.clip(seen, start[:, None], (start + length)[:, None]) + order[:, None]
-        )  # one more frame an episode
-        frames = self._gather("frames", self.shard[rows], seen)
-        actions = self._gather("actions", self.shard[rows], steps)
+        end = (start + length)[:, None]
+        steps = first[:, None] + np.arange(self.steps)  # (B, S)
+        valid = steps < end
+        steps = np.minimum(steps, end - 1)
+        places = first[:, None] + np.arange(1 - self.context_length, self.steps + 1)
+        places = np.clip(places, start[:, None], end)  # (B, K + S), one frame more than steps
         past = first[:, None] + np.arange(1 - self.context_length, 0)  # (B, K - 1)
-        before = self._gather("actions", self.shard[rows], np.maximum(past, start[:, None]))
-        before = np.where(past < start[:, None], 0, before)  # between copies of the first frame
-        rewards = self._gather("rewards", self.shard[rows], steps)
-        terminations = self._gather("terminations", self.shard[rows], steps)
+        context_actions = self._gather("actions", shard, np.maximum(past, start[:, None]))
+        rewards = self._gather("rewards", shard, steps)
         classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
         weights = self.weight[np.minimum(rows[:, None] + np.arange(self.steps), len(self) - 1)]
-        sampling_weight = (weights * valid).sum(1) / valid.sum(1)
-        columns = (
-            frames,
-            actions.astype(np.int64),
-            classes,
-            terminations,
-            valid,
-            sampling_weight,
-            before.astype(np.int64),
-        )
-        return Clips(*map(torch.from_numpy, columns))
+        columns = {
+            "frames": self._gather("frames", shard, places + self.order[rows][:, None]),
+            "actions": self._gather("actions", shard, steps).astype(np.int64),
+            "reward_classes": classes,
+            "terminations": self._gather("terminations", shard, steps),
+            "valid": valid,
+            "sampling_weight": (weights * valid).sum(1) / valid.sum(1),
+            # the actions between copies of the first frame are 0
+            "context_actions": np.where(past < start[:, None], 0, context_actions).astype(np.int64),
+        }
+        return Clips(**{name: torch.from_numpy(column) for name, column in columns.items()})
 
     def _gather(self, name: str, shards: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """One array's rows (B, T) out of each row's own shard."""
+        """One array's rows (B, T), each from the shard of its clip."""
         arrays = [getattr(shard, name) for shard in self.dataset.shards]
         out = np.empty((*rows.shape, *arrays[0].shape[1:]), arrays[0].dtype)
         for number in np.unique(shards):
@@ -146,105 +135,32 @@ class ClipReader:
         return out
 
 
-class ExpertClips:
-    """Has A* show its moves in clips of Snake, one context frame and one step each; see
-    `ExpertAugmenter`.
-
-    `Clips.expert` says where the move is among the expert's best. A clip from a sampled board has
-    odds 1.
-    """
-
-    def __init__(self, spec: WorldSpec, sampled: float):
-        if spec.world != "snake":
-            raise ValueError(
-                f"expert=true needs Snake, whose expert is A*; this is a dataset of {spec.world}"
-            )
-        self.reward_values = np.array(spec.reward_values, np.float32)
-        self.teacher = ExpertAugmenter(spec.frame_shape[0] // 4, sampled)
-
-    def __call__(self, clips: Clips, generator: np.random.Generator) -> Clips:
-        if clips.frames.shape[1] != 2:
-            raise ValueError("expert=true needs context_length 1 and rollout_steps 1")
-        frames, rewards = (
-            clips.frames.numpy(),
-            self.reward_values[clips.reward_classes[:, 0].numpy()],
-        )
-        rows = zip(
-            frames,
-            clips.actions[:, 0].tolist(),
-            rewards,
-            clips.terminations[:, 0].tolist(),
-            strict=True,
-        )
-        frames, actions, rewards, ends, expert, sampled = zip(
-            *(self.teacher(*row, generator) for row in rows), strict=True
-        )
-        classes = np.abs(np.array(rewards)[:, None] - self.reward_values).argmin(1)
-        columns = (
-            np.stack(frames),
-            np.array(actions)[:, None],
-            classes[:, None],
-            np.array(ends)[:, None],
-        )
-        names = ("frames", "actions", "reward_classes", "terminations")
-        taught = dict(zip(names, map(torch.from_numpy, columns), strict=True))
-        sampling_weight = torch.where(torch.tensor(sampled), 1.0, clips.sampling_weight)
-        return clips._replace(
-            **taught, sampling_weight=sampling_weight, expert=torch.tensor(expert)
-        )
-
-
-def start_contexts(reader: ClipReader, count: int, generator: np.random.Generator) -> Contexts:
-    """Contexts of `count` different episodes at their first frame, as a reset of the real game
-    gives them.
-    """
-    starts = np.flatnonzero(reader.step == reader.start)
-    rows = generator.choice(starts, min(count, len(starts)), replace=False)
-    clips = reader.cut(rows)
-    return Contexts(clips.frames[:, : reader.context_length].numpy(), clips.context_actions.numpy())
-
-
-class Anywhere:
-    """Contexts from every step of a recording's training episodes, cut when asked for; has what
-    `Contexts` has.
-
-    Raises DatasetError where there is no recording, ValueError where it is not of the game that
-    `spec` tells.
-    """
-
-    def __init__(self, recording: str | Path, spec: WorldSpec, context_length: int):
-        dataset = Dataset(recording)
-        theirs = WorldSpec.from_dict(dataset.spec)
-        for name in ("frame_shape", "action_names"):
-            if (has := getattr(theirs, name)) != (wanted := getattr(spec, name)):
-                raise ValueError(
-                    f"starts: the dataset has the {name} {has}, this dream has {wanted}"
-                )
-        self.reader = ClipReader(dataset, dataset.split()["train"], context_length, 1)
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def choose(self, indices: torch.Tensor) -> Context:
-        """The contexts before these steps, (B,) int64, as tensors on the device of `indices`."""
-        clips = self.reader.cut(indices.cpu().numpy())
-        frames = clips.frames[:, : self.reader.context_length]
-        return Context(frames.to(indices.device), clips.context_actions.to(indices.device))
-
-
 def read_spec(dataset: Dataset) -> WorldSpec:
-    """The dataset's world specification; `final_rewards` are those that ended the game each time,
-    `SURE` or more.
+    """The dataset's world specification, with `final_rewards`: those that ended the game each time,
+    at least `LEAST_FINAL` times.
     """
     spec = WorldSpec.from_dict(dataset.spec)
-    paid, over = (
-        np.concatenate([getattr(shard, n) for shard in dataset.shards])
-        for n in ("rewards", "terminations")
+    rewards, terminations = (
+        np.concatenate([getattr(shard, name) for shard in dataset.shards])
+        for name in ("rewards", "terminations")
     )
-    classes = np.abs(paid[:, None] - np.array(spec.reward_values, np.float32)).argmin(1)
-    count = np.bincount(classes, minlength=len(spec.reward_values))
-    ended = np.bincount(classes, over, minlength=len(spec.reward_values))
-    final = tuple(
-        v for v, n, e in zip(spec.reward_values, count, ended, strict=True) if n == e and n >= SURE
-    )
-    return replace(spec, final_rewards=final)
+    classes = np.abs(rewards[:, None] - np.array(spec.reward_values, np.float32)).argmin(1)
+    counts = np.bincount(classes, minlength=len(spec.reward_values))
+    ended = np.bincount(classes, terminations, minlength=len(spec.reward_values))
+    final = (counts == ended) & (counts >= LEAST_FINAL)
+    values = zip(spec.reward_values, final, strict=True)
+    return replace(spec, final_rewards=tuple(value for value, is_final in values if is_final))
+
+
+def context_of(clips: Clips, length: int) -> Context:
+    """The first `length` frames of clips, and the actions between them."""
+    if clips.context_actions is None:
+        raise ValueError("these clips do not hold the actions of their context")
+    return Context(clips.frames[:, :length], clips.context_actions)
+
+
+def part_of(clips: Clips, first: int, last: int) -> Clips:
+    """Clips `first` to `last` (exclusive) of a batch."""
+    if first == 0 and last == len(clips.frames):
+        return clips
+    return Clips(*(None if column is None else column[first:last] for column in clips))

@@ -16,6 +16,10 @@ from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
 
 
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why, and what is kept."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
@@ -34,15 +38,15 @@ class TrainConfig:
     seed: int = setting(0, "of weights, data order and noise", least=0)
     updates: int = setting(8_000, "optimizer steps", least=0)
     minutes: float = setting(170.0, "stop cleanly after this long; resume goes on", least=0)
-    pace: Literal["updates", "minutes"] = setting(
+    schedule: Literal["updates", "minutes"] = setting(
         "updates",
-        "what rates and stages go by and what ends the run; a resumed run's minutes count",
+        "what schedules go by and what ends the run; the minutes of resumed runs add up",
     )
-    batch_size: int = setting(32, "clips an update", least=1)
-    rollout_steps: int = setting(2, "steps a clip, each on the model's own last frame", least=1)
+    batch_size: int = setting(32, "clips per update", least=1)
+    rollout_steps: int = setting(2, "steps per clip, each on the model's own last frame", least=1)
     rollout_from: float = setting(0.7, "share of updates with a single step first", least=0, most=1)
     rollout_gradient: bool = setting(
-        False, "a step's error also mends the steps before it, for worlds where speeds count"
+        False, "a step's error also trains the steps before it, for worlds where speeds count"
     )
     learning_rate: float = setting(2e-3, "peak of warm-up and cosine", above=0)
     warmup: int = setting(300, "updates", least=0)
@@ -53,7 +57,9 @@ class TrainConfig:
     clip: float = setting(1.0, "largest gradient norm", above=0)
     ema: float = setting(0.998, "decay of the averaged weights", least=0, most=1)
     event_weight: float = setting(5.0, "how often a step with a reward is drawn", above=0)
-    end_weight: float = setting(30.0, "how often a step that ends the game is drawn", above=0)
+    termination_event_weight: float = setting(
+        30.0, "how often a step that ends the game is drawn", above=0
+    )
     noise: float = setting(0.1, "largest standard deviation of context noise, of [-1, 1]", least=0)
     damage: float = setting(
         0.2, "share of clips with a patch of their context replaced", least=0, most=1
@@ -68,7 +74,7 @@ class TrainConfig:
         0.0, "share of samples without their action (guidance)", least=0, most=1
     )
     entropy_until: float = setting(
-        0.7, "share of updates over which chance's entropy pull fades", above=0
+        0.7, "share of updates over which the entropy loss of chance fades", above=0
     )
     reward_weight: float = setting(0.02, "of the reward head's loss", least=0)
     termination_weight: float = setting(0.02, "of the termination head's loss", least=0)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from world_models.training.errors import TrainingError
+from world_models.training.config import TrainingError
 
 
 class Processes:
@@ -76,9 +76,7 @@ class Processes:
         return broadcast_object_list([value])[0]
 
     def clock(self, seconds: float) -> float:
-        """The main process's clock: rates, stages and the end go by it, so all must read the
-        same.
-        """
+        """The main process's clock, because schedules and the end of the run go by it."""
         if self.count == 1:
             return seconds
         from accelerate.utils import broadcast

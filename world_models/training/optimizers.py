@@ -1,6 +1,4 @@
-"""Optimizers by name, as the trainer wants them: one object that steps, and whose state can be
-saved and put back.
-"""
+"""Optimizers by name: one object that steps, and whose state can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import torch
 from torch import nn
 
 
-class Together:
+class OptimizerGroup:
     """Several optimizers as one."""
 
     def __init__(self, *parts: torch.optim.Optimizer):
@@ -22,7 +20,7 @@ class Together:
         return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets all gradients."""
+        """Resets all gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
@@ -43,7 +41,7 @@ class Together:
 
 def build_optimizer(
     name: str, model: nn.Module, learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer | Together:
+) -> torch.optim.Optimizer | OptimizerGroup:
     """AdamW, or Muon for the matrices of transformer blocks and AdamW for the rest. Raises
     ValueError.
 
@@ -71,7 +69,7 @@ def build_optimizer(
         weight_decay=weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
-    return Together(muon, adamw(rest, learning_rate, weight_decay))
+    return OptimizerGroup(muon, adamw(rest, learning_rate, weight_decay))
 
 
 def adamw(

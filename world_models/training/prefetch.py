@@ -15,11 +15,11 @@ Item = TypeVar("Item")
 
 
 class Prefetcher(Generic[Item]):
-    """Calls `draw(generator)` again and again, up to `ahead` times before it is asked; the order
-    stays that of asking.
+    """Calls `draw(generator)` again and again, up to `ahead` times before `next` is called; items
+    keep their order.
 
     `state` is the generator's before the next item that nobody has taken yet: a checkpoint that
-    holds it goes on with just that item, however many were drawn already. `waited` counts the
+    holds it goes on with that item, however many were drawn already. `waited` counts the
     seconds that `next` kept its caller waiting.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures of a run as it goes: one step from held-out frames, and a film of an open-loop dream.
+"""Samples of a run as it goes: one step from held-out frames, and a film of an open-loop dream.
 
 K context frames.
 """
@@ -14,13 +14,8 @@ from torch import nn
 from collectors.media import spread, write_strip
 from collectors.video_writers import write_comparison
 from world_models.noise import NoiseStream
-from world_models.protocols import Context
-from world_models.training.clips import Clips
-
-
-def context_of(clips: Clips, length: int) -> Context:
-    """The clips' first K frames, and the actions between them."""
-    return Context(clips.frames[:, :length], clips.context_actions)
+from world_models.protocols import Clips, Context
+from world_models.training.clips import context_of
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What changes in the course of a training run: the learning rate and the weights of the losses."""
+"""What changes in the course of a training run: learning rate, rollout steps, weights of losses."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ from torch import Tensor
 
 from world_models.training.config import TrainConfig
 
-WARMEST = 0.1  # share of a run paced by minutes after which its warm-up ends at the latest
+LATEST_WARMUP = 0.1  # share of a run scheduled by minutes after which its warm-up is over
+FINAL_RATE = 0.02  # of the learning rate
 
 
-def total(terms: dict[str, Tensor], config: TrainConfig, share: float) -> Tensor:
-    """The weighted sum that is minimised when `share` of the updates are done; a loss not named
-    here weighs 1.
+def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
+    """Learning rate of an update, with `progress` of the run done: a linear warm-up, then a cosine
+    down to `FINAL_RATE`.
+    """
+    warm = (update + 1) / max(1, config.warmup)
+    if config.schedule == "minutes":
+        warm, share = max(warm, progress / LATEST_WARMUP), progress
+    else:
+        share = max(0, update - config.warmup) / max(1, config.updates - config.warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    return config.learning_rate * min(1.0, warm) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
-    The pull of chance towards uniform fades: late in a run it would only make the posterior miss.
+
+def rollout_steps(config: TrainConfig, progress: float) -> int:
+    """Steps per clip: single ones first, then `config.rollout_steps`."""
+    return 1 if progress < config.rollout_from else config.rollout_steps
+
+
+def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float) -> Tensor:
+    """The scalar that is minimized, with `progress` of the run done; a loss not named here weighs
+    1.
+
+    The weight of the chance variables' entropy fades: late in a run it would only blur the
+    posterior.
     """
     weights = {
-        "entropy": max(0.0, 1 - share / config.entropy_until),
+        "entropy": max(0.0, 1 - progress / config.entropy_until),
         "reward": config.reward_weight,
         "termination": config.termination_weight,
         "trust": config.trust_weight,
-        "wrong": 0.0,
+        "wrong": 0.0,  # a measurement, no loss
     }
-    return sum(weights.get(name, 1.0) * value for name, value in terms.items())
-
-
-def schedule(config: TrainConfig, update: int, progress: float) -> float:
-    """Learning rate of an update, when `progress` of the run is done: linear warm-up, then a cosine
-    down to 2 %.
-    """
-    warm = (update + 1) / max(1, config.warmup)
-    if config.pace == "minutes":
-        warm, share = max(warm, progress / WARMEST), progress
-    else:
-        share = max(0, update - config.warmup) / max(1, config.updates - config.warmup)
-    return (
-        config.learning_rate
-        * min(1.0, warm)
-        * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
-    )
+    parts = [weights.get(name, 1.0) * value for name, value in losses.items()]
+    return sum(parts[1:], parts[0])

@@ -3,9 +3,9 @@ gives to learning.
 
 Training samples per second, as a share of what forward and backward alone reach on one batch that
 stays the same. Both are timed in turn, round after round, in one process, and the median of the
-rounds' ratios is told. `share_with_checks` counts in what a validation, a checkpoint, a bundle and
-a film take every `validate_every` updates. On a CPU that others use too, the share of CPU time is
-the steadier figure.
+rounds' ratios is reported. `share_with_checks` counts in what a validation, a checkpoint, a bundle
+and a film take every `validate_every` updates. On a CPU that others use too, the share of CPU time
+varies less.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from collectors.settings.command import command
 from collectors.settings.parse import setting
-from collectors.worlds.table import UnknownNameError, unknown
-from world_models.training.presets.table import PRESETS
-from world_models.training.run import Run, Trainer, begin
-from world_models.training.schedules import total
+from world_models.training.presets.table import find_preset
+from world_models.training.run import MainProcess, start
+from world_models.training.schedules import weighted_sum
+from world_models.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class SpeedConfig:
+class ThroughputConfig:
     """Measure training against forward and backward alone."""
 
     preset: str = setting("snake", "training preset")
@@ -41,16 +42,26 @@ class SpeedConfig:
     device: str = setting("auto", "as in training")
 
 
+class Round(NamedTuple):
+    """Updates per second of one round, by wall clock and by the CPU time of this process."""
+
+    training: float
+    training_cpu: float
+    bare: float  # forward and backward alone
+    bare_cpu: float
+
+
 def forward_backward(trainer: Trainer) -> Callable[[], None]:
-    """One call does what an update cannot do without, and nothing else."""
-    clips, steps = trainer.draw_own(trainer.feed.generator), trainer.config.rollout_steps
+    """A function that does what an update cannot do without, and nothing else."""
+    parts = trainer.draw_parts(trainer.prefetcher.generator)
+    steps = trainer.config.rollout_steps
 
     def advance() -> None:
         trainer.model.train()
-        for part in clips:
+        for clips in parts:
             with trainer.autocast:
-                terms = trainer.losses(part, trainer.augmentation, steps, trainer.noise)
-            total(terms, trainer.config, 1.0).backward()
+                losses = trainer.losses(clips, trainer.augmentation, steps, trainer.noise)
+            weighted_sum(losses, trainer.config, 1.0).backward()
         trainer.optimizer.zero_grad(set_to_none=True)
 
     return advance
@@ -60,63 +71,70 @@ def rate(
     advance: Callable[[], object], seconds: float, device: torch.device
 ) -> tuple[float, float]:
     """Calls per second, and per second of this process's CPU time."""
-    done, begun, busy = 0, time.perf_counter(), time.process_time()
-    while not done or time.perf_counter() - begun < seconds:
+    done, started, cpu_started = 0, time.perf_counter(), time.process_time()
+    while not done or time.perf_counter() - started < seconds:
         advance()
         done += 1
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return done / (time.perf_counter() - begun), done / (time.process_time() - busy)
+    return done / (time.perf_counter() - started), done / (time.process_time() - cpu_started)
 
 
-def measure(config: SpeedConfig) -> dict:
+def measure(config: ThroughputConfig) -> dict:
     """All figures; every update has all its rollout steps.
 
-    Writes a run into a temporary directory.
+    Writes a run into a temporary directory. Raises UnknownNameError for an unknown preset.
     """
-    preset = PRESETS[config.preset]()
+    preset = find_preset(config.preset)
     with tempfile.TemporaryDirectory() as folder:
-        changes = {
-            "rollout_from": 0.0,
-            "device": config.device,
-            "threads": config.threads,
-            "out": Path(folder),
-        }
-        trainer = begin(replace(preset, **changes, data=config.data or preset.data))
-        bare, device = forward_backward(trainer), trainer.device
-        spent, rounds = 0.0, []
-        rate(bare, 0, device)
-        terms = trainer.step()
-        waited = trainer.feed.waited
-        for _ in range(config.rounds):
-            alone, begun = rate(bare, config.seconds, device), time.perf_counter()
-            rounds.append((*rate(trainer.step, config.seconds, device), *alone))
-            spent += time.perf_counter() - begun
-        waited = trainer.feed.waited - waited
-        run, begun = Run(trainer), time.perf_counter()
-        run.check(terms)
-        check = time.perf_counter() - begun
-    every, median = preset.validate_every, statistics.median
+        changed = replace(
+            preset,
+            rollout_from=0.0,
+            device=config.device,
+            threads=config.threads,
+            out=Path(folder),
+            data=config.data or preset.data,
+        )
+        trainer = start(changed)
+        rounds, waiting = measure_rounds(trainer, config)
+        main_process, started = MainProcess(trainer), time.perf_counter()
+        main_process.validate(trainer.step())
+        check = time.perf_counter() - started
+    every, median, batch = preset.validate_every, statistics.median, preset.batch_size
+    on_cpu = trainer.device.type == "cpu"
     return {
         "preset": config.preset,
-        "device": str(device),
+        "device": str(trainer.device),
         "threads": torch.get_num_threads(),
-        "training_samples_per_second": median(row[0] for row in rounds) * preset.batch_size,
-        "forward_backward_samples_per_second": median(row[2] for row in rounds) * preset.batch_size,
-        "share": median(row[0] / row[2] for row in rounds),
-        "share_of_cpu_time": median(row[1] / row[3] for row in rounds)
-        if device.type == "cpu"
+        "training_samples_per_second": median(row.training for row in rounds) * batch,
+        "forward_backward_samples_per_second": median(row.bare for row in rounds) * batch,
+        "share": median(row.training / row.bare for row in rounds),
+        "share_of_cpu_time": median(row.training_cpu / row.bare_cpu for row in rounds)
+        if on_cpu
         else None,
-        "share_with_checks": median(every / (every / row[0] + check) / row[2] for row in rounds),
+        "share_with_checks": median(
+            every / (every / row.training + check) / row.bare for row in rounds
+        ),
         "check_seconds": check,
-        "waiting_for_clips": waited / spent,
+        "waiting_for_clips": waiting,
     }
 
 
-def run(config: SpeedConfig) -> str:
+def measure_rounds(trainer: Trainer, config: ThroughputConfig) -> tuple[list[Round], float]:
+    """The rounds, and the share of training time that was spent waiting for clips."""
+    bare, device = forward_backward(trainer), trainer.device
+    rate(bare, 0, device)
+    trainer.step()
+    seconds, rounds, waited = 0.0, [], trainer.prefetcher.waited
+    for _ in range(config.rounds):
+        alone, started = rate(bare, config.seconds, device), time.perf_counter()
+        rounds.append(Round(*rate(trainer.step, config.seconds, device), *alone))
+        seconds += time.perf_counter() - started
+    return rounds, (trainer.prefetcher.waited - waited) / seconds
+
+
+def run(config: ThroughputConfig) -> str:
     """Measure; write the figures where `config.out` says; return them as JSON."""
-    if config.preset not in PRESETS:
-        raise UnknownNameError(unknown("preset", config.preset, PRESETS))
     figures = json.dumps(measure(config), indent=1)
     if config.out:
         Path(config.out).write_text(figures + "\n")
@@ -126,7 +144,7 @@ def run(config: SpeedConfig) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     prog = "python -m world_models.training.throughput"
-    return command(SpeedConfig, run, argv, prog, ("preset",))
+    return command(ThroughputConfig, run, argv, prog, ("preset",))
 
 
 if __name__ == "__main__":

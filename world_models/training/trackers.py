@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from collectors.settings.parse import list_settings
-from world_models.training.config import TrainConfig
-from world_models.training.errors import TrainingError
+from world_models.training.config import TrainConfig, TrainingError
 
 PROJECT = "neural-envs"
 
@@ -29,11 +28,11 @@ def require(tracker: str) -> None:
 
 
 class Tracker:
-    """Where figures and pictures go besides the run directory; with tracker=none nowhere.
+    """Sends figures and images to a tracker besides the run directory; with tracker=none nowhere.
 
-    A resumed run goes on in the tracker's run that it began: `identity` is that run's name there,
-    kept in the run directory. What was told of the updates that are done again is told anew
-    (TensorBoard, Aim) or only once (W&B).
+    A resumed run goes on in the tracker's run that it began: that run's name there is kept in the
+    run directory. Updates that are done again are logged again (TensorBoard, Aim) or only once
+    (W&B).
     """
 
     def __init__(self, config: TrainConfig, update: int):
@@ -70,14 +69,14 @@ class Tracker:
         return {**options, "id": begun, "resume": "allow"} if begun else options
 
     def log(self, row: dict, update: int) -> None:
-        """Tells the numbers of a row of the journal."""
+        """Logs the numbers of a row of metrics."""
         if self.name != "none":
             self.accelerator.log(
                 {k: v for k, v in row.items() if isinstance(v, (int, float))}, step=update
             )
 
     def show(self, update: int) -> None:
-        """Tells the run directory's strip of pictures and its film."""
+        """Logs the strip of frames and the film of the run directory."""
         if self.name != "none":
             getattr(self, f"_show_{self.name}")(
                 self.out / "strip.png", self.out / "rollout.gif", update
@@ -106,11 +105,11 @@ class Tracker:
     def _show_wandb(self, strip: Path, film: Path, update: int) -> None:
         import wandb
 
-        pictures = {
+        images = {
             "strip": wandb.Image(str(strip)),
             "rollout": wandb.Video(str(film), format="gif"),
         }
-        self.accelerator.log(pictures, step=update)
+        self.accelerator.log(images, step=update)
 
     def _show_aim(self, strip: Path, film: Path, update: int) -> None:
         import aim
@@ -119,7 +118,7 @@ class Tracker:
         self.run.track(aim.Image(str(film), format="gif"), name="rollout", step=update)
 
     def end(self) -> None:
-        """Waits until all is told."""
+        """Waits until everything is sent."""
         if self.name != "none":
             for tracker in self.accelerator.trackers:
                 tracker.finish()

@@ -1,4 +1,7 @@
-"""One run's state and its updates. B clips, S rollout steps, N parts of a batch."""
+"""One training run: its state, and one update after another.
+
+B clips, S rollout steps, N parts of a batch.
+"""
 
 from __future__ import annotations
 
@@ -11,50 +14,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collectors.dataset.dataset import Dataset
 from world_models.bundles.bundle import BundleError, build_model, load_bundle, save_bundle
 from world_models.protocols import AugmentationOptions, Clips
 from world_models.training.checkpoints import write_checkpoint, writing
-from world_models.training.clips import ClipReader, Dataset, ExpertClips, read_spec, start_contexts
-from world_models.training.config import TrainConfig
+from world_models.training.clips import ClipReader, part_of, read_spec
+from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.distributed import Processes, use_bfloat16
-from world_models.training.errors import TrainingError
+from world_models.training.expert_clips import ExpertClips
 from world_models.training.optimizers import build_optimizer
 from world_models.training.prefetch import Prefetcher
-from world_models.training.schedules import schedule, total
+from world_models.training.schedules import learning_rate, rollout_steps, weighted_sum
+from world_models.training.starts import start_contexts
+
+VALIDATION_BATCH = 64  # clips
 
 
 class Trainer:
-    """One run: model, average, optimizer, generators.
+    """Model, averaged weights, optimizer, data and generators of one run.
 
     Every process has the same; the main one validates and writes.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset):
-        self.config, self.dataset, self.update, self.seconds, self.best = (
-            config,
-            dataset,
-            0,
-            0.0,
-            math.inf,
-        )
-        self.before = 0.0  # progress at the update before
-        self.commands: list[
-            str
-        ] = []  # all that the run was called with: a resumed one may have had other settings
+        self.config, self.dataset = config, dataset
+        self.update, self.seconds, self.best = 0, 0.0, math.inf
+        self.last_progress = 0.0  # at the update before
+        self.commands: list[str] = []  # one per start: a resumed run may have other settings
+
         self.processes = Processes(config.device)
-        self.parts, self.own, self.part_size = self.processes.share(
+        self.parts, self.own_parts, self.part_size = self.processes.share(
             config.batch_size, config.gradient_accumulation
         )
         self.device = self.processes.device
-        self.autocast = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=use_bfloat16(config.precision, self.device)
-        )
-        with (
-            torch.random.fork_rng()
-        ):  # torch's layers draw their weights from the global generator: borrow it
+        self.bfloat16 = use_bfloat16(config.precision, self.device)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+        with torch.random.fork_rng():  # layers draw their weights from the global generator
             torch.manual_seed(config.seed)
             self.model = build_model(read_spec(dataset), config.model)
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(device=self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = build_optimizer(
             config.optimizer, self.model, config.learning_rate, config.weight_decay
@@ -64,81 +63,156 @@ class Trainer:
             config.noise, config.damage, config.action_dropout, config.rollout_gradient
         )
         self.noise = torch.Generator().manual_seed(config.seed)
-        self._open(dataset)
+        self._open_data()
 
-    def _open(self, dataset: Dataset) -> None:
-        config, split, length = self.config, self.dataset.split(), self.model.context_length
-        weights = (config.event_weight, config.end_weight)
-        self.train = ClipReader(dataset, split["train"], length, config.rollout_steps, *weights)
-        self.validation = ClipReader(
-            dataset, split["validation"], length, config.rollout_steps, *weights
-        )
-        self.teach = ExpertClips(self.model.spec, config.sampled) if config.expert else None
-        self.feed = Prefetcher(self.draw_own, np.random.default_rng(config.seed), config.prefetch)
+    def _open_data(self) -> None:
+        config, split = self.config, self.dataset.split()
+        clips = (self.model.context_length, config.rollout_steps)
+        weights = (config.event_weight, config.termination_event_weight)
+        self.training_clips = ClipReader(self.dataset, split["train"], *clips, *weights)
+        self.validation_clips = ClipReader(self.dataset, split["validation"], *clips, *weights)
+        self.expert = ExpertClips(self.model.spec, config.sampled) if config.expert else None
+        order = np.random.default_rng(config.seed)
+        self.prefetcher = Prefetcher(self.draw_parts, order, config.prefetch)
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1], by updates or by minutes."""
+        if self.config.schedule == "minutes":
+            return min(1.0, self.seconds / max(1e-9, 60 * self.config.minutes))
+        return self.update / max(1, self.config.updates)
+
+    def done(self, seconds: float) -> bool:
+        """Whether to stop, this process having trained for so many seconds."""
+        if self.config.schedule == "minutes":
+            return self.progress >= 1
+        return self.update >= self.config.updates or seconds >= self.config.minutes * 60
+
+    def step(self) -> dict[str, float]:
+        """One update; returns its mean losses by name.
+
+        Raises TrainingError on a loss that is not a number, before the weights are changed.
+        """
+        config, progress = self.config, self.progress
+        if hasattr(self.model, "settle"):
+            self.model.settle(self.average, self.last_progress, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.update, progress)
+        losses, minimized = self.compute_gradients(self.prefetcher.next(), progress)
+        if not math.isfinite(minimized):
+            raise TrainingError(
+                f"the loss is {minimized} at update {self.update}; the last good checkpoint is "
+                f"kept in {config.out}. Go on with a lower learning_rate or clip."
+            )
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        self.update_average()
+        self.last_progress = progress
+        self.update += 1
+        return losses
+
+    def compute_gradients(
+        self, parts: list[Clips], progress: float
+    ) -> tuple[dict[str, float], float]:
+        """Puts the gradients of the whole batch into the model.
+
+        Returns the mean losses by name, and the weighted sum that is minimized. Every part's
+        gradient is divided by N, and those of all processes are added up.
+        """
+        steps = rollout_steps(self.config, progress)
+        augmentation = self.augmentation._replace(progress=progress)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        names: list[str] = []
+        sums = torch.zeros((), device=self.device)
+        for clips, noise in zip(parts, self.part_generators(), strict=True):
+            if self.config.cuda_graphs:
+                torch.compiler.cudagraph_mark_step_begin()
+            with self.autocast:
+                losses = self.losses(clips, augmentation, steps, noise)
+            minimized = weighted_sum(losses, self.config, progress)
+            (minimized if self.parts == 1 else minimized / self.parts).backward()
+            names, values = list(losses), (*losses.values(), minimized)
+            sums = sums + torch.cat([value.detach().reshape(1) for value in values])
+        sums = self.processes.add_up(self.model.parameters(), sums)
+        *means, minimized = (value / self.parts for value in sums.tolist())  # waits for the device
+        return dict(zip(names, means, strict=True)), minimized
+
+    def part_generators(self) -> list[torch.Generator]:
+        """A noise generator for each part of this process: the run's own where a batch is one part,
+        else one that is seeded by it.
+        """
+        if self.parts == 1:
+            return [self.noise]
+        seeds = torch.randint(2**62, (self.parts,), generator=self.noise).tolist()
+        return [torch.Generator().manual_seed(seeds[part]) for part in self.own_parts]
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Moves the averaged weights towards the model's; buffers are copied as they are."""
+        decay = min(self.config.ema, (1 + self.update) / (10 + self.update))
+        averages, weights = list(self.average.parameters()), list(self.model.parameters())
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
 
     def draw(self, reader: ClipReader, count: int, order: np.random.Generator) -> Clips:
-        """Clips to learn from or to be measured by."""
+        """`count` clips of a reader, with the moves of the expert where the run has one."""
         clips = reader.draw(count, order)
-        return clips if self.teach is None else self.teach(clips, order)
+        return clips if self.expert is None else self.expert(clips, order)
 
-    def draw_own(self, order: np.random.Generator) -> list[Clips]:
-        """This process's parts of the next batch.
-
-        All processes draw the same batch, and cut what is theirs.
+    def draw_parts(self, order: np.random.Generator) -> list[Clips]:
+        """This process's parts of the next batch. All processes choose the same batch, and each
+        cuts its own parts of it.
         """
-        first, last = self.own[0] * self.part_size, (self.own[-1] + 1) * self.part_size
-        if self.teach is None:
-            own = self.train.cut(self.train.choose(self.config.batch_size, order)[first:last])
+        size, reader = self.part_size, self.training_clips
+        first, last = self.own_parts[0] * size, (self.own_parts[-1] + 1) * size
+        if self.expert is None:
+            own = reader.cut(reader.choose(self.config.batch_size, order)[first:last])
         else:
-            own = part_of(self.draw(self.train, self.config.batch_size, order), first, last)
-        return [part_of(own, i, i + self.part_size) for i in range(0, last - first, self.part_size)]
+            own = part_of(self.draw(reader, self.config.batch_size, order), first, last)
+        return [part_of(own, i, i + size) for i in range(0, last - first, size)]
 
-    def begin_with(self, bundle: Path) -> None:
-        """Takes over the weights of a bundle that fit by name and shape.
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Held-out losses of the averaged weights, always on the same clips with the same noise."""
+        order, noise = np.random.default_rng(1), torch.Generator().manual_seed(1)
+        rows: dict[str, list[float]] = {}
+        for _ in range(self.config.validation_batches):
+            clips = self.draw(self.validation_clips, VALIDATION_BATCH, order)
+            losses = self.average.clip_losses(
+                clips, self.augmentation, self.config.rollout_steps, noise
+            )
+            for name, value in losses.items():
+                rows.setdefault(name, []).append(value.item())
+        return {name: float(np.mean(values)) for name, values in rows.items()}
 
-        Raises TrainingError where none do.
+    def save(self, provenance: dict, best: bool = False) -> None:
+        """Writes a checkpoint (where `best`, as best.pt too) and the bundle of the averaged
+        weights. Raises TrainingError where they cannot be written; older ones are then kept.
         """
-        try:
-            theirs = load_bundle(bundle).model.state_dict()
-        except BundleError as error:
-            raise TrainingError(f"init_from: {error}") from None
-        mine = self.model.state_dict()
-        fit = {
-            name: value
-            for name, value in theirs.items()
-            if name in mine and value.shape == mine[name].shape
-        }
-        if not fit:
-            raise TrainingError(
-                f"init_from: no tensor of {bundle} fits this model; is it of another kind or width?"
-            )
-        given = getattr(self.model, "given", "")  # the part that this run does not learn
-        lacking = sorted(
-            name for name in mine if given and name.startswith(given) and name not in fit
-        )
-        if lacking:
-            raise TrainingError(
-                f"init_from: {bundle} must bring all of the {given[:-1]}, but has no fitting "
-                f"{lacking[0]}"
-            )
-        for model in (self.model, self.average):
-            model.load_state_dict({**mine, **fit})
+        with writing(self.config.out):
+            write_checkpoint(self.config.out, self.state(), self.update, best)
+            generator = np.random.default_rng(0)
+            contexts = start_contexts(self.training_clips, self.config.contexts, generator)
+            card = {**provenance, "updates": self.update}
+            save_bundle(self.config.out / "bundle", self.average, contexts, card, {})
 
     def state(self) -> dict:
-        """All that decides how the run goes on."""
+        """Everything that decides how the run goes on."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
-            "order": self.feed.state,
+            "order": self.prefetcher.state,
             "progress": {
                 "update": self.update,
                 "seconds": self.seconds,
                 "best": self.best,
                 "commands": self.commands,
             },
-            "before": self.before,
+            "before": self.last_progress,
             "carried": self.model.carried() if hasattr(self.model, "carried") else {},
         }
 
@@ -152,137 +226,53 @@ class Trainer:
             reason = str(error).strip().splitlines()[-1].strip()
             raise TrainingError(
                 f"the checkpoints in {self.config.out} are of another model or optimizer "
-                f"({reason}); "
-                "give the settings of that run (its resolved_config.yaml), or another out="
+                f"({reason}); give the settings of that run (its resolved_config.yaml), or another "
+                "out="
             ) from None
         if hasattr(self.model, "carry"):
-            self.model.carry(state.get("carried", {}))
+            self.model.carry(state["carried"])
         self.noise.set_state(state["noise"])
-        self.feed.restart(state["order"])
-        self.before, done = state.get("before", 0.0), state["progress"]
-        self.update, self.seconds = done["update"], done["seconds"]
-        self.best, self.commands = (
-            done.get("best", math.inf),
-            list(done.get("commands", [])),
-        )  # runs of older versions
+        self.prefetcher.restart(state["order"])
+        self.last_progress, progress = state["before"], state["progress"]
+        self.update, self.seconds = progress["update"], progress["seconds"]
+        self.best, self.commands = progress["best"], list(progress["commands"])
 
-    @property
-    def progress(self) -> float:
-        """Share of the run that is done, by updates or by time."""
-        if self.config.pace == "minutes":
-            return min(1.0, self.seconds / max(1e-9, 60 * self.config.minutes))
-        return self.update / max(1, self.config.updates)
+    def load_weights(self, bundle: Path) -> None:
+        """Takes over the weights of a bundle that fit by name and shape.
 
-    def step(self) -> dict[str, float]:
-        """One update; returns its losses.
-
-        Raises TrainingError on a loss that is not a number, before it does harm.
+        Raises TrainingError where none do, or where a part is missing that this run does not learn.
         """
-        config, progress = self.config, self.progress
-        if hasattr(self.model, "settle"):
-            self.model.settle(self.average, self.before, progress)
-        self.before = progress
-        clips = self.feed.next()
-        for group in self.optimizer.param_groups:
-            group["lr"] = schedule(config, self.update, progress)
-        terms, loss = self.gradients(clips, progress)
-        if not math.isfinite(loss):
+        try:
+            theirs = load_bundle(bundle).model.state_dict()
+        except BundleError as error:
+            raise TrainingError(f"init_from: {error}") from None
+        own = self.model.state_dict()
+        fit = {
+            name: value
+            for name, value in theirs.items()
+            if name in own and value.shape == own[name].shape
+        }
+        if not fit:
             raise TrainingError(
-                f"the loss is {loss} at update {self.update}; the last good checkpoint is kept in "
-                f"{config.out}. "
-                "Go on with a lower learning_rate or clip."
+                f"init_from: no tensor of {bundle} fits this model; is it of another kind or width?"
             )
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
-        self.optimizer.step()
-        decay = min(config.ema, (1 + self.update) / (10 + self.update))
-        averages, weights = (
-            list(self.average.parameters()),
-            [p.detach() for p in self.model.parameters()],
-        )
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            mine.copy_(theirs)  # what a model measures is no weight: it is taken as it is
-        self.update += 1
-        return terms
-
-    def gradients(self, clips: list[Clips], progress: float) -> tuple[dict[str, float], float]:
-        """Leaves the gradients of the whole batch in the model; its mean losses by name, and what
-        is minimised.
-        """
-        steps = 1 if progress < self.config.rollout_from else self.config.rollout_steps
-        augmentation = self.augmentation._replace(progress=progress)
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        numbers = 0
-        for part, noise in zip(clips, self.noises(), strict=True):
-            if self.config.cuda_graphs:
-                torch.compiler.cudagraph_mark_step_begin()
-            with self.autocast:
-                terms = self.losses(part, augmentation, steps, noise)
-            loss = total(terms, self.config, progress)
-            (loss if self.parts == 1 else loss / self.parts).backward()
-            numbers = numbers + torch.cat(
-                [value.detach().reshape(1) for value in (*terms.values(), loss)]
+        given = getattr(self.model, "given", "")
+        missing = [name for name in own if given and name.startswith(given) and name not in fit]
+        if missing:
+            raise TrainingError(
+                f"init_from: {bundle} must bring all of the {given[:-1]}, but has no fitting "
+                f"{min(missing)}"
             )
-        numbers = self.processes.add_up(self.model.parameters(), numbers)
-        *means, loss = (
-            value / self.parts for value in numbers.tolist()
-        )  # the one wait for the device
-        return dict(zip(terms, means, strict=True)), loss
-
-    def noises(self) -> list[torch.Generator]:
-        """A generator for each part of this process: the run's own where a batch is one part, else
-        seeded by it.
-        """
-        if self.parts == 1:
-            return [self.noise]
-        seeds = torch.randint(2**62, (self.parts,), generator=self.noise).tolist()
-        return [torch.Generator().manual_seed(seeds[part]) for part in self.own]
-
-    def done(self, seconds: float) -> bool:
-        """Whether to stop, this process having trained for so many seconds."""
-        if self.config.pace == "minutes":
-            return self.progress >= 1
-        return self.update >= self.config.updates or seconds >= self.config.minutes * 60
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Held-out losses of the averaged weights, always on the same clips with the same noise."""
-        order, noise = np.random.default_rng(1), torch.Generator().manual_seed(1)
-        rows: dict[str, list[float]] = {}
-        for _ in range(self.config.validation_batches):
-            clips = self.draw(self.validation, 64, order)
-            losses = self.average.clip_losses(
-                clips, self.augmentation, self.config.rollout_steps, noise
-            )
-            for name, value in losses.items():
-                rows.setdefault(name, []).append(value.item())
-        return {name: float(np.mean(values)) for name, values in rows.items()}
-
-    def save(self, provenance: dict, best: bool = False) -> None:
-        """Writes a checkpoint (and as best.pt too) and the bundle of the averaged weights, each
-        under another name first. Raises TrainingError where they cannot be written.
-        """
-        with writing(self.config.out):
-            write_checkpoint(self.config.out, self.state(), self.update, best)
-            contexts = start_contexts(self.train, self.config.contexts, np.random.default_rng(0))
-            card = {**provenance, "updates": self.update}
-            save_bundle(self.config.out / "bundle", self.average, contexts, card, {})
-
-
-def part_of(clips: Clips, first: int, last: int) -> Clips:
-    """Clips `first` to `last` (exclusive) of a batch."""
-    if first == 0 and last == len(clips.frames):
-        return clips
-    return Clips(*(None if column is None else column[first:last] for column in clips))
+        for model in (self.model, self.average):
+            model.load_state_dict({**own, **fit})
 
 
 def compiled(
     losses: Callable[..., dict[str, Tensor]], config: TrainConfig, device: torch.device
-) -> Callable:
-    """`losses` as the settings want it.
+) -> Callable[..., dict[str, Tensor]]:
+    """`losses`, compiled where the settings say so.
 
-    Raises TrainingError where the device or another setting cannot do that.
+    Raises TrainingError where the device or another setting does not allow it.
     """
     if config.cuda_graphs and device.type != "cuda":
         raise TrainingError(
@@ -291,7 +281,7 @@ def compiled(
         )
     if config.cuda_graphs and config.gradient_accumulation > 1:
         raise TrainingError(
-            "cuda_graphs=true replays one part a process; set gradient_accumulation=1"
+            "cuda_graphs=true replays one part per process; set gradient_accumulation=1"
         )
     if not (config.compile or config.cuda_graphs):
         return losses

@@ -5,7 +5,6 @@ Tests build them and count their weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def worldmap_transformer() -> TrainConfig:
         batch_size=16,
         learning_rate=1e-4,
         rollout_steps=1,
-        end_weight=10.0,
+        termination_event_weight=10.0,
         reward_weight=0.1,
         termination_weight=0.1,
         damage=0.0,
@@ -74,7 +73,7 @@ def snake_unet_reference() -> TrainConfig:
         rollout_steps=1,
         ema=0.9999,
         action_dropout=0.3,
-        end_weight=5.0,
+        termination_event_weight=5.0,
         damage=0.0,
         noise=0.0,
     )
@@ -130,12 +129,3 @@ def pong_forcing_reference() -> TrainConfig:
         damage=0.0,
         action_dropout=0.2,
     )
-
-
-REFERENCES: dict[str, Callable[[], TrainConfig]] = {
-    "worldmap-transformer": worldmap_transformer,
-    "worldmap-transformer-unconditional": worldmap_transformer_unconditional,
-    "snake-unet-reference": snake_unet_reference,
-    "snake-unet-diamond": snake_unet_diamond,
-    "pong-forcing-reference": pong_forcing_reference,
-}
