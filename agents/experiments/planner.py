@@ -87,9 +87,9 @@ class Planner:
 
     A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the
     gradient norm of its pairs (`uncertainty(frames, action, next_frame)`) and for moves other than
-    those that the model itself rests at (`opinion(frames, noise, starts)`). One that has ended pays
-    for that and earns no more. The best sequence of each first move is what that move is worth; a
-    `proposer` may have the last word.
+    those that the model itself rests at (`action_logits(frames, noise, starts)`). One that has
+    ended pays for that and earns no more. The best sequence of each first move is what that move is
+    worth; a `proposer` may have the last word.
     """
 
     name = "planner"
@@ -170,9 +170,9 @@ class Planner:
         """What each action costs after each sequence (N W A,), for the field does otherwise; 0 for
         what it does.
         """
-        if not hasattr(self.model, "opinion") or not self.search.opinion_weight:
+        if not hasattr(self.model, "action_logits") or not self.search.opinion_weight:
             return 0.0
-        held = self.model.opinion(seen_by(beam.state, beam.frames), noise, self.search.starts)
+        held = self.model.action_logits(seen_by(beam.state, beam.frames), noise, self.search.starts)
         return self.search.opinion_weight * (held.amax(1, keepdim=True) - held).flatten()
 
     def _keep(self, beam: Beam, lanes: int) -> Beam:
@@ -218,7 +218,7 @@ class GreedyField(Planner):
 
     @torch.inference_mode()
     def choose(self, context: Context, noise: NoiseStream) -> Tensor:
-        return self.model.opinion(context.frames, noise, self.starts).argmax(1)
+        return self.model.action_logits(context.frames, noise, self.starts).argmax(1)
 
 
 class Seen:

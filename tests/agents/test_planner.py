@@ -106,7 +106,7 @@ def test_action_logits_decide_where_no_reward_does_and_a_reward_must_be_worth_th
     class Patient(Corridor):
         """Its descents rest at waiting, three in four."""
 
-        def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
+        def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
             assert starts == 7 and len(frames) == len(noise.seeds)
             return torch.tensor([0.25, 0.75]).expand(len(frames), 2)
 
@@ -228,8 +228,8 @@ def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_ha
     model, contexts = model.model, model.contexts
     frames, noise = contexts.choose(torch.arange(3)).frames, NoiseStream.from_seeds(torch.arange(3))
     with torch.inference_mode():
-        one, many = (model.opinion(frames, noise, starts) for starts in (1, 6))
-        alone = model.opinion(frames[1:2], NoiseStream.from_seeds(torch.tensor([1])), 6)
+        one, many = (model.action_logits(frames, noise, starts) for starts in (1, 6))
+        alone = model.action_logits(frames[1:2], NoiseStream.from_seeds(torch.tensor([1])), 6)
         sampled = model.sample(frames, noise).action_logits
     assert torch.allclose(one, sampled, atol=1e-6) and not torch.allclose(one, many, atol=1e-3)
     assert torch.allclose(many[1:2], alone, atol=1e-4)

@@ -9,6 +9,7 @@ from conftest_models import CONFIGS, SPEC, make_context, make_model
 from world_models import frames as pixels
 from world_models.bundles.bundle import build_model
 from world_models.models.chance import ChanceConfig, ChanceSettings, Chosen
+from world_models.models.next_frame import Step
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import Context
@@ -18,7 +19,12 @@ WITH_CODES = [name for name, config in CONFIGS.items() if "codes" in name]
 
 def features_of(model, lanes=2):
     context = pixels.stack(make_context(model, lanes).frames)
-    return model.encode(model.look(context), torch.zeros(lanes, dtype=torch.int64))
+    return model.encode(context, torch.zeros(lanes, dtype=torch.int64))
+
+
+def step_to(target):
+    none = torch.zeros(len(target), dtype=torch.int64)
+    return Step(target, none, target, none, none.bool())
 
 
 @pytest.mark.parametrize("name", WITH_CODES)
@@ -30,8 +36,11 @@ def test_every_category_of_a_code_changes_every_token_alike(name):
     for category in range(model.config.chance.categories):
         codes = torch.zeros_like(drawn.codes)
         codes[:, :, category] = 1
-        moved = model.chance.painted(drawn._replace(codes=codes), tokens) - tokens
-        base = model.chance.painted(drawn._replace(codes=torch.zeros_like(codes)), tokens) - tokens
+        moved = model.chance.condition_on(drawn._replace(codes=codes), tokens) - tokens
+        base = (
+            model.chance.condition_on(drawn._replace(codes=torch.zeros_like(codes)), tokens)
+            - tokens
+        )
         seen.append((moved - base)[0])
         assert torch.allclose(seen[-1], seen[-1][:, :1, :1].expand_as(seen[-1]), atol=1e-5)
     assert all((seen[i] - seen[j]).abs().max() > 1e-3 for i in range(3) for j in range(i))
@@ -44,11 +53,11 @@ def test_the_frames_loss_leads_a_gradient_to_the_posterior_of_the_codes(name):
         features_of(model),
         pixels.stack(make_context(model, 2, seed=4).frames[:, -1:]),
     )
-    terms, _ = model.frame_loss(features, model.look(target), torch.Generator().manual_seed(0))
+    terms, _ = model.losses(step_to(target), features, torch.Generator().manual_seed(0))
     terms["frame"].sum().backward()
     assert model.chance.code_posterior[2].out.weight.grad.abs().sum() > 0
     assert (
-        model.chance.embed.weight.grad.abs().sum() > 0
+        model.chance.code_embed.weight.grad.abs().sum() > 0
         and model.chance.code_prior[1].out.weight.grad is None
     )
 
@@ -70,8 +79,8 @@ def test_under_guidance_both_halves_see_the_same_choice():
     model = make_model("edm-codes")
     tokens = features_of(model).tokens
     drawn = model.chance.draw(tokens, NoiseStream.from_seeds(torch.arange(2)))
-    both = model.chance.painted(drawn, torch.cat((tokens, 2 * tokens)))
-    once = model.chance.painted(drawn, tokens)
+    both = model.chance.condition_on(drawn, torch.cat((tokens, 2 * tokens)))
+    once = model.chance.condition_on(drawn, tokens)
     assert torch.allclose(both[:2], once, atol=1e-6) and torch.allclose(
         both[2:], once + tokens, atol=1e-5
     )
@@ -99,7 +108,7 @@ def test_a_coin_that_colours_the_whole_frame_is_learned_by_a_code():
             .sub(0.8)
             .expand(32, 3, 16, 16)
         )
-        terms, _ = model.frame_loss(model.encode(context, action), target, generator)
+        terms, _ = model.losses(step_to(target), model.encode(context, action), generator)
         optimizer.zero_grad()
         sum(value.mean() for value in terms.values()).backward()
         optimizer.step()
@@ -123,9 +132,9 @@ def test_settings_that_cannot_be_are_refused():
 
 def test_without_codes_nothing_but_places_is_painted():
     model = make_model("chance")
-    assert not any(name.startswith(("chance.code", "chance.embed")) for name in model.state_dict())
+    assert not any(name.startswith("chance.code") for name in model.state_dict())
     tokens = features_of(model).tokens
     drawn = model.chance.draw(tokens, NoiseStream.from_seeds(torch.arange(2)))
     assert isinstance(drawn, Chosen) and drawn.codes.numel() == 0
-    changed = (model.chance.painted(drawn, tokens) != tokens).any(1).flatten(1)
+    changed = (model.chance.condition_on(drawn, tokens) != tokens).any(1).flatten(1)
     assert torch.equal(changed, drawn.places[:, 0] > 0)

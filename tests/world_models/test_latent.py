@@ -191,7 +191,8 @@ def test_frames_of_a_context_keep_their_order_in_the_latents():
     for k in range(model.context_length):
         alone = model.autoencoder.encode(pixels.stack(context.frames[:, k : k + 1]))
         assert torch.allclose(state.latents[:, k], alone, atol=1e-5)
-    assert torch.allclose(model.look(pixels.stack(context.frames)), model.seen(state), atol=1e-6)
+    latents = model.latents(pixels.stack(context.frames))
+    assert torch.allclose(latents, state.latents.flatten(1, 2), atol=1e-6)
 
 
 def test_what_does_not_fit_latents_is_refused():

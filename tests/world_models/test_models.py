@@ -11,7 +11,8 @@ from world_models import frames as pixels
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
-from world_models.models.next_frame import Step, decided
+from world_models.models.next_frame import Step
+from world_models.models.outcomes import likeliest_outcome
 from world_models.noise import NoiseStream
 from world_models.protocols import (
     AugmentationOptions,
@@ -140,7 +141,7 @@ def test_every_weight_gets_a_gradient_from_the_loss(name):
         torch.tensor([0, 1, 2] * 2),
         torch.tensor([True, False] * 3),
     )
-    step = Step(pixels.stack(frames), actions, frames[:, 0], rewards, ends)
+    step = Step(pixels.stack(frames), actions, pixels.stack(frames[:, :1]), rewards, ends)
     terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
     sum(value.mean() for value in terms.values()).backward()
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
@@ -169,7 +170,7 @@ def test_a_frame_to_go_on_from_shows_grey_levels_and_leads_its_gradient_back(nam
     model = make_model(name).train()
     context = pixels.stack(make_context(model, 2).frames).requires_grad_()
     none = torch.zeros(2, dtype=torch.int64)
-    target = make_context(model, 2, seed=5).frames[:, 0]
+    target = pixels.stack(make_context(model, 2, seed=5).frames[:, :1])
     frame = model.step_loss(
         Step(context, none, target, none, none.bool()), torch.Generator().manual_seed(0)
     ).frame
@@ -228,7 +229,7 @@ def test_the_divergence_agrees_with_torch():
 def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_chosen():
     final = torch.tensor([False, False, True])
     rewards = torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.3], [0.0, 4.0, 0.0]])
-    paid, ends = decided(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
+    paid, ends = likeliest_outcome(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
     assert paid.tolist() == [
         1,
         2,
@@ -240,7 +241,7 @@ def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_ch
 
 def test_without_final_rewards_reward_and_end_are_decided_apart():
     rewards, ends = torch.randn(50, 3), torch.randn(50)
-    paid, over = decided(rewards, ends, torch.zeros(3, dtype=torch.bool))
+    paid, over = likeliest_outcome(rewards, ends, torch.zeros(3, dtype=torch.bool))
     assert torch.equal(paid, rewards.argmax(1)) and torch.equal(over, ends > 0)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
+from world_models.models.next_frame import Step
 from world_models.models.pixel import PixelConfig, PixelModel
 from world_models.networks import film
 from world_models.networks.film import FilmConfig, FilmNetwork
@@ -106,21 +107,20 @@ def test_a_step_is_the_first_picture_of_a_pass_whose_later_actions_are_not_known
 
 
 def test_a_training_step_pairs_each_picture_with_the_action_that_led_to_it():
-    model, clips = model_of(told=1.0).train(), clips_of(LINE)
+    model, clips = model_of(known_actions=1.0).train(), clips_of(LINE)
     clips.valid[1, 2] = False
     for s in (0, 1, 2):
         context = pixels.stack(clips.frames[:, s : s + 3])
         step = model.clip_step(clips, s, context, 0.0, torch.Generator().manual_seed(0))
         history = torch.cat((clips.context_actions, clips.actions), 1)
-        assert torch.equal(step.action[:, :3], history[:, s : s + 3]) and torch.equal(
-            step.next_frame[:, 0], clips.frames[:, 3 + s]
-        )
+        assert torch.equal(step.action[:, :3], history[:, s : s + 3])
+        assert torch.equal(step.target[:, :1], pixels.stack(clips.frames[:, 3 + s, None]))
         if s < 2:
             known = torch.tensor(
                 [True, s == 0, True, True]
             )  # step 2 of clip 1 is past the end of its episode
             assert torch.equal(step.action[:, 3], torch.where(known, clips.actions[:, s + 1], NULL))
-            assert torch.equal(step.next_frame[:, 1], clips.frames[:, 4 + s])
+            assert torch.equal(step.target[:, 1:], pixels.stack(clips.frames[:, 4 + s, None]))
         else:
             assert (step.action[:, 3] == NULL).all()
 
@@ -131,15 +131,17 @@ def test_pictures_after_unknown_actions_are_not_learned():
     actions = torch.tensor([[0, 1, 2, 1], [0, 1, 2, NULL]])
     features = model.encode(context, actions)
     assert features.rest[1].tolist() == [[True, True], [True, False]]
-    loss = model.frame_loss(features, target, None)[0]["frame"]
+    none = torch.zeros(2, dtype=torch.int64)
+    step, noise = Step(context, actions, target, none, none.bool()), torch.Generator()
+    loss = model.losses(step, features, noise)[0]["frame"]
     other = target.clone()
     other[:, 1] += 1.0
-    changed = model.frame_loss(features, other, None)[0]["frame"]
+    changed = model.losses(step._replace(target=other), features, noise)[0]["frame"]
     assert changed[0] != loss[0] and changed[1] == loss[1]
 
 
 def test_validation_knows_what_a_dream_knows():
-    model, clips = model_of(told=1.0).eval(), clips_of(LINE)
+    model, clips = model_of(known_actions=1.0).eval(), clips_of(LINE)
     step = model.clip_step(
         clips, 0, pixels.stack(clips.frames[:, :3]), 0.5, torch.Generator().manual_seed(0)
     )
@@ -147,7 +149,7 @@ def test_validation_knows_what_a_dream_knows():
 
 
 def test_every_weight_learns():
-    model, clips = model_of(SPEC, told=1.0).train(), clips_of(SPEC)
+    model, clips = model_of(SPEC, known_actions=1.0).train(), clips_of(SPEC)
     clips = clips._replace(
         actions=clips.actions.clamp(max=1), context_actions=clips.context_actions.clamp(max=1)
     )
@@ -164,7 +166,7 @@ def test_two_pictures_of_a_moving_line_follow_their_own_two_actions():
     network = FilmConfig(16, 2, 1, 1, embedding=8, condition=32, ahead=2)
     spec = replace(LINE, frame_shape=(4, 12, 1))
     model = PixelModel(
-        spec, PixelConfig(network, Regression("bce"), context_length=1, told=1.0)
+        spec, PixelConfig(network, Regression("bce"), context_length=1, known_actions=1.0)
     ).train()
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
@@ -226,9 +228,7 @@ def test_the_preset_is_small_and_sees_grey_stacks():
     spec = WorldSpec("coinrun", (84, 84, 4), tuple(map(str, range(15))), (0.0, 10.0), 15, 1000)
     model = PixelModel(spec, config)
     assert sum(p.numel() for p in model.parameters()) < 1_000_000
-    assert (
-        isinstance(model.network, FilmNetwork) and model.network.ahead == 4 and model.colours == 1
-    )
+    assert isinstance(model.network, FilmNetwork) and model.network.ahead == 4 and model.colors == 1
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,20 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
                 (r"^cells\.enter\.", "frame_codec.encoder."),
                 (r"^cells\.leave\.", "frame_codec.decoder."),
                 (r"^told\.", "action."),
+                (r"^moved\.", "action_trunk."),
                 (r"^field\.board\.", "field.context."),
                 (r"^field\.told\.", "field.film.linear."),
             ),
         ),
+        Renames(
+            ("chance", "diffusion", "joint", "latent"),
+            tensors=(
+                (r"^chance\.seen\.", "chance.target_encoder."),
+                (r"^chance\.paint\.", "chance.place_embed."),
+                (r"^chance\.embed\.", "chance.code_embed."),
+            ),
+        ),
+        Renames(("pixel",), keys=(("model.told", "known_actions"),)),
     ),
 }
 

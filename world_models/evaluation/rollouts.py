@@ -80,7 +80,7 @@ def _new(frames: Tensor, model) -> Tensor:
     """What a step adds to frames (..., C): where the game stacks frames in the channels, the
     newest one.
     """
-    return frames[..., -getattr(model, "colours", frames.shape[-1]) :]
+    return frames[..., -getattr(model, "colors", frames.shape[-1]) :]
 
 
 def _quality(frames: Tensor, target: Tensor) -> dict[str, Tensor]:

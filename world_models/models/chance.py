@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.models.next_frame import NextFrameModel, Window
+from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, looks
@@ -85,37 +85,38 @@ class Chance(nn.Module):
     Those with a place are marked on the patch grid; codes are embedded and added to every token.
     """
 
-    def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colours: int):
+    def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colors: int):
         super().__init__()
         self.settings, width, variables = settings, grid.width, settings.variables
         if variables:
             self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
-        self.seen = PatchEmbed(colours, width, grid.patch)
+        self.target_encoder = PatchEmbed(colors, width, grid.patch)
         if variables:
             self.posterior = nn.Sequential(
                 MixBlock(width), nn.SiLU(), nn.Conv2d(width, variables, 1)
             )
-            self.paint = nn.Conv2d(variables, width, 1, bias=False)
+            self.place_embed = nn.Conv2d(variables, width, 1, bias=False)
         if settings.codes:
             sizes = (settings.codes, settings.categories)
             self.code_prior = nn.Sequential(MixBlock(width), CategoricalHead(width, *sizes))
             self.code_posterior = nn.Sequential(
                 MixBlock(width), nn.SiLU(), CategoricalHead(width, *sizes)
             )
-            self.embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
+            self.code_embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
 
-    def painted(self, chosen: Chosen, tokens: Tensor) -> Tensor:
+    def condition_on(self, chosen: Chosen, tokens: Tensor) -> Tensor:
         """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in
         both halves.
         """
         halves = len(tokens) // len(chosen.places)
         if self.settings.variables:
-            tokens = tokens + self.paint(
+            tokens = tokens + self.place_embed(
                 chosen.places.repeat(halves, 1, 1).unflatten(2, tokens.shape[2:])
             )
         if self.settings.codes:
             tokens = (
-                tokens + self.embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
+                tokens
+                + self.code_embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
             )
         return tokens
 
@@ -127,7 +128,7 @@ class Chance(nn.Module):
 
     def posterior_logits(self, tokens: Tensor, target: Tensor) -> Chosen:
         """Of every category, for one who sees the next frame target (B, C, H, W) too."""
-        tokens = tokens + self.seen(target)
+        tokens = tokens + self.target_encoder(target)
         none = tokens.new_zeros(len(tokens), 0, 1)
         places = self.posterior(tokens).flatten(2) if self.settings.variables else none
         return Chosen(places, self.code_posterior(tokens) if self.settings.codes else none)
@@ -143,34 +144,42 @@ class Chance(nn.Module):
             salt += len(draws)
         return Chosen(*drawn)
 
-    def look(
+    def sample_posterior(
         self, tokens: Tensor, target: Tensor, generator: torch.Generator
     ) -> tuple[Chosen, dict[str, Tensor]]:
-        """From the posterior, which sees the next frame target (B, C, H, W), and losses (B,).
+        """A draw from the posterior, which reads the next frame target (B, C, H, W), and losses
+        (B,).
 
-        Drawn sharp, learned soft: at the scale of the draws an early preference is soon certain,
-        certainty has no gradient, and where chance is seldom seen at work (random play eats once in
-        a hundred steps) it stayed unused.
+        Categories are drawn from scaled logits and learned through the logits themselves: at the
+        scale of the draws an early preference is soon certain, certainty has no gradient, and where
+        chance is seldom at work (random play eats once in a hundred steps) it stayed unused.
         """
         drawn, terms = [], {}
-        for prior, seen in zip(
+        for prior, posterior in zip(
             self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True
         ):
-            soft, sharp = seen.log_softmax(2), (self.settings.posterior_scale * seen).log_softmax(2)
-            for name, value in self.pulls(prior.log_softmax(2), soft, sharp).items():
+            logits = posterior.log_softmax(2)
+            sampling_logits = (self.settings.posterior_scale * posterior).log_softmax(2)
+            losses = self.kl_losses(prior.log_softmax(2), logits, sampling_logits)
+            for name, value in losses.items():
                 terms[name] = terms[name] + value if name in terms else value
-            drawn.append(straight_through(soft, sharp, generator) if seen.shape[1] else seen)
+            count = posterior.shape[1]
+            drawn.append(
+                straight_through(logits, sampling_logits, generator) if count else posterior
+            )
         return Chosen(*drawn), terms
 
-    def pulls(self, prior: Tensor, soft: Tensor, sharp: Tensor) -> dict[str, Tensor]:
-        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of what
-        it draws from.
+    def kl_losses(
+        self, prior: Tensor, logits: Tensor, sampling_logits: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of the
+        scaled posterior that is drawn from.
         """
         settings = self.settings
         return {
-            "prior": settings.prior_weight * divergence(sharp.detach(), prior),
-            "posterior": settings.posterior_weight * divergence(sharp, prior.detach()),
-            "entropy": settings.entropy_weight * (soft.exp() * soft).sum((1, 2)),
+            "prior": settings.prior_weight * divergence(sampling_logits.detach(), prior),
+            "posterior": settings.posterior_weight * divergence(sampling_logits, prior.detach()),
+            "entropy": settings.entropy_weight * (logits.exp() * logits).sum((1, 2)),
         }
 
 
@@ -221,10 +230,10 @@ class ChanceModel(NextFrameModel):
         if not config.chance.count:
             raise ValueError("a chance model needs at least one variable or code")
         self.config = config
-        channels, actions = config.context_length * self.colours, len(spec.action_names)
+        channels, actions = config.context_length * self.colors, len(spec.action_names)
         self.encoder = ContextEncoder(config.grid, channels, actions, self.grid_shape)
-        self.chance = Chance(config.chance, config.grid, self.colours)
-        self.decoder = FrameDecoder(config.grid, self.colours)
+        self.chance = Chance(config.chance, config.grid, self.colors)
+        self.decoder = FrameDecoder(config.grid, self.colors)
         sizes = (
             config.sprites,
             config.sprite_size,
@@ -243,14 +252,13 @@ class ChanceModel(NextFrameModel):
         )
 
     def remember(
-        self, state: Window | Followed, frame: Tensor, features: Features
+        self, state: Window | Followed, action: Tensor, image: Tensor, features: Features
     ) -> Window | Followed:
-        window = super().remember(state, frame, features)
+        window = super().remember(state, action, image, features)
         if self.sprites is None:
             return window
-        return Followed(
-            *window, self.sprites.follow(state.track, features.rest, pixels.stack(frame[:, None]))
-        )
+        x = pixels.stack(image[:, None])
+        return Followed(*window, self.sprites.follow(state.track, features.rest, x))
 
     def encode_state(
         self,
@@ -260,34 +268,32 @@ class ChanceModel(NextFrameModel):
     ) -> Features:
         if self.sprites is None:
             return super().encode_state(state, action, options)
-        return self.encoder(self.seen(state), action, self.colours)._replace(
-            rest=self.sprites(state.track, action)
-        )
+        features = self.encoder(pixels.stack(state.frames), action, self.colors)
+        return features._replace(rest=self.sprites(state.track, action))
 
-    def encode(self, x: Tensor, action: Tensor) -> Features:
-        features = self.encoder(x, action, self.colours)
-        return (
-            features
-            if self.sprites is None
-            else features._replace(rest=self.sprites(self.sprites.track(x), action))
-        )
+    def encode(self, context: Tensor, action: Tensor) -> Features:
+        features = self.encoder(context, action, self.colors)
+        if self.sprites is None:
+            return features
+        return features._replace(rest=self.sprites(self.sprites.track(context), action))
 
     def decode(self, features: Features, chosen: Chosen) -> Tensor:
         """A frame (B, C, H, W)."""
-        painted = self.decoder(self.chance.painted(chosen, features.tokens), features.last)
-        return painted if self.sprites is None else self.sprites.draw(painted, features.rest)
+        frame = self.decoder(self.chance.condition_on(chosen, features.tokens), features.last)
+        return frame if self.sprites is None else self.sprites.draw(frame, features.rest)
 
     def predict(
         self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Tensor:
         return self.decode(features, self.chance.draw(features.tokens, noise))
 
-    def frame_loss(
-        self, features: Features, target: Tensor, generator
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
-        chosen, terms = self.chance.look(features.tokens, target, generator)
+        chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
         frame = self.decode(features, chosen)
-        error = ((frame - target) ** 2 * self.change_weights(features.last, target)).mean((1, 2, 3))
+        weights = change_weights(features.last, step.target, self.patch, self.change_weight)
+        error = ((frame - step.target) ** 2 * weights).mean((1, 2, 3))
         return {"frame": error, **terms}, frame
 
     def clip_losses(
@@ -306,8 +312,8 @@ class ChanceModel(NextFrameModel):
         if alone and self.sprites.memory is not None and not looks(augmentation.progress):
             return self.sprites.rehearse(generator)
         losses = {} if alone else super().clip_losses(clips, augmentation, steps, generator)
-        device, seen = self.reward_values.device, clips.frames.shape[1]
-        x = pixels.stack(clips.frames).to(device).unflatten(1, (seen, self.colours))
+        device, length = self.reward_values.device, clips.frames.shape[1]
+        x = pixels.stack(clips.frames).to(device).unflatten(1, (length, self.colors))
         return losses | self.sprites.practise(
             x, clips.actions.to(device), clips.valid.to(device), generator
         )
@@ -326,16 +332,16 @@ class ChanceModel(NextFrameModel):
             self.sprites.memory = Moves(**carried)
 
 
-def straight_through(soft: Tensor, sharp: Tensor, generator: torch.Generator) -> Tensor:
-    """A one-hot draw from `sharp` whose gradient is that of `soft`.
+def straight_through(logits: Tensor, sampling_logits: Tensor, generator: torch.Generator) -> Tensor:
+    """A one-hot draw from `sampling_logits` whose gradient is that of the softmax of `logits`.
 
     (B, V, N) log-probabilities -> (B, V, N).
     """
-    uniform = torch.rand(sharp.shape, generator=generator).to(sharp)
+    uniform = torch.rand(sampling_logits.shape, generator=generator).to(sampling_logits)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
-    hard = F.one_hot((sharp + gumbel).argmax(2), sharp.shape[2])
-    probability = soft.exp()
-    return hard + probability - probability.detach()
+    one_hot = F.one_hot((sampling_logits + gumbel).argmax(2), sampling_logits.shape[2])
+    probability = logits.exp()
+    return one_hot + probability - probability.detach()
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from collectors.settings.parse import setting
+from world_models import frames as pixels
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
 from world_models.models.chance import Chance, ChanceSettings
-from world_models.models.next_frame import NextFrameModel, Window
+from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampled import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
 from world_models.networks.grid import GridConfig
@@ -74,7 +76,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
         )
         super().__init__(spec, outcome, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
-        channels, (height, width, _) = channels or self.colours, spec.frame_shape
+        channels, (height, width, _) = channels or self.colors, spec.frame_shape
         self.shape = (channels, height // scale, width // scale)  # of what is denoised
         context, actions = config.context_length * channels, len(spec.action_names)
         self.network = build_network(network, channels, context, actions, self.grid_shape)
@@ -93,13 +95,13 @@ class DiffusionModel(NextFrameModel, SampledModel):
         """The network as it dreams, under the guidance of the options."""
         return guide(self.network, self.guidance_for(options), len(self.spec.action_names))
 
-    def encode(self, x: Tensor, action: Tensor) -> Features:
-        return self.network.encode(x, action)
+    def encode(self, context: Tensor, action: Tensor) -> Features:
+        return self.network.encode(context, action)
 
     def encode_state(
         self, state: Window, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Features:
-        return self.guided(options).encode(self.seen(state), action)
+        return self.guided(options).encode(pixels.stack(state.frames), action)
 
     def predict(
         self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
@@ -117,19 +119,22 @@ class DiffusionModel(NextFrameModel, SampledModel):
             # under guidance a second half without the action follows
             own = features.tokens[: len(noise.seeds)]
             chosen = self.chance.draw(own, noise)
-            features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
+            features = features._replace(tokens=self.chance.condition_on(chosen, features.tokens))
         draws = Draws(noise, self.shape)
         return self.sampler_for(options)(objective, self.guided(options), draws, features)
 
-    def frame_loss(
-        self, features: Features, target: Tensor, generator
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:
-            chosen, terms = self.chance.look(features.tokens, target, generator)
-            features = features._replace(tokens=self.chance.painted(chosen, features.tokens))
-        error, painted = self.objective.learn(self.network, target, features, generator)
-        return {
-            "frame": (error * self.change_weights(features.last, target)).mean((1, 2, 3)),
-            **terms,
-        }, painted
+            chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
+            features = features._replace(tokens=self.chance.condition_on(chosen, features.tokens))
+        error, predicted = self.objective.learn(self.network, step.target, features, generator)
+        return {"frame": self.frame_error(error, features.last, step.target), **terms}, predicted
+
+    def frame_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
+        """The mean (B,) of errors (B, C, H, W), in which patches that change weigh more."""
+        if self.change_weight:
+            error = error * change_weights(last, target, self.patch, self.change_weight)
+        return error.mean((1, 2, 3))

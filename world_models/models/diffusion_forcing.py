@@ -22,11 +22,11 @@ from world_models import frames as pixels
 from world_models.diffusion.objectives import FlowMatching, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
 from world_models.models.augment import damage
-from world_models.models.next_frame import (
+from world_models.models.next_frame import change_weights
+from world_models.models.outcomes import (
     OUTCOMES,
-    change_weights,
-    decided,
     final_classes,
+    likeliest_outcome,
     outcome_losses,
     wrong_frames,
 )
@@ -116,9 +116,9 @@ class ForcingModel(SampledModel):
             config.sampler,
             config.network.patch,
         )
-        self.colours, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
-        self.network = CausalDiT(config.network, self.colours, len(spec.action_names), grid_shape)
-        self.head = OutcomeHead(config.network, self.colours, len(spec.reward_values))
+        self.colors, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
+        self.network = CausalDiT(config.network, self.colors, len(spec.action_names), grid_shape)
+        self.head = OutcomeHead(config.network, self.colors, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
 
@@ -190,7 +190,7 @@ class ForcingModel(SampledModel):
         frame = pixels.to_uint8(self.draw(past, noise, options, self.objective))
         read = self.reread(past, frame)
         reward, termination, trust = self.judged(read.tokens, frame[:, None])
-        paid, ends = decided(reward, termination, self.final)
+        paid, ends = likeliest_outcome(reward, termination, self.final)
         return Transition(
             ForcingState(append(state.memory, read), frame[:, None]),
             frame,
@@ -216,7 +216,7 @@ class ForcingModel(SampledModel):
             past = CacheView(*(torch.cat(pair) for pair in halves))
         height, width, _ = self.spec.frame_shape
         network = guide(self.network, scale, self.no_action)
-        draws = Draws(noise, (self.colours, height, width))
+        draws = Draws(noise, (self.colors, height, width))
         return self.sampler_for(options)(objective, network, draws, past)
 
     def reread(self, past: CacheView, frame: Tensor) -> Encoded:

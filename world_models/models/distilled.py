@@ -6,7 +6,7 @@ from the same noise, context and action the teacher walks its levels, and a step
 to end where the teacher's steps between the same two levels end. Both walks are deterministic, so
 the student learns a function, and its frames are as sharp as the teacher's.
 
-B lanes, C colours.
+B lanes, C colors.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from collectors.settings.parse import setting
-from world_models import frames as pixels
 from world_models.diffusion.objectives.base import Path, spread
 from world_models.diffusion.samplers import Euler, ddim
 from world_models.models.chance import Chosen
 from world_models.models.diffusion import DiffusionModel
-from world_models.models.next_frame import Step, StepLoss
+from world_models.models.next_frame import Step
 from world_models.noise import channels_last
 from world_models.protocols import DEFAULT_OPTIONS, Features, WorldSpec
 
@@ -47,13 +46,13 @@ class DistilledConfig:
     )
 
 
-class Lesson(NamedTuple):
+class TrainingExample(NamedTuple):
     """What a step of the student is to do, for B lanes."""
 
     x: Tensor  # (B, C, H, W) where it begins
     level: Tensor  # (B,) of x
-    wanted: Tensor  # (B, C, H, W): the estimate of x0 with which it ends where the teacher does
-    painted: Tensor  # (B, C, H, W): the real next frame as the teacher would paint it
+    target: Tensor  # (B, C, H, W): the estimate of x0 with which it ends where the teacher does
+    preview: Tensor  # (B, C, H, W): the teacher's prediction from the slightly noised next frame
 
 
 class DistilledModel(DiffusionModel):
@@ -77,42 +76,36 @@ class DistilledModel(DiffusionModel):
         """Where the student is; it never changes."""
         return self._teacher[0].to(self.reward_values.device)
 
-    def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        """See `NextFrameModel`.
-
-        What a frame pays is learned on the teacher's painting of the real next frame.
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """See `NextFrameModel`; outcomes are learned on the teacher's prediction of the real next
+        frame.
         """
-        features = self.encode(self.look(step.context), step.action)
-        target = self.look(pixels.stack(step.next_frame[:, None]))
         chosen, terms = None, {}
         if self.chance is not None:
-            chosen, terms = self.chance.look(features.tokens, target, generator)
-        lesson = self.lesson(step, target, chosen, generator)
-        answer = self.objective.denoise(
-            self.network, lesson.x, lesson.level, self.painted(features, chosen)
-        )
-        error = (answer - lesson.wanted) ** 2 * self.change_weights(features.last, target)
-        terms["frame"] = error.mean((1, 2, 3))
-        return self.judged(step, features, (terms, lesson.painted), target)
-
-    def painted(self, features: Features, chosen: Chosen | None) -> Features:
-        """Features with what chance has decided in them."""
-        if chosen is None:
-            return features
-        return features._replace(tokens=self.chance.painted(chosen, features.tokens))
+            chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
+            features = features._replace(tokens=self.chance.condition_on(chosen, features.tokens))
+        example = self.example(step, chosen, generator)
+        answer = self.objective.denoise(self.network, example.x, example.level, features)
+        error = (answer - example.target) ** 2
+        terms["frame"] = self.frame_error(error, features.last, step.target)
+        return terms, example.preview
 
     @torch.no_grad()
-    def lesson(
-        self, step: Step, target: Tensor, chosen: Chosen | None, generator: torch.Generator
-    ) -> Lesson:
+    def example(
+        self, step: Step, chosen: Chosen | None, generator: torch.Generator
+    ) -> TrainingExample:
         """The teacher's walk from fresh noise, and for every lane one stretch of it that the
         student spans.
         """
-        teacher, path = self.teacher, self.objective
+        teacher, path, target = self.teacher, self.objective, step.target
         guided = teacher.guided(DEFAULT_OPTIONS)
-        features = guided.encode(teacher.look(step.context), step.action)
+        features = guided.encode(step.context, step.action)
         if chosen is not None:
-            features = features._replace(tokens=teacher.chance.painted(chosen, features.tokens))
+            features = features._replace(
+                tokens=teacher.chance.condition_on(chosen, features.tokens)
+            )
         noise, grain = (
             channels_last(torch.randn(target.shape, generator=generator).to(target))
             for _ in range(2)
@@ -131,10 +124,10 @@ class DistilledModel(DiffusionModel):
             marks[stretch + 1],
         )
         walk = torch.stack(states)  # (teacher's steps + 1, B, C, H, W)
-        wanted = landing(path, walk[begin, lane], walk[end, lane], levels[begin], levels[end])
-        preview = torch.full_like(levels[begin], path.preview_t)
-        painted = path.denoise(guided, path.noised(target, preview, grain), preview, features)
-        return Lesson(channels_last(walk[begin, lane]), levels[begin], wanted, painted)
+        aim = landing(path, walk[begin, lane], walk[end, lane], levels[begin], levels[end])
+        t = torch.full_like(levels[begin], path.preview_t)
+        preview = path.denoise(guided, path.noised(target, t, grain), t, features)
+        return TrainingExample(channels_last(walk[begin, lane]), levels[begin], aim, preview)
 
 
 def landing(path: Path, x: Tensor, ahead: Tensor, now: Tensor, after: Tensor) -> Tensor:

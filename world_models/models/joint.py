@@ -12,7 +12,7 @@ drawn towards 1, so it cannot collapse to a point that would be easy to predict.
 step, as the place of new food, is drawn first by chance variables (see `chance`); the field's own
 noise decides between equally good actions.
 
-B lanes, C colours, Z numbers a cell, G x G cells, A actions.
+B lanes, C colors, Z numbers a cell, G x G cells, A actions.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from world_models.diffusion.objectives import EquilibriumMatching, Objective
 from world_models.diffusion.samplers import Descent, check_fit
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
-from world_models.models.chance import Chance, ChanceSettings
-from world_models.models.next_frame import NextFrameModel, Step, StepLoss
+from world_models.models.chance import Chance, ChanceSettings, Chosen
+from world_models.models.next_frame import NextFrameModel, Step, change_weights
 from world_models.models.sampled import SampledModel
 from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import EqMField, EqMFieldConfig, FrameCodec, TransformerEncoder
@@ -38,13 +38,12 @@ from world_models.networks.modulation import modulate
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
-    Clips,
     Features,
     SamplingOptions,
     WorldSpec,
 )
 
-MOVED_DEPTH = 2  # mixing blocks that know the action
+ACTION_DEPTH = 2  # mixing blocks that know the action
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
 
 
@@ -125,52 +124,64 @@ class JointModel(NextFrameModel, SampledModel):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
         self.actions = len(spec.action_names)
-        channels = config.context_length * self.colours
+        channels = config.context_length * self.colors
         self.context_encoder = TransformerEncoder(config.network, channels, self.grid_shape)
         self.action = nn.Embedding(
             self.actions + 1, 2 * config.network.width
         )  # the last row: no action given
         # The field works cell by cell: what a move does to the cells around the head is worked out
         # here, once a step.
-        self.moved = trunk(config.network.width, MOVED_DEPTH, attention=False)
-        self.frame_codec = FrameCodec(config.network, self.colours)
+        self.action_trunk = trunk(config.network.width, ACTION_DEPTH, attention=False)
+        self.frame_codec = FrameCodec(config.network, self.colors)
         self.field = EqMField(config.network, self.actions)
         self.chance = (
-            Chance(config.chance, config.network, self.colours) if config.chance.count else None
+            Chance(config.chance, config.network, self.colors) if config.chance.count else None
         )
 
-    def encode(self, x: Tensor, action: Tensor) -> Features:
-        """Tokens of board and action; rest = (tokens of the board alone, action (B, A), latents of
-        the last frame).
+    def encode(self, context: Tensor, action: Tensor) -> Features:
+        """Tokens of context and action; rest = (tokens of the context alone, action (B, A), latents
+        of the last frame).
         """
-        board, last = self.context_encoder(x), x[:, -self.colours :]
-        now = self._target(self.frame_codec.encode(last))
-        return Features(self._with(board, action), last, (board, self._one_hot(action), now))
+        last = context[:, -self.colors :]
+        rest = (
+            self.context_encoder(context),
+            self._one_hot(action),
+            self._target(self.frame_codec.encode(last)),
+        )
+        return Features(self._act(rest[0], action), last, rest)
 
     def _target(self, latent: Tensor) -> Tensor:
         return latent.detach() if self.config.stop_gradient else latent
 
-    def _with(self, board: Tensor, action: Tensor) -> Tensor:
+    def _act(self, tokens: Tensor, action: Tensor) -> Tensor:
+        """Tokens of the context (B, D, G, G) with the action (B,) in them."""
         scale, shift = self.action(action)[:, :, None, None].chunk(2, 1)
-        return self.moved(modulate(board, scale, shift))
+        return self.action_trunk(modulate(tokens, scale, shift))
 
     def _one_hot(self, action: Tensor) -> Tensor:
-        """(B,) int64 -> (B, A); no action is none more than another, 1 / A each."""
+        """(B,) int64 -> (B, A); the null action is 1 / A everywhere."""
         rows = torch.eye(self.actions, device=action.device, dtype=self.action.weight.dtype)
         return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
 
-    def _held(self, features: Features, chance: Tensor | None) -> Features:
-        """What the field needs to know to find what a given action does."""
-        _, given, now = features.rest
-        tokens = features.tokens if chance is None else self.chance.painted(chance, features.tokens)
-        return Features(tokens, features.last, (given, torch.ones_like(given[:, :1]), now))
+    def _held(self, features: Features, chosen: Chosen | None) -> Features:
+        """What the field reads to find what a given action does."""
+        _, action, now = features.rest
+        tokens = features.tokens
+        if chosen is not None:
+            tokens = self.chance.condition_on(chosen, tokens)
+        return Features(tokens, features.last, (action, torch.ones_like(action[:, :1]), now))
 
     def _free(self, features: Features) -> Features:
-        """What the field needs to know to find action and next state together."""
-        board, given, now = features.rest
-        return Features(
-            board, features.last, (torch.zeros_like(given), torch.zeros_like(given[:, :1]), now)
-        )
+        """What the field reads to find action and next state together."""
+        tokens, action, now = features.rest
+        unknown = (torch.zeros_like(action), torch.zeros_like(action[:, :1]), now)
+        return Features(tokens, features.last, unknown)
+
+    def _with_action(self, features: Features, action: Tensor) -> Features:
+        """The features of the same context with another action (B,)."""
+        tokens, _, now = features.rest
+        rest = (tokens, self._one_hot(action), now)
+        return Features(self._act(tokens, action), features.last, rest)
 
     def sample(
         self,
@@ -198,19 +209,19 @@ class JointModel(NextFrameModel, SampledModel):
             )
             logits, start = pair[:, -self.actions :], From(pair)
             action = logits.argmax(1)
-            features = self._told(features, action)
+            features = self._with_action(features, action)
         network = self.field if recorded.pairs or not return_trajectory else recorded
         latent = self.latent_of(self._rest(network, features, start, noise))
-        norm, energy = self._restless(latent, features)
+        norm, energy = self.residual(latent, features)
         kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
         frame = pixels.to_uint8(self.frame_codec.decode(latent))
         return Joint(action, logits, frame, latent, norm, energy, *kept)
 
-    def opinion(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
+    def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
         """Where descents from several starts put the action, on average: logits (B, A).
 
-        Where A* would hesitate the field has a minimum a move, and one descent falls into any; most
-        fall into the best.
+        Where several moves are good the field has a minimum at each of them. One descent ends in
+        any; most end in the best.
         """
         none = torch.full((len(frames),), self.actions, device=frames.device)
         features = self._free(self.encode(pixels.stack(frames), none))
@@ -261,13 +272,7 @@ class JointModel(NextFrameModel, SampledModel):
             self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,
         )
 
-    def _told(self, features: Features, action: Tensor) -> Features:
-        board, _, now = features.rest
-        return Features(
-            self._with(board, action), features.last, (board, self._one_hot(action), now)
-        )
-
-    def _restless(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+    def residual(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """How far from rest pairs are, (B,) each: the norm of the unheld field and the energy."""
         pair, free = self.field.join(latent, features.rest[1]), self._free(features)
         square = self.field(pair, pair.new_zeros(len(pair)), free).square()
@@ -278,36 +283,40 @@ class JointModel(NextFrameModel, SampledModel):
         """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""
         features = self.encode(pixels.stack(frames), action)
         latent = self.frame_codec.encode(pixels.stack(next_frame[:, None]))
-        return self._restless(latent, features)[0]
+        return self.residual(latent, features)[0]
 
-    def frame_loss(
-        self, features: Features, target: Tensor, generator
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses with the action held, with nothing held, and of the autoencoder; the frame is
-        drawn near rest.
+        """Losses with the action held, with nothing held, and of the frame codec; the frame is
+        decoded near rest.
+
+        The free pair is learned where an expert acted; everybody is taken for one where `expert` is
+        None.
         """
-        latent, terms = self.code(target, generator)
+        latent, terms = self.codec_losses(step.target, generator)
         chance = None
         if self.chance is not None:
-            chance, more = self.chance.look(features.tokens, target, generator)
+            chance, more = self.chance.sample_posterior(features.tokens, step.target, generator)
             terms |= more
         pair = self.field.join(latent, features.rest[1])
-        error, painted = self.objective.learn(
+        error, predicted = self.objective.learn(
             self.field, pair, self._held(features, chance), generator
         )
-        terms["frame"] = self.latent_error(error, features.last, target)
-        t, noise = (
-            self.objective.sample_t((len(pair),), generator),
-            torch.randn(pair.shape, generator=generator),
-        )
-        loose = self.objective.loss(
-            self.field, pair, t.to(pair), noise.to(pair), self._free(features)
-        )
-        terms["pair"] = self.latent_error(loose, features.last, target)
-        terms["action"] = self.config.action_weight * loose[:, -self.actions :].mean(1)
-        return terms, self.frame_codec.decode(self.field.split(painted, self.grid_shape)[0])
+        terms["frame"] = self.latent_error(error, features.last, step.target)
+        t = self.objective.sample_t((len(pair),), generator).to(pair)
+        noise = torch.randn(pair.shape, generator=generator).to(pair)
+        free = self.objective.loss(self.field, pair, t, noise, self._free(features))
+        known = step.action < self.actions
+        expert = (known if step.expert is None else known & step.expert).float()
+        terms["pair"] = expert * self.latent_error(free, features.last, step.target)
+        action_error = self.config.action_weight * free[:, -self.actions :].mean(1)
+        terms["action"] = expert * action_error
+        return terms, self.to_frame(predicted)
 
-    def code(self, target: Tensor, generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def codec_losses(
+        self, target: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep
         it from collapse.
 
@@ -336,21 +345,5 @@ class JointModel(NextFrameModel, SampledModel):
         more.
         """
         cells = self.field.split(error, self.grid_shape)[0].mean(1, keepdim=True)
-        return (cells * F.max_pool2d(self.change_weights(last, target), self.patch)).mean((1, 2, 3))
-
-    def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        """See `NextFrameModel`. The free pair is learned where an expert acted, as everybody is
-        taken to be unless it is said."""
-        loss = super().step_loss(step, generator)
-        told = step.action < self.actions
-        expert = (told if step.expert is None else told & step.expert).float()
-        loss.terms.update({name: expert * loss.terms[name] for name in ("pair", "action")})
-        return loss
-
-    def clip_step(
-        self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator
-    ) -> Step:
-        step = super().clip_step(clips, s, context, dropout, generator)
-        if clips.expert is None:
-            return step
-        return step._replace(expert=clips.expert.to(context.device) & (s == 0))
+        weights = change_weights(last, target, self.patch, self.change_weight)
+        return (cells * F.max_pool2d(weights, self.patch)).mean((1, 2, 3))

@@ -21,16 +21,19 @@ from world_models import frames as pixels
 from world_models.diffusion.objectives import DDPM, OBJECTIVES, FlowMatching, Objective, Regression
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
+from world_models.models.next_frame import Step
 from world_models.networks import NETWORK_CONFIGS
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import channels_last
 from world_models.protocols import (
+    DEFAULT_OPTIONS,
     AugmentationOptions,
     Clips,
     Context,
     Features,
     NetworkConfig,
+    SamplingOptions,
     WorldSpec,
 )
 
@@ -93,7 +96,7 @@ class LatentModel(DiffusionModel):
         super().__init__(
             spec, config, config.autoencoder.latent_channels, config.autoencoder.downsample
         )
-        self.autoencoder = Autoencoder(config.autoencoder, self.colours).requires_grad_(False)
+        self.autoencoder = Autoencoder(config.autoencoder, self.colors).requires_grad_(False)
 
     @property
     def given(self) -> str:
@@ -102,42 +105,44 @@ class LatentModel(DiffusionModel):
         """
         return "" if self.config.autoencoder_share else "autoencoder."
 
-    def look(self, x: Tensor) -> Tensor:
-        """Frames x (B, K * C, H, W) -> their latents (B, K * Z, h, w), without gradient."""
+    def latents(self, frames: Tensor) -> Tensor:
+        """Frames (B, K * C, H, W) in [-1, 1] -> their latents (B, K * Z, h, w), without
+        gradient.
+        """
         with torch.no_grad():
-            frames = channels_last(x.unflatten(1, (-1, self.colours)).flatten(0, 1))
-            latents = self.autoencoder.encode(frames).unflatten(0, (len(x), -1)).flatten(1, 2)
+            x = channels_last(frames.unflatten(1, (-1, self.colors)).flatten(0, 1))
+            latents = self.autoencoder.encode(x).unflatten(0, (len(frames), -1)).flatten(1, 2)
         return channels_last(latents)
-
-    def seen(self, state: LatentWindow) -> Tensor:
-        return channels_last(state.latents.flatten(1, 2))
 
     def init(self, context: Context) -> LatentWindow:
         frames = super().init(context).frames
-        latents = self.look(pixels.stack(frames))
+        latents = self.latents(pixels.stack(frames))
         return LatentWindow(frames, latents.unflatten(1, (self.context_length, -1)).contiguous())
 
-    def remember(self, state: LatentWindow, frame: Tensor, features: Features) -> LatentWindow:
-        latents = self.look(pixels.stack(frame[:, None]))
-        kept = (old[:, 1:] for old in state)
-        return LatentWindow(
-            *(
-                torch.cat(pair, 1)
-                for pair in zip(kept, (frame[:, None], latents[:, None]), strict=True)
-            )
-        )
+    def encode(self, context: Tensor, action: Tensor) -> Features:
+        return super().encode(self.latents(context), action)
+
+    def encode_state(
+        self, state: LatentWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Features:
+        return self.guided(options).encode(channels_last(state.latents.flatten(1, 2)), action)
+
+    def remember(
+        self, state: LatentWindow, action: Tensor, image: Tensor, features: Features
+    ) -> LatentWindow:
+        newest = (image, self.latents(pixels.stack(image[:, None])))
+        pairs = zip(state, newest, strict=True)
+        return LatentWindow(*(torch.cat((old[:, 1:], new[:, None]), 1) for old, new in pairs))
 
     def to_frame(self, x: Tensor) -> Tensor:
         return self.autoencoder.decode(x)
 
-    def frame_loss(
-        self, features: Features, target: Tensor, generator
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
-        terms, latents = super().frame_loss(features, self.look(target), generator)
-        return terms, self.autoencoder.decode(latents)
-
-    def change_weights(self, last: Tensor, target: Tensor) -> Tensor:
-        return torch.ones_like(target[:, :1])
+        step = step._replace(target=self.latents(step.target))
+        terms, latents = super().losses(step, features, generator)
+        return terms, self.to_frame(latents)
 
     def clip_losses(
         self,

@@ -4,7 +4,7 @@ in one pass.
 In a dream one action is known, so the first picture is used; `foresee` plays all F. What a step
 cannot know, such as new ground at the edge, comes out as its mean.
 
-B lanes, K context pictures, F pictures ahead, H x W x C a frame, c = C / stack colours of a
+B lanes, K context pictures, F pictures ahead, H x W x C a frame, c = C / stack colors of a
 picture.
 """
 
@@ -19,18 +19,15 @@ from torch.nn import functional as F
 
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
-from world_models.diffusion.samplers import Direct
-from world_models.models.next_frame import NextFrameModel, Step, StepLoss
+from world_models.models.next_frame import NextFrameModel, Step
 from world_models.networks.film import FilmConfig, FilmNetwork
-from world_models.noise import Draws, NoiseStream
+from world_models.noise import NoiseStream, channels_last
 from world_models.protocols import (
     DEFAULT_OPTIONS,
-    AugmentationOptions,
     Clips,
     Context,
     Features,
     SamplingOptions,
-    Transition,
     WorldSpec,
 )
 
@@ -45,7 +42,7 @@ class PixelConfig:
     stack: int = 1  # pictures in the channels of a frame, oldest first, where the game stacks them
     # share of training samples that know the actions to come; the others learn the next picture
     # only
-    told: float = 0.5
+    known_actions: float = 0.5
 
     def __post_init__(self):
         if not 1 <= self.stack <= self.context_length:
@@ -78,133 +75,91 @@ class PixelModel(NextFrameModel):
 
     def __init__(self, spec: WorldSpec, config: PixelConfig):
         super().__init__(spec, config.network, config.context_length, 0.0, config.stack)
-        self.config, self.objective, self.sampler = config, config.objective, Direct()
+        self.config, self.objective = config, config.objective
         self.ahead, self.null_action = config.network.ahead, len(spec.action_names)
-        channels = config.context_length * self.colours
+        channels = config.context_length * self.colors
         self.network = FilmNetwork(
-            config.network, self.colours, channels, self.null_action, self.grid_shape
+            config.network, self.colors, channels, self.null_action, self.grid_shape
         )
 
     def init(self, context: Context) -> Memory:
-        frames, stack = super().init(context).frames, self.config.stack
-        newest = (
-            frames[:, -1].unflatten(3, (stack, self.colours)).movedim(3, 1)
-        )  # (B, stack, H, W, c)
-        return Memory(
-            torch.cat((frames[:, :-stack, ..., -self.colours :], newest), 1), context.actions
-        )
+        frames, stack = super().init(context).frames, self.stack
+        # (B, stack, H, W, c): the images of the newest frame
+        newest = frames[:, -1].unflatten(3, (stack, self.colors)).movedim(3, 1)
+        images = torch.cat((frames[:, :-stack, ..., -self.colors :], newest), 1)
+        return Memory(images, context.actions)
 
-    def step(
-        self,
-        state: Memory,
-        action: Tensor,
-        noise: NoiseStream,
-        options: SamplingOptions = DEFAULT_OPTIONS,
-    ) -> Transition:
-        options = self.resolve_options(options)
-        features = self.encode_state(state, action, options)
-        picture = pixels.to_uint8(self.predict(features, noise, options))
-        frames = torch.cat((state.frames[:, 1:], picture[:, None]), 1)
-        after = Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
-        frame = frames[:, -self.config.stack :].movedim(1, 3).flatten(3)  # (B, H, W, stack * c)
-        return Transition(after, frame, *self.outcome(features, picture))
+    def remember(self, state: Memory, action: Tensor, image: Tensor, features: Features) -> Memory:
+        frames = torch.cat((state.frames[:, 1:], image[:, None]), 1)
+        return Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
 
-    def outcome_probabilities(
-        self, state: Memory, action: Tensor, frame: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return self.beliefs(self.encode_state(state, action), frame[..., -self.colours :])
+    def encode(self, context: Tensor, action: Tensor) -> Features:
+        """context (B, K * c, H, W), action (B, K - 1 + F); see `FilmNetwork.encode`."""
+        return self.network.encode(context, action)
 
     def encode_state(
         self, state: Memory, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Features:
-        return self.read(state, action[:, None])
+        return self.encode_actions(state, action[:, None])
 
-    def foresee(self, state: Memory, actions: Tensor) -> Tensor:
-        """The next F pictures in one pass, (B, F, H, W, c) uint8; actions (B, F) int64."""
-        features = self.read(state, actions)
-        return pixels.to_uint8(self.paint(features).unflatten(1, (self.ahead, self.colours)))
-
-    def read(self, state: Memory, actions: Tensor) -> Features:
+    def encode_actions(self, state: Memory, actions: Tensor) -> Features:
         """actions (B, up to F), the present one first; those after them are not known."""
         unknown = F.pad(actions, (0, self.ahead - actions.shape[1]), value=self.null_action)
         return self.encode(pixels.stack(state.frames), torch.cat((state.actions, unknown), 1))
 
-    def encode(self, x: Tensor, action: Tensor) -> Features:
-        """x (B, K * c, H, W), action (B, K - 1 + F); see `FilmNetwork.encode`."""
-        return self.network.encode(x, action)
-
-    def paint(self, features: Features) -> Tensor:
-        """(B, F * c, H, W) in [-1, 1]."""
-        last = features.last
-        blank = last.new_zeros(len(last), self.ahead * self.colours, *last.shape[2:])
-        return self.objective.denoise(self.network, blank, blank.new_zeros(len(blank)), features)
-
     def predict(
         self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Tensor:
-        draws = Draws(noise, (self.ahead * self.colours, *features.last.shape[2:]))
-        return self.sampler(self.objective, self.network, draws, features)[:, : self.colours]
+        return self.decode(features)[:, : self.colors]
 
-    def clip_losses(
-        self, clips: Clips, augmentation: AugmentationOptions, steps: int, generator
-    ) -> dict[str, Tensor]:
-        """See the base class.
+    def decode(self, features: Features) -> Tensor:
+        """The next F images, (B, F * c, H, W) in [-1, 1]."""
+        last = features.last
+        blank = last.new_zeros(len(last), self.ahead * self.colors, *last.shape[2:])
+        blank = channels_last(blank)
+        return self.objective.denoise(self.network, blank, blank.new_zeros(len(blank)), features)
 
-        Raises ValueError where the clips are too short to learn F pictures from.
-        """
-        if clips.actions.shape[1] < self.ahead:
-            given = clips.actions.shape[1]
-            raise ValueError(
-                f"{self.ahead} pictures ahead are learned from clips of as many steps, not of "
-                f"{given}: "
-                f"set rollout_steps={self.ahead} or model.network.ahead={given}"
-            )
-        clips = clips._replace(frames=clips.frames[..., -self.colours :])
-        return super().clip_losses(clips, augmentation, steps, generator)
+    def foresee(self, state: Memory, actions: Tensor) -> Tensor:
+        """The next F images in one pass, (B, F, H, W, c) uint8; actions (B, F) int64."""
+        images = self.decode(self.encode_actions(state, actions))
+        return pixels.to_uint8(images.unflatten(1, (self.ahead, self.colors)))
+
+    def losses(
+        self, step: Step, features: Features, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The mean over the images that follow from known actions; step.target (B, F * c, H, W)."""
+        error, predicted = self.objective.learn(self.network, step.target, features, generator)
+        error = error.unflatten(1, (self.ahead, -1)).mean((2, 3, 4))  # (B, F)
+        known = features.rest[1]  # (B, F)
+        return {"frame": (error * known).sum(1) / known.sum(1)}, predicted[:, : self.colors]
 
     def clip_step(
         self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator
     ) -> Step:
-        """Step s with all the actions that it is told (B, K - 1 + F), and the F pictures (B, F, H,
-        W, c) after it.
+        """Step s with all the actions that are known (B, K - 1 + F), and the F images after it.
 
-        A model in eval mode is told what a dream knows. A sample without its action is without any
-        other too.
+        In eval mode a step knows what a dream knows. A sample without its action is without any
+        other too. Raises ValueError where the clips are too short to learn F images from.
         """
+        given, device = clips.actions.shape[1], context.device
+        if given < self.ahead:
+            raise ValueError(
+                f"{self.ahead} images ahead are learned from clips of as many steps, not of "
+                f"{given}: set rollout_steps={self.ahead} or model.network.ahead={given}"
+            )
         plain = super().clip_step(clips, s, context, 0.0, generator)
-        actions = torch.cat((clips.context_actions, clips.actions), 1)[
-            :, s : s + self.context_length
-        ]
-        last = clips.actions.shape[1] - 1
-        later = torch.arange(s, s + self.ahead).clamp(
-            max=last
-        )  # past the end of a clip its last step, which is unknown
-        inside = clips.valid[:, later] & (torch.arange(s, s + self.ahead) <= last)
-        told = torch.rand(len(actions), generator=generator) < self.config.told * self.training
-        known = torch.where(inside & told[:, None], clips.actions[:, later], self.null_action)
-        actions = torch.cat((actions, known[:, 1:]), 1)
+        assert clips.context_actions is not None
+        past = torch.cat((clips.context_actions, clips.actions), 1)[:, s : s + self.context_length]
+        ahead = torch.arange(s, s + self.ahead)
+        later = ahead.clamp(max=given - 1)  # past the end of a clip its last step, not known
+        inside = clips.valid[:, later] & (ahead < given)
+        informed = (
+            torch.rand(len(past), generator=generator) < self.config.known_actions * self.training
+        )
+        known = torch.where(inside & informed[:, None], clips.actions[:, later], self.null_action)
+        actions = torch.cat((past, known[:, 1:]), 1)
         if self.training and dropout:
             drop = torch.rand(len(actions), generator=generator) < dropout
             actions = torch.where(drop[:, None], self.null_action, actions)
-        after = clips.frames[:, self.context_length + later]
-        return plain._replace(
-            action=actions.to(context.device), next_frame=after.to(context.device)
-        )
-
-    def step_loss(self, step: Step, generator: torch.Generator) -> StepLoss:
-        features, target = self.encode(step.context, step.action), pixels.stack(step.next_frame)
-        terms, painted = self.frame_loss(features, target, generator)
-        return self.judged(step, features, (terms, painted), target[:, : self.colours])
-
-    def frame_loss(
-        self, features: Features, target: Tensor, generator
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """target (B, F * c, H, W); the loss is the mean over the pictures that follow from known
-        actions.
-        """
-        error, painted = self.objective.learn(self.network, target, features, generator)
-        error, known = (
-            error.unflatten(1, (self.ahead, -1)).mean((2, 3, 4)),
-            features.rest[1],
-        )  # (B, F) each
-        return {"frame": (error * known).sum(1) / known.sum(1)}, painted[:, : self.colours]
+        images = clips.frames[:, self.context_length + later].to(device)  # (B, F, H, W, c)
+        return plain._replace(action=actions.to(device), target=pixels.stack(images))
