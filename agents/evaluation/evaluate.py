@@ -94,7 +94,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     names = config.policies or policies_of(spec.world)
 
     def maker(name: str):
-        return lambda: make_policy(name, len(spec.action_names), world=spec.world)
+        return lambda: make_policy(name, len(spec.action_names), world=WORLDS.get(spec.world))
 
     result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
     if config.ranking:

@@ -59,7 +59,7 @@ def rank_policies(
     for policy_name in WORLDS[name].ranking:
         means = {}
         for kind in KINDS:
-            policy = make_policy(policy_name, actions, world=name)
+            policy = make_policy(policy_name, actions, world=WORLDS.get(name))
             settings = env_settings(name, kind, bundle, real_options)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             means[kind] = float(played.returns.mean())

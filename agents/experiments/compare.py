@@ -256,7 +256,7 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
 
     def random() -> dict:
         actions = action_count(env_id(config.world, "real"))
-        return {"ppo": measured(config, make_policy("random", actions, world=config.world))}
+        return {"ppo": measured(config, make_policy("random", actions))}
 
     def real() -> dict:
         return {"ppo": taught(config, "real", None, Path(config.out) / "real")}

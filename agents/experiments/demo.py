@@ -18,6 +18,7 @@ from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.worlds.table import WORLDS
 
 STRIP_FRAMES = 12
 
@@ -71,7 +72,7 @@ def film_both(config: DemoConfig) -> list[str]:
 
     world = find_twins(config.name, config.bundle)
     game = gym.make(world.real, **world.options)
-    player = make_policy(world.ranking[-1], int(game.action_space.n), world=config.name)
+    player = make_policy(world.ranking[-1], int(game.action_space.n), WORLDS.get(config.name))
     real, real_return = play_film(game, player, config.frames, config.seed)
     start = {"context": real[0]}  # the dream goes on from the real game's first frame
     dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
@@ -101,7 +102,7 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     )
     trained = load_policy(train_ppo(run, config.seconds))
     world = find_twins(config.name, config.bundle)
-    random = make_policy("random", action_count(world.real, **world.options), world=config.name)
+    random = make_policy("random", action_count(world.real, **world.options))
     return {
         name: evaluate_policy(policy, world.real, config.episodes, config.seed, **world.options)
         for name, policy in (("random", random), ("learned in the dream", trained))

@@ -120,9 +120,7 @@ class Loop:
 
     def random(self) -> dict:
         """Random play in the real game."""
-        return {
-            "real": self._play(make_policy("random", self.actions, world=self.config.name), "real")
-        }
+        return {"real": self._play(make_policy("random", self.actions), "real")}
 
     def collect(self, number: int) -> dict:
         """A shard of real play by the policy of the round before."""

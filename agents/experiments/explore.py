@@ -3,18 +3,21 @@
 B lanes, A actions.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from stable_baselines3 import PPO
 
 from agents.evaluation.play import FrameStack
-from collectors.recording.lane_player import Generator
+from collectors.policies.batched import chosen_lanes
+from collectors.policies.policies import Generator, Policy
 from world_models.noise import NoiseStream
 
 EPISODE_SALT, ACTION_SALT = 0, 1
 
 
-class Explorer:
+class Explorer(Policy):
     """A `collectors` policy: plays a share of its episodes at random, in the others a share of the
     actions.
 
@@ -25,6 +28,7 @@ class Explorer:
     """
 
     name = "explorer"
+    batched = True
 
     def __init__(
         self,
@@ -50,7 +54,7 @@ class Explorer:
 
 
 class ExplorerLanes:
-    """See `collectors.recording.lane_player.BatchPolicy`.
+    """See `collectors.policies.batched.BatchPolicy`.
 
     Random numbers are hashes of (episode's seed, step): no loop over lanes.
     """
@@ -67,17 +71,16 @@ class ExplorerLanes:
     def names(self) -> list[str]:
         return ["random" if share == 1 else self._player.label for share in self._share]
 
-    def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        self._seeds[lanes] = [
-            generators[lane].integers(2**63 - 1) for lane in np.flatnonzero(lanes)
-        ]
+    def reset(self, lanes: np.ndarray, generators: Sequence[Generator | None]) -> None:
+        for lane, generator in chosen_lanes(lanes, generators):
+            self._seeds[lane] = generator.integers(2**63 - 1)
         self._steps[lanes] = 0
         at_random = self._uniform(EPISODE_SALT) < self._player.episodes
         self._share[lanes] = np.where(at_random, 1.0, self._player.random_actions)[lanes]
         if self._stack is not None:
             self._stack.reset(lanes)
 
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
+    def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """(B, H, W, C) uint8 -> (B,) int64."""
         actions, share = self._player.actions, self._share[:, None]
         chances = share / actions + (1 - share) * self._chances(observations)  # (B, A)

@@ -137,7 +137,7 @@ def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> E
         game = env_id(config.name, "real", config.bundle)
         settings = _real_settings(config)
         if name == "random":
-            player = make_policy("random", action_count(game, **settings), world=config.name)
+            player = make_policy("random", action_count(game, **settings))
         else:
             player = load_policy(Path(config.out) / name / POLICY_FILE)
         seed = config.seed + 1_000_000

@@ -168,7 +168,7 @@ class Experiment:
     def _random(self) -> Episodes:
         def play() -> dict:
             actions = action_count(self.game, **self.options)
-            policy = make_policy("random", actions, world=self.config.name)
+            policy = make_policy("random", actions)
             return self._play(policy, 1_000_000).as_dict()
 
         return Episodes.from_dict(

@@ -10,6 +10,7 @@ import numpy as np
 
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
+from collectors.worlds.table import WORLDS
 from neural_envs.branching import Branches, branches, start_state
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
@@ -29,7 +30,7 @@ class Play(NamedTuple):
 def play(bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
-    policy = make_policy(policy_name, int(env.action_space.n), world=env.world.world)
+    policy = make_policy(policy_name, int(env.action_space.n), world=WORLDS.get(env.world.world))
     return max(
         (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),
         key=lambda found: len(found.frames),

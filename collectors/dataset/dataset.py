@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from collectors.dataset.episode import Episode
 from collectors.dataset.shards import (
     ARRAYS,
     TEMPORARY,
@@ -33,7 +34,6 @@ from collectors.dataset.shards import (
     write_shard,
 )
 from collectors.files import write_atomically
-from collectors.recording.rollout import Episode
 
 FORMAT_VERSION = 1
 MOST_REWARDS = 255

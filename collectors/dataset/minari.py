@@ -21,7 +21,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
-from collectors.recording.rollout import Episode
+from collectors.dataset.episode import Episode
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.any_game import is_picture, resized

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collectors.recording.rollout import Episode
+from collectors.dataset.episode import Episode
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
 TEMPORARY, NOTE = ".writing_", "finished.json"

@@ -5,12 +5,15 @@ A policy is reset with a generator at the start of each episode; all its randomn
 there.
 """
 
+from __future__ import annotations
+
 import importlib
-import importlib.util
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from collectors.policies.batched import BatchMixture, BatchPolicy, LanePolicies
+from collectors.worlds.table import World, find_world, unknown
 
 Generator = np.random.Generator
 
@@ -19,25 +22,40 @@ class PolicyError(ValueError):
     """A policy's name or number is wrong; the message says what there is."""
 
 
-class Policy(Protocol):
-    """Plays one game by its frames; `reset` begins an episode."""
+class Policy:
+    """Plays one game by its frames. A subclass gives `name`, `reset` and `__call__`.
+
+    Where one call for many lanes is faster than many calls, it sets `batched` and gives its own
+    `batch`.
+    """
 
     name: str  # written into the dataset, episode by episode
+    batched = False
 
-    def reset(self, generator: Generator) -> None: ...
-    def __call__(self, observation: np.ndarray) -> int: ...
+    def reset(self, generator: Generator) -> None:
+        """Begin an episode; all randomness of its actions comes from `generator`."""
+        raise NotImplementedError
+
+    def __call__(self, observation: np.ndarray) -> int:
+        """(H, W, C) uint8 -> the action."""
+        raise NotImplementedError
+
+    def batch(self, lanes: int) -> BatchPolicy:
+        """The same policy for `lanes` episodes at once: as it stands here, a copy per lane."""
+        return LanePolicies(self, lanes)
 
 
-Maker = Callable[
-    [str, int], Policy
-]  # (the number after the colon as text, number of actions) -> policy
+# (the number after the colon as text, number of actions) -> policy
+Maker = Callable[[str, int], Policy]
 
 
-class RandomPolicy:
+class RandomPolicy(Policy):
     """Every action with equal chance."""
 
+    name = "random"
+
     def __init__(self, actions: int):
-        self.actions, self.name = actions, "random"
+        self.actions = actions
 
     def reset(self, generator: Generator) -> None:
         self._generator = generator
@@ -46,7 +64,7 @@ class RandomPolicy:
         return int(self._generator.integers(self.actions))
 
 
-class StickyPolicy:
+class StickyPolicy(Policy):
     """Repeats its last action with probability `repeat`, else draws one at random."""
 
     def __init__(self, actions: int, repeat: float = 0.8):
@@ -61,7 +79,7 @@ class StickyPolicy:
         return self._last
 
 
-class EpsilonPolicy:
+class EpsilonPolicy(Policy):
     """Plays at random with probability `epsilon`, else as `inner` does."""
 
     def __init__(self, inner: Policy, epsilon: float, actions: int):
@@ -78,26 +96,27 @@ class EpsilonPolicy:
         return self.inner(observation)
 
 
-class MixturePolicy:
+class MixturePolicy(Policy):
     """Draws one of `policies` at the start of each episode, by weight, and is it until the next."""
 
     def __init__(self, policies: list[Policy], weights: list[float]):
         if len(policies) != len(weights) or not policies or min(weights) < 0 or sum(weights) <= 0:
             raise ValueError("a mixture needs one weight (0 or more, not all 0) for each policy")
         self.policies, self.weights = policies, np.asarray(weights, float) / sum(weights)
-        self._chosen = policies[0]
+        self._use(policies[0])
 
-    @property
-    def name(self) -> str:
-        """The name of the policy that plays this episode."""
-        return self._chosen.name
+    def _use(self, policy: Policy) -> None:
+        self._chosen, self.name = policy, policy.name
 
     def reset(self, generator: Generator) -> None:
-        self._chosen = self.policies[int(generator.choice(len(self.policies), p=self.weights))]
+        self._use(self.policies[int(generator.choice(len(self.policies), p=self.weights))])
         self._chosen.reset(generator)
 
     def __call__(self, observation: np.ndarray) -> int:
         return self._chosen(observation)
+
+    def batch(self, lanes: int) -> BatchPolicy:
+        return BatchMixture(self, lanes)
 
 
 def random_mix(actions: int) -> MixturePolicy:
@@ -112,29 +131,31 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def makers_of(world: str) -> dict[str, Maker]:
-    """What `make_policy` knows for a world: the general kinds and those of its own module, imported
-    when asked for.
+def makers_of(world: World | str | None) -> Mapping[str, Maker]:
+    """The policies of a world by kind: the general ones and those of its row's module, which is
+    imported here.
+
+    None is a game without a row in the table of worlds, which has the general policies only. Raises
+    UnknownNameError for the name of a world that is not in the table.
     """
-    module = f"collectors.worlds.{world}.policies"
-    if not world.isidentifier() or importlib.util.find_spec(module.rpartition(".")[0]) is None:
+    if world is None:
         return MAKERS
-    return {**MAKERS, **importlib.import_module(module).MAKERS}
+    row = find_world(world) if isinstance(world, str) else world
+    return {**MAKERS, **importlib.import_module(row.policies).MAKERS}
 
 
-def make_policy(name: str, actions: int, world: str = "") -> Policy:
+def make_policy(name: str, actions: int, world: World | str | None = None) -> Policy:
     """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world`
-    has of its own.
+    (see `makers_of`) has of its own.
 
-    Without a world the names are those of Snake. Raises PolicyError for a name or a number that
-    makes no policy.
+    Raises PolicyError for a name or a number that makes no policy, UnknownNameError for a world.
     """
     kind, _, number = name.partition(":")
-    makers = makers_of(world or "snake")
-    if kind not in makers or (number and kind in ("random", "mix")):
-        raise PolicyError(
-            f"no policy of {world or 'snake'} is called {name!r}; there are {', '.join(makers)}"
-        )
+    makers = makers_of(world)
+    if kind not in makers:
+        raise PolicyError(unknown("policy", name, makers))
+    if number and kind in ("random", "mix"):
+        raise PolicyError(f"the policy {kind!r} takes no number after a colon, got {name!r}")
     try:
         return makers[kind](number, actions)
     except ValueError as error:

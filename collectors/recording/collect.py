@@ -23,7 +23,6 @@ from collectors.dataset.dataset import (
 )
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
-from collectors.recording.rollout import policy_name
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.command import command
 from collectors.settings.parse import setting
@@ -88,7 +87,8 @@ def collect(
     header = _header(env_id, env_options or {}, policy) | {"seed": seed, "shard_steps": shard_steps}
     _check_directory(Path(out), header, resume)
     quotas = [min(shard_steps, frames - start) for start in range(0, frames, shard_steps)]
-    fixed = (str(out), header["env_spec"], header["spec"]["world"], policy, seed)
+    world = WORLDS.get(header["spec"]["world"])
+    fixed = (str(out), header["env_spec"], world, policy, seed)
     tasks = [ShardTask(*fixed, index, quota, lanes) for index, quota in enumerate(quotas)]
     with _full_disk_explained(out):
         writer = DatasetWriter(out, header)
@@ -112,10 +112,8 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
             )
         actions, spec, env_spec = env.action_space.n, env.unwrapped.world_spec(), env.spec.to_json()
     if isinstance(policy, str):
-        make_policy(
-            policy, actions, spec["world"]
-        )  # a wrong name is an error here, not in a worker
-    name = policy if isinstance(policy, str) else policy_name(policy)
+        make_policy(policy, actions, WORLDS.get(spec["world"]))  # an error here, not in a worker
+    name = policy if isinstance(policy, str) else policy.name
     return {"spec": spec, "env_spec": env_spec, "policy": name}
 
 

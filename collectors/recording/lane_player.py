@@ -1,106 +1,13 @@
 """Many episodes at once: one step of a vector environment moves all its lanes. B lanes."""
 
-import copy
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from collectors.policies.policies import Generator, MixturePolicy, Policy
-from collectors.recording.rollout import Episode, policy_name
-
-
-class BatchPolicy(Protocol):
-    """Plays all lanes; a policy offers one by `batch(lanes)`.
-
-    `names`, a name a lane, is optional.
-    """
-
-    def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        """Begins an episode in the lanes of the mask (B,) bool; `generators` has one for each of
-        them, by lane.
-        """
-
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """(B, H, W, C) uint8 -> (B,) int64."""
-
-
-class LanePolicies:
-    """A policy that knows single frames only, as one copy a lane."""
-
-    def __init__(self, policy: Policy, lanes: int):
-        self.copies = [copy.deepcopy(policy) for _ in range(lanes)]
-
-    @property
-    def names(self) -> list[str]:
-        return [policy_name(policy) for policy in self.copies]
-
-    def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        for lane in np.flatnonzero(lanes):
-            self.copies[lane].reset(generators[lane])
-
-    def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
-        """The actions of all lanes, or of those of a mask (B,)."""
-        chosen = range(len(self.copies)) if lanes is None else np.flatnonzero(lanes)
-        return np.array([int(self.copies[lane](observations[lane])) for lane in chosen], np.int64)
-
-
-class BatchMixture:
-    """A `MixturePolicy` for B lanes: what it draws for an episode is what the single one draws."""
-
-    def __init__(self, mixture: MixturePolicy, lanes: int):
-        self.mixture, self.chosen = mixture, np.zeros(lanes, int)
-        self.parts = [as_batch(policy, lanes) for policy in mixture.policies]
-        for part in self.parts:
-            if not isinstance(
-                part, LanePolicies
-            ):  # it will be asked for all lanes, also for those of others
-                part.reset(np.ones(lanes, bool), [np.random.default_rng(0) for _ in range(lanes)])
-
-    @property
-    def names(self) -> list[str]:
-        found = [_names(part, policy, len(self.chosen)) for part, policy in self._pairs()]
-        return [found[part][lane] for lane, part in enumerate(self.chosen)]
-
-    def reset(self, lanes: np.ndarray, generators: list[Generator | None]) -> None:
-        for lane in np.flatnonzero(lanes):
-            self.chosen[lane] = generators[lane].choice(len(self.parts), p=self.mixture.weights)
-        for number, part in enumerate(self.parts):
-            own = lanes & (self.chosen == number)
-            if own.any():
-                part.reset(own, generators)
-
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
-        actions = np.zeros(len(self.chosen), np.int64)
-        for number in np.unique(self.chosen):
-            own, part = self.chosen == number, self.parts[number]
-            actions[own] = (
-                part(observations, own)
-                if isinstance(part, LanePolicies)
-                else part(observations)[own]
-            )
-        return actions
-
-    def _pairs(self):
-        return zip(self.parts, self.mixture.policies, strict=True)
-
-
-def as_batch(policy: Policy, lanes: int) -> BatchPolicy:
-    """The policy for many lanes: its own batched form, a mixture's parts batched, or a copy a
-    lane.
-    """
-    if hasattr(policy, "batch"):
-        return policy.batch(lanes)
-    return (
-        BatchMixture(policy, lanes)
-        if isinstance(policy, MixturePolicy)
-        else LanePolicies(policy, lanes)
-    )
-
-
-def _names(batch: BatchPolicy, policy: Policy, lanes: int) -> list[str]:
-    return list(getattr(batch, "names", None) or [policy_name(policy)] * lanes)
+from collectors.dataset.episode import Episode
+from collectors.policies.policies import Policy
 
 
 class _Moment(NamedTuple):
@@ -148,8 +55,8 @@ class _Start(NamedTuple):
     number: int
     seed: int
     moment: int  # the number of its first moment
-    policy: str
-    key: str
+    policy: str = ""
+    key: str = ""
 
 
 class LanePlayer:
@@ -162,8 +69,7 @@ class LanePlayer:
     """
 
     def __init__(self, env: VectorEnv, policy: Policy):
-        self.env, self.policy = env, policy
-        self.batch = as_batch(policy, env.num_envs)
+        self.env, self.batch = env, policy.batch(env.num_envs)
         self.starts: list[_Start | None] = [None] * env.num_envs
         self.films: list[list[np.ndarray]] = [
             [] for _ in range(env.num_envs)
@@ -200,21 +106,23 @@ class LanePlayer:
         return waiting[0]
 
     def _start(self, lanes: np.ndarray, waiting: list[Job]) -> None:
-        chosen, count, now = np.flatnonzero(lanes), self.env.num_envs, self._now()
-        seeds: list[int | None] = [None] * count
+        chosen, count, now = np.flatnonzero(lanes).tolist(), self.env.num_envs, self._now()
+        begun: dict[int, _Start] = {}
         for lane in chosen:
             job = self._next(waiting)
-            seeds[lane] = job.seed_of(job.begun)
-            self.starts[lane] = _Start(job, job.begun, seeds[lane], now, "", "")
+            begun[lane] = self.starts[lane] = _Start(job, job.begun, job.seed_of(job.begun), now)
             job.begun += 1
-        self.frames, infos = self.env.reset(seed=seeds, options={"reset_mask": lanes})
+        seeds = [begun[lane].seed if lane in begun else None for lane in range(count)]
+        # a seed per lane: more than Gymnasium's types allow
+        reset: Any = self.env.reset
+        self.frames, infos = reset(seed=seeds, options={"reset_mask": lanes})
         self.batch.reset(
             lanes, [None if seed is None else np.random.default_rng([seed, 1]) for seed in seeds]
         )
-        names, keys = _names(self.batch, self.policy, count), infos.get("split_key")
-        for lane in chosen:
+        names, keys = self.batch.names, infos.get("split_key")
+        for lane, start in begun.items():
             key = "" if keys is None else str(keys[lane])
-            self.starts[lane] = self.starts[lane]._replace(policy=names[lane], key=key)
+            self.starts[lane] = start._replace(policy=names[lane], key=key)
             self.films[lane] = [self.frames[lane].copy()]
 
     def _step(self) -> np.ndarray:
@@ -226,10 +134,9 @@ class LanePlayer:
         for film, frame in zip(self.films, self.frames, strict=True):
             film.append(frame.copy())
         done = moment.terminations | moment.truncations
-        for lane in np.flatnonzero(done):
-            start, episode = self.starts[lane], self._episode(lane)
-            start.job.take(start.number, episode)
-            self.starts[lane], self.ended = None, self.ended + 1
+        for lane in np.flatnonzero(done).tolist():
+            episode = self._finish(lane)
+            self.ended += 1
             self.mean_length += (len(episode) - self.mean_length) / self.ended
         if done.any():
             begun = min(
@@ -242,17 +149,23 @@ class LanePlayer:
     def _now(self) -> int:
         return self.forgotten + len(self.moments)
 
-    def _episode(self, lane: int) -> Episode:
-        start = self.starts[lane]
+    def _finish(self, lane: int) -> Episode:
+        """The episode that ended in a lane, which its job takes."""
+        start, self.starts[lane] = self.starts[lane], None
+        assert start is not None, f"no episode was begun in lane {lane}"
         moments = self.moments[start.moment - self.forgotten :]
-        kinds = {
-            "actions": np.int64,
-            "rewards": np.float32,
-            "terminations": bool,
-            "truncations": bool,
-        }
-        arrays = [
-            np.array([getattr(m, name)[lane] for m in moments], kind)
-            for name, kind in kinds.items()
-        ]
-        return Episode(np.stack(self.films[lane]), *arrays, start.seed, start.policy, start.key)
+        actions, rewards, terminations, truncations = (
+            np.array([column[lane] for column in columns]) for columns in zip(*moments, strict=True)
+        )
+        episode = Episode(
+            np.stack(self.films[lane]),
+            actions.astype(np.int64),
+            rewards.astype(np.float32),
+            terminations.astype(bool),
+            truncations.astype(bool),
+            start.seed,
+            start.policy,
+            start.key,
+        )
+        start.job.take(start.number, episode)
+        return episode

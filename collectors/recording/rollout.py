@@ -1,28 +1,10 @@
-"""One episode."""
-
-from typing import NamedTuple
+"""Playing one episode."""
 
 import gymnasium
 import numpy as np
 
+from collectors.dataset.episode import Episode
 from collectors.policies.policies import Policy
-
-
-class Episode(NamedTuple):
-    """T actions and T + 1 frames: `actions[t]` was chosen on seeing `frames[t]`; `rewards[t]`,
-    `terminations[t]` and `truncations[t]` came together with `frames[t + 1]`."""
-
-    frames: np.ndarray  # (T + 1, H, W, C) uint8
-    actions: np.ndarray  # (T,) int64
-    rewards: np.ndarray  # (T,) float32
-    terminations: np.ndarray  # (T,) bool
-    truncations: np.ndarray  # (T,) bool
-    seed: int
-    policy_name: str
-    key: str = ""  # what decides its split (a level, a region), "" where only the seed does
-
-    def __len__(self) -> int:
-        return len(self.actions)
 
 
 def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
@@ -48,14 +30,9 @@ def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
         np.array(terminations, bool),
         np.array(truncations, bool),
         seed,
-        policy_name(policy),
+        policy.name,
         split_key(info),
     )
-
-
-def policy_name(policy) -> str:
-    """What a dataset calls a policy: its name, or its type's."""
-    return getattr(policy, "name", type(policy).__name__)
 
 
 def split_key(info: dict) -> str:

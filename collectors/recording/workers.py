@@ -18,11 +18,13 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
+from collectors.dataset.episode import Episode
 from collectors.dataset.shards import mark_finished
 from collectors.policies.policies import Policy, make_policy
 from collectors.ray_cluster import cluster
 from collectors.recording.lane_player import Job, LanePlayer
-from collectors.recording.rollout import Episode, rollout
+from collectors.recording.rollout import rollout
+from collectors.worlds.table import World
 
 GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes
 
@@ -33,7 +35,7 @@ class ShardTask:
 
     path: str
     env_spec: str  # EnvSpec as JSON
-    world: str
+    world: World | None  # the row of the game, for policies that are given by name
     policy: str | Policy
     seed: int
     index: int
@@ -56,8 +58,9 @@ def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
     """The episodes of tasks of one game and policy, in lanes where the game has a vector
     environment of its own or the policy plays many lanes at once."""
-    spec = EnvSpec.from_json(tasks[0].env_spec)
-    if spec.vector_entry_point is None and not hasattr(tasks[0].policy, "batch"):
+    spec, policy = EnvSpec.from_json(tasks[0].env_spec), tasks[0].policy
+    batched = not isinstance(policy, str) and policy.batched
+    if spec.vector_entry_point is None and not batched:
         with contextlib.closing(gymnasium.make(spec)) as env:
             policy = task_policy(tasks[0], env.action_space.n)
             yield from ((task, play_single(env, policy, task)) for task in tasks)

@@ -125,7 +125,7 @@ def policy_maker(name: str, world: str = "") -> Callable[[int], Policy]:
     def make(actions: int) -> Policy:
         from collectors.policies.policies import make_policy
 
-        return make_policy(name, actions, world=world)
+        return make_policy(name, actions, WORLDS.get(world))
 
     return make
 
@@ -134,7 +134,7 @@ def policy_names(world: str) -> list[str]:
     """The policies of a world that need no number after their name."""
     from collectors.policies.policies import makers_of
 
-    return list(makers_of(world))
+    return list(makers_of(WORLDS.get(world)))
 
 
 def share_start(frame: np.ndarray) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def calls(monkeypatch):
         "train": train,
         "train_ppo": train_ppo,
         "load_policy": Policy,
-        "make_policy": lambda name, actions, world: name,
+        "make_policy": lambda name, actions: name,
         "play_policy": play,
         "evaluate_bundle": lambda config: (
             done.append(("evaluate", config.data)) or SimpleNamespace(scores=dict(SCORES))

@@ -11,7 +11,7 @@ from tests.agents.test_transfer import episodes
 def test_a_film_begins_with_the_first_frame_and_has_at_most_the_frames_asked_for():
     first, _ = gym.make("collectors:RealSnake-v0").reset(seed=4)
     film, total = play_film(
-        gym.make("collectors:RealSnake-v0"), make_policy("astar", 4), frames=9, seed=4
+        gym.make("collectors:RealSnake-v0"), make_policy("astar", 4, "snake"), frames=9, seed=4
     )
     assert film.shape == (9, 64, 64, 3) and film.dtype == np.uint8
     assert np.array_equal(film[0], first) and total >= 0

@@ -60,7 +60,7 @@ def parts(monkeypatch) -> Parts:
         monkeypatch.setattr(dyna, name, getattr(parts, name))
     monkeypatch.setattr(dyna, "play_policy", parts.play)
     monkeypatch.setattr(dyna, "load_policy", lambda path: Path(path).read_text())
-    monkeypatch.setattr(dyna, "make_policy", lambda name, actions, world: name)
+    monkeypatch.setattr(dyna, "make_policy", lambda name, actions: name)
     return parts
 
 

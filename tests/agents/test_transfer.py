@@ -46,7 +46,7 @@ def trained(monkeypatch, tmp_path) -> list[str]:
     monkeypatch.setattr(transfer, "train_ppo", train)
     monkeypatch.setattr(transfer, "play_policy", play)
     monkeypatch.setattr(transfer, "load_policy", lambda path: Path(path).read_text())
-    monkeypatch.setattr(transfer, "make_policy", lambda name, actions, world: name)
+    monkeypatch.setattr(transfer, "make_policy", lambda name, actions: name)
     return calls
 
 

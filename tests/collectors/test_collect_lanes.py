@@ -10,10 +10,9 @@ import pytest
 
 from collectors.dataset import shards
 from collectors.dataset.dataset import Dataset, DatasetError
-from collectors.policies.policies import MixturePolicy, RandomPolicy, StickyPolicy
+from collectors.policies.policies import MixturePolicy, Policy, RandomPolicy, StickyPolicy
 from collectors.ray_cluster import ClusterError
 from collectors.recording.collect import collect
-from collectors.recording.lane_player import as_batch
 from tests.collectors import counting_env
 
 
@@ -26,7 +25,7 @@ def contents(path, but=()) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(path.iterdir()) if file.name not in but}
 
 
-class Parity:
+class Parity(Policy):
     """Plays by the number on the frame and a draw; knows single frames."""
 
     name = "parity"
@@ -44,6 +43,8 @@ class Parity:
 class BatchedParity(Parity):
     """The same with a batched form."""
 
+    batched = True
+
     def batch(self, lanes):
         return ParityLanes(lanes)
 
@@ -51,12 +52,13 @@ class BatchedParity(Parity):
 class ParityLanes:
     def __init__(self, lanes):
         self.generators = [None] * lanes
+        self.names = ["parity"] * lanes
 
     def reset(self, lanes, generators):
         for lane in np.flatnonzero(lanes):
             self.generators[lane] = generators[lane]
 
-    def __call__(self, observations):
+    def __call__(self, observations, lanes=None):
         draws = np.array([generator.integers(2) for generator in self.generators])
         return (observations[:, 0, 0, 0] + draws) % 2
 
@@ -105,10 +107,10 @@ def test_a_policy_with_a_batched_form_plays_as_its_single_one(tmp_path, mixed):
 
 
 def test_a_batched_policy_that_knows_its_lanes_names_is_asked_for_them():
-    batch = as_batch(MixturePolicy([RandomPolicy(2), StickyPolicy(2)], [1, 1]), 6)
+    batch = MixturePolicy([RandomPolicy(2), StickyPolicy(2)], [1, 1]).batch(6)
     batch.reset(np.ones(6, bool), [np.random.default_rng(seed) for seed in range(6)])
     assert set(batch.names) == {"random", "sticky:0.8"} and batch(
-        np.zeros((6, 8, 8, 3), np.uint8)
+        np.zeros((6, 8, 8, 3), np.uint8), np.ones(6, bool)
     ).shape == (6,)
 
 
@@ -137,7 +139,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_finished_is_kept(tmp_path, monke
 def test_a_disk_that_fills_while_the_table_is_written_loses_nothing(tmp_path, monkeypatch):
     from collectors.dataset import dataset as dataset_module
 
-    replace, calls = dataset_module._replace_text, []
+    replace, calls = dataset_module.write_atomically, []
 
     def full(file, text):
         calls.append(file)
@@ -145,10 +147,10 @@ def test_a_disk_that_fills_while_the_table_is_written_loses_nothing(tmp_path, mo
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(file, text)
 
-    monkeypatch.setattr(dataset_module, "_replace_text", full)
+    monkeypatch.setattr(dataset_module, "write_atomically", full)
     with pytest.raises(DatasetError, match="is full"):
         collect("Counting-v0", tmp_path / "d", 400, "mix", seed=3, shard_steps=100)
-    monkeypatch.setattr(dataset_module, "_replace_text", replace)
+    monkeypatch.setattr(dataset_module, "write_atomically", replace)
     assert len(Dataset(tmp_path / "d").shards) == 1
     collect("Counting-v0", tmp_path / "d", 400, "mix", seed=3, shard_steps=100, resume=True)
     collect("Counting-v0", tmp_path / "whole", 400, "mix", seed=3, shard_steps=100)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.dataset.episode import Episode
 from collectors.dataset.stats import contact_sheet, statistics, table
 from collectors.dataset.stats import main as stats_main
 from collectors.recording.collect import collect
-from collectors.recording.rollout import Episode
 from collectors.worlds.snake.env import RealSnake
 
 

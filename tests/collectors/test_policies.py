@@ -17,6 +17,7 @@ from collectors.recording.rollout import rollout
 from collectors.worlds.snake.policies import AStarPolicy
 from collectors.worlds.snake.search import board_of, plan, safest_move, shortest_path
 from collectors.worlds.snake.tiles import BODY, FOOD, HEAD, TAIL, draw
+from collectors.worlds.table import UnknownNameError
 
 FRAME = np.zeros((64, 64, 3), np.uint8)
 BOARD = board_of(8)
@@ -36,7 +37,7 @@ def actions_of(policy, seed: int, count: int = 400) -> list[int]:
 )
 def test_equal_seeds_give_equal_episodes(name):
     env = gymnasium.make("RealSnake-v0", max_episode_steps=60)
-    first, second = (rollout(env, make_policy(name, 4), seed=11) for _ in range(2))
+    first, second = (rollout(env, make_policy(name, 4, "snake"), seed=11) for _ in range(2))
     np.testing.assert_array_equal(first.frames, second.frames)
     assert first.policy_name == second.policy_name
     assert len(first.frames) == len(first) + 1 and (first.terminations[-1] or first.truncations[-1])
@@ -135,16 +136,23 @@ def test_astar_plays_on_a_board_that_wraps():
 @pytest.mark.parametrize("name", ["astr", "astar:2", "astar:x", "mix:3", "random:0.1", "sticky:-1"])
 def test_a_wrong_policy_name_is_refused(name):
     with pytest.raises(PolicyError, match="polic"):
-        make_policy(name, 4)
+        make_policy(name, 4, "snake")
 
 
-def test_a_world_without_policies_of_its_own_gets_the_general_ones():
-    mixture = make_policy("mix", 3, world="ALE/Pong-v5")
+def test_a_game_without_a_row_has_the_general_policies():
+    mixture = make_policy("mix", 3)
     names = set()
     for seed in range(20):
         mixture.reset(np.random.default_rng(seed))
         names.add(mixture.name)
     assert names == {"random", "sticky:0.8"}
     with pytest.raises(PolicyError, match="there are random, sticky, mix"):
-        make_policy("astar", 3, world="ALE/Pong-v5")
-    assert make_policy("astar", 4, world="snake").name == make_policy("astar", 4).name == "astar"
+        make_policy("astar", 3)
+    assert make_policy("astar", 4, "snake").name == "astar"
+
+
+def test_an_unknown_world_or_policy_is_an_error_that_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'snake'"):
+        make_policy("random", 4, "snak")
+    with pytest.raises(PolicyError, match="did you mean 'astar'"):
+        make_policy("astr", 4, "snake")

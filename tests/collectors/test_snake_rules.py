@@ -16,7 +16,7 @@ def play(steps: int, policy: str, seed: int = 0, **options):
     """
     env, player, generator = (
         RealSnake(observation="grid", **options),
-        make_policy(policy, 4),
+        make_policy(policy, 4, "snake"),
         np.random.default_rng(seed),
     )
     rows, board = [], None

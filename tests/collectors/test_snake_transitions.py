@@ -96,7 +96,7 @@ def test_where_every_move_kills_there_is_no_best_one():
 
 
 def test_the_expert_plays_one_of_its_best_moves():
-    env, player = RealSnake(observation="grid", grid_size=10), make_policy("astar", 4)
+    env, player = RealSnake(observation="grid", grid_size=10), make_policy("astar", 4, "snake")
     board, _ = env.reset(seed=3)
     player.reset(np.random.default_rng(0))
     for _ in range(120):

@@ -419,7 +419,7 @@ def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(
 
 
 def test_an_unknown_policy_is_refused_with_the_known_names_when_it_is_asked_for():
-    make = twins.policy_maker("nonsense")  # nothing is looked up yet
+    make = twins.policy_maker("nonsense", "snake")  # nothing is looked up yet
     with pytest.raises(ValueError, match="astar"):
         make(4)
 

@@ -70,7 +70,9 @@ def evaluated(model, dataset, evaluator=None, **changes):
         [Place(i, 0) for i in dataset.split()["train"][:20]]
     )
     contexts = Contexts(window.context.frames.numpy(), window.context.actions.numpy())
-    policies = {name: (lambda name=name: make_policy(name, 4)) for name in ("random", "astar")}
+    policies = {
+        name: (lambda name=name: make_policy(name, 4, "snake")) for name in ("random", "astar")
+    }
     evaluator = evaluator or make_evaluator(model.spec)
     bundle = Bundle(model.eval(), contexts, {}, None)
     return evaluation.evaluate(bundle, dataset, evaluator, options, policies)[:2]

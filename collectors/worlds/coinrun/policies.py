@@ -20,7 +20,7 @@ MOVES = 9  # the actions after these are keys that do nothing
 REPEAT = 0.7
 
 
-class RightPolicy:
+class RightPolicy(Policy):
     """Draws "right" or "jump right" with probability `right`, else any of the nine moves, and keeps
     it for a while.
 

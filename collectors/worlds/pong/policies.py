@@ -5,15 +5,16 @@ takes the speed from the last one, says where the ball will come down, and is th
 something silly instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from collectors.policies.batched import chosen_lanes
+from collectors.policies.policies import Generator, Policy
 from collectors.worlds.pong.frames import decode_frames, screen
 from collectors.worlds.pong.physics import BALL, COURT_HEIGHT, COURT_WIDTH, PADDLE_WIDTH, SPEED_X
 
-Generator = np.random.Generator
 ACTIONS = 3
 SUBSTEPS = 2  # of the engine in a step
 STEP_X = SUBSTEPS * SPEED_X
@@ -52,25 +53,22 @@ class PongBatch:
         self._table = np.array([one[1:] for one in habits])
         self.names = [habits[0].name] * lanes  # of the habits of every lane
         self._own = np.repeat(self._table[:1], lanes, 0)
-        self._generators: list[Generator | None] = [None] * lanes
+        self._generators: dict[int, Generator] = {}  # by lane
         self._random, self._cursor = np.zeros((lanes, BLOCK, 4)), np.zeros(lanes, np.int64)
         self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
         self._last = np.zeros(lanes, np.int64)
 
-    def reset(self, mask: np.ndarray, generators: list[Generator | None]) -> None:
-        """New games in the lanes of `mask` (B,) bool; generators: one a lane, those of other lanes
-        are not used.
-        """
-        lanes = np.flatnonzero(mask)
-        for lane in lanes:
-            habit = int(generators[lane].choice(len(self._habits), p=self._weights))
+    def reset(self, lanes: np.ndarray, generators: Sequence[Generator | None]) -> None:
+        """See `BatchPolicy`."""
+        for lane, generator in chosen_lanes(lanes, generators):
+            habit = int(generator.choice(len(self._habits), p=self._weights))
             self.names[lane], self._own[lane] = self._habits[habit].name, self._table[habit]
-            self._generators[lane], self._cursor[lane] = generators[lane], BLOCK
+            self._generators[lane], self._cursor[lane] = generator, BLOCK
         self._x[lanes] = np.nan
         self._last[lanes] = 0
 
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """(B,) int64 actions for (B, S, S, 3) uint8 frames."""
+    def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
+        """(B,) int64 actions for (B, S, S, 3) uint8 frames, of all lanes whatever the mask."""
         noise, repeat, wander, aim, spin = self._own.T
         chance = self._draw()
         paddle = self._look(observations, (2 * chance[AIM] - 1) * aim)
@@ -81,7 +79,7 @@ class PongBatch:
 
     def _draw(self) -> np.ndarray:
         """(4, B) uniform numbers, every lane's from its own generator."""
-        for lane in np.flatnonzero(self._cursor == BLOCK):
+        for lane in np.flatnonzero(self._cursor == BLOCK).tolist():
             self._random[lane] = self._generators[lane].random((BLOCK, 4))
             self._cursor[lane] = 0
         numbers = self._random[np.arange(self.lanes), self._cursor].T
@@ -142,15 +140,17 @@ class PongBatch:
         )
 
 
-class PongPolicy:
+class PongPolicy(Policy):
     """One player; `batch(lanes)` makes many of the same kind."""
+
+    batched = True
 
     def __init__(self, habits: list[Habits], weights: list[float] | None = None):
         self._habits, self._weights = habits, weights or [1.0] * len(habits)
         self._batch = self.batch(1)
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The name of the habits that play this episode."""
         return self._batch.names[0]
 

@@ -16,7 +16,7 @@ from collectors.worlds.snake.search import board_of, plan
 from collectors.worlds.snake.tiles import FOOD, decode_frames, walk_body
 
 
-class AStarPolicy:
+class AStarPolicy(Policy):
     """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes
     straight on.
 

@@ -103,7 +103,7 @@ def package_chart() -> Chart:
     return Chart(load_map())
 
 
-class CoastPolicy:
+class CoastPolicy(Policy):
     """The shortest way to the nearest landfall.
 
     Where the frame is found on the package's map, by its distance field; elsewhere (in a dream, on
