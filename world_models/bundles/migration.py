@@ -48,6 +48,17 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
                 (r"^network\.given\.", "network.context."),
             ),
         ),
+        Renames(
+            ("chance",),
+            tensors=(
+                (r"^sprites\.picture$", "sprites.appearance"),
+                (r"^sprites\.cover$", "sprites.opacity"),
+                (r"^sprites\.reason\.", "sprites.dynamics."),
+                (r"^sprites\.usual$", "sprites.detector.background"),
+                (r"^sprites\.lively$", "sprites.detector.activity"),
+                (r"^sprites\.known$", "sprites.detector.updates"),
+            ),
+        ),
         Renames(("forcing",), tensors=((r"^network\.where$", "network.place"),)),
         Renames(
             ("joint",),

@@ -24,7 +24,7 @@ from world_models import frames as pixels
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
-from world_models.networks.sprites import Moves, Sprites, Track, looks
+from world_models.networks.sprites import Moves, Sprites, Track, reads_frames
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -258,7 +258,7 @@ class ChanceModel(NextFrameModel):
         if self.sprites is None:
             return window
         x = pixels.stack(image[:, None])
-        return Followed(*window, self.sprites.follow(state.track, features.rest, x))
+        return Followed(*window, self.sprites.extend(state.track, features.rest, x))
 
     def encode_state(
         self,
@@ -309,12 +309,13 @@ class ChanceModel(NextFrameModel):
         if self.sprites is None:
             return super().clip_losses(clips, augmentation, steps, generator)
         alone = self.training and augmentation.progress < self.config.sprites_first
-        if alone and self.sprites.memory is not None and not looks(augmentation.progress):
-            return self.sprites.rehearse(generator)
+        replay = self.sprites.replay
+        if alone and replay is not None and not reads_frames(augmentation.progress):
+            return self.sprites.replay_losses(replay, generator)
         losses = {} if alone else super().clip_losses(clips, augmentation, steps, generator)
         device, length = self.reward_values.device, clips.frames.shape[1]
         x = pixels.stack(clips.frames).to(device).unflatten(1, (length, self.colors))
-        return losses | self.sprites.practise(
+        return losses | self.sprites.losses(
             x, clips.actions.to(device), clips.valid.to(device), generator
         )
 
@@ -322,14 +323,14 @@ class ChanceModel(NextFrameModel):
         """What a run needs to go on and a bundle does not."""
         return (
             {}
-            if self.sprites is None or self.sprites.memory is None
-            else self.sprites.memory._asdict()
+            if self.sprites is None or self.sprites.replay is None
+            else self.sprites.replay._asdict()
         )
 
     def carry(self, carried: dict) -> None:
         """Inverse of `carried`."""
         if carried:
-            self.sprites.memory = Moves(**carried)
+            self.sprites.replay = Moves(**carried)
 
 
 def straight_through(logits: Tensor, sampling_logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks that denoise; each is built of its config, see `protocols.Network`."""
+"""Networks that denoise; each is built from its config, see `protocols.Network`."""
 
 from typing import NamedTuple
 
@@ -27,11 +27,14 @@ NETWORK_CONFIGS = {name: kind.config for name, kind in NETWORKS.items()}
 
 def build_network(
     config: NetworkConfig,
-    colours: int,
+    colors: int,
     context_channels: int,
     actions: int,
     grid_shape: tuple[int, int],
 ) -> nn.Module:
-    """The network that belongs to a config, with fresh weights."""
+    """The network that belongs to a config, with fresh weights.
+
+    `colors` are the channels of what is denoised, `context_channels` those of the whole context.
+    """
     network = next(kind.network for kind in NETWORKS.values() if kind.config is type(config))
-    return network(config, colours, context_channels, actions, grid_shape)
+    return network(config, colors, context_channels, actions, grid_shape)

@@ -1,8 +1,9 @@
 """A convolutional autoencoder: frames to a small grid of latents and back.
 
 Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks", with
-Huber's error (1964). B frames, C colours, H x W pixels, Z latent channels on an h x w grid, h = H /
-downsample.
+Huber's error (1964).
+
+B frames, C colors, H x W pixels, Z latent channels on an h x w grid, h = H / downsample.
 """
 
 from __future__ import annotations
@@ -15,23 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-GROUP = 8  # channels that are normalised together
+GROUP = 8  # channels that are normalized together
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
     """Sizes of the autoencoder and what it learns. Raises ValueError on what cannot be built."""
 
-    width: int = (
-        32  # channels after the first halving; each further one doubles them, up to `widest`
-    )
+    # channels after the first halving; each further one doubles them, up to `widest`
+    width: int = 32
     widest: int = 128
     downsample: Literal[8, 16] = 8  # pixels along the side of a latent
     latent_channels: int = 16
-    delta: float = 1.0  # where Huber's error turns from square to straight, of [-1, 1]
-    variance_weight: float = (
-        1e-4  # of (Var z - 1)^2, which gives latents the size that objectives expect
-    )
+    delta: float = 1.0  # where Huber's error turns from quadratic to linear, of [-1, 1]
+    # of (Var z - 1)^2, which gives latents the scale that objectives expect
+    variance_weight: float = 1e-4
 
     def __post_init__(self):
         if self.downsample not in (8, 16):
@@ -53,27 +52,24 @@ class AutoencoderConfig:
 
 
 class Autoencoder(nn.Module):
-    """`encode` halves the sides with 4x4 convolutions, `decode` doubles them: a 3x3 convolution
-    makes 2x2 pixels.
+    """`encode` halves the sides with 4x4 convolutions; `decode` doubles them, 2x2 pixels out of
+    each 3x3 convolution.
     """
 
-    def __init__(self, config: AutoencoderConfig, colours: int):
+    def __init__(self, config: AutoencoderConfig, colors: int):
         super().__init__()
         self.config, widths = config, config.widths
         down: list[nn.Module] = []
-        for before, after in zip((colours, *widths), widths, strict=False):
-            down += [
-                nn.Conv2d(before, after, 4, 2, 1),
-                nn.GroupNorm(after // GROUP, after),
-                nn.SiLU(),
-            ]
+        for before, after in zip((colors, *widths), widths, strict=False):
+            down.append(nn.Conv2d(before, after, 4, 2, 1))
+            down += [nn.GroupNorm(after // GROUP, after), nn.SiLU()]
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], config.latent_channels, 1))
         up: list[nn.Module] = [nn.Conv2d(config.latent_channels, widths[-1], 1)]
         for before, after in zip(widths[::-1], widths[-2::-1], strict=False):
             up += [nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
             up += [nn.GroupNorm(after // GROUP, after), nn.SiLU()]
         self.decoder = nn.Sequential(
-            *up, nn.Conv2d(widths[0], 4 * colours, 3, padding=1), nn.PixelShuffle(2)
+            *up, nn.Conv2d(widths[0], 4 * colors, 3, padding=1), nn.PixelShuffle(2)
         )
 
     def encode(self, frames: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 small one.
 
 Convolutions run at the frame's own resolution, as in the systems it stands for; all other networks
-here work on a patch grid. `stem` 2 or 4 folds pixels into channels first, which is what makes it
-bearable on a processor.
+here work on a patch grid. `stem` 2 or 4 folds pixels into channels first, which is fast enough
+for a CPU.
 
 B lanes, K context frames, C colors, D channels of a token, N channels of the condition, G x G
 patch grid.
@@ -29,7 +29,7 @@ LEVEL_FEATURES = 64  # sinusoids of the noise level
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes. The defaults are those of the pixel U-Net that a 64 x 64 Snake is known by, 53 M
+    """Sizes. The defaults are those of the pixel U-Net of the reference Snake, 64 x 64, 53 M
     parameters.
 
     Level i has `base * multipliers[i]` channels, half the resolution of the level above, and is
@@ -41,9 +41,7 @@ class UNetConfig:
 
     width: int = 64  # channels of every token
     patch: int = 4  # pixels along the side of a token: a power of two that one of the levels has
-    encoder_depth: int = (
-        1  # mixing blocks that read the context for the outcome head and for chance
-    )
+    encoder_depth: int = 1  # mixing blocks that read the context for outcome head and chance
     base: int = 128
     multipliers: tuple[int, ...] = (2, 4, 4)
     blocks: int = 1  # of each level, on the way down and on the way up
@@ -51,9 +49,8 @@ class UNetConfig:
     groups: int = 32  # of every group norm
     heads: int = 8
     stem: int = 1  # pixels along the side that are folded into channels
-    pixel_features: int = (
-        0  # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    )
+    # features of single pixels that the outcome head counts; 0: it sees patches linearly
+    pixel_features: int = 0
 
     def __post_init__(self):
         sides = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]
@@ -82,7 +79,7 @@ def adaptive_norm(channels: int, condition: int, groups: int) -> Film:
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """3 x 3."""
+    """3 x 3 pixels, padded."""
     return nn.Conv2d(inputs, outputs, 3, stride, 1)
 
 
@@ -100,12 +97,11 @@ class UNetBlock(nn.Module):
         return self.skip(x) + F.silu(self.norm2(self.conv2(h), condition))
 
 
-class Run(nn.ModuleList):
+class UNetLevel(nn.ModuleList):
     """Blocks one after another under one condition; the first one changes the channels."""
 
     def __init__(self, count: int, inputs: int, outputs: int, config: UNetConfig):
-        rest = [(outputs, outputs)] * (count - 1)
-        sizes = [(inputs, outputs), *rest]
+        sizes = [(inputs, outputs)] + [(outputs, outputs)] * (count - 1)
         super().__init__(UNetBlock(i, o, config.condition, config.groups) for i, o in sizes)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -132,59 +128,47 @@ class UNet(nn.Module):
         grid_shape: tuple[int, int],
     ):
         super().__init__()
-        deepest, height, width = (
-            config.stem * 2 ** len(config.multipliers),
-            *(config.patch * g for g in grid_shape),
-        )
-        if height % deepest or width % deepest:
-            raise ValueError(
-                f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}"
-            )
-        self.colors, self.stem, self.entry = (
-            colors,
-            config.stem,
-            (config.patch // config.stem).bit_length() - 1,
-        )
+        check_halvings(config, grid_shape)
+        self.colors, self.stem = colors, config.stem
+        self.entry = (config.patch // config.stem).bit_length() - 1  # the level that tokens enter
         fold, channels, base = config.stem**2, config.channels, config.base
         grid = GridConfig(config.width, config.patch, config.encoder_depth)
         self.encoder = ContextEncoder(grid, context_channels, actions, grid_shape)
-        self.action = nn.Sequential(
-            nn.Embedding(actions + 1, config.condition), *_mapping(config.condition)
-        )
-        self.level = nn.Sequential(
-            nn.Linear(LEVEL_FEATURES, config.condition), *_mapping(config.condition)
-        )
+        n = config.condition
+        self.action = nn.Sequential(nn.Embedding(actions + 1, n), nn.SiLU(), nn.Linear(n, n))
+        self.level = nn.Sequential(nn.Linear(LEVEL_FEATURES, n), nn.SiLU(), nn.Linear(n, n))
         self.conv_context = convolution(fold * context_channels, base)
-        self.conv_noisy = nn.Conv2d(
-            fold * colors, base, 3, padding=1, bias=False
-        )  # the bias is the other half's
+        # without a bias: the other half of this convolution has it
+        self.conv_noisy = nn.Conv2d(fold * colors, base, 3, padding=1, bias=False)
         ins, middle = (base, *channels[:-1]), channels[-1]
         self.enter = nn.Conv2d(config.width, (base, *channels)[self.entry], 1)
         self.down = nn.ModuleList(
-            Run(config.blocks, i, o, config) for i, o in zip(ins, channels, strict=True)
+            UNetLevel(config.blocks, i, o, config) for i, o in zip(ins, channels, strict=True)
         )
         self.shrink = nn.ModuleList(convolution(c, c, 2) for c in channels)
-        self.middle = nn.ModuleList(Run(1, middle, middle, config) for _ in range(2))
+        self.middle = nn.ModuleList(UNetLevel(1, middle, middle, config) for _ in range(2))
         norm = nn.GroupNorm(config.groups, middle)
         self.attention = AttentionBlock(middle, config.heads, norm)
         above = ins[::-1]  # channels of what leaves a level on the way up
         below = (middle, *above[:-1])  # and of what enters it
         self.grow = nn.ModuleList(nn.ConvTranspose2d(c, c, 4, 2, 1) for c in below)
         self.up = nn.ModuleList(
-            Run(config.blocks, i + skip, o, config)
+            UNetLevel(config.blocks, i + skip, o, config)
             for i, skip, o in zip(below, channels[::-1], above, strict=True)
         )
-        self.norm_out, self.conv_out = (
-            nn.GroupNorm(config.groups, base),
-            convolution(base, fold * colors),
-        )
+        self.norm_out = nn.GroupNorm(config.groups, base)
+        self.conv_out = convolution(base, fold * colors)
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
+        """`rest`: the context's share of the first convolution (B, base, H, W) / stem and the
+        action's share of the condition (B, N).
+        """
         tokens, last, _ = self.encoder(frames, action, self.colors)
         return Features(tokens, last, (self.conv_context(self.folded(frames)), self.action(action)))
 
     def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        context, action = features.rest  # (B, base, H, W) / stem, (B, N)
+        """x (B, C, H, W), t (B,) -> (B, C, H, W)."""
+        context, action = features.rest
         condition, skips = action + self.level(fourier(t, LEVEL_FEATURES)), []
         x = context + self.conv_noisy(self.folded(x))
         for depth, (blocks, shrink) in enumerate(zip(self.down, self.shrink, strict=True)):
@@ -203,6 +187,11 @@ class UNet(nn.Module):
         return F.pixel_unshuffle(x, self.stem) if self.stem > 1 else x
 
 
-def _mapping(width: int) -> tuple[nn.Module, nn.Module]:
-    """The second half of a condition's two-layer perceptron."""
-    return nn.SiLU(), nn.Linear(width, width)
+def check_halvings(config: UNetConfig, grid_shape: tuple[int, int]) -> None:
+    """Raises ValueError where frames of G x G patches cannot be halved once per level."""
+    deepest = config.stem * 2 ** len(config.multipliers)
+    height, width = (config.patch * g for g in grid_shape)
+    if height % deepest or width % deepest:
+        raise ValueError(
+            f"frames of {height}x{width} pixels cannot be halved down to cells of {deepest}"
+        )
