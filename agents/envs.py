@@ -138,9 +138,16 @@ def action_count(identifier: str, **settings: Any) -> int:
     """The number of actions of "module:id". Raises ValueError as `make_vector_env`."""
     env = _made(gym.make, identifier, settings, disable_env_checker=True)
     try:
-        return int(env.action_space.n)
+        return discrete_actions(env.action_space)
     finally:
         env.close()
+
+
+def discrete_actions(space: gym.Space) -> int:
+    """The number of actions of a Discrete space. Raises ValueError for any other."""
+    if not isinstance(space, gym.spaces.Discrete):
+        raise ValueError(f"agents play games with discrete actions, not {space}")
+    return int(space.n)
 
 
 def _made(make, identifier: str, settings: Mapping[str, Any], **rest: Any):

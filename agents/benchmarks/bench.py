@@ -9,8 +9,10 @@ numpy frames; the comparison networks run bare (no environment).
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import gymnasium
 import numpy as np
@@ -39,6 +41,10 @@ from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
 from world_models.training.presets.table import PRESETS
 from world_models.training.trainer import Trainer
+
+PEAK = ("peak",)
+Module = TypeVar("Module", bound=torch.nn.Module)
+Rates = Mapping[tuple, list[float]]  # what was timed -> its rates, one per round
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class BenchConfig:
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
     """(bundle, lanes, sampler steps) -> how to dream so.
 
-    A bundle without a sampler takes one call a frame.
+    A bundle without a sampler takes one call per frame.
     """
     subjects = {}
     for name in names:
@@ -91,9 +97,12 @@ def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
     """(model, lanes, 3) -> how to dream so, with untrained weights; both take three steps."""
     subjects = {}
     if config.diamond_lanes:
-        parts = [_ready(reference.DiamondDenoiser()), _ready(reference.DiamondRewardEnd())]
+        denoiser, outcome = (
+            _ready(reference.DiamondDenoiser()),
+            _ready(reference.DiamondRewardEnd()),
+        )
         subjects |= {
-            ("diamond", n, 3): network_dream(reference.diamond_dreams(n, *parts))
+            ("diamond", n, 3): network_dream(reference.diamond_dreams(n, denoiser, outcome))
             for n in config.diamond_lanes
         }
     if config.snake_unet_lanes:
@@ -106,8 +115,8 @@ def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
     return subjects
 
 
-def _ready(network: torch.nn.Module) -> torch.nn.Module:
-    return network.eval().to(memory_format=torch.channels_last)
+def _ready(network: Module) -> Module:
+    return network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks this overload
 
 
 def bundle_macs(name: str, steps: int | None) -> int:
@@ -123,11 +132,10 @@ def data_subjects(config: BenchConfig) -> dict[str, Advance]:
     trained on.
     """
     dataset, preset = Dataset(config.data), PRESETS[config.preset]()
-    reader = ClipReader(
-        dataset, dataset.split()["train"], preset.model.context_length, 1, preset.event_weight
-    )
-    order = np.random.default_rng(0)
     trainer = Trainer(replace(preset, rollout_from=1.0), dataset)
+    context = trainer.model.context_length
+    reader = ClipReader(dataset, dataset.split()["train"], context, 1, preset.event_weight)
+    order = np.random.default_rng(0)
 
     def train() -> int:
         trainer.step()
@@ -153,9 +161,7 @@ def real_subjects(names: list[str]) -> dict[str, Advance]:
     return subjects
 
 
-def bundle_report(
-    name: str, rates: dict[tuple, list[float]], peak: float, config: BenchConfig
-) -> dict:
+def bundle_report(name: str, rates: Rates, peak: float, config: BenchConfig) -> dict:
     """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
     model = bundles.load(name).model
     own = {key[1:]: statistics.median(values) for key, values in rates.items() if key[0] == name}
@@ -173,7 +179,7 @@ def bundle_report(
     }
 
 
-def ratios(names: list[str], rates: dict[tuple, list[float]]) -> dict:
+def ratios(names: list[str], rates: Rates) -> dict:
     """{reference: {bundle: {lanes: {sampler steps: ratio}}}}: medians over rounds of own /
     reference at equal lanes.
     """
@@ -190,26 +196,28 @@ def ratios(names: list[str], rates: dict[tuple, list[float]]) -> dict:
     return found
 
 
-def reference_report(rates: dict[tuple, list[float]]) -> dict:
+def reference_report(rates: Rates) -> dict:
     """Sizes and rates of the comparison networks."""
-    sizes = {
-        "diamond": [reference.DiamondDenoiser(), reference.DiamondRewardEnd()],
-        "snake_pixel_unet": [reference.SnakePixelUNet()],
+    denoiser, outcome = reference.DiamondDenoiser(), reference.DiamondRewardEnd()
+    unet = reference.SnakePixelUNet()
+    networks = {"diamond": (denoiser, outcome), "snake_pixel_unet": (unet,)}
+    frames = {
+        "diamond": reference.diamond_dreams(1, denoiser, outcome),
+        "snake_pixel_unet": reference.snake_dreams(1, unet),
     }
-    dreams = {"diamond": reference.diamond_dreams, "snake_pixel_unet": reference.snake_dreams}
     report: dict = {}
     for (name, lanes, steps), values in rates.items():
-        if name not in report and name in sizes:
+        if name not in report and name in networks:
             report[name] = {
                 "parameters": sum(
-                    p.numel() for network in sizes[name] for p in network.parameters()
+                    p.numel() for network in networks[name] for p in network.parameters()
                 ),
-                "macs_per_frame": macs(lambda name=name: next(dreams[name](1, *sizes[name]))),
+                "macs_per_frame": macs(lambda name=name: next(frames[name])),
                 "denoising_steps": steps,
                 "weights": "untrained: only the arithmetic is timed",
                 "frames_per_second": {},
             }
-        if name in sizes:
+        if name in networks:
             report[name]["frames_per_second"][lanes] = statistics.median(values)
     return report
 
@@ -220,13 +228,13 @@ def bench(config: BenchConfig) -> dict:
         torch.set_num_threads(config.threads)
     names = list(config.bundles) or bundles.released_names()
     backends = backend_subjects(names, config.backends, config.backend_lanes)
-    subjects = {
+    subjects: dict[tuple, Advance] = {
         **own_subjects(names, config),
         **reference_subjects(config),
-        "peak": convolution_peak(),
+        PEAK: convolution_peak(),
     }
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
-    peak, backend_rates = max(rates.pop("peak")), {key: rates.pop(key) for key in backends}
+    peak, backend_rates = max(rates.pop(PEAK)), {key: rates.pop(key) for key in backends}
     others = {
         f"real_env_steps_{kind}": real_env(config.real, observation=kind)
         for kind in ("rgb", "grid")
@@ -234,7 +242,7 @@ def bench(config: BenchConfig) -> dict:
     others |= real_subjects(names)
     recorded = (Path(config.data) / "manifest.json").is_file()
     others |= data_subjects(config) if recorded else {}
-    throughput = {
+    throughput: dict[str, float | None] = {
         name: statistics.median(v)
         for name, v in rates_in_turn(others, config.rounds, config.seconds).items()
     }

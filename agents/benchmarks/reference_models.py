@@ -46,6 +46,8 @@ class DiamondDenoiser(nn.Module):
     Four levels of 64 channels at 64, 32, 16 and 8 pixels.
     """
 
+    frequencies: Tensor
+
     def __init__(self, actions: int = 4, channels: int = 64, condition: int = 256):
         super().__init__()
         self.register_buffer(
@@ -90,14 +92,14 @@ class DiamondDenoiser(nn.Module):
         for level, blocks in enumerate(self.down):
             x = self.shrink[level - 1](x) if level else x
             kept = [x]
-            for block in blocks:
+            for block in stack(blocks):
                 kept.append(x := block(x, condition))
             skips.append(kept)
         for block in self.middle:
             x = block(x, condition)
         for level, blocks in enumerate(self.up):
             x = self.grow[level - 1](F.interpolate(x, scale_factor=2.0)) if level else x
-            for block, skip in zip(blocks, reversed(skips[3 - level]), strict=True):
+            for block, skip in zip(stack(blocks), reversed(skips[3 - level]), strict=True):
                 x = block(torch.cat((x, skip), 1), condition)
         return self.conv_out(F.silu(self.norm_out(x)))
 
@@ -133,7 +135,7 @@ class DiamondRewardEnd(nn.Module):
         x, condition = self.conv_in(torch.cat((frame, following), 1)), self.action(action)
         for level, blocks in enumerate(self.levels):
             x = self.shrink[level - 1](x) if 0 < level < 4 else x
-            for block in blocks:
+            for block in stack(blocks):
                 x = block(x, condition)
         out, memory = self.lstm(x.flatten(1)[:, None], memory)
         return self.head(out[:, 0]), memory
@@ -178,6 +180,12 @@ class SnakePixelUNet(nn.Module):
             x = block(torch.cat((grow(x), skips.pop()), 1), condition)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return SIGMA_DATA**2 / total * noisy + sigma * SIGMA_DATA / math.sqrt(total) * x
+
+
+def stack(blocks: nn.Module) -> nn.ModuleList:
+    """A level of a list of lists of blocks, for type checkers: nn.ModuleList holds any Module."""
+    assert isinstance(blocks, nn.ModuleList)
+    return blocks
 
 
 def euler(levels: tuple[float, ...], noisy: Tensor, denoise) -> Tensor:

@@ -4,19 +4,21 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents.envs import discrete_actions
 from collectors.progress import progress
 from neural_envs import bundles
 from neural_envs.vector_env import NeuralVectorEnv
 
 Advance = Callable[[], int]  # does some work and returns how much (frames, steps, samples)
+Name = TypeVar("Name", bound=Hashable)
 
 
 def rate(advance: Advance, seconds: float) -> float:
@@ -28,12 +30,12 @@ def rate(advance: Advance, seconds: float) -> float:
 
 
 def rates_in_turn(
-    subjects: dict[str, Advance], rounds: int, seconds: float
-) -> dict[str, list[float]]:
+    subjects: Mapping[Name, Advance], rounds: int, seconds: float
+) -> dict[Name, list[float]]:
     """The rates of all subjects, each warmed up by one call, measured in turn in each of `rounds`
     rounds.
     """
-    found = {name: [] for name in subjects}
+    found: dict[Name, list[float]] = {name: [] for name in subjects}
     for advance in subjects.values():
         advance()
     for name in progress(list(subjects) * rounds, desc="timing"):
@@ -45,7 +47,9 @@ def dream(bundle: str, lanes: int, steps: int | None, backend: str = "eager") ->
     """Steps of a vector environment of dreams with random actions; counts frames."""
     env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps, backend=backend)
     env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(env.single_action_space.n, size=(64, lanes))
+    actions = np.random.default_rng(0).integers(
+        discrete_actions(env.single_action_space), size=(64, lanes)
+    )
     number = iter(range(10**9))
 
     def advance() -> int:
@@ -134,7 +138,9 @@ def real_env(identifier: str, **options) -> Advance:
     """Steps of the real game with random actions, starting again when it ends."""
     env = gymnasium.make(identifier, **options)
     env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(env.action_space.n, size=1000).tolist()
+    actions = (
+        np.random.default_rng(0).integers(discrete_actions(env.action_space), size=1000).tolist()
+    )
 
     def advance() -> int:
         for action in actions:

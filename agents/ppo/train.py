@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.utils import LinearSchedule
@@ -210,7 +211,7 @@ def _open_run(out: Path, text: str) -> Path | None:
     return checkpoint if checkpoint.is_file() else None
 
 
-def save_policy(model: PPO, path: Path) -> Path:
+def save_policy(model: BaseAlgorithm, path: Path) -> Path:
     """Write the model as a zip file; a reader never sees half of it."""
     return write_atomically(path, model.save)
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 
 class SB3VecEnv(VecEnv):
-    """A Gymnasium vector env in SAME_STEP mode, seen by stable-baselines3.
+    """A Gymnasium vector env in SAME_STEP mode, as stable-baselines3 needs it.
 
     Every info has `TimeLimit.truncated`; that of a finished lane also has `terminal_observation`,
     the true last frame. PPO bootstraps the value of a truncated episode only when both are there.
@@ -63,7 +63,7 @@ class SB3VecEnv(VecEnv):
         return observations, rewards.astype(np.float32), dones, lanes
 
     def _split(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        """Turn {key: (N, ...) array, "_key": (N,) mask} into one dict a lane."""
+        """Turn {key: (N, ...) array, "_key": (N,) mask} into one dict per lane."""
         lanes: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for key, values in infos.items():
             if key.startswith("_"):
@@ -78,7 +78,7 @@ class SB3VecEnv(VecEnv):
         self.env.close()
 
     def get_images(self):
-        return list(self.env.render())
+        return list(self.env.render() or ())
 
     def get_attr(self, attr_name: str, indices=None) -> list[Any]:
         return [getattr(self.env, attr_name)] * self._count(indices)

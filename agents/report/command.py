@@ -3,64 +3,18 @@
 import json
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from agents.report import from_bundle as dreamed
-from agents.report.from_dataset import Measured, Size, measure
+from agents.report.findings import Findings, ReportConfig
+from agents.report.from_dataset import Size, measure
+from agents.report.page import html
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import write_atomically
 from collectors.media import write_strip
 from collectors.settings.command import command
-from collectors.settings.parse import setting
 from neural_envs import bundles
-from world_models.bundles.bundle import Bundle
 from world_models.evaluation.worlds.table import policies_of
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """Write one self-contained HTML page about a bundle, and its pictures. A bundle alone is
-    enough; what a dataset and an evaluation add is shown where they are there."""
-
-    bundle: str = setting(help="released name, directory or Hub repository of the bundle")
-    evaluation: str = setting(
-        "", "directory that evaluate wrote; none: evaluation, if it is of this bundle"
-    )
-    data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
-    run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
-    out: str = setting("report", "directory for index.html and the pictures")
-    transitions: int = setting(1_200, "transitions of the test split that are dreamed, with data")
-    rollouts: int = setting(24, "rollouts, with data")
-    horizon: int = setting(48, "steps of a rollout")
-    clips: int = setting(3, "rollouts that are shown")
-    steps: int = setting(48, "steps of the dream that is played, at most")
-    actions_steps: int = setting(16, "steps that each action is held for")
-    seed: int = setting(0, "seed of every choice made here")
-
-    def __post_init__(self) -> None:
-        for name in ("transitions", "rollouts", "horizon", "clips", "steps", "actions_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"setting '{name}' is 1 or more, got {getattr(self, name)}")
-
-
-class Findings(NamedTuple):
-    """Everything that the page shows.
-
-    `figures` are those of evaluation.json, {} where there is none.
-    """
-
-    config: ReportConfig
-    bundle: Bundle
-    figures: dict
-    evaluation: str  # the file of the figures
-    measured: Measured | None
-    policy: str
-    play: dreamed.Play
-    grid: dreamed.Branches
-    run: Path | None
-    seconds: float
 
 
 def run(config: ReportConfig) -> str:
@@ -94,7 +48,7 @@ def gather(config: ReportConfig) -> Findings:
         measured = measure(bundle, Dataset(data), size, config.seed)
     policy = policies_of(world)[-1]
     run = Path(config.run) if config.run else _run_of(bundle.path)
-    if config.run and not (run / "metrics.csv").is_file():
+    if config.run and not (Path(config.run) / "metrics.csv").is_file():
         raise ValueError(f"{config.run} is not a run directory: it has no metrics.csv")
     return Findings(
         config,
@@ -147,8 +101,6 @@ def _run_of(path: Path) -> Path | None:
 
 def write(folder: Path, findings: Findings) -> Path:
     """Write the page and its pictures; returns the page's path."""
-    from agents.report.page import html
-
     grid = findings.grid
     rows = [
         [frames[step] for step in range(0, len(grid.frames), 2)]

@@ -1,4 +1,4 @@
-"""What a bundle shows of itself, without data: a dream that somebody plays, and one start under
+"""What a bundle shows of itself, without data: a dream that a policy plays, and one start under
 every action.
 
 N actions, T steps, H x W pixels, uint8 RGB.
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.envs import discrete_actions
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import WORLDS
@@ -15,7 +16,7 @@ from neural_envs.branching import Branches, branches, start_state
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
 
-TRIES = 6  # start seeds, of which the one that tells the actions apart longest is shown
+TRIES = 6  # start seeds, of which the one that goes on longest is shown
 
 
 class Play(NamedTuple):
@@ -30,7 +31,8 @@ class Play(NamedTuple):
 def play(bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
-    policy = make_policy(policy_name, int(env.action_space.n), world=WORLDS.get(env.world.world))
+    world = WORLDS.get(env.world.world)
+    policy = make_policy(policy_name, discrete_actions(env.action_space), world=world)
     return max(
         (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),
         key=lambda found: len(found.frames),

@@ -6,12 +6,14 @@ N transitions, R rollouts, H horizon, B bins. Evaluation's own runs
 cannot hold.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from collectors.dataset.dataset import Dataset
+from collectors.media import to_rgb
 from world_models.evaluation import figures as scorecard
 from world_models.evaluation.evaluation import check_same_game
 from world_models.evaluation.evaluator import Runs
@@ -19,13 +21,13 @@ from world_models.evaluation.rollouts import OneStep, Rollouts, one_step, rollou
 from world_models.evaluation.test_split import Place, SplitReader
 from world_models.evaluation.worlds.table import make_evaluator
 
-VISIBLE = 48  # grey levels of 255 from which a pixel is seen to differ
-PARTED = 0.003  # share of such pixels from which two frames count as different
+VISIBLE = 48  # grey levels of 255 from which a pixel visibly differs
+DIVERGED = 0.003  # share of such pixels from which two frames count as different
 BINS = 10
 
 
 class Reliability(NamedTuple):
-    """How often something that was claimed with a confidence is so; (B,) each, empty bins left
+    """How often a claim of some confidence is true; (B,) each, empty bins left
     out.
     """
 
@@ -45,9 +47,9 @@ class Clip(NamedTuple):
     trust: np.ndarray
     reward: np.ndarray
     real_reward: np.ndarray
-    parted: (
+    diverged: (
         int | None
-    )  # the first frame that is different, or the first step with another reward or end
+    )  # the first frame that is different, or the first step with another reward or termination
     why: str
     actions: list[str]
 
@@ -96,17 +98,15 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         generator.integers(len(model.spec.action_names), size=len(places[::4]))
     )
     other = one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
-    both = [_outcomes(run) for run in (one, rare)]
-    rewards, ends = (np.concatenate(columns, 1) for columns in zip(*both, strict=True))
-    values = model.spec.reward_values
+    real, dreamed, real_ends, ends = _outcomes((one, rare))
+    values = np.array(model.spec.reward_values)
+    classes = [np.abs(rewards[:, None] - values).argmin(1) for rewards in (real, dreamed)]
     return Measured(
         one,
         scorecard.rollout_figures(opened, size.horizon)["curves"],
         opened,
-        _confusion(
-            *(np.abs(row[:, None] - np.array(values)).argmin(1) for row in rewards), len(values)
-        ),
-        _confusion(*ends.astype(int), 2),
+        _confusion(classes[0], classes[1], len(values)),
+        _confusion(real_ends, ends, 2),
         _reliabilities(Runs(one, other, opened, {}), evaluator),
         _clips(opened, model.spec.action_names, size.clips),
         len(test_split.episodes),
@@ -117,7 +117,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
 def _eventful(
     dataset: Dataset, test_split: SplitReader, count: int, generator: np.random.Generator
 ) -> list[Place]:
-    """Transitions with an end or a reward that is not the usual one, at most `count`; else any."""
+    """At most `count` transitions with a termination or an unusual reward; else any."""
     found, rewards = [], np.concatenate([shard.rewards for shard in dataset.shards])
     values, counts = np.unique(rewards, return_counts=True)
     usual = values[counts.argmax()]
@@ -130,22 +130,22 @@ def _eventful(
     return sorted(found[:count]) or test_split.transitions(1, generator)
 
 
-def _outcomes(run: OneStep) -> tuple[np.ndarray, np.ndarray]:
-    """(rewards, ends), (2, N) each: the real ones, then the dreamed ones."""
-    return (
-        np.stack([run.real_reward.numpy(), run.reward.numpy()]),
-        np.stack([run.real_termination.numpy(), run.termination.numpy()]),
-    )
+def _outcomes(runs: Sequence[OneStep]) -> tuple[np.ndarray, ...]:
+    """Real rewards, dreamed rewards, real terminations, dreamed terminations of all runs, (N,)
+    each.
+    """
+    names = ("real_reward", "reward", "real_termination", "termination")
+    return tuple(np.concatenate([getattr(run, name).numpy() for run in runs]) for name in names)
 
 
 def _confusion(real: np.ndarray, dreamed: np.ndarray, classes: int) -> np.ndarray:
     counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (real, dreamed), 1)
+    np.add.at(counts, (real.astype(int), dreamed.astype(int)), 1)
     return counts
 
 
 def _reliabilities(runs: Runs, evaluator) -> dict[str, Reliability]:
-    """Of trust, reward and end, where the model tells how sure it is."""
+    """Of trust, reward and termination, where the model gives a confidence."""
     one, (trust, correct) = runs.one_step, evaluator.correctness(runs)
     pairs = {"trust": (trust, correct)}
     if one.reward_confidence is not None:
@@ -170,49 +170,49 @@ def reliability(claimed: np.ndarray, correct: np.ndarray, bins: int = BINS) -> R
 
 
 def visibly_different(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The share of pixels that are seen to differ between films (T, H, W, 3): (T,)."""
+    """The share of pixels that visibly differ between films (T, H, W, 3): (T,)."""
     return (np.abs(a.astype(np.int16) - b).max(-1) >= VISIBLE).mean((1, 2))
 
 
 def _clips(run: Rollouts, actions: tuple[str, ...], count: int) -> list[Clip]:
-    """Rollouts that part early, in the middle and late or never, of those whose recording goes on
-    longest.
+    """Rollouts that diverge early, in the middle and late or never, of those that go on longest in
+    the recording.
     """
     order = run.real_running.sum(1).argsort(descending=True, stable=True)[
         : max(count, len(run.frames) // 2)
     ]
     clips = sorted(
-        (clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.parted or 10**9
+        (clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.diverged or 10**9
     )
     picked = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int))
     return [clips[number] for number in picked]
 
 
 def clip_of(run: Rollouts, row: int, names: tuple[str, ...]) -> Clip:
-    """One rollout, cut where its recording ends, and where the two part."""
+    """One rollout, cut where its recording ends, and where the two diverge."""
     length = int(run.real_running[row].sum())
     dream, real = (_rgb(frames[row, : length + 1]) for frames in (run.frames, run.real_frames))
     different = visibly_different(dream, real)
-    numbers = {
-        name: getattr(run, name)[row, :length].numpy()
-        for name in ("trust", "rewards", "real_rewards")
-    }
-    other_end = (
-        run.terminations[row, :length].numpy() != run.real_terminations[row, :length].numpy()
+    trust, reward, real_reward, end, real_end = (
+        column[row, :length].numpy()
+        for column in (
+            run.trust,
+            run.rewards,
+            run.real_rewards,
+            run.terminations,
+            run.real_terminations,
+        )
     )
     reasons = {
-        "the pictures differ": np.flatnonzero(different >= PARTED),
-        "another reward": 1
-        + np.flatnonzero(np.abs(numbers["rewards"] - numbers["real_rewards"]) > 1e-4),
-        "only one game is over": 1 + np.flatnonzero(other_end),
+        "the frames differ": np.flatnonzero(different >= DIVERGED),
+        "another reward": 1 + np.flatnonzero(np.abs(reward - real_reward) > 1e-4),
+        "only one game is over": 1 + np.flatnonzero(end != real_end),
     }
-    first = {why: int(steps[0]) for why, steps in reasons.items() if len(steps)}
-    why = min(first, key=first.get) if first else ""
+    first = [(int(steps[0]), why) for why, steps in reasons.items() if len(steps)]
+    step, why = min(first, key=lambda reason: reason[0], default=(None, ""))
     chosen = [names[int(action)] for action in run.actions[row, :length]]
-    return Clip(dream, real, different, *numbers.values(), first.get(why), why, chosen)
+    return Clip(dream, real, different, trust, reward, real_reward, step, why, chosen)
 
 
 def _rgb(frames: torch.Tensor) -> np.ndarray:
-    from collectors.media import to_rgb
-
     return to_rgb(frames.numpy())

@@ -45,8 +45,8 @@ function start(box) {
       const end = about.ends[row];
       canvas.classList.toggle("over", end !== null && frame >= end && about.names.length > 1);
     });
-    const parted = about.parted !== undefined && about.parted !== null && frame >= about.parted;
-    canvases.forEach(canvas => canvas.classList.toggle("parted", parted));
+    const diverged = about.diverged !== undefined && about.diverged !== null && frame >= about.diverged;
+    canvases.forEach(canvas => canvas.classList.toggle("diverged", diverged));
     slider.value = frame;
     output.textContent = about.words ? about.words[frame] : `${frame} / ${about.frames - 1}`;
     if (cursor) {
@@ -58,7 +58,7 @@ function start(box) {
     if (!playing || !seen) return;
     if (now - before >= 1000 / about.fps) {
       before = now;
-      const waits = frame === about.frames - 1 ? about.fps : frame === about.parted ? Math.ceil(about.fps * 0.8) : 0;
+      const waits = frame === about.frames - 1 ? about.fps : frame === about.diverged ? Math.ceil(about.fps * 0.8) : 0;
       if (held < waits) held++;
       else { held = 0; frame = (frame + 1) % about.frames; draw(); }
     }

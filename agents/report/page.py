@@ -5,18 +5,16 @@ nothing from anywhere.
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agents.report import sections
-from agents.report.animation import Row, clip, explanation, player
 from agents.report.charts import Axis, Line, line_chart
-from agents.report.targets import rows
+from agents.report.film_player import Row, clip, explanation, player
+from agents.report.findings import Findings
+from agents.report.scorecard import rows
 from collectors.dataset.dataset import dataset_name
+from collectors.worlds.table import WORLDS
 from neural_envs import __version__
 from neural_envs.replays.replay_file import bundle_hash
-
-if TYPE_CHECKING:
-    from agents.report.command import Findings
 
 HERE = Path(__file__).parent
 LINKS = (
@@ -31,7 +29,7 @@ LINKS = (
 )
 
 
-def html(found: "Findings", folder: Path) -> str:
+def html(found: Findings, folder: Path) -> str:
     """The page; strips of the clips are written into `folder`."""
     spec = found.bundle.model.spec
     title = f"{found.config.bundle}: a dream of {spec.world}"
@@ -56,7 +54,7 @@ def html(found: "Findings", folder: Path) -> str:
     )
 
 
-def _hero(found: "Findings") -> str:
+def _hero(found: Findings) -> str:
     spec, play = found.bundle.model.spec, found.play
     weights = sum(parameter.numel() for parameter in found.bundle.model.parameters())
     size = sum(file.stat().st_size for file in found.bundle.path.iterdir() if file.is_file())
@@ -65,7 +63,7 @@ def _hero(found: "Findings") -> str:
         f"{weights / 1e6:.2g} M parameters",
         f"{size / 1e6:.1f} MB",
         f"{len(spec.action_names)} actions",
-        f"{spec.fps} frames a second",
+        f"{spec.fps} frames per second",
     ]
     trust = [(step, float(value)) for step, value in enumerate(play.trust, 1)]
     chart = line_chart(
@@ -85,7 +83,7 @@ def _hero(found: "Findings") -> str:
     )
 
 
-def _scorecard(found: "Findings") -> str:
+def _scorecard(found: Findings) -> str:
     card = found.bundle.config["scores"]
     source = f"From {escape(found.evaluation)}" if found.figures else "From the model card"
     if found.figures:
@@ -103,18 +101,17 @@ def _scorecard(found: "Findings") -> str:
         "scorecard",
         "Scorecard",
         body,
-        "Held against the real game, on "
-        "episodes that training "
-        "never saw. Green reaches what is wanted, red does not.",
+        "Compared with the real game, on episodes that training never used. Green reaches its "
+        "target, red does not.",
     )
 
 
-def _beside(found: "Findings", folder: Path) -> str:
+def _beside(found: Findings, folder: Path) -> str:
     lead = (
-        "The same start and the same actions in the dream and in the recording. They part "
+        "The same start and the same actions in the dream and in the recording. They diverge "
         f"where {explanation()}. "
     )
-    lead += "Where the game draws lots, another draw is no mistake, but it parts them too."
+    lead += "Where the game draws lots, another draw is no mistake, but they diverge all the same."
     if found.measured is None:
         body = sections.missing("There is no recording here to dream beside.", _collect(found))
     else:
@@ -126,12 +123,12 @@ def _beside(found: "Findings", folder: Path) -> str:
     return sections.section("beside", "Dream beside reality", body, lead)
 
 
-def _actions(found: "Findings") -> str:
+def _actions(found: Findings) -> str:
     grid = found.grid
     ends = [int(column.argmax()) if column.any() else None for column in grid.terminated.T]
     films = [
-        Row(f"{name} {paid:+g}" if paid else name, grid.frames[:, number], ends[number])
-        for number, (name, paid) in enumerate(zip(grid.names, grid.returns[-1], strict=True))
+        Row(f"{name} {reward:+g}" if reward else name, grid.frames[:, number], ends[number])
+        for number, (name, reward) in enumerate(zip(grid.names, grid.returns[-1], strict=True))
     ]
     lead = (
         "One start, the same random numbers, each action held: whatever differs is the action's "
@@ -144,7 +141,7 @@ def _actions(found: "Findings") -> str:
     return sections.section("actions", "Rollouts by action", body, lead)
 
 
-def _figures(found: "Findings") -> list[str]:
+def _figures(found: Findings) -> list[str]:
     measured, figures, command = found.measured, found.figures, _evaluate(found)
     curves = figures.get("rollout", {}).get("curves") or (measured.curves if measured else None)
     by = f"; {found.config.rollouts} rollouts" if measured else ""
@@ -163,7 +160,7 @@ def _figures(found: "Findings") -> list[str]:
         ),
         sections.section(
             "outcomes",
-            "Rewards and ends",
+            "Rewards and terminations",
             outcome,
             "Rows are what the game did, columns what the dream did. Rare ones were "
             "sampled more often.",
@@ -180,7 +177,7 @@ def _figures(found: "Findings") -> list[str]:
     ]
 
 
-def _provenance(found: "Findings") -> str:
+def _provenance(found: Findings) -> str:
     config, path = found.bundle.config, found.bundle.path
     spec = {k: v for k, v in config["spec"].items() if k not in ("world", "fps")}
     model = _flat(config["model"])
@@ -218,14 +215,12 @@ def _flat(values: dict, prefix: str = "") -> dict:
     return found
 
 
-def _evaluate(found: "Findings") -> str:
+def _evaluate(found: Findings) -> str:
     return f"neural-envs evaluate {found.config.bundle} --out evaluation"
 
 
-def _collect(found: "Findings") -> str:
+def _collect(found: Findings) -> str:
     world = found.bundle.model.spec.world
-    from collectors.worlds.table import WORLDS
-
     game = world if world in WORLDS else f"--env {world}"
     return (
         f"neural-envs collect {game} --frames 20000 --policy mix --out data/{dataset_name(world)}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.report.charts import Axis, Line, dot_chart, line_chart, number
 from agents.report.from_dataset import Measured, Reliability
-from agents.report.targets import Row
+from agents.report.scorecard import Row
 
 STYLES = ("c0", "c1", "c2", "c3")
 
@@ -36,33 +36,33 @@ def missing(sentence: str, command: str) -> str:
 
 
 def scorecard(rows: Sequence[Row], source: str, command: str) -> str:
-    """Figures beside what is wanted of them."""
-    measured = [row for row in rows if row.value is not None]
+    """Figures beside their targets."""
+    measured = [(row, row.value) for row in rows if row.value is not None]
     if not measured:
         return missing("Nothing of this bundle has been measured yet.", command)
-    tiles = "".join(_tile(row) for row in measured)
+    tiles = "".join(_tile(row, value) for row, value in measured)
     absent = [row.target.title for row in rows if row.value is None]
     note = f'<p class="note">Not measured: {escape(", ".join(absent))}.</p>' if absent else ""
     return f'<div class="tiles">{tiles}</div>{note}<p class="note">{source}</p>'
 
 
-def _tile(row: Row) -> str:
-    target, wanted = row.target, ""
+def _tile(row: Row, value: float) -> str:
+    target, bound = row.target, ""
     if target.least is not None:
-        wanted = f"wanted: at least {number(target.least)}"
+        bound = f"target: at least {number(target.least)}"
     if target.most is not None:
-        wanted = f"wanted: at most {number(target.most)}"
+        bound = f"target: at most {number(target.most)}"
     state, sign = {True: ("good", "✓"), False: ("short", "✗"), None: ("plain", "")}[row.passed]
     unit = f"<small>{escape(target.unit)}</small>" if target.unit else ""
     return (
         f'<div class="tile {state}"><span class="name">{escape(target.title)}</span>'
-        f'<b>{figure(row.value)}{unit}<i aria-hidden="true">{sign}</i></b><span '
-        f'class="wanted">{wanted}</span></div>'
+        f'<b>{figure(value)}{unit}<i aria-hidden="true">{sign}</i></b><span '
+        f'class="target">{bound}</span></div>'
     )
 
 
 def figure(value: float) -> str:
-    """A figure of the scorecard: near 1 the digits that tell are the last ones."""
+    """A figure of the scorecard: near 1 the last digits are the ones that matter."""
     if 0.99 < value < 1:
         return f"{value:.4f}"
     digits = 3 if 0.01 <= abs(value) < 10 else 1 if 10 <= abs(value) < 1e5 else None
@@ -72,7 +72,7 @@ def figure(value: float) -> str:
 def horizon(curves: dict | None, command: str) -> str:
     """PSNR and SSIM against the depth of the dream, beside copying the start frame."""
     if not curves:
-        return missing("There is no recording here to hold long dreams against.", command)
+        return missing("There is no recording here to compare long dreams with.", command)
     cards = []
     for metric, title, unit in (("psnr", "PSNR", "dB"), ("ssim", "SSIM", "")):
         lines = [
@@ -111,7 +111,7 @@ def broken_even(curves: dict) -> int | None:
 def outcomes(
     measured: Measured | None, figures: dict, rewards: Sequence[float], command: str
 ) -> str:
-    """Confusion of rewards and ends, and precision and recall of one step and of rollouts."""
+    """Confusion of rewards and terminations; precision and recall of one step and of rollouts."""
     cards = []
     if measured is not None:
         names = [f"{value:+g}" if value else "0" for value in rewards]
@@ -127,7 +127,7 @@ def outcomes(
                 _scores(title, figures["reward"][key]["classes"], figures["termination"][key])
             )
     if not cards:
-        return missing("Rewards and ends were not measured against a recording.", command)
+        return missing("Rewards and terminations were not measured against a recording.", command)
     return f'<div class="pair">{"".join(cards)}</div>'
 
 
@@ -179,10 +179,11 @@ def _bar(value: float | None) -> str:
 
 
 def calibration(reliabilities: dict[str, Reliability], figures: dict, command: str) -> str:
-    """How often what is claimed with a confidence is so."""
+    """How often a claim of some confidence is true."""
     said = _calibration_figures(figures)
     if not reliabilities:
-        return missing("How sure the model is was not held against what is so.", command) + said
+        reason = "The confidence of the model was not compared with what is true."
+        return missing(reason, command) + said
     cards = []
     for style, (name, found) in zip(STYLES, reliabilities.items(), strict=False):
         points = [
@@ -192,7 +193,7 @@ def calibration(reliabilities: dict[str, Reliability], figures: dict, command: s
         chart = dot_chart(
             [(f"{name}, {int(found.samples.sum())} samples", points, style)],
             Axis(0, 1, "claimed"),
-            Axis(0, 1, "is so"),
+            Axis(0, 1, "true"),
         )
         error = float(
             (np.abs(found.claimed - found.found) * found.samples).sum() / found.samples.sum()

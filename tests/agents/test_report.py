@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.report import animation as moving
-from agents.report import charts, main, sections
-from agents.report.command import ReportConfig, read_evaluation
-from agents.report.from_dataset import PARTED, clip_of, reliability, visibly_different
-from agents.report.targets import at, rows
+from agents.report import charts, film_player, main, sections
+from agents.report.command import read_evaluation
+from agents.report.findings import ReportConfig
+from agents.report.from_dataset import DIVERGED, clip_of, reliability, visibly_different
+from agents.report.scorecard import at, rows
 from world_models.evaluation.rollouts import Rollouts
 
 SMALL = [
@@ -51,23 +51,24 @@ def changed(leaf: torch.Tensor, place: tuple, value) -> torch.Tensor:
     return leaf
 
 
-def test_a_clip_parts_where_its_pictures_its_rewards_or_its_ends_do():
+def test_a_clip_diverges_where_its_frames_its_rewards_or_its_terminations_do():
     same = opened()
     names = ("up", "down")
-    assert clip_of(same, 0, names).parted is None and clip_of(same, 0, names).actions == [
+    assert clip_of(same, 0, names).diverged is None and clip_of(same, 0, names).actions == [
         "up",
         "down",
         "up",
     ]
-    painted = opened(frames=changed(same.frames, (0, 2, 0, 0), 200))
-    assert (clip_of(painted, 0, names).parted, clip_of(painted, 0, names).why) == (
+    changed_frame = opened(frames=changed(same.frames, (0, 2, 0, 0), 200))
+    assert (clip_of(changed_frame, 0, names).diverged, clip_of(changed_frame, 0, names).why) == (
         2,
-        "the pictures differ",
+        "the frames differ",
     )
-    paid = opened(rewards=changed(same.rewards, (0, 0), 1.0))
-    assert (clip_of(paid, 0, names).parted, clip_of(paid, 0, names).why) == (1, "another reward")
+    rewarded = opened(rewards=changed(same.rewards, (0, 0), 1.0))
+    clip = clip_of(rewarded, 0, names)
+    assert (clip.diverged, clip.why) == (1, "another reward")
     ended = opened(terminations=changed(same.terminations, (0, 2), True))
-    assert (clip_of(ended, 0, names).parted, clip_of(ended, 0, names).why) == (
+    assert (clip_of(ended, 0, names).diverged, clip_of(ended, 0, names).why) == (
         3,
         "only one game is over",
     )
@@ -82,7 +83,7 @@ def test_a_clip_is_cut_where_its_recording_ends():
 def test_a_pixel_counts_as_different_when_one_sees_it():
     a, b = np.zeros((1, 10, 10, 3), np.uint8), np.zeros((1, 10, 10, 3), np.uint8)
     a[0, 0, 0], a[0, 0, 1] = (0, 48, 0), 47
-    assert visibly_different(a, b) == pytest.approx([0.01]) and PARTED < 0.01
+    assert visibly_different(a, b) == pytest.approx([0.01]) and DIVERGED < 0.01
 
 
 def test_reliability_puts_confidences_beside_how_often_they_are_right():
@@ -143,8 +144,8 @@ def test_an_axis_is_divided_at_round_numbers(axis, ticks):
 
 def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
     films = [np.full((length, 4, 4, 3), grey, np.uint8) for length, grey in ((3, 10), (2, 200))]
-    text = moving.player(
-        [moving.Row("dream", films[0]), moving.Row("real", films[1], 1)], 10, parted=2
+    text = film_player.player(
+        [film_player.Row("dream", films[0]), film_player.Row("real", films[1], 1)], 10, diverged=2
     )
     about = json.loads(re.search(r'data-player="([^"]*)"', text)[1].replace("&quot;", '"'))
     assert about == {
@@ -153,14 +154,14 @@ def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
         "names": ["dream", "real"],
         "ends": [None, 1],
         "size": [4, 4],
-        "parted": 2,
+        "diverged": 2,
     }
     assert text.count("data:image/png;base64,") == 1
 
 
 def test_a_large_picture_is_packed_with_loss():
     noise = np.random.default_rng(0).integers(0, 256, (128, 480, 3), dtype=np.uint8)
-    assert moving.data_uri(noise).startswith(("data:image/webp", "data:image/jpeg"))
+    assert film_player.data_uri(noise).startswith(("data:image/webp", "data:image/jpeg"))
 
 
 def test_the_horizon_says_where_copying_becomes_better():

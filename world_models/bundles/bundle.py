@@ -39,7 +39,7 @@ from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
 from world_models.models.trust_calibration import FILE as TRUST_FILE
 from world_models.models.trust_calibration import load_scale
-from world_models.protocols import WorldSpec
+from world_models.protocols import WorldModel, WorldSpec
 
 MODELS = {
     model.kind: model
@@ -55,7 +55,7 @@ class OldBundleWarning(UserWarning):
 class Bundle(NamedTuple):
     """A loaded bundle."""
 
-    model: nn.Module  # a WorldModel in eval mode
+    model: WorldModel  # in eval mode
     contexts: Contexts
     config: dict
     path: Path
@@ -67,7 +67,7 @@ class Bundle(NamedTuple):
         return display.html(self)
 
 
-def build_model(spec: WorldSpec, config) -> nn.Module:
+def build_model(spec: WorldSpec, config) -> WorldModel:
     """The model that belongs to a model config, with fresh weights."""
     return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(
         spec, config
@@ -75,7 +75,7 @@ def build_model(spec: WorldSpec, config) -> nn.Module:
 
 
 def save_bundle(
-    path: Path, model: nn.Module, contexts: Contexts, provenance: dict, scores: dict
+    path: Path, model: WorldModel, contexts: Contexts, provenance: dict, scores: dict
 ) -> None:
     """Writes a bundle directory file by file, each complete before it takes its name; config.json
     comes last.
@@ -203,7 +203,7 @@ def _write_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
     write_atomically(file, save(tensors))
 
 
-def _load_weights(file: Path, model: nn.Module, config: dict) -> None:
+def _load_weights(file: Path, model: WorldModel, config: dict) -> None:
     weights = _migrated_tensors(file, config)
     wanted = model.state_dict()
     missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))

@@ -1,8 +1,7 @@
-"""Pictures that move on the page: all frames of a film as one image, which a few lines of script
-play on canvases.
+"""Films on the page: all frames as one image, which a few lines of script play on canvases.
 
 R rows (films that run together), T columns (their frames), H x W pixels, uint8 RGB. Without script
-the image itself is seen: a strip of pictures.
+the image itself is shown: a strip of frames.
 """
 
 import base64
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image, features
 
 from agents.report.charts import BOTTOM, HEIGHT, LEFT, TOP, Axis, Line, line_chart
-from agents.report.from_dataset import PARTED, Clip
+from agents.report.from_dataset import DIVERGED, Clip
 from collectors.media import write_strip
 
 LARGE = 150_000  # bytes from which a picture is packed with loss
@@ -36,7 +35,7 @@ class Row(NamedTuple):
 
 def player(rows: Sequence[Row], fps: int, **options) -> str:
     """The films of `rows` side by side. Options go to the script: `difference` (a third pane: of
-    the first two), `parted` (the frame from which a red border is drawn), `words` (a caption a
+    the first two), `diverged` (the frame from which a red border is drawn), `words` (a caption per
     frame), `columns`.
     """
     length = min(MOST_PIXELS // rows[0].frames.shape[2], max(len(row.frames) for row in rows))
@@ -76,14 +75,14 @@ def clip(number: int, found: Clip, fps: int, folder: Path) -> str:
     write_strip(folder / f"clip_{number}.png", strips, 2, labels=["dream", "real"])
     words = ["start", *(f"{step}: {name}" for step, name in enumerate(found.actions, 1))]
     rows = [Row("dream", found.dream), Row("real", found.real)]
-    if found.parted is None:
-        verdict = f'<p class="verdict good">The same to the end: {len(found.actions)} steps.</p>'
+    if found.diverged is None:
+        result = f'<p class="result good">The same to the end: {len(found.actions)} steps.</p>'
     else:
-        after = f"{found.parted} step{'s' * (found.parted > 1)}"
-        verdict = f'<p class="verdict">They part after <b>{after}</b>: {escape(found.why)}.</p>'
+        after = f"{found.diverged} step{'s' * (found.diverged > 1)}"
+        result = f'<p class="result">They diverge after <b>{after}</b>: {escape(found.why)}.</p>'
     course = _course(found, folder)
-    shown_player = player(rows, fps, difference=True, parted=found.parted, words=words)
-    return f'<article class="card clip">{shown_player}{verdict}{course}</article>'
+    shown_player = player(rows, fps, difference=True, diverged=found.diverged, words=words)
+    return f'<article class="card clip">{shown_player}{result}{course}</article>'
 
 
 def _course(found: Clip, folder: Path) -> str:
@@ -96,7 +95,7 @@ def _course(found: Clip, folder: Path) -> str:
         Line("pixels that differ, %", different, "c1"),
         Line("trust (top is 1)", trust, "c2 dashed"),
     ]
-    marks = [] if found.parted is None else [(found.parted, "they part")]
+    marks = [] if found.diverged is None else [(found.diverged, "they diverge")]
     cursor = f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
     return line_chart(lines, Axis(0, max(steps, 1), "steps"), Axis(0, top, "%"), marks, cursor)
 
@@ -107,8 +106,8 @@ def _padded(frames: np.ndarray, length: int) -> np.ndarray:
 
 
 def explanation() -> str:
-    """What parting means, for the page."""
+    """What diverging means, for the page."""
     return (
-        f"more than {100 * PARTED:g} % of the pixels are visibly different, or a reward or an "
-        "end is"
+        f"more than {100 * DIVERGED:g} % of the pixels are visibly different, or a reward or a "
+        "termination is"
     )
