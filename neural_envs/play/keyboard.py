@@ -72,6 +72,13 @@ class Keys:
         """The key `key` went up."""
         self.held = [other for other in self.held if other != key]
 
+    def set_down(self, key: int, down: bool) -> None:
+        """The key `key` went down or up."""
+        if down:
+            self.press(key)
+        else:
+            self.release(key)
+
     @property
     def active(self) -> bool:
         """Whether there is an action for the next step: of a key, or of pressing none."""

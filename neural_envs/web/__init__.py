@@ -1,4 +1,4 @@
-"""`neural-envs serve`: dreams on a page, one for each visitor.
+"""`neural-envs serve`: dreams on a page, one per connection.
 
 Starlette and uvicorn are imported when it starts.
 """

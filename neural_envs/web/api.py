@@ -2,8 +2,8 @@
 PNG in base64.
 
 {"world": "snake", "seed": 7, "actions": [3, 3, 0]} gives {"bundle", "world", "seed", "frames": T +
-1 pictures, "rewards", "terminations", "truncations", "trust": T numbers each}. T is less than the
-actions where the game ends.
+1 images, "rewards", "terminations", "truncations", "trust": T numbers each}. T is less than the
+number of actions where the game ends.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import time
 from typing import Any, NamedTuple
 
 from collectors.media import to_rgb
+from neural_envs.play.twins import DEFAULT_WORLD
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import png
 from neural_envs.web.protocol import REQUEST_BYTES, Generate, MessageError, read_generate
 
-SECONDS = 30.0  # longest time for one request
+MAX_SECONDS = 30.0  # for one request
 
 
 class Refusal(Exception):
@@ -29,20 +30,21 @@ class Refusal(Exception):
 
 
 class RateLimiter:
-    """Who is being served: one request a client, `most` in all."""
+    """The clients that are being served: one request per client, `limit` in all."""
 
-    def __init__(self, most: int):
-        self.most, self.clients = most, set()
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.clients: set[str] = set()
 
     def enter(self, client: str) -> None:
         """Raises Refusal where the client, or everybody, has to wait."""
         if client in self.clients:
             raise Refusal(429, "one request at a time: your last one is still being dreamed")
-        if len(self.clients) >= self.most:
+        if len(self.clients) >= self.limit:
             raise Refusal(
                 503,
-                f"busy: {self.most} requests are being dreamed, as many as there may be; try again "
-                "soon",
+                f"busy: {self.limit} requests are being dreamed, as many as there may be; try "
+                "again soon",
             )
         self.clients.add(client)
 
@@ -52,10 +54,15 @@ class RateLimiter:
 
 
 class CancelToken(NamedTuple):
-    """How a request is given up: set where nobody waits for the answer any more."""
+    """How a request is cancelled: by setting the event, or by time."""
 
-    given_up: threading.Event
-    until: float  # of time.monotonic
+    cancelled: threading.Event
+    deadline: float  # of time.monotonic
+
+    @property
+    def expired(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.cancelled.is_set() or time.monotonic() > self.deadline
 
 
 def read_request(body: bytes) -> Generate:
@@ -68,39 +75,40 @@ def read_request(body: bytes) -> Generate:
         raise Refusal(422, str(error)) from None
 
 
-def generate(request: Generate, shelf: BundleCatalogue, ticket: CancelToken) -> dict[str, Any]:
-    """Dream the request; Refusal 422 for what the world or the model cannot do, 503 where it takes
+def generate(request: Generate, catalogue: BundleCatalogue, token: CancelToken) -> dict[str, Any]:
+    """Dream the request. Refusal 422 for what the world or the model cannot do, 503 where it takes
     too long.
     """
     from neural_envs.env import NeuralEnv
 
     try:
-        offer = shelf.find(request.bundle, request.world or ("" if request.bundle else "snake"))
-        env = NeuralEnv(shelf.borrow(offer), shelf.device, sampler_steps=request.sampler_steps)
-        if request.guidance is not None:
-            env.guidance = request.guidance
+        world = request.world or ("" if request.bundle else DEFAULT_WORLD)
+        info = catalogue.find(request.bundle, world)
+        options = {"sampler_steps": request.sampler_steps, "guidance": request.guidance}
+        env = NeuralEnv(catalogue.load(info), catalogue.device, **options)
         _check_actions(request.actions, env.world.action_names)
     except (ValueError, OSError) as error:
         raise Refusal(422, str(error)) from None
     frame, _ = env.reset(seed=request.seed)
     frames, steps = [png(to_rgb(frame))], []
     for action in request.actions:
-        if ticket.given_up.is_set() or time.monotonic() > ticket.until:
-            raise Refusal(
-                503,
-                f"this took longer than {SECONDS:g} seconds; ask for fewer actions or sampler "
-                "steps",
-            )
-        frame, reward, terminated, truncated, info = env.step(action)
+        if token.expired:
+            limit = f"this took longer than {MAX_SECONDS:g} seconds"
+            raise Refusal(503, f"{limit}; ask for fewer actions or sampler steps")
+        frame, reward, terminated, truncated, info_ = env.step(action)
         frames.append(png(to_rgb(frame)))
-        steps.append((reward, terminated, truncated, round(info["trust"], 4)))
+        steps.append((reward, terminated, truncated, round(info_["trust"], 4)))
         if terminated or truncated:
             break
-    columns = zip(
-        ("rewards", "terminations", "truncations", "trust"), zip(*steps, strict=True), strict=True
-    )
-    head = {"bundle": offer.name, "world": offer.world, "seed": request.seed, "frames": frames}
-    return head | {name: list(column) for name, column in columns}
+    names = ("rewards", "terminations", "truncations", "trust")
+    columns = zip(names, zip(*steps, strict=True), strict=True)
+    return {
+        "bundle": info.name,
+        "world": info.world,
+        "seed": request.seed,
+        "frames": frames,
+        **{name: list(column) for name, column in columns},
+    }
 
 
 def _check_actions(actions: tuple[int, ...], names: tuple[str, ...]) -> None:

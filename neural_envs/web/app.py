@@ -1,4 +1,4 @@
-"""The routes: one page, its files, a WebSocket a visitor, `.dream` files, `/api/generate` and
+"""The routes: one page, its files, a WebSocket per page, `.dream` files, `/api/generate` and
 `/healthz`.
 
 Starlette is imported when an app is made, so that this module can be read without the extra `web`.
@@ -19,7 +19,7 @@ from neural_envs.web.api import CancelToken, RateLimiter, Refusal
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.connection import Connection
 from neural_envs.web.protocol import DREAM_BYTES, REQUEST_BYTES
-from neural_envs.web.replay_view import Film
+from neural_envs.web.replay_view import ReplayView
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -38,25 +38,26 @@ HEADERS = {
 }
 
 
-class House:
-    """What the routes share: the bundles, the visitors there are, and the threads on which dreams
+class AppState:
+    """What the routes share: the bundles, the open connections, and the threads on which dreams
     are stepped.
     """
 
-    def __init__(self, shelf: BundleCatalogue, most_visitors: int, idle: float, threads: int):
-        self.shelf, self.most, self.idle = shelf, most_visitors, idle
-        self.visitors: dict[str, Connection] = {}
-        self.desk = RateLimiter(threads)
+    def __init__(self, catalogue: BundleCatalogue, max_connections: int, idle: float, threads: int):
+        self.catalogue, self.max_connections, self.idle = catalogue, max_connections, idle
+        self.connections: dict[str, Connection] = {}
+        self.limiter = RateLimiter(threads)
         self.workers = ThreadPoolExecutor(threads, "dream", initializer=_one_thread)
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
 
     @property
     def full(self) -> str:
         """ "" while there is room, else the sentence that says so."""
-        if len(self.visitors) < self.most:
+        limit = self.max_connections
+        if len(self.connections) < limit:
             return ""
-        dreams = "dreams are" if self.most > 1 else "dream is"
-        return f"busy: {self.most} {dreams} being played here, as many as there may be"
+        dreams = "dreams are" if limit > 1 else "dream is"
+        return f"busy: {limit} {dreams} being played here, as many as there may be"
 
     # ---------------------------------------------------------------- routes
 
@@ -67,101 +68,93 @@ class House:
         return FileResponse(STATIC / "index.html", headers=HEADERS)
 
     async def health(self, request: Request) -> Response:
-        """Whether the server lives, and how many dream; 200 also when it is full."""
-        facts = {
-            "status": "ok",
-            "visitors": len(self.visitors),
-            "most": self.most,
-            "busy": bool(self.full),
-        }
+        """Whether the server lives, and how many play; 200 also when it is full."""
         return _json(
             {
-                **facts,
-                "bundles": list(self.shelf.offers),
-                "seconds": round(time.monotonic() - self.begun, 1),
+                "status": "ok",
+                "connections": len(self.connections),
+                "max_connections": self.max_connections,
+                "busy": bool(self.full),
+                "bundles": list(self.catalogue.bundles),
+                "seconds": round(time.monotonic() - self.started, 1),
             }
         )
 
     async def play(self, socket: WebSocket) -> None:
-        """A visit."""
+        """The connection of a page."""
         if not same_origin(socket.headers):
             return await socket.close(1008, "pages of other sites may not play here")  # HTTP 403
         await socket.accept()
         if self.full:
-            await socket.send_json({"type": "end", "code": BUSY, "message": self.full})
+            await socket.send_json({"type": "closing", "code": BUSY, "message": self.full})
             return await socket.close(BUSY, self.full)
-        visitor = Connection(socket, self.shelf, self.workers, self.idle)
-        self.visitors[visitor.token] = visitor
+        connection = Connection(socket, self.catalogue, self.workers, self.idle)
+        self.connections[connection.token] = connection
+        bundles = [{"name": i.name, "world": i.world} for i in self.catalogue.ordered()]
+        hello = {"token": connection.token, "bundles": bundles, "idle": self.idle}
         try:
-            offers = [{"name": offer.name, "world": offer.world} for offer in self.shelf.listed()]
-            visitor.tell(
-                {"type": "hello", "token": visitor.token, "bundles": offers, "idle": self.idle}
-            )
-            await visitor.serve()
+            connection.send({"type": "hello", **hello})
+            await connection.serve()
         finally:
-            del self.visitors[visitor.token]
+            del self.connections[connection.token]
 
     async def save_dream(self, request: Request) -> Response:
-        """The game of the visitor of this token, as a `.dream` file."""
+        """The game of the connection of this token, as a `.dream` file."""
         from starlette.responses import Response
 
-        data = await self._visitor(request).on_stage(_file_of)
-        if data is None:
+        connection = self._connection(request)
+        if connection.game is None:
             raise Refusal(404, "there is no dream to save yet")
-        name, content = data
-        disposition = f'attachment; filename="{name}.dream"'
-        kept = {**HEADERS, "Content-Disposition": disposition}
-        return Response(content, media_type="application/octet-stream", headers=kept)
+        name, content = await connection.work(connection.game.file)
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.dream"'}
+        return Response(content, media_type="application/octet-stream", headers=headers)
 
     async def watch_dream(self, request: Request) -> Response:
-        """Show the `.dream` file of the body to the visitor of this token."""
-        self._same_origin(request)
-        visitor = self._visitor(request)
+        """Show the `.dream` file of the body to the connection of this token."""
+        self._check_origin(request)
+        connection = self._connection(request)
         data = await read_body(request, DREAM_BYTES, "a .dream file")
         try:
-            film = await asyncio.get_running_loop().run_in_executor(
-                self.workers, Film, data, self.shelf
-            )
+            replay = await connection.work(lambda: ReplayView(data, self.catalogue))
         except ValueError as error:
             raise Refusal(422, str(error)) from None
-        visitor.put(film)
-        return _json(
-            {"steps": len(film.file.actions), "world": film.file.world, "remark": film.remark}
-        )
+        connection.put(replay)
+        facts = {"steps": len(replay.file.actions), "world": replay.file.world}
+        return _json({**facts, "remark": replay.remark})
 
     async def generate(self, request: Request) -> Response:
         """Actions in, frames out: see `api`."""
-        self._same_origin(request)
+        self._check_origin(request)
         asked = api.read_request(await read_body(request, REQUEST_BYTES, "a request"))
         client = request.client.host if request.client else ""
-        self.desk.enter(client)
-        ticket = CancelToken(threading.Event(), time.monotonic() + api.SECONDS)
+        self.limiter.enter(client)
+        token = CancelToken(threading.Event(), time.monotonic() + api.MAX_SECONDS)
         try:
             work = asyncio.get_running_loop().run_in_executor(
-                self.workers, api.generate, asked, self.shelf, ticket
+                self.workers, api.generate, asked, self.catalogue, token
             )
             while not (await asyncio.wait([work], timeout=0.5))[0]:
                 if await request.is_disconnected():
-                    ticket.given_up.set()
+                    token.cancelled.set()
             return _json(work.result())
         finally:
-            ticket.given_up.set()
-            self.desk.leave(client)
+            token.cancelled.set()
+            self.limiter.leave(client)
 
     # ---------------------------------------------------------------- what several routes need
 
-    def _visitor(self, request: Request) -> Connection:
+    def _connection(self, request: Request) -> Connection:
         token = request.path_params["token"]
-        if token not in self.visitors:
-            raise Refusal(404, "this visit is over: load the page again")
-        return self.visitors[token]
+        if token not in self.connections:
+            raise Refusal(404, "this connection is closed: load the page again")
+        return self.connections[token]
 
-    def _same_origin(self, request: Request) -> None:
+    def _check_origin(self, request: Request) -> None:
         if not same_origin(request.headers):
             raise Refusal(403, "pages of other sites may not ask for anything here")
 
 
-def make_app(house: House, hosts: tuple[str, ...] = ("*",)) -> Starlette:
+def make_app(state: AppState, hosts: tuple[str, ...] = ("*",)) -> Starlette:
     """The application; it answers under the names `hosts` only, "*" for any."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -170,17 +163,17 @@ def make_app(house: House, hosts: tuple[str, ...] = ("*",)) -> Starlette:
     from starlette.staticfiles import StaticFiles
 
     routes = [
-        Route("/", house.page),
-        Route("/healthz", house.health),
-        Route("/dreams/{token}", house.save_dream, methods=["GET"]),
-        Route("/dreams/{token}", house.watch_dream, methods=["POST"]),
-        Route("/api/generate", house.generate, methods=["POST"]),
-        WebSocketRoute("/play", house.play),
+        Route("/", state.page),
+        Route("/healthz", state.health),
+        Route("/dreams/{token}", state.save_dream, methods=["GET"]),
+        Route("/dreams/{token}", state.watch_dream, methods=["POST"]),
+        Route("/api/generate", state.generate, methods=["POST"]),
+        WebSocketRoute("/play", state.play),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     names = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app = Starlette(routes=routes, middleware=[names], exception_handlers={Refusal: _refused})
-    app.state.house = house
+    app.state.shared = state
     return app
 
 
@@ -192,27 +185,23 @@ def same_origin(headers: Any) -> bool:
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
-async def read_body(request: Request, most: int, what: str) -> bytes:
-    """The body; Refusal 413, as soon as that is known, where it is longer than `most` bytes."""
-    refusal = Refusal(413, f"{what} has at most {most} bytes")
+async def read_body(request: Request, limit: int, what: str) -> bytes:
+    """The body; Refusal 413, as soon as that is known, where it is longer than `limit` bytes."""
+    refusal = Refusal(413, f"{what} has at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > most:
+    if declared.isdigit() and int(declared) > limit:
         raise refusal
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > most:
+        if len(body) > limit:
             raise refusal
     return bytes(body)
 
 
-def _file_of(stage: Any) -> tuple[str, bytes]:
-    with stage.lock:
-        return f"{stage.offer.name}-{stage.seed}", stage.file()
-
-
-async def _refused(request: Request, refusal: Refusal) -> Response:
-    return _json({"error": refusal.message}, refusal.status)
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # the only kind that this handler is registered for
+    return _json({"error": error.message}, error.status)
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

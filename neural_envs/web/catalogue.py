@@ -1,6 +1,7 @@
-"""The bundles that a server offers, each loaded once. Visitors share the models, which no step
-changes: a dream's own sampler steps and guidance live in its environment (see `sampling`),
-so threads need no lock between them.
+"""The bundles that a server offers, each loaded once.
+
+All connections share the models, which no step changes: a dream's sampling options are arguments of
+its steps, so threads need no lock between them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from collectors.worlds.table import WORLDS
+from collectors.worlds.table import WORLDS, unknown
 from neural_envs.bundles import load, released_names, resolve_bundle
 
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
 
-WORLD_ORDER = tuple(WORLDS)
+QUOTED_CHARACTERS = 60  # of an unknown name in a message
 
 
 class BundleInfo(NamedTuple):
@@ -35,55 +36,56 @@ class BundleCatalogue:
     """
 
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
-        self.device, self.loaded, self.hashes, self.lock = device, {}, {}, threading.Lock()
-        self.offers: dict[str, BundleInfo] = {}
+        self.device, self.lock = device, threading.Lock()
+        self.loaded: dict[str, Bundle] = {}
+        self.hashes: dict[str, str] = {}
+        self.bundles: dict[str, BundleInfo] = {}
         for source in (*more, *released_names()):
             name = source if source in released_names() else Path(source).resolve().name
-            name = name if name not in self.offers else source
+            name = name if name not in self.bundles else source
             config = json.loads((resolve_bundle(source) / "config.json").read_text())
-            self.offers[name] = BundleInfo(name, config["spec"]["world"], source)
+            self.bundles[name] = BundleInfo(name, config["spec"]["world"], source)
         for source in more:
-            load(source, device)  # a wrong one is found now, not by a visitor
+            load(source, device)  # a wrong one is found now, not when somebody plays it
 
-    def listed(self) -> list[BundleInfo]:
-        """Every offer: own bundles first, then by world, each world's default bundle before the
-        others.
+    def ordered(self) -> list[BundleInfo]:
+        """Every bundle: those of `more` first, then by world, each world's default bundle before
+        its others.
         """
-        own = [offer for offer in self.offers.values() if offer.source not in released_names()]
-        rest = [offer for offer in self.offers.values() if offer not in own]
-        order = {world: i for i, world in enumerate(WORLD_ORDER)}
+        own = [info for info in self.bundles.values() if info.source not in released_names()]
+        rest = [info for info in self.bundles.values() if info not in own]
+        order = {world: i for i, world in enumerate(WORLDS)}
         return own + sorted(
-            rest, key=lambda o: (order.get(o.world, len(order)), o.name != o.world, o.name)
+            rest, key=lambda i: (order.get(i.world, len(order)), i.name != i.world, i.name)
         )
 
     def find(self, name: str = "", world: str = "") -> BundleInfo:
-        """The offer of a name, or the first one of a world; ValueError lists what there is."""
+        """The bundle of a name, or the first one of a world.
+
+        Raises ValueError with the nearest name where there is none.
+        """
         fitting = [
-            offer
-            for offer in self.listed()
-            if name in ("", offer.name) and world in ("", offer.world)
+            info for info in self.ordered() if name in ("", info.name) and world in ("", info.world)
         ]
         if fitting:
             return fitting[0]
         if name:
-            raise ValueError(
-                f"there is no bundle '{name[:60]}' here; there are {', '.join(self.offers)}"
-            )
-        worlds = dict.fromkeys(offer.world for offer in self.listed())
-        raise ValueError(f"there is no world '{world[:60]}' here; there are {', '.join(worlds)}")
+            raise ValueError(unknown("bundle", name[:QUOTED_CHARACTERS], self.bundles))
+        worlds = dict.fromkeys(info.world for info in self.ordered())
+        raise ValueError(unknown("world", world[:QUOTED_CHARACTERS], worlds))
 
-    def hash(self, offer: BundleInfo) -> str:
-        """What a `.dream` file calls the bundle by."""
+    def hash(self, info: BundleInfo) -> str:
+        """The `bundle_hash` by which a `.dream` file names the bundle."""
         from neural_envs.replays.replay_file import bundle_hash
 
         with self.lock:
-            if offer.name not in self.hashes:
-                self.hashes[offer.name] = bundle_hash(resolve_bundle(offer.source))
-            return self.hashes[offer.name]
+            if info.name not in self.hashes:
+                self.hashes[info.name] = bundle_hash(resolve_bundle(info.source))
+            return self.hashes[info.name]
 
-    def borrow(self, offer: BundleInfo) -> Bundle:
+    def load(self, info: BundleInfo) -> Bundle:
         """The bundle, loaded when it is first asked for and kept from then on."""
         with self.lock:
-            if offer.name not in self.loaded:
-                self.loaded[offer.name] = load(offer.source, self.device)
-            return self.loaded[offer.name]
+            if info.name not in self.loaded:
+                self.loaded[info.name] = load(info.source, self.device)
+            return self.loaded[info.name]

@@ -1,8 +1,8 @@
-"""One visitor: messages in, pictures out, and the clock of a dream that is stepped on worker
-threads.
+"""The connection of one page: messages in, frames out, and the clock of a dream that is stepped on
+worker threads.
 
-A picture is sent when it is new and the page has taken nearly all earlier ones; what was dreamed
-meanwhile is skipped, so a slow line sees the newest frame and fills no queue.
+A frame is sent when it is new and the page has acknowledged nearly all earlier ones. What was
+dreamed meanwhile is skipped, so a slow connection shows the newest frame and fills no queue.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from neural_envs.web import protocol
 from neural_envs.web.catalogue import BundleCatalogue
-from neural_envs.web.frames import pack_picture
+from neural_envs.web.frames import pack_views
 from neural_envs.web.game import GameSession
 from neural_envs.web.protocol import MessageError
 
@@ -26,214 +26,213 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 LOG = logging.getLogger("uvicorn.error")
-AHEAD = 3  # pictures on their way to a page
-MOST_WAITING, MOST_SAID = 256, 64  # messages not yet done, texts not yet sent
-MOST_MISTAKES = 20
-MISUSE, TOO_BIG, BROKEN, IDLE, NO_BUNDLE = 1008, 1009, 1011, 4001, 4002
+MAX_UNACKNOWLEDGED = 3  # frames on their way to a page
+MAX_INBOX, MAX_OUTBOX = 256, 64  # messages not yet handled, texts not yet sent
+MAX_MISTAKES = 20
+MISUSE, TOO_BIG, BROKEN, IDLE = 1008, 1009, 1011, 4001  # close codes of a WebSocket
+T = TypeVar("T")
 
 
-class Leave(Exception):
-    """The server ends the visit: a close code, and a sentence for the page."""
+class Closing(Exception):
+    """The server ends the connection: a close code, and a sentence for the page."""
 
     def __init__(self, code: int, message: str):
         super().__init__(message)
         self.code, self.message = code, message
 
 
-class Connection:
-    """A visit over a WebSocket that was accepted.
+class Update(NamedTuple):
+    """What came of some messages and maybe a step."""
 
-    `serve` returns when it is over, and the dream is gone.
+    messages: list[dict[str, Any]]  # for the page
+    frame: bytes | None  # the binary message; None while there is no game
+
+
+class Connection:
+    """A WebSocket that was accepted, and the game that is played over it.
+
+    `serve` returns when it is over, and the game is closed. `idle` is the seconds without a message
+    by a person after which it ends.
     """
 
-    def __init__(self, socket: WebSocket, shelf: BundleCatalogue, workers: Executor, idle: float):
-        self.socket, self.shelf, self.workers, self.idle = socket, shelf, workers, idle
+    def __init__(
+        self, socket: WebSocket, catalogue: BundleCatalogue, workers: Executor, idle: float
+    ):
+        self.socket, self.catalogue, self.workers, self.idle = socket, catalogue, workers, idle
         self.token = secrets.token_urlsafe(16)
-        self.stage: GameSession | None = None
+        self.game: GameSession | None = None
         self.inbox: deque[Any] = deque()
-        self.outbox: deque[str] = deque(maxlen=MOST_SAID)
-        self.wake, self.fresh = asyncio.Event(), asyncio.Event()
-        self.picture: bytes | None = None
-        self.made = self.sent = self.seen = 0  # pictures
-        self.times: deque[float] = deque(maxlen=32)  # of the last steps
+        self.outbox: deque[str] = deque(maxlen=MAX_OUTBOX)
+        self.received, self.ready = asyncio.Event(), asyncio.Event()
+        self.frame: bytes | None = None  # the newest one, until it is sent
+        self.packed = self.sent = self.acknowledged = 0  # frames
+        self.step_times: deque[float] = deque(maxlen=32)
         self.mistakes = 0
 
     async def serve(self) -> None:
-        """The visit, until the page goes, is idle for too long, or breaks the rules."""
-        tasks = [asyncio.create_task(work()) for work in (self._read, self._play, self._send)]
+        """Serve the page until it goes, is idle for too long, or breaks the rules."""
+        tasks = [asyncio.create_task(work()) for work in (self._receive, self._play, self._send)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            await self._goodbye(next((task.exception() for task in done if task.exception()), None))
+            errors = (task.exception() for task in done)
+            await self._close(next((error for error in errors if error), None))
         finally:
             for task in tasks:
                 task.cancel()
-            if self.stage is not None:
-                self.workers.submit(self.stage.close)  # after the step in hand, however this ended
+            if self.game is not None:
+                self.workers.submit(self.game.close)  # after the step in hand, however this ended
             await asyncio.wait(tasks)
 
-    def tell(self, said: dict[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any]) -> None:
         """Put a message for the page in line."""
-        self.outbox.append(json.dumps(said))
-        self.fresh.set()
-
-    async def on_stage(self, function: Callable[[GameSession], Any]) -> Any:
-        """What `function` gives for the visitor's stage, on a worker thread; None where there is no
-        stage yet.
-        """
-        return None if self.stage is None else await self._work(lambda: function(self.stage))
+        self.outbox.append(json.dumps(message))
+        self.ready.set()
 
     def put(self, message: Any) -> None:
-        """Let the dream do what a message asks, before its next step."""
-        if len(self.inbox) >= MOST_WAITING:
-            raise Leave(MISUSE, "messages come faster than a dream can heed them")
+        """Let the game handle a message before its next step."""
+        if len(self.inbox) >= MAX_INBOX:
+            raise Closing(MISUSE, "messages come faster than a dream can handle them")
         self.inbox.append(message)
-        self.wake.set()
+        self.received.set()
+
+    async def work(self, function: Callable[[], T]) -> T:
+        """What `function` returns, called on a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.workers, function)
 
     # ---------------------------------------------------------------- the three tasks
 
-    async def _read(self) -> None:
+    async def _receive(self) -> None:
         loop = asyncio.get_running_loop()
-        touched = loop.time()
+        active = loop.time()
         while True:
             try:
-                async with asyncio.timeout(max(0.0, touched + self.idle - loop.time())):
+                async with asyncio.timeout(max(0.0, active + self.idle - loop.time())):
                     received = await self.socket.receive()
             except TimeoutError:
-                raise Leave(
-                    IDLE, f"nothing was touched for {self.idle:g} seconds; the dream was let go"
-                ) from None
+                reason = f"nothing was pressed for {self.idle:g} seconds; the dream was stopped"
+                raise Closing(IDLE, reason) from None
             if received["type"] == "websocket.disconnect":
                 return
-            if self._heed(received):
-                touched = loop.time()
-
-    def _heed(self, received: dict[str, Any]) -> bool:
-        """Take a message; whether a person was behind it."""
-        text = received.get("text")
-        size = len(text if text is not None else received.get("bytes") or b"")
-        if size > protocol.MESSAGE_BYTES:
-            raise Leave(
-                TOO_BIG, f"a message has at most {protocol.MESSAGE_BYTES} bytes, this one {size}"
-            )
-        try:
-            if text is None:
-                raise MessageError("a message is text (JSON), not binary")
-            message = protocol.read_message(text)
-        except MessageError as error:
-            self.mistakes += 1
-            if self.mistakes >= MOST_MISTAKES:
-                raise Leave(
-                    MISUSE, f"{MOST_MISTAKES} messages could not be read; the last one: {error}"
-                ) from None
-            self.tell({"type": "notice", "message": str(error)})
-            return True
-        if isinstance(message, protocol.Seen):
-            self.seen = max(self.seen, min(message.picture, self.sent))
-            self.fresh.set()
-            return False
-        self.put(message)
-        return True
+            message = self._parse(received)
+            if isinstance(message, protocol.Acknowledge):
+                self.acknowledged = max(self.acknowledged, min(message.number, self.sent))
+                self.ready.set()
+                continue
+            active = loop.time()
+            if message is not None:
+                self.put(message)
 
     async def _play(self) -> None:
-        """The clock: messages are heeded when they come, steps when they are due."""
+        """The clock: messages are handled when they come, steps at the world's frame rate."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        next_step = loop.time()
         while True:
-            still = self.stage is None or self.stage.still
-            await self._sleep(None if still else due - loop.time())
+            runs = self.game is not None and not self.game.paused
+            await self._wait(next_step - loop.time() if runs else None)
             messages = [*self.inbox]
             self.inbox.clear()
-            step = not still and loop.time() >= due
-            said, picture = await self._work(
-                lambda messages=messages, step=step: self._advance(messages, step)
-            )
-            if step:
-                due = max(due + self.stage.beat, loop.time())
-                self.times.append(loop.time())
-            for words in said:
-                self.tell(words)
-            self.picture = picture or self.picture
-            self.fresh.set()
+            step = runs and loop.time() >= next_step
+            update = await self.work(lambda m=messages, s=step: self._advance(m, s))
+            if step and self.game is not None:
+                next_step = max(next_step + self.game.tick_seconds, loop.time())
+                self.step_times.append(loop.time())
+            for message in update.messages:
+                self.send(message)
+            self.frame = update.frame or self.frame
+            self.ready.set()
 
     async def _send(self) -> None:
         while True:
-            await self.fresh.wait()
-            self.fresh.clear()
+            await self.ready.wait()
+            self.ready.clear()
             while self.outbox:
                 await self.socket.send_text(self.outbox.popleft())
-            if self.picture is not None and self.sent - self.seen < AHEAD:
-                picture, self.picture = self.picture, None
+            if self.frame is not None and self.sent - self.acknowledged < MAX_UNACKNOWLEDGED:
+                frame, self.frame = self.frame, None
                 self.sent += 1
-                await self.socket.send_bytes(picture)
+                await self.socket.send_bytes(frame)
+
+    def _parse(self, received: Mapping[str, Any]) -> Any:
+        """The message; None, with a notice, for one that cannot be read.
+
+        Raises Closing for one that is too long, or one wrong one too many.
+        """
+        text = received.get("text")
+        size = len(text if text is not None else received.get("bytes") or b"")
+        if size > protocol.MESSAGE_BYTES:
+            limit = f"a message has at most {protocol.MESSAGE_BYTES} bytes"
+            raise Closing(TOO_BIG, f"{limit}, this one {size}")
+        try:
+            if text is None:
+                raise MessageError("a message is text (JSON), not binary")
+            return protocol.read_message(text)
+        except MessageError as error:
+            self.mistakes += 1
+            if self.mistakes >= MAX_MISTAKES:
+                count = f"{MAX_MISTAKES} messages could not be read"
+                raise Closing(MISUSE, f"{count}; the last one: {error}") from None
+            self.send({"type": "notice", "message": str(error)})
+            return None
 
     # ---------------------------------------------------------------- on worker threads
 
-    def _advance(
-        self, messages: list[Any], step: bool
-    ) -> tuple[list[dict[str, Any]], bytes | None]:
-        """Heed messages and maybe step; (what to tell the page, the picture)."""
-        said = []
+    def _advance(self, messages: list[Any], step: bool) -> Update:
+        """Handle messages and maybe step."""
+        replies = []
         for message in messages:
-            if isinstance(message, protocol.Choose):
-                said += self._choose(message)
-            elif self.stage is not None:
-                with self.stage.lock:
-                    self.stage.apply(message)
-        if self.stage is None:
-            return said, None
-        with self.stage.lock:
-            if step and not self.stage.still:
-                self.stage.tick()
-            header, panes = self.stage.picture()
-            return said + self.stage.take_said(), self._packed(header, panes)
+            if isinstance(message, protocol.ChooseBundle):
+                replies += self._choose(message)
+            elif self.game is not None:
+                self.game.apply(message)
+        game = self.game
+        if game is None:
+            return Update(replies, None)
+        if step and not game.paused:
+            game.tick()
+        header, views = game.show()
+        self.packed += 1
+        header |= {"number": self.packed, "fps": round(self._fps(), 1)}
+        return Update(replies + game.take_messages(), pack_views(header, views))
 
-    def _choose(self, message: protocol.Choose) -> list[dict[str, Any]]:
-        """Another dream in place of the one there is, which stays where the new one cannot be
-        had.
+    def _choose(self, message: protocol.ChooseBundle) -> list[dict[str, Any]]:
+        """Another game in place of the one there is, which stays where the new one cannot be
+        loaded.
         """
         try:
-            stage = GameSession(self.shelf, self.shelf.find(message.bundle))
+            game = GameSession(self.catalogue, self.catalogue.find(message.bundle))
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             return [{"type": "notice", "message": str(error)}]
-        old, self.stage = self.stage, stage
-        if old is not None:
-            old.close()
-        return [stage.about(), {"type": "snapshots", "kept": []}]
+        before, self.game = self.game, game
+        if before is not None:
+            before.close()
+        return [game.about(), game.snapshots.message()]
 
-    def _packed(self, header: dict[str, Any], panes: list[Any]) -> bytes:
-        self.made += 1
-        times = [*self.times]
-        fps = (
-            (len(times) - 1) / (times[-1] - times[0])
-            if len(times) > 1 and times[-1] > times[0]
-            else 0.0
-        )
-        return pack_picture({"n": self.made, "fps": round(fps, 1), **header}, panes)
+    def _fps(self) -> float:
+        """Steps per second of late; 0 where there were too few."""
+        times = [*self.step_times]
+        seconds = times[-1] - times[0] if times else 0.0
+        return (len(times) - 1) / seconds if seconds > 0 else 0.0
 
-    async def _work(self, function: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.workers, function)
-
-    async def _sleep(self, seconds: float | None) -> None:
+    async def _wait(self, seconds: float | None) -> None:
         """Until a message comes or the time is over; None: until a message comes."""
         try:
             async with asyncio.timeout(None if seconds is None else max(0.0, seconds)):
-                await self.wake.wait()
+                await self.received.wait()
         except TimeoutError:
             pass
-        self.wake.clear()
+        self.received.clear()
 
-    async def _goodbye(self, error: BaseException | None) -> None:
-        """Tell the page why, and close; the page may be gone already."""
+    async def _close(self, error: BaseException | None) -> None:
+        """Send the page the reason, and close; the page may be gone already."""
         if error is None:
             return
-        if not isinstance(error, Leave):
-            LOG.error("a visit broke off", exc_info=error)
-            error = Leave(BROKEN, f"the dream broke off: {type(error).__name__}")
+        if not isinstance(error, Closing):
+            LOG.error("a connection broke off", exc_info=error)
+            error = Closing(BROKEN, f"the dream broke off: {type(error).__name__}")
+        reason = {"type": "closing", "code": error.code, "message": error.message}
         try:
             async with asyncio.timeout(2):
-                await self.socket.send_text(
-                    json.dumps({"type": "end", "code": error.code, "message": error.message})
-                )
+                await self.socket.send_text(json.dumps(reason))
                 await self.socket.close(error.code, error.message[:100])
         except (RuntimeError, OSError, TimeoutError):
             pass

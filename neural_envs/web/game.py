@@ -1,7 +1,6 @@
-"""One visitor's dream: what a message does, what a beat of the clock does, and what there is to
-see.
+"""The game of one page: what a message does, what a tick of the clock does, and what is shown.
 
-A stage is called from worker threads, by one at a time (its lock sees to that), and knows nothing
+A session is called from worker threads, by one at a time (its lock sees to that), and knows nothing
 of the network.
 """
 
@@ -10,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium
-import numpy as np
 
 from collectors.media import to_rgb
 from neural_envs.play.keyboard import Keys
-from neural_envs.play.player_view import PlayerView
+from neural_envs.play.player_view import PlayerView, Score
 from neural_envs.play.session import PlaySession
 from neural_envs.play.twins import (
     PlayError,
@@ -30,288 +29,273 @@ from neural_envs.play.twins import (
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.web import protocol
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
-from neural_envs.web.frames import png
-from neural_envs.web.replay_view import Film
+from neural_envs.web.frames import View
+from neural_envs.web.replay_view import ReplayView
+from neural_envs.web.snapshots import SnapshotList
 
-MOST_SNAPSHOTS = 12
-YOU = "you"
+PERSON = "you"  # the player that is no policy
 MENDABLE = (PlayError, ValueError, ImportError, RuntimeError, OSError, gymnasium.error.Error)
 
 
-class Kept(NamedTuple):
-    """A snapshot with what the page shows of it."""
+class SeededView(PlayerView):
+    """The view of a dream whose every game is recorded and has a seed to show."""
 
-    saved: Any  # PlaySession.saved
-    step: int
-    return_: float
-    picture: str  # PNG in base64
+    def reset(self, seed: int | None, options: dict[str, Any] | None = None) -> None:
+        """A new game; without a seed given it draws one."""
+        super().reset(new_seed() if seed is None else seed, options)
 
 
 class GameSession:
     """The dream of one bundle, alone or beside its real game. Raises what the bundle raises.
 
-    `said` holds the messages for the page (dictionaries with a "type") until `take_said`.
+    `messages` collects those for the page (dictionaries with a "type") until `take_messages`.
     """
 
-    def __init__(self, shelf: BundleCatalogue, offer: BundleInfo, seed: int | None = None):
-        self.shelf, self.offer, self.lock = shelf, offer, threading.RLock()
-        self.bundle = shelf.borrow(offer)
-        dream = make_dream(offer.world, shelf.device, self.bundle)
-        self.dream, self.spec = dream, dream.unwrapped.world
-        keys = Keys.of_env(dream.unwrapped)
-        seed = secrets.randbelow(2**31) if seed is None else seed
+    def __init__(self, catalogue: BundleCatalogue, info: BundleInfo, seed: int | None = None):
+        self.info, self.lock = info, threading.RLock()
+        self.env = make_dream(info.world, catalogue.device, catalogue.load(info))
+        self.model = catalogue.load(info).model
+        self.spec = self.model.spec
         self.session = PlaySession(
-            [PlayerView("dream", dream, DreamRecorder())], keys, None, share_start, seed
+            [SeededView("dream", self.env, DreamRecorder())],
+            Keys.of_env(self.env.unwrapped),
+            None,
+            share_start,
+            new_seed() if seed is None else seed,
         )
-        self.player, self.speed, self.film = YOU, 1.0, None
-        self.real = self.difference = False
-        self.kept: dict[int, Kept] = {}
-        self.taken = 0
-        self.said: list[dict[str, Any]] = []
+        self.player, self.speed = PERSON, 1.0
+        self.replay: ReplayView | None = None
+        self.shows_real = self.shows_difference = False
+        self.snapshots = SnapshotList()
+        self.messages: list[dict[str, Any]] = []
 
-    # ---------------------------------------------------------------- for the visitor's loop
+    # ---------------------------------------------------------------- for the connection
 
     @property
-    def still(self) -> bool:
+    def paused(self) -> bool:
         """Whether nothing moves by itself now."""
-        return self.film.still if self.film else self.session.paused
+        return self.replay.paused if self.replay else self.session.paused
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> int | None:
         """The seed of the game that is played."""
-        return self.session.views[0].recorder.seed
+        recorder = self.session.views[0].recorder
+        return recorder.seed if recorder is not None else None
 
     @property
-    def beat(self) -> float:
+    def tick_seconds(self) -> float:
         """Seconds between two steps."""
         return 1 / (self.session.fps * self.speed)
 
     def apply(self, message: Any) -> None:
-        """Do what a message asks; what cannot be done is said."""
-        try:
-            DOES[type(message)](self, message)
-        except MENDABLE as error:
-            self.notice(str(error))
-        if isinstance(message, protocol.Player | protocol.Panes):  # what came of it
-            panes = {"real": self.real, "difference": self.difference}
-            self.said.append({"type": "chosen", "player": self.player, **panes})
+        """Do what a message asks; what cannot be done becomes a notice."""
+        with self.lock:
+            try:
+                HANDLERS[type(message)](self, message)
+            except MENDABLE as error:
+                self.notify(str(error))
+            if isinstance(message, protocol.ChoosePlayer | protocol.ShowViews):
+                self.messages.append(self._options())
 
     def tick(self) -> None:
-        """One beat of the clock; where it cannot be, as when a policy gives up, that is said and
-        the clock stops.
+        """One step; where it cannot be, as when a policy gives up, a notice, and the clock
+        stops.
         """
-        try:
-            self.film.tick() if self.film else self.session.tick()
-        except MENDABLE as error:
-            self.notice(str(error))
-            self.film, self.session.paused = None, True
+        with self.lock:
+            try:
+                (self.replay or self.session).tick()
+            except MENDABLE as error:
+                self.notify(str(error))
+                self.replay, self.session.paused = None, True
 
-    def picture(self) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """What there is to see: a header for the page, and the panes (H, W, 3) uint8."""
-        if self.film:
-            return self.film.picture()
-        session, score = self.session, self.session.views[0].score
-        titles, panes = ["dream"], [to_rgb(score.frame)]
-        real = session.views[1].score if len(session.views) > 1 else None
-        if real is not None and self.real:
-            titles, panes = [*titles, "real"], [*panes, to_rgb(real.frame)]
-        if real is not None and self.difference:
-            titles, panes = [*titles, "difference"], [*panes, session.difference()]
-        header = {"titles": titles, **_score(score), "game": session.episode, "seed": self.seed}
-        header |= {"paused": session.paused, "waiting": session.waiting, "player": self.player}
-        header |= {
-            "message": session.message,
-            "real": None if real is None else _score(real),
-            "film": False,
-        }
-        return header, panes
+    def show(self) -> tuple[dict[str, Any], list[View]]:
+        """What is shown now: a header for the page, and the views."""
+        with self.lock:
+            if self.replay:
+                return self.replay.show()
+            session, score = self.session, self.session.views[0].score
+            views = [View("dream", to_rgb(score.frame))]
+            real, difference = session.real, session.difference()
+            if real is not None and self.shows_real:
+                views.append(View("real", to_rgb(real.score.frame)))
+            if difference is not None and self.shows_difference:
+                views.append(View("difference", difference))
+            header = {
+                **_score(score),
+                "game": session.episode,
+                "seed": self.seed,
+                "paused": session.paused,
+                "waiting": session.waiting,
+                "player": self.player,
+                "message": session.message,
+                "real": None if real is None else _score(real.score),
+                "replay": False,
+            }
+            return header, views
 
-    def file(self) -> bytes:
-        """The game that is being dreamed as a `.dream` file, by the bundle's name rather than where
-        it lies here.
+    def file(self) -> tuple[str, bytes]:
+        """A name for the game that is shown, and its `.dream` file, which has the bundle's name
+        rather than its path on this machine.
         """
-        file = self.film.file if self.film else self.session.views[0].dream_file()
-        return dataclasses.replace(
-            file, bundle=self.film.offer.name if self.film else self.offer.name
-        ).to_bytes()
+        with self.lock:
+            info = self.replay.info if self.replay else self.info
+            file = self.replay.file if self.replay else self.session.views[0].dream_file()
+            if file is None:
+                raise ValueError("this game is not recorded")
+            content = dataclasses.replace(file, bundle=info.name).to_bytes()
+            return f"{self.info.name}-{self.seed}", content
 
-    def watch(self, film: Film) -> None:
-        """Show a file in place of the dream, which waits meanwhile; a new game ends it."""
-        self.film = film
-        if film.remark:
-            self.notice(film.remark)
-
-    def take_said(self) -> list[dict[str, Any]]:
-        """What is to be told to the page, once."""
-        said, self.said = self.said, []
-        return said
+    def take_messages(self) -> list[dict[str, Any]]:
+        """The messages for the page so far, once."""
+        with self.lock:
+            messages, self.messages = self.messages, []
+            return messages
 
     def close(self) -> None:
-        """Let the worlds go."""
+        """Close the environments."""
         with self.lock:
-            self.film = None
+            self.replay = None
             for view in self.session.views:
                 view.env.close()
 
-    def notice(self, message: str) -> None:
-        """A sentence for the person."""
-        self.said.append({"type": "notice", "message": message})
+    def notify(self, message: str) -> None:
+        """Show a sentence on the page."""
+        self.messages.append({"type": "notice", "message": message})
 
     def about(self) -> dict[str, Any]:
-        """What the page needs to know of this dream before its first picture."""
-        model, table = self.bundle.model, self.session.keys.table
-        options, offered = model.default_options, model.supported_options
+        """What the page needs to know of this dream before its first frame."""
+        table, options = self.session.keys.table, self.model.default_options
+        supported = self.model.supported_options
         return {
             "type": "dream",
-            "bundle": self.offer.name,
+            "bundle": self.info.name,
             "world": self.spec.world,
             "actions": list(self.spec.action_names),
             "idle": table.get(frozenset()),
             "letters": sorted({chr(key) for keys in table for key in keys if 32 <= key < 127}),
             "fps": self.spec.fps,
-            "steps": options.steps if "steps" in offered else None,
-            "guidance": options.guidance if "guidance" in offered else None,
-            "policies": self._policies(),
+            "sampler_steps": options.steps if "steps" in supported else None,
+            "guidance": options.guidance if "guidance" in supported else None,
+            "policies": policy_names(self.spec.world),
         }
 
-    def _policies(self) -> list[str]:
-        """The policies of this world that need no number after their name; none without
-        `collectors`.
-        """
-        return policy_names(self.spec.world)
+    def _options(self) -> dict[str, Any]:
+        views = {"real": self.shows_real, "difference": self.shows_difference}
+        return {"type": "options", "player": self.player, **views}
 
     # ---------------------------------------------------------------- what messages do
 
     def _key(self, message: protocol.Key) -> None:
         code = protocol.key_code(message.key)
         if code is not None:
-            (self.session.keys.press if message.down else self.session.keys.release)(code)
+            self.session.keys.set_down(code, message.down)
 
-    def _act(self, message: protocol.Act) -> None:
+    def _action(self, message: protocol.Action) -> None:
         names, table = self.spec.action_names, self.session.keys.table
         if message.action >= len(names):
             known = ", ".join(f"{i} {name}" for i, name in enumerate(names))
             raise ValueError(f"{self.spec.world} has no action {message.action}; there are {known}")
-        keys = next(
-            (keys for keys, action in table.items() if action == message.action), frozenset()
-        )
-        for key in sorted(keys):
-            (self.session.keys.press if message.down else self.session.keys.release)(key)
+        combinations = (keys for keys, action in table.items() if action == message.action)
+        for key in sorted(next(combinations, frozenset())):
+            self.session.keys.set_down(key, message.down)
 
-    def _release(self, message: protocol.Release) -> None:
+    def _release_keys(self, message: protocol.ReleaseKeys) -> None:
         self.session.keys.held.clear()
 
-    def _new(self, message: protocol.New) -> None:
-        self.film = None
-        self.new_game(secrets.randbelow(2**31) if message.seed is None else message.seed)
-
-    def new_game(self, seed: int) -> None:
-        """A game from this seed on every view."""
-        self.session.new_game(seed)
+    def _new_game(self, message: protocol.NewGame) -> None:
+        self.replay = None
+        self.session.new_game(new_seed() if message.seed is None else message.seed)
 
     def _pause(self, message: protocol.Pause) -> None:
-        if self.film:
-            self.film.still = message.on
-        else:
-            self.session.paused = message.on
+        (self.replay or self.session).paused = message.on
 
     def _step(self, message: protocol.Step) -> None:
-        self.film.single_step() if self.film else self.session.single_step()
+        (self.replay or self.session).single_step()
 
-    def _player(self, message: protocol.Player) -> None:
+    def _choose_player(self, message: protocol.ChoosePlayer) -> None:
         session = self.session
-        if message.name != YOU:
+        if message.name != PERSON:
             session.make_policy = policy_maker(message.name, self.spec.world)
             session.load_policy()
-        session.policy_plays, self.player = message.name != YOU, message.name
+        session.policy_plays, self.player = message.name != PERSON, message.name
 
-    def _panes(self, message: protocol.Panes) -> None:
-        wanted, there = message.real or message.difference, len(self.session.views) > 1
-        if wanted and not there:
-            real = PlayerView("real", real_twin(self.dream, self.offer.world))
-            real.history_length = self.session.views[0].history_length
-            self._set_views([*self.session.views, real])
-            self.new_game(self.seed)  # both from the same start
-        elif there and not wanted:
-            self.session.views[1].env.close()
-            self._set_views(self.session.views[:1])
-        self.real, self.difference = message.real, message.difference
+    def _show_views(self, message: protocol.ShowViews) -> None:
+        session, needed = self.session, message.real or message.difference
+        if needed and session.real is None:
+            real = PlayerView("real", real_twin(self.env, self.info.world))
+            real.history_length = session.views[0].history_length
+            self._set_views([*session.views, real])
+            session.new_game(session.seed if self.seed is None else self.seed)  # the same start
+        elif session.real is not None and not needed:
+            session.real.env.close()
+            self._set_views(session.views[:1])
+        self.shows_real, self.shows_difference = message.real, message.difference
 
     def _set_views(self, views: list[PlayerView]) -> None:
         self.session.views = views
-        self.kept.clear()  # they hold as many views as there were
-        self._say_kept()
+        self.snapshots.clear()  # they have as many views as there were
+        self.messages.append(self.snapshots.message())
         if self.session.policies:
             self.session.load_policy()
 
-    def _tune(self, message: protocol.Tune) -> None:
+    def _change_settings(self, message: protocol.Settings) -> None:
         self.speed = message.speed
-        dream = self.dream.unwrapped
-        for setting in ("sampler_steps", "guidance"):
-            value = getattr(message, setting)
-            if getattr(dream, setting) != value:
-                setattr(dream, setting, value)
+        dream = self.session.dream
+        if dream.sampler_steps != message.sampler_steps:
+            dream.sampler_steps = message.sampler_steps
+        if dream.guidance != message.guidance:
+            dream.guidance = message.guidance
 
     def _resync(self, message: protocol.Resync) -> None:
         self.session.resync()
 
-    def _keep(self, message: protocol.Keep) -> None:
-        session, before = self.session, self.session.saved
-        session.snapshot()
-        if session.saved is before:
-            return  # the session has said why
-        score = session.views[0].score
-        self.taken += 1
-        self.kept[self.taken] = Kept(
-            session.saved, score.steps, score.return_, png(to_rgb(score.frame))
-        )
-        while len(self.kept) > MOST_SNAPSHOTS:
-            self.kept.pop(next(iter(self.kept)))
-        self._say_kept()
+    def _take_snapshot(self, message: protocol.TakeSnapshot) -> None:
+        if self.snapshots.take(self.session):
+            self.messages.append(self.snapshots.message())
 
-    def _back(self, message: protocol.Back) -> None:
-        if message.snapshot not in self.kept:
-            raise ValueError(f"there is no snapshot {message.snapshot}")
-        kept = self.kept[message.snapshot]
-        self.session.saved = kept.saved
-        self.session.restore()
+    def _restore_snapshot(self, message: protocol.RestoreSnapshot) -> None:
+        self.snapshots.restore(message.snapshot, self.session)
 
-    def _forget(self, message: protocol.Forget) -> None:
-        self.kept.pop(message.snapshot, None)
-        self._say_kept()
+    def _discard_snapshot(self, message: protocol.DiscardSnapshot) -> None:
+        self.snapshots.discard(message.snapshot)
+        self.messages.append(self.snapshots.message())
 
-    def _say_kept(self) -> None:
-        rows = [
-            {"id": i, "step": k.step, "return": k.return_, "picture": k.picture}
-            for i, k in self.kept.items()
-        ]
-        self.said.append({"type": "snapshots", "kept": rows})
+    def _start_replay(self, replay: ReplayView) -> None:
+        """Show a file in place of the dream, which waits meanwhile; a new game ends it."""
+        self.replay = replay
+        if replay.remark:
+            self.notify(replay.remark)
 
 
-DOES = {
+HANDLERS: dict[type, Callable[[GameSession, Any], None]] = {
     protocol.Key: GameSession._key,
-    protocol.Act: GameSession._act,
-    protocol.Release: GameSession._release,
-    protocol.New: GameSession._new,
+    protocol.Action: GameSession._action,
+    protocol.ReleaseKeys: GameSession._release_keys,
+    protocol.NewGame: GameSession._new_game,
     protocol.Pause: GameSession._pause,
     protocol.Step: GameSession._step,
-    protocol.Player: GameSession._player,
-    protocol.Panes: GameSession._panes,
-    protocol.Tune: GameSession._tune,
+    protocol.ChoosePlayer: GameSession._choose_player,
+    protocol.ShowViews: GameSession._show_views,
+    protocol.Settings: GameSession._change_settings,
     protocol.Resync: GameSession._resync,
-    protocol.Keep: GameSession._keep,
-    protocol.Back: GameSession._back,
-    protocol.Forget: GameSession._forget,
-    Film: GameSession.watch,
+    protocol.TakeSnapshot: GameSession._take_snapshot,
+    protocol.RestoreSnapshot: GameSession._restore_snapshot,
+    protocol.DiscardSnapshot: GameSession._discard_snapshot,
+    ReplayView: GameSession._start_replay,
 }
 
 
-def _score(score: Any) -> dict[str, Any]:
-    """A side's score for the HUD."""
-    trust = None if score.trust is None else round(score.trust, 4)
-    numbers = {
+def new_seed() -> int:
+    """A seed for a game that was given none, from the system's own randomness."""
+    return secrets.randbelow(2**31)
+
+
+def _score(score: Score) -> dict[str, Any]:
+    """The score of a view for the page."""
+    return {
         "step": score.steps,
         "reward": round(score.reward, 4),
         "return": round(score.return_, 4),
+        "trust": None if score.trust is None else round(score.trust, 4),
+        "ending": score.ending,
     }
-    return {**numbers, "trust": trust, "ending": score.ending}

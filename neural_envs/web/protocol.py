@@ -1,5 +1,5 @@
-"""What a page and a program may say to the server, checked by hand: JSON, a message with a `type`,
-a request.
+"""The messages of the page and the requests of programs, checked by hand: JSON, a message with a
+`type`, a request.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-MESSAGE_BYTES = 4096  # longest message of a visitor
+MESSAGE_BYTES = 4096  # longest message of a page
 REQUEST_BYTES = 65_536  # longest body of /api/generate
-DREAM_BYTES = 4_000_000  # longest .dream file that is taken
-MOST_ACTIONS = 256  # of one request
-MOST_STEPS = 32  # denoising steps a frame
-MOST_GUIDANCE = 8.0
-SLOWEST, FASTEST = 0.1, 8.0  # times the world's own pace
-MOST_SEED = 2**31 - 1
+DREAM_BYTES = 4_000_000  # longest .dream file that is accepted
+MAX_ACTIONS = 256  # of one request
+MAX_SAMPLER_STEPS = 32  # per frame
+MAX_GUIDANCE = 8.0
+MIN_SPEED, MAX_SPEED = 0.1, 8.0  # times the world's own frame rate
+MAX_SEED = 2**31 - 1
 
 
 class MessageError(ValueError):
-    """A message, a request or a value in one that cannot be used; the text is a sentence for who
-    sent it.
+    """A message, a request or a value in one that cannot be used; the text is a sentence for its
+    sender.
     """
 
 
 @dataclass(frozen=True)
-class Choose:
+class ChooseBundle:
     """Another dream: the bundle of this name."""
 
     bundle: str
@@ -41,20 +41,20 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Act:
-    """The button of an action on the screen went down or up."""
+class Action:
+    """The button of an action on the page went down or up."""
 
     action: int
     down: bool
 
 
 @dataclass(frozen=True)
-class Release:
-    """The page lost the keyboard: no key is held any more."""
+class ReleaseKeys:
+    """The page lost the keyboard: no key is down any more."""
 
 
 @dataclass(frozen=True)
-class New:
+class NewGame:
     """A new game, from this seed where there is one."""
 
     seed: int | None = None
@@ -73,24 +73,24 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Player:
+class ChoosePlayer:
     """Who plays: "you", or the name of a policy."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Panes:
-    """Which pictures there are beside the dream's; the difference needs the real game."""
+class ShowViews:
+    """Which views there are beside the dream's; the difference needs the real game."""
 
     real: bool
     difference: bool
 
 
 @dataclass(frozen=True)
-class Tune:
+class Settings:
     """The sliders: denoising steps and guidance (None: the bundle's own), and times the world's own
-    pace.
+    frame rate.
     """
 
     sampler_steps: int | None
@@ -104,29 +104,29 @@ class Resync:
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Take a snapshot."""
+class TakeSnapshot:
+    """Keep the game as it is now."""
 
 
 @dataclass(frozen=True)
-class Back:
+class RestoreSnapshot:
     """Go back to a snapshot."""
 
     snapshot: int
 
 
 @dataclass(frozen=True)
-class Forget:
+class DiscardSnapshot:
     """Throw a snapshot away."""
 
     snapshot: int
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The page has got the picture of this number."""
+class Acknowledge:
+    """The page has received the binary message of this number."""
 
-    picture: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,23 @@ class Generate:
     guidance: float | None = None
 
 
-MESSAGES = {
-    kind.__name__.lower(): kind
-    for kind in (Choose, Key, Act, Release, New, Pause, Step, Player, Panes, Tune)
+MESSAGES: dict[str, type] = {
+    "choose": ChooseBundle,
+    "key": Key,
+    "action": Action,
+    "release": ReleaseKeys,
+    "new": NewGame,
+    "pause": Pause,
+    "step": Step,
+    "player": ChoosePlayer,
+    "views": ShowViews,
+    "settings": Settings,
+    "resync": Resync,
+    "snapshot": TakeSnapshot,
+    "restore": RestoreSnapshot,
+    "discard": DiscardSnapshot,
+    "acknowledge": Acknowledge,
 }
-MESSAGES |= {kind.__name__.lower(): kind for kind in (Resync, Keep, Back, Forget, Seen)}
 
 
 def _text(most: int) -> Callable[[str, Any], str]:
@@ -166,7 +178,9 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
-def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any], int | None]:
+def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any], Any]:
+    """A check for an int; for None too where it is `optional`."""
+
     def check(name: str, value: Any) -> int | None:
         if optional and value is None:
             return None
@@ -179,9 +193,9 @@ def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any]
     return check
 
 
-def _number(
-    least: float, most: float, optional: bool = False
-) -> Callable[[str, Any], float | None]:
+def _number(least: float, most: float, optional: bool = False) -> Callable[[str, Any], Any]:
+    """A check for a float; for None too where it is `optional`."""
+
     def check(name: str, value: Any) -> float | None:
         if optional and value is None:
             return None
@@ -199,15 +213,15 @@ def _number(
 
 
 def _actions(name: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not 0 < len(value) <= MOST_ACTIONS:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_ACTIONS:
         size = f"a list of {len(value)}" if isinstance(value, list) else brief(value)
-        raise MessageError(f"'{name}' is a list of 1 to {MOST_ACTIONS} actions, not {size}")
-    return tuple(_whole(0, 255)(f"{name}[{i}]", action) for i, action in enumerate(value))
+        raise MessageError(f"'{name}' is a list of 1 to {MAX_ACTIONS} actions, not {size}")
+    check = _whole(0, 255)
+    return tuple(check(f"{name}[{i}]", action) for i, action in enumerate(value))
 
 
-CHECKS: dict[
-    str, Callable[[str, Any], Any]
-] = {  # a field of one name means the same in every message
+# A field of one name means the same in every message.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "bundle": _text(200),
     "world": _text(40),
     "name": _text(40),
@@ -218,12 +232,12 @@ CHECKS: dict[
     "difference": _flag,
     "action": _whole(0, 255),
     "actions": _actions,
-    "seed": _whole(0, MOST_SEED, optional=True),
-    "sampler_steps": _whole(1, MOST_STEPS, optional=True),
-    "guidance": _number(0, MOST_GUIDANCE, optional=True),
-    "speed": _number(SLOWEST, FASTEST),
+    "seed": _whole(0, MAX_SEED, optional=True),
+    "sampler_steps": _whole(1, MAX_SAMPLER_STEPS, optional=True),
+    "guidance": _number(0, MAX_GUIDANCE, optional=True),
+    "speed": _number(MIN_SPEED, MAX_SPEED),
     "snapshot": _whole(0, 10**9),
-    "picture": _whole(0, 10**12),
+    "number": _whole(0, 10**12),
 }
 
 
@@ -246,14 +260,14 @@ def read_generate(text: str) -> Generate:
     """The request that the body of /api/generate is; MessageError says what is wrong with it."""
     request = _filled(Generate, _object(text, "the request"), "the request")
     if request.seed is None:
-        raise MessageError(f"'seed' is a whole number from 0 to {MOST_SEED}; leave it out for 0")
+        raise MessageError(f"'seed' is a whole number from 0 to {MAX_SEED}; leave it out for 0")
     if request.world and request.bundle:
         raise MessageError("the request names a 'world' or a 'bundle', not both")
     return request
 
 
 def key_code(key: str) -> int | None:
-    """The code, as in `Keys`, of a key as browsers call it; None for one that acts nowhere."""
+    """The code, as in `Keys`, of a key as browsers call it; None for one that no game uses."""
     import pygame
 
     arrows = {

@@ -7,46 +7,39 @@ import io
 import zipfile
 from typing import Any
 
-import numpy as np
-
 from neural_envs.replays.format import TERMINATED, TRUNCATED, DreamFileError
 from neural_envs.replays.replay_file import DreamFile, check, replay
-from neural_envs.web.catalogue import BundleCatalogue
-from neural_envs.web.protocol import MOST_STEPS
+from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
+from neural_envs.web.frames import View
+from neural_envs.web.protocol import MAX_SAMPLER_STEPS
 
-MOST_UNPACKED = 32 * 2**20  # bytes
-MOST_STEPS_WATCHED = 20_000
+MAX_UNPACKED_BYTES = 32 * 2**20
+MAX_STEPS = 20_000
+ENDINGS = {TERMINATED: "game over", TRUNCATED: "stopped"}
 
 
-class Film:
+class ReplayView:
     """The dream of `data`, a `.dream` file from anywhere. DreamFileError where it is none, or of no
     bundle here.
 
-    The bundle is looked for by its hash among those on the shelf, never by the name or the path
-    that the file tells.
+    The bundle is found by its hash in the catalogue, never by the name or the path in the file.
+    `remark` says why frames may differ from the recorded ones.
     """
 
-    def __init__(self, data: bytes, shelf: BundleCatalogue):
-        file = _harmless(data)
-        offer = next((o for o in shelf.listed() if shelf.hash(o) == file.bundle_hash), None)
-        offer = offer or next((o for o in shelf.listed() if o.world == file.world), None)
-        if offer is None:
-            raise DreamFileError(
-                f"this is a dream of '{file.world[:40]}', and there is no bundle of that world here"
-            )
-        bundle = shelf.borrow(offer)
-        if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < len(
-            bundle.model.spec.action_names
-        ):
+    def __init__(self, data: bytes, catalogue: BundleCatalogue):
+        file = _checked_file(data)
+        self.file, self.info = file, _bundle_of(file, catalogue)
+        bundle = catalogue.load(self.info)
+        count = len(bundle.model.spec.action_names)
+        if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < count:
             raise DreamFileError(
                 "this file is damaged: it has actions that its world does not know"
             )
-        self.file, self.offer, self.still = file, offer, False
-        self.remark = check(file, offer.source).replace(
-            offer.source, offer.name
-        )  # no path of this machine
-        self.frames = replay(file, bundle, shelf.device)
+        source, name = self.info.source, self.info.name
+        self.remark = check(file, source).replace(source, name)  # no path of this machine
+        self.frames = replay(file, bundle, catalogue.device)
         self.frame, self.step, self.return_ = next(self.frames), 0, 0.0
+        self.paused = False
 
     @property
     def over(self) -> bool:
@@ -54,13 +47,13 @@ class Film:
         return self.step == len(self.file.actions)
 
     def tick(self) -> None:
-        """The next frame, unless it stands still or is over."""
-        if not self.still:
+        """The next frame, unless it is paused or over."""
+        if not self.paused:
             self._next()
 
     def single_step(self) -> None:
-        """Stop, and go on by one frame."""
-        self.still = True
+        """Pause, and go on by one frame."""
+        self.paused = True
         self._next()
 
     def _next(self) -> None:
@@ -70,60 +63,62 @@ class Film:
         self.return_ += float(self.file.rewards[self.step])
         self.step += 1
 
-    def picture(self) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Header and pane, as a stage's."""
-        end = self.file.outcomes[self.step - 1] if self.step else 0
-        ending = {TERMINATED: "game over", TRUNCATED: "stopped"}.get(
-            int(end), "end of the file" if self.over else ""
-        )
-        reward = float(self.file.rewards[self.step - 1]) if self.step else 0.0
+    def show(self) -> tuple[dict[str, Any], list[View]]:
+        """Header and view, as those of a `GameSession`."""
+        last = self.step - 1
+        outcome = int(self.file.outcomes[last]) if self.step else 0
         header = {
-            "titles": [f"file, {self.offer.name}"],
             "step": self.step,
             "steps": len(self.file.actions),
-        }
-        header |= {
-            "reward": round(reward, 4),
+            "reward": round(float(self.file.rewards[last]), 4) if self.step else 0.0,
             "return": round(self.return_, 4),
             "trust": None,
-            "ending": ending,
-        }
-        header |= {
+            "ending": ENDINGS.get(outcome, "end of the file" if self.over else ""),
             "game": 1,
             "seed": self.file.seed,
-            "paused": self.still,
+            "paused": self.paused,
             "waiting": False,
             "player": "file",
+            "message": "",
+            "real": None,
+            "replay": True,
         }
-        return {**header, "message": "", "real": None, "film": True}, [self.frame]
+        return header, [View(f"file, {self.info.name}", self.frame)]
 
 
-def _harmless(data: bytes) -> DreamFile:
+def _bundle_of(file: DreamFile, catalogue: BundleCatalogue) -> BundleInfo:
+    """The bundle that dreamed the file, else the first one of its world."""
+    bundles = catalogue.ordered()
+    same = (info for info in bundles if catalogue.hash(info) == file.bundle_hash)
+    world = (info for info in bundles if info.world == file.world)
+    found = next(same, None) or next(world, None)
+    if found is None:
+        raise DreamFileError(
+            f"this is a dream of '{file.world[:40]}', and there is no bundle of that world here"
+        )
+    return found
+
+
+def _checked_file(data: bytes) -> DreamFile:
     """The file, within the limits of what is dreamed for a stranger, and by the plain backend."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
+            size = sum(info.file_size for info in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DreamFileError(f"this file is not a dream: {error}") from None
-    if unpacked > MOST_UNPACKED:
-        raise DreamFileError(
-            f"this file unpacks to more than {MOST_UNPACKED >> 20} MB: that is no dream to share"
-        )
+    if size > MAX_UNPACKED_BYTES:
+        limit = MAX_UNPACKED_BYTES >> 20
+        raise DreamFileError(f"this file unpacks to more than {limit} MB: too much to share")
     file = DreamFile.from_bytes(data)
-    if len(file.actions) > MOST_STEPS_WATCHED:
+    if len(file.actions) > MAX_STEPS:
         raise DreamFileError(
-            f"this dream has {len(file.actions)} steps; {MOST_STEPS_WATCHED} are the most to watch "
-            "here"
+            f"this dream has {len(file.actions)} steps; at most {MAX_STEPS} can be watched here"
         )
-    chosen = [
-        settings.get("sampler_steps")
-        for settings in (file.settings, *(s.settings for s in file.segments))
-    ]
-    if any(
-        steps is not None and not (isinstance(steps, int) and 1 <= steps <= MOST_STEPS)
-        for steps in chosen
-    ):
-        raise DreamFileError(
-            f"this dream wants more than {MOST_STEPS} sampler steps a frame, or none at all"
-        )
+    for settings in (file.settings, *(segment.settings for segment in file.segments)):
+        steps = settings.get("sampler_steps")
+        if steps is not None and not (isinstance(steps, int) and 1 <= steps <= MAX_SAMPLER_STEPS):
+            raise DreamFileError(
+                f"this dream wants more than {MAX_SAMPLER_STEPS} sampler steps per frame, or none "
+                "at all"
+            )
     return dataclasses.replace(file, settings={**file.settings, "backend": "eager"})

@@ -31,14 +31,14 @@ def serve():
     pytest.importorskip("httpx2")
     from starlette.testclient import TestClient
 
-    from neural_envs.web.app import House, make_app
-    from tests.neural_envs.web_double import CountingShelf
+    from neural_envs.web.app import AppState, make_app
+    from tests.neural_envs.web_double import CountingCatalogue
 
     clients = []
 
-    def make(*released: str, visitors: int = 2, idle: float = 60.0):
-        house = House(CountingShelf(*released), visitors, idle, 2)
-        clients.append(TestClient(make_app(house)).__enter__())
+    def make(*released: str, connections: int = 2, idle: float = 60.0):
+        state = AppState(CountingCatalogue(*released), connections, idle, 2)
+        clients.append(TestClient(make_app(state)).__enter__())
         clients[-1].pages = []
         return clients[-1]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from neural_envs.env import NeuralEnv
 from neural_envs.web import api, protocol, server
-from tests.neural_envs.web_double import CountingShelf, wait_for
+from tests.neural_envs.web_double import CountingCatalogue, wait_for
 from tests.oracles import counting_bundle
 
 pytest.importorskip("starlette")
@@ -54,8 +54,8 @@ def test_generate_gives_the_frames_of_the_environment(serve):
         (b"\xff\xfe", 422, "utf-8"),
         (b"[]", 422, "JSON object"),
         (b'{"actions": [4]}', 422, "'actions[0]' is 4"),
-        (b'{"actions": [0], "world": "chess"}', 422, "no world 'chess'"),
-        (b'{"actions": [0], "bundle": "/etc"}', 422, "no bundle '/etc'"),
+        (b'{"actions": [0], "world": "chess"}', 422, "unknown world 'chess'"),
+        (b'{"actions": [0], "bundle": "/etc"}', 422, "unknown bundle '/etc'"),
         (b'{"actions": [0], "guidance": 2}', 422, "guidance"),
     ],
 )
@@ -77,28 +77,28 @@ def test_one_request_at_a_time_a_client_and_no_more_than_there_are_threads(monke
     ask = lambda: answers.append(client.post("/api/generate", json={"actions": [0]}).status_code)  # noqa: E731
     first = threading.Thread(target=ask)
     first.start()
-    desk = client.app.state.house.desk
-    wait_for(lambda: desk.clients)
+    limiter = client.app.state.shared.limiter
+    wait_for(lambda: limiter.clients)
     assert client.post("/api/generate", json={"actions": [0]}).status_code == 429
-    name = desk.clients.pop()
-    desk.clients |= {"one", "two"}
+    name = limiter.clients.pop()
+    limiter.clients |= {"one", "two"}
     refused = client.post("/api/generate", json={"actions": [0]})
     assert (
         refused.status_code == 503
         and refused.headers["retry-after"]
         and "busy" in refused.json()["error"]
     )
-    desk.clients = {name}
+    limiter.clients = {name}
     go.set()
     first.join(20)
-    assert answers == [200] and not desk.clients
+    assert answers == [200] and not limiter.clients
 
 
-def test_a_request_that_nobody_waits_for_is_given_up():
-    ticket = api.CancelToken(threading.Event(), time.monotonic() + 60)
-    ticket.given_up.set()
+def test_a_request_that_nobody_waits_for_is_cancelled():
+    token = api.CancelToken(threading.Event(), time.monotonic() + 60)
+    token.cancelled.set()
     with pytest.raises(api.Refusal) as caught:
-        api.generate(protocol.Generate((0, 0), bundle="counting"), CountingShelf(), ticket)
+        api.generate(protocol.Generate((0, 0), bundle="counting"), CountingCatalogue(), token)
     assert caught.value.status == 503
 
 
@@ -115,7 +115,7 @@ def test_a_bundle_that_is_none_is_a_sentence(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--port", "70000"], ["--visitors", "0"], ["--idle", "-1"], ["--load-test", "0"]]
+    "words", [["--port", "70000"], ["--connections", "0"], ["--idle", "-1"], ["--load-test", "0"]]
 )
 def test_impossible_settings_are_refused(words, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -34,8 +34,17 @@ PATIENCE = 90_000  # milliseconds; a busy machine takes its time
 
 @pytest.fixture(scope="module")
 def address():
-    """Where a server for one visitor listens."""
-    command = [sys.executable, "-m", "neural_envs.cli", "serve", "--port", "0", "--visitors", "1"]
+    """Where a server for one connection listens."""
+    command = [
+        sys.executable,
+        "-m",
+        "neural_envs.cli",
+        "serve",
+        "--port",
+        "0",
+        "--connections",
+        "1",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
@@ -53,7 +62,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, address):
-    """The page on a desk, playing Snake; it must not complain."""
+    """The page on a large screen, playing Snake, without an error in its console."""
     complaints = []
     page = browser.new_page(viewport={"width": 1360, "height": 860})
     page.set_default_timeout(PATIENCE)
@@ -63,12 +72,12 @@ def page(browser, address):
     shows(page, "#hint", "begin")
     yield page
     page.close()
-    wait_for(lambda: visitors(address) == 0)
+    wait_for(lambda: connections(address) == 0)
     assert complaints == []
 
 
-def visitors(address: str) -> int:
-    return json.load(urllib.request.urlopen(f"{address}/healthz"))["visitors"]
+def connections(address: str) -> int:
+    return json.load(urllib.request.urlopen(f"{address}/healthz"))["connections"]
 
 
 def wait_for(condition) -> None:
@@ -79,7 +88,7 @@ def wait_for(condition) -> None:
 
 
 def pixels(page) -> str:
-    return page.eval_on_selector("#panes canvas", "canvas => canvas.toDataURL()")
+    return page.eval_on_selector("#views canvas", "canvas => canvas.toDataURL()")
 
 
 def shows(page, selector: str, text: str) -> None:
@@ -94,9 +103,9 @@ def stepped(page, number: int) -> None:
 
 def test_the_page_loads_and_waits_for_a_key(page):
     assert page.title() == "neural-envs: play a dream"
-    assert page.eval_on_selector("#panes canvas", "c => [c.width, c.height]") == [64, 64]
+    assert page.eval_on_selector("#views canvas", "c => [c.width, c.height]") == [64, 64]
     assert (
-        page.eval_on_selector("#panes canvas", "c => getComputedStyle(c).imageRendering")
+        page.eval_on_selector("#views canvas", "c => getComputedStyle(c).imageRendering")
         == "pixelated"
     )
     before = pixels(page)
@@ -106,7 +115,7 @@ def test_the_page_loads_and_waits_for_a_key(page):
 
 def test_keys_move_the_snake(page):
     page.keyboard.press("p")  # steps by hand: no wall is hit while the test looks
-    shows(page, "#pause", "Go on")
+    shows(page, "#pause", "Resume")
     before = pixels(page)
     for number, key in enumerate(("ArrowRight", "ArrowDown"), 1):
         page.keyboard.press(key)
@@ -116,44 +125,44 @@ def test_keys_move_the_snake(page):
         before = pixels(page)
 
 
-def test_a_second_visitor_over_the_limit_is_refused_and_gets_in_once_the_first_has_left(
+def test_a_second_page_over_the_limit_is_refused_and_gets_in_once_the_first_is_closed(
     browser, address
 ):
     first, second = browser.new_page(), browser.new_page()
-    for visit in (first, second):
-        visit.set_default_timeout(PATIENCE)
+    for each in (first, second):
+        each.set_default_timeout(PATIENCE)
     first.goto(address)
-    first.wait_for_selector("#panes canvas")
+    first.wait_for_selector("#views canvas")
     second.goto(address)
-    second.wait_for_selector("#end[open]")
+    second.wait_for_selector("#closed[open]")
     assert second.text_content(
-        "#end-title"
-    ) == "Busy" and "1 dream is being played" in second.text_content("#end-text")
+        "#closed-title"
+    ) == "Busy" and "1 dream is being played" in second.text_content("#closed-text")
     first.close()  # a dropped connection frees its dream
-    wait_for(lambda: visitors(address) == 0)
-    second.click("#again")
-    second.wait_for_selector("#panes canvas")
+    wait_for(lambda: connections(address) == 0)
+    second.click("#reconnect")
+    second.wait_for_selector("#views canvas")
     second.close()
-    wait_for(lambda: visitors(address) == 0)
+    wait_for(lambda: connections(address) == 0)
 
 
 def test_real_game_difference_policy_and_snapshots(page):
     page.select_option("#player", "astar")
     page.check("#show-real")
     page.check("#show-difference")
-    sync_api.expect(page.locator("#panes canvas")).to_have_count(3, timeout=PATIENCE)
-    assert page.locator("#panes figcaption b").all_text_contents() == [
+    sync_api.expect(page.locator("#views canvas")).to_have_count(3, timeout=PATIENCE)
+    assert page.locator("#views figcaption b").all_text_contents() == [
         "dream",
         "real",
         "difference",
     ]
     stepped(page, 3)
     page.click("#pause")
-    shows(page, "#pause", "Go on")
+    shows(page, "#pause", "Resume")
     kept, step = pixels(page), page.text_content("#step")
-    page.click("#keep")
+    page.click("#take-snapshot")
     page.wait_for_selector(".snapshot")
-    page.click("#one")
+    page.click("#single-step")
     wait_for(lambda: page.text_content("#step") != step)
     page.click(".snapshot button")
     wait_for(lambda: page.text_content("#step") == step)
@@ -184,4 +193,4 @@ def test_touching_the_pad_plays_on_a_phone(browser, address):
     page.tap("#pad button[title=right]")
     stepped(page, 1)
     phone.close()
-    wait_for(lambda: visitors(address) == 0)
+    wait_for(lambda: connections(address) == 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neural_envs.web import protocol
-from neural_envs.web.frames import pack_picture, unpack_picture
+from neural_envs.web.frames import View, pack_views, unpack_views
 from neural_envs.web.protocol import MessageError, read_generate, read_message
 
 WRONG = {
@@ -24,14 +24,14 @@ WRONG = {
     '{"type": "key", "key": "a"}': "lacks 'down'",
     '{"type": "key", "key": "a", "down": 1}': "'down' is true or false",
     '{"type": "key", "key": 7, "down": true}': "'key' is a text",
-    '{"type": "act", "action": -1, "down": true}': "'action' is a whole number",
-    '{"type": "act", "action": true, "down": true}': "'action' is a whole number",
-    '{"type": "act", "action": 2.0, "down": true}': "'action' is a whole number",
+    '{"type": "action", "action": -1, "down": true}': "'action' is a whole number",
+    '{"type": "action", "action": true, "down": true}': "'action' is a whole number",
+    '{"type": "action", "action": 2.0, "down": true}': "'action' is a whole number",
     '{"type": "new", "seed": 1e400}': "'seed' is a whole number",
     '{"type": "new", "seed": 5, "sead": 6}': "'sead'",
-    '{"type": "tune", "sampler_steps": 1000, "guidance": null, "speed": 1}': "'sampler_steps'",
-    '{"type": "tune", "sampler_steps": null, "guidance": NaN, "speed": 1}': "'guidance'",
-    '{"type": "tune", "sampler_steps": null, "guidance": null, "speed": 0}': "'speed'",
+    '{"type": "settings", "sampler_steps": 1000, "guidance": null, "speed": 1}': "'sampler_steps'",
+    '{"type": "settings", "sampler_steps": null, "guidance": NaN, "speed": 1}': "'guidance'",
+    '{"type": "settings", "sampler_steps": null, "guidance": null, "speed": 0}': "'speed'",
     json.dumps({"type": "choose", "bundle": "x" * 300}): "200 characters",
     "x" * 5000: "4096",
 }
@@ -61,7 +61,7 @@ def test_every_kind_of_message_is_read_into_its_dataclass():
         "guidance": 1,
         "speed": 0.5,
         "snapshot": 1,
-        "picture": 9,
+        "number": 9,
     }
     for name, kind in protocol.MESSAGES.items():
         values = {field: example[field] for field in kind.__dataclass_fields__}
@@ -92,10 +92,13 @@ def test_a_wrong_request_is_refused_with_what_is_wrong(request_, phrase):
     assert phrase in str(caught.value)
 
 
-def test_a_picture_comes_out_as_it_was_packed():
+def test_views_come_out_as_they_were_packed():
     generator = np.random.default_rng(0)
-    panes = [generator.integers(0, 256, shape, np.uint8) for shape in ((4, 6, 3), (3, 5, 3))]
-    header, unpacked = unpack_picture(pack_picture({"n": 7, "title": "ü"}, panes))
-    assert header == {"n": 7, "title": "ü", "panes": [[6, 4], [5, 3]]}
-    for pane, found in zip(panes, unpacked, strict=True):
-        assert (found[..., :3] == pane).all() and (found[..., 3] == 255).all()
+    frames = [generator.integers(0, 256, shape, np.uint8) for shape in ((4, 6, 3), (3, 5, 3))]
+    views = [View("dream", frames[0]), View("ü", frames[1])]
+    header, unpacked = unpack_views(pack_views({"number": 7}, views))
+    dream, real = header.pop("views")
+    assert header == {"number": 7} and dream == {"name": "dream", "width": 6, "height": 4}
+    assert real == {"name": "ü", "width": 5, "height": 3}
+    for frame, found in zip(frames, unpacked, strict=True):
+        assert (found[..., :3] == frame).all() and (found[..., 3] == 255).all()

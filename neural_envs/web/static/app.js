@@ -1,52 +1,53 @@
-// The page's end of the line: messages out, pictures in, and the controls between. Keys mean what the server says.
-import { draw, showKept, showScore, toast } from "./view.js";
+// The connection to the server and the controls: messages out, frames in. The server decides what a key means.
+import { drawViews, showScore, showSnapshots, toast } from "./view.js";
 import { buildPad } from "./pad.js";
 
 const $ = (id) => document.getElementById(id);
-const SHORTCUTS = { r: "new", p: "pause", n: "one", k: "keep", l: "resync" };
+const SHORTCUTS = { r: "new-game", p: "pause", n: "single-step", k: "take-snapshot", l: "resync" };
 const ARROWS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
-let socket, token, bundles = [], dream = null, header = null, over = false, heldKeys = new Set();
+let socket, token, bundles = [], dream = null, header = null, closed = false;
+const heldKeys = new Set();
 
 const send = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
 
 function connect() {
   let received = 0, newest = null;
-  over = false;
+  closed = false;
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/play`);
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => {
-    if (typeof data === "string") return heed(JSON.parse(data));
-    send("seen", { picture: ++received });
-    if (newest === null) requestAnimationFrame(() => { show(newest); newest = null; });
+    if (typeof data === "string") return handleMessage(JSON.parse(data));
+    send("acknowledge", { number: ++received });
+    if (newest === null) requestAnimationFrame(() => { showFrame(newest); newest = null; });
     newest = data; // what came before it and was not drawn yet is skipped
   };
-  socket.onclose = () => over || ended("The line is cut", "The server has gone, or the network has. Your dream was let go.");
+  socket.onclose = () => closed || showClosed("Connection lost", "The server or the network has gone. Your dream was stopped.");
 }
 
-function heed(message) {
+function handleMessage(message) {
   if (message.type === "hello") {
     ({ token, bundles } = message);
     fillWorlds();
     const [world, name] = location.hash.slice(1).split("/");
     const first = bundles.find((b) => b.name === name) ?? bundles.find((b) => b.world === world) ?? bundles[0];
-    choose(first.name);
-  } else if (message.type === "dream") begin(message);
-  else if (message.type === "snapshots") showKept(message.kept, (id) => send("back", { snapshot: id }), (id) => send("forget", { snapshot: id }));
-  else if (message.type === "chosen") {
+    chooseBundle(first.name);
+  } else if (message.type === "dream") startDream(message);
+  else if (message.type === "snapshots") showSnapshots(message.snapshots, (id) => send("restore", { snapshot: id }), (id) => send("discard", { snapshot: id }));
+  else if (message.type === "options") {
     $("player").value = message.player;
     $("show-real").checked = message.real;
     $("show-difference").checked = message.difference;
   } else if (message.type === "notice") toast(message.message);
-  else if (message.type === "end") ended({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "The visit is over", message.message);
+  else if (message.type === "closing") showClosed({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "Connection closed", message.message);
 }
 
-function ended(title, text) {
-  over = true;
-  $("end-title").textContent = title;
-  $("end-text").textContent = text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+function showClosed(title, text) {
+  closed = true;
+  $("closed-title").textContent = title;
+  $("closed-text").textContent = text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
   $("state").textContent = "offline";
   $("state").className = "badge off";
-  if (!$("end").open) $("end").showModal();
+  if (!$("closed").open) $("closed").showModal();
 }
 
 function fillWorlds() {
@@ -54,7 +55,7 @@ function fillWorlds() {
   $("world").replaceChildren(...worlds.map((world) => new Option(world)));
 }
 
-function choose(name) {
+function chooseBundle(name) {
   const { world } = bundles.find((b) => b.name === name);
   $("world").value = world;
   $("bundle").replaceChildren(...bundles.filter((b) => b.world === world).map((b) => new Option(b.name)));
@@ -64,63 +65,63 @@ function choose(name) {
   send("choose", { bundle: name });
 }
 
-function begin(message) {
+function startDream(message) {
   dream = message;
   history.replaceState(null, "", `#${dream.world}/${dream.bundle}`);
   $("player").replaceChildren(new Option("you"), ...dream.policies.map((name) => new Option(name)));
   $("show-real").checked = $("show-difference").checked = false;
-  $("steps-row").hidden = dream.steps === null;
+  $("sampler-steps-row").hidden = dream.sampler_steps === null;
   $("guidance-row").hidden = dream.guidance === null;
-  $("no-sliders").hidden = dream.steps !== null;
+  $("no-sliders").hidden = dream.sampler_steps !== null;
   $("no-sliders").textContent = "This model draws a frame in one call: no sampler steps to choose.";
-  if (dream.steps !== null) $("steps").value = dream.steps;
+  if (dream.sampler_steps !== null) $("sampler-steps").value = dream.sampler_steps;
   if (dream.guidance !== null) $("guidance").value = dream.guidance;
-  dream.ownSteps = dream.ownGuidance = true;
-  buildPad($("pad"), dream.actions, dream.idle, (action, down) => send("act", { action, down }));
-  tune();
+  dream.defaultSteps = dream.defaultGuidance = true;
+  buildPad($("pad"), dream.actions, dream.idle, (action, down) => send("action", { action, down }));
+  sendSettings();
 }
 
-function tune() {
+function sendSettings() {
   const speed = 2 ** Number($("speed").value);
   $("speed-value").value = `${Number(speed.toFixed(2))}\u00d7`;
-  $("steps-value").value = $("steps").value + (dream.ownSteps ? " (its own)" : "");
-  $("guidance-value").value = Number($("guidance").value).toFixed(1) + (dream.ownGuidance ? " (its own)" : "");
-  send("tune", {
+  $("sampler-steps-value").value = $("sampler-steps").value + (dream.defaultSteps ? " (default)" : "");
+  $("guidance-value").value = Number($("guidance").value).toFixed(1) + (dream.defaultGuidance ? " (default)" : "");
+  send("settings", {
     speed,
-    sampler_steps: dream.steps === null || dream.ownSteps ? null : Number($("steps").value),
-    guidance: dream.guidance === null || dream.ownGuidance ? null : Number($("guidance").value),
+    sampler_steps: dream.sampler_steps === null || dream.defaultSteps ? null : Number($("sampler-steps").value),
+    guidance: dream.guidance === null || dream.defaultGuidance ? null : Number($("guidance").value),
   });
 }
 
-function show(data) {
+function showFrame(data) {
   const length = new DataView(data).getUint32(0, true);
   header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-  draw(header, data, 4 + length);
+  drawViews(header, data, 4 + length);
   showScore(header);
   $("resync").disabled = header.real === null;
-  $("pause").textContent = header.paused ? "Go on" : "Pause";
+  $("pause").textContent = header.paused ? "Resume" : "Pause";
 }
 
-const actions = {
-  new: () => send("new"),
+const buttons = {
+  "new-game": () => send("new"),
   pause: () => send("pause", { on: !header?.paused }),
-  one: () => send("step"),
-  keep: () => send("keep"),
+  "single-step": () => send("step"),
+  "take-snapshot": () => send("snapshot"),
   resync: () => send("resync"),
 };
-for (const [id, act] of Object.entries(actions)) {
-  $(id).addEventListener("click", (event) => { act(); event.currentTarget.blur(); });
+for (const [id, click] of Object.entries(buttons)) {
+  $(id).addEventListener("click", (event) => { click(); event.currentTarget.blur(); });
 }
-$("world").onchange = () => choose(bundles.find((b) => b.world === $("world").value).name);
-$("bundle").onchange = () => choose($("bundle").value);
+$("world").onchange = () => chooseBundle(bundles.find((b) => b.world === $("world").value).name);
+$("bundle").onchange = () => chooseBundle($("bundle").value);
 $("player").onchange = () => send("player", { name: $("player").value });
 for (const select of document.querySelectorAll("select")) select.addEventListener("change", () => select.blur());
-const panes = () => send("panes", { real: $("show-real").checked, difference: $("show-difference").checked });
-$("show-real").onchange = $("show-difference").onchange = panes;
-$("speed").oninput = tune;
-$("steps").oninput = () => { dream.ownSteps = false; tune(); };
-$("guidance").oninput = () => { dream.ownGuidance = false; tune(); };
-$("seeded").onsubmit = (event) => {
+const sendViews = () => send("views", { real: $("show-real").checked, difference: $("show-difference").checked });
+$("show-real").onchange = $("show-difference").onchange = sendViews;
+$("speed").oninput = sendSettings;
+$("sampler-steps").oninput = () => { dream.defaultSteps = false; sendSettings(); };
+$("guidance").oninput = () => { dream.defaultGuidance = false; sendSettings(); };
+$("seed-form").onsubmit = (event) => {
   event.preventDefault();
   send("new", { seed: $("seed").value === "" ? null : Number($("seed").value) });
   $("seed").blur();
@@ -132,14 +133,14 @@ $("file").onchange = async () => {
   $("file").value = "";
   if (!file) return;
   const answer = await fetch(`/dreams/${token}`, { method: "POST", body: file }).catch(() => null);
-  const said = answer && (await answer.json().catch(() => ({})));
-  if (!answer?.ok) toast(said?.error ?? "The file could not be sent.");
+  const result = answer && (await answer.json().catch(() => ({})));
+  if (!answer?.ok) toast(result?.error ?? "The file could not be sent.");
 };
-$("again").onclick = () => { $("end").close(); connect(); };
+$("reconnect").onclick = () => { $("closed").close(); connect(); };
 
-const typing = (event) => event.target.matches("input[inputmode], select, input[type=range]");
+const isTyping = (event) => event.target.matches("input[inputmode], select, input[type=range]");
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !dream || typing(event)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !dream || isTyping(event)) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (ARROWS.includes(key) || (key === " " && !event.target.matches("button"))) event.preventDefault();
   if (event.repeat) return;

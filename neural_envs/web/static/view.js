@@ -1,17 +1,16 @@
-// What is drawn: the panes, the score, the history of trust, the snapshots.
+// What is drawn: the views, the score, the history of trust, the snapshots.
 const $ = (id) => document.getElementById(id);
 const TRUST_POINTS = 120;
-let trust = [], game = null, lastStep = -1, toastTimer;
+let trust = [], gameKey = null, lastStep = -1, toastTimer;
 
-export function draw(header, data, offset) {
-  const box = $("panes");
-  while (box.children.length > header.panes.length) box.lastChild.remove();
-  header.panes.forEach(([width, height], i) => {
+export function drawViews(header, data, offset) {
+  const box = $("views");
+  while (box.children.length > header.views.length) box.lastChild.remove();
+  header.views.forEach(({ name, width, height }, i) => {
     const figure = box.children[i] ?? box.appendChild(newFigure());
-    const [name, note] = [header.titles[i], noteOf(header, header.titles[i])];
     if (figure.className !== name) figure.className = name;
     setText(figure.firstChild.firstChild, name);
-    setText(figure.firstChild.lastChild, note);
+    setText(figure.firstChild.lastChild, noteOf(header, name));
     const canvas = figure.lastChild;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const pixels = new Uint8ClampedArray(data, offset, width * height * 4);
@@ -22,29 +21,29 @@ export function draw(header, data, offset) {
 
 export function showScore(header) {
   signed($("reward"), header.reward);
-  setText($("return"), tidy(header.return));
-  setText($("step"), header.film ? `${header.step}/${header.steps}` : String(header.step));
+  setText($("return"), formatNumber(header.return));
+  setText($("step"), header.replay ? `${header.step}/${header.steps}` : String(header.step));
   setText($("fps"), header.fps.toFixed(0));
   $("real-return").hidden = header.real === null;
-  if (header.real) setText($("real"), tidy(header.real.return));
+  if (header.real) setText($("real"), formatNumber(header.real.return));
   setText($("hint"), hintOf(header));
   const badge = $("state");
-  const playing = header.player === "you" ? "you play" : header.film ? "a file" : `${header.player} plays`;
+  const playing = header.player === "you" ? "you play" : header.replay ? "a file" : `${header.player} plays`;
   setText(badge, header.paused ? "paused" : playing);
-  badge.className = `badge ${header.film ? "file" : header.player === "you" ? "you" : "policy"}`;
+  badge.className = `badge ${header.replay ? "file" : header.player === "you" ? "you" : "policy"}`;
   trackTrust(header);
 }
 
-export function showKept(kept, goBack, drop) {
-  const tiles = kept.map(({ id, step, picture, return: total }) => {
+export function showSnapshots(snapshots, restore, discard) {
+  const tiles = snapshots.map(({ id, step, image, return: total }) => {
     const tile = document.createElement("div");
     tile.className = "snapshot";
-    const back = button("", () => goBack(id), `Back to step ${step}, return ${tidy(total)}`);
-    const image = Object.assign(new Image(), { src: `data:image/png;base64,${picture}`, alt: "" });
-    back.append(image, `step ${step}`);
-    const away = button("\u00d7", () => drop(id), "Throw it away");
-    away.className = "drop";
-    tile.append(back, away);
+    const back = button("", () => restore(id), `Back to step ${step}, return ${formatNumber(total)}`);
+    const frame = Object.assign(new Image(), { src: `data:image/png;base64,${image}`, alt: "" });
+    back.append(frame, `step ${step}`);
+    const remove = button("\u00d7", () => discard(id), "Discard");
+    remove.className = "discard";
+    tile.append(back, remove);
     return tile;
   });
   const empty = Object.assign(document.createElement("p"), { className: "faint", textContent: "Take one, try something, go back to it." });
@@ -59,8 +58,8 @@ export function toast(text) {
 }
 
 function trackTrust(header) {
-  const fresh = `${header.game}/${header.seed}/${header.film}`;
-  if (fresh !== game || header.step < lastStep) { trust = []; game = fresh; }
+  const key = `${header.game}/${header.seed}/${header.replay}`;
+  if (key !== gameKey || header.step < lastStep) { trust = []; gameKey = key; }
   if (header.step !== lastStep && header.trust !== null) trust = [...trust, header.trust].slice(-TRUST_POINTS);
   lastStep = header.step;
   setText($("trust"), header.trust === null ? "\u2013" : header.trust.toFixed(2));
@@ -85,9 +84,9 @@ function hintOf(header) {
   return "";
 }
 
-function noteOf(header, title) {
-  if (title === "real") return header.real?.ending ?? "";
-  return title === "difference" ? "" : header.ending;
+function noteOf(header, name) {
+  if (name === "real") return header.real?.ending ?? "";
+  return name === "difference" ? "" : header.ending;
 }
 
 function newFigure() {
@@ -104,9 +103,9 @@ function button(text, click, title) {
 }
 
 function signed(element, value) {
-  setText(element, value > 0 ? `+${tidy(value)}` : tidy(value));
+  setText(element, value > 0 ? `+${formatNumber(value)}` : formatNumber(value));
   element.className = value > 0 ? "good" : value < 0 ? "bad" : "";
 }
 
-const tidy = (value) => String(Number(value.toFixed(2))).replace("-", "\u2212");
+const formatNumber = (value) => String(Number(value.toFixed(2))).replace("-", "\u2212");
 const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };

@@ -1,0 +1,92 @@
+"""The game of one page without a network: what each message does."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+from neural_envs.web import protocol
+from neural_envs.web.game import GameSession
+from neural_envs.web.snapshots import MAX_SNAPSHOTS
+from tests.neural_envs.web_double import COUNTING, RIGHT, CountingCatalogue
+from tests.oracles import COUNT, shown
+
+
+def names(game: GameSession) -> list[str]:
+    return [view.name for view in game.show()[1]]
+
+
+def test_snapshots_go_back_and_the_oldest_make_room():
+    game = GameSession(CountingCatalogue(), COUNTING, seed=0)
+    game.apply(protocol.Action(RIGHT, True))
+    game.tick()
+    game.apply(protocol.TakeSnapshot())
+    game.tick()
+    game.apply(protocol.TakeSnapshot())
+    messages = [m for m in game.take_messages() if m["type"] == "snapshots"]
+    rows = messages[-1]["snapshots"]
+    assert [row["step"] for row in rows] == [1, 2] and base64.b64decode(
+        rows[0]["image"]
+    ).startswith(b"\x89PNG")
+    game.apply(protocol.RestoreSnapshot(rows[0]["id"]))
+    assert (
+        shown(game.show()[1][0].frame, COUNT) == 1
+        and len(game.session.views[0].recorder.actions) == 1
+    )
+    for _ in range(MAX_SNAPSHOTS):
+        game.apply(protocol.TakeSnapshot())
+    assert (
+        len(game.snapshots.snapshots) == MAX_SNAPSHOTS
+        and rows[0]["id"] not in game.snapshots.snapshots
+    )
+
+
+def test_a_policy_plays_and_hands_back():
+    game = GameSession(CountingCatalogue(), COUNTING, seed=0)
+    game.apply(protocol.ChoosePlayer("random"))
+    game.tick()
+    assert game.show()[0]["step"] == 1 and game.show()[0]["player"] == "random"
+    game.apply(protocol.ChoosePlayer("you"))
+    game.apply(protocol.Pause(True))
+    game.tick()
+    assert game.show()[0]["step"] == 1 and game.paused
+
+
+def test_a_seed_gives_its_game_again():
+    game = GameSession(CountingCatalogue(), COUNTING, seed=5)
+    first = game.show()[1][0].frame
+    game.apply(protocol.NewGame(6))
+    game.apply(protocol.NewGame(5))
+    assert (game.show()[1][0].frame == first).all() and game.show()[0]["seed"] == 5
+
+
+def test_real_game_difference_and_resync_beside_the_dream():
+    game = GameSession(CountingCatalogue("snake"), CountingCatalogue("snake").find("snake"), seed=1)
+    game.apply(protocol.ShowViews(real=True, difference=True))
+    dream, real, difference = (view.frame for view in game.show()[1])
+    assert names(game) == ["dream", "real", "difference"] and (dream == real).all()
+    assert np.ptp(difference, axis=-1).max() == 0  # grey: they agree
+    game.apply(protocol.ChoosePlayer("astar"))
+    for _ in range(12):
+        game.tick()
+    game.apply(protocol.Resync())
+    dream, real, _ = (view.frame for view in game.show()[1])
+    assert (dream == real).all() and game.take_messages()[-1]["type"] == "options"
+    game.apply(protocol.ShowViews(real=False, difference=False))
+    assert names(game) == ["dream"] and game.show()[0]["step"] == 12
+
+
+def test_a_missing_real_game_is_a_sentence_with_its_command_and_the_dream_goes_on(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "envpool", None)
+    catalogue = CountingCatalogue("coinrun")
+    game = GameSession(catalogue, catalogue.find("coinrun"), seed=1)
+    game.apply(protocol.ShowViews(real=True, difference=False))
+    notice, options = game.take_messages()
+    assert (
+        "pip install" in notice["message"]
+        and "coinrun" in notice["message"]
+        and options["real"] is False
+    )
+    game.tick()
+    assert names(game) == ["dream"] and game.show()[0]["step"] == 1
