@@ -9,6 +9,7 @@ import torch
 from conftest_models import GRID
 from oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 
+from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import (
     DDPM,
     EDM,
@@ -17,7 +18,7 @@ from world_models.diffusion.objectives import (
     FlowMatching,
     Regression,
 )
-from world_models.diffusion.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun, guide
+from world_models.diffusion.samplers import SAMPLERS, Ancestral, Descent, Direct, Euler, Heun
 from world_models.models.diffusion import DiffusionConfig
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import Features

@@ -7,23 +7,19 @@ B lanes, ... any trailing shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from world_models.protocols import Features
 
-ENERGIES = (
-    "",
-    "dot",
-    "l2",
-)  # the field itself is learned; it is the gradient of x . f(x); of |f(x)|^2 / 2
+# "": the field itself is learned; else it is the gradient of x . f(x), or of |f(x)|^2 / 2
+ENERGIES = ("", "dot", "l2")
 
 
 def energy_of(kind: str, x: Tensor, f: Tensor) -> Tensor:
-    """(B,): the energy of x (B, ...) from what a network says of it, f (B, ...); |f|^2 / 2 where
-    the kind is "".
-    """
+    """(B,): the energy of x (B, ...) from a network's output f (B, ...); |f|^2 / 2 for kind ""."""
     return (x * f).flatten(1).sum(1) if kind == "dot" else f.flatten(1).square().sum(1) / 2
 
 
@@ -33,13 +29,13 @@ def energy_gradient(
     """The gradient of `energy` (B,) at x (B, ...); in training it can be differentiated again."""
     graph = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
-        if (
-            not graph
-        ):  # tensors made in inference mode cannot be differentiated through, their copies can
-            x, features = x.clone(), Features(*(_copied(part) for part in features))
+        if not graph:  # tensors made in inference mode have no gradient, their copies can
+            x = x.clone()
+            tokens, last, rest = features
+            features = Features(tokens.clone(), last.clone(), _copied(rest))
         x = x if x.requires_grad else x.detach().requires_grad_()
         return torch.autograd.grad(energy(x, features).sum(), x, create_graph=graph)[0]
 
 
-def _copied(part):
+def _copied(part: Any) -> Any:
     return tuple(_copied(p) for p in part) if isinstance(part, tuple) else part.clone()

@@ -1,5 +1,4 @@
-"""Samplers: from noise to a frame. Each is a few numbers, and is called with an objective, a
-network and noise.
+"""Samplers: from noise to a frame. Each is a few numbers, called with objective, network and noise.
 
 B lanes. x0 is the objective's estimate of the clean frame at a level, so each step is written once
 for all paths x = alpha x0 + sigma noise.
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from world_models.diffusion.objectives import (
     DDPM,
@@ -48,7 +47,7 @@ class Sampler(ABC):
 
 
 def walk(path: Path, steps: int, draws: Draws) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """The noise (B, ...) to start from, and the pairs of neighbouring levels, scalars."""
+    """The noise (B, ...) to start from, and the pairs of neighboring levels, scalars."""
     noise = draws(0)
     levels = path.levels(steps).to(noise)
     return noise * path.sigma(levels[0]), list(zip(levels[:-1], levels[1:], strict=True))
@@ -58,7 +57,7 @@ def ddim(path: Path, x: Tensor, x0: Tensor, now: Tensor, after: Tensor) -> Tenso
     """x at the next level, from the estimate x0 at this one (Song, Meng & Ermon 2020,
     arXiv:2010.02502, eq. 12).
 
-    For EDM and for flow matching it is exactly a step of Euler.
+    For EDM and for flow matching it is exactly an Euler step.
     """
     return path.alpha(after) * x0 + (x - path.alpha(now) * x0) * (
         path.sigma(after) / path.sigma(now)
@@ -67,9 +66,8 @@ def ddim(path: Path, x: Tensor, x0: Tensor, now: Tensor, after: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """Euler steps on the probability-flow ODE (Karras et al.
-
-    2022, algorithm 1 without its correction), or DDIM.
+    """Euler steps on the probability-flow ODE (Karras et al. 2022, algorithm 1 without its
+    correction), or DDIM.
     """
 
     def __call__(
@@ -84,10 +82,10 @@ class Euler(Sampler):
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Karras et al. 2022, algorithm 1, on any path: dx = x0 d(alpha) + noise d(sigma), by the mean
-    of both ends.
+    """Karras et al. 2022, algorithm 1, on any path: dx = x0 d(alpha) + noise d(sigma), each the
+    mean of both ends of a step.
 
-    Two calls a step but the last, so 2 steps - 1.
+    Two calls per step, one for the last: 2 steps - 1 in all.
     """
 
     def __call__(
@@ -115,8 +113,8 @@ def noise_of(path: Path, x: Tensor, x0: Tensor, t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Ancestral(Sampler):
-    """Steps that renoise: eta 1 is the posterior of DDPM, eta 0 is DDIM (Song, Meng & Ermon 2020,
-    eq. 12 and 16).
+    """Steps that add noise again: eta 1 is the posterior of DDPM, eta 0 is DDIM (Song, Meng &
+    Ermon 2020, eq. 12 and 16).
     """
 
     steps: int = 20
@@ -142,17 +140,16 @@ class Descent(Sampler):
     """Down the learned gradient f of equilibrium matching (Wang & Du 2025, arXiv:2510.02300,
     section 3.3).
 
-    gd        x <- x - rate f(x) nag       x <- x - rate f(x + momentum (x - x_before)): the
-    paper's; the gradient is read ahead but not gathered
-              (its code writes the same with m the last gradient: look = x + rate momentum m; m =
-              f(look); x += rate m)
-    nesterov  v <- momentum v - rate f(x + momentum v); x <- x + v: Sutskever et al. 2013, eq. 3 and
-    4; v gathers, so a
-              step is up to 1 / (1 - momentum) times as long, and rate wants to be smaller by as
-              much
+    - gd: x <- x - rate f(x)
+    - nag: x <- x - rate f(x + momentum (x - x_before)): the paper's; the gradient is read ahead but
+      not accumulated. (Its code writes the same with m the last gradient: look = x + rate momentum
+      m; m = f(look); x += rate m.)
+    - nesterov: v <- momentum v - rate f(x + momentum v); x <- x + v: Sutskever et al. 2013, eq. 3
+      and 4. v accumulates, so a step is up to 1 / (1 - momentum) times as long, and rate should be
+      smaller by as much.
 
-    A sample rests for good once the root mean square of f falls below `threshold`; 0 never lets it.
-    A rate above the objective's `stride` may overshoot.
+    A sample stops for good once the root mean square of f falls below `threshold`; with 0 it never
+    does. A rate above the objective's `stride` may overshoot.
     """
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (EquilibriumMatching,)
@@ -218,7 +215,7 @@ def check_fit(objective: Objective, sampler: Sampler) -> None:
     """Raises ValueError, naming what fits, if the sampler cannot sample the objective."""
     if isinstance(objective, sampler.objectives):
         return
-    names = {kind: name for table in (OBJECTIVES, SAMPLERS) for name, kind in table.items()}
+    names: dict[type, str] = {kind: name for name, kind in (*OBJECTIVES.items(), *SAMPLERS.items())}
     samplers = ", ".join(
         name for name, kind in SAMPLERS.items() if isinstance(objective, kind.objectives)
     )
@@ -228,29 +225,3 @@ def check_fit(objective: Objective, sampler: Sampler) -> None:
         f"sampler {mine} samples {objectives}, not {theirs}; objective {theirs} is sampled by "
         f"{samplers}"
     )
-
-
-class Guided(nn.Module):
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6) on the action.
-
-    Features hold both halves in every leaf, the one with the action first.
-    """
-
-    def __init__(self, network: nn.Module, scale: float, null_action: int):
-        super().__init__()
-        self.network, self.scale, self.null_action = network, scale, null_action
-
-    def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """(2 B, ...): the features with the action, then without."""
-        return self.network.encode(
-            torch.cat((frames, frames)), torch.cat((action, action * 0 + self.null_action))
-        )
-
-    def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        with_action, without = self.network(torch.cat((x, x)), torch.cat((t, t)), features).chunk(2)
-        return without + self.scale * (with_action - without)
-
-
-def guide(network: nn.Module, scale: float, null_action: int) -> nn.Module:
-    """The network under guidance; scale 1 is the network itself and costs one forward."""
-    return network if scale == 1 else Guided(network, scale, null_action)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from collectors.settings.parse import setting
 from world_models import frames as pixels
+from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
-from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
 from world_models.models.chance import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampled import SampledModel

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from collectors.settings.parse import setting
 from world_models import frames as pixels
+from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import FlowMatching, Objective
-from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit, guide
+from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
 from world_models.models.augment import damage
 from world_models.models.next_frame import change_weights
 from world_models.models.outcomes import (

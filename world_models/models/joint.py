@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.diffusion.objectives import EquilibriumMatching, Objective
 from world_models.diffusion.samplers import Descent, check_fit
+from world_models.diffusion.trajectory import RecordingField
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
 from world_models.models.chance import Chance, ChanceSettings, Chosen
@@ -89,20 +90,6 @@ class Joint(NamedTuple):
         Tensor, ...
     ] = ()  # pairs (B, Z G G + A) of the descent, first to last, if asked for
     gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
-
-
-class Recorded(nn.Module):
-    """A field that keeps what it was asked and what it answered."""
-
-    def __init__(self, network: EqMField):
-        super().__init__()
-        self.network, self.pairs, self.norms = network, [], []
-
-    def forward(self, pair: Tensor, t: Tensor, features: Features) -> Tensor:
-        answer = self.network(pair, t, features)
-        self.pairs.append(pair)
-        self.norms.append(answer.square().mean(1).sqrt())
-        return answer
 
 
 class From(NamedTuple):
@@ -200,7 +187,7 @@ class JointModel(NextFrameModel, SampledModel):
         features = self.encode(pixels.stack(frames), none if action is None else action)
         logits, recorded, start = (
             features.rest[1],
-            Recorded(self.field),
+            RecordingField(self.field),
             Draws(noise, self.pair_shape),
         )
         if action is None:
@@ -210,10 +197,10 @@ class JointModel(NextFrameModel, SampledModel):
             logits, start = pair[:, -self.actions :], From(pair)
             action = logits.argmax(1)
             features = self._with_action(features, action)
-        network = self.field if recorded.pairs or not return_trajectory else recorded
+        network = self.field if recorded.inputs or not return_trajectory else recorded
         latent = self.latent_of(self._rest(network, features, start, noise))
         norm, energy = self.residual(latent, features)
-        kept = (tuple(recorded.pairs), tuple(recorded.norms)) if return_trajectory else ((), ())
+        kept = (tuple(recorded.inputs), tuple(recorded.norms)) if return_trajectory else ((), ())
         frame = pixels.to_uint8(self.frame_codec.decode(latent))
         return Joint(action, logits, frame, latent, norm, energy, *kept)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Objective
 from world_models.diffusion.samplers import Direct, Sampler
-from world_models.diffusion.trajectory import Watched
+from world_models.diffusion.trajectory import RecordingObjective
 from world_models.noise import NoiseStream
 from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, State, WorldModel
 
@@ -75,6 +75,6 @@ class SampledModel(WorldModel):
     ) -> list[Tensor]:
         if not self.samples_from_noise:
             return []
-        watched = Watched(self.objective)
-        last = self.draw(self.encode_state(state, action, options), noise, options, watched)
-        return [pixels.to_uint8(self.to_frame(x)) for x in (*watched.seen.values(), last)]
+        recorder = RecordingObjective(self.objective)
+        last = self.draw(self.encode_state(state, action, options), noise, options, recorder)
+        return [pixels.to_uint8(self.to_frame(x)) for x in (*recorder.samples.values(), last)]

@@ -14,9 +14,8 @@ from torch import Tensor
 from world_models.noise import channels_last
 from world_models.protocols import Features, Network
 
-PREVIEW_NOISE = (
-    0.3  # noise over signal at which a training step looks at what the network would paint
-)
+# noise over signal at which a training step takes the frame that the network predicts
+PREVIEW_NOISE = 0.3
 
 
 def spread(t: Tensor, x: Tensor) -> Tensor:
@@ -27,7 +26,7 @@ def spread(t: Tensor, x: Tensor) -> Tensor:
 class Objective(ABC):
     """See `protocols.Objective`.
 
-    Subclasses are frozen dataclasses; they know what their networks are told.
+    Subclasses are frozen dataclasses; they decide what their networks get for a level.
     """
 
     preview_t: float  # the level whose noise over signal is PREVIEW_NOISE, or near it
@@ -64,15 +63,15 @@ class Objective(ABC):
         """One training step: the loss per element, and the frame that a short dream would show;
         both shaped as x0.
 
-        The frame comes without gradient, unless the objective's only call painted it.
+        The frame has no gradient, unless the objective's only call made it.
         """
         t = self.sample_t((len(x0),), generator).to(x0)
         noise = channels_last(torch.randn(x0.shape, generator=generator).to(x0))
         error = self.loss(network, x0, t, noise, features)
         with torch.no_grad():
             level = torch.full_like(t, self.preview_t)
-            painted = self.denoise(network, self.noised(x0, level, noise), level, features)
-        return error, painted
+            predicted = self.denoise(network, self.noised(x0, level, noise), level, features)
+        return error, predicted
 
 
 class Path(Objective):

@@ -13,9 +13,8 @@ from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
 SMALLEST_SIGMA = 0.05  # a frame's error counts no more than at this level, though its v's would
-LARGEST_BETA = (
-    0.999  # keeps a trace of the frame in the noisiest level (Nichol & Dhariwal, section 3.2)
-)
+# keeps a trace of the frame in the noisiest level (Nichol & Dhariwal, section 3.2)
+LARGEST_BETA = 0.999
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,10 @@ class DDPM(Path):
     (arXiv:2102.09672).
 
     t counts the levels 0 (clean) to T as floats; alpha(t)^2 = alpha-bar(t) and sigma^2 = 1 -
-    alpha^2. Networks are told t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022,
+    alpha^2. Networks get t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022,
     arXiv:2202.00512, eq. 9) x0 follows at every level; from the noise it follows poorly at the top,
-    so few steps want "v". With prediction "frame" they paint x0 and the loss is still that of v,
-    (x0' - x0) / sigma: for networks that copy from the last frame.
+    so few steps need "v". With prediction "frame" networks predict x0 and the loss is still that of
+    v, (x0' - x0) / sigma: for networks that copy from the last frame.
     """
 
     timesteps: int = 400  # T
@@ -51,9 +50,8 @@ class DDPM(Path):
         return (1 - LARGEST_BETA) * before / first
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq.
-
-        17), its last beta cut to LARGEST_BETA.
+        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq. 17), the last beta cut to
+        LARGEST_BETA.
         """
         quarter = math.pi / 2 / (1 + self.offset)
         first = math.cos(self.offset * quarter) ** 2
@@ -65,7 +63,7 @@ class DDPM(Path):
         return self.alpha_bar(t).sqrt()
 
     def sigma(self, t: Tensor) -> Tensor:
-        # 1 - alpha-bar as a product of sines, which next to t = 0 loses no digits and at 0 is 0
+        # 1 - alpha-bar as a product of sines, which loses no digits near t = 0 and is 0 there
         quarter = math.pi / 2 / (1 + self.offset)
         angle = t / self.timesteps * quarter
         sines = angle.sin() * (angle + 2 * self.offset * quarter).sin()
@@ -87,27 +85,25 @@ class DDPM(Path):
         return torch.linspace(self.timesteps, 0, steps + 1).round()
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """x0 = (x - sigma noise) / alpha, or alpha x - sigma v, or what was painted."""
+        """x0 = (x - sigma noise) / alpha, or alpha x - sigma v, or the output itself."""
         alpha, sigma = spread(self.alpha(t), x), spread(self.sigma(t), x)
-        told = network(x, t / self.timesteps, features)
+        output = network(x, t / self.timesteps, features)
         if self.prediction == "frame":
-            x0 = told
+            x0 = output
+        elif self.prediction == "noise":
+            x0 = (x - sigma * output) / alpha
         else:
-            x0 = (
-                (x - sigma * told) / alpha
-                if self.prediction == "noise"
-                else alpha * x - sigma * told
-            )
+            x0 = alpha * x - sigma * output
         return x0.clamp(-1, 1) if self.clamp else x0
 
     def loss(
         self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
     ) -> Tensor:
         """|prediction - target|^2 per element (Ho et al., eq. 14)."""
-        told = network(self.noised(x0, t, noise), t / self.timesteps, features)
+        output = network(self.noised(x0, t, noise), t / self.timesteps, features)
         if self.prediction == "noise":
-            return (told - noise) ** 2
+            return (output - noise) ** 2
         alpha, sigma = spread(self.alpha(t), x0), spread(self.sigma(t), x0)
         if self.prediction == "frame":
-            return ((told - x0) / sigma.clamp_min(SMALLEST_SIGMA)) ** 2
-        return (told - (alpha * noise - sigma * x0)) ** 2
+            return ((output - x0) / sigma.clamp_min(SMALLEST_SIGMA)) ** 2
+        return (output - (alpha * noise - sigma * x0)) ** 2

@@ -20,7 +20,7 @@ class EDM(Path):
     Here t is sigma itself and alpha = 1. Where a new thing lands is decided at noise between 0.5
     and 5: a patch of food stands out of noise of 1 by six standard deviations, of 5 by one. So
     levels are drawn there, far above those of photographs, and the last sampled one is high: from
-    there on a frame of flat colours is known.
+    there on a frame of flat colors is known.
     """
 
     preview_t: ClassVar[float] = PREVIEW_NOISE
@@ -31,9 +31,8 @@ class EDM(Path):
     sigma_min: float = 0.4  # last level that the network is called at
     sigma_max: float = 6.0
     rho: float = 7.0
-    precondition: bool = (
-        True  # False: the network paints x0 itself, for networks that copy from the last frame
-    )
+    # False: the network predicts x0 itself, for networks that copy from the last frame
+    precondition: bool = True
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)
@@ -60,8 +59,8 @@ class EDM(Path):
             sigma * self.sigma_data / total.sqrt(),
             1 / total.sqrt(),
         )
-        painted = network(c_in * x, t.log() / 4, features)
-        return c_skip * x + c_out * painted if self.precondition else painted
+        output = network(c_in * x, t.log() / 4, features)
+        return c_skip * x + c_out * output if self.precondition else output
 
     def loss(
         self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features

@@ -19,15 +19,18 @@ class EquilibriumMatching(Objective):
     points are frames.
 
     x_gamma = gamma x0 + (1 - gamma) noise, and the network learns (noise - x0) c(gamma), which
-    vanishes at the data (eq. 3). It is told nothing of gamma (its t is 0): `samplers.Descent`
-    follows the field downhill. Here t stands for 1 - gamma, so that 0 is clean as everywhere.
-    c(gamma), times the multiplier lambda (section 3.2):
+    vanishes at the data (eq. 3). It does not get gamma (its t is 0): `samplers.Descent` follows the
+    field downhill. Here t stands for 1 - gamma, so that 0 is clean as everywhere.
 
-    linear      1 - gamma truncated   1 up to gamma = a, then straight down to 0 piecewise   from b
-    straight down (or up) to 1 at gamma = a, then straight down to 0; b = 1 is truncated
+    c(gamma), times the multiplier lambda (section 3.2), is by `schedule`:
+
+    - linear: 1 - gamma
+    - truncated: 1 up to gamma = a, then straight down to 0
+    - piecewise: from b straight down (or up) to 1 at gamma = a, then straight down to 0; b = 1 is
+      truncated
 
     The paper's best is a = 0.8, b = 1, lambda = 4, the default. With an `energy` the field is its
-    gradient (section 3.4): what the network says enters x . f(x) ("dot") or |f(x)|^2 / 2 ("l2"). A
+    gradient (section 3.4): the network's output f enters x . f(x) ("dot") or |f(x)|^2 / 2 ("l2"). A
     step then costs a backward pass too.
     """
 
@@ -35,7 +38,7 @@ class EquilibriumMatching(Objective):
     a: float = 0.8
     b: float = 1.0
     multiplier: float = 4.0
-    energy: Literal["", "dot", "l2"] = ""  # "": the field is what the network says
+    energy: Literal["", "dot", "l2"] = ""  # "": the field is the network's output
 
     def __post_init__(self):
         if self.schedule not in ("linear", "truncated", "piecewise"):
@@ -60,8 +63,8 @@ class EquilibriumMatching(Objective):
 
     @property
     def stride(self) -> float:
-        """The step size that from the last part of the path lands on the data at once; a larger one
-        may overshoot.
+        """The step size that lands on the data in one step from the last part of the path; a larger
+        one may overshoot.
         """
         return (1 - self.knee) / self.multiplier
 

@@ -19,20 +19,18 @@ class FlowMatching(Path):
     """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003): x_t = (1 - t) x0 + t noise, v =
     noise - x0.
 
-    Networks are told t. With prediction "frame" they paint x0 and the loss is still that of v, (x_t
-    - x0) / t (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.
+    Networks get t. With prediction "frame" they predict x0 and the loss is still that of v, (x_t -
+    x0) / t (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.
     """
 
     preview_t: ClassVar[float] = PREVIEW_NOISE / (1 + PREVIEW_NOISE)
 
     prediction: Literal["velocity", "frame"] = "velocity"
-    times: Literal["uniform", "logit-normal"] = (
-        "uniform"  # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
-    )
+    # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
+    times: Literal["uniform", "logit-normal"] = "uniform"
     log_mean: float = 0.0  # of ln(t / (1 - t)), where times are logit-normal
     log_std: float = 1.0
-    # s of the sampled levels, t' = s t / (1 + (s - 1) t): above 1, more steps in much noise (eq.
-    # 23)
+    # s of the sampled levels, t' = s t / (1 + (s - 1) t) (eq. 23): above 1, more at high noise
     shift: float = 1.0
 
     def __post_init__(self):
@@ -64,14 +62,14 @@ class FlowMatching(Path):
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """x0 = x - t v."""
-        told = network(x, t, features)
-        return told if self.prediction == "frame" else x - spread(t, x) * told
+        output = network(x, t, features)
+        return output if self.prediction == "frame" else x - spread(t, x) * output
 
     def loss(
         self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
     ) -> Tensor:
         """|v - (noise - x0)|^2 per element."""
-        told = network(self.noised(x0, t, noise), t, features)
+        output = network(self.noised(x0, t, noise), t, features)
         if self.prediction == "velocity":
-            return (told - (noise - x0)) ** 2
-        return ((told - x0) / spread(t, x0).clamp_min(SMALLEST_T)) ** 2
+            return (output - (noise - x0)) ** 2
+        return ((output - x0) / spread(t, x0).clamp_min(SMALLEST_T)) ** 2

@@ -15,21 +15,20 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """The network paints x0 (B, n C, H, W) in one call, from x = 0 and t = 0; what is uncertain
-    comes out as its mean.
+    """The network predicts x0 (B, n C, H, W) in one call, from x = 0 and t = 0; what is uncertain
+    becomes its mean.
 
-    Its answer is the frame in [-1, 1], or with "bce" the logit of its brightness. Elements near
+    Its output is the frame in [-1, 1], or with "bce" the logit of its brightness. Elements near
     motion may count `1 + motion_weight` times, divided by the mean weight of their sample.
     """
 
     preview_t: ClassVar[float] = 0.0
 
     error: Literal["mse", "huber", "bce"] = "mse"
-    delta: float = 0.1  # where Huber's error turns from square to straight, of [-1, 1]
+    delta: float = 0.1  # where Huber's error turns from quadratic to linear, of [-1, 1]
     motion_weight: float = 0.0  # 0: all elements count the same
-    motion_threshold: float = (
-        0.04  # a pixel that differs from the last frame by more moves, of [-1, 1]
-    )
+    # a pixel that differs from the last frame by more than this moves, of [-1, 1]
+    motion_threshold: float = 0.04
     motion_radius: int = 4  # pixels; so far around a moving pixel all counts as moving
 
     def __post_init__(self):
@@ -50,9 +49,9 @@ class Regression(Objective):
         """The frame; of x only the shape counts."""
         return self.frame(network(torch.zeros_like(x), torch.zeros_like(t), features))
 
-    def frame(self, answer: Tensor) -> Tensor:
-        """What the network's answer looks like, in about [-1, 1]."""
-        return torch.tanh(answer / 2) if self.error == "bce" else answer
+    def frame(self, output: Tensor) -> Tensor:
+        """The network's output as a frame, in about [-1, 1]."""
+        return torch.tanh(output / 2) if self.error == "bce" else output
 
     def loss(
         self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
@@ -65,20 +64,20 @@ class Regression(Objective):
         self, network: Network, x0: Tensor, features: Features, generator
     ) -> tuple[Tensor, Tensor]:
         """See `Objective.learn`; here the frame carries its gradient."""
-        answer = network(torch.zeros_like(x0), x0.new_zeros(len(x0)), features)
-        return self.distance(answer, x0, features.last), self.frame(answer)
+        output = network(torch.zeros_like(x0), x0.new_zeros(len(x0)), features)
+        return self.distance(output, x0, features.last), self.frame(output)
 
-    def distance(self, answer: Tensor, x0: Tensor, last: Tensor) -> Tensor:
-        """Per-element error of the network's answer, weighted by motion; all (B, n C, H, W), last
+    def distance(self, output: Tensor, x0: Tensor, last: Tensor) -> Tensor:
+        """Per-element error of the network's output, weighted by motion; all (B, n C, H, W), last
         (B, C, H, W).
         """
-        answer = answer.to(x0.dtype)
+        output = output.to(x0.dtype)
         if self.error == "bce":
-            error = F.binary_cross_entropy_with_logits(answer, (x0 + 1) / 2, reduction="none")
+            error = F.binary_cross_entropy_with_logits(output, (x0 + 1) / 2, reduction="none")
         elif self.error == "huber":
-            error = F.huber_loss(answer, x0, reduction="none", delta=self.delta)
+            error = F.huber_loss(output, x0, reduction="none", delta=self.delta)
         else:
-            error = (answer - x0) ** 2
+            error = (output - x0) ** 2
         return error * self.motion(x0, last) if self.motion_weight else error
 
     def motion(self, x0: Tensor, last: Tensor) -> Tensor:
