@@ -5,16 +5,21 @@ B lanes, K context frames, H x W x C a frame, A actions.
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
+import torch
 from torch import Tensor, nn
 
 from world_models.noise import Draws, NoiseStream
+
+if TYPE_CHECKING:
+    from world_models.models.trust_calibration import TrustScale
 
 State = Any  # a NamedTuple of batch-first tensors; only the model that made it looks inside
 
@@ -186,6 +191,15 @@ class WorldModel(nn.Module, ABC):
     kind: ClassVar[str]  # the family's name in a bundle's config.json
     spec: WorldSpec
     context_length: int
+    patch: int = 4  # pixels along the side of the squares in which frames are compared
+    trust_scale: TrustScale | None  # of a bundle whose trust was calibrated
+    given_weights: str = ""  # prefix of weights that training needs from a bundle; "": none
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_scale = None
+
+    # ------------------------------------------------------------------ a dream
 
     @abstractmethod
     def init(self, context: Context) -> State:
@@ -243,6 +257,70 @@ class WorldModel(nn.Module, ABC):
         Empty for a model that makes a frame in one call.
         """
         return []
+
+    # ------------------------------------------------------------------ evaluation
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of a frame that a step adds: fewer than C where frames are stacks of images."""
+        return self.spec.frame_shape[2]
+
+    @property
+    def feature_width(self) -> int | None:
+        """Channels of `context_features`; None: there are none, so trust cannot be calibrated."""
+        return None
+
+    def context_features(
+        self, state: State, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        """(B, D, G, G): what a step from this state with action (B,) is computed from.
+
+        Only for models with a `feature_width`.
+        """
+        raise NotImplementedError(f"a {self.kind} model has no features of its context")
+
+    def outcome_probabilities(
+        self, state: State, action: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """Probabilities of the reward classes (B, R) and of termination (B,) for a dreamed frame
+        (B, H, W, C) uint8; None where the model has none.
+        """
+        return None
+
+    def trust_signals(self, state: State, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
+        """Numbers (B,) by name that are higher where a dreamed frame is less credible."""
+        return {}
+
+    def with_trust_scale(self, scale: TrustScale | None) -> Self:
+        """The same model, sharing all weights, with another calibration of its trust."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.trust_scale = scale
+        return other
+
+    # ------------------------------------------------------------------ training
+
+    def clip_losses(
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Mean losses by name over the first `steps` steps of the clips; all are scalars."""
+        raise NotImplementedError(f"a {self.kind} model is not trained on clips")
+
+    def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
+        """Called before every update, `average` being the averaged weights, with the shares of the
+        training that were done at the update before and are done now.
+        """
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What a run needs to go on, beside the weights."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `training_state`."""
 
 
 class NetworkConfig(Protocol):

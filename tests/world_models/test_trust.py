@@ -7,7 +7,7 @@ from conftest_models import FORCING, make_context, make_contexts, make_model
 
 from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
 from world_models.evaluation.metrics import auroc, calibration_error
-from world_models.evaluation.trust_scores import TrustSignals, context_tokens
+from world_models.evaluation.trust_scores import TrustSignals
 from world_models.models.trust_calibration import (
     MahalanobisDistance,
     TrustScale,
@@ -31,9 +31,9 @@ def stepped(model):
 
 
 def scale_of(model, weights=(1.0, 0.5, -0.3)) -> TrustScale:
-    tokens = context_tokens(
-        model, model.init(make_context(model, 64, seed=1)), torch.zeros(64, dtype=torch.int64)
-    )
+    tokens = model.context_features(
+        model.init(make_context(model, 64, seed=1)), torch.zeros(64, dtype=torch.int64)
+    ).detach()
     return TrustScale(MahalanobisDistance.of(tokens), torch.tensor(weights))
 
 
@@ -92,9 +92,9 @@ def test_where_nothing_was_wrong_the_head_is_nearly_left_alone():
 )
 def test_signals_are_numbers_for_every_kind_of_model(name):
     model = make_model(name)
-    assert hasattr(model, "trust_scale") == (name not in FORCING)
+    assert (model.feature_width is None) == (name in FORCING)
     state, action, frame, noise = stepped(model)
-    familiarity = scale_of(model).familiarity if hasattr(model, "trust_scale") else None
+    familiarity = scale_of(model).familiarity if model.feature_width else None
     found = TrustSignals(model, familiarity)(state, action, frame, noise)
     assert {"disagreement"} <= set(found) and ("gradient_norm" in found) == (name == "joint")
     assert all(value.shape == (4,) and torch.isfinite(value).all() for value in found.values())
@@ -114,7 +114,7 @@ def test_a_bundle_keeps_its_scale_and_its_dreams_are_trusted_by_it(tmp_path, nam
         for m in (plain, scaled)
     )
     assert torch.equal(one.frame, two.frame) and not torch.allclose(one.trust, two.trust)
-    tokens = context_tokens(plain, plain.init(make_context(plain, 4)), LANES % 2)
+    tokens = plain.context_features(plain.init(make_context(plain, 4)), LANES % 2).detach()
     wanted = scaled.trust_scale(one.trust.logit(), tokens)
     assert (
         torch.allclose(two.trust, wanted, atol=1e-4) and ((two.trust >= 0) & (two.trust <= 1)).all()

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
 
 from collectors.files import write_atomically
 from collectors.settings.fields import from_dict, to_dict
@@ -175,7 +174,7 @@ def _read_config(path: Path) -> dict:
     return config
 
 
-def _build(path: Path, config: dict) -> tuple[WorldSpec, nn.Module]:
+def _build(path: Path, config: dict) -> tuple[WorldSpec, WorldModel]:
     if config["kind"] not in MODELS:
         raise BundleError(
             f"{path} is of kind '{config['kind']}'; this package knows {sorted(MODELS)}"
@@ -247,11 +246,11 @@ def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
     return contexts
 
 
-def _load_trust(path: Path, model: nn.Module) -> None:
-    if not hasattr(model, "trust_scale"):
+def _load_trust(path: Path, model: WorldModel) -> None:
+    if model.feature_width is None:
         return
     try:
-        model.trust_scale = load_scale(path, model.head.out.in_features // 2)
+        model.trust_scale = load_scale(path, model.feature_width)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path / TRUST_FILE} is damaged: {error}") from None
 

@@ -6,9 +6,10 @@ command.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from collectors.files import write_atomically
 from collectors.settings.parse import check_ranges, setting
 from world_models.bundles.bundle import Bundle
 from world_models.evaluation import figures, plots
+from world_models.evaluation.closed_loop import PixelPolicy, closed_loop
 from world_models.evaluation.evaluator import Evaluator, Runs
-from world_models.evaluation.rollouts import Drawing, OneStep, closed_loop, one_step, rollouts
+from world_models.evaluation.rollouts import Drawing, OneStep, Rollouts, one_step, rollouts
 from world_models.evaluation.test_split import SplitReader
 from world_models.evaluation.trust_scores import (
     TrustSignals,
@@ -77,14 +79,14 @@ def evaluate(
     dataset: Dataset,
     evaluator: Evaluator,
     options: EvaluationOptions,
-    policies: dict[str, Any],
+    policies: dict[str, Callable[[], PixelPolicy]],
 ) -> Evaluation:
     """Dream the test split of a dataset, and measure.
 
     `policies`: name -> function that makes the pixel policy of one lane, for the closed loops.
     Raises ValueError where the dataset is of another game or a split is empty.
     """
-    model = bundle.model
+    model = bundle.model.with_trust_scale(None)  # its own trust is measured, and then calibrated
     check_same_game(model.spec, dataset)
     sampling = model.resolve_options(options.sampling)
     test_split = SplitReader(dataset, model.context_length)
@@ -93,8 +95,6 @@ def evaluate(
 
     evaluator.fit(training, options.seed)
     signals = TrustSignals.of(model, training, np.random.default_rng(options.seed + 1), sampling)
-    if hasattr(model, "trust_scale"):
-        model.trust_scale = None  # the head's probability is measured, and then calibrated
 
     one, random = _one_steps(
         signals, test_split, options.transitions, evaluator, options, generator
@@ -190,22 +190,20 @@ def _calibrate(
     signals: TrustSignals,
     dataset: Dataset,
     evaluator: Evaluator,
-    opened: Any,
+    opened: Rollouts,
     options: EvaluationOptions,
 ) -> tuple[TrustScale | None, int]:
     """The scale of trust fitted to the validation split, and its number of samples; (None, 0) where
     the model or the data do not allow it.
     """
-    unknown = signals.distance is None
-    if unknown or not options.trust_transitions or not dataset.split()["validation"]:
+    distance, wanted = signals.distance, options.trust_transitions
+    if distance is None or not wanted or not dataset.split()["validation"]:
         return None, 0
     validation = SplitReader(dataset, signals.model.context_length, "validation")
     quick = replace(signals, draws=0)
     generator = np.random.default_rng(options.seed + 2)
-    one, random = _one_steps(
-        quick, validation, options.trust_transitions, evaluator, options, generator
-    )
-    return calibrate(evaluator, Runs(one, random, opened, {}), signals.distance)
+    one, random = _one_steps(quick, validation, wanted, evaluator, options, generator)
+    return calibrate(evaluator, Runs(one, random, opened, {}), distance)
 
 
 def write_evaluation(folder: Path, result: Evaluation, about: dict, fps: int) -> Path:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
+from world_models.evaluation.closed_loop import ClosedLoop
+from world_models.evaluation.rollouts import OneStep, Rollouts
 from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
+from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import Evaluator, ExpectedOutcomes, mean
-from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
+from world_models.evaluation.rollouts import OneStep, Rollouts
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
 

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.evaluation import metrics
 from world_models.evaluation.evaluator import Evaluator, Runs
-from world_models.evaluation.rollouts import to_model
+from world_models.evaluation.rollouts import device_of, to_model
 from world_models.evaluation.test_split import SplitReader
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
-from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions
+from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, State, WorldModel
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
 CONTEXTS = 4_000  # training transitions to which the distance is fitted
@@ -34,65 +34,59 @@ class TrustSignals:
     on.
     """
 
-    model: torch.nn.Module
+    model: WorldModel
     distance: MahalanobisDistance | None
     draws: int = 2  # further samples that the dream is compared with
     options: SamplingOptions = DEFAULT_OPTIONS  # how the dream and they are drawn
 
     @classmethod
+    @torch.inference_mode()
     def of(
         cls,
-        model,
+        model: WorldModel,
         training: SplitReader,
         generator: np.random.Generator,
         options: SamplingOptions = DEFAULT_OPTIONS,
         batch: int = 128,
     ) -> TrustSignals:
         """With the distance to the contexts of the training split, where the model has features."""
-        if not hasattr(model, "trust_scale"):
+        if model.feature_width is None:
             return cls(model, None, options=options)
         places, tokens = training.transitions(CONTEXTS, generator), []
         for start in range(0, len(places), batch):
             window = training.window(places[start : start + batch])
             state = model.init(to_model(window.context, model))
-            tokens.append(context_tokens(model, state, window.actions[:, 0], options))
+            action = window.actions[:, 0].to(device_of(model))
+            tokens.append(model.context_features(state, action, options))
         return cls(model, MahalanobisDistance.of(torch.cat(tokens)), options=options)
 
     @torch.inference_mode()
     def __call__(
-        self, state, action: Tensor, frame: Tensor, noise: NoiseStream
+        self, state: State, action: Tensor, frame: Tensor, noise: NoiseStream
     ) -> dict[str, Tensor]:
         """(B,) each, for a dreamed frame (B, H, W, C) uint8 of that state, action and noise."""
         found = (
             {"disagreement": self.disagreement(state, action, frame, noise)} if self.draws else {}
         )
         if self.distance is not None:
-            tokens = context_tokens(self.model, state, action, self.options)
-            found["distance"] = self.distance(tokens)
-        if hasattr(self.model, "uncertainty"):
-            found["gradient_norm"] = self.model.uncertainty(state.frames, action, frame)
+            features = self.model.context_features(state, action, self.options)
+            found["distance"] = self.distance(features)
+        found |= self.model.trust_signals(state, action, frame)
         return {name: value.float().cpu() for name, value in found.items()}
 
-    def disagreement(self, state, action: Tensor, frame: Tensor, noise: NoiseStream) -> Tensor:
+    def disagreement(
+        self, state: State, action: Tensor, frame: Tensor, noise: NoiseStream
+    ) -> Tensor:
         """The largest difference, mean square over a patch of [-1, 1], to what other noise would
         have dreamed.
         """
-        patch, mine, worst = getattr(self.model, "patch", 4), pixels.stack(frame[:, None]), []
+        patch, mine, worst = self.model.patch, pixels.stack(frame[:, None]), []
         for number in range(1, self.draws + 1):
             fresh = noise._replace(seeds=noise.seeds + number * OTHER_DRAWS)
             other = self.model.step(state, action, fresh, self.options).frame
             apart = F.avg_pool2d((pixels.stack(other[:, None]) - mine) ** 2, patch)
             worst.append(apart.mean(1).amax((1, 2)))
         return torch.stack(worst).amax(0)
-
-
-@torch.inference_mode()
-def context_tokens(
-    model, state, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
-) -> Tensor:
-    """Features (B, D, G, G) of a state and an action, without the half that guidance adds."""
-    action = action.to(next(model.parameters()).device)
-    return model.encode_state(state, action, options).tokens[: len(action)]
 
 
 def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:

@@ -319,18 +319,17 @@ class ChanceModel(NextFrameModel):
             x, clips.actions.to(device), clips.valid.to(device), generator
         )
 
-    def carried(self) -> dict:
-        """What a run needs to go on and a bundle does not."""
+    def training_state(self) -> dict:
+        """The moves that sprites rehearse."""
         return (
             {}
             if self.sprites is None or self.sprites.replay is None
             else self.sprites.replay._asdict()
         )
 
-    def carry(self, carried: dict) -> None:
-        """Inverse of `carried`."""
-        if carried:
-            self.sprites.replay = Moves(**carried)
+    def load_training_state(self, state: dict) -> None:
+        if state and self.sprites is not None:
+            self.sprites.replay = Moves(**state)
 
 
 def straight_through(logits: Tensor, sampling_logits: Tensor, generator: torch.Generator) -> Tensor:

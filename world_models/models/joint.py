@@ -31,7 +31,7 @@ from world_models.diffusion.trajectory import RecordingField
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
 from world_models.models.chance import Chance, ChanceSettings, Chosen
-from world_models.models.next_frame import NextFrameModel, Step, change_weights
+from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampled import SampledModel
 from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import EqMField, EqMFieldConfig, FrameCodec, TransformerEncoder
@@ -265,6 +265,9 @@ class JointModel(NextFrameModel, SampledModel):
         square = self.field(pair, pair.new_zeros(len(pair)), free).square()
         norm = (square[:, : -self.actions].mean(1) + square[:, -self.actions :].mean(1)).sqrt()
         return norm, self.field.energies(pair, free)
+
+    def trust_signals(self, state: Window, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
+        return {"gradient_norm": self.uncertainty(state.frames, action, frame)}
 
     def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
         """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""

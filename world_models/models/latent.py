@@ -11,7 +11,7 @@ B lanes, K context frames, H x W x C a frame, Z latent channels on an h x w grid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -99,10 +99,8 @@ class LatentModel(DiffusionModel):
         self.autoencoder = Autoencoder(config.autoencoder, self.colors).requires_grad_(False)
 
     @property
-    def given(self) -> str:
-        """The prefix of the weights that training must be given because it does not learn them; "":
-        none.
-        """
+    def given_weights(self) -> str:
+        """The autoencoder's, where this run does not learn them."""
         return "" if self.config.autoencoder_share else "autoencoder."
 
     def latents(self, frames: Tensor) -> Tensor:
@@ -168,9 +166,9 @@ class LatentModel(DiffusionModel):
             own if learns else {**super().clip_losses(clips, augmentation, steps, generator), **own}
         )
 
-    def settle(self, average: LatentModel, before: float, now: float) -> None:
-        """As training goes on from share `before` to `now`: what is frozen in between is frozen as
-        it was on average, for the last weights still shake at the learning rate.
+    def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
+        """Freezes the autoencoder, when its share of the run is over, with its averaged weights:
+        the last ones still vary with the learning rate.
         """
-        if before < self.config.autoencoder_share <= now:
+        if last_progress < self.config.autoencoder_share <= progress:
             self.autoencoder.load_state_dict(average.autoencoder.state_dict())

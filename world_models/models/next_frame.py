@@ -24,7 +24,6 @@ from world_models.models.outcomes import (
     outcome_losses,
     wrong_frames,
 )
-from world_models.models.trust_calibration import TrustScale
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -93,7 +92,6 @@ class NextFrameModel(WorldModel):
         self.stack, self.colors = stack, channels // stack
         self.grid_shape = spec.patch_grid(self.patch)
         self.head = OutcomeHead(network, self.colors, len(spec.reward_values))
-        self.trust_scale: TrustScale | None = None  # of a bundle whose trust was calibrated
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
 
@@ -178,6 +176,20 @@ class NextFrameModel(WorldModel):
         tokens = self.encode_state(state, action).tokens[: len(frame)]
         reward, termination, _ = self.head(tokens, image)
         return reward.softmax(1), termination.sigmoid()
+
+    @property
+    def image_channels(self) -> int:
+        return self.colors
+
+    @property
+    def feature_width(self) -> int:
+        return self.head.out.in_features // 2
+
+    def context_features(
+        self, state: Window, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        """Without the half that guidance adds."""
+        return self.encode_state(state, action, options).tokens[: len(action)]
 
     # ------------------------------------------------------------------ training
 

@@ -94,8 +94,7 @@ class Trainer:
         Raises TrainingError on a loss that is not a number, before the weights are changed.
         """
         config, progress = self.config, self.progress
-        if hasattr(self.model, "settle"):
-            self.model.settle(self.average, self.last_progress, progress)
+        self.model.begin_update(self.average, self.last_progress, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.update, progress)
         losses, minimized = self.compute_gradients(self.prefetcher.next(), progress)
@@ -213,7 +212,7 @@ class Trainer:
                 "commands": self.commands,
             },
             "before": self.last_progress,
-            "carried": self.model.carried() if hasattr(self.model, "carried") else {},
+            "model_state": self.model.training_state(),
         }
 
     def load(self, state: dict) -> None:
@@ -229,8 +228,7 @@ class Trainer:
                 f"({reason}); give the settings of that run (its resolved_config.yaml), or another "
                 "out="
             ) from None
-        if hasattr(self.model, "carry"):
-            self.model.carry(state["carried"])
+        self.model.load_training_state(state["model_state"])
         self.noise.set_state(state["noise"])
         self.prefetcher.restart(state["order"])
         self.last_progress, progress = state["before"], state["progress"]
@@ -256,7 +254,7 @@ class Trainer:
             raise TrainingError(
                 f"init_from: no tensor of {bundle} fits this model; is it of another kind or width?"
             )
-        given = getattr(self.model, "given", "")
+        given = self.model.given_weights
         missing = [name for name in own if given and name.startswith(given) and name not in fit]
         if missing:
             raise TrainingError(

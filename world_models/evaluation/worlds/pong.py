@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
+from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean, median
-from world_models.evaluation.rollouts import ClosedLoop, OneStep, Rollouts
+from world_models.evaluation.rollouts import OneStep, Rollouts
 from world_models.protocols import WorldSpec
 
 HORIZONS = (1, 5, 10, 20, 32, 64)

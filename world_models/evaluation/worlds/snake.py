@@ -18,6 +18,7 @@ from collectors.worlds.snake.rules import (
     same_boards,
 )
 from world_models.evaluation import metrics
+from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import (
     Evaluator,
     ExpectedOutcomes,
@@ -25,7 +26,7 @@ from world_models.evaluation.evaluator import (
     Target,
     mean,
 )
-from world_models.evaluation.rollouts import ClosedLoop, OneStep
+from world_models.evaluation.rollouts import OneStep
 from world_models.protocols import WorldSpec
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
+from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean, median
 from world_models.evaluation.metrics import IDENTICAL_PSNR
-from world_models.evaluation.rollouts import ClosedLoop, Rollouts
+from world_models.evaluation.rollouts import Rollouts
 from world_models.protocols import WorldSpec
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
