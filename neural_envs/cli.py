@@ -107,9 +107,8 @@ def main(argv: list[str] | None = None) -> int:
         code = getattr(importlib.import_module(module), function)(rest)
         sys.stdout.flush()
         return code
-    except (
-        BrokenPipeError
-    ):  # the reader of a pipe (head, less) has gone; what is left to print goes nowhere
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone: drop what is left to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:

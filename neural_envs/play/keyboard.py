@@ -28,7 +28,7 @@ class Keys:
         self.table = free | {
             keys: act for keys, act in combinations.items() if act not in free.values()
         }
-        self.held: list[int] = []
+        self.pressed: list[int] = []
         self.taps: deque[int] = deque(maxlen=QUEUED_TAPS)
         self.last: int | None = None
 
@@ -62,7 +62,7 @@ class Keys:
         """The key `key` went down; False for a key without a meaning."""
         if not self.knows(key):
             return False
-        self.held = [*(other for other in self.held if other != key), key]
+        self.pressed = [*(other for other in self.pressed if other != key), key]
         action = self._held_action()
         if action is not None:
             self.taps.append(action)
@@ -70,7 +70,7 @@ class Keys:
 
     def release(self, key: int) -> None:
         """The key `key` went up."""
-        self.held = [other for other in self.held if other != key]
+        self.pressed = [other for other in self.pressed if other != key]
 
     def set_down(self, key: int, down: bool) -> None:
         """The key `key` went down or up."""
@@ -82,7 +82,7 @@ class Keys:
     @property
     def active(self) -> bool:
         """Whether there is an action for the next step: of a key, or of pressing none."""
-        return bool(self.held or self.taps or self.last is not None or frozenset() in self.table)
+        return bool(self.pressed or self.taps or self.last is not None or frozenset() in self.table)
 
     def clear(self) -> None:
         """A new game: nothing pressed earlier acts in it, except a key that is still held."""
@@ -91,20 +91,20 @@ class Keys:
 
     def next_action(self) -> int | None:
         """The action of the next step; None while no key has been pressed yet."""
-        held = self._held_action()
+        pressed = self._held_action()
         if self.taps:
             self.last = self.taps.popleft()
-        elif held is not None:
-            self.last = held
+        elif pressed is not None:
+            self.last = pressed
         elif frozenset() in self.table:
             self.last = self.table[frozenset()]
         return self.last
 
     def _held_action(self) -> int | None:
-        held = set(self.held)
-        fitting = [keys for keys in self.table if keys and keys <= held]
+        pressed = set(self.pressed)
+        fitting = [keys for keys in self.table if keys and keys <= pressed]
         best = max(
-            fitting, key=lambda keys: (len(keys), max(map(self.held.index, keys))), default=None
+            fitting, key=lambda keys: (len(keys), max(map(self.pressed.index, keys))), default=None
         )
         return None if best is None else self.table[best]
 

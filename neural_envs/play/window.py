@@ -105,7 +105,7 @@ class PlayWindow:
             elif event.type == pygame.KEYUP:
                 self.session.keys.release(event.key)
             elif event.type == pygame.WINDOWFOCUSLOST:
-                self.session.keys.held.clear()  # their KEYUP goes to another window
+                self.session.keys.pressed.clear()  # their KEYUP goes to another window
 
     def show(self, record: bool = True) -> None:
         """Draw the session as it is now; add the image to the recording if one runs and

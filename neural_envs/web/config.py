@@ -23,9 +23,7 @@ class ServeConfig:
     names: tuple[str, ...] = setting(
         (), "further host names the page is asked for by, as behind a proxy"
     )
-    connections: int = setting(
-        8, "most open pages at a time; others are told that it is busy", least=1
-    )
+    connections: int = setting(8, "open pages at a time; others are refused as busy", least=1)
     idle: float = setting(
         300.0, "seconds without a key or a click after which a page's dream is stopped", above=0
     )

@@ -200,7 +200,7 @@ class GameSession:
             self.session.keys.set_down(key, message.down)
 
     def _release_keys(self, message: protocol.ReleaseKeys) -> None:
-        self.session.keys.held.clear()
+        self.session.keys.pressed.clear()
 
     def _new_game(self, message: protocol.NewGame) -> None:
         self.replay = None

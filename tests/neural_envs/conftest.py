@@ -50,12 +50,12 @@ def serve():
 
 
 @pytest.fixture
-def screen(monkeypatch, tmp_path):
+def window(monkeypatch, tmp_path):
     """A window, unseen, on the doubles of a dream and a real game."""
     import pygame
 
     from neural_envs.play.window import PlayWindow, open_display
-    from tests.neural_envs.walk import make_session
+    from tests.neural_envs.walk_doubles import make_session
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)

@@ -62,9 +62,9 @@ def test_an_unknown_verb_names_the_nearest(capsys):
 
 
 def test_a_verb_gets_the_rest_of_the_line_and_gives_the_exit_code(verb):
-    seen = []
-    verb(lambda argv: seen.append(argv) or 3)
-    assert cli.main(["work", "a", "--b=1"]) == 3 and seen == [["a", "--b=1"]]
+    words = []
+    verb(lambda argv: words.append(argv) or 3)
+    assert cli.main(["work", "a", "--b=1"]) == 3 and words == [["a", "--b=1"]]
 
 
 def test_a_missing_extra_is_named(verb, capsys):
@@ -118,7 +118,7 @@ def test_a_foreign_package_of_our_name_is_named_with_its_distribution(monkeypatc
     assert "'openai-agents'" in text and "pip uninstall openai-agents" in text
 
 
-def test_a_foreign_folder_of_our_name_is_told_apart(monkeypatch, capsys):
+def test_a_foreign_folder_of_our_name_is_named_too(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "agents", types.ModuleType("agents"))
     monkeypatch.setattr(cli, "packages_distributions", dict)
     assert cli.main(["ppo"]) == 1 and "start from another directory" in capsys.readouterr().err

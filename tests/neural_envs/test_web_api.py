@@ -27,23 +27,23 @@ def test_generate_gives_the_frames_of_the_environment(serve):
         "/api/generate", json={"bundle": "counting", "seed": 3, "actions": [1, 2, 3, 0, 0, 0, 0]}
     )
     assert answer.status_code == 200
-    said, env = answer.json(), NeuralEnv(counting_bundle())
+    result, env = answer.json(), NeuralEnv(counting_bundle())
     expected = [env.reset(seed=3)[0]]
     rewards = []
-    for action in [1, 2, 3, 0, 0, 0, 0][: len(said["rewards"])]:
+    for action in [1, 2, 3, 0, 0, 0, 0][: len(result["rewards"])]:
         frame, reward, terminated, _, _ = env.step(action)
         expected.append(frame)
         rewards.append(reward)
     frames = [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in said["frames"]
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))) for image in result["frames"]
     ]
     assert len(frames) == len(expected) and all(
         (a == b).all() for a, b in zip(frames, expected, strict=True)
     )
     assert (
-        said["rewards"] == rewards
-        and said["terminations"][-1] == terminated
-        and len(said["trust"]) == len(rewards)
+        result["rewards"] == rewards
+        and result["terminations"][-1] == terminated
+        and len(result["trust"]) == len(rewards)
     )
 
 

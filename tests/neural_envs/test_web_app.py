@@ -23,7 +23,9 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(serve):
     assert files and all(
         file.startswith("/static/") and client.get(file).status_code == 200 for file in files
     )
+    ids = set(re.findall(r'id="([^"]+)"', page.text))
     for path in STATIC.iterdir():
+        assert set(re.findall(r'\$\("([^"]+)"\)', path.read_text())) <= ids, path
         assert not re.search(r"https?://(?!www\.w3\.org)", path.read_text()), path
         for module in re.findall(r'from "\./([^"]+)"', path.read_text()):
             assert (STATIC / module).is_file(), module

@@ -159,14 +159,14 @@ def test_real_game_difference_policy_and_snapshots(page):
     stepped(page, 3)
     page.click("#pause")
     shows(page, "#pause", "Resume")
-    kept, step = pixels(page), page.text_content("#step")
+    before, step = pixels(page), page.text_content("#step")
     page.click("#take-snapshot")
     page.wait_for_selector(".snapshot")
     page.click("#single-step")
     wait_for(lambda: page.text_content("#step") != step)
     page.click(".snapshot button")
     wait_for(lambda: page.text_content("#step") == step)
-    assert pixels(page) == kept
+    assert pixels(page) == before
 
 
 def test_a_dream_is_downloaded_and_watched_again(page, tmp_path):

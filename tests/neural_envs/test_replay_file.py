@@ -124,14 +124,14 @@ def test_a_resync_and_changed_settings_are_part_of_the_dream(counting):
 def test_a_snapshot_of_the_recorder_goes_its_own_way(counting):
     env = NeuralEnv(counting)
     recorder, frames = recorded(env, steps=2)
-    kept, state = recorder.copy(), env.get_state()
+    branch, state = recorder.copy(), env.get_state()
     frame, *outcome, _ = env.step(3)
     recorder.add(3, frame, *outcome)
     env.set_state(state)
     other, *outcome, _ = env.step(1)
-    kept.add(1, other, *outcome)
+    branch.add(1, other, *outcome)
     np.testing.assert_array_equal(list(replay(recorder.file())), [*frames, frame])
-    np.testing.assert_array_equal(list(replay(kept.file())), [*frames, other])
+    np.testing.assert_array_equal(list(replay(branch.file())), [*frames, other])
 
 
 def test_a_session_hands_out_the_game_that_runs_or_the_one_before():
@@ -155,13 +155,13 @@ def test_a_session_hands_out_the_game_that_runs_or_the_one_before():
     )
 
 
-def test_another_bundle_of_that_name_another_torch_or_processor_are_told(snake, monkeypatch):
+def test_another_bundle_of_that_name_another_torch_or_processor_are_named(snake, monkeypatch):
     assert "other weights" in check(replace(snake, bundle_hash="0" * 64))
     assert "no bundle 'gone'" in check(replace(snake, bundle="gone"))
-    said = check(
+    reason = check(
         replace(snake, platform={**snake.platform, "torch": "2.0.0", "capability": "none such"})
     )
-    assert "torch version 2.0.0 there" in said and "vector unit none such there" in said
+    assert "torch version 2.0.0 there" in reason and "vector unit none such there" in reason
 
 
 def test_a_dream_of_another_world_is_refused(snake):
@@ -180,7 +180,7 @@ def test_a_dream_of_another_world_is_refused(snake):
         ({"actions": b"\x93NUMPY"}, "damaged"),
     ],
 )
-def test_a_damaged_file_is_told_in_a_sentence(snake, members, words):
+def test_a_damaged_file_is_one_sentence(snake, members, words):
     with pytest.raises(DreamFileError, match=words):
         DreamFile.from_bytes(altered(snake, **members))
 

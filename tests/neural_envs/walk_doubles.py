@@ -116,9 +116,9 @@ def places(session):
     return [int(view.score.frame[0, 0, 0]) for view in session.views]
 
 
-def key(screen, code, up=True, mod=0):
+def key(window, code, up=True, mod=0):
     """Post a key's KEYDOWN (and KEYUP) and let the window read it."""
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod))
     if up:
         pygame.event.post(pygame.event.Event(pygame.KEYUP, key=code, mod=mod))
-    screen.read_keys()
+    window.read_keys()

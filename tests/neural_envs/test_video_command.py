@@ -62,13 +62,11 @@ def test_an_episode_of_a_dataset_becomes_a_film(tmp_path, capsys):
         (["nosuch"], "no bundle 'nosuch'"),
         (["none.dream"], "cannot read none.dream"),
         (["snake", "--out", "film.avi"], "a name ends in .mp4, .gif or .png"),
-        (["snake", "--policy", "nobody"], "no policy of snake is called 'nobody'"),
+        (["snake", "--policy", "nobody"], "unknown policy 'nobody'"),
         (["snake", "--steps", "0"], "has no end of its own"),
     ],
 )
-def test_what_cannot_be_filmed_is_told_in_a_sentence(
-    words, sentence, tmp_path, monkeypatch, capsys
-):
+def test_what_cannot_be_filmed_is_one_sentence(words, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 1
     assert sentence in capsys.readouterr().err and not list(tmp_path.iterdir())
@@ -93,14 +91,14 @@ def test_without_ffmpeg_a_gif_is_offered_before_anything_is_dreamed(tmp_path, mo
     assert "write a .gif instead" in capsys.readouterr().err
 
 
-def test_a_strip_takes_pictures_from_start_to_end_in_rows_of_eight(tmp_path):
+def test_a_strip_takes_frames_from_start_to_end_in_rows_of_eight(tmp_path):
     film = (
         np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
         * 8
     )
-    picture = np.asarray(Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, images=10)))
-    assert picture.shape[1] == 4 + 8 * 4 + 7 * 4 + 4
-    assert (picture == 0).all(-1).sum() == 16 and (picture == 29 * 8).all(-1).sum() == 16
+    image = np.asarray(Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, images=10)))
+    assert image.shape[1] == 4 + 8 * 4 + 7 * 4 + 4
+    assert (image == 0).all(-1).sum() == 16 and (image == 29 * 8).all(-1).sum() == 16
 
 
 def test_play_refuses_a_dream_file_of_another_name():
