@@ -14,7 +14,6 @@ from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.diffusion_forcing import ForcingConfig
-from world_models.networks import attention, rotary
 from world_models.networks.kv_cache import append
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -362,37 +361,6 @@ def test_a_ring_takes_many_frames_at_once_as_it_takes_them_one_by_one():
             )
             one_by_one = append(one_by_one, one)
         assert all(torch.equal(a, b) for a, b in zip(at_once, one_by_one, strict=True))
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize(("frames", "tokens", "window"), [(5, 16, 5), (6, 7, 3), (9, 65, 4)])
-def test_flex_attention_and_sdpa_with_the_same_mask_are_equal(frames, tokens, window):
-    query, key, value = torch.randn(3, 2, 2, frames * tokens, 16).unbind()
-    dense = attention.attend_dense(query, key, value, tokens, window)
-    assert torch.allclose(
-        dense, attention.attend_flex(query, key, value, tokens, window), atol=1e-5
-    )
-    number = [n // tokens for n in range(frames * tokens)]
-    wanted = [[0 <= i - j < window for j in number] for i in number]
-    assert attention.dense_mask(frames, tokens, window, torch.device("cpu")).tolist() == wanted
-
-
-@pytest.mark.parametrize("kind", ["flat", "factored"])
-def test_only_the_distance_between_positions_counts(kind):
-    place = rotary.Rotary(kind, 12, (2, 3), 1, 5000.0)
-    angle, (query, key) = place(9), torch.randn(2, 7, 12)
-    scores = [
-        rotary.rotate(query, angle[n]) @ rotary.rotate(key, angle[n - 2]).T for n in (2, 5, 8)
-    ]
-    assert torch.allclose(scores[0], scores[1], atol=1e-4) and torch.allclose(
-        scores[0], scores[2], atol=1e-4
-    )
-    assert (
-        len({tuple(row) for row in angle.flatten(0, 1).tolist()}) == 9 * 7
-    )  # no two tokens share a place
-    assert not torch.allclose(
-        scores[0], rotary.rotate(query, angle[3]) @ rotary.rotate(key, angle[0]).T
-    )
 
 
 def test_the_reference_preset_has_the_size_of_the_reference_system():

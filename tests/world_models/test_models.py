@@ -155,7 +155,7 @@ def test_every_weight_gets_a_gradient_from_the_loss(name):
     }  # no sample here goes without its start image
     silent |= {
         n for n, _ in model.named_parameters() if n.startswith("sprites.")
-    }  # see test_sprites.py
+    }  # see networks/test_sprites.py
     if not is_random(model.config):
         silent |= {"network.embed.weight", "network.keep.weight", "network.keep.bias"}  # x is 0
     if isinstance(model, LatentModel):
