@@ -29,11 +29,12 @@ test: $(STAMP) $(GAMES)
 
 # the default suite with the lowest versions that pyproject.toml allows, in an environment of its own
 LOWEST := .venv-lowest/bin
+LOWEST_INSTALL := $(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --resolution lowest-direct \
+	--editable ".[agents,kid,web,dev]"
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	$(LOWEST)/python -m pip install --quiet uv
-	$(LOWEST)/uv pip install --python $(LOWEST)/python --resolution lowest-direct --torch-backend cpu \
-		--editable ".[agents,kid,web,dev]"
+	@$(LOWEST_INSTALL) --torch-backend cpu || $(LOWEST_INSTALL)  # without PyTorch's own index: the CUDA build
 	$(LOWEST)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 install: $(STAMP)
