@@ -41,6 +41,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
             "guidance",
             "backend",
             "starts",
+            "world",
         )
         unknown = set(settings).difference(known)
         if unknown:

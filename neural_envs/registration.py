@@ -23,7 +23,7 @@ class Row(NamedTuple):
 def environments() -> tuple[Row, ...]:
     """A row per world, and NeuralEnv-v0, which takes `bundle=` by name or path."""
     rows = [
-        Row(world.neural_id, world.max_episode_steps, {"bundle": world.name})
+        Row(world.neural_id, world.max_episode_steps, {"bundle": world.name, "world": world.name})
         for world in WORLDS.values()
     ]
     return (*rows, Row("NeuralEnv-v0", None, {}))

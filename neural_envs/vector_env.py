@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from collectors.media import tile, to_rgb
+from collectors.worlds.table import WORLDS
 from neural_envs.contexts import context_from
 from neural_envs.display import DisplayMixin
 from neural_envs.rendering import Window, keys_to_action
@@ -49,6 +50,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     on the action, where the model has it, and 1 is none. backend: "eager", "onnx" or "compile",
     what runs the networks; the dream is the same up to rounding (docs/speed.md). starts: a recorded
     dataset from whose training episodes dreams branch off at any step; None: where games begin.
+    world: what the bundle must be a dream of, else ValueError; the ids of the worlds set it.
 
     reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see
     `context_from`). Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i).
@@ -73,6 +75,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         backend: str = "eager",
         guidance: float | None = None,
         starts: str | Path | None = None,
+        world: str | None = None,
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
@@ -87,6 +90,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             self.simulator.config,
             self.simulator.model.spec,
         )
+        _check_world(world, self.world.world, self.simulator.name)
         steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
         self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
         self.sampling = SamplingOptions(sampler_steps, guidance)
@@ -381,6 +385,16 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         if self._state is None:
             raise ResetNeeded("there is no dream yet: call reset() first")
         return self._state
+
+
+def _check_world(expected: str | None, found: str, bundle: str) -> None:
+    """ValueError where the bundle is a dream of another world than the id says."""
+    if expected not in (None, found):
+        name = WORLDS[found].neural_id if found in WORLDS else "NeuralEnv-v0"
+        raise ValueError(
+            f"the bundle '{bundle}' is a dream of {found}, not of {expected}; use "
+            f"gym.make('{name}', bundle='{bundle}')"
+        )
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> Any:

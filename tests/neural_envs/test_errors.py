@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
@@ -92,3 +93,10 @@ def test_an_unknown_reset_option():
 def test_a_bare_model_instead_of_a_bundle():
     with pytest.raises(TypeError, match="got a CountingModel"):
         NeuralVectorEnv(1, model=counting_bundle().model)
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_a_bundle_of_another_world_than_the_ids(make):
+    with pytest.raises(ValueError, match="'pong' is a dream of pong, not of snake") as caught:
+        make("neural_envs:NeuralSnake-v0", bundle="pong")
+    assert "NeuralPong-v0" in str(caught.value)

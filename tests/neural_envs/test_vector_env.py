@@ -287,7 +287,7 @@ class TestWrappers:
 
     def test_make_vec_passes_the_registered_limit_and_json_safe_arguments(self, counting):
         env = gym.make_vec(
-            "neural_envs:NeuralSnake-v0", 2, bundle=counting, autoreset_mode="NextStep"
+            "neural_envs:NeuralSnake-v0", 2, bundle=counting, world=None, autoreset_mode="NextStep"
         )
         assert isinstance(env, NeuralVectorEnv) and env.max_episode_steps == 1000
         assert env.autoreset_mode is AutoresetMode.NEXT_STEP
@@ -296,7 +296,7 @@ class TestWrappers:
             gym.make_vec(again), NeuralVectorEnv
         )
         limited = gym.make_vec(
-            "neural_envs:NeuralSnake-v0", 2, bundle=counting, max_episode_steps=-1
+            "neural_envs:NeuralSnake-v0", 2, bundle=counting, world=None, max_episode_steps=-1
         )
         assert limited.max_episode_steps > 10**9
 
