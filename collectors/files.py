@@ -7,17 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], object]) -> Path:
+def write_atomically(
+    path: str | Path, content: str | bytes | Callable[[Path], object], shared: bool = False
+) -> Path:
     """Write `content` under a temporary name in the same folder, then rename it; returns `path`.
 
     A reader sees the old file or the whole new one. Text is written as UTF-8; a function is called
     with the temporary path, which has the suffix of `path`, and writes the file itself. Missing
     folders are made. After an error (OSError, or what the function raised) the old file is as it
-    was, and no temporary file is left.
+    was, and no temporary file is left; what a killed process leaves, the next write replaces.
+    `shared` is for a path that several processes may write at once: each has its own temporary
+    file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
+    partial = partial_path(path, shared)
     try:
         if isinstance(content, str):
             partial.write_text(content, encoding="utf-8")
@@ -32,6 +36,7 @@ def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], o
     return path
 
 
-def partial_path(path: Path) -> Path:
-    """The hidden name under which this process writes `path` until it is complete."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+def partial_path(path: Path, shared: bool = False) -> Path:
+    """The hidden name under which `path` is written until it is complete."""
+    process = f".{os.getpid()}" if shared else ""
+    return path.with_name(f".{path.stem}{process}.partial{path.suffix}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 MODES = list(AutoresetMode)
@@ -117,6 +118,58 @@ class VectorEnvContract:
         with pytest.raises(Exception, match="reset"):
             for _ in range(self.horizon):
                 env.step(np.zeros(self.lanes, np.int64))
+
+    def test_a_list_seeds_each_lane_and_none_lets_it_go_on(self):
+        env = self.make_vec(self.lanes, AutoresetMode.DISABLED)
+        first, _ = env.reset(seed=5)
+        listed, _ = env.reset(seed=[5 + lane for lane in range(self.lanes)])
+        np.testing.assert_array_equal(first, listed)
+        mask = np.arange(self.lanes) == 0
+        seeds = [9, *[None] * (self.lanes - 1)]
+        partial, info = env.reset(seed=seeds, options={"reset_mask": mask})
+        np.testing.assert_array_equal(partial[~mask], listed[~mask])
+        other, _ = self.make_vec(self.lanes, AutoresetMode.DISABLED).reset(seed=9)
+        np.testing.assert_array_equal(partial[0], other[0])
+        for key in (key for key in info if not key.startswith("_")):
+            assert info[f"_{key}"].tolist() == mask.tolist()
+
+    @pytest.mark.parametrize(
+        ("reset", "words"),
+        [
+            ({"seed": [1, 2]}, "2 seeds for 4 lanes"),
+            ({"options": {"reset_mask": np.ones(3, bool)}}, "reset_mask is"),
+            ({"options": {"reset_mask": np.zeros(4, bool)}}, "at least one True"),
+            ({"options": {"reset_mask": np.ones(4)}}, "reset_mask is"),
+            ({"options": {"mask": np.ones(4, bool)}}, "unknown reset options .'mask'.*reset_mask"),
+        ],
+    )
+    def test_a_wrong_reset_is_refused_with_what_would_be_right(self, reset, words):
+        env = self.make_vec(4, AutoresetMode.DISABLED)
+        env.reset(seed=0)
+        with pytest.raises(ValueError, match=words):
+            env.reset(**reset)
+
+    def test_what_comes_before_the_first_reset_of_all_lanes_asks_for_it(self):
+        env = self.make_vec(2, AutoresetMode.SAME_STEP)
+        with pytest.raises(ResetNeeded, match="reset"):
+            env.step(np.zeros(2, np.int64))
+        with pytest.raises(ResetNeeded, match="first reset starts every lane"):
+            env.reset(options={"reset_mask": np.array([True, False])})
+
+    @pytest.mark.parametrize("actions", [[0, 99], [0.0, 0.0], [-1, 0]])
+    def test_wrong_actions_are_refused_with_the_list_of_actions(self, actions):
+        env = self.make_vec(2, AutoresetMode.SAME_STEP)
+        env.reset(seed=0)
+        with pytest.raises((ValueError, InvalidAction), match="0 "):
+            env.step(np.array(actions))
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [({"num_envs": 0}, "num_envs|lanes"), ({"autoreset_mode": "Never"}, "autoreset_mode")],
+    )
+    def test_options_that_make_no_environment_are_refused(self, options, words):
+        with pytest.raises(ValueError, match=words):
+            self.make_vec(**{"num_envs": 2, "autoreset_mode": "SameStep", **options})
 
     @pytest.mark.parametrize("mode", MODES)
     def test_lane_i_is_the_single_environment_seeded_with_s_plus_i(self, mode):

@@ -138,7 +138,8 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
     manifest = read_manifest(path)
     if not header["spec"]["reward_values"]:  # they are found while collecting
         manifest["spec"]["reward_values"] = []
-    other = [key for key, value in header.items() if manifest.get(key) != value]
+    manifest, wanted = _deciding(manifest), _deciding(header)
+    other = [key for key, value in wanted.items() if manifest.get(key) != value]
     if other:
         raise DatasetError(
             f"{path} was collected with another {', '.join(other)}; choose another directory"
@@ -147,6 +148,13 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
         raise DatasetError(
             f"{path} already holds a dataset; go on with --resume or choose another directory"
         )
+
+
+def _deciding(header: dict) -> dict:
+    """A header with what decides the data of its EnvSpec: not where in the code the game stands."""
+    spec = json.loads(header["env_spec"])
+    kept = {key: spec[key] for key in ("id", "max_episode_steps", "kwargs", "additional_wrappers")}
+    return {**header, "env_spec": kept}
 
 
 def _missing_shards(writer: DatasetWriter, quotas: list[int]) -> list[int]:

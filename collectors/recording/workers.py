@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode
 
 from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
@@ -25,6 +26,7 @@ from collectors.ray_cluster import cluster
 from collectors.recording.lane_player import Job, LanePlayer
 from collectors.recording.rollout import rollout
 from collectors.worlds.table import World
+from collectors.worlds.vector_env import SingleEnvLanes
 
 GROUP = 4  # shards that a worker plays at a stretch, where a game is played in lanes
 
@@ -56,11 +58,11 @@ def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
-    """The episodes of tasks of one game and policy, in lanes where the game has a vector
-    environment of its own or the policy plays many lanes at once."""
+    """The episodes of tasks of one game and policy, in lanes where the game or the policy is faster
+    with many at once.
+    """
     spec, policy = EnvSpec.from_json(tasks[0].env_spec), tasks[0].policy
-    batched = not isinstance(policy, str) and policy.batched
-    if spec.vector_entry_point is None and not batched:
+    if not _gains_by_lanes(spec) and (isinstance(policy, str) or not policy.batched):
         with contextlib.closing(gymnasium.make(spec)) as env:
             policy = task_policy(tasks[0], env.action_space.n)
             yield from ((task, play_single(env, policy, task)) for task in tasks)
@@ -76,6 +78,15 @@ def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
         yield from (
             (jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs))
         )
+
+
+def _gains_by_lanes(spec: EnvSpec) -> bool:
+    """Whether many games at once are faster: not where they are single ones, one after another."""
+    if spec.vector_entry_point is None:
+        return False
+    creator: Any = spec.vector_entry_point
+    made = load_env_creator(creator) if isinstance(creator, str) else creator
+    return not (isinstance(made, type) and issubclass(made, SingleEnvLanes))
 
 
 def play_single(env: gymnasium.Env, policy: Policy, task: ShardTask) -> list[Episode]:
@@ -115,8 +126,8 @@ def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[W
 
 def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard]:
     """Worker processes play shards in groups, in which no lane is ever idle but at the end."""
-    batched = EnvSpec.from_json(tasks[0].env_spec).vector_entry_point is not None
-    size = min(GROUP, -(-len(tasks) // workers)) if batched else 1
+    in_lanes = _gains_by_lanes(EnvSpec.from_json(tasks[0].env_spec))
+    size = min(GROUP, -(-len(tasks) // workers)) if in_lanes else 1
     groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     context = multiprocessing.get_context(
         "spawn"

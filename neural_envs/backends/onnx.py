@@ -188,7 +188,9 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
                 isinstance(item.shape[0], int) for item in program.model.graph.inputs
             ):  # torch then only warns
                 raise ValueError(f"its code fixes the number of lanes at {len(pairs[0])}")
-            write_atomically(file, lambda partial: program.save(str(partial), external_data=False))
+            write_atomically(
+                file, lambda path: program.save(str(path), external_data=False), shared=True
+            )
     except Exception as error:  # the exporter raises many kinds
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         network = type(call.network).__name__

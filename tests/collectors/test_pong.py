@@ -12,7 +12,6 @@ import collectors  # noqa: F401  registers the ids
 from collectors.worlds.pong.env import RealPong, RealPongVector
 from collectors.worlds.pong.frames import screen
 from collectors.worlds.pong.physics import PongCore
-from tests.contracts import VectorEnvContract
 
 STAY, UP, DOWN = range(3)
 POSITIONS = ("left", "right", "x", "y", "vx", "vy", "left_score", "right_score")
@@ -303,25 +302,6 @@ def test_a_wrong_action_is_refused(action):
         env.step(action)
 
 
-class TestVector(VectorEnvContract):
-    """`RealPongVector` owes what every vector environment owes; lanes are single games."""
-
-    horizon = 150
-
-    def make_vec(self, num_envs, autoreset_mode, max_episode_steps=None):
-        limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-        return gymnasium.make_vec(
-            "RealPong-v0",
-            num_envs=num_envs,
-            points_to_win=1,
-            autoreset_mode=autoreset_mode,
-            **limit,
-        )
-
-    def make_single(self, max_episode_steps=None):
-        return gymnasium.make("RealPong-v0", points_to_win=1, max_episode_steps=max_episode_steps)
-
-
 def test_lanes_take_their_own_seeds_from_a_list_and_keep_the_others():
     env = RealPongVector(3, autoreset_mode=AutoresetMode.DISABLED)
     env.reset(seed=[5, 6, 7])
@@ -333,5 +313,5 @@ def test_lanes_take_their_own_seeds_from_a_list_and_keep_the_others():
     np.testing.assert_array_equal(after[1], single.reset(seed=8)[0])
     np.testing.assert_array_equal(after[~mask], before[~mask])
     assert env._core.vy[1] == single._core.vy[0]
-    with pytest.raises(ValueError, match="one a lane"):
+    with pytest.raises(ValueError, match="2 seeds for 3 lanes"):
         env.reset(seed=[1, 2])

@@ -4,13 +4,16 @@ the coin.
 B lanes.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 from collectors.worlds.coinrun.game import ACTIONS, CoinRunGame, CoinRunOptions
+from collectors.worlds.vector_env import LaneVectorEnv
 
 FPS = 15
 
@@ -71,144 +74,59 @@ class RealCoinRun(gymnasium.Env):
         return self._game.picture.copy() if self.render_mode == "rgb_array" else None
 
 
-class RealCoinRunVector(VectorEnv):
-    """B games of RealCoinRun side by side, with the same options; each engine has a thread of its
-    own.
+class RealCoinRunVector(LaneVectorEnv):
+    """B games of RealCoinRun, each engine in a thread of its own: see `LaneVectorEnv`.
 
-    Lane i of `reset(seed=s)` plays the game of one environment reset with s + i; `seed` may be a
-    list with a seed or None for each lane, and `options={"reset_mask": (B,) bool}` resets some
-    lanes only. All autoreset modes are there: SAME_STEP puts the last observation into
-    `infos["final_obs"]`. In DISABLED an ended lane must be reset before the next step; ResetNeeded
-    otherwise.
+    `reset(options={"level": 7})` asks for one level in all lanes that are reset.
     """
 
-    metadata = {
-        "render_modes": ["rgb_array"],
-        "render_fps": FPS,
-        "autoreset_mode": AutoresetMode.SAME_STEP,
-    }
+    single_class = RealCoinRun
+    reset_options = ("level",)
 
     def __init__(
         self,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
-        **options,
+        **options: Any,
     ):
-        self.num_envs, self.render_mode, self.options = (
-            num_envs,
-            _render_mode(render_mode),
-            CoinRunOptions(**options),
-        )
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self._limit = max_episode_steps
-        self._games = [CoinRunGame(self.options, max_episode_steps) for _ in range(num_envs)]
-        self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
-        self._observations = np.zeros((num_envs, *self.options.frame_shape), np.uint8)
-        self._ended = np.zeros(num_envs, bool)
-        self.single_observation_space = spaces.Box(0, 255, self.options.frame_shape, np.uint8)
-        self.single_action_space = spaces.Discrete(len(ACTIONS))
-        self.observation_space = gymnasium.vector.utils.batch_space(
-            self.single_observation_space, num_envs
-        )
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        super().__init__(num_envs, max_episode_steps, autoreset_mode, render_mode, **options)
+        self._games = [CoinRunGame(self.single.options) for _ in range(num_envs)]
+        self._observations = np.zeros((num_envs, *self.single.options.frame_shape), np.uint8)
 
-    def world_spec(self) -> dict:
-        """As that of RealCoinRun."""
-        return _world_spec(self.options, self._limit)
-
-    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
-        """Keys for `gymnasium.utils.play`; with none pressed it takes its `noop`, which is to be
-        `idle_action`.
-        """
-        return keys_to_action()
-
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict | None = None):
-        options = options or {}
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, bool)))
-        if mask.shape != (self.num_envs,) or mask.dtype != bool:
-            raise ValueError(
-                f"reset_mask must be ({self.num_envs},) bool, got {mask.shape} {mask.dtype}"
+    def begin(self, lanes: np.ndarray, options: Mapping[str, Any]) -> None:
+        for lane in lanes:
+            self._observations[lane] = self._games[lane].start(
+                self.generators[lane], options.get("level")
             )
-        seeds = (
-            [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
-        )
-        seeds = [None] * self.num_envs if seeds is None else list(seeds)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} lanes")
-        for lane in np.flatnonzero(mask):
-            if seeds[lane] is not None:
-                self._generators[lane] = seeding.np_random(int(seeds[lane]))[0]
-            self._start(lane, options.get("level"))
-        return self._observations.copy(), self._infos(mask)
 
-    def step(self, actions):
-        fresh = self._ended.copy()  # lanes that are reset instead of stepped
-        if fresh.any() and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
-            raise gymnasium.error.ResetNeeded(
-                f"lanes {np.flatnonzero(fresh).tolist()} have ended; reset them first"
-            )
-        rewards, terminations, truncations = (
-            np.zeros(self.num_envs),
-            np.zeros_like(fresh),
-            np.zeros_like(fresh),
-        )
-        for lane in np.flatnonzero(~fresh):
+    def advance(
+        self, actions: np.ndarray, moving: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rewards = np.zeros(self.num_envs)
+        ended, cut = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        lanes = np.flatnonzero(moving)
+        for lane in lanes:  # all engines work at the same time
             self._games[lane].send(int(actions[lane]))
-        for lane in range(self.num_envs):
-            if fresh[lane]:
-                self._start(lane)
-                continue
+        for lane in lanes:
             outcome = self._games[lane].receive()
-            self._observations[lane], rewards[lane], terminations[lane], truncations[lane] = outcome
-        self._ended = terminations | truncations
-        infos = self._infos(np.ones(self.num_envs, bool))
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
-            infos = self._restart(infos)
-        return self._observations.copy(), rewards, terminations, truncations, infos
+            self._observations[lane], rewards[lane], ended[lane], cut[lane] = outcome
+        return rewards, ended, cut
+
+    def observe(self) -> np.ndarray:
+        return self._observations.copy()
+
+    def describe(self, mask: np.ndarray) -> dict[str, Any]:
+        infos = [game.info() for game in self._games]
+        kinds: dict[str, Any] = {"level": np.int64, "split_key": object, "coin": bool}
+        columns = {key: np.array([info[key] for info in infos], kinds[key]) for key in kinds}
+        return {**columns, **{f"_{key}": mask.copy() for key in kinds}}
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        return (
-            tuple(game.picture.copy() for game in self._games)
-            if self.render_mode == "rgb_array"
-            else None
-        )
-
-    def _start(self, lane: int, level: int | None = None) -> None:
-        self._observations[lane] = self._games[lane].start(self._generators[lane], level)
-        self._ended[lane] = False
-
-    def _restart(self, final: dict) -> dict:
-        """Starts the ended lanes; returns their infos with `final` and the last observations
-        inside.
-        """
-        ended, last = self._ended.copy(), np.full(self.num_envs, None, object)
-        for lane in np.flatnonzero(ended):
-            last[lane] = self._observations[lane].copy()
-            self._start(lane)
-        infos = self._infos(np.ones(self.num_envs, bool))
-        return {
-            **infos,
-            "final_obs": last,
-            "_final_obs": ended,
-            "final_info": final,
-            "_final_info": ended,
-        }
-
-    def _infos(self, mask: np.ndarray) -> dict:
-        """The infos of the lanes in `mask`, as Gymnasium has them: an array and a mask for each
-        key.
-        """
-        infos = [game.info() for game in self._games]
-        levels, coins = (
-            np.array([info["level"] for info in infos]),
-            np.array([info["coin"] for info in infos]),
-        )
-        keys = np.array([info["split_key"] for info in infos], object)
-        masks = {"_level": mask, "_split_key": mask, "_coin": mask}
-        return {"level": levels, "split_key": keys, "coin": coins, **masks}
+        if self.render_mode != "rgb_array":
+            return None
+        return tuple(game.picture.copy() for game in self._games)
 
 
 def _render_mode(mode: str | None) -> str | None:

@@ -9,7 +9,7 @@ import cv2
 import gymnasium
 import numpy as np
 
-from collectors.worlds.coinrun.engine import SIDE, TASKS, TIMEOUT, Engine
+from collectors.worlds.coinrun.engine import SIDE, TASKS, Engine
 
 ACTIONS = (
     "left-down", "left", "left-up", "down", "none", "up", "right-down", "right", "right-up",
@@ -106,24 +106,21 @@ def split_key(level: int) -> str:
 
 
 class CoinRunGame:
-    """One game with its observation.
+    """One game with its observation."""
 
-    `max_episode_steps` may truncate earlier than the engine's 1000 steps.
-    """
-
-    def __init__(self, options: CoinRunOptions, max_episode_steps: int | None = None):
-        self.options, self.limit = options, min(max_episode_steps or TIMEOUT, TIMEOUT)
+    def __init__(self, options: CoinRunOptions):
+        self.options = options
         self._engine = Engine(options.distribution_mode)
         self.picture = np.zeros((SIDE, SIDE, 3), np.uint8)  # the newest frame in colour
         self._frames: deque[np.ndarray] = deque(maxlen=options.depth)
-        self._playing, self._coin, self._level, self._key, self._steps = False, False, 0, "", 0
+        self._playing, self._coin, self._level, self._key = False, False, 0, ""
 
     def start(self, generator: np.random.Generator, level: int | None = None) -> np.ndarray:
         """The first observation in `level`, by default one that the generator draws."""
         self._level = self.options.draw_level(generator) if level is None else int(level)
         if not 0 <= self._level <= LAST_LEVEL:
             raise ValueError(f"levels go from 0 to {LAST_LEVEL}, got {self._level}")
-        self._key, self._playing, self._coin, self._steps = split_key(self._level), True, False, 0
+        self._key, self._playing, self._coin = split_key(self._level), True, False
         self.picture = self._engine.start(self._level)
         self._frames.extend([self._seen()] * self.options.depth)
         return self._observation()
@@ -137,12 +134,10 @@ class CoinRunGame:
                 f"action {action} is not one of 0 to 14: {', '.join(ACTIONS)}"
             )
         self._engine.send(action)
-        self._steps += 1
 
     def receive(self) -> tuple[np.ndarray, float, bool, bool]:
         """(observation, reward, terminated, truncated) of the step that `send` began."""
         frame, reward, terminated, truncated, self._coin = self._engine.receive()
-        truncated = truncated or (self._steps >= self.limit and not terminated)
         self._playing = not (terminated or truncated)
         if frame is not None:
             self.picture = frame

@@ -1,18 +1,18 @@
 """The real Pong: `RealPong-v0`, alone or B games at once in one vector environment."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import InvalidAction, ResetNeeded
-from gymnasium.utils import seeding
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
 
 from collectors.worlds.pong.frames import SIZES, PongState, decode_frames, screen
 from collectors.worlds.pong.physics import PongCore
+from collectors.worlds.vector_env import LaneVectorEnv, check_actions
 
 __all__ = ["PongState", "RealPong", "RealPongVector"]
 
@@ -70,7 +70,7 @@ class RealPong(gymnasium.Env):
     def step(self, action):
         if not self._playing:
             raise ResetNeeded("the game is not running; call reset() before step()")
-        rewards, ended = self._core.step(_checked_actions(np.asarray(action).reshape(-1), 1))
+        rewards, ended = self._core.step(check_actions(np.asarray(action).reshape(-1), 1, ACTIONS))
         self._playing = not ended[0]
         return (
             self._screen.draw(self._core)[0],
@@ -90,18 +90,10 @@ class RealPong(gymnasium.Env):
         }
 
 
-class RealPongVector(gymnasium.vector.VectorEnv):
-    """`num_envs` games of RealPong, stepped and drawn as arrays. Lane i with seed s is exactly
-    RealPong with seed s.
+class RealPongVector(LaneVectorEnv):
+    """`num_envs` games of RealPong, stepped and drawn as arrays: see `LaneVectorEnv`."""
 
-    reset(seed=) takes None, a number (lane i gets seed + i) or a list of numbers and None, one a
-    lane; options={"reset_mask": (B,) bool} restarts some lanes only. Under SAME_STEP
-    info["final_obs"] holds the frame that each lane's step ended in, with the mask "_final_obs" for
-    those that finished; under DISABLED a finished lane must be reset before the next step.
-    max_episode_steps: None is the game's own limit, -1 none.
-    """
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+    single_class = RealPong
 
     def __init__(
         self,
@@ -111,103 +103,24 @@ class RealPongVector(gymnasium.vector.VectorEnv):
         render_mode: str | None = None,
         **options: Any,
     ):
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        single = RealPong(render_mode=render_mode, **options)
-        core = single._core
+        super().__init__(num_envs, max_episode_steps, autoreset_mode, render_mode, **options)
+        core = self.single._core
         self._core = PongCore(num_envs, core.points_to_win, core.bounce_reward, core.frame_skip)
-        self._screen, self.num_envs, self.render_mode = single._screen, num_envs, render_mode
-        self.autoreset_mode = AutoresetMode(getattr(autoreset_mode, "value", autoreset_mode))
-        self.metadata = {**single.metadata, "autoreset_mode": self.autoreset_mode}
-        self._limit = _step_limit(max_episode_steps)
-        self.single_observation_space, self.single_action_space = (
-            single.observation_space,
-            single.action_space,
-        )
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._generators: list[np.random.Generator] = []
-        self._steps, self._finished = np.zeros(num_envs, np.int64), np.ones(num_envs, bool)
+        self._screen = self.single._screen
 
-    def world_spec(self) -> dict:
-        """As RealPong.world_spec."""
-        return _world_spec(self._core, self._screen.size, self._limit)
+    def begin(self, lanes: np.ndarray, options: Mapping[str, Any]) -> None:
+        self._core.reset(lanes, [self.generators[lane] for lane in lanes])
 
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ):
-        mask = self._reset_mask(options or {})
-        lanes = mask.nonzero()[0]
-        seeds = (
-            [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-            if not _listed(seed)
-            else seed
-        )
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seeds are one a lane, {self.num_envs} in all; got {len(seeds)}")
-        if not self._generators:
-            self._generators = [seeding.np_random(None)[0] for _ in range(self.num_envs)]
-        for lane in lanes:
-            if seeds[lane] is not None:
-                self._generators[lane] = seeding.np_random(int(seeds[lane]))[0]
-        self._restart(lanes)
-        return self._screen.draw(self._core), self._info(mask)
+    def advance(
+        self, actions: np.ndarray, moving: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rewards, ended = self._core.step(actions)
+        return rewards, ended, np.zeros_like(ended)
 
-    def step(self, actions):
-        """(frames (B, S, S, 3) uint8, rewards (B,) float64, terminations (B,), truncations (B,),
-        info).
-        """
-        if not self._generators:
-            raise ResetNeeded("no game is running; call reset() before step()")
-        waiting = self._finished.copy()
-        if waiting.any() and self.autoreset_mode is AutoresetMode.DISABLED:
-            raise ResetNeeded(
-                f"lanes {waiting.nonzero()[0].tolist()} have finished; reset them by 'reset_mask' "
-                "first"
-            )
-        rewards, ended = self._core.step(_checked_actions(actions, self.num_envs))
-        self._steps += 1
-        cut = self._steps >= self._limit
-        if waiting.any():  # NEXT_STEP: these lanes ignore their action and begin anew
-            self._restart(waiting.nonzero()[0])
-            rewards[waiting], ended, cut = 0.0, ended & ~waiting, cut & ~waiting
-        self._finished = ended | cut
-        frames, info = self._screen.draw(self._core), self._info(np.ones(self.num_envs, bool))
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._finished.any():
-            frames, info = self._restart_finished(frames, info)
-        return frames, rewards, ended, cut, info
+    def observe(self) -> np.ndarray:
+        return self._screen.draw(self._core)
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        return tuple(self._screen.draw(self._core)) if self.render_mode == "rgb_array" else None
-
-    def _restart(self, lanes: np.ndarray) -> None:
-        self._core.reset(lanes, [self._generators[lane] for lane in lanes])
-        self._steps[lanes] = 0
-        self._finished[lanes] = False
-
-    def _restart_finished(self, frames: np.ndarray, info: dict) -> tuple[np.ndarray, dict]:
-        """Starts finished lanes within the step; what they ended in goes to info."""
-        done = self._finished.copy()
-        self._restart(done.nonzero()[0])
-        final = {"final_obs": frames, "_final_obs": done, "final_info": info, "_final_info": done}
-        return self._screen.draw(self._core), {**self._info(np.ones(self.num_envs, bool)), **final}
-
-    def _reset_mask(self, options: dict[str, Any]) -> np.ndarray:
-        unknown = set(options) - {"reset_mask"}
-        if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; there is 'reset_mask'")
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, bool)))
-        if mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
-            )
-        if not self._generators and not mask.all():
-            raise ResetNeeded(
-                "the first reset starts every lane: call reset() without a reset_mask first"
-            )
-        return mask
-
-    def _info(self, mask: np.ndarray) -> dict:
+    def describe(self, mask: np.ndarray) -> dict[str, Any]:
         scores = {
             "left_score": self._core.left_score.copy(),
             "right_score": self._core.right_score.copy(),
@@ -228,27 +141,6 @@ def _world_spec(core: PongCore, size: int, limit: int) -> dict:
 
 def _frames_per_second(frame_skip: int) -> int:
     return round(FRAMES_PER_SECOND / frame_skip)
-
-
-def _listed(seed: Any) -> bool:
-    return isinstance(seed, (list, tuple, np.ndarray))
-
-
-def _step_limit(steps: int | None) -> int:
-    if steps is not None and steps != -1 and steps < 1:
-        raise ValueError(f"max_episode_steps must be at least 1, or -1 for none, got {steps}")
-    return MAX_EPISODE_STEPS if steps is None else 2**62 if steps == -1 else steps
-
-
-def _checked_actions(actions: Any, lanes: int) -> np.ndarray:
-    """(B,) int64; InvalidAction where one is no action of this game."""
-    actions = np.asarray(actions)
-    whole = actions.dtype.kind in "iu" and actions.shape == (lanes,)
-    if not whole or ((actions < 0) | (actions >= len(ACTIONS))).any():
-        raise InvalidAction(
-            f"an action, one a game, is one of 0 stay, 1 up, 2 down; got {actions.tolist()}"
-        )
-    return actions.astype(np.int64)
 
 
 def _check_options(points_to_win, bounce_reward, frame_skip, size, render_mode) -> None:

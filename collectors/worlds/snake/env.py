@@ -21,6 +21,7 @@ from collectors.worlds.snake.tiles import (
     TILE,
     TILES,
 )
+from collectors.worlds.vector_env import SingleEnvLanes
 
 __all__ = ["BODY", "CODES", "DEAD_HEAD", "EMPTY", "FOOD", "HEAD", "TAIL", "RealSnake"]
 
@@ -238,6 +239,12 @@ class RealSnake(gymnasium.Env):
                 if cells[-1] >= 0 and self._neighbours[head][direction] >= 0:
                     poses.append((cells, direction))
         return poses
+
+
+class RealSnakeVector(SingleEnvLanes):
+    """`num_envs` games of RealSnake: see `LaneVectorEnv`."""
+
+    single_class = RealSnake
 
 
 def _check_options(grid_size, apples, start, step_penalty, observation, render_mode) -> None:

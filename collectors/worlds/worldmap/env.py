@@ -13,6 +13,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from collectors.worlds.vector_env import SingleEnvLanes
+
 __all__ = [
     "BANDS",
     "DEFAULT_MAP",
@@ -220,6 +222,12 @@ class RealWorldMap(gymnasium.Env):
 
     def _info(self) -> dict:
         return {"position": (self._row, self._column)}
+
+
+class RealWorldMapVector(SingleEnvLanes):
+    """`num_envs` games of RealWorldMap on one map: see `LaneVectorEnv`."""
+
+    single_class = RealWorldMap
 
 
 def _parts(region: str | None) -> tuple[str | None, ...]:

@@ -1,0 +1,279 @@
+"""What all vector environments of real games share: seeds, reset masks, autoreset, step limits.
+
+B lanes, each a game of its own with a generator of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+NO_LIMIT = 2**62  # steps
+
+
+class LaneVectorEnv(VectorEnv):
+    """B games of a kind, `single_class`; lane i of reset(seed=s) is a single game reset with s + i.
+
+    reset(seed=) takes None, a number, or a list with a number or None per lane;
+    options={"reset_mask": (B,) bool} starts some lanes only, the others go on. Under SAME_STEP
+    info["final_obs"] is dense: the observation that each lane's step ended in, with the mask
+    "_final_obs" for those that finished, and info["final_info"] is what they reported then. Under
+    NEXT_STEP a finished lane ignores its next action and starts anew; under DISABLED it must be
+    reset before the next step, else ResetNeeded. max_episode_steps: None is the game's own limit,
+    -1 none.
+
+    A subclass gives `begin`, `advance`, `observe` and `describe`; `self.single` is one game that is
+    never played, for spaces and names.
+    """
+
+    single_class: ClassVar[Any]
+    reset_options: ClassVar[tuple[str, ...]] = ()  # what reset(options=) takes besides the mask
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+        **options: Any,
+    ):
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        self.single = self.single_class(render_mode=render_mode, **options)
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.autoreset_mode = as_autoreset_mode(autoreset_mode)
+        self.metadata = {**self.single.metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = self.single.observation_space
+        self.single_action_space = self.single.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        spec = self.single.world_spec()
+        self._action_names = spec["action_names"]
+        self._limit = step_limit(max_episode_steps, spec["max_episode_steps"])
+        self.generators: list[np.random.Generator] = []  # one per lane, from the first reset on
+        self._steps, self._finished = np.zeros(num_envs, np.int64), np.ones(num_envs, bool)
+
+    # ---------------------------------------------------------------- what a game gives
+
+    def begin(self, lanes: np.ndarray, options: Mapping[str, Any]) -> None:
+        """Start a game in each of the lanes (L,) int, from its generator in `self.generators`."""
+        raise NotImplementedError
+
+    def advance(
+        self, actions: np.ndarray, moving: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One step of the lanes in the mask `moving` (B,) bool with `actions` (B,) int64.
+
+        (rewards (B,) float64, terminations (B,) bool, truncations (B,) bool), the game's own; what
+        it says of other lanes is ignored.
+        """
+        raise NotImplementedError
+
+    def observe(self) -> np.ndarray:
+        """What every lane shows now, (B, ...), in an array of the caller's own."""
+        raise NotImplementedError
+
+    def describe(self, mask: np.ndarray) -> dict[str, Any]:
+        """The infos of the lanes in the mask (B,) bool: for each key an array and a mask."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- Gymnasium
+
+    def world_spec(self) -> dict[str, Any]:
+        """As that of the single game, with this environment's step limit."""
+        return {**self.single.world_spec(), "max_episode_steps": self._limit}
+
+    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
+        """Keys for `gymnasium.utils.play`."""
+        return self.single.get_keys_to_action()
+
+    def reset(  # pyright: ignore[reportIncompatibleMethodOverride]  # None for a lane goes on
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start all lanes, or those of the mask; (observations of all lanes, infos of those)."""
+        options = check_reset_options(options, self.reset_options)
+        mask = reset_mask(options, self.num_envs, started=bool(self.generators))
+        seeds = lane_seeds(seed, self.num_envs)
+        if not self.generators:
+            self.generators = [seeding.np_random(None)[0] for _ in range(self.num_envs)]
+        for lane in np.flatnonzero(mask):
+            if (lane_seed := seeds[lane]) is not None:
+                self.generators[lane] = seeding.np_random(lane_seed)[0]
+        self._begin(mask, options)
+        return self.observe(), self.describe(mask)
+
+    def step(
+        self, actions: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """(observations, rewards (B,) float64, terminations (B,), truncations (B,), infos).
+
+        Raises InvalidAction that lists the actions, and ResetNeeded.
+        """
+        if not self.generators:
+            raise ResetNeeded("no game is running; call reset() before step()")
+        waiting = self._finished.copy()
+        if waiting.any() and self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ResetNeeded(
+                f"lanes {np.flatnonzero(waiting).tolist()} have finished; reset them by "
+                "'reset_mask' first"
+            )
+        actions = check_actions(actions, self.num_envs, self._action_names)
+        rewards, ended, cut = self.advance(actions, ~waiting)
+        self._steps += 1
+        cut = cut | (self._steps >= self._limit)
+        if waiting.any():  # under NEXT_STEP these lanes ignore their action and begin anew
+            self._begin(waiting, {})
+            rewards = np.where(waiting, 0.0, rewards)
+            ended, cut = ended & ~waiting, cut & ~waiting
+        self._finished = ended | cut
+        frames, infos = self.observe(), {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._finished.any():
+            frames, infos = self._restart_finished(frames)
+        return frames, rewards, ended, cut, self.describe(np.ones_like(waiting)) | infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One (H, W, 3) uint8 image per lane under "rgb_array", else None."""
+        return tuple(self.observe()) if self.render_mode == "rgb_array" else None
+
+    def _begin(self, mask: np.ndarray, options: Mapping[str, Any]) -> None:
+        self.begin(np.flatnonzero(mask), options)
+        self._steps[mask], self._finished[mask] = 0, False
+
+    def _restart_finished(self, frames: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start the finished lanes within the step; the new observations, and infos of the old."""
+        done = self._finished.copy()
+        final = {"final_obs": frames, "_final_obs": done}
+        final |= {"final_info": self.describe(done), "_final_info": done}
+        self._begin(done, {})
+        return self.observe(), final
+
+
+class SingleEnvLanes(LaneVectorEnv):
+    """Lanes that are single environments, stepped one after another.
+
+    All randomness of `single_class` must come from its `np_random`.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+        **options: Any,
+    ):
+        super().__init__(num_envs, max_episode_steps, autoreset_mode, render_mode, **options)
+        self.envs: list[gymnasium.Env] = [
+            self.single_class(render_mode=render_mode, **options) for _ in range(num_envs)
+        ]
+        space: Any = self.single_observation_space
+        self._frames = np.zeros((num_envs, *space.shape), space.dtype)
+        self._infos: list[dict[str, Any]] = [{} for _ in range(num_envs)]
+
+    def begin(self, lanes: np.ndarray, options: Mapping[str, Any]) -> None:
+        for lane in lanes:
+            env = self.envs[lane]
+            env.np_random = self.generators[lane]
+            self._frames[lane], self._infos[lane] = env.reset(options=dict(options))
+
+    def advance(
+        self, actions: np.ndarray, moving: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rewards = np.zeros(self.num_envs)
+        ended, cut = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        for lane in np.flatnonzero(moving):
+            self._frames[lane], rewards[lane], ended[lane], cut[lane], self._infos[lane] = (
+                self.envs[lane].step(actions[lane])
+            )
+        return rewards, ended, cut
+
+    def observe(self) -> np.ndarray:
+        return self._frames.copy()
+
+    def describe(self, mask: np.ndarray) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        for lane in np.flatnonzero(mask).tolist():
+            infos = self._add_info(infos, self._infos[lane], lane)
+        return infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        if self.render_mode != "rgb_array":
+            return None
+        return tuple(np.asarray(env.render()) for env in self.envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        for env in (self.single, *self.envs):
+            env.close()
+
+
+def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    """A mode or its value; ValueError with the three that there are."""
+    value, known = getattr(mode, "value", mode), [known.value for known in AutoresetMode]
+    if value not in known:
+        raise ValueError(f"autoreset_mode is one of {', '.join(map(repr, known))}; got {value!r}")
+    return AutoresetMode(value)
+
+
+def step_limit(steps: int | None, default: int) -> int:
+    """The limit that `max_episode_steps` asks for: None is `default`, -1 none at all."""
+    if steps is not None and steps != -1 and steps < 1:
+        raise ValueError(f"max_episode_steps must be at least 1, or -1 for none, got {steps}")
+    return default if steps is None else NO_LIMIT if steps == -1 else steps
+
+
+def check_reset_options(
+    options: Mapping[str, Any] | None, known: Iterable[str] = ()
+) -> dict[str, Any]:
+    """reset's options as a dictionary; ValueError names those that there are."""
+    names = ["reset_mask", *known]
+    if unknown := sorted(set(options or {}) - set(names)):
+        there = " and ".join(f"'{name}'" for name in names)
+        raise ValueError(f"unknown reset options {unknown}; there is {there}")
+    return dict(options or {})
+
+
+def reset_mask(options: dict[str, Any], lanes: int, started: bool) -> np.ndarray:
+    """Takes the lanes to reset, (B,) bool, out of reset's options; all without a mask.
+
+    Raises ValueError for a mask of another kind and ResetNeeded where the first reset (not
+    `started`) leaves lanes out.
+    """
+    mask = np.asarray(options.pop("reset_mask", np.ones(lanes, bool)))
+    if mask.dtype != bool or mask.shape != (lanes,) or not mask.any():
+        raise ValueError(f"reset_mask is ({lanes},) bool with at least one True, got {mask}")
+    if not started and not mask.all():
+        raise ResetNeeded(
+            "the first reset starts every lane: call reset() without a reset_mask first"
+        )
+    return mask
+
+
+def lane_seeds(seed: int | Sequence[int | None] | None, lanes: int) -> list[int | None]:
+    """A seed or None per lane: of a number s, lane i gets s + i; ValueError for too many or few."""
+    if seed is None:
+        return [None] * lanes
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + lane for lane in range(lanes)]
+    seeds = [None if one is None else int(one) for one in seed]
+    if len(seeds) != lanes:
+        raise ValueError(
+            f"{len(seeds)} seeds for {lanes} lanes: give one number, or one for each lane"
+        )
+    return seeds
+
+
+def check_actions(actions: Any, lanes: int, names: Sequence[str]) -> np.ndarray:
+    """(B,) int64; InvalidAction that lists the actions where one is none of them."""
+    given = np.asarray(actions)
+    whole = given.dtype.kind in "iu" and given.shape == (lanes,)
+    if not whole or ((given < 0) | (given >= len(names))).any():
+        known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+        raise InvalidAction(f"an action, one per game, is one of {known}; got {given.tolist()}")
+    return given.astype(np.int64)
