@@ -20,6 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from collectors.ray_cluster import cluster
+from collectors.worlds.vector_env import as_autoreset_mode, lane_seeds, reset_mask
 
 PATIENCE = 10.0  # seconds for actors that have ended to give back their processors
 
@@ -106,7 +107,7 @@ class RayVectorEnv(VectorEnv):
             raise ValueError("frames travel between processes as numpy arrays: leave out output=")
         self.num_envs, self.autoreset_mode = (
             num_envs,
-            AutoresetMode(getattr(autoreset_mode, "value", autoreset_mode)),
+            as_autoreset_mode(autoreset_mode),
         )
         ends = np.cumsum(
             [len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]
@@ -148,25 +149,12 @@ class RayVectorEnv(VectorEnv):
         actor.
         """
         super().reset(seed=seed if isinstance(seed, int) else None)
-        mask = (
-            np.ones(self.num_envs, bool)
-            if "reset_mask" not in (options or {})
-            else options["reset_mask"]
-        )
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
-            )
-        if self._frames is None and not mask.all():
-            raise ResetNeeded(
-                "the first reset starts every lane: call reset() without a reset_mask first"
-            )
+        options = dict(options or {})
+        masked = "reset_mask" in options
+        mask = reset_mask(options, self.num_envs, started=self._frames is not None)
         seeds, words = self._seeds(seed), []
         for lanes in self._lanes:
-            own = dict(options or {})
-            if "reset_mask" in own:
-                own["reset_mask"] = mask[lanes].copy()
+            own = {**options, "reset_mask": mask[lanes].copy()} if masked else options
             words.append(
                 (None if seeds is None else seeds[lanes], own) if mask[lanes].any() else None
             )
@@ -212,15 +200,7 @@ class RayVectorEnv(VectorEnv):
             return None
         if seed is None:
             seed = int(self.np_random.integers(2**62))
-        seeds = (
-            [seed + lane for lane in range(self.num_envs)]
-            if isinstance(seed, int | np.integer)
-            else list(seed)
-        )
-        if len(seeds) != self.num_envs:
-            raise ValueError(
-                f"{len(seeds)} seeds for {self.num_envs} lanes: give one int, or one for each lane"
-            )
+        seeds = lane_seeds(seed, self.num_envs)
         return seeds
 
     def _ask(self, method: str, words: list[tuple | None]) -> list:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collectors.worlds.vector_env import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import run_by
 from world_models.lanes import put_lanes, take_lanes
@@ -157,11 +158,7 @@ def streams(
     """A stream for every lane: of seed + i, or of a list's seeds, where None keeps the lane's old
     stream.
     """
-    seeds = [seed + i for i in range(lanes)] if isinstance(seed, int | np.integer) else list(seed)
-    if len(seeds) != lanes:
-        raise ValueError(
-            f"{len(seeds)} seeds for {lanes} lanes: give one int, or one for each lane"
-        )
+    seeds = lane_seeds(seed, lanes)
     if None in seeds and old is None:
         raise ValueError(
             "a lane without a seed goes on with its stream, but this is the first reset: seed "

@@ -20,6 +20,12 @@ from torch import Tensor
 
 from collectors.media import tile, to_rgb
 from collectors.worlds.table import WORLDS
+from collectors.worlds.vector_env import (
+    as_autoreset_mode,
+    check_reset_options,
+    reset_mask,
+    step_limit,
+)
 from neural_envs.contexts import context_from
 from neural_envs.display import DisplayMixin
 from neural_envs.rendering import Window, keys_to_action
@@ -35,8 +41,6 @@ from neural_envs.simulator import (
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, SamplingOptions
-
-_NO_LIMIT = 2**62
 
 
 class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
@@ -78,7 +82,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         world: str | None = None,
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = as_autoreset_mode(autoreset_mode)
         self.output = _one_of("output", output, ("numpy", "torch"))
         self.render_mode = _one_of(
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
@@ -91,8 +95,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             self.simulator.model.spec,
         )
         _check_world(world, self.world.world, self.simulator.name)
-        steps = self.world.max_episode_steps if max_episode_steps is None else max_episode_steps
-        self.max_episode_steps = _NO_LIMIT if steps == -1 else positive(steps, "max_episode_steps")
+        self.max_episode_steps = step_limit(max_episode_steps, self.world.max_episode_steps)
         self.sampling = SamplingOptions(sampler_steps, guidance)
         self._set_spaces()
         self._state: DreamState | None = None
@@ -318,29 +321,15 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
 
     def _options(self, options: dict[str, Any] | None) -> tuple[Tensor, Context | None]:
         """(mask (B,) bool of the lanes to reset, context of B lanes or None)."""
-        options = options or {}
-        unknown = set(options) - {"reset_mask", "context"}
-        if unknown:
-            raise ValueError(
-                f"unknown reset options {sorted(unknown)}; there are 'reset_mask' and 'context'"
-            )
+        options = check_reset_options(options, ("context",))
         context = options.get("context")
         if context is not None:
             context = context_from(context, self.simulator.model, self.num_envs)
             context = Context(context.frames.to(self.device), context.actions.to(self.device))
-        mask = options.get("reset_mask")
-        mask = (
-            torch.ones(self.num_envs, dtype=torch.bool) if mask is None else torch.as_tensor(mask)
-        )
-        if mask.dtype != torch.bool or tuple(mask.shape) != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f"reset_mask is ({self.num_envs},) bool with at least one True, got {mask}"
-            )
-        if self._state is None and not mask.all():
-            raise ResetNeeded(
-                "the first reset starts every lane: call reset() without a reset_mask first"
-            )
-        return mask.to(self.device), context
+        if isinstance(options.get("reset_mask"), Tensor):
+            options["reset_mask"] = options["reset_mask"].cpu().numpy()
+        mask = reset_mask(options, self.num_envs, started=self._state is not None)
+        return torch.from_numpy(mask).to(self.device), context
 
     def _action(self, actions: Any) -> Tensor:
         """(B,) int64 on the device; raises ValueError that lists the actions."""
@@ -401,11 +390,3 @@ def _one_of(name: str, value: Any, choices: tuple) -> Any:
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
     return value
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    return AutoresetMode(
-        _one_of(
-            "autoreset_mode", getattr(mode, "value", mode), tuple(m.value for m in AutoresetMode)
-        )
-    )

@@ -30,6 +30,7 @@ from source_tree import (
 FOR_EVERYBODY = (
     "collectors.settings",
     "collectors.worlds.table",
+    "collectors.worlds.vector_env",
     "collectors.files",
     "collectors.media",
     "collectors.video_writers",

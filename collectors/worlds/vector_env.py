@@ -264,7 +264,7 @@ def lane_seeds(seed: int | Sequence[int | None] | None, lanes: int) -> list[int 
     seeds = [None if one is None else int(one) for one in seed]
     if len(seeds) != lanes:
         raise ValueError(
-            f"{len(seeds)} seeds for {lanes} lanes: give one number, or one for each lane"
+            f"{len(seeds)} seeds for {lanes} lanes: give one int, or one for each lane"
         )
     return seeds
 
