@@ -71,8 +71,8 @@ def test_made_directly_it_counts_the_bundles_own_limit():
 
 
 def test_made_by_gym_make_the_registered_limit_rules_and_can_be_changed(made):
-    assert made("NeuralSnake-v0").spec.max_episode_steps == 1000
-    assert length_of(made("NeuralSnake-v0", max_episode_steps=20)) == (20, True)
+    assert made("NeuralSnake-v0", world=None).spec.max_episode_steps == 1000
+    assert length_of(made("NeuralSnake-v0", world=None, max_episode_steps=20)) == (20, True)
     assert length_of(made("NeuralEnv-v0", max_episode_steps=20)) == (20, True)
 
 
@@ -82,8 +82,8 @@ def test_a_limit_of_gym_make_beyond_the_bundles_own_is_honoured(monkeypatch):
     monkeypatch.setattr(
         bundles, "load", lambda name, device="cpu": counting_bundle(max_episode_steps=30)
     )
-    assert length_of(gym.make("NeuralSnake-v0", max_episode_steps=100)) == (100, True)
-    assert length_of(gym.make("NeuralSnake-v0", max_episode_steps=-1)) == (203, False)
+    assert length_of(gym.make("NeuralSnake-v0", world=None, max_episode_steps=100)) == (100, True)
+    assert length_of(gym.make("NeuralSnake-v0", world=None, max_episode_steps=-1)) == (203, False)
     assert length_of(gym.make("NeuralEnv-v0", bundle="any")) == (30, True)
 
 
