@@ -6,7 +6,7 @@
 # Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
 
 NEWEST_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c '$(NEWEST_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 TORCH  ?= 2.13.0
 BIN    := .venv/bin
