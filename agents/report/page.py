@@ -14,7 +14,7 @@ from agents.report.scorecard import rows
 from collectors.dataset.dataset import dataset_name
 from collectors.worlds.table import WORLDS
 from neural_envs import __version__
-from neural_envs.replays.replay_file import bundle_hash
+from world_models.bundles.identity import bundle_hash
 
 HERE = Path(__file__).parent
 LINKS = (

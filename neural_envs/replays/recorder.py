@@ -14,8 +14,9 @@ from neural_envs import bundles
 from neural_envs.contexts import context_from
 from neural_envs.env import NeuralEnv
 from neural_envs.replays.format import RUNNING, SETTINGS, TERMINATED, TRUNCATED, Segment
-from neural_envs.replays.replay_file import DreamFile, bundle_hash, frame_bytes, platform_facts
+from neural_envs.replays.replay_file import DreamFile, frame_bytes, platform_facts
 from neural_envs.simulator import CONTEXT_SALT, Simulator
+from world_models.bundles.identity import bundle_hash
 from world_models.noise import NoiseStream
 
 

@@ -9,7 +9,6 @@ frames, H x W x C per frame.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +35,7 @@ from neural_envs.replays.format import (
     read_stream,
     unpack,
 )
+from world_models.bundles.identity import bundle_hashes
 from world_models.noise import NoiseStream
 
 SUFFIX = ".dream"
@@ -146,10 +146,10 @@ def check(file: DreamFile, bundle: Any = None) -> str:
     """Why the frames of a replay will or may differ, as a sentence; "" where they should not."""
     name = bundle or file.bundle
     try:
-        found = bundle_hash(bundles.resolve_bundle(name))
+        found = bundle_hashes(bundles.resolve_bundle(name))
     except ValueError as error:
         return f"it cannot be dreamed here: {error}"
-    if found != file.bundle_hash:
+    if file.bundle_hash not in found:
         return f"the bundle '{name}' has other weights or settings than the one that dreamed it"
     here, there = platform_facts(), file.platform
     other = [
@@ -183,18 +183,6 @@ def frames_hash(frames: Iterable[np.ndarray]) -> str:
     for _ in hashed:
         pass
     return hashed.hash
-
-
-def bundle_hash(path: str | Path) -> str:
-    """sha256 of what a bundle's frames follow from: its weights, and model and spec of its
-    config.
-    """
-    path = Path(path)
-    config = json.loads((path / "config.json").read_text())
-    digest = hashlib.sha256((path / "model.safetensors").read_bytes())
-    facts = {name: config[name] for name in ("kind", "model", "spec")}
-    digest.update(json.dumps(facts, sort_keys=True).encode())
-    return digest.hexdigest()
 
 
 def platform_facts() -> dict[str, Any]:

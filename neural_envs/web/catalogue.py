@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.worlds.table import WORLDS, unknown
 from neural_envs.bundles import load, released_names, resolve_bundle
+from world_models.bundles.identity import bundle_hashes
 
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
@@ -38,7 +39,7 @@ class BundleCatalogue:
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
         self.device, self.lock = device, threading.Lock()
         self.loaded: dict[str, Bundle] = {}
-        self.hashes: dict[str, str] = {}
+        self.hashes: dict[str, tuple[str, ...]] = {}
         self.bundles: dict[str, BundleInfo] = {}
         for source in (*more, *released_names()):
             name = source if source in released_names() else Path(source).resolve().name
@@ -74,13 +75,12 @@ class BundleCatalogue:
         worlds = dict.fromkeys(info.world for info in self.ordered())
         raise ValueError(unknown("world", world[:QUOTED_CHARACTERS], worlds))
 
-    def hash(self, info: BundleInfo) -> str:
-        """The `bundle_hash` by which a `.dream` file names the bundle."""
-        from neural_envs.replays.replay_file import bundle_hash
+    def hashes_of(self, info: BundleInfo) -> tuple[str, ...]:
+        """The hashes by which a `.dream` file may name the bundle."""
 
         with self.lock:
             if info.name not in self.hashes:
-                self.hashes[info.name] = bundle_hash(resolve_bundle(info.source))
+                self.hashes[info.name] = bundle_hashes(resolve_bundle(info.source))
             return self.hashes[info.name]
 
     def load(self, info: BundleInfo) -> Bundle:

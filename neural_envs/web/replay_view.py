@@ -89,7 +89,7 @@ class ReplayView:
 def _bundle_of(file: DreamFile, catalogue: BundleCatalogue) -> BundleInfo:
     """The bundle that dreamed the file, else the first one of its world."""
     bundles = catalogue.ordered()
-    same = (info for info in bundles if catalogue.hash(info) == file.bundle_hash)
+    same = (info for info in bundles if file.bundle_hash in catalogue.hashes_of(info))
     world = (info for info in bundles if info.world == file.world)
     found = next(same, None) or next(world, None)
     if found is None:

@@ -20,7 +20,7 @@ class CountingCatalogue(BundleCatalogue):
         super().__init__()
         self.bundles = {name: info for name, info in self.bundles.items() if name in released}
         self.bundles = {"counting": COUNTING, **self.bundles}
-        self.loaded["counting"], self.hashes["counting"] = counting_bundle(), "counted"
+        self.loaded["counting"], self.hashes["counting"] = counting_bundle(), ("counted",)
 
 
 class Page:

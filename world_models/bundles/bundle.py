@@ -28,6 +28,7 @@ from collectors.settings.fields import from_dict, to_dict
 from world_models.bundles import FILES, BundleError, display
 from world_models.bundles.card import model_card
 from world_models.bundles.contexts import Contexts
+from world_models.bundles.identity import EARLIER_HASH, bundle_hash
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
 from world_models.models.chance import ChanceModel
 from world_models.models.diffusion import DiffusionModel
@@ -111,8 +112,9 @@ def migrate_bundle(path: Path, out: Path | None = None) -> Path:
     """Writes a bundle in the newest format, in place or to the directory `out`; returns where.
 
     In place every file is complete before it takes its name, config.json last, and what an
-    interruption leaves behind still loads. A bundle of the newest format is left as it is. Raises
-    BundleError for what is no bundle, and where `out` holds files already.
+    interruption leaves behind still loads. A bundle of the newest format is left as it is. The
+    provenance keeps the hash of before, by which `.dream` files name the bundle. Raises BundleError
+    for what is no bundle, and where `out` holds files already.
     """
     config = _read_config(path)
     if out is not None and out.resolve() != path.resolve():
@@ -125,8 +127,10 @@ def migrate_bundle(path: Path, out: Path | None = None) -> Path:
         path = out
     if config["format_version"] < FORMAT_VERSION:
         tensors = _migrated_tensors(path / "model.safetensors", config)
+        hashed = {f"{EARLIER_HASH}{config['format_version']}": bundle_hash(path)}
         _write_tensors(path / "model.safetensors", tensors)
-        _write_config(path, migrate_config(config))
+        migrated = migrate_config(config)
+        _write_config(path, {**migrated, "provenance": {**migrated["provenance"], **hashed}})
     return path
 
 
@@ -257,4 +261,4 @@ def _load_trust(path: Path, model: WorldModel) -> None:
 
 def _write_config(path: Path, config: dict) -> None:
     write_atomically(path / "config.json", json.dumps(config, indent=1) + "\n")
-    (path / "README.md").write_text(model_card(config))
+    write_atomically(path / "README.md", model_card(config))

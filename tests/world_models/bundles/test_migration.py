@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from neural_envs.cli import main
 from world_models.bundles import bundle, migration
 from world_models.bundles.bundle import BundleError, OldBundleWarning, load_bundle, migrate_bundle
+from world_models.bundles.identity import bundle_hash, bundle_hashes
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
 from world_models.noise import NoiseStream
 
@@ -98,6 +99,13 @@ def test_migrating_twice_changes_nothing(tmp_path):
     once = files(path)
     migrate_bundle(path)
     assert files(path) == once and not list(path.glob("*.tmp"))
+
+
+def test_a_migrated_bundle_is_still_the_one_that_an_earlier_dream_file_names(tmp_path):
+    path = old_bundle(tmp_path / "b")
+    before = bundle_hash(path)
+    migrate_bundle(path)
+    assert bundle_hashes(path) == (bundle_hash(path), before) and bundle_hash(path) != before
 
 
 def test_weights_stay_in_the_precision_that_they_were_kept_in(tmp_path):

@@ -1,0 +1,29 @@
+"""Which bundle a dream came from: hashes of weights and settings, also in older formats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+EARLIER_HASH = "bundle_hash_in_format_"  # in a bundle's provenance, followed by the version
+
+
+def bundle_hash(path: str | Path) -> str:
+    """sha256 of what a bundle's frames follow from: its weights, and model and spec of its config.
+
+    It is another one in every format, see `bundle_hashes`.
+    """
+    path = Path(path)
+    config = json.loads((path / "config.json").read_text())
+    digest = hashlib.sha256((path / "model.safetensors").read_bytes())
+    facts = {name: config[name] for name in ("kind", "model", "spec")}
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def bundle_hashes(path: str | Path) -> tuple[str, ...]:
+    """The bundle's hash, and those that it had before it was migrated to newer formats."""
+    provenance = json.loads((Path(path) / "config.json").read_text()).get("provenance", {})
+    earlier = (value for name, value in provenance.items() if name.startswith(EARLIER_HASH))
+    return (bundle_hash(path), *earlier)
