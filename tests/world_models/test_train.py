@@ -169,7 +169,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpo
     trainer = Trainer(config, Dataset(dataset_path))
     trainer.step()
     before = {k: v.clone() for k, v in trainer.average.state_dict().items()}
-    trainer.model.chance.paint.weight.data.fill_(float("nan"))
+    trainer.model.chance.place_embed.weight.data.fill_(float("nan"))
     with pytest.raises(TrainingError, match="learning_rate"):
         trainer.step()
     assert all(torch.equal(v, before[k]) for k, v in trainer.average.state_dict().items())
@@ -296,7 +296,7 @@ def test_a_run_can_begin_with_the_weights_of_a_bundle_that_fit(dataset_path, tmp
         load_bundle(training.train(second)).model.state_dict(),
     )
     assert torch.equal(mine["encoder.embed.weight"], theirs["encoder.embed.weight"])
-    assert mine["chance.paint.weight"].shape != theirs["chance.paint.weight"].shape
+    assert mine["chance.place_embed.weight"].shape != theirs["chance.place_embed.weight"].shape
     with pytest.raises(TrainingError, match="init_from"):
         training.train(config_for(dataset_path, tmp_path / "third", init_from=str(tmp_path)))
 

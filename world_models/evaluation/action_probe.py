@@ -58,11 +58,11 @@ def train_probe(episodes: SplitReader, actions: int, seed: int = 0) -> ActionPro
     order = np.random.default_rng(seed)
     window = episodes.window(episodes.transitions(TRANSITIONS, order))
     past, after, action = window.context.frames[:, -2:], window.frames[:, 1], window.actions[:, 0]
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # layers draw their weights from the global generator: borrow it
+    with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
         torch.manual_seed(seed)
-        probe = ActionProbe(after.shape[-1], actions).to(memory_format=torch.channels_last)
+        probe = ActionProbe(after.shape[-1], actions)
+    # torch's stubs do not know memory_format
+    probe.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     steps = PASSES * -(-len(action) // BATCH)
     optimizer = torch.optim.AdamW(probe.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)

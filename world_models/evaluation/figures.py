@@ -5,6 +5,8 @@ N transitions, H horizon. A figure that cannot be computed is {"omitted": why} o
 made-up number.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -95,18 +97,20 @@ def outcome_figures(
         pairs["closed_loop"] = tuple(
             torch.from_numpy(np.concatenate(column)) for column in zip(*closed, strict=True)
         )
-    reward = {name: _reward_scores(p, r, values) for name, (p, r, _, _) in pairs.items()}
-    ends = {
+    reward: dict[str, Any] = {
+        name: _reward_scores(p, r, values) for name, (p, r, _, _) in pairs.items()
+    }
+    termination: dict[str, Any] = {
         name: {**metrics.class_score(p, r)._asdict(), "samples": len(p)}
         for name, (_, _, p, r) in pairs.items()
     }
     reward["calibration_error"] = _calibration(
         run.reward_confidence, (run.reward - run.real_reward).abs() < 1e-4
     )
-    ends["calibration_error"] = _calibration(
+    termination["calibration_error"] = _calibration(
         run.termination_confidence, run.termination == run.real_termination
     )
-    return reward, ends
+    return reward, termination
 
 
 def _reward_scores(predicted: Tensor, actual: Tensor, values: tuple[float, ...]) -> dict:
@@ -140,7 +144,7 @@ def survival_figures(run: ClosedLoop) -> dict:
         "samples": steps * lanes,
         "no_nan": run.finite,
         "ended_dreams": int(run.terminations.sum()),
-        "reward_per_1000_steps": 1000 * mean(run.rewards),
+        "reward_per_1000_steps": 1000 * float(run.rewards.astype(np.float64).mean()),
     }
 
 
@@ -167,7 +171,7 @@ def card_scores(figures: dict, evaluator: Evaluator) -> dict:
     }
 
 
-def at_path(figures: dict, path: list[str]) -> dict:
+def at_path(figures: Any, path: list[str]) -> dict:
     """{dotted path: figure}; a "*" in the path stands for every key there, and a missing figure is
     None.
     """

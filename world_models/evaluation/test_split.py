@@ -103,5 +103,5 @@ class SplitReader:
             np.asarray(episode.frames[np.arange(step, step + horizon + 1).clip(max=total)]),
             np.where(inside, episode.rewards[future], 0).astype(np.float32),
             np.asarray(inside & episode.terminations[future]),
-            np.int64(inside.sum()),
+            np.asarray(inside.sum(), np.int64),
         )

@@ -58,6 +58,8 @@ class TrustScale(nn.Module):
     bias).
     """
 
+    weights: Tensor  # (3,) of the head, of the distance, bias
+
     def __init__(self, familiarity: MahalanobisDistance, weights: Tensor):
         super().__init__()
         self.familiarity = familiarity

@@ -163,4 +163,6 @@ def part_of(clips: Clips, first: int, last: int) -> Clips:
     """Clips `first` to `last` (exclusive) of a batch."""
     if first == 0 and last == len(clips.frames):
         return clips
-    return Clips(*(None if column is None else column[first:last] for column in clips))
+    columns = clips._asdict().items()
+    cut = {name: column[first:last] for name, column in columns if column is not None}
+    return Clips(**cut)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,14 +97,15 @@ class Processes:
             (torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters
         ]
         sizes = [*(g.numel() for g in gradients), len(has), len(numbers)]
-        *sums, has, numbers = self.accelerator.reduce(
-            torch.cat([*gradients, has, numbers.float()]), "sum"
-        ).split(sizes)
+        everything = torch.cat([*gradients, has, numbers.float()])
+        reduced = cast(Tensor, self.accelerator.reduce(everything, "sum"))
+        *sums, has, numbers = reduced.split(sizes)
         for parameter, total, anybody in zip(parameters, sums, has.tolist(), strict=True):
-            if anybody and parameter.grad is None:
+            if not anybody:
+                continue
+            if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            if anybody:
-                parameter.grad.copy_(total.view_as(parameter))
+            parameter.grad.copy_(total.view_as(parameter))
         return numbers
 
     def end(self) -> None:

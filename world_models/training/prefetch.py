@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -32,13 +32,14 @@ class Prefetcher(Generic[Item]):
         )  # its thread starts with the first item
         self.restart(order.bit_generator.state, order)
 
-    def restart(self, state: dict, order: np.random.Generator | None = None) -> None:
+    def restart(self, state: Mapping[str, Any], order: np.random.Generator | None = None) -> None:
         """Goes on from another state; what was drawn ahead is forgotten."""
         self.generator = copy.deepcopy(
             order or self.generator
         )  # a new one: the thread may still be using the old
-        self.generator.bit_generator.state = self.state = copy.deepcopy(state)
-        self.drawn: deque[Future[tuple[Item, dict]]] = deque()
+        self.state: Mapping[str, Any] = copy.deepcopy(state)
+        self.generator.bit_generator.state = self.state
+        self.drawn: deque[Future[tuple[Item, Mapping[str, Any]]]] = deque()
 
     def next(self) -> Item:
         """The next item; raises what `draw` raised."""
@@ -52,5 +53,5 @@ class Prefetcher(Generic[Item]):
         self.waited += time.perf_counter() - begun
         return item
 
-    def _drawn(self, generator: np.random.Generator) -> tuple[Item, dict]:
+    def _drawn(self, generator: np.random.Generator) -> tuple[Item, Mapping[str, Any]]:
         return self.draw(generator), generator.bit_generator.state

@@ -9,34 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from collectors.media import spread, write_strip
 from collectors.video_writers import write_comparison
+from world_models.evaluation.rollouts import device_of, to_model
 from world_models.noise import NoiseStream
-from world_models.protocols import Clips, Context
+from world_models.protocols import Clips, WorldModel
 from world_models.training.clips import context_of
 
 
 @torch.inference_mode()
-def dream_along(model: nn.Module, clips: Clips) -> np.ndarray:
+def dream_along(model: WorldModel, clips: Clips) -> np.ndarray:
     """The clips' actions dreamed open loop from their contexts: (B, S, H, W, C) uint8."""
-    device = next(model.parameters()).device
-    state = model.init(
-        Context(*(part.to(device) for part in context_of(clips, model.context_length)))
-    )
-    noise = NoiseStream(
-        *(part.to(device) for part in NoiseStream.from_seeds(torch.arange(len(clips.frames))))
-    )
+    state = model.init(to_model(context_of(clips, model.context_length), model))
+    noise = to_model(NoiseStream.from_seeds(torch.arange(len(clips.frames))), model)
     frames = []
     for action in clips.actions.T:
-        out = model.step(state, action.to(device), noise)
+        out = model.step(state, action.to(device_of(model)), noise)
         state, noise = out.state, noise.next()
         frames.append(out.frame.cpu())
     return torch.stack(frames, 1).numpy()
 
 
-def write_samples(model: nn.Module, clips: Clips, out: Path) -> None:
+def write_samples(model: WorldModel, clips: Clips, out: Path) -> None:
     """Writes strip.png (last real frames, next real ones, next dreamed ones) and rollout.mp4 and
     .gif: the clip that goes on longest, real | dreamed | difference.
     """

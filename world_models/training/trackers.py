@@ -55,7 +55,7 @@ class Tracker:
         self.accelerator.init_trackers(
             PROJECT, flat(config), {self.name: self._options(config, update, begun)}
         )
-        self.run = self.accelerator.get_tracker(self.name, unwrap=True)
+        self.run: Any = self.accelerator.get_tracker(self.name, unwrap=True)
         identity = {"wandb": "id", "aim": "hash"}.get(self.name)
         if identity:
             self.kept.write_text(str(getattr(self.run, identity)))
@@ -86,7 +86,7 @@ class Tracker:
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        tracker = self.accelerator.get_tracker("tensorboard")
+        tracker: Any = self.accelerator.get_tracker("tensorboard")
         tracker.log_images(
             {"strip": np.asarray(Image.open(strip).convert("RGB"))[None]},
             update,

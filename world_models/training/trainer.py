@@ -53,7 +53,9 @@ class Trainer:
         with torch.random.fork_rng():  # layers draw their weights from the global generator
             torch.manual_seed(config.seed)
             self.model = build_model(read_spec(dataset), config.model)
-        self.model.to(device=self.device, memory_format=torch.channels_last)
+        self.model.to(self.device)
+        # torch's stubs do not know memory_format
+        self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = build_optimizer(
             config.optimizer, self.model, config.learning_rate, config.weight_decay
@@ -150,8 +152,10 @@ class Trainer:
     def update_average(self) -> None:
         """Moves the averaged weights towards the model's; buffers are copied as they are."""
         decay = min(self.config.ema, (1 + self.update) / (10 + self.update))
-        averages, weights = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(averages, weights, 1 - decay)
+        averages = [p.data for p in self.average.parameters()]
+        weights = [p.data for p in self.model.parameters()]
+        # one call for all of them; torch has no public name for it
+        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
 

@@ -42,7 +42,8 @@ class PongState(NamedTuple):
     @property
     def complete(self) -> np.ndarray:
         """(...) bool: the ball and both paddles are seen."""
-        return ~(np.isnan(self.ball).any(-1) | np.isnan(self.paddles).any(-1))
+        missing = np.isnan(self.ball).any(-1) | np.isnan(self.paddles).any(-1)
+        return np.asarray(~missing)
 
 
 class PongEvaluator(Evaluator):
@@ -144,7 +145,7 @@ class PongEvaluator(Evaluator):
         """(N,) bool each: exactly one ball, both paddles."""
         most = 1.5 * real.white.max(initial=0)
         one = ~np.isnan(dream.ball).any(-1) & (dream.white <= most)
-        return one, ~np.isnan(dream.paddles).any(-1)
+        return one, np.asarray(~np.isnan(dream.paddles).any(-1))
 
     def action_figures(self, runs: Runs) -> dict:
         """The action is recognized by how far the right paddle moved: the action whose real moves
@@ -325,20 +326,20 @@ def point_figures(run: OneStep) -> dict:
 
 
 def rollout_points(opened: Rollouts, real: PongState, dream: PongState) -> dict:
-    """The first point of each rollout that does not start on a serve: right if it is the same
+    """The first point of each rollout that does not start on a serve: correct if it is the same
     side's, at most one step sooner or later. `pips` the same by the score in the frames.
     """
-    fair = (real.score[:, 0] == real.score[:, 1]).all(1)
-    fair &= ~(opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
+    rows = (real.score[:, 0] == real.score[:, 1]).all(1)
+    rows &= ~(opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
     rewards = [r.numpy() for r in (opened.rewards, opened.real_rewards)]
     lit = [np.diff(t.score[:, 1:], axis=1) for t in (dream, real)]  # (R, H, 2)
     signs = [(change[..., 1] > 0) * 1 - (change[..., 0] > 0) * 1 for change in lit]
     length = opened.real_running.numpy().sum(1)
-    by_reward = _first_points(*(np.rint(r).astype(int)[fair] for r in rewards), length[fair])
+    dreamed, recorded = (np.rint(reward).astype(int)[rows] for reward in rewards)
     return {
-        **by_reward,
-        "pips": _first_points(*(s[fair] for s in signs), length[fair]),
-        "samples": int(fair.sum()),
+        **_first_points(dreamed, recorded, length[rows]),
+        "pips": _first_points(signs[0][rows], signs[1][rows], length[rows]),
+        "samples": int(rows.sum()),
     }
 
 

@@ -204,7 +204,7 @@ class SnakeEvaluator(Evaluator):
 
     def survival_figures(self, run: ClosedLoop, score: ClosedLoopScores) -> dict:
         """Shares of valid frames, transitions, dreams (from a context to its end) and lanes."""
-        legal, correct = score.legality.all, score.correct
+        legal, correct = score.legality.all, score.correct  # (T, L) each
         return {
             "one_head_one_food": mean(score.legality.one_head & score.legality.one_food),
             "legal_frames": mean(legal),
@@ -212,11 +212,11 @@ class SnakeEvaluator(Evaluator):
             "one_food_after_eating": mean(score.legality.one_food[score.eaten]),
             "eaten": int(score.eaten.sum()),
             "legal_throughout": {
-                "lanes": mean(legal.all(0)),
+                "lanes": mean(np.asarray(legal.all(0))),
                 "dreams": share_of_dreams(legal, run.terminations),
             },
             "right_throughout": {
-                "lanes": mean(correct.all(0)),
+                "lanes": mean(np.asarray(correct.all(0))),
                 "dreams": share_of_dreams(correct, run.terminations),
             },
         }

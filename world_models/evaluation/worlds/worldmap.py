@@ -83,11 +83,12 @@ class WorldMapEvaluator(Evaluator):
         motion = self.motion(last, real, action)
         known = window(motion, motion, last.shape[1:3])
         columns = [masked_psnr(frames, real, known) for frames in (dreamed, last)]
-        shifts = [measured_shift(last, frames, self.reach) for frames in (real, dreamed)]
-        new = masked_psnr(dreamed, real, ~known)
-        return MapTransitions(
-            motion, *shifts, textured(last, self.reach), np.stack(columns, 1), new
+        real_shift, dream_shift = (
+            measured_shift(last, frames, self.reach) for frames in (real, dreamed)
         )
+        new = masked_psnr(dreamed, real, ~known)
+        decisive, psnrs = textured(last, self.reach), np.stack(columns, 1)
+        return MapTransitions(motion, real_shift, dream_shift, decisive, psnrs, new)
 
     def decode_step(self, before: np.ndarray, after: np.ndarray) -> MapSteps:
         return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
@@ -256,20 +257,19 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
     """
     if not len(frames):
         return np.zeros((0, 2 * reach + 1, 2 * reach + 1))
-    grey = [torch.from_numpy(f.mean(-1, dtype=np.float64)) for f in (last, frames)]
-    centre = grey[0].mean((1, 2), keepdim=True)
-    last, frames = (g - centre for g in grey)  # small numbers: less rounding
-    inside = torch.zeros_like(frames[0])
+    before, after = (torch.from_numpy(f.mean(-1, dtype=np.float64)) for f in (last, frames))
+    mean_grey = before.mean((1, 2), keepdim=True)
+    before, after = before - mean_grey, after - mean_grey  # small numbers: less rounding
+    inside = torch.zeros_like(after[0])
     inside[reach:-reach, reach:-reach] = 1
-    template, spectrum = torch.fft.rfft2(frames * inside), torch.fft.rfft2(last)
-    product = torch.fft.irfft2(template.conj() * spectrum, s=last.shape[1:])
-    power = torch.fft.irfft2(
-        torch.fft.rfft2(inside).conj() * torch.fft.rfft2(last.square()), s=last.shape[1:]
-    )
-    whole = (frames.square() * inside).sum((1, 2))[:, None, None]
-    found = torch.roll(whole + power - 2 * product, (reach, reach), (1, 2))[
-        :, : 2 * reach + 1, : 2 * reach + 1
-    ]
+    size = before.shape[1:]
+    template, spectrum = torch.fft.rfft2(after * inside), torch.fft.rfft2(before)
+    product = torch.fft.irfft2(template.conj() * spectrum, s=size)
+    weights, squares = torch.fft.rfft2(inside), torch.fft.rfft2(before.square())
+    power = torch.fft.irfft2(weights.conj() * squares, s=size)
+    whole = (after.square() * inside).sum((1, 2))[:, None, None]
+    side = 2 * reach + 1
+    found = torch.roll(whole + power - 2 * product, (reach, reach), (1, 2))[:, :side, :side]
     return (found / inside.sum()).clamp_min(0).numpy()
 
 

@@ -60,7 +60,7 @@ def coinrun_latent() -> TrainConfig:
 
 
 def coinrun_pixel() -> TrainConfig:
-    """CoinRun by regression: grey frames of 84 x 84, stacked by four; four pictures ahead are
+    """CoinRun by regression: gray frames of 84 x 84, stacked by four; four images ahead are
     learned in one pass.
 
     Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out

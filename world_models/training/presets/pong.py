@@ -58,8 +58,8 @@ def pong_sprites() -> TrainConfig:
 
 
 def pong_forcing() -> TrainConfig:
-    """Pong by diffusion forcing: clips of twelve frames at once, three steps a frame, the last ten
-    of them seen.
+    """Pong by diffusion forcing: clips of twelve frames at once, three steps per frame, a window of
+    ten frames.
 
     On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can
     learn. They show no score, so a game is one rally; `collect pong --options

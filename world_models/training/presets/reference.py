@@ -17,15 +17,16 @@ from world_models.networks.dit import TransformerConfig
 from world_models.networks.unet import UNetConfig
 from world_models.training.config import TrainConfig
 
+MAP_NETWORK = TransformerConfig(width=256, patch=4, depth=3, heads=1, start="film", drop="both")
+
 
 def worldmap_transformer() -> TrainConfig:
     """The world map's transformer and its training: 5.7 M parameters, the start image as one
     vector.
     """
-    network = TransformerConfig(width=256, patch=4, depth=3, heads=1, start="film", drop="both")
     return TrainConfig(
         model=DiffusionConfig(
-            network=network, objective=FlowMatching(), sampler=Euler(10), guidance=2.0
+            network=MAP_NETWORK, objective=FlowMatching(), sampler=Euler(10), guidance=2.0
         ),
         data=Path("data/worldmap"),
         out=Path("runs/worldmap-transformer"),
@@ -45,11 +46,10 @@ def worldmap_transformer() -> TrainConfig:
 
 def worldmap_transformer_unconditional() -> TrainConfig:
     """The reference system's larger, unconditional transformer: DDPM to the noise, 100 steps."""
-    conditional = worldmap_transformer()
-    network = replace(conditional.model.network, depth=6, unconditional=True)
+    network = replace(MAP_NETWORK, depth=6, unconditional=True)
     model = DiffusionConfig(network=network, objective=DDPM(prediction="noise"), sampler=Euler(100))
     return replace(
-        conditional,
+        worldmap_transformer(),
         model=model,
         out=Path("runs/worldmap-transformer-unconditional"),
         action_dropout=0.0,

@@ -17,7 +17,7 @@ from world_models.training.config import TrainConfig
 
 
 def snake() -> TrainConfig:
-    """The default Snake bundle: chance variable, one decoding call a step."""
+    """The default Snake bundle: chance variable, one decoding call per step."""
     return TrainConfig(
         model=ChanceConfig(grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2))
     )
@@ -38,7 +38,7 @@ def snake_edm() -> TrainConfig:
 
 
 def snake_edm_distilled() -> TrainConfig:
-    """Snake by EDM in one step a frame, taught by the released bundle, which takes three."""
+    """Snake by EDM in one step per frame, taught by the released bundle, which takes three."""
     model, out = DistilledConfig("snake-edm"), Path("runs/snake-edm-distilled")
     return replace(snake_edm(), model=model, out=out, updates=2_000, learning_rate=5e-4, warmup=100)
 

@@ -13,6 +13,11 @@ from world_models.networks.dit import TransformerConfig
 from world_models.networks.grid import GridConfig
 from world_models.training.config import TrainConfig
 
+FLOW_NETWORK = TransformerConfig(width=96, patch=8, depth=3, copy=(0, 8), pixel_features=8)
+FLOW_MODEL = DiffusionConfig(
+    network=FLOW_NETWORK, objective=FlowMatching(prediction="frame"), sampler=Euler(4)
+)
+
 
 def worldmap() -> TrainConfig:
     """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion.
@@ -47,34 +52,31 @@ def worldmap() -> TrainConfig:
 
 
 def worldmap_flow() -> TrainConfig:
-    """The world map by a diffusion transformer and flow matching, four steps a frame; guidance may
-    be set.
+    """The world map by a diffusion transformer and flow matching, four steps per frame.
+
+    Guidance may be set.
     """
-    network = TransformerConfig(width=96, patch=8, depth=3, copy=(0, 8), pixel_features=8)
-    model = DiffusionConfig(
-        network=network, objective=FlowMatching(prediction="frame"), sampler=Euler(4)
-    )
-    return replace(worldmap(), model=model, out=Path("runs/worldmap-flow"), action_dropout=0.1)
+    out = Path("runs/worldmap-flow")
+    return replace(worldmap(), model=FLOW_MODEL, out=out, action_dropout=0.1)
 
 
 def worldmap_ddpm() -> TrainConfig:
     """The same network by DDPM, with ten times the steps."""
-    flow = worldmap_flow()
-    model = replace(flow.model, objective=DDPM(prediction="frame"), sampler=Ancestral(40))
-    return replace(flow, model=model, out=Path("runs/worldmap-ddpm"))
+    model = replace(FLOW_MODEL, objective=DDPM(prediction="frame"), sampler=Ancestral(40))
+    return replace(worldmap_flow(), model=model, out=Path("runs/worldmap-ddpm"))
 
 
 def worldmap_unconditional() -> TrainConfig:
     """Windows of the map from nothing; `train worldmap-flow
     init_from=runs/worldmap-unconditional/bundle` goes on.
     """
-    flow = worldmap_flow()
-    model = replace(flow.model, network=replace(flow.model.network, copy=(), unconditional=True))
-    return replace(flow, model=model, out=Path("runs/worldmap-unconditional"), action_dropout=0.0)
+    network = replace(FLOW_NETWORK, copy=(), unconditional=True)
+    model, out = replace(FLOW_MODEL, network=network), Path("runs/worldmap-unconditional")
+    return replace(worldmap_flow(), model=model, out=out, action_dropout=0.0)
 
 
 def worldmap_distilled() -> TrainConfig:
-    """The world map in one step a frame, taught by the released bundle, which takes three
+    """The world map in one step per frame, taught by the released bundle, which takes three
     (docs/speed.md).
     """
     model, out = DistilledConfig(), Path("runs/worldmap-distilled")
