@@ -60,7 +60,7 @@ VERBS = {
         "train PPO in a dream of too little data, with and without min_trust",
     ),
     "plan": (
-        "agents.experiments.planner:main",
+        "agents.experiments.plan:main",
         "play Snake by looking ahead in a model, beside A*",
     ),
     "bench": ("agents.benchmarks.bench:main", "measure the speed of every released bundle"),

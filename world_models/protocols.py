@@ -11,7 +11,7 @@ import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -321,6 +321,17 @@ class WorldModel(nn.Module, ABC):
 
     def load_training_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `training_state`."""
+
+
+@runtime_checkable
+class ActionLogits(Protocol):
+    """What a world model has that also says which action it would take."""
+
+    def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
+        """Logits (B, A) for frames (B, K, H, W, C) uint8, the mean of descents from `starts`
+        starts.
+        """
+        ...
 
 
 class NetworkConfig(Protocol):

@@ -4,23 +4,24 @@ Each lane plays a fixed number of episodes. Taking the first so many that finish
 short ones. N lanes, E episodes.
 """
 
-import copy
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from gymnasium import Space
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.envs import make_vector_env
+from collectors.policies.policies import Policy
 
 RESAMPLES = 10_000
 MAX_LANES = 64
 
 
 class Episodes(NamedTuple):
-    """What was counted, one element an episode; events are the steps with a positive reward
+    """What was counted, one element per episode; events are the steps with a positive reward
     (Snake's apples).
     """
 
@@ -29,16 +30,12 @@ class Episodes(NamedTuple):
     lengths: np.ndarray  # (E,) int64, steps
 
     def as_dict(self) -> dict[str, list]:
-        """Return the columns as lists, for JSON."""
+        """The columns as lists, for JSON."""
         return {name: values.tolist() for name, values in self._asdict().items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, list]) -> "Episodes":
         """Inverse of `as_dict`."""
-        values = {
-            "events": values.get("apples"),
-            **values,
-        }  # as they were called when Snake was the only world
         return cls(*(np.asarray(values[name]) for name in cls._fields))
 
     @classmethod
@@ -76,34 +73,38 @@ class Agent(Protocol):
         """Forget the episodes of `lanes`, a (N,) bool mask."""
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """Return (N,) actions for (N, H, W, C) observations."""
+        """(N,) actions for (N, H, W, C) observations."""
+        ...
 
 
 class FrameStack:
-    """What a model sees that was trained on several frames at once: as many, zeros before an
-    episode's first.
+    """The last frames of every lane, for a model that was trained on several at once; zeros before
+    an episode's first.
 
-    `wanted` is the shape of the model's observations; those of one frame are passed on as they are.
+    `space` is the model's observation space; for a model of one frame, frames are passed on as they
+    are. Raises ValueError for a space that is not of arrays.
     """
 
-    def __init__(self, wanted: tuple[int, ...]):
-        self._size = int(np.prod(wanted))
-        self._seen: np.ndarray | None = None  # (N, H, W, C * frames) uint8
+    def __init__(self, space: Space):
+        if space.shape is None:
+            raise ValueError(f"a policy that plays needs observations of one shape, not {space}")
+        self._size = int(np.prod(space.shape))
+        self._frames: np.ndarray | None = None  # (N, H, W, C * frames) uint8
 
     def reset(self, lanes: np.ndarray) -> None:
         """Forget the episodes of `lanes`, a (N,) bool mask."""
-        if self._seen is not None:
-            self._seen[lanes] = 0
+        if self._frames is not None:
+            self._frames[lanes] = 0
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 -> (N, H, W, C * frames), the newest last."""
         channels, count = frames.shape[-1], self._size // int(np.prod(frames.shape[1:]))
         if count == 1:
             return frames
-        if self._seen is None:
-            self._seen = np.zeros((*frames.shape[:-1], channels * count), frames.dtype)
-        self._seen = np.concatenate([self._seen[..., channels:], frames], axis=-1)
-        return self._seen
+        if self._frames is None:
+            self._frames = np.zeros((*frames.shape[:-1], channels * count), frames.dtype)
+        self._frames = np.concatenate([self._frames[..., channels:], frames], axis=-1)
+        return self._frames
 
 
 class ModelAgent:
@@ -113,7 +114,7 @@ class ModelAgent:
 
     def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
         self._model, self._deterministic = model, deterministic
-        self._stack = FrameStack(model.observation_space.shape)
+        self._stack = FrameStack(model.observation_space)
 
     def reset(self, lanes: np.ndarray) -> None:
         self._stack.reset(lanes)
@@ -122,10 +123,10 @@ class ModelAgent:
         return self._model.predict(self._stack(observations), deterministic=self._deterministic)[0]
 
 
-class BatchAgent:
-    """A `collectors` policy that plays all lanes at once, each with a random stream of its own."""
+class PolicyAgent:
+    """A `collectors` policy in all lanes at once, each with a random stream of its own."""
 
-    def __init__(self, policy, num_envs: int, seed: int):
+    def __init__(self, policy: Policy, num_envs: int, seed: int):
         self._players = policy.batch(num_envs)
         self._generators = [np.random.default_rng([seed, lane]) for lane in range(num_envs)]
 
@@ -137,29 +138,12 @@ class BatchAgent:
         return self._players(observations)
 
 
-class PolicyAgent:
-    """One copy a lane of a `collectors` policy, each with a random stream of its own."""
-
-    def __init__(self, policy, num_envs: int, seed: int):
-        self._policies = [copy.deepcopy(policy) for _ in range(num_envs)]
-        self._generators = [np.random.default_rng([seed, lane]) for lane in range(num_envs)]
-
-    def reset(self, lanes: np.ndarray) -> None:
-        for lane in np.flatnonzero(lanes):
-            self._policies[lane].reset(self._generators[lane])
-
-    def __call__(self, observations: np.ndarray) -> np.ndarray:
-        return np.array(
-            [int(policy(frame)) for policy, frame in zip(self._policies, observations, strict=True)]
-        )
-
-
-def make_agent(policy, num_envs: int, seed: int, deterministic: bool = False) -> Agent:
+def make_agent(
+    policy: Policy | BaseAlgorithm, num_envs: int, seed: int, deterministic: bool = False
+) -> Agent:
     """Make an agent from a stable-baselines3 model or from a `collectors` policy."""
     if isinstance(policy, BaseAlgorithm):
         return ModelAgent(policy, deterministic)
-    if hasattr(policy, "batch"):
-        return BatchAgent(policy, num_envs, seed)
     return PolicyAgent(policy, num_envs, seed)
 
 
@@ -192,19 +176,19 @@ def play_episodes(
 
 
 def bootstrap(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the means of RESAMPLES samples with replacement of (E,) values."""
+    """The means of RESAMPLES samples with replacement of (E,) values."""
     picks = generator.integers(len(values), size=(RESAMPLES, len(values)))
     return values[picks].mean(axis=1)
 
 
 def interval(means: np.ndarray) -> tuple[float, float]:
-    """Return the central 95 % of a sample."""
+    """The central 95 % of a sample."""
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 
 def summarise(episodes: Episodes, seed: int = 0) -> Evaluation:
-    """Return means and intervals; the same episodes and seed give the same intervals."""
+    """Means and intervals; the same episodes and seed give the same intervals."""
     generator = np.random.default_rng(seed)
     return Evaluation(
         return_mean=float(episodes.returns.mean()),
@@ -217,7 +201,12 @@ def summarise(episodes: Episodes, seed: int = 0) -> Evaluation:
 
 
 def play_policy(
-    policy, env_id: str, episodes: int, seed: int, horizon: int | None = None, **settings
+    policy: Policy | BaseAlgorithm,
+    env_id: str,
+    episodes: int,
+    seed: int,
+    horizon: int | None = None,
+    **settings: Any,
 ) -> Episodes:
     """Play at least `episodes` episodes of "module:id" with a model or policy; `settings` go to the
     env's constructor.
@@ -235,6 +224,8 @@ def play_policy(
         env.close()
 
 
-def evaluate_policy(policy, env_id: str, episodes: int, seed: int, **settings) -> Evaluation:
-    """Return how well a stable-baselines3 model or a `collectors` policy plays "module:id"."""
+def evaluate_policy(
+    policy: Policy | BaseAlgorithm, env_id: str, episodes: int, seed: int, **settings: Any
+) -> Evaluation:
+    """How well a stable-baselines3 model or a `collectors` policy plays "module:id"."""
     return summarise(play_policy(policy, env_id, episodes, seed, **settings), seed)

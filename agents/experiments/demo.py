@@ -11,7 +11,15 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 
-from agents.envs import WORLD_HELP, action_count, env_id, env_settings, find_twins, named_world
+from agents.envs import (
+    WORLD_HELP,
+    action_count,
+    discrete_actions,
+    env_id,
+    env_settings,
+    find_twins,
+    named_world,
+)
 from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
@@ -30,7 +38,7 @@ class DemoConfig:
     """
 
     name: str = setting("snake", WORLD_HELP)
-    out: str = setting("demo", "folder for the video, the picture strip and the policy")
+    out: str = setting("demo", "folder for the video, the strip of frames and the policy")
     seconds: float = setting(60.0, "time for learning in the dream")
     steps: int = setting(100_000, "most steps for learning in the dream")
     frames: int = setting(200, "most frames of the video")
@@ -57,7 +65,7 @@ def play_film(
     while not ended and len(film) < frames:
         frame, reward, termination, truncation, _ = env.step(policy(frame))
         film.append(frame)
-        total += reward
+        total += float(reward)
         ended = termination or truncation
     env.close()
     return np.stack(film), total
@@ -72,7 +80,8 @@ def film_both(config: DemoConfig) -> list[str]:
 
     world = find_twins(config.name, config.bundle)
     game = gym.make(world.real, **world.options)
-    player = make_policy(world.ranking[-1], int(game.action_space.n), WORLDS.get(config.name))
+    actions = discrete_actions(game.action_space)
+    player = make_policy(world.ranking[-1], actions, WORLDS.get(config.name))
     real, real_return = play_film(game, player, config.frames, config.seed)
     start = {"context": real[0]}  # the dream goes on from the real game's first frame
     dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
@@ -89,7 +98,7 @@ def film_both(config: DemoConfig) -> list[str]:
     return [
         f"  dream (left): {len(dream) - 1} steps, return {dream_return:.0f}; "
         f"real game (right): {len(real) - 1} steps, return {real_return:.0f}",
-        f"  video {video}, pictures {strip}",
+        f"  video {video}, strip {strip}",
     ]
 
 

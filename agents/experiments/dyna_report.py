@@ -59,14 +59,11 @@ def _transfer(random: dict, measured: dict) -> dict:
         return {"transfer": None, "transfer_ci": None}
     played = {"dream": measured["real"], "real": measured["reference"], "random": random}
     returns = {name: Episodes.from_dict(values).returns for name, values in played.items()}
-    score, ends = (
-        transfer_score(**{name: float(values.mean()) for name, values in returns.items()}),
-        None,
-    )
-    if np.isfinite(score):
-        ends = transfer_interval(returns)
-    known = ends is not None and np.isfinite(ends).all()
-    return {"transfer": score if known else None, "transfer_ci": list(ends) if known else None}
+    score = transfer_score(**{name: float(values.mean()) for name, values in returns.items()})
+    bounds = transfer_interval(returns) if np.isfinite(score) else (score, score)
+    if not np.isfinite(bounds).all():
+        return {"transfer": None, "transfer_ci": None}
+    return {"transfer": score, "transfer_ci": list(bounds)}
 
 
 def format_table(result: dict) -> str:
@@ -107,13 +104,13 @@ def _number(summary: dict | None) -> str:
     return NONE if summary is None else f"{summary['return_mean']:.2f}"
 
 
-def _span(ends: list[float] | None) -> str:
-    return NONE if ends is None else "{:.2f} to {:.2f}".format(*ends)
+def _span(bounds: list[float] | None) -> str:
+    return NONE if bounds is None else "{:.2f} to {:.2f}".format(*bounds)
 
 
 def write_plot(path: Path, result: dict) -> None:
     """Write a PNG of the mean returns by round: a dream that is exploited promises more than the
-    real game pays.
+    real game gives.
     """
     rows = result["rounds"]
     curves = {title: [_mean(row.get(name)) for row in rows] for name, title in CURVES.items()}

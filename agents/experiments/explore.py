@@ -21,10 +21,10 @@ class Explorer(Policy):
     """A `collectors` policy: plays a share of its episodes at random, in the others a share of the
     actions.
 
-    model: the agent, None for random play alone. Its actions are drawn from what it gives each of
-    them, as in training. An episode's actions follow from its frames and the generator that it was
-    reset with, whatever the lanes beside it do. `name` is the same in all rounds, for a dataset has
-    one collector; episodes are named `random` or `label`.
+    model: the agent, None for random play alone. Its actions are drawn with its own probabilities,
+    as in training. An episode's actions follow from its frames and the generator that it was reset
+    with, whatever the lanes beside it do. `name` is the same in all rounds, for a dataset has one
+    collector; episodes are named `random` or `label`.
     """
 
     name = "explorer"
@@ -63,9 +63,8 @@ class ExplorerLanes:
         self._player = player
         self._seeds, self._steps = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
         self._share = np.ones(lanes, np.float32)  # of random actions, (B,)
-        self._stack = (
-            None if player.model is None else FrameStack(player.model.observation_space.shape)
-        )
+        self._model = player.model
+        self._stack = FrameStack(player.model.observation_space) if player.model else None
 
     @property
     def names(self) -> list[str]:
@@ -94,11 +93,13 @@ class ExplorerLanes:
         return stream.uniform((), salt).numpy()
 
     def _chances(self, observations: np.ndarray) -> np.ndarray:
-        """(B, A) float32, what the agent gives each action."""
-        if self._stack is None:
+        """(B, A) float32, the agent's probability of each action; zeros without an agent."""
+        if self._model is None or self._stack is None:
             return np.zeros((len(observations), self._player.actions), np.float32)
-        policy = self._player.model.policy
+        policy = self._model.policy
         policy.set_training_mode(False)
         with torch.no_grad():
             frames = policy.obs_to_tensor(self._stack(observations))[0]
-            return policy.get_distribution(frames).distribution.probs.cpu().numpy()
+            chosen = policy.get_distribution(frames).distribution
+            assert isinstance(chosen, torch.distributions.Categorical)  # of discrete actions
+            return chosen.probs.cpu().numpy()

@@ -103,10 +103,10 @@ class Stages:
             if not repeat:
                 raise self._refusal(f"'{name}'", other, settings)
         start = time.monotonic()
-        found = dict(work()) | {"seconds": round(time.monotonic() - start, 1)}
+        found: dict[str, Any] = {**work(), "seconds": round(time.monotonic() - start, 1)}
         # another process may have finished other stages meanwhile
         decided = {"settings": settings.values} if settings.values else {}
-        self._done = self._read() | {name: found | decided}
+        self._done = {**self._read(), name: {**found, **decided}}
         self._write()
         return found
 

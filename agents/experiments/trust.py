@@ -8,7 +8,7 @@ not repeated: a killed run goes on.
 
 import csv
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from agents.envs import action_count, env_id, env_settings, named_world
@@ -22,6 +22,7 @@ from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.table import UnknownNameError, unknown
+from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
@@ -36,15 +37,15 @@ FREE = (  # may change when a run goes on
     "world_model.threads",
     "world_model.device",
 )
-COUNTS = {  # of the short evaluation that calibrates trust
-    "transitions": 1_000,
-    "random_actions": 1_000,
-    "rollouts": 16,
-    "horizon": 8,
-    "kid_frames": 0,
-    "survival_steps": 50,
-    "survival_lanes": 4,
-}
+COUNTS = EvaluationOptions(  # of the short evaluation that calibrates trust
+    transitions=1_000,
+    random_actions=1_000,
+    rollouts=16,
+    horizon=8,
+    kid_frames=0,
+    survival_steps=50,
+    survival_lanes=4,
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Experiment:
                 out=str(self.root / "evaluation"),
                 update_card=True,
                 ranking=False,
-                **COUNTS,
+                **asdict(COUNTS),
             )
         )
         return {"trust": json.loads(report.path.read_text())["trust"]}

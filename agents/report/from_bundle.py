@@ -15,6 +15,7 @@ from collectors.worlds.table import WORLDS
 from neural_envs.branching import Branches, branches, start_state
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
+from world_models.bundles.bundle import Bundle
 
 TRIES = 6  # start seeds, of which the one that goes on longest is shown
 
@@ -28,10 +29,10 @@ class Play(NamedTuple):
     ended: bool
 
 
-def play(bundle, policy_name: str, steps: int, seed: int) -> Play:
+def play(bundle: Bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
-    world = WORLDS.get(env.world.world)
+    world = WORLDS.get(bundle.model.spec.world)
     policy = make_policy(policy_name, discrete_actions(env.action_space), world=world)
     return max(
         (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),
@@ -51,7 +52,7 @@ def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
     return Play(np.stack(frames), np.array(rewards), np.array(trust), ended)
 
 
-def action_grid(bundle, steps: int, seed: int) -> Branches:
+def action_grid(bundle: Bundle, steps: int, seed: int) -> Branches:
     """A start of the bundle under every action; of a few, the one under which most dreams last."""
     simulator = Simulator(bundle, "cpu")
     found = (branches(simulator, start_state(simulator, seed + i), steps) for i in range(TRIES))

@@ -108,12 +108,6 @@ def test_a_batched_policy_plays_all_lanes_at_once_and_is_told_which_begin_anew()
     assert Players.calls == [([True, True], 2), ([True, False], 2), ([True, True], 2)]
 
 
-def test_episodes_that_an_older_version_counted_can_be_read():
-    assert Episodes.from_dict(
-        {"returns": [1.0], "apples": [2], "lengths": [3]}
-    ).events.tolist() == [2]
-
-
 def test_a_world_that_is_not_in_the_table_has_no_ranking():
     assert "ALE/Pong-v5" in rank_policies("ALE/Pong-v5")["omitted"]
 

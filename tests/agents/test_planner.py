@@ -1,4 +1,4 @@
-"""The planner looks past a tempting move, and lets itself be told better."""
+"""The planner looks past a tempting move, and a proposer may decide instead."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from agents.evaluation.play import make_agent
-from agents.experiments.planner import GreedyField, PlanConfig, Planner, Search, plan
+from agents.experiments.plan import PlanConfig, plan
+from agents.experiments.planner import GreedyField, Planner, Search
 from world_models.noise import NoiseStream
 from world_models.protocols import DEFAULT_OPTIONS, Context, Transition, WorldModel, WorldSpec
 
@@ -51,10 +52,10 @@ class Corridor(WorldModel):
 
 
 class Afraid(Corridor):
-    """It has an uncertainty too: it has never seen anybody wait."""
+    """Waiting is not credible to it: it was never trained on that."""
 
-    def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
-        return (action == WAIT).float()
+    def trust_signals(self, state: Seen, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
+        return {"gradient_norm": (action == WAIT).float()}
 
 
 def frames(lanes: int) -> np.ndarray:
@@ -96,9 +97,9 @@ def test_its_cost_is_that_of_the_beam():
     assert model.calls == [5 * 2, 5 * 2 * 2, 5 * 3 * 2, 5 * 3 * 2]
 
 
-def test_energy_is_a_price_that_can_be_set():
+def test_the_gradient_norm_has_a_weight():
     for weight, action in ((0.0, WAIT), (5.0, TEMPT)):
-        search = Search(3, 4, energy_weight=weight, end_price=0.0)
+        search = Search(3, 4, gradient_weight=weight, termination_cost=0.0)
         assert ready(Planner(Afraid(), search), 1)(frames(1)).tolist() == [action]
 
 
@@ -111,13 +112,13 @@ def test_action_logits_decide_where_no_reward_does_and_a_reward_must_be_worth_th
             return torch.tensor([0.25, 0.75]).expand(len(frames), 2)
 
     for weight, action in ((0.0, TEMPT), (1.0, TEMPT), (4.0, WAIT)):  # the temptation pays 1
-        search = Search(1, opinion_weight=weight, starts=7)
+        search = Search(1, logits_weight=weight, starts=7)
         assert ready(Planner(Patient(), search), 2)(frames(2)).tolist() == [action] * 2
     with pytest.raises(ValueError, match="by one descent"):
         Search(starts=0)
 
 
-def test_an_end_costs_what_would_have_come():
+def test_a_termination_costs_what_would_have_come():
     class Painless(Corridor):
         """Death costs nothing but the future."""
 
@@ -128,16 +129,16 @@ def test_an_end_costs_what_would_have_come():
             return after._replace(reward=after.reward.clamp_min(0))
 
     for price, action in ((0.0, TEMPT), (5.0, WAIT)):
-        assert ready(Planner(Painless(), Search(3, end_price=price)), 1)(frames(1)).tolist() == [
-            action
-        ]
+        assert ready(Planner(Painless(), Search(3, termination_cost=price)), 1)(
+            frames(1)
+        ).tolist() == [action]
 
 
 def test_a_proposer_may_replace_the_action_or_rank_the_moves_anew():
-    told = []
+    proposals = []
 
     def replace(proposal):
-        told.append(proposal)
+        proposals.append(proposal)
         return torch.full((len(proposal.logits),), TEMPT)
 
     def rank(proposal):  # whoever likes traps counts their pixels in what the model expects
@@ -145,7 +146,7 @@ def test_a_proposer_may_replace_the_action_or_rank_the_moves_anew():
 
     for proposer in (replace, rank):
         assert ready(Planner(Corridor(), Search(3), proposer), 2)(frames(2)).tolist() == [TEMPT] * 2
-    proposal = told[0]
+    proposal = proposals[0]
     assert proposal.frames.shape == (2, 4, 4, 3) and proposal.next_frames.shape == (2, 2, 4, 4, 3)
     assert proposal.logits.shape == (2, 2) and proposal.logits.argmax(1).tolist() == [WAIT] * 2
 
@@ -219,7 +220,7 @@ def test_the_greedy_field_plays_as_sample_says(joint_bundle):
     assert torch.equal(GreedyField(bundle.model, 1).choose(context, noise), expected)
 
 
-def test_an_opinion_is_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(
+def test_action_logits_are_the_mean_of_descents_from_several_starts_and_each_lane_has_its_own(
     joint_bundle,
 ):
     from world_models.bundles.bundle import load_bundle
