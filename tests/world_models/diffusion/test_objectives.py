@@ -143,7 +143,7 @@ def test_the_exact_network_estimates_the_posterior_mean(name):
     found = objective.denoise(GaussianNetwork(objective), x, t, NOTHING)
     tolerance = (
         0.04 if isinstance(objective, EQM) else 1e-3
-    )  # the field has to guess t from the picture
+    )  # the field has to guess t from the frame
     assert (found - expected).abs().mean() < tolerance
 
 
@@ -162,12 +162,12 @@ def test_no_answer_has_a_lower_loss_than_the_exact_network(name):
 @pytest.mark.parametrize("name", ALL)
 def test_a_training_step_shows_a_frame_like_the_data(name):
     objective, x0 = ALL[name], gaussian_data(8, 32)
-    error, painted = objective.learn(
+    error, predicted = objective.learn(
         GaussianNetwork(objective), x0, NOTHING, torch.Generator().manual_seed(0)
     )
-    assert error.shape == painted.shape == x0.shape and error.isfinite().all()
+    assert error.shape == predicted.shape == x0.shape and error.isfinite().all()
     spread = GAUSSIAN_STD.mean() if isinstance(objective, Regression) else 0.3
-    assert (painted - x0).abs().mean() < spread
+    assert (predicted - x0).abs().mean() < spread
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -200,9 +200,9 @@ def test_levels_may_differ_from_frame_to_frame_of_a_clip():
     x0, t = torch.randn(2, 5, 3, 4, 4), torch.rand(2, 5) * 0.8 + 0.1
     noise = torch.randn_like(x0)
     for objective in (EDM(), FlowMatching(), DDPM(clamp=False), EQM()):
-        seen = objective.noised(x0, t, noise)
+        noised = objective.noised(x0, t, noise)
         one = objective.noised(x0[:, 2], t[:, 2], noise[:, 2])
-        assert torch.allclose(seen[:, 2], one)
+        assert torch.allclose(noised[:, 2], one)
         assert objective.loss(lambda x, t, f: 0 * x, x0, t, noise, NOTHING).shape == x0.shape
 
 
@@ -216,7 +216,7 @@ def test_schedules_of_equilibrium_matching_end_at_rest():
 
 @pytest.mark.parametrize("method", ["gd", "nag", "nesterov"])
 def test_a_sample_at_rest_stays_and_does_not_wake_the_others(method):
-    goal = torch.tensor([0.0, 3.0])[:, None]  # the first sample is told to stay where it begins
+    goal = torch.tensor([0.0, 3.0])[:, None]  # the first sample is to stay where it begins
     calls = []
 
     def field(x, t, features):
@@ -238,7 +238,7 @@ def test_a_sample_at_rest_stays_and_does_not_wake_the_others(method):
 def test_motion_counts_more_where_something_moves_and_one_on_average():
     last = torch.zeros(2, 3, 16, 16)
     x0 = last.clone().repeat(1, 2, 1, 1)  # two frames ahead
-    x0[0, 3, 8, 8] = 0.5  # one colour of one pixel of the second
+    x0[0, 3, 8, 8] = 0.5  # one color of one pixel of the second
     weight = Regression(motion_weight=5.0, motion_radius=1).motion(x0, last)
     assert torch.allclose(weight.mean((1, 2, 3)), torch.ones(2)) and (weight[1] == 1).all()
     heavy = weight[0] > 1.5

@@ -39,7 +39,7 @@ def network(config, seed=0, context=1, loud=True):
     return made.to(memory_format=torch.channels_last).eval()
 
 
-def pictures(lanes, seed=0):
+def frames_of(lanes, seed=0):
     return torch.rand(lanes, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -50,22 +50,22 @@ def answer(made, start, action, x, t=0.5):
 
 @pytest.mark.parametrize("name", STARTS)
 def test_time_action_and_start_image_each_have_an_effect(name):
-    made, start, x = network(STARTS[name]), pictures(2), pictures(2, seed=1)
+    made, start, x = network(STARTS[name]), frames_of(2), frames_of(2, seed=1)
     usual = answer(made, start, 0, x)
     others = [
         answer(made, start, 0, x, t=0.1),
         answer(made, start, 1, x),
-        answer(made, pictures(2, seed=2), 0, x),
+        answer(made, frames_of(2, seed=2), 0, x),
     ]
     assert all((usual - other).abs().amax((1, 2, 3)).min() > 1e-3 for other in others)
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_time_action_and_start_vector_reach_every_block_by_film(name):
-    """Each of the two FiLMs of a block that are silenced changes what is painted, and silenced all,
+    """Each of the two FiLMs of a block that are silenced changes the output, and silenced all,
     time is gone.
     """
-    made, start, x = network(replace(STARTS[name], depth=2)), pictures(1), pictures(1, seed=1)
+    made, start, x = network(replace(STARTS[name], depth=2)), frames_of(1), frames_of(1, seed=1)
     usual, films = (
         answer(made, start, 0, x),
         [m for m in made.modules() if type(m).__name__ == "TokenFilm"],
@@ -81,7 +81,7 @@ def test_time_action_and_start_vector_reach_every_block_by_film(name):
 
 
 def test_patches_of_the_start_image_are_seen_in_their_place_and_its_vector_everywhere():
-    x, start, other = pictures(1), pictures(1, seed=1), pictures(1, seed=1)
+    x, start, other = frames_of(1), frames_of(1, seed=1), frames_of(1, seed=1)
     other[..., 8:12, 4:8] = 0
     action = torch.tensor([0])
     tokens = {}
@@ -97,7 +97,7 @@ def test_patches_of_the_start_image_are_seen_in_their_place_and_its_vector_every
 def test_a_lane_by_itself_is_encoded_and_denoised_as_among_others(name):
     model = make_model(name)
     frames = pixels.stack(make_context(model, 3).frames)
-    action, x, t = torch.tensor([0, 2, 1]), pictures(3, seed=1), torch.tensor([0.1, 0.5, 0.9])
+    action, x, t = torch.tensor([0, 2, 1]), frames_of(3, seed=1), torch.tensor([0.1, 0.5, 0.9])
     together = model.network(x, t, model.network.encode(frames, action))
     alone = model.network(x[1:2], t[1:2], model.network.encode(frames[1:2], action[1:2]))
     assert torch.allclose(together[1:2], alone, atol=1e-5)
@@ -108,16 +108,16 @@ def test_what_no_level_changes_is_computed_once(name, monkeypatch):
     """Denoising at several levels on features of one encoding is denoising on fresh ones, and costs
     no vision.
     """
-    made, start, action = network(STARTS[name]), pictures(2), torch.tensor([0, 1])
+    made, start, action = network(STARTS[name]), frames_of(2), torch.tensor([0, 1])
     fresh = [
-        made(pictures(2, seed=i), torch.full((2,), t), made.encode(start, action))
+        made(frames_of(2, seed=i), torch.full((2,), t), made.encode(start, action))
         for i, t in ((1, 0.9), (2, 0.2))
     ]
     features = made.encode(start, action)
     for module in filter(None, (made.vision, made.patches, made.action, made.context)):
         monkeypatch.setattr(module, "forward", None)  # a call would fail
     again = [
-        made(pictures(2, seed=i), torch.full((2,), t), features) for i, t in ((1, 0.9), (2, 0.2))
+        made(frames_of(2, seed=i), torch.full((2,), t), features) for i, t in ((1, 0.9), (2, 0.2))
     ]
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
 
@@ -152,24 +152,24 @@ def test_one_block_copies_a_start_image_that_it_gets_as_patches_and_cannot_from_
 def test_a_copy_of_the_last_frame_moved_by_a_patch_is_exact():
     made = network(replace(PATCHES, copy=(0, 4)), loud=False)
     made.copy.source.bias.data[1 + made.copy.moves.index((0, -4))] = 30.0
-    start = pictures(2)
+    start = frames_of(2)
     assert torch.allclose(
-        answer(made, start, 0, pictures(2, seed=1)), shifted(start, 0, -4), atol=1e-5
+        answer(made, start, 0, frames_of(2, seed=1)), shifted(start, 0, -4), atol=1e-5
     )
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_an_unconditional_network_sees_neither_action_nor_start_image(name):
-    made, x = network(replace(STARTS[name], unconditional=True)), pictures(2)
+    made, x = network(replace(STARTS[name], unconditional=True)), frames_of(2)
     assert torch.equal(
-        answer(made, pictures(2, seed=1), 0, x), answer(made, pictures(2, seed=2), 1, x)
+        answer(made, frames_of(2, seed=1), 0, x), answer(made, frames_of(2, seed=2), 1, x)
     )
-    assert not torch.equal(answer(made, x, 0, x), answer(made, x, 0, pictures(2, seed=3)))
+    assert not torch.equal(answer(made, x, 0, x), answer(made, x, 0, frames_of(2, seed=3)))
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_the_start_image_goes_with_the_action_sample_by_sample_where_drop_says_both(name):
-    x, starts = pictures(2), (pictures(2, seed=1), pictures(2, seed=2))
+    x, starts = frames_of(2), (frames_of(2, seed=1), frames_of(2, seed=2))
     action = torch.tensor([0, ACTIONS])  # the second lane's is left out
     for drop, blind in (("action", False), ("both", True)):
         made = network(replace(STARTS[name], drop=drop, copy=(0,)))
@@ -217,7 +217,7 @@ def test_pre_training_teaches_the_null_action_and_the_null_start_only():
     model = make_model("transformer-film", network=replace(FILM, start="both", unconditional=True))
     features = model.encode(pixels.stack(make_context(model, 4).frames), torch.tensor([0, 1, 0, 1]))
     error, _ = model.objective.learn(
-        model.network, pictures(4), features, torch.Generator().manual_seed(0)
+        model.network, frames_of(4), features, torch.Generator().manual_seed(0)
     )
     error.mean().backward()
     net = model.network

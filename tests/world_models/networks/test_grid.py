@@ -12,8 +12,10 @@ LAST = 3 * (torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16) % 83) / 255 - 1
 def test_the_outcome_head_sees_single_pixels_nonlinearly_only_where_asked(features):
     head = OutcomeHead(GridConfig(8, 4, pixel_features=features), 3, 2)
     one, other, none = LAST, LAST.flip(2), torch.zeros_like(LAST)
-    seen = [head.embed(head.pixels(frame)) for frame in (one + other, one, other, none)]
-    assert torch.allclose(seen[0] + seen[3], seen[1] + seen[2], atol=1e-4) == (features == 0)
+    embedded = [head.embed(head.pixels(frame)) for frame in (one + other, one, other, none)]
+    assert torch.allclose(embedded[0] + embedded[3], embedded[1] + embedded[2], atol=1e-4) == (
+        features == 0
+    )
 
 
 def test_the_denoiser_can_give_back_the_noisy_patch_itself():

@@ -79,7 +79,7 @@ def test_a_step_reads_the_context_once_however_many_times_it_denoises():
 @pytest.mark.parametrize(
     "changes", [{"patch": 1}, {"patch": 2}, {"patch": 4}, {"stem": 2, "patch": 8}]
 )
-def test_a_mark_painted_into_a_token_shows_in_the_frame(changes):
+def test_a_mark_in_a_token_shows_in_the_frame(changes):
     net = network(**changes)
     x, t = torch.randn(1, 3, 16, 16), torch.zeros(1)
     features = net.encode(torch.randn(1, 6, 16, 16), torch.tensor([0]))
