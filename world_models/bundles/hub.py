@@ -54,8 +54,11 @@ class HubBundle(
             card.write_text(card.read_text().replace(PLACE, self._repository))
 
     def save_pretrained(self, save_directory: str | Path, **options) -> str | None:
-        """Writes the bundle's files into a directory. Raises BundleError for the directory that the
-        bundle lies in: the mixin begins by deleting the config that is there."""
+        """Writes the bundle's files into a directory.
+
+        Raises BundleError for the directory that the bundle lies in: the mixin begins by deleting
+        the config that is there.
+        """
         if Path(save_directory).resolve() == self.bundle.path.resolve():
             raise BundleError(
                 f"the bundle lies in {save_directory} already; save it to another directory"
@@ -64,9 +67,11 @@ class HubBundle(
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options) -> HubBundle:
-        """The bundle of a directory or a Hub repository; `device`, `revision`, `token`,
-        `cache_dir`, `force_download` and `local_files_only` are options. Raises BundleError with
-        one sentence for whatever is wrong."""
+        """The bundle of a directory or a Hub repository.
+
+        `device`, `revision`, `token`, `cache_dir`, `force_download` and `local_files_only` are
+        options. Raises BundleError, a sentence, for whatever is wrong.
+        """
         name = str(pretrained_model_name_or_path)
         if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
             raise BundleError(

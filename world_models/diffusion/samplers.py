@@ -29,7 +29,7 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """See `protocols.Sampler`. `objectives` are those that it can sample."""
+    """From noise to a frame, a few numbers. `objectives` are those that it can sample."""
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (EDM, DDPM, FlowMatching)
 

@@ -24,9 +24,10 @@ def spread(t: Tensor, x: Tensor) -> Tensor:
 
 
 class Objective(ABC):
-    """See `protocols.Objective`.
+    """What a network learns, and how its output becomes a frame.
 
-    Subclasses are frozen dataclasses; they decide what their networks get for a level.
+    Subclasses are frozen dataclasses. They decide what their networks get for a level, and know
+    nothing of a network's insides.
     """
 
     preview_t: float  # the level whose noise over signal is PREVIEW_NOISE, or near it
