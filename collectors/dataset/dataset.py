@@ -101,14 +101,16 @@ class Dataset:
         shard = self.shards[self._position[row.shard]]
         steps = slice(row.start, row.start + row.length)
         first = int(shard.frame_starts[index - shard.first_episode])
-        arrays = (
-            shard.actions[steps],
-            shard.rewards[steps],
-            shard.terminations[steps],
-            shard.truncations[steps],
+        return Episode(
+            np.array(shard.frames[first : first + row.length + 1]),
+            np.array(shard.actions[steps]),
+            np.array(shard.rewards[steps]),
+            np.array(shard.terminations[steps]),
+            np.array(shard.truncations[steps]),
+            row.seed,
+            row.policy,
+            row.key,
         )
-        frames = np.array(shard.frames[first : first + row.length + 1])
-        return Episode(frames, *map(np.array, arrays), row.seed, row.policy, row.key)
 
     def split(self, validation: float = 0.1, test: float = 0.1) -> dict[str, list[int]]:
         """Episode ids for train, validation and test, by a hash of each episode's key or, where it

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -83,7 +84,7 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
             )  # that no author, address or evaluation game is named
             written = minari.create_dataset_from_buffers(
                 name,
-                _buffers(dataset),
+                _buffers(dataset),  # pyright: ignore[reportArgumentType] # any iterable will do
                 env=_environment(header),
                 author=author or None,
                 **about,
@@ -147,11 +148,12 @@ def _header(dataset: Dataset) -> dict:
 
 
 def _buffers(dataset: Dataset) -> Iterator:
-    from minari.data_collector import EpisodeBuffer
+    from minari import data_collector
 
+    buffer: Any = data_collector.EpisodeBuffer  # typed as lists; arrays are stored as they are
     for row in dataset.episodes:
         episode = dataset.episode(row.id)
-        yield EpisodeBuffer(
+        yield buffer(
             id=row.id,
             seed=row.seed,
             observations=episode.frames,
@@ -218,12 +220,17 @@ def _episodes(source, name: str, size: int) -> Iterator[Episode]:
             )
         if size:
             frames = np.stack([resized(frame, size) for frame in frames])
-        arrays = (found.actions, found.rewards, found.terminations, found.truncations)
-        kinds = (np.int64, np.float32, bool, bool)
-        columns = (np.asarray(array, kind) for array, kind in zip(arrays, kinds, strict=True))
         seed = about.get("seed")
-        policy, key = str(about.get("policy", "unknown")), str(about.get("split_key", ""))
-        yield Episode(frames, *columns, number if seed is None else int(seed), policy, key)
+        yield Episode(
+            frames,
+            np.asarray(found.actions, np.int64),
+            np.asarray(found.rewards, np.float32),
+            np.asarray(found.terminations, bool),
+            np.asarray(found.truncations, bool),
+            number if seed is None else int(seed),
+            str(about.get("policy", "unknown")),
+            str(about.get("split_key", "")),
+        )
 
 
 def _grouped(

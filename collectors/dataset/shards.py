@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def read_finished(directory: Path) -> WrittenShard | None:
 
 
 def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
-    entry = {
+    entry: dict[str, Any] = {
         "index": index,
         "quota": quota,
         "episodes": len(episodes),
@@ -115,7 +115,7 @@ def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
     with file.open("wb") as stream:
         for piece in (
             head.getvalue(),
-            *(memoryview(np.ascontiguousarray(part)).cast("B") for part in parts),
+            *(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data for part in parts),
         ):
             stream.write(piece)
             digest.update(piece)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
@@ -25,7 +26,7 @@ from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.command import command
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_ranges, setting
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 
@@ -36,13 +37,17 @@ class CollectSettings:
 
     world: str = setting("", "the game: " + ", ".join(WORLDS) + ", or an id of that kind")
     env: str = setting("", "instead: any Gymnasium id with pictures, as ALE/Pong-v5")
-    frames: int = setting(200_000, "steps to collect, at least; may grow with --resume")
+    frames: int = setting(200_000, "steps to collect, at least; may grow with --resume", least=1)
     policy: str = setting("mix", "random, sticky:0.8, mix, or one of the world's own")
-    workers: int = setting(2, "processes; the data do not depend on their number")
-    seed: int = setting(0, "decides the data")
+    workers: int = setting(2, "processes; the data do not depend on their number", least=1)
+    seed: int = setting(0, "decides the data", least=0)
     out: str = setting("", "directory to write; data/WORLD if empty")
-    shard_steps: int = setting(20_000, "steps a shard; a killed worker loses the one it plays")
-    lanes: int = setting(16, "games at once in a worker, where the game can; not in the data")
+    shard_steps: int = setting(
+        20_000, "steps per shard; a killed worker loses the one it plays", least=1
+    )
+    lanes: int = setting(
+        16, "games at once in a worker, where that is faster; not in the data", least=1
+    )
     ray: str = setting("", "play on a Ray cluster: its address, or local to start one")
     options: tuple[str, ...] = setting((), "of the game, as grid_size=32,wrap=true")
     resume: bool = setting(False, "go on with the dataset that is there")
@@ -50,10 +55,16 @@ class CollectSettings:
     def __post_init__(self):
         if bool(self.world) == bool(self.env):
             raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
-        if min(self.frames, self.workers, self.shard_steps, self.lanes) < 1 or self.seed < 0:
-            raise ValueError(
-                "frames, workers, shard_steps and lanes must be at least 1, and seed at least 0"
-            )
+        check_ranges(self)
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A game that says what a dream of it must know."""
+
+    def world_spec(self) -> dict[str, Any]:
+        """The fields of `world_models.protocols.WorldSpec`."""
+        ...
 
 
 def collect(
@@ -61,42 +72,38 @@ def collect(
     out: str | Path,
     frames: int,
     policy: str | Policy = "mix",
-    workers: int = 1,
-    seed: int = 0,
-    shard_steps: int = 20_000,
     env_options: dict | None = None,
-    resume: bool = False,
-    report: Callable[[int], None] = lambda steps: None,
-    lanes: int = 16,
-    ray: str = "",
+    report: Callable[[int], object] = lambda steps: None,
+    **settings: Any,
 ) -> Dataset:
-    """Collects at least `frames` steps of `env_id` into the directory `out` and opens it.
+    """Collect at least `frames` steps of `env_id` into the directory `out` and open it.
 
-    `policy` is a name for `make_policy` or a policy object (picklable where workers > 1; it is told
-    apart by its name). `report` is called with the number of steps after each shard. A game with a
-    vector environment is played in `lanes` at once, and so is any game by a policy object that
-    plays lanes (has a `batch`, see `collectors.recording.lane_player`). `ray` is the address of a
-    Ray cluster or "local". None of workers, lanes and ray changes the data. With more than one
-    worker, a script that calls this must guard its main part with `if __name__ == "__main__"`.
-    Raises DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
-    with other settings (`frames` may grow), and when the disk is full: what was finished is kept.
+    `policy` is a name for `make_policy` or a policy object (picklable where workers > 1), of which
+    the dataset keeps the name. `report` is called with the number of steps after each shard.
+    `settings` are those of `CollectSettings` about how it is done: seed and shard_steps, which
+    decide the data, workers (1 if not given), lanes and ray, which do not, and resume. Games are
+    played in `lanes` at once where the game or the policy is faster so. With more than one worker,
+    a script that calls this must guard its main part with `if __name__ == "__main__"`.
+
+    Raises ValueError for settings out of their range and DatasetError where `out` holds a dataset
+    and `resume` is False, or one that was collected with other settings (`frames` may grow), and
+    when the disk is full: what was finished is kept.
     """
-    CollectSettings(
-        env_id, frames=frames, workers=workers, seed=seed, shard_steps=shard_steps, lanes=lanes
-    )  # checks them
-    header = _header(env_id, env_options or {}, policy) | {"seed": seed, "shard_steps": shard_steps}
-    _check_directory(Path(out), header, resume)
-    quotas = [min(shard_steps, frames - start) for start in range(0, frames, shard_steps)]
+    how = CollectSettings(env_id, frames=frames, **{"workers": 1, **settings})
+    decided = {"seed": how.seed, "shard_steps": how.shard_steps}
+    header: dict[str, Any] = _header(env_id, env_options or {}, policy) | decided
+    _check_directory(Path(out), header, how.resume)
+    quotas = [min(how.shard_steps, frames - start) for start in range(0, frames, how.shard_steps)]
     world = WORLDS.get(header["spec"]["world"])
-    fixed = (str(out), header["env_spec"], world, policy, seed)
-    tasks = [ShardTask(*fixed, index, quota, lanes) for index, quota in enumerate(quotas)]
+    fixed = (str(out), header["env_spec"], world, policy, how.seed)
+    tasks = [ShardTask(*fixed, index, quota, how.lanes) for index, quota in enumerate(quotas)]
     with _full_disk_explained(out):
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
         report(
             sum(entry["steps"] for index, entry in writer.shards.items() if index not in missing)
         )
-        for written in run_tasks([tasks[index] for index in missing], workers, ray):
+        for written in run_tasks([tasks[index] for index in missing], how.workers, how.ray):
             writer.add(written)
             report(written.entry["steps"])
     return Dataset(out)
@@ -105,12 +112,14 @@ def collect(
 def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
     """What the manifest says of the game and the policy. Raises DatasetError, PolicyError."""
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
-        if not hasattr(env.unwrapped, "world_spec"):
+        game: Any = env.unwrapped
+        if not isinstance(game, Describes) or env.spec is None:
             raise DatasetError(
                 f"{env_id} has no world_spec(), which says what a dream of it must know; collect "
                 f"it with --env {env_id}"
             )
-        actions, spec, env_spec = env.action_space.n, env.unwrapped.world_spec(), env.spec.to_json()
+        spec, env_spec = game.world_spec(), env.spec.to_json()
+        actions = len(spec["action_names"])
     if isinstance(policy, str):
         make_policy(policy, actions, WORLDS.get(spec["world"]))  # an error here, not in a worker
     name = policy if isinstance(policy, str) else policy.name
@@ -214,14 +223,14 @@ def run(settings: CollectSettings) -> str:
                 out,
                 settings.frames,
                 settings.policy,
-                settings.workers,
-                settings.seed,
-                settings.shard_steps,
                 options,
-                settings.resume,
                 bar.update,
-                settings.lanes,
-                settings.ray,
+                workers=settings.workers,
+                seed=settings.seed,
+                shard_steps=settings.shard_steps,
+                resume=settings.resume,
+                lanes=settings.lanes,
+                ray=settings.ray,
             )
         except TypeError as error:  # an option that the game's constructor does not know
             raise DatasetError(f"{name} cannot be made: {error}") from error

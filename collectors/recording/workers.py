@@ -64,7 +64,7 @@ def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
     spec, policy = EnvSpec.from_json(tasks[0].env_spec), tasks[0].policy
     if not _gains_by_lanes(spec) and (isinstance(policy, str) or not policy.batched):
         with contextlib.closing(gymnasium.make(spec)) as env:
-            policy = task_policy(tasks[0], env.action_space.n)
+            policy = task_policy(tasks[0], env.action_space)
             yield from ((task, play_single(env, policy, task)) for task in tasks)
         return
     mode = {"autoreset_mode": AutoresetMode.DISABLED}
@@ -73,7 +73,7 @@ def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
     else:
         mode = {"vectorization_mode": "vector_entry_point", **mode}
     with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
-        policy = task_policy(tasks[0], env.single_action_space.n)
+        policy = task_policy(tasks[0], env.single_action_space)
         jobs = {Job(task.seed_of, task.quota): task for task in tasks}
         yield from (
             (jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs))
@@ -103,13 +103,11 @@ def play_episodes(task: ShardTask) -> list[Episode]:
     return next(play([task]))[1]
 
 
-def task_policy(task: ShardTask, actions: int) -> Policy:
-    """The policy of a task for a game of so many actions."""
-    return (
-        make_policy(task.policy, int(actions), task.world)
-        if isinstance(task.policy, str)
-        else task.policy
-    )
+def task_policy(task: ShardTask, actions: Any) -> Policy:
+    """The policy of a task for a game with this space of actions, a Discrete."""
+    if isinstance(task.policy, str):
+        return make_policy(task.policy, int(actions.n), task.world)
+    return task.policy
 
 
 def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
@@ -181,7 +179,8 @@ def _end_with_parent() -> None:
     """A killed collector must not leave workers behind that write on."""
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

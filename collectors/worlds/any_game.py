@@ -3,6 +3,7 @@
 """
 
 import importlib
+from typing import Any
 
 import cv2
 import gymnasium
@@ -53,7 +54,8 @@ class AnyGame(gymnasium.Env):
                 f"{env} has the actions {self.game.action_space}; a dream needs discrete ones"
             )
         self._first_action = int(self.game.action_space.start)
-        self.action_space = spaces.Discrete(int(self.game.action_space.n))
+        self._count = int(self.game.action_space.n)
+        self.action_space = spaces.Discrete(self._count)
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.metadata = {
             **self.metadata,
@@ -90,7 +92,7 @@ class AnyGame(gymnasium.Env):
             int(action) + self._first_action
         )
         self._steps += 1
-        paid = float(np.sign(reward)) if self.reward == "sign" else float(reward)
+        paid = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
         return (
             self._look(observation),
             paid,
@@ -107,7 +109,9 @@ class AnyGame(gymnasium.Env):
 
     def _look(self, observation) -> np.ndarray:
         """A fresh frame; what is seen after a step is also what `render` shows."""
-        self._frame = resized(self.game.render() if self.renders else observation, self.size)
+        self._frame = resized(
+            np.asarray(self.game.render() if self.renders else observation), self.size
+        )
         return self._frame.copy()
 
     def get_keys_to_action(self) -> dict[tuple, int]:
@@ -116,7 +120,7 @@ class AnyGame(gymnasium.Env):
         """
         own = getattr(self.game.unwrapped, "get_keys_to_action", None)
         if own is None:
-            return {(str(action),): action for action in range(min(10, self.action_space.n))}
+            return {(str(action),): action for action in range(min(10, self._count))}
         return {keys: int(action) - self._first_action for keys, action in own().items() if keys}
 
     def _action_names(self) -> list[str]:
@@ -125,16 +129,9 @@ class AnyGame(gymnasium.Env):
         if meanings is not None:
             names = [str(name).lower() for name in meanings()]
         else:
-            names = (
-                [str(action.name) for action in enumeration]
-                if isinstance(enumeration, type)
-                else []
-            )
-        return (
-            names
-            if len(names) == self.action_space.n
-            else [str(number) for number in range(self.action_space.n)]
-        )
+            members: Any = enumeration if isinstance(enumeration, type) else ()
+            names = [str(action.name) for action in members]
+        return names if len(names) == self._count else [str(i) for i in range(self._count)]
 
 
 def twin_options(spec: dict) -> dict:

@@ -1,10 +1,12 @@
 """Gymnasium ids of the real games, from the table of worlds."""
 
+from typing import Any
+
 import gymnasium
 
 from collectors.worlds.table import WORLDS, World
 
-ANY_GAME = {"id": "AnyGame-v0", "entry_point": "collectors.worlds.any_game:AnyGame"}
+ANY_GAME: dict[str, Any] = {"id": "AnyGame-v0", "entry_point": "collectors.worlds.any_game:AnyGame"}
 
 
 def register_environments() -> None:
@@ -16,7 +18,7 @@ def register_environments() -> None:
 
 def registration(world: World) -> dict:
     """What gymnasium.register takes for a world's real game."""
-    row = {"id": world.real_id, "entry_point": world.env}
+    row: dict[str, Any] = {"id": world.real_id, "entry_point": world.env}
     row["max_episode_steps"] = world.max_episode_steps
     return row | ({"vector_entry_point": world.vector_env} if world.vector_env else {})
 

@@ -23,7 +23,13 @@ def contents(path: Path) -> dict[str, bytes]:
 def test_the_data_do_not_depend_on_the_number_of_workers(tmp_path):
     for workers in (1, 3):
         collect(
-            "RealSnake-v0", tmp_path / str(workers), 500, "mix", workers, seed=5, shard_steps=120
+            "RealSnake-v0",
+            tmp_path / str(workers),
+            500,
+            "mix",
+            workers=workers,
+            seed=5,
+            shard_steps=120,
         )
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 

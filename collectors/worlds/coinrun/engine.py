@@ -9,7 +9,7 @@ games come along), half the speed of one lane and no saved states.
 import ctypes
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -42,7 +42,8 @@ class Engine:
 
     def __init__(self, distribution_mode: str = "easy"):
         self._envpool, self._task = load_envpool(), TASKS[distribution_mode]
-        self._pool, self._level, self._steps = None, None, 0
+        self._pool: Any = None  # of one environment, made by `start`
+        self._level, self._steps = -1, 0
 
     def start(self, level: int) -> np.ndarray:
         """The first frame of an episode in this level, (64, 64, 3) uint8."""
@@ -96,7 +97,7 @@ def _preload_qt() -> None:
     known, if installed.
     """
     package = importlib.util.find_spec("PyQt5")
-    for folder in package.submodule_search_locations if package else ():
+    for folder in (package.submodule_search_locations or ()) if package else ():
         for name in ("libQt5Core.so.5", "libQt5Gui.so.5"):
             library = Path(folder, "Qt5", "lib", name)
             if library.exists():

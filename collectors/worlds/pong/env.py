@@ -121,7 +121,7 @@ class RealPongVector(LaneVectorEnv):
         return self._screen.draw(self._core)
 
     def describe(self, mask: np.ndarray) -> dict[str, Any]:
-        scores = {
+        scores: dict[str, Any] = {
             "left_score": self._core.left_score.copy(),
             "right_score": self._core.right_score.copy(),
         }

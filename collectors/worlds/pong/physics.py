@@ -32,9 +32,8 @@ class PongCore:
     ):
         self.games, self.points_to_win = games, points_to_win
         self.bounce_reward, self.frame_skip = bounce_reward, frame_skip
-        names = ("left", "right", "x", "y", "vx", "vy", "left_score", "right_score")
-        for name in names:
-            setattr(self, name, np.zeros(games, np.int64))
+        self.left, self.right, self.x, self.y, self.vx, self.vy = np.zeros((6, games), np.int64)
+        self.left_score, self.right_score = np.zeros((2, games), np.int64)
         self._serves = np.zeros((games, 2 * points_to_win - 1), np.int64)
 
     def reset(self, games: np.ndarray, generators: list[np.random.Generator]) -> None:

@@ -124,7 +124,9 @@ def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int]
     cell, direction, body = heads[0], LINKS[cells[heads[0]]][0], [heads[0]]
     while cells[cell] not in TAIL and len(body) < len(snake):
         cell = table[cell][direction]
-        links = LINKS[cells[cell]] if cell >= 0 else ()
+        if cell < 0:  # the wall
+            return None
+        links = LINKS[cells[cell]]
         if direction ^ 1 not in links or cells[cell] < TAIL[0]:
             return None
         body.append(cell)

@@ -145,15 +145,15 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
     counts = counts[
         ::STRIDE, ::STRIDE
     ]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
-    rows, columns = np.indices(counts.shape) - REACH
-    moves = abs(rows) + abs(columns)
+    places: np.ndarray = np.indices(counts.shape) - REACH  # (2, 7, 7)
+    moves = np.abs(places).sum(0)
     goals = 2 * counts >= MIDDLE**2
     if not goals.any():
         goals = (counts == counts.max()) & (counts > 0) & shores
     if not goals.any():
         return []
     goals &= moves == moves[goals].min()
-    down, right = rows[goals], columns[goals]
+    down, right = places[:, goals]
     wanted = ((down < 0).any(), (down > 0).any(), (right < 0).any(), (right > 0).any())
     return [action for action, useful in enumerate(wanted) if useful]
 
