@@ -7,14 +7,15 @@ project's.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 from importlib.metadata import packages_distributions
-from typing import NamedTuple
 
-from collectors.settings.command import explained
+from collectors.settings.command import explained, fail
+from collectors.worlds.table import unknown
+
+PROG = "neural-envs"
 
 VERBS = {
     "collect": ("collectors.recording.collect:main", "play a real game and record a dataset"),
@@ -75,13 +76,6 @@ VERBS = {
 }
 
 
-class Failure(NamedTuple):
-    """A sentence for the user and the exit code that goes with it."""
-
-    message: str
-    code: int
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns its exit code.
 
@@ -98,12 +92,12 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     verb, *rest = argv
     if verb not in VERBS:
-        return _fail(Failure(_unknown(verb), 2))
+        return fail(PROG, unknown("verb", verb, VERBS), 2)
     try:
         module, function = VERBS[verb][0].split(":")
-        failure = foreign(module.split(".")[0])
-        if failure:
-            return _fail(failure)
+        reason = foreign(module.split(".")[0])
+        if reason:
+            return fail(PROG, reason)
         code = getattr(importlib.import_module(module), function)(rest)
         sys.stdout.flush()
         return code
@@ -112,52 +106,38 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        return _fail(Failure(f"{verb}: interrupted", 130))
+        return fail(PROG, f"{verb}: interrupted", 130)
     except Exception as error:
         text = explained(error)
         if text is None:
             raise
-        return _fail(Failure(f"{verb}: {text}", 1))
+        return fail(PROG, f"{verb}: {text}")
 
 
-def foreign(package: str) -> Failure | None:
-    """None where the top-level package of this name is ours, else whose it is and what to do."""
+def foreign(package: str) -> str:
+    """ "" where the top-level package of this name is ours, else a sentence that says whose it is
+    and what to do.
+    """
     try:
         found = importlib.import_module(package)
         if getattr(found, "__neural_envs__", False):
-            return None
+            return ""
     except ModuleNotFoundError as error:
         if error.name == package:
-            return Failure(
-                f"the package '{package}' is missing: reinstall with pip install --force-reinstall "
-                "neural-envs",
-                1,
-            )
+            remedy = "reinstall with pip install --force-reinstall neural-envs"
+            return f"the package '{package}' is missing: {remedy}"
     except Exception:
         pass  # somebody else's package that cannot even be imported: named below
     owners = [name for name in packages_distributions().get(package, []) if name != "neural-envs"]
-    owner = (
-        f"the distribution '{owners[0]}'"
-        if owners
-        else f"another '{package}' first on the Python path"
-    )
-    remedy = f"pip uninstall {owners[0]}" if owners else "start from another directory"
-    return Failure(
+    if owners:
+        owner, remedy = f"the distribution '{owners[0]}'", f"pip uninstall {owners[0]}"
+    else:
+        owner = f"another '{package}' first on the Python path"
+        remedy = "start from another directory"
+    return (
         f"the name '{package}' belongs to {owner}, which hides this project's package; "
-        f"{remedy}, or install neural-envs in a virtual environment of its own",
-        1,
+        f"{remedy}, or install neural-envs in a virtual environment of its own"
     )
-
-
-def _unknown(verb: str) -> str:
-    near = difflib.get_close_matches(verb, VERBS, 1, 0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(VERBS)}"
-    return f"unknown verb '{verb}'{hint}"
-
-
-def _fail(failure: Failure) -> int:
-    print(f"neural-envs: {failure.message}", file=sys.stderr)
-    return failure.code
 
 
 def _help() -> str:

@@ -258,8 +258,8 @@ class Hud:
 
     def _facts(self, status: Status) -> list[str]:
         """Frame rate, settings that somebody chose, and which game it is."""
-        session, dream = self.session, self.session.dream
+        session, sampling = self.session, self.session.dream.sampling
         facts = [f"{status.fps:.0f} fps"] if status.fps else []
-        facts += [f"{dream.sampler_steps} sampler steps"] if dream.sampler_steps else []
-        facts += [f"guidance {dream.guidance:g}"] if dream.guidance is not None else []
+        facts += [f"{sampling.steps} sampler steps"] if sampling.steps else []
+        facts += [f"guidance {sampling.guidance:g}"] if sampling.guidance is not None else []
         return [*facts, f"game {session.episode}"]

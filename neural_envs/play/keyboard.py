@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neural_envs.play.player_view import Dream
 
 QUEUED_TAPS = 2  # quick taps kept for the next steps, so that a fast double turn is not lost
 LETTERS = frozenset(range(ord("a"), ord("z") + 1))
@@ -33,12 +36,10 @@ class Keys:
         self.last: int | None = None
 
     @classmethod
-    def of_env(cls, env: Any, reserved: frozenset[int] = frozenset()) -> Keys:
-        """The keys of a game by its `get_keys_to_action`, and its `idle_action` for no keys if it
-        has one.
-        """
-        idle = getattr(env, "idle_action", None)
-        return cls(env.get_keys_to_action() | ({} if idle is None else {(): idle}), reserved)
+    def of_dream(cls, dream: Dream, reserved: frozenset[int] = frozenset()) -> Keys:
+        """The keys of a dream, and its idle action for no keys if it has one."""
+        idle = {} if dream.idle_action is None else {(): dream.idle_action}
+        return cls(dream.get_keys_to_action() | idle, reserved)
 
     def knows(self, key: int) -> bool:
         """Whether the key takes part in an action."""

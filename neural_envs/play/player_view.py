@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -25,15 +25,14 @@ TRUST_STEPS = 120  # steps of trust that are kept to be drawn
 class Dream(Protocol):
     """What playing needs of a dream beside `gymnasium.Env`, as `NeuralEnv` has it."""
 
-    sampler_steps: int | None  # denoising steps per frame; None is the bundle's own
-    guidance: float | None  # on the action, 1 for none; None is the bundle's own
+    sampling: SamplingOptions  # setting it raises ValueError on what the model does not support
 
     @property
     def simulator(self) -> Simulator: ...
     @property
-    def sampling(self) -> SamplingOptions: ...
-    @property
     def context_length(self) -> int: ...  # frames that it starts from
+    @property
+    def idle_action(self) -> int | None: ...  # of pressing no key; None: the last one goes on
     @property
     def denoises(self) -> bool: ...  # whether there are frames between noise and result
     @property
@@ -41,7 +40,16 @@ class Dream(Protocol):
 
     def denoising(self) -> list[np.ndarray]: ...
     def continue_from(self, context: Any) -> np.ndarray: ...
+    def get_keys_to_action(self) -> dict[tuple, int]: ...
     def get_state(self) -> Any: ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An environment whose state can be taken and set; of others the whole object is copied."""
+
+    def get_state(self) -> Any: ...
+    def set_state(self, state: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class History(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A view as it was. `state` is that of a world with `get_state`, of any other a copy of the
-    whole environment.
+    """A view as it was. `state` is that of a `Restorable` world, of any other a copy of the whole
+    environment.
     """
 
     score: Score
@@ -171,8 +179,8 @@ class PlayerView:
 
         Raises what deepcopy does for an environment that cannot be copied.
         """
-        world: Any = self.env.unwrapped
-        if hasattr(world, "get_state"):
+        world = self.env.unwrapped
+        if isinstance(world, Restorable):
             state = copy.deepcopy(world.get_state())
             recorder = self.recorder and self.recorder.copy()
             return Snapshot(self.score, self.history, state, self._step_limits(), recorder)

@@ -11,13 +11,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from collectors.media import difference
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import Dream, PlayerView, Snapshot
+
+if TYPE_CHECKING:
+    from world_models.protocols import SamplingOptions
 
 MESSAGE_SECONDS = 2.5
 ENDING_SECONDS = 1.2  # how long the end of a game is shown before the next one starts
@@ -208,22 +211,26 @@ class PlaySession:
         return difference(self.views[0].score.frame, self.real.score.frame)
 
     def set_sampler_steps(self, steps: int | None) -> None:
-        """Choose the denoising steps of the dream; a refusal is shown."""
-        self._set("sampler_steps", steps)
+        """Choose the denoising steps of the dream; None is the bundle's own. A refusal is shown."""
+        shown = "as the bundle has it" if steps is None else str(steps)
+        self._set_sampling(self.dream.sampling._replace(steps=steps), f"sampler steps: {shown}")
 
     def change_guidance(self, by: float) -> None:
         """Guide more or less than now, not below 0; a refusal is shown."""
-        own, chosen = self.dream.simulator.model.default_options.guidance, self.dream.guidance
+        options = self.dream.simulator.model.default_options, self.dream.sampling
+        own, chosen = (each.guidance for each in options)
         now = chosen if chosen is not None else 1.0 if own is None else own
-        self._set("guidance", max(0.0, now + by))
+        guidance = max(0.0, now + by)
+        self._set_sampling(
+            self.dream.sampling._replace(guidance=guidance), f"guidance: {guidance:g}"
+        )
 
-    def _set(self, name: str, value: float | None) -> None:
+    def _set_sampling(self, options: SamplingOptions, message: str) -> None:
         try:
-            setattr(self.dream, name, value)
+            self.dream.sampling = options
         except ValueError as error:
             return self.show_message(str(error))
-        shown = "as the bundle has it" if value is None else format(value, "g")
-        self.show_message(f"{name.replace('_', ' ')}: {shown}")
+        self.show_message(message)
 
     def show_message(self, message: str) -> None:
         """Show a message for a while."""

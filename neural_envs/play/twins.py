@@ -17,6 +17,7 @@ from neural_envs.play.config import PlayConfig
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView
 from neural_envs.play.session import PlaySession, Policy
+from world_models.protocols import SamplingOptions
 
 DEFAULT_WORLD = "snake"
 
@@ -33,16 +34,14 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
     world = world_name(config)
     dream = make_dream(world, config.device, config.bundle or None)
     unwrapped: Any = dream.unwrapped
-    if config.sampler_steps:
-        unwrapped.sampler_steps = config.sampler_steps
-    if config.guidance is not None:
-        unwrapped.guidance = config.guidance
+    if config.sampler_steps or config.guidance is not None:
+        unwrapped.sampling = SamplingOptions(config.sampler_steps or None, config.guidance)
     views = [PlayerView("dream", dream, recorder_of(dream))]
     if config.real or config.twin:
         views.append(PlayerView("real", real_twin(dream, world, config.twin)))
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
     make_policy = policy_maker(config.policy or default_policy(world), world)
-    keys = Keys.of_env(unwrapped, reserved)
+    keys = Keys.of_dream(unwrapped, reserved)
     session = PlaySession(views, keys, make_policy, share_start, seed)
     if config.policy:
         session.load_policy()

@@ -76,7 +76,7 @@ class PlayWindow:
         self.recording: VideoWriter | None = open_video(record, self.fps) if record else None
         self.files: list[Path] = []  # recordings so far
         self.open = True
-        # The frame and the settings that the filmstrip was computed for, and its frames.
+        # The frame and the options that the filmstrip was computed for, and its frames.
         self._strip: tuple[object, object, list[np.ndarray]] = (None, None, [])
 
     def run(self, max_steps: int = 0) -> None:
@@ -134,9 +134,8 @@ class PlayWindow:
         if not self.panels.filmstrip:
             return []
         dream, frame = self.session.dream, self.session.views[0].score.frame
-        settings = dream.sampler_steps, dream.guidance
-        if frame is not self._strip[0] or settings != self._strip[1]:
-            self._strip = frame, settings, dream.denoising()
+        if frame is not self._strip[0] or dream.sampling != self._strip[1]:
+            self._strip = frame, dream.sampling, dream.denoising()
         return self._strip[2]
 
     def show_panels(self, difference: bool, filmstrip: bool) -> None:

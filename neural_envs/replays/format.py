@@ -31,7 +31,8 @@ KEYS = {
     "platform",
     "segments",
 }
-SETTINGS = ("sampler_steps", "guidance")  # those that may change while a dream goes on
+# Settings that may change while a dream goes on -> field of SamplingOptions.
+SETTINGS = {"sampler_steps": "steps", "guidance": "guidance", "temperature": "temperature"}
 # Field of DreamFile -> name of its array in the zip.
 ARRAYS = {
     "context_frames": "context_frames",
@@ -53,7 +54,7 @@ class Segment(NamedTuple):
 
     start: int
     noise: tuple[int, int]  # (seed, step) of the random stream that the next step draws from
-    settings: Mapping[str, Any]  # sampler_steps, guidance; None is the bundle's own
+    settings: Mapping[str, Any]  # by the names in SETTINGS; None is the bundle's own
     frames: np.ndarray | None = None  # (K, H, W, C) uint8, oldest first; None: no new context
     actions: np.ndarray | None = None  # (K - 1,) int64
 

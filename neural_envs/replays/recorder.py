@@ -127,4 +127,4 @@ def _identity(simulator: Simulator) -> tuple[str, str, str]:
 
 
 def _settings(env: NeuralEnv) -> Mapping[str, Any]:
-    return {name: getattr(env, name) for name in SETTINGS}
+    return {name: getattr(env.sampling, field) for name, field in SETTINGS.items()}

@@ -37,6 +37,7 @@ from neural_envs.replays.format import (
 )
 from world_models.bundles.identity import bundle_hashes
 from world_models.noise import NoiseStream
+from world_models.protocols import SamplingOptions
 
 SUFFIX = ".dream"
 PLATFORM_NAMES = {
@@ -61,7 +62,7 @@ class DreamFile:
     actions: np.ndarray  # (T,) int64
     rewards: np.ndarray  # (T,) float32
     outcomes: np.ndarray  # (T,) uint8: RUNNING, TERMINATED or TRUNCATED
-    settings: Mapping[str, Any]  # sampler_steps, guidance, backend, min_trust
+    settings: Mapping[str, Any]  # those of SETTINGS, and backend, min_trust
     frames_hash: str  # sha256 of the T + 1 frames as they are shown, (H, W, 3) uint8 each
     platform: Mapping[str, Any]
     segments: tuple[Segment, ...] = ()  # after the first, in order
@@ -217,9 +218,8 @@ def _parsed(data: bytes, name: str) -> DreamFile:
 
 def _begin_segment(env: NeuralEnv, segment: Segment) -> None:
     """Set the dream to what a segment begins with."""
-    for name, value in segment.settings.items():
-        if value is not None or getattr(env, name) is not None:
-            setattr(env, name, value)
+    options = {field: segment.settings.get(name) for name, field in SETTINGS.items()}
+    env.sampling = SamplingOptions(**options)
     if segment.frames is not None:
         env.reset(seed=0, options={"context": (segment.frames, segment.actions)})
     state = env.get_state()

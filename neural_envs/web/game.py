@@ -56,9 +56,10 @@ class GameSession:
         self.env = make_dream(info.world, catalogue.device, catalogue.load(info))
         self.model = catalogue.load(info).model
         self.spec = self.model.spec
+        dream: Any = self.env.unwrapped
         self.session = PlaySession(
             [SeededView("dream", self.env, DreamRecorder())],
-            Keys.of_env(self.env.unwrapped),
+            Keys.of_dream(dream),
             None,
             share_start,
             new_seed() if seed is None else seed,
@@ -241,10 +242,8 @@ class GameSession:
     def _change_settings(self, message: protocol.Settings) -> None:
         self.speed = message.speed
         dream = self.session.dream
-        if dream.sampler_steps != message.sampler_steps:
-            dream.sampler_steps = message.sampler_steps
-        if dream.guidance != message.guidance:
-            dream.guidance = message.guidance
+        steps, guidance = message.sampler_steps, message.guidance
+        dream.sampling = dream.sampling._replace(steps=steps, guidance=guidance)
 
     def _resync(self, message: protocol.Resync) -> None:
         self.session.resync()

@@ -252,12 +252,12 @@ def test_a_session_compares_two_views_and_one_view_with_nothing():
 
 def test_guidance_is_changed_by_steps_and_not_below_zero():
     session = make_session()
-    session.dream.guidance = 2.0
+    session.dream.sampling = SamplingOptions(guidance=2.0)
     session.change_guidance(0.5)
-    assert session.dream.guidance == 2.5 and session.message == "guidance: 2.5"
+    assert session.dream.sampling.guidance == 2.5 and session.message == "guidance: 2.5"
     for _ in range(9):
         session.change_guidance(-0.5)
-    assert session.dream.guidance == 0.0
+    assert session.dream.sampling.guidance == 0.0
 
 
 def test_the_first_step_of_guidance_is_from_the_bundles_own(monkeypatch):
@@ -265,7 +265,7 @@ def test_the_first_step_of_guidance_is_from_the_bundles_own(monkeypatch):
     monkeypatch.setattr(DreamWalk, "simulator", simulator_with(own))
     session = make_session()
     session.change_guidance(0.5)
-    assert session.dream.guidance == 3.5
+    assert session.dream.sampling.guidance == 3.5
 
 
 def test_an_action_that_a_world_does_not_have_is_refused_by_name():

@@ -18,7 +18,6 @@ from tests.neural_envs.walk_doubles import (
     RIGHT,
     UP,
     DreamWalk,
-    Walk,
     key,
     make_session,
     places,
@@ -91,10 +90,11 @@ def test_s_takes_a_snapshot_and_goes_back_to_it_and_shift_s_takes_a_new_one(wind
 
 def test_digits_choose_sampler_steps_and_a_refusal_is_shown(window):
     key(window, pygame.K_3)
-    assert window.session.dream.sampler_steps == 3
+    assert window.session.dream.sampling.steps == 3
     key(window, pygame.K_9)
     assert (
-        window.session.dream.sampler_steps == 3 and window.session.message == "1 to 4 sampler steps"
+        window.session.dream.sampling.steps == 3
+        and window.session.message == "1 to 4 sampler steps"
     )
 
 
@@ -193,7 +193,7 @@ def test_c_lets_the_dream_go_on_from_the_real_game(window):
 def test_g_guides_more_and_with_shift_less(window):
     for mod in (0, 0, pygame.KMOD_LSHIFT):
         key(window, pygame.K_g, mod=mod)
-    assert window.session.dream.guidance == 1.5
+    assert window.session.dream.sampling.guidance == 1.5
 
 
 def test_f_opens_the_filmstrip_which_is_computed_once_a_step_and_for_new_settings(
@@ -281,10 +281,10 @@ def test_a_game_with_an_action_for_no_keys_is_idle_without_any():
 
     env = Idle()
     assert (
-        Keys.of_env(env, RESERVED).next_action() == 3
-        and Keys.of_env(Walk(), RESERVED).next_action() is None
+        Keys.of_dream(env, RESERVED).next_action() == 3
+        and Keys.of_dream(DreamWalk(), RESERVED).next_action() is None
     )
-    session = PlaySession([PlayerView("dream", env)], Keys.of_env(env, RESERVED))
+    session = PlaySession([PlayerView("dream", env)], Keys.of_dream(env, RESERVED))
     session.tick()
     assert env.actions == [3] and () not in ARROWS
 

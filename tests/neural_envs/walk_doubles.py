@@ -62,7 +62,8 @@ class DreamWalk(Walk):
     Between noise and result are as many frames as there are sampler steps.
     """
 
-    sampler, guidance, guides, denoises, context_length = None, None, True, True, 3
+    guides, denoises, context_length, idle_action = True, True, 3, None
+    chosen = SamplingOptions()
     simulator = simulator_with(SamplingOptions())
 
     def step(self, action):
@@ -81,17 +82,17 @@ class DreamWalk(Walk):
         return self.frame()
 
     def denoising(self):
-        return [self.frame()] * (1 + (self.sampler or 2))
+        return [self.frame()] * (1 + (self.chosen.steps or 2))
 
     @property
-    def sampler_steps(self):
-        return self.sampler
+    def sampling(self):
+        return self.chosen
 
-    @sampler_steps.setter
-    def sampler_steps(self, steps):
-        if steps > 4:
+    @sampling.setter
+    def sampling(self, options):
+        if (options.steps or 0) > 4:
             raise ValueError("1 to 4 sampler steps")
-        self.sampler = steps
+        self.chosen = options
 
 
 class Homing:
