@@ -22,7 +22,7 @@ VERBS = {
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
     "export": ("collectors.dataset.minari:export_main", "write a dataset as a Minari set"),
     "import": ("collectors.dataset.minari:import_main", "read a Minari set as a dataset"),
-    "train": ("world_models.training.run:main", "train a world model on a dataset"),
+    "train": ("neural_envs.commands.train:main", "train a world model on a dataset"),
     "evaluate": (
         "agents.evaluation.evaluate:main",
         "measure a bundle against the real game",

@@ -25,6 +25,7 @@ from world_models.protocols import (
     SamplingOptions,
     State,
     Transition,
+    WorldModel,
     check_options,
 )
 
@@ -78,7 +79,7 @@ class Simulator:
     def _load(self) -> None:
         named = isinstance(self.source, str | Path)
         loaded = bundles.load(self.source, str(self.device)) if named else self.source
-        if not hasattr(loaded, "contexts"):
+        if isinstance(loaded, WorldModel):
             kind = type(loaded).__name__
             raise TypeError(
                 f"a dream starts from a bundle (a model with start contexts), got a {kind}"

@@ -42,18 +42,12 @@ class CountingModel(WorldModel):
     nothing in place.
     """
 
+    kind = "counting"
     context_length = CONTEXT_LENGTH
 
     def __init__(self, max_episode_steps: int = 1000) -> None:
-        super().__init__()
-        self.spec = WorldSpec(
-            "counting",
-            FRAME,
-            ("up", "down", "left", "right"),
-            (-1.0, 0.0, 1.0),
-            10,
-            max_episode_steps,
-        )
+        actions, rewards = ("up", "down", "left", "right"), (-1.0, 0.0, 1.0)
+        super().__init__(WorldSpec("counting", FRAME, actions, rewards, 10, max_episode_steps))
         self.steps_asked: list[int | None] = []
 
     @property

@@ -1,27 +1,49 @@
-"""The types that everything shares; see each docstring for shapes.
+"""The types that everything shares, and the contract of a world model.
 
-B lanes, K context frames, H x W x C a frame, A actions.
+`WorldModel` is all that dreams, training, evaluation, bundles, backends and planners need of a
+model. A family of models is one subclass and one row in `models/table.py` (docs/add_a_model.md).
+
+B lanes, K context frames, S steps, H x W x C a frame, A actions, D features on a G x G grid, R
+reward classes.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from world_models.noise import Draws, NoiseStream
+from world_models.noise import NoiseStream
+from world_models.sampling_options import DEFAULT_OPTIONS, SamplingOptions, check_options
+from world_models.world_spec import WorldSpec
 
 if TYPE_CHECKING:
     from world_models.models.trust_calibration import TrustScale
 
-State = Any  # a NamedTuple of batch-first tensors; only the model that made it looks inside
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "ActionLogits",
+    "AugmentationOptions",
+    "Clips",
+    "Context",
+    "Features",
+    "LoadModel",
+    "ModelConfig",
+    "Network",
+    "NetworkConfig",
+    "SamplingOptions",
+    "State",
+    "Transition",
+    "WorldModel",
+    "WorldSpec",
+    "check_options",
+]
+
+State = Any  # a NamedTuple of batch-first tensors; only the model that made it reads its fields
 
 
 class Context(NamedTuple):
@@ -34,57 +56,6 @@ class Context(NamedTuple):
     actions: Tensor  # (B, K - 1) int64; actions[:, i] led from frame i to frame i + 1
 
 
-class SamplingOptions(NamedTuple):
-    """How a step draws its frame. None leaves an option to the model."""
-
-    steps: int | None = None  # denoising steps, or passes of a token model
-    guidance: float | None = None  # strength of guidance on the action; 1 is none
-    temperature: float | None = None  # of categorical draws; 0 takes the likeliest
-
-
-DEFAULT_OPTIONS = SamplingOptions()
-
-
-def check_options(options: SamplingOptions, supported: Collection[str]) -> SamplingOptions:
-    """The options with their values as int and float. `supported`: names that a caller may choose.
-
-    Raises ValueError, a sentence, on an option that is not supported (one step always is) and on a
-    value out of range.
-    """
-    steps, guidance, temperature = options
-    if steps is not None:
-        whole = isinstance(steps, numbers.Integral) and not isinstance(steps, bool)
-        if not whole or steps < 1:
-            raise ValueError(f"sampler_steps is a whole number of at least 1, got {steps!r}")
-        if steps != 1 and "steps" not in supported:
-            raise ValueError(
-                f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}"
-            )
-        steps = int(steps)
-    if guidance is not None:
-        guidance = _at_least_0(guidance, "guidance is a number of at least 0, and 1 for none")
-        if "guidance" not in supported and guidance != 1:
-            raise ValueError(
-                "this bundle's model has no guidance on the action; leave out "
-                f"guidance={guidance:g}"
-            )
-    if temperature is not None:
-        temperature = _at_least_0(temperature, "temperature is a number of at least 0")
-        if "temperature" not in supported:
-            raise ValueError(
-                f"this bundle's model has no temperature; leave out temperature={temperature:g}"
-            )
-    return SamplingOptions(steps, guidance, temperature)
-
-
-def _at_least_0(value: float, rule: str) -> float:
-    """The value as float; raises ValueError with the rule where it is no number of at least 0."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{rule}, got {value!r}")
-    return float(value)
-
-
 class Transition(NamedTuple):
     """All that one action produced."""
 
@@ -92,15 +63,7 @@ class Transition(NamedTuple):
     frame: Tensor  # (B, H, W, C) uint8
     reward: Tensor  # (B,) float32, one of spec.reward_values
     termination: Tensor  # (B,) bool
-    trust: Tensor  # (B,) float32 in [0, 1], how far the model believes itself
-
-
-class Features(NamedTuple):
-    """What the dear half of a network hands to the cheap one."""
-
-    tokens: Tensor  # (B, D, G, G) on the patch grid
-    last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
-    rest: tuple = ()  # what else a network wants to keep: batch-first tensors, or tuples of such
+    trust: Tensor  # (B,) float32 in [0, 1], the model's probability that the frame is right
 
 
 class Clips(NamedTuple):
@@ -111,93 +74,53 @@ class Clips(NamedTuple):
     reward_classes: Tensor  # (B, S) int64
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
-    sampling_weight: (
-        Tensor  # (B,) float32: how much likelier than an ordinary one this clip is drawn
-    )
-    context_actions: Tensor | None = (
-        None  # (B, K - 1) int64, as in `Context`, for models that read them
-    )
-    expert: Tensor | None = (
-        None  # (B,) bool: whether an expert might take the first action; None: nobody has judged it
-    )
+    # (B,) float32: how much likelier than an ordinary one this clip is drawn
+    sampling_weight: Tensor
+    # (B, K - 1) int64, as in `Context`, for models that read them
+    context_actions: Tensor | None = None
+    # (B,) bool: whether an expert might take the first action; None: it is not known
+    expert: Tensor | None = None
 
 
 class AugmentationOptions(NamedTuple):
-    """How clips are made harder in training; a model in eval mode sees them as they are."""
+    """How clips are made harder in training; a model in eval mode takes them as they are."""
 
     noise: float = 0.0  # largest standard deviation of context noise, of [-1, 1]
     damage: float = 0.0  # share of clips with a patch of their context replaced
     action_dropout: float = 0.0  # share of samples without their action
-    rollout_gradient: bool = False  # a step's error also mends the steps before it
-    progress: float = (
-        1.0  # share of the training that is done, for models that learn one part after another
-    )
+    rollout_gradient: bool = False  # a step's error also trains the steps before it
+    # share of the training that is done, for models that learn one part after another
+    progress: float = 1.0
 
 
-@dataclass(frozen=True)
-class WorldSpec:
-    """What a game looks like from outside; equal for the real game and for its dreams."""
+class ModelConfig:
+    """Base of the settings of a family: a frozen dataclass that is stored in config.json."""
 
-    world: str
-    frame_shape: tuple[int, int, int]  # H, W, C
-    action_names: tuple[str, ...]
-    reward_values: tuple[float, ...]  # the distinct rewards, increasing; the reward head's classes
-    fps: int
-    max_episode_steps: int
-    final_rewards: tuple[
-        float, ...
-    ] = ()  # those of reward_values after which a game is always over
+    def check_run(self, weights: str) -> None:
+        """Raises ValueError, a sentence, where a run with these settings cannot begin so.
 
-    def patch_grid(self, patch: int) -> tuple[int, int]:
-        """Rows and columns of square patches; raises ValueError that names the sizes near `patch`
-        that fit.
+        `weights`: the bundle that it takes its first weights from; "": none.
         """
-        height, width, _ = self.frame_shape
-        if height % patch or width % patch:
-            fit = [
-                size
-                for size in range(1, min(height, width) + 1)
-                if height % size == width % size == 0
-            ]
-            near = sorted(sorted(fit, key=lambda size: abs(size - patch))[:3])
-            raise ValueError(
-                f"frames of {height}x{width} pixels do not divide into patches of {patch}; "
-                f"patches of {', '.join(map(str, near))} fit"
-            )
-        return height // patch, width // patch
-
-    def as_dict(self) -> dict:
-        """JSON-safe form (tuples become lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict) -> WorldSpec:
-        """Inverse of `as_dict`; raises ValueError that names missing or unknown keys."""
-        names = {f.name for f in fields(cls)}
-        needed = {f.name for f in fields(cls) if f.default is MISSING}
-        if not needed <= set(values) <= names:
-            missing, unknown = sorted(needed - set(values)), sorted(set(values) - names)
-            raise ValueError(f"world spec: missing {missing}, unknown {unknown}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 class WorldModel(nn.Module, ABC):
     """A batched simulator: what everybody else needs of a model, with defaults where there are any.
 
-    A loaded model is never changed by those who dream with it: what a step depends on is handed to
-    it.
+    A loaded model is never changed by those who dream with it: what a step depends on is an
+    argument. Needed of a subclass: the attributes without a value, `init`, `step` and, to be
+    trained, `clip_losses`.
     """
 
     kind: ClassVar[str]  # the family's name in a bundle's config.json
-    spec: WorldSpec
-    context_length: int
-    patch: int = 4  # pixels along the side of the squares in which frames are compared
-    trust_scale: TrustScale | None  # of a bundle whose trust was calibrated
-    given_weights: str = ""  # prefix of weights that training needs from a bundle; "": none
+    config_class: ClassVar[type[ModelConfig]]
+    context_length: int  # frames that a dream starts from
 
-    def __init__(self) -> None:
+    def __init__(self, spec: WorldSpec, config: Any = None):
+        """`config`: of `config_class`; None for a model that is not saved."""
         super().__init__()
-        self.trust_scale = None
+        self.spec, self.config = spec, config
+        # calibration that a bundle brought; only for a model with `feature_width`
+        self.trust_scale: TrustScale | None = None
 
     # ------------------------------------------------------------------ a dream
 
@@ -236,9 +159,12 @@ class WorldModel(nn.Module, ABC):
         """
         if options == DEFAULT_OPTIONS:
             return self.default_options
-        checked = check_options(options, self.supported_options)
-        pairs = zip(checked, self.default_options, strict=True)
-        return SamplingOptions(*(default if own is None else own for own, default in pairs))
+        own, defaults = check_options(options, self.supported_options), self.default_options
+        return SamplingOptions(
+            defaults.steps if own.steps is None else own.steps,
+            defaults.guidance if own.guidance is None else own.guidance,
+            defaults.temperature if own.temperature is None else own.temperature,
+        )
 
     @property
     def samples_from_noise(self) -> bool:
@@ -258,7 +184,53 @@ class WorldModel(nn.Module, ABC):
         """
         return []
 
+    # ------------------------------------------------------------------ files and backends
+
+    # prefix of the weights that a bundle keeps in full precision; "": half precision for all
+    full_precision: ClassVar[str] = ""
+    # dotted names of the deterministic networks that a step calls, which a backend may run; names
+    # that a config leaves out are passed over; (): the model runs eagerly only
+    backend_networks: ClassVar[tuple[str, ...]] = ()
+
+    # ------------------------------------------------------------------ training
+
+    given_weights: str = ""  # prefix of the weights that a run must be given; "": it learns all
+
+    @classmethod
+    def build(cls, spec: WorldSpec, config: Any, load: LoadModel) -> Self:
+        """A model with fresh weights. `load` gives the model of a bundle that the config names.
+
+        Raises ValueError where config and spec do not fit.
+        """
+        return cls(spec, config)
+
+    def clip_losses(
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Mean losses by name, 0-dimensional, over `steps` steps of the clips; their sum is
+        minimized, "frame" decides which weights are the best, and "wrong" is only reported.
+        """
+        raise NotImplementedError(f"a {self.kind} model is not trained on clips")
+
+    def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
+        """Called before every update, `average` being the model of averaged weights, with the
+        shares of the training that were done at the update before and are done now.
+        """
+
+    def training_state(self) -> dict[str, Any]:
+        """What a run needs beside the weights to go on, and a bundle does not."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Inverse of `training_state`."""
+
     # ------------------------------------------------------------------ evaluation
+
+    patch: int = 4  # pixels along the side of the squares in which frames are compared
 
     @property
     def image_channels(self) -> int:
@@ -298,30 +270,6 @@ class WorldModel(nn.Module, ABC):
         other.trust_scale = scale
         return other
 
-    # ------------------------------------------------------------------ training
-
-    def clip_losses(
-        self,
-        clips: Clips,
-        augmentation: AugmentationOptions,
-        steps: int,
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """Mean losses by name over the first `steps` steps of the clips; all are scalars."""
-        raise NotImplementedError(f"a {self.kind} model is not trained on clips")
-
-    def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
-        """Called before every update, `average` being the averaged weights, with the shares of the
-        training that were done at the update before and are done now.
-        """
-
-    def training_state(self) -> dict[str, Tensor]:
-        """What a run needs to go on, beside the weights."""
-        return {}
-
-    def load_training_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `training_state`."""
-
 
 @runtime_checkable
 class ActionLogits(Protocol):
@@ -334,72 +282,55 @@ class ActionLogits(Protocol):
         ...
 
 
+class Features(NamedTuple):
+    """What the context encoder of a network hands to its denoising decoder."""
+
+    tokens: Tensor  # (B, D, G, G) on the patch grid
+    last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
+    rest: tuple = ()  # what else a network wants to keep: batch-first tensors, or tuples of such
+
+
 class NetworkConfig(Protocol):
     """What every network's settings, a frozen dataclass, have."""
 
-    null_action: ClassVar[bool]  # whether the network knows "no action given", which guidance needs
-    width: int  # channels of Features.tokens
-    patch: int  # pixels along the side of a token
-    pixel_features: (
-        int  # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    )
+    null_action: ClassVar[bool]  # whether the network has a null action, which guidance needs
+
+    @property
+    def width(self) -> int:
+        """Channels of Features.tokens."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Pixels along the side of a token."""
+        ...
+
+    @property
+    def pixel_features(self) -> int:
+        """Features of single pixels that the outcome head counts; 0: it reads patches linearly."""
+        ...
+
+
+LoadModel = Callable[[str], WorldModel]  # the model of the bundle of that name
 
 
 class Network(Protocol):
-    """A denoiser in two halves, because this decides the speed of everything.
+    """A denoiser in two halves: what is read once per step, and what runs at every denoising step.
 
-    Built as Network(config, colours, context_channels, actions, grid_shape): C, K * C, A, (H /
+    Built as Network(config, colors, context_channels, actions, grid_shape): C, K * C, A, (H /
     patch, W / patch).
     """
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """Dear half, once per environment step.
+        """The context encoder, once per environment step.
 
         frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none.
         """
         ...
 
     def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """Cheap half, once per denoising step.
+        """The denoising decoder, once per denoising step.
 
-        x (B, C, H, W), t (B,) as its objective tells it, in about [-1, 1].
+        x (B, C, H, W); t (B,) as its objective scales it, in about [-1, 1].
         """
-        ...
-
-
-class Objective(Protocol):
-    """x_t = alpha(t) x0 + sigma(t) noise; knows nothing of a network's insides."""
-
-    def alpha(self, t: Tensor) -> Tensor: ...
-
-    def sigma(self, t: Tensor) -> Tensor: ...
-
-    def sample_t(self, shape, generator) -> Tensor: ...
-
-    def loss(
-        self, network: Network, x0: Tensor, t: Tensor, noise: Tensor, features: Features
-    ) -> Tensor:
-        """Per-element loss, (B, C, H, W)."""
-        ...
-
-    def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """Estimate of x0, (B, C, H, W)."""
-        ...
-
-    def learn(
-        self, network: Network, x0: Tensor, features: Features, generator
-    ) -> tuple[Tensor, Tensor]:
-        """Per-element loss at drawn levels, and a predicted frame; both (B, C, H, W)."""
-        ...
-
-
-class Sampler(Protocol):
-    """From noise to a frame: a few numbers."""
-
-    steps: int
-
-    def __call__(
-        self, objective: Objective, network: Network, draws: Draws, features: Features
-    ) -> Tensor:
-        """A frame (B, *draws.shape)."""
         ...

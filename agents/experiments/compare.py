@@ -32,6 +32,7 @@ from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
+from neural_envs.bundles import load_model
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
 from world_models.training.config import TrainConfig, TrainingError
@@ -195,7 +196,7 @@ def trained(config: TrainConfig) -> tuple[Path, dict]:
     rest before.
     """
     load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
-    bundle = train(config)
+    bundle = train(config, load_model)
     seconds = time.monotonic() - begun
     share = (time.process_time() - busy) / max(seconds, 1e-9)
     effort = {"train_seconds": round(seconds, 1), "cpu_seconds_per_second": round(share, 2)}

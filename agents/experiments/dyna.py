@@ -26,6 +26,7 @@ from collectors.settings.command import command, first_word
 from collectors.settings.parse import setting
 from collectors.worlds.registration import environment_id
 from collectors.worlds.table import WORLDS
+from neural_envs.bundles import load_model
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
@@ -174,7 +175,7 @@ class Loop:
                 learning_rate=FINE_RATE * run.learning_rate,
                 rollout_from=0.0,  # it can dream already: its own frames from the start
             )
-        train(run)
+        train(run, load_model)
         return {"updates": run.updates}
 
     def learn(self, number: int) -> dict:

@@ -22,6 +22,7 @@ from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.table import UnknownNameError, unknown
+from neural_envs.bundles import load_model
 from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -114,7 +115,7 @@ class Experiment:
 
     def _train(self) -> dict:
         own = replace(self.config.world_model, data=self.root / "data", out=self.root / "model")
-        return {"bundle": str(train(own))}
+        return {"bundle": str(train(own, load_model))}
 
     def _evaluate(self) -> dict:
         """A short evaluation: it measures trust and writes the calibration into the bundle."""

@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from neural_envs.backends.onnx import Exported, Standin, require
+from world_models.models.table import FAMILIES
+from world_models.protocols import WorldModel
+
+Module = TypeVar("Module", bound=nn.Module)
 
 BACKENDS = ("eager", "compile", "onnx")
-CHANCE = ("chance.prior", "chance.code_prior")
-# kind of model -> the networks that it calls, as attributes; those that a config leaves out are
-# passed over
-PARTS = {
-    "chance": ("encoder", *CHANCE, "decoder", "head"),
-    "diffusion": ("network", *CHANCE, "head"),
-    "joint": ("context_encoder", "frame_codec", "field", *CHANCE, "head"),
-    "latent": ("autoencoder", "network", *CHANCE, "head"),
-    "pixel": ("network", "head"),
-}
 
 
 class BackendError(ValueError):
@@ -65,7 +59,7 @@ def checked_backend(backend: str) -> str:
     return backend
 
 
-def run_by(model: nn.Module, backend: str) -> nn.Module:
+def run_by(model: WorldModel, backend: str) -> WorldModel:
     """The model with its networks run by a backend, the same object for the same model; the model
     stays as it is.
 
@@ -76,12 +70,11 @@ def run_by(model: nn.Module, backend: str) -> nn.Module:
 
 
 @lru_cache(maxsize=16)
-def _run_by(model: nn.Module, backend: str) -> nn.Module:
-    kind = getattr(model, "kind", type(model).__name__)
-    if kind not in PARTS:
+def _run_by(model: WorldModel, backend: str) -> WorldModel:
+    if not model.backend_networks:
+        fits = ", ".join(sorted({row.kind for row in FAMILIES if row.backend_networks}))
         raise BackendError(
-            f"backend={backend!r} runs models of kind {', '.join(PARTS)}, not {kind!r}: leave it "
-            "out"
+            f"backend={backend!r} runs models of kind {fits}, not {model.kind!r}: leave it out"
         )
     if backend == "onnx":
         require()
@@ -91,19 +84,19 @@ def _run_by(model: nn.Module, backend: str) -> nn.Module:
             )
     wrap = Exported if backend == "onnx" else Compiled
     twin = _shallow(model)
-    for path in PARTS[kind]:
-        _replace(twin, path.split("."), wrap)
+    for name in model.backend_networks:
+        _replace(twin, name.split("."), wrap)
     return twin
 
 
-def _shallow(module: nn.Module) -> nn.Module:
+def _shallow(module: Module) -> Module:
     """A copy that shares all weights, and whose parts can be exchanged."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
     return twin
 
 
-def _replace(module: nn.Module, path: list[str], wrap) -> None:
+def _replace(module: nn.Module, path: list[str], wrap: type[Standin]) -> None:
     """Wraps the part at a path, if there is one, in copies of the modules on the way."""
     name, *rest = path
     part = module._modules.get(name)

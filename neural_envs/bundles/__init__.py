@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from world_models.bundles.bundle import Bundle
+    from world_models.protocols import WorldModel
 
 _HERE = Path(__file__).parent
 
@@ -55,6 +56,13 @@ def load(name_or_path: str | Path, device: str = "cpu") -> Bundle:
     path = resolve_bundle(name_or_path)
     times = tuple((path / file).stat().st_mtime_ns for file in FILES if (path / file).exists())
     return _load(path, str(checked_device(device)), times)
+
+
+def load_model(name_or_path: str | Path) -> WorldModel:
+    """The model of a bundle, loaded anew: nobody else has this one."""
+    from world_models.bundles.bundle import load_bundle
+
+    return load_bundle(resolve_bundle(name_or_path)).model
 
 
 def checked_device(device: str) -> torch.device:

@@ -27,10 +27,10 @@ class Corridor(WorldModel):
     """
 
     context_length = 1
-    spec = WorldSpec("corridor", (4, 4, 3), ("tempt", "wait"), (-1.0, 0.0, 1.0), 10, 50)
 
     def __init__(self):
-        super().__init__()
+        actions, rewards = ("tempt", "wait"), (-1.0, 0.0, 1.0)
+        super().__init__(WorldSpec("corridor", (4, 4, 3), actions, rewards, 10, 50))
         self.calls = []
 
     def init(self, context: Context) -> Seen:

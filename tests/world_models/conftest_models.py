@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.bundles.bundle import build_model
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import (
     DDPM,
@@ -22,6 +21,7 @@ from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
+from world_models.models.table import build_model
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig

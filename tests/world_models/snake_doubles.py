@@ -22,10 +22,9 @@ class Double(WorldModel):
     context_length = 2
 
     def __init__(self, grid_size: int = 8):
-        super().__init__()
         side = 4 * grid_size
         names = ("up", "down", "left", "right")
-        self.spec = WorldSpec("snake", (side, side, 3), names, (-1.0, 0.0, 1.0), 10, 1000)
+        super().__init__(WorldSpec("snake", (side, side, 3), names, (-1.0, 0.0, 1.0), 10, 1000))
         self.env = RealSnake(grid_size=grid_size)
 
     def init(self, context) -> Seen:

@@ -7,9 +7,9 @@ import torch
 from conftest_models import CONFIGS, SPEC, make_context, make_model
 
 from world_models import frames as pixels
-from world_models.bundles.bundle import build_model
 from world_models.models.chance import ChanceConfig, ChanceSettings, Chosen
 from world_models.models.next_frame import Step
+from world_models.models.table import build_model
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import Context

@@ -9,19 +9,19 @@ import pytest
 import torch
 from conftest_models import CONFIGS, GRID, SPEC, make_context, make_contexts, make_model
 
-from world_models.bundles.bundle import build_model, load_bundle, save_bundle
+from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.diffusion.objectives import DDPM, EDM, FlowMatching
 from world_models.diffusion.samplers import Euler, ddim
 from world_models.models.chance import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.distilled import DistilledConfig, landing, shared_levels
+from world_models.models.table import build_model
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips
 from world_models.training import run as training
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 
-ITSELF = {"resolver": "pathlib:Path"}
 PLAIN = DiffusionConfig(network=GRID, sampler=Euler(4), context_length=2)
 TEACHERS = {
     "edm": PLAIN,
@@ -53,7 +53,7 @@ def clips(count=4):
 @pytest.mark.parametrize("name", TEACHERS)
 def test_a_teacher_of_one_step_has_nothing_to_teach_its_own_copy(tmp_path, name):
     teacher = teacher_at(tmp_path, replace(TEACHERS[name], sampler=Euler(1), guidance=1.0))
-    student = build_model(SPEC, DistilledConfig(teacher, **ITSELF)).eval()
+    student = build_model(SPEC, DistilledConfig(teacher)).eval()
     losses = student.clip_losses(
         clips(), AugmentationOptions(), 1, torch.Generator().manual_seed(0)
     )
@@ -62,7 +62,7 @@ def test_a_teacher_of_one_step_has_nothing_to_teach_its_own_copy(tmp_path, name)
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_lessons_lower_the_distance_to_the_frames_that_the_teacher_dreams(tmp_path, name):
-    student = build_model(SPEC, DistilledConfig(teacher_at(tmp_path, TEACHERS[name]), **ITSELF))
+    student = build_model(SPEC, DistilledConfig(teacher_at(tmp_path, TEACHERS[name])))
     optimizer, generator = (
         torch.optim.Adam(student.parameters(), 3e-3),
         torch.Generator().manual_seed(0),
@@ -90,7 +90,7 @@ def test_lessons_lower_the_distance_to_the_frames_that_the_teacher_dreams(tmp_pa
 
 def test_the_teacher_stays_as_it_is_and_no_part_of_what_is_trained_or_saved(tmp_path):
     path = teacher_at(tmp_path)
-    student = build_model(SPEC, DistilledConfig(path, **ITSELF))
+    student = build_model(SPEC, DistilledConfig(path))
     names = set(load_bundle(path).model.state_dict())
     assert set(student.state_dict()) == names and len(list(student.parameters())) == len(names)
     student.clip_losses(clips(), AugmentationOptions(), 1, torch.Generator().manual_seed(0))[
@@ -112,7 +112,7 @@ def test_training_writes_a_bundle_that_dreams_without_its_teacher(dataset_path, 
     teacher = tmp_path / "teacher"
     save_bundle(teacher, DiffusionModel(spec, PLAIN), _contexts(spec), {}, {})
     config = TrainConfig(
-        model=DistilledConfig(str(teacher), steps=2, **ITSELF),
+        model=DistilledConfig(str(teacher), steps=2),
         data=dataset_path,
         out=tmp_path / "run",
         updates=2,
@@ -166,13 +166,13 @@ def test_a_students_levels_are_some_of_the_teachers():
 )
 def test_who_cannot_teach_is_refused(tmp_path, config, message):
     with pytest.raises(ValueError, match=message):
-        build_model(SPEC, DistilledConfig(teacher_at(tmp_path, config), **ITSELF))
+        build_model(SPEC, DistilledConfig(teacher_at(tmp_path, config)))
 
 
 def test_a_teacher_of_another_game_is_refused(tmp_path):
     other = replace(SPEC, action_names=("left", "right", "jump"))
     with pytest.raises(ValueError, match="its action_names is .*jump"):
-        build_model(SPEC, DistilledConfig(teacher_at(tmp_path, spec=other), **ITSELF))
+        build_model(SPEC, DistilledConfig(teacher_at(tmp_path, spec=other)))
 
 
 @pytest.mark.parametrize("name", ["worldmap-distilled", "snake-edm-distilled"])

@@ -9,11 +9,11 @@ import torch
 from conftest_models import CAUSAL, CONFIGS, FORCING, SPEC, make_context, make_model
 
 from world_models import frames as pixels
-from world_models.bundles.bundle import build_model
 from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent
 from world_models.lanes import put_lanes, take_lanes
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.table import build_model
 from world_models.networks.kv_cache import append
 from world_models.noise import NoiseStream
 from world_models.protocols import (

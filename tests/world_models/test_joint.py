@@ -14,10 +14,11 @@ from collectors.worlds.snake.expert_transitions import best_moves
 from collectors.worlds.snake.rules import SnakeRules
 from collectors.worlds.snake.tiles import decode_frames
 from world_models import frames as pixels
-from world_models.bundles.bundle import build_model
 from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent, Euler
 from world_models.models.joint import JointConfig
+from world_models.models.next_frame import Window
+from world_models.models.table import build_model
 from world_models.networks.eqm_field import EqMFieldConfig, positions
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions
@@ -110,7 +111,9 @@ def test_a_held_action_makes_it_the_world_model_and_a_free_one_a_policy(name):
                 out.next_frame, pixels.to_uint8(model.frame_codec.decode(out.latent))
             )
         assert out.trajectory == () and (out.gradient_norm > 0).all()
-        asked, other = (model.uncertainty(frames, a, step.frame) for a in (action, 1 - action))
+        asked, other = (
+            model.uncertainty(Window(frames), a, step.frame) for a in (action, 1 - action)
+        )
     assert asked.shape == (3,) and not torch.allclose(asked, other)
 
 

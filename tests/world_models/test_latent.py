@@ -11,11 +11,12 @@ from conftest_models import AUTOENCODER, CONFIGS, SPEC, make_context, make_model
 
 from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.bundles.bundle import build_model, load_bundle
+from world_models.bundles.bundle import load_bundle
 from world_models.diffusion.objectives import DDPM, Regression
 from world_models.diffusion.samplers import Direct
 from world_models.lanes import put_lanes
 from world_models.models.latent import LatentConfig
+from world_models.models.table import build_model
 from world_models.networks.autoencoder import Autoencoder, AutoencoderConfig
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream

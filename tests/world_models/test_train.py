@@ -15,9 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from collectors.dataset.dataset import Dataset
 from collectors.recording.collect import collect
 from collectors.worlds.snake.env import RealSnake
-from world_models.bundles.bundle import build_model, load_bundle
+from world_models.bundles.bundle import load_bundle
 from world_models.models.augment import damage
 from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.table import build_model
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Context, WorldSpec
 from world_models.training import run as training

@@ -30,21 +30,11 @@ from world_models.bundles.card import model_card
 from world_models.bundles.contexts import Contexts
 from world_models.bundles.identity import EARLIER_HASH, bundle_hash
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
-from world_models.models.chance import ChanceModel
-from world_models.models.diffusion import DiffusionModel
-from world_models.models.diffusion_forcing import ForcingModel
-from world_models.models.distilled import DistilledModel
-from world_models.models.joint import JointModel
-from world_models.models.latent import LatentModel
-from world_models.models.pixel import PixelModel
+from world_models.models.table import family, kinds
 from world_models.models.trust_calibration import FILE as TRUST_FILE
 from world_models.models.trust_calibration import load_scale
 from world_models.protocols import WorldModel, WorldSpec
 
-MODELS = {
-    model.kind: model
-    for model in (ChanceModel, DiffusionModel, ForcingModel, JointModel, LatentModel, PixelModel)
-}
 KEYS = {"format_version", "kind", "model", "spec", "provenance", "scores"}
 
 
@@ -67,13 +57,6 @@ class Bundle(NamedTuple):
         return display.html(self)
 
 
-def build_model(spec: WorldSpec, config) -> WorldModel:
-    """The model that belongs to a model config, with fresh weights."""
-    return next(m for m in (*MODELS.values(), DistilledModel) if m.config_class is type(config))(
-        spec, config
-    )
-
-
 def save_bundle(
     path: Path, model: WorldModel, contexts: Contexts, provenance: dict, scores: dict
 ) -> None:
@@ -81,10 +64,9 @@ def save_bundle(
     comes last.
     """
     path.mkdir(parents=True, exist_ok=True)
-    precise = getattr(model, "precise", None)  # the part of which half precision is not enough
-    weights = {}
+    weights, precise = {}, model.full_precision
     for name, value in model.state_dict().items():
-        full = precise is not None and name.startswith(precise)
+        full = bool(precise) and name.startswith(precise)
         weights[name] = (value if full else value.half()).detach().cpu().contiguous()
     _write_tensors(path / "model.safetensors", weights)
     write_atomically(
@@ -179,11 +161,9 @@ def _read_config(path: Path) -> dict:
 
 
 def _build(path: Path, config: dict) -> tuple[WorldSpec, WorldModel]:
-    if config["kind"] not in MODELS:
-        raise BundleError(
-            f"{path} is of kind '{config['kind']}'; this package knows {sorted(MODELS)}"
-        )
-    model_class = MODELS[config["kind"]]
+    model_class = family(config["kind"])
+    if model_class is None:
+        raise BundleError(f"{path} is of kind '{config['kind']}'; this package knows {kinds()}")
     try:
         spec = WorldSpec.from_dict(config["spec"])
         return spec, model_class(spec, from_dict(model_class.config_class, config["model"]))

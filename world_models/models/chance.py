@@ -32,11 +32,13 @@ from world_models.protocols import (
     Clips,
     Context,
     Features,
+    ModelConfig,
     NetworkConfig,
     SamplingOptions,
     WorldSpec,
 )
 
+CHANCE_NETWORKS = ("chance.prior", "chance.code_prior")  # that a dream calls
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
 
@@ -195,7 +197,7 @@ class CategoricalHead(nn.Module):
 
 
 @dataclass(frozen=True)
-class ChanceConfig:
+class ChanceConfig(ModelConfig):
     """Settings of the chance-variable model."""
 
     grid: GridConfig = field(default_factory=GridConfig)
@@ -221,8 +223,8 @@ class ChanceModel(NextFrameModel):
     """One decoding call a step; see the module."""
 
     kind = "chance"
-    # weights that a bundle keeps in full precision: positions to a hundredth of a pixel
-    precise = "sprites."
+    full_precision = "sprites."  # positions to a hundredth of a pixel
+    backend_networks = ("encoder", *CHANCE_NETWORKS, "decoder", "head")
     config_class = ChanceConfig
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):

@@ -12,7 +12,7 @@ from world_models import frames as pixels
 from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
-from world_models.models.chance import Chance, ChanceSettings
+from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampled import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
@@ -21,6 +21,7 @@ from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     Features,
+    ModelConfig,
     NetworkConfig,
     SamplingOptions,
     WorldSpec,
@@ -28,7 +29,7 @@ from world_models.protocols import (
 
 
 @dataclass(frozen=True)
-class DiffusionConfig:
+class DiffusionConfig(ModelConfig):
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
     network: NetworkConfig = setting(factory=GridConfig, kinds=NETWORK_CONFIGS)
@@ -69,6 +70,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
 
     kind = "diffusion"
     config_class = DiffusionConfig
+    backend_networks = ("network", *CHANCE_NETWORKS, "head")
 
     def __init__(self, spec: WorldSpec, config: DiffusionConfig, channels: int = 0, scale: int = 1):
         network = config.network

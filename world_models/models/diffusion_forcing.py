@@ -41,6 +41,7 @@ from world_models.protocols import (
     AugmentationOptions,
     Clips,
     Context,
+    ModelConfig,
     SamplingOptions,
     Transition,
     WorldSpec,
@@ -51,7 +52,7 @@ SHOWN_T = 0.5
 
 
 @dataclass(frozen=True)
-class ForcingConfig:
+class ForcingConfig(ModelConfig):
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
     network: CausalDiTConfig = field(default_factory=CausalDiTConfig)
@@ -110,8 +111,8 @@ class ForcingModel(SampledModel):
     config_class = ForcingConfig
 
     def __init__(self, spec: WorldSpec, config: ForcingConfig):
-        super().__init__()
-        self.spec, self.config, self.context_length = spec, config, config.context_length
+        super().__init__(spec, config)
+        self.context_length = config.context_length
         self.objective, self.sampler, self.patch = (
             config.objective,
             config.sampler,

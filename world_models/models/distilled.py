@@ -11,10 +11,8 @@ B lanes, C colors.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
-from pathlib import Path as File
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -26,11 +24,18 @@ from world_models.models.chance import Chosen
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.next_frame import Step
 from world_models.noise import channels_last
-from world_models.protocols import DEFAULT_OPTIONS, Features, WorldSpec
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    Features,
+    LoadModel,
+    ModelConfig,
+    WorldModel,
+    WorldSpec,
+)
 
 
 @dataclass(frozen=True)
-class DistilledConfig:
+class DistilledConfig(ModelConfig):
     """What is taught by whom.
 
     The student has the teacher's network, objective and weights to begin with.
@@ -41,9 +46,6 @@ class DistilledConfig:
     )
     teacher_steps: int = setting(0, "of the teacher, on its levels; 0: as many as it dreams with")
     steps: int = setting(1, "of the student; its levels must be among the teacher's")
-    resolver: str = setting(
-        "neural_envs.bundles:resolve_bundle", "function (name) -> directory of a bundle"
-    )
 
 
 class TrainingExample(NamedTuple):
@@ -63,13 +65,18 @@ class DistilledModel(DiffusionModel):
 
     config_class = DistilledConfig
 
-    def __init__(self, spec: WorldSpec, config: DistilledConfig):
-        teacher = load_teacher(config, spec)
-        super().__init__(spec, replace(teacher.config, sampler=Euler(config.steps), guidance=1.0))
-        self.load_state_dict(teacher.state_dict())
-        steps = config.teacher_steps or teacher.sampler.steps
-        self._teacher = (teacher,)  # in a tuple, so that it is no part of what is trained and saved
+    def __init__(self, spec: WorldSpec, config: DistilledConfig, teacher: WorldModel):
+        """Raises ValueError where the teacher is of another game, or cannot be learned from."""
+        taught = check_teacher(teacher, spec, config.teacher)
+        super().__init__(spec, replace(taught.config, sampler=Euler(config.steps), guidance=1.0))
+        self.load_state_dict(taught.state_dict())
+        steps = config.teacher_steps or taught.sampler.steps
+        self._teacher = (taught,)  # in a tuple, so that it is no part of what is trained and saved
         self._levels, self._marks = shared_levels(self.objective, steps, config.steps)
+
+    @classmethod
+    def build(cls, spec: WorldSpec, config: DistilledConfig, load: LoadModel) -> Self:
+        return cls(spec, config, load(config.teacher))
 
     @property
     def teacher(self) -> DiffusionModel:
@@ -161,29 +168,21 @@ def shared_levels(path: Path, teacher_steps: int, steps: int) -> tuple[Tensor, T
     return theirs, apart.argmin(1)
 
 
-def load_teacher(config: DistilledConfig, spec: WorldSpec) -> DiffusionModel:
-    """The teacher, in eval mode.
-
-    Raises ValueError where it is of another game, or cannot be walked after.
+def check_teacher(teacher: WorldModel, spec: WorldSpec, name: str) -> DiffusionModel:
+    """The teacher. Raises ValueError where it is of another game, or its walk cannot be
+    learned.
     """
-    from world_models.bundles.bundle import load_bundle  # which builds models, this one too
-
-    module, _, name = config.resolver.partition(":")
-    path = File(getattr(importlib.import_module(module), name)(config.teacher))
-    teacher = load_bundle(path).model
     if type(teacher) is not DiffusionModel or not isinstance(teacher.objective, Path):
         raise ValueError(
-            f"model.teacher: {config.teacher} is of kind {teacher.kind}, but a teacher is of kind "
-            "diffusion"
+            f"model.teacher: {name} is of kind {teacher.kind}, but a teacher is of kind diffusion"
         )
     if type(teacher.sampler) is not Euler:
         raise ValueError(
-            f"model.teacher: {config.teacher} is sampled by {type(teacher.sampler).__name__}; only "
-            "Euler's walk, "
-            "which is the same for the same noise, can be learned"
+            f"model.teacher: {name} is sampled by {type(teacher.sampler).__name__}; only Euler's "
+            "walk, which is the same for the same noise, can be learned"
         )
-    for field_name in ("world", "frame_shape", "action_names", "reward_values"):
-        if getattr(teacher.spec, field_name) != getattr(spec, field_name):
-            theirs, ours = getattr(teacher.spec, field_name), getattr(spec, field_name)
-            raise ValueError(f"model.teacher: its {field_name} is {theirs}, the dataset's {ours}")
+    for part in ("world", "frame_shape", "action_names", "reward_values"):
+        theirs, ours = getattr(teacher.spec, part), getattr(spec, part)
+        if theirs != ours:
+            raise ValueError(f"model.teacher: its {part} is {theirs}, the dataset's {ours}")
     return teacher

@@ -30,7 +30,7 @@ from world_models.diffusion.samplers import Descent, check_fit
 from world_models.diffusion.trajectory import RecordingField
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
-from world_models.models.chance import Chance, ChanceSettings, Chosen
+from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampled import SampledModel
 from world_models.networks.blocks import trunk
@@ -40,6 +40,7 @@ from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     Features,
+    ModelConfig,
     SamplingOptions,
     WorldSpec,
 )
@@ -49,7 +50,7 @@ PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held ac
 
 
 @dataclass(frozen=True)
-class JointConfig:
+class JointConfig(ModelConfig):
     """Settings of the joint model."""
 
     network: EqMFieldConfig = field(default_factory=EqMFieldConfig)
@@ -106,6 +107,7 @@ class JointModel(NextFrameModel, SampledModel):
 
     kind = "joint"
     config_class = JointConfig
+    backend_networks = ("context_encoder", "frame_codec", "field", *CHANCE_NETWORKS, "head")
 
     def __init__(self, spec: WorldSpec, config: JointConfig):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
@@ -267,12 +269,12 @@ class JointModel(NextFrameModel, SampledModel):
         return norm, self.field.energies(pair, free)
 
     def trust_signals(self, state: Window, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
-        return {"gradient_norm": self.uncertainty(state.frames, action, frame)}
+        return {"gradient_norm": self.uncertainty(state, action, frame)}
 
-    def uncertainty(self, frames: Tensor, action: Tensor, next_frame: Tensor) -> Tensor:
+    def uncertainty(self, state: Window, action: Tensor, frame: Tensor) -> Tensor:
         """(B,): the gradient norm of the pair of an action and a next frame (B, H, W, C) uint8."""
-        features = self.encode(pixels.stack(frames), action)
-        latent = self.frame_codec.encode(pixels.stack(next_frame[:, None]))
+        features = self.encode(pixels.stack(state.frames), action)
+        latent = self.frame_codec.encode(pixels.stack(frame[:, None]))
         return self.residual(latent, features)[0]
 
     def losses(

@@ -73,6 +73,14 @@ class LatentConfig(DiffusionConfig):
                 f"change_weight counts pixels; in a latent model it is 0, not {self.change_weight}"
             )
 
+    def check_run(self, weights: str) -> None:
+        if not (self.autoencoder_share or weights):
+            raise ValueError(
+                "a latent model needs its autoencoder: train it in the same run "
+                "(model.autoencoder_share=0.4), or give "
+                "a bundle that has one (init_from=runs/coinrun-latent/bundle)"
+            )
+
 
 class LatentWindow(NamedTuple):
     """The state: the last frames, and their latents, so that each frame is encoded once."""
@@ -91,6 +99,7 @@ class LatentModel(DiffusionModel):
 
     kind = "latent"
     config_class = LatentConfig
+    backend_networks = ("autoencoder", *DiffusionModel.backend_networks)
 
     def __init__(self, spec: WorldSpec, config: LatentConfig):
         super().__init__(

@@ -84,8 +84,8 @@ class NextFrameModel(WorldModel):
         """`network`: its width, patch and pixel_features are those of the outcome head, and its
         patch makes the grid. `stack`: images in the channels of a frame.
         """
-        super().__init__()
-        self.spec, self.context_length, self.change_weight = spec, context_length, change_weight
+        super().__init__(spec)
+        self.context_length, self.change_weight = context_length, change_weight
         self.patch, channels = network.patch, spec.frame_shape[2]
         if channels % stack:
             raise ValueError(f"frames of {channels} channels are no stack of {stack} images")
@@ -94,6 +94,9 @@ class NextFrameModel(WorldModel):
         self.head = OutcomeHead(network, self.colors, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
+
+    reward_values: Tensor  # (R,)
+    final: Tensor  # (R,) bool
 
     # ------------------------------------------------------------------ what a subclass gives
 
@@ -173,8 +176,7 @@ class NextFrameModel(WorldModel):
         (B,).
         """
         image = pixels.stack(frame[:, None, ..., -self.colors :])
-        tokens = self.encode_state(state, action).tokens[: len(frame)]
-        reward, termination, _ = self.head(tokens, image)
+        reward, termination, _ = self.head(self.context_features(state, action), image)
         return reward.softmax(1), termination.sigmoid()
 
     @property

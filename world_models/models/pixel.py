@@ -27,13 +27,14 @@ from world_models.protocols import (
     Clips,
     Context,
     Features,
+    ModelConfig,
     SamplingOptions,
     WorldSpec,
 )
 
 
 @dataclass(frozen=True)
-class PixelConfig:
+class PixelConfig(ModelConfig):
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
     network: FilmConfig = field(default_factory=FilmConfig)
@@ -72,6 +73,7 @@ class PixelModel(NextFrameModel):
 
     kind = "pixel"
     config_class = PixelConfig
+    backend_networks = ("network", "head")
 
     def __init__(self, spec: WorldSpec, config: PixelConfig):
         super().__init__(spec, config.network, config.context_length, 0.0, config.stack)

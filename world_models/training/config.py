@@ -8,12 +8,7 @@ from typing import Literal
 
 from collectors.settings.parse import check_ranges, setting
 from world_models.models.chance import ChanceConfig
-from world_models.models.diffusion import DiffusionConfig
-from world_models.models.diffusion_forcing import ForcingConfig
-from world_models.models.distilled import DistilledConfig
-from world_models.models.joint import JointConfig
-from world_models.models.latent import LatentConfig
-from world_models.models.pixel import PixelConfig
+from world_models.protocols import ModelConfig
 
 
 class TrainingError(RuntimeError):
@@ -24,15 +19,7 @@ class TrainingError(RuntimeError):
 class TrainConfig:
     """Train a world model on a dataset and write it as a bundle."""
 
-    model: (
-        ChanceConfig
-        | DiffusionConfig
-        | DistilledConfig
-        | ForcingConfig
-        | JointConfig
-        | LatentConfig
-        | PixelConfig
-    ) = field(default_factory=ChanceConfig)
+    model: ModelConfig = field(default_factory=ChanceConfig)
     data: Path = setting(Path("data/snake"), "dataset directory")
     out: Path = setting(Path("runs/snake"), "run directory: checkpoints, metrics, bundle")
     seed: int = setting(0, "of weights, data order and noise", least=0)
@@ -104,11 +91,4 @@ class TrainConfig:
 
     def __post_init__(self):
         check_ranges(self)
-        if isinstance(self.model, LatentConfig) and not (
-            self.model.autoencoder_share or self.init_from
-        ):
-            raise ValueError(
-                "a latent model needs its autoencoder: train it in the same run "
-                "(model.autoencoder_share=0.4), or give "
-                "a bundle that has one (init_from=runs/coinrun-latent/bundle)"
-            )
+        self.model.check_run(self.init_from)

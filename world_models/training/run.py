@@ -21,6 +21,7 @@ from collectors.progress import progress
 from collectors.settings.command import command, first_word
 from collectors.settings.values import SettingsError
 from collectors.worlds.table import UnknownNameError
+from world_models.protocols import LoadModel
 from world_models.training.checkpoints import newest_checkpoint, writing
 from world_models.training.config import TrainConfig
 from world_models.training.metrics_log import MetricsWriter
@@ -33,9 +34,12 @@ from world_models.training.trainer import Trainer
 SHOWN_STEPS = 32  # of the film that shows what a run dreams
 
 
-def train(config: TrainConfig) -> Path:
-    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError."""
-    trainer = start(config)
+def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
+    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError.
+
+    `load` gives the model of a bundle that the config names; without it the name is a directory.
+    """
+    trainer = start(config, load)
     main_process = MainProcess(trainer) if trainer.processes.main else None
     started, earlier = time.monotonic(), trainer.seconds
     bar = progress(total=config.updates, desc="train", unit="update")
@@ -53,10 +57,10 @@ def train(config: TrainConfig) -> Path:
     return config.out / "bundle"
 
 
-def start(config: TrainConfig) -> Trainer:
+def start(config: TrainConfig, load: LoadModel | None = None) -> Trainer:
     """A trainer at the newest good checkpoint of the run directory, or at the beginning."""
     require(config.tracker)
-    trainer = Trainer(config, Dataset(config.data))
+    trainer = Trainer(config, Dataset(config.data), load)
     if config.threads:  # after Accelerate has set its own for several processes
         torch.set_num_threads(config.threads)
     with writing(config.out):
@@ -130,8 +134,8 @@ class MainProcess:
         self.tracker.end()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+def main(argv: Sequence[str] | None = None, load: LoadModel | None = None) -> int:
+    """Run the command; return its exit code. `load`: see `train`."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = first_word(words)
     rest, name = (words[1:], name) if name else (words, "snake")
@@ -145,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise SettingsError(str(error)) from None
 
     return command(
-        preset, lambda config: f"bundle: {train(config)}", rest, f"neural-envs train {name}"
+        preset, lambda config: f"bundle: {train(config, load)}", rest, f"neural-envs train {name}"
     )
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from collectors.dataset.dataset import Dataset
-from world_models.bundles.bundle import BundleError, build_model, load_bundle, save_bundle
-from world_models.protocols import AugmentationOptions, Clips
+from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
+from world_models.models.table import build_model
+from world_models.protocols import AugmentationOptions, Clips, LoadModel
 from world_models.training.checkpoints import write_checkpoint, writing
 from world_models.training.clips import ClipReader, part_of, read_spec
 from world_models.training.config import TrainConfig, TrainingError
@@ -36,7 +37,8 @@ class Trainer:
     Every process has the same; the main one validates and writes.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset):
+    def __init__(self, config: TrainConfig, dataset: Dataset, load: LoadModel | None = None):
+        """`load` gives the model of a bundle that the config names, see `build_model`."""
         self.config, self.dataset = config, dataset
         self.update, self.seconds, self.best = 0, 0.0, math.inf
         self.last_progress = 0.0  # at the update before
@@ -52,7 +54,7 @@ class Trainer:
 
         with torch.random.fork_rng():  # layers draw their weights from the global generator
             torch.manual_seed(config.seed)
-            self.model = build_model(read_spec(dataset), config.model)
+            self.model = build_model(read_spec(dataset), config.model, load)
         self.model.to(self.device)
         # torch's stubs do not know memory_format
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

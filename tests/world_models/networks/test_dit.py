@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.bundles.bundle import build_model, load_bundle, save_bundle
+from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import DDPM, FlowMatching
 from world_models.models.diffusion import DiffusionConfig
+from world_models.models.table import build_model
 from world_models.networks import build_network
 from world_models.networks.copying import shifted
 from world_models.networks.dit import TransformerConfig

@@ -1,0 +1,52 @@
+"""What a game looks like from outside."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, asdict, dataclass, fields
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What a game looks like from outside; equal for the real game and for its dreams."""
+
+    world: str
+    frame_shape: tuple[int, int, int]  # H, W, C
+    action_names: tuple[str, ...]
+    reward_values: tuple[float, ...]  # the distinct rewards, increasing; the reward head's classes
+    fps: int
+    max_episode_steps: int
+    final_rewards: tuple[
+        float, ...
+    ] = ()  # those of reward_values after which a game is always over
+
+    def patch_grid(self, patch: int) -> tuple[int, int]:
+        """Rows and columns of square patches; raises ValueError that names the sizes near `patch`
+        that fit.
+        """
+        height, width, _ = self.frame_shape
+        if height % patch or width % patch:
+            fit = [
+                size
+                for size in range(1, min(height, width) + 1)
+                if height % size == width % size == 0
+            ]
+            near = sorted(sorted(fit, key=lambda size: abs(size - patch))[:3])
+            raise ValueError(
+                f"frames of {height}x{width} pixels do not divide into patches of {patch}; "
+                f"patches of {', '.join(map(str, near))} fit"
+            )
+        return height // patch, width // patch
+
+    def as_dict(self) -> dict:
+        """JSON-safe form (tuples become lists)."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> WorldSpec:
+        """Inverse of `as_dict`; raises ValueError that names missing or unknown keys."""
+        names = {f.name for f in fields(cls)}
+        needed = {f.name for f in fields(cls) if f.default is MISSING}
+        if not needed <= set(values) <= names:
+            missing, unknown = sorted(needed - set(values)), sorted(set(values) - names)
+            raise ValueError(f"world spec: missing {missing}, unknown {unknown}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
