@@ -196,13 +196,13 @@ def _calibrate(
     """The scale of trust fitted to the validation split, and its number of samples; (None, 0) where
     the model or the data do not allow it.
     """
-    distance, wanted = signals.distance, options.trust_transitions
-    if distance is None or not wanted or not dataset.split()["validation"]:
+    distance, count = signals.distance, options.trust_transitions
+    if distance is None or not count or not dataset.split()["validation"]:
         return None, 0
     validation = SplitReader(dataset, signals.model.context_length, "validation")
     quick = replace(signals, draws=0)
     generator = np.random.default_rng(options.seed + 2)
-    one, random = _one_steps(quick, validation, wanted, evaluator, options, generator)
+    one, random = _one_steps(quick, validation, count, evaluator, options, generator)
     return calibrate(evaluator, Runs(one, random, opened, {}), distance)
 
 

@@ -1,4 +1,4 @@
-"""Figures of merit on plain tensors: pictures, classes, confidence, chance.
+"""Figures of merit on plain tensors: frames, classes, confidence, ranks.
 
 N samples, H x W x C uint8 frames. Nothing here knows a world, a model or a file.
 """
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from collectors.media import to_rgb
 
-IDENTICAL_PSNR = (
-    100.0  # dB given to equal frames: one count in one pixel of 64x64x3 is already 89 dB
-)
+# dB of equal frames; one gray level in one pixel of 64 x 64 x 3 is already 89 dB
+IDENTICAL_PSNR = 100.0
 
 
 def psnr(frames: Tensor, target: Tensor) -> Tensor:
@@ -28,20 +27,18 @@ def psnr(frames: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(frames: Tensor, target: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity of each frame, (N,) float32 (Wang et al.
-
-    2004), Gaussian window, valid region.
+    """Structural similarity of each frame, (N,) float32, with a Gaussian window in the valid
+    region (Wang et al. 2004). Raises ValueError for frames smaller than the window.
     """
     _same_shape(frames, target)
     x, y = (f.float().permute(0, 3, 1, 2) for f in (frames, target))  # (N, C, H, W)
     rows, columns = (_gaussian_band(size, window, sigma).to(x.device) for size in x.shape[2:])
 
-    def blur(
-        image: Tensor,
-    ) -> Tensor:  # two matrix products: on a CPU ten times faster than a depthwise convolution
-        return (image @ columns.T).transpose(
-            2, 3
-        ) @ rows.T  # (N, C, W', H'): transposed, but only its mean counts
+    def blur(image: Tensor) -> Tensor:
+        """(N, C, W', H'): transposed, which does not change the mean. On a CPU two matrix products
+        are ten times faster than a depthwise convolution.
+        """
+        return (image @ columns.T).transpose(2, 3) @ rows.T
 
     mean_x, mean_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
@@ -114,9 +111,8 @@ def classification(
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error in [0, 1] (Guo et al.
-
-    2017, eq. 3): mean |confidence - accuracy|, equal-width bins.
+    """Expected calibration error in [0, 1]: mean |confidence - accuracy| over bins of equal width
+    (Guo et al. 2017, eq. 3).
     """
     index = (confidence.double() * bins).long().clamp(0, bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add_(
@@ -178,8 +174,8 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
     """Kernel inception distance (Binkowski et al. 2018) of frame sets (N, H, W, C) to a real one,
     or {"omitted": why}.
 
-    Inception's weights cannot be had offline; the packaged ImageNet backbone EfficientNet-Lite0
-    stands in and is named.
+    Inception's weights are not available offline; the packaged ImageNet backbone EfficientNet-Lite0
+    takes their place, and the result names it.
     """
     count = min(len(real), *(len(frames) for frames in others.values()))
     if count < 2:
@@ -191,17 +187,13 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
     except ImportError as error:
         return {"omitted": f"{error.name} is not installed; run: pip install 'neural-envs[kid]'"}
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # it says that it keeps all features, which is meant
+        warnings.simplefilter("ignore", UserWarning)  # it keeps all features, as it should
         metric = KernelInceptionDistance(
             extractor, subsets=1, subset_size=count, reset_real_features=False
         )
     _update(metric, real[:count], True)
     values = {}
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # torchmetrics shuffles with the global generator; all frames count anyway
+    with torch.random.fork_rng(devices=[]):  # torchmetrics shuffles with the global generator
         for name, frames in others.items():
             metric.reset()
             _update(metric, frames[:count], False)
@@ -211,8 +203,8 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
 
 def _update(metric, frames: Tensor, real: bool) -> None:
     for batch in frames.split(32):
-        pictures = torch.from_numpy(to_rgb(batch.cpu().numpy()))
-        metric.update(pictures.permute(0, 3, 1, 2), real=real)
+        images = torch.from_numpy(to_rgb(batch.cpu().numpy()))
+        metric.update(images.permute(0, 3, 1, 2), real=real)
 
 
 def _efficientnet_features() -> torch.nn.Module:

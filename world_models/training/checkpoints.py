@@ -60,7 +60,7 @@ def _write(path: Path, state: dict) -> None:
         except RuntimeError as error:  # what torch's writer makes of an OSError
             raise OSError(str(error.__context__ or error).splitlines()[0]) from error
         file.flush()
-        os.fsync(file.fileno())  # some file systems tell only now that they are full
+        os.fsync(file.fileno())  # some file systems report only now that they are full
 
 
 def newest_checkpoint(out: Path) -> dict | None:

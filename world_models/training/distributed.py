@@ -26,11 +26,10 @@ class Processes:
     """
 
     def __init__(self, device: str = "auto"):
-        from accelerate import Accelerator  # takes more than a second: only who trains pays for it
+        from accelerate import Accelerator  # takes more than a second to import
 
-        shared = (
-            int(os.environ.get("WORLD_SIZE", "1")) > 1
-        )  # a process alone may change its device from run to run
+        # a process alone may change its device from run to run
+        shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self.accelerator = Accelerator(cpu=shared and device == "cpu")
         self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device = find_device(device) if self.count == 1 else self._shared_device(device)
@@ -139,7 +138,6 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    has_tiles = getattr(
-        torch.cpu, "_is_amx_tile_supported", lambda: False
-    )  # AMX; torch has no public name for it
+    # AMX; torch has no public name for it
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return device.type == "cpu" and has_tiles()

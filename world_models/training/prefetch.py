@@ -27,30 +27,27 @@ class Prefetcher(Generic[Item]):
         self, draw: Callable[[np.random.Generator], Item], order: np.random.Generator, ahead: int
     ):
         self.draw, self.ahead, self.waited = draw, ahead, 0.0
-        self.pool = (
-            ThreadPoolExecutor(1, "clips") if ahead else None
-        )  # its thread starts with the first item
+        self.pool = ThreadPoolExecutor(1, "clips") if ahead else None
         self.restart(order.bit_generator.state, order)
 
     def restart(self, state: Mapping[str, Any], order: np.random.Generator | None = None) -> None:
         """Goes on from another state; what was drawn ahead is forgotten."""
-        self.generator = copy.deepcopy(
-            order or self.generator
-        )  # a new one: the thread may still be using the old
+        # a new generator: the thread may still be using the old one
+        self.generator = copy.deepcopy(order or self.generator)
         self.state: Mapping[str, Any] = copy.deepcopy(state)
         self.generator.bit_generator.state = self.state
         self.drawn: deque[Future[tuple[Item, Mapping[str, Any]]]] = deque()
 
     def next(self) -> Item:
         """The next item; raises what `draw` raised."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         if self.pool is None:
             item, self.state = self._drawn(self.generator)
         else:
             while len(self.drawn) <= self.ahead:
                 self.drawn.append(self.pool.submit(self._drawn, self.generator))
             item, self.state = self.drawn.popleft().result()
-        self.waited += time.perf_counter() - begun
+        self.waited += time.perf_counter() - started
         return item
 
     def _drawn(self, generator: np.random.Generator) -> tuple[Item, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 N transitions, R rollouts, H horizon. A shift (rows, columns) is how far the window moved: what a
 frame shows at (y, x) was at (y, x) + shift in the frame before. Where an action was without effect
-(the map's edge) is seen from the recording.
+(the map's edge) follows from the recording.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from world_models.protocols import WorldSpec
 HORIZONS = (1, 5, 10, 20, 32, 64)
 DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 MARGIN = 2  # pixels beyond the stride in which a shift is looked for
-# grey levels (root mean square) that a frame must differ from itself, moved, for a shift to be seen
+# gray levels (root mean square) that a frame must differ from itself, moved, to show a shift
 TEXTURE = 2.0
 CORRECT_SHIFT, CORRECT_PSNR = 0.5, 25.0  # pixels, dB: from here on a dreamed frame is correct
 FEWEST = 64  # pixels of a frame that must still be known for it to count
@@ -31,11 +31,10 @@ class MapTransitions(NamedTuple):
     """Of each transition, (N, ...)."""
 
     motion: np.ndarray  # (N, 2) int64 true shift of the recording
-    real_shift: (
-        np.ndarray
-    )  # (N, 2) float64 as measured, which differs from the true one by the measure's own error
+    # (N, 2) float64 as measured, which differs from the true one by the error of the measurement
+    real_shift: np.ndarray
     dream_shift: np.ndarray  # (N, 2) float64
-    decisive: np.ndarray  # (N,) bool: there is enough in the frame to see a shift
+    decisive: np.ndarray  # (N,) bool: there is enough texture to show a shift
     # (N, 2) float64 PSNR of the dream and of the last frame, on the pixels that the last one shows
     known: np.ndarray
     new: np.ndarray  # (N,) float64 PSNR of the dream on the others; nan where there are none
@@ -49,7 +48,7 @@ class MapSteps(NamedTuple):
 
 
 class WorldMapEvaluator(Evaluator):
-    """`stride` pixels a move; `action_names` are up, down, left and right in some order."""
+    """`stride` pixels per move; `action_names` are up, down, left and right in some order."""
 
     card = (
         "rules.shift_error",
@@ -253,13 +252,13 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
     by each shift.
 
     The middle is what stays in sight under every shift up to `reach` rows or columns. By FFT, in
-    grey levels.
+    gray levels.
     """
     if not len(frames):
         return np.zeros((0, 2 * reach + 1, 2 * reach + 1))
     before, after = (torch.from_numpy(f.mean(-1, dtype=np.float64)) for f in (last, frames))
-    mean_grey = before.mean((1, 2), keepdim=True)
-    before, after = before - mean_grey, after - mean_grey  # small numbers: less rounding
+    mean_gray = before.mean((1, 2), keepdim=True)
+    before, after = before - mean_gray, after - mean_gray  # small numbers: less rounding
     inside = torch.zeros_like(after[0])
     inside[reach:-reach, reach:-reach] = 1
     size = before.shape[1:]
@@ -275,7 +274,7 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
 
 def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
     """(N, 2) shifts that fit best, to a fraction of a pixel by a parabola through the best one's
-    neighbours.
+    neighbors.
     """
     surface, side = mismatch(last, frames, reach), 2 * reach + 1
     lane = np.arange(len(surface))
@@ -296,7 +295,7 @@ def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarr
 
 def textured(frames: np.ndarray, reach: int) -> np.ndarray:
     """(N,) bool: a frame that differs from itself moved by one pixel or more, so that a shift of it
-    can be seen.
+    is visible.
     """
     surface = mismatch(frames, frames, reach)
     surface[:, reach, reach] = np.inf

@@ -10,7 +10,7 @@ from world_models.training.config import TrainConfig
 
 
 def any_game() -> TrainConfig:
-    """Any Gymnasium game: a small chance model that sees four frames and may copy patches.
+    """Any Gymnasium game: a small chance model of four context frames that may copy patches.
 
     `data` is the user's.
     """

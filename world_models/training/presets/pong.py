@@ -15,8 +15,8 @@ from world_models.training.config import TrainConfig
 
 
 def pong() -> TrainConfig:
-    """Pong: four frames show the speeds; most of the run sees single steps, for precision is what
-    counts.
+    """Pong: four frames show the speeds; most of the run trains single steps, where precision is
+    learned.
     """
     model = ChanceConfig(
         grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4
