@@ -55,7 +55,7 @@ format: $(STAMP)
 
 # the list of modules in docs/architecture.md, from their docstrings
 rooms: $(STAMP)
-	$(BIN)/python tests/room_list.py
+	$(BIN)/python -m tests.room_list
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume

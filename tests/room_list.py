@@ -9,7 +9,7 @@ import ast
 import re
 from pathlib import PurePosixPath
 
-from source_tree import FILES, ROOT, TREES
+from tests.source_tree import FILES, ROOT, TREES
 
 PAGE = ROOT / "docs/architecture.md"
 WIDTH = 140  # of a line in the list

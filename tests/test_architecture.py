@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from source_tree import (
+
+from tests.source_tree import (
     FILES,
     MODULES,
     PACKAGES,

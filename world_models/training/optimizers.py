@@ -52,10 +52,6 @@ def build_optimizer(
         raise ValueError(f"optimizer is adamw or muon, not {name!r}")
     if name == "adamw":
         return adamw(model.parameters(), learning_rate, weight_decay)
-    if not hasattr(torch.optim, "Muon"):
-        raise ValueError(
-            f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}; use adamw"
-        )
     matrices = {n: p for n, p in model.named_parameters() if ".blocks." in f".{n}" and p.ndim == 2}
     if not matrices:
         raise ValueError(
