@@ -56,7 +56,7 @@ def calls(monkeypatch):
     """Doubles of everything that takes time, and a list of what was asked of them."""
     done = []
 
-    def train(config):
+    def train(config, load):
         done.append(
             ("train", config.out.parent.name, config.minutes, config.schedule, str(config.data))
         )

@@ -31,7 +31,7 @@ class Parts:
         self.call(f"collect {frames} {policy.label if policy.model else 'random'}")
         return type("Dataset", (), {"steps": frames + 1, "episodes": [0] * 3, "fingerprint": "abc"})
 
-    def train(self, run):
+    def train(self, run, load):
         self.call(
             f"train {run.updates} from "
             f"{run.init_from and Path(run.init_from).parents[1].name or 'nothing'}"

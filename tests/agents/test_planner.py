@@ -172,8 +172,9 @@ def joint_bundle(tmp_path_factory):
     """An untrained joint model of Snake, and a few recorded games."""
     from collectors.dataset.dataset import Dataset
     from collectors.recording.collect import collect
-    from world_models.bundles.bundle import build_model, save_bundle
+    from world_models.bundles.bundle import save_bundle
     from world_models.models.joint import JointConfig
+    from world_models.models.table import build_model
     from world_models.networks.eqm_field import EqMFieldConfig
     from world_models.training.clips import ClipReader, read_spec
     from world_models.training.starts import start_contexts
