@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collectors.worlds.table import register_now_and_later
 from neural_envs.registration import register_environments
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __neural_envs__ = True
 __version__ = "0.1.0"
 __all__ = ["NeuralEnv", "NeuralVectorEnv", "__version__"]
 
-register_environments()
+register_now_and_later(register_environments)
 
 
 def __dir__() -> list[str]:

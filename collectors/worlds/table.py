@@ -8,7 +8,7 @@ real game and of its dream, the policies, the ranking of policies, the PPO prese
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -113,6 +113,7 @@ _ROWS = (
     ),
 )
 WORLDS: dict[str, World] = {row.name: row for row in _ROWS}
+_REGISTRATIONS: list[Callable[[], None]] = []  # of ids, by `register_now_and_later`
 
 
 def find_world(name: str) -> World:
@@ -123,13 +124,23 @@ def find_world(name: str) -> World:
 
 
 def add_world(row: World) -> World:
-    """Add the row of a world of your own; the ids exist once Gymnasium is asked to register them.
+    """Add the row of a world of your own, and the Gymnasium ids of its game and its dream as soon
+    as `collectors` and `neural_envs` are imported.
 
     Raises ValueError where the name is taken by another row.
     """
     if WORLDS.setdefault(row.name, row) != row:
         raise ValueError(f"there is a world '{row.name}' already: {WORLDS[row.name]}")
+    for register in _REGISTRATIONS:
+        register()
     return row
+
+
+def register_now_and_later(register: Callable[[], None]) -> None:
+    """Call `register`, which may be called again, now and whenever a world is added."""
+    if register not in _REGISTRATIONS:
+        _REGISTRATIONS.append(register)
+    register()
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
