@@ -128,7 +128,9 @@ def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
     _load_weights(path / "model.safetensors", model, stored)
     contexts = _load_contexts(path / "contexts.npz", spec, model.context_length)
     _load_trust(path, model)
-    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    # torch's stubs know no memory_format
+    model = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = model.eval().requires_grad_(False)
     if stored["format_version"] < FORMAT_VERSION:
         warnings.warn(
             f"{path} has format {stored['format_version']} and was migrated in memory; write it in "
@@ -188,20 +190,20 @@ def _write_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def _load_weights(file: Path, model: WorldModel, config: dict) -> None:
     weights = _migrated_tensors(file, config)
-    wanted = model.state_dict()
-    missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
+    own = model.state_dict()
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     if missing or extra:
         raise BundleError(
             f"{file} does not fit its config: missing tensors {missing[:3]}, unknown tensors "
             f"{extra[:3]}"
         )
-    for name, tensor in wanted.items():
+    for name, tensor in own.items():
         if weights[name].shape != tensor.shape:
             found, expected = tuple(weights[name].shape), tuple(tensor.shape)
             raise BundleError(
                 f"{file}: tensor {name} has shape {found}, the config asks for {expected}"
             )
-    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()})
+    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in own.items()})
 
 
 def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
@@ -212,15 +214,10 @@ def _load_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
         raise BundleError(f"{file} is missing") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{file} is damaged: {error}") from None
-    expected = (length, *spec.frame_shape)
-    if (
-        contexts.frames.shape[1:] != expected
-        or contexts.frames.dtype != np.uint8
-        or not len(contexts)
-    ):
+    expected, frames = (length, *spec.frame_shape), contexts.frames
+    if frames.shape[1:] != expected or frames.dtype != np.uint8 or not len(contexts):
         raise BundleError(
-            f"{file}: contexts of shape {contexts.frames.shape}, expected (N, {expected}) uint8, N "
-            "> 0"
+            f"{file}: contexts of shape {frames.shape}, expected (N, {expected}) uint8, N > 0"
         )
     if contexts.actions.shape != (len(contexts), length - 1):
         raise BundleError(
@@ -240,5 +237,5 @@ def _load_trust(path: Path, model: WorldModel) -> None:
 
 
 def _write_config(path: Path, config: dict) -> None:
-    write_atomically(path / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomically(path / "README.md", model_card(config))
+    write_atomically(path / "config.json", json.dumps(config, indent=1) + "\n")

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from collectors.dataset.dataset import Dataset
-from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
+from world_models.bundles import BundleError
+from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.models.table import build_model
 from world_models.protocols import AugmentationOptions, Clips, LoadModel
 from world_models.training.checkpoints import write_checkpoint, writing

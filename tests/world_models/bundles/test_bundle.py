@@ -7,7 +7,8 @@ import torch
 from conftest_models import CONFIGS, make_context, make_contexts, make_model
 from safetensors.torch import load_file, save_file
 
-from world_models.bundles.bundle import BundleError, load_bundle, save_bundle, update_scores
+from world_models.bundles import BundleError
+from world_models.bundles.bundle import load_bundle, save_bundle, update_scores
 from world_models.noise import NoiseStream
 
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from neural_envs.cli import main
-from world_models.bundles import bundle, migration
-from world_models.bundles.bundle import BundleError, OldBundleWarning, load_bundle, migrate_bundle
+from world_models.bundles import BundleError, bundle, migration
+from world_models.bundles.bundle import OldBundleWarning, load_bundle, migrate_bundle
 from world_models.bundles.identity import bundle_hash, bundle_hashes
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
 from world_models.noise import NoiseStream

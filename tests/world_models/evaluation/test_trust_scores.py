@@ -5,7 +5,8 @@ import pytest
 import torch
 from conftest_models import FORCING, make_context, make_contexts, make_model
 
-from world_models.bundles.bundle import BundleError, load_bundle, save_bundle
+from world_models.bundles import BundleError
+from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.evaluation.metrics import auroc, calibration_error
 from world_models.evaluation.trust_scores import TrustSignals
 from world_models.models.trust_calibration import (
