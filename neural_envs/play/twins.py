@@ -17,6 +17,7 @@ from neural_envs.play.config import PlayConfig
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView
 from neural_envs.play.session import PlaySession, Policy
+from neural_envs.registration import register_environments
 from world_models.protocols import SamplingOptions
 
 DEFAULT_WORLD = "snake"
@@ -68,6 +69,7 @@ def make_dream(world: str, device: str, bundle: Any = None) -> gymnasium.Env:
 
     bundle: a name, directory, repository or loaded Bundle; None is the world's own.
     """
+    register_environments()  # those of worlds that were added since this package was imported
     name = WORLDS[world].neural_id if world in WORLDS else "NeuralEnv-v0"
     options = {} if bundle is None else {"bundle": bundle}
     return gymnasium.make(name, device=device, disable_env_checker=True, **options)
@@ -80,8 +82,10 @@ def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env
     the game is not installed or its spaces are not those of the dream.
     """
     from collectors.worlds.any_game import twin_options
-    from collectors.worlds.registration import ANY_GAME  # importing it registers the real games
+    from collectors.worlds.registration import ANY_GAME
+    from collectors.worlds.registration import register_environments as register_real_games
 
+    register_real_games()
     if (world in WORLDS and not twin) or twin.startswith("collectors:"):
         name = identifier = twin or WORLDS[world].real_id
         options: Mapping[str, Any] = {}

@@ -87,6 +87,7 @@ def test_a_missing_bundle_policy_or_real_game_ends_with_code_1_and_a_sentence(
     assert main(["snake", "--bundle", "no/such/bundle/here"]) == 1
     assert "no bundle" in capsys.readouterr().err
     monkeypatch.delitem(gymnasium.registry, "RealWalk-v0")
+    monkeypatch.setitem(table.WORLDS, "walk", WALK._replace(env="no_such_module:Walk"))
     assert main(["walk", "--real"]) == 1
     assert "play the dream alone" in capsys.readouterr().err
 
