@@ -22,7 +22,9 @@ from tests.source_tree import (
     ROOT,
     TREES,
     circles,
+    closure,
     graph,
+    import_strings,
     imports,
     imports_on_loading,
     within,
@@ -49,6 +51,10 @@ READERS_OF_DATA = tuple(
         "evaluation/test_split",
     )
 )
+THE_EDGE = "neural_envs/cli.py"  # its table of verbs names every package, and nothing imports it
+DREAMS = ("neural_envs.env", "neural_envs.vector_env", "neural_envs.simulator")
+# loaded with a dream: what is for everybody, and the ids of the real games, which are strings
+GROUND_FLOOR = (*FOR_EVERYBODY, "collectors.worlds.registration")
 IN_FUNCTIONS = {  # imported only when somebody asks for a real game, a policy or a recording
     "neural_envs/play/twins.py": ("collectors.worlds", "collectors.policies.policies"),
     "neural_envs/replays/frame_sources.py": ("collectors.dataset.dataset",),
@@ -128,6 +134,41 @@ def test_imports_point_only_to_the_left():
         if within(name, to_the_right_of(file))
     ]
     assert wrong == []
+
+
+def test_import_strings_point_only_to_the_left_but_for_the_table_of_verbs():
+    wrong = [
+        (file, name)
+        for file in FILES
+        if file != THE_EDGE
+        for name in import_strings(file)
+        if within(name, to_the_right_of(file))
+    ]
+    assert wrong == []
+    assert [file for file in FILES if "neural_envs.cli" in imports(file)] == []
+
+
+def test_loading_a_dream_reaches_no_game_and_no_dataset():
+    """However far away; a recording to start from (`starts=`) is opened when it is given."""
+    wrong = {
+        name: by
+        for name, by in closure(DREAMS, graph(imports_on_loading)).items()
+        if within(name, ("collectors",)) and not within(name, GROUND_FLOOR)
+    }
+    assert wrong == {}
+
+
+def test_a_process_that_steps_dreams_has_loaded_no_game_and_no_dataset():
+    code = """
+import sys, gymnasium, neural_envs
+for world in ("Snake", "CoinRun"):
+    env = gymnasium.make(f"Neural{world}-v0")
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+print(*(name for name in sys.modules if name.startswith("collectors.")))
+"""
+    loaded = {name for name in fresh_python(code).split() if not within(name, GROUND_FLOOR)}
+    assert loaded <= {"collectors.worlds"}
 
 
 def test_no_circle_of_modules_import_each_other_when_they_are_loaded():
