@@ -41,32 +41,30 @@ class Tracker:
         Raises TrainingError for a missing package.
         """
         require(config.tracker)
-        self.name, self.out, self.kept = (
-            config.tracker,
-            config.out,
-            config.out / f"{config.tracker}.id",
-        )
+        self.name, self.out = config.tracker, config.out
+        self.kept = config.out / f"{config.tracker}.id"
         if self.name == "none":
             return
         from accelerate import Accelerator
 
         self.accelerator = Accelerator(log_with=self.name, project_dir=str(config.out))
-        begun = self.kept.read_text().strip() if update and self.kept.exists() else None
+        earlier = self.kept.read_text().strip() if update and self.kept.exists() else None
         self.accelerator.init_trackers(
-            PROJECT, flat(config), {self.name: self._options(config, update, begun)}
+            PROJECT, flat(config), {self.name: self._options(config, update, earlier)}
         )
         self.run: Any = self.accelerator.get_tracker(self.name, unwrap=True)
-        identity = {"wandb": "id", "aim": "hash"}.get(self.name)
-        if identity:
-            self.kept.write_text(str(getattr(self.run, identity)))
+        if self.name == "wandb":
+            self.kept.write_text(str(self.run.id))
+        elif self.name == "aim":
+            self.kept.write_text(str(self.run.hash))
 
-    def _options(self, config: TrainConfig, update: int, begun: str | None) -> dict[str, Any]:
+    def _options(self, config: TrainConfig, update: int, earlier: str | None) -> dict[str, Any]:
         if self.name == "tensorboard":
             return {"purge_step": update + 1} if update else {}
         if self.name == "aim":
-            return {"run_hash": begun} if begun else {}
+            return {"run_hash": earlier} if earlier else {}
         options = {"mode": config.wandb_mode, "dir": str(config.out), "name": config.out.name}
-        return {**options, "id": begun, "resume": "allow"} if begun else options
+        return {**options, "id": earlier, "resume": "allow"} if earlier else options
 
     def log(self, row: dict, update: int) -> None:
         """Logs the numbers of a row of metrics."""
@@ -77,10 +75,13 @@ class Tracker:
 
     def show(self, update: int) -> None:
         """Logs the strip of frames and the film of the run directory."""
-        if self.name != "none":
-            getattr(self, f"_show_{self.name}")(
-                self.out / "strip.png", self.out / "rollout.gif", update
-            )
+        show = {
+            "tensorboard": self._show_tensorboard,
+            "wandb": self._show_wandb,
+            "aim": self._show_aim,
+        }.get(self.name)
+        if show is not None:
+            show(self.out / "strip.png", self.out / "rollout.gif", update)
 
     def _show_tensorboard(self, strip: Path, film: Path, update: int) -> None:
         from PIL import Image

@@ -13,16 +13,17 @@ from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.grid import GridConfig
 from world_models.training.config import TrainConfig
 
+PONG_MODEL = ChanceConfig(
+    grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4
+)
+
 
 def pong() -> TrainConfig:
     """Pong: four frames show the speeds; most of the run trains single steps, where precision is
     learned.
     """
-    model = ChanceConfig(
-        grid=GridConfig(width=48, encoder_depth=2, decoder_depth=2), context_length=4
-    )
     return TrainConfig(
-        model=model,
+        model=PONG_MODEL,
         data=Path("data/pong"),
         out=Path("runs/pong"),
         updates=8_000,
@@ -42,10 +43,9 @@ def pong_sprites() -> TrainConfig:
     `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far
     off.
     """
-    base = pong()
     return replace(
-        base,
-        model=replace(base.model, sprites=3, sprites_first=0.6),
+        pong(),
+        model=replace(PONG_MODEL, sprites=3, sprites_first=0.6),
         data=Path("data/pong-many"),
         out=Path("runs/pong-sprites"),
         updates=20_000,

@@ -1,5 +1,5 @@
-"""A run that is left alone: clips drawn ahead, a full disk, figures that are told once, what it was
-made with.
+"""A run that is left alone: clips drawn ahead, a full disk, figures that are logged once, what it
+was made with.
 """
 
 import json
@@ -55,24 +55,24 @@ def test_clips_drawn_ahead_come_in_order_and_the_state_is_that_of_the_next_unuse
         return generator.integers(1000, size=3).tolist()
 
     plain = np.random.default_rng(0)
-    wanted = [draw(plain) for _ in range(8)]
-    feed = Prefetcher(draw, np.random.default_rng(0), ahead)
-    assert [feed.next() for _ in range(4)] == wanted[:4]
-    kept = feed.state
-    assert [feed.next() for _ in range(2)] == wanted[4:6]
-    feed.restart(kept)
-    assert [feed.next() for _ in range(4)] == wanted[4:]
+    expected = [draw(plain) for _ in range(8)]
+    prefetcher = Prefetcher(draw, np.random.default_rng(0), ahead)
+    assert [prefetcher.next() for _ in range(4)] == expected[:4]
+    kept = prefetcher.state
+    assert [prefetcher.next() for _ in range(2)] == expected[4:6]
+    prefetcher.restart(kept)
+    assert [prefetcher.next() for _ in range(4)] == expected[4:]
     other = Prefetcher(draw, np.random.default_rng(9), ahead)
     other.restart(kept)
-    assert other.next() == wanted[4]
+    assert other.next() == expected[4]
 
 
 def test_a_clip_is_drawn_while_the_one_before_is_used():
     drawn = threading.Semaphore(0)
-    feed = Prefetcher(lambda generator: drawn.release(), np.random.default_rng(0), 2)
-    feed.next()
+    prefetcher = Prefetcher(lambda generator: drawn.release(), np.random.default_rng(0), 2)
+    prefetcher.next()
     assert all(drawn.acquire(timeout=30) for _ in range(3))  # one for us, two ahead
-    assert feed.waited >= 0
+    assert prefetcher.waited >= 0
 
 
 def test_what_drawing_raises_reaches_the_trainer():
@@ -124,18 +124,18 @@ def test_checkpoints_of_another_model_are_refused_with_the_remedy(dataset_path, 
         training.train(config_for(dataset_path, tmp_path, model=wider))
 
 
-def test_a_resumed_run_tells_each_update_once(tmp_path):
-    journal = MetricsWriter(tmp_path)
+def test_a_resumed_run_logs_each_update_once(tmp_path):
+    metrics = MetricsWriter(tmp_path)
     for update in (2, 4, 6):
-        journal.write({"update": update, "train_frame": update / 10})
+        metrics.write({"update": update, "train_frame": update / 10})
     with (
         open(tmp_path / "metrics.csv", "a") as table,
         open(tmp_path / "metrics.jsonl", "a") as lines,
     ):
         table.write("8")  # killed while it wrote
         lines.write('{"update": 8, "tra')
-    journal = MetricsWriter(tmp_path, update=4)
-    journal.write({"update": 6, "train_frame": 0.6, "waiting": 0.5})
+    metrics = MetricsWriter(tmp_path, update=4)
+    metrics.write({"update": 6, "train_frame": 0.6, "waiting": 0.5})
     assert [row["update"] for row in read_table(tmp_path / "metrics.csv")] == ["2", "4", "6"]
     assert [row["waiting"] for row in read_table(tmp_path / "metrics.csv")] == ["", "", "0.5"]
     assert read_lines(tmp_path / "metrics.jsonl")[1:] == [
@@ -216,10 +216,10 @@ def test_a_tracker_gets_figures_strip_and_film_and_a_resumed_run_goes_on_in_it(
         subprocess.run(command, check=True, capture_output=True)  # as `aim up` does
         run = aim.Repo(str(tmp_path)).get_run((tmp_path / "aim.id").read_text())
         figures = {figure.name: sorted(figure.values.sparse_numpy()[1]) for figure in run.metrics()}
-        told = [row["validation_frame"] for row in read_lines(tmp_path / "metrics.jsonl")]
-        assert figures["validation_frame"] == pytest.approx(sorted(told)) and len(told) == 2
-        pictures = run.collect_sequence_info(("images",))["images"]
-        assert {"strip", "rollout"} <= {picture["name"] for picture in pictures}
+        logged = [row["validation_frame"] for row in read_lines(tmp_path / "metrics.jsonl")]
+        assert figures["validation_frame"] == pytest.approx(sorted(logged)) and len(logged) == 2
+        images = run.collect_sequence_info(("images",))["images"]
+        assert {"strip", "rollout"} <= {image["name"] for image in images}
 
 
 def settings(capsys, *words):

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def run_two(data, out, parts):
-    path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
+    path = os.pathsep.join([str(HERE.parents[2]), str(HERE.parent), str(HERE)])
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words += [str(HERE / "two_processes.py"), str(data), str(out), str(parts)]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

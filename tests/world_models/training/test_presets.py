@@ -1,0 +1,51 @@
+"""Presets: their names and their budgets."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from world_models.models.table import build_model
+from world_models.noise import NoiseStream
+from world_models.protocols import Context, WorldSpec
+from world_models.training import run as training
+from world_models.training.presets.table import PRESETS
+
+
+def test_an_unknown_preset_names_the_nearest(capsys):
+    assert training.main(["snaek"]) == 2
+    assert "did you mean 'snake'" in capsys.readouterr().err
+
+
+def of_a_reference(name):
+    return PRESETS[name].__module__.endswith("reference")
+
+
+TEN_TIMES_THE_STEPS = {"worldmap-ddpm"}
+
+
+# (H, W, C) of a preset's own world where it is not 64 x 64 x 3
+FRAMES = {"coinrun-pixel": (84, 84, 4), "pong-forcing": (24, 24, 3)}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PRESETS if not of_a_reference(name) and "distilled" not in name]
+)
+def test_every_preset_makes_a_model_within_its_budget(name):
+    config = PRESETS[name]()
+    shape = FRAMES.get(name, (64, 64, 3))
+    spec = WorldSpec(name, shape, tuple("abcdefghijklmno"), (-1.0, 0.0, 1.0), 10, 100)
+    model = build_model(spec, config.model)
+    weights = sum(value.numel() for value in model.state_dict().values())
+    assert (
+        2 * weights < 4e6
+    )  # bytes in half precision; with its contexts a bundle must stay under 8 MB
+    context = Context(
+        torch.zeros(1, model.context_length, *shape, dtype=torch.uint8),
+        torch.zeros(1, model.context_length - 1, dtype=torch.int64),
+    )
+    state, seeds = model.init(context), NoiseStream.from_seeds(torch.zeros(1, dtype=torch.int64))
+    calls = FlopCounterMode(display=False)
+    with calls, torch.inference_mode():
+        model.step(state, torch.zeros(1, dtype=torch.int64), seeds)
+    budget = 3e9 if name in TEN_TIMES_THE_STEPS else 0.3e9
+    assert calls.get_total_flops() / 2 < budget  # multiplications a frame
