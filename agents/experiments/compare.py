@@ -1,16 +1,15 @@
 """The model families side by side: `neural-envs compare --world snake --budget 30`.
 
 Each family's preset is trained on the same dataset for the same wall-clock time, one after another,
-with rates and stages paced by that time; then it is held against the game (as `neural-envs
-evaluate` does, with small counts), timed, and its dream teaches the same PPO, which is measured in
-the real game. Writes OUT/compare.json and OUT/compare.md. Finished families are not repeated.
+with rates and stages paced by that time; then it is evaluated (as `neural-envs evaluate`
+does, with small counts), timed, and the same PPO is trained in its dream and measured in the real
+game. Writes OUT/compare.json and OUT/compare.md. Finished families are not repeated.
 """
 
 import os
 import platform
 import statistics
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,140 +20,21 @@ from agents.benchmarks.timing import dream, rates_in_turn
 from agents.envs import Kind, action_count, env_id, find_twins
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
+from agents.experiments.compare_families import CompareConfig, chosen, resolved, training
 from agents.experiments.compare_table import markdown
 from agents.experiments.stages import Settings, StageError, Stages, settings_of, write_json
 from agents.ppo.presets import ppo_settings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
-from collectors.dataset.dataset import Dataset
 from collectors.files import write_atomically
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
-from collectors.settings.parse import setting
-from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from neural_envs.bundles import load_model
-from world_models.models.diffusion_forcing import ForcingConfig
-from world_models.models.pixel import PixelConfig
 from world_models.training.config import TrainConfig, TrainingError
-from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
-# family -> how its presets' names end: the world's own, WORLD-ENDING, or else another world's on
-# its data
-FAMILIES = {
-    "chance": "",
-    "edm": "edm",
-    "unet": "unet",
-    "ddpm": "ddpm",
-    "flow": "flow",
-    "eqm": "eqm",
-    "forcing": "forcing",
-    "pixel": "pixel",
-    "latent": "latent",
-}
 FREE = ("families", "out", "seconds", "rounds", "real")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
-
-
-@dataclass(frozen=True)
-class CompareConfig:
-    """Settings of `neural-envs compare`."""
-
-    world: str = setting("snake", "the world: " + ", ".join(WORLDS))
-    budget: float = setting(30.0, "minutes of wall-clock in which each family is trained")
-    families: tuple[str, ...] = setting(
-        (), "which; none: all that have a preset, of " + ", ".join(FAMILIES)
-    )
-    data: str = setting("", "dataset; none: data/WORLD")
-    out: str = setting(
-        "", "directory; none: runs/compare-WORLD. Finished families in it are not repeated"
-    )
-    seed: int = setting(0, "of every training and measurement")
-    threads: int = setting(0, "CPU threads, 0 for torch's choice")
-    transitions: int = setting(2_000, "teacher-forced transitions")
-    rollouts: int = setting(64, "open-loop rollouts")
-    horizon: int = setting(64, "steps of a rollout")
-    survival_steps: int = setting(300, "steps of dreams that policies play")
-    ppo_steps: int = setting(
-        100_000, "steps of PPO in each dream and, for comparison, in the real game"
-    )
-    ppo_minutes: float = setting(
-        0.0, "the most that each PPO may take, so that a slow dream teaches less; 0: no limit"
-    )
-    episodes: int = setting(64, "real episodes in which each agent is measured")
-    real: bool = setting(True, "train the same PPO in the real game too")
-    seconds: float = setting(1.0, "shortest time of one timing")
-    rounds: int = setting(3, "times that everything is timed in turn")
-
-
-class CompareError(ValueError):
-    """The comparison cannot be made so; the message says what is wrong."""
-
-
-def preset_of(world: str, family: str) -> str | None:
-    """The name of the preset that trains a family on a world; None where there is none."""
-    ending = FAMILIES[family]
-    if not ending:
-        return world if world in PRESETS else "any"
-    others = [name for name in PRESETS if name.endswith(f"-{ending}")]
-    own = f"{world}-{ending}"
-    return own if own in PRESETS else next(iter(others), None)
-
-
-def chosen(config: CompareConfig) -> dict[str, str]:
-    """family -> preset. Raises CompareError for a family that is unknown or has no preset."""
-    presets = {family: preset_of(config.world, family) for family in FAMILIES}
-    known = {family: preset for family, preset in presets.items() if preset}
-    lacking = [family for family in config.families if family not in known]
-    if lacking:
-        raise CompareError(
-            f"no preset trains the family {lacking[0]!r}; there are {', '.join(known)}"
-        )
-    return {family: known[family] for family in config.families or known}
-
-
-def resolved(config: CompareConfig) -> CompareConfig:
-    """The settings with what was left out filled in.
-
-    Raises CompareError where there is nothing to compare on.
-    """
-    find_twins(config.world)
-    if config.budget <= 0:
-        raise CompareError(f"the budget is minutes of training, more than 0, not {config.budget}")
-    if config.ppo_minutes < 0:
-        raise CompareError(
-            f"ppo_minutes is minutes of PPO, or 0 for no limit, not {config.ppo_minutes}"
-        )
-    out, data = config.out or f"runs/compare-{config.world}", config.data or f"data/{config.world}"
-    if not (Path(data) / "manifest.json").is_file():
-        raise CompareError(
-            f"there is no dataset in {data!r}; record one with: neural-envs collect {config.world}"
-        )
-    return replace(config, out=out, data=data)
-
-
-def fitted(preset: TrainConfig, data: str) -> TrainConfig:
-    """A preset of another world: one picture a frame where the data stacks none, and of diffusion
-    forcing the next larger patch that frames divide into.
-    """
-    model = preset.model
-    if isinstance(model, PixelConfig) and Dataset(data).spec["frame_shape"][2] % model.stack:
-        return replace(preset, model=replace(model, stack=1))
-    if isinstance(model, ForcingConfig):
-        height, width, _ = Dataset(data).spec["frame_shape"]
-        sides = range(model.network.patch, min(height, width) + 1)
-        patch = next(
-            (side for side in sides if not (height % side or width % side)), model.network.patch
-        )
-        return replace(preset, model=replace(model, network=replace(model.network, patch=patch)))
-    return preset
-
-
-def training(config: CompareConfig, family: str, preset: str) -> TrainConfig:
-    """How a family is trained: its preset, fitted to the data and paced by the budget."""
-    chosen, out = fitted(PRESETS[preset](), config.data), Path(config.out) / family / "train"
-    paced: dict[str, Any] = {"minutes": config.budget, "schedule": "minutes", "seed": config.seed}
-    return replace(chosen, data=Path(config.data), out=out, threads=config.threads, **paced)
 
 
 def decided_by(config: CompareConfig, training: Any, **more: str) -> Settings:
@@ -174,17 +54,17 @@ def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) 
 
     One that cannot be trained is a row that says why, and is tried again by the next call.
     """
-    folder, wanted = Path(config.out) / family, training(config, family, preset)
+    folder, plan = Path(config.out) / family, training(config, family, preset)
     name = {"family": family, "preset": preset}
 
     def work() -> dict:
         print(f"{family}: preset {preset}, {config.budget:g} minutes", flush=True)
-        bundle, effort = trained(wanted)
+        bundle, effort = trained(plan)
         return {**name, **effort, **figures(config, bundle, folder)}
 
     try:
-        settings = decided_by(config, wanted, preset=preset)
-        return stages.run(f"family/{family}", work, settings, wanted.out / "bundle")
+        settings = decided_by(config, plan, preset=preset)
+        return stages.run(f"family/{family}", work, settings, plan.out / "bundle")
     except StageError:
         raise
     except (ValueError, TrainingError) as error:
@@ -269,7 +149,7 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
 
 
 def speeds(config: CompareConfig, rows: list[dict]) -> dict[str, dict[str, float]]:
-    """family -> lanes -> frames a second, all timed in turn so that other work on the machine slows
+    """family -> lanes -> frames per second, timed in turn, so that other work on the machine slows
     all alike.
     """
     subjects = {

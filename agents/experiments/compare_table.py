@@ -4,7 +4,7 @@ SHARED = {
     "one_step.psnr": "PSNR",
     "one_step.ssim": "SSIM",
 }  # figure of the card -> head of its column
-OWN = {  # what else tells most of a world; of one that is not here, the frames after a long rollout
+OWN = {  # what else matters most in a world; elsewhere the frames after a long rollout
     "snake": {
         "rules.transition_exact_rate": "exact",
         "survival.astar.one_head_one_food": "one head, one food",
@@ -16,14 +16,14 @@ OTHERS = {"rollout.psnr.32": "PSNR, 32 steps"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure as short as is honest; "-" for one that there is not."""
+    """A figure with few digits; "-" where there is none."""
     return (
         "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
     )
 
 
 def taught(row: dict) -> list[str]:
-    """How many steps PPO made, none for who did not learn; a mean return with its interval."""
+    """The steps of PPO, none for the random policy, and a mean return with its interval."""
     low, high = row["return_ci"]
     return [number(row.get("steps")), f"{row['return_mean']:.2f} ({low:.2f} to {high:.2f})"]
 
@@ -38,20 +38,20 @@ def cells(row: dict, figures: dict[str, str]) -> list[str]:
         f"{row['parameters'] / 1e6:.2f} M",
         f"{row['macs_per_frame'] / 1e6:.0f} M",
     ]
-    seen = [number(scores.get(name)) for name in figures]
+    fidelity = [number(scores.get(name)) for name in figures]
     return [
         row["family"],
         row["preset"],
         *size,
         *(number(rate) for rate in rates.values()),
-        *seen,
+        *fidelity,
         *taught(row["ppo"]),
     ]
 
 
 def references(result: dict, columns: int) -> list[list[str]]:
-    """Lines of the agents that no dream taught."""
-    names = {"random": "random play", "real": "the real game"}
+    """Lines of the agents that were not trained in a dream."""
+    names = {"random": "random policy", "real": "the real game"}
     blank = [""] * (columns - 3)
     return [[names[name], *blank, *taught(row)] for name, row in result["references"].items()]
 
@@ -64,7 +64,7 @@ def markdown(result: dict) -> str:
         "preset",
         "updates",
         "parameters",
-        "MACs a frame",
+        "MACs per frame",
         "frames/s, 1 lane",
         "64 lanes",
     ]
@@ -105,7 +105,6 @@ def about(result: dict) -> list[str]:
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)
     if done:
         lines.append(
-            f"Processor seconds that each training got a second: {shares}. Frames are timed in "
-            "turn."
+            f"CPU seconds per second of each training: {shares}. Frames are timed in turn."
         )
     return lines

@@ -4,7 +4,7 @@ A round plays the real game with the policy so far (the first with random play a
 the dataset, fine-tunes the world model on all of it, trains the policy further in the dream, and
 measures it in the real game (Sutton 1991, "Dyna, an integrated architecture for learning, planning,
 and reacting"). A policy that has learned to exploit a fault of its dream is played in the real game
-next, so the next dream has seen what comes of it.
+next, so the next dream is trained on the consequences.
 
 A finished stage is never repeated, and a killed one goes on from its own checkpoint.
 """
@@ -38,7 +38,7 @@ FREE = (
     "world_model.device",
 )  # may change when a run goes on
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
-EVENT_WEIGHT = 20.0  # at least, of the world model: random play is seldom paid
+EVENT_WEIGHT = 20.0  # at least, of the world model: rewards are rare in random play
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class DynaConfig:
 
     name: str = setting("snake", "the world: " + ", ".join(WORLDS))
     rounds: int = setting(5, "how many; may grow when a run goes on")
-    frames: int = setting(20_000, "real steps a round")
+    frames: int = setting(20_000, "real steps per round")
     random_episodes: float = setting(0.25, "share of the later rounds' games, random play")
     random_actions: float = setting(0.1, "share of the actions in the other games")
-    fine_tune: int = setting(2_000, "world model updates a round; the first: world_model's")
-    steps: int = setting(100_000, "PPO steps in the dream, a round")
+    fine_tune: int = setting(2_000, "world model updates per round; the first: world_model's")
+    steps: int = setting(100_000, "PPO steps in the dream per round")
     episodes: int = setting(128, "games of each measurement")
     reference: bool = setting(True, "the same PPO in the real game beside it, for transfer")
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
@@ -90,7 +90,7 @@ class Loop:
         options = env_settings(config.name, "real", options=config.real_options)
         self.actions = action_count(
             env_id(config.name, "real"), **options
-        )  # wrong options are told here
+        )  # raises ValueError for wrong options
         self.stages = Stages(self.root, settings_of(config, FREE))
 
     def run(self) -> dict:
@@ -136,7 +136,7 @@ class Loop:
             config.random_episodes,
             config.random_actions,
         )
-        wanted = {
+        shards = {
             "frames": number * config.frames,
             "shard_steps": config.frames,
             "seed": config.seed,
@@ -148,7 +148,7 @@ class Loop:
             self.root / "data",
             policy=player,
             env_options=options,
-            **wanted,
+            **shards,
         )
         return {
             "frames": dataset.steps,
@@ -173,7 +173,7 @@ class Loop:
                 init_from=str(self._bundle(number - 1)),
                 updates=self.config.fine_tune,
                 learning_rate=FINE_RATE * run.learning_rate,
-                rollout_from=0.0,  # it can dream already: its own frames from the start
+                rollout_from=0.0,  # it can dream already: trained on its own frames from the start
             )
         train(run, load_model)
         return {"updates": run.updates}

@@ -18,7 +18,7 @@ NONE = "-"
 
 
 def report(config: "DynaConfig", random: dict, rounds: list[dict]) -> dict:
-    """Return what `dyna.json` says; `random` and `rounds` are what the stages found."""
+    """What `dyna.json` says; `random` and `rounds` are what the stages found."""
     rows = [_row(config, number, random, found) for number, found in enumerate(rounds, 1)]
     return {"world": config.name, "random": _summary(config, random["real"]), "rounds": rows}
 
@@ -47,12 +47,12 @@ def _row(config: "DynaConfig", number: int, random: dict, found: dict) -> dict:
 
 
 def _summary(config: "DynaConfig", played: dict[str, list]) -> dict:
-    """Return means and 95 % intervals."""
+    """Means and 95 % intervals."""
     return summarise(Episodes.from_dict(played), config.seed).as_dict(find_twins(config.name).event)
 
 
 def _transfer(random: dict, measured: dict) -> dict:
-    """Return the score against the policy that learned as long in the real game, None where there
+    """The score against the policy that learned as long in the real game, None where there
     is none.
     """
     if "reference" not in measured:
@@ -67,7 +67,7 @@ def _transfer(random: dict, measured: dict) -> dict:
 
 
 def format_table(result: dict) -> str:
-    """Return the rounds as lines for a terminal; all are mean returns of a game."""
+    """The rounds as lines for a terminal; all are mean returns per game."""
     titles = (
         "round",
         "real steps",
@@ -96,7 +96,9 @@ def format_table(result: dict) -> str:
         cells += (score, _span(row["transfer_ci"]))
         lines.append("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
     random = result["random"]
-    lines.append(f"random play in the real game: {_number(random)} ({_span(random['return_ci'])})")
+    lines.append(
+        f"random policy in the real game: {_number(random)} ({_span(random['return_ci'])})"
+    )
     return "\n".join([*lines, "* the policy of the round before, in this round's dream"])
 
 

@@ -3,7 +3,7 @@
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a
 random policy, are measured in the real game. transfer = (dream-trained - random) / (real-trained -
-random), in mean return. With several seeds all is done once a seed, and the means are over all of
+random), in mean return. With several seeds all is done once per seed, and the means are over all of
 their games. Both halves are measured in the same real game: that of training (CoinRun's training
 levels), or the one of `--real-options levels=test` (held-out levels).
 """
@@ -63,14 +63,14 @@ class TransferConfig:
 
 
 def transfer_score(dream: float, real: float, random: float) -> float:
-    """Return the share of the real game's learning that the dream gives; nan (null in JSON) where
+    """The share of the real game's learning that the dream gives; nan (null in JSON) where
     the real game taught nothing."""
     learned = real - random
     return (dream - random) / learned if learned else float("nan")
 
 
 def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real
+    """The 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real
     and random.
     """
     generator = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[fl
 
 
 def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval over training seeds and their games: seeds are drawn with
+    """The 95 % interval over training seeds and their games: seeds are drawn with
     replacement, and of each drawn seed its games are.
     """
     generator = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple
 
 
 def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> tuple[float, float]:
-    """Return the interval of the scores of resampled means."""
+    """The interval of the scores of resampled means."""
     learned = np.where(real == random, np.nan, real - random)
     scores = (dream - random) / learned
     scores = scores[np.isfinite(scores)]
@@ -175,7 +175,7 @@ def run_transfer(config: TransferConfig) -> dict:
 
 
 def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
-    """Return what each player achieved and the score of the means."""
+    """What each player achieved and the score of the means."""
     event = find_twins(config.name, config.bundle).event
     means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
     rows = {
@@ -223,7 +223,7 @@ def _number(value: float) -> float | None:
 
 
 def format_table(result: dict) -> str:
-    """Return the result as lines for a terminal."""
+    """The result as lines for a terminal."""
     event = next(
         key[: -len("_mean")]
         for key in result["random"]

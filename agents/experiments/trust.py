@@ -1,4 +1,4 @@
-"""Does it help to leave a dream where it stops believing itself? `neural-envs trust WORLD`.
+"""Does it help to truncate a dream where its trust is low? `neural-envs trust WORLD`.
 
 A small world model learns from a few random games only, so a policy soon gets where it has never
 been. Its trust is calibrated on games held out from it, and the same PPO is trained in it with

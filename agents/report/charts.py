@@ -1,4 +1,4 @@
-"""Charts as inline SVG: a few lines of text that follow the page's colours, light or dark.
+"""Charts as inline SVG: a few lines of text that follow the page's colors, light or dark.
 
 Coordinates are those of a phone's width (360 units), so that letters are readable there.
 """
@@ -99,7 +99,7 @@ def svg(body: str, title: str, height: int = HEIGHT) -> str:
 
 
 def legend(names: Sequence[tuple[str, str]]) -> str:
-    """What the colours mean."""
+    """What the colors mean."""
     spans = "".join(f'<span class="{style}"><i></i>{escape(name)}</span>' for name, style in names)
     return f'<p class="legend">{spans}</p>'
 

@@ -100,7 +100,7 @@ def _run_of(path: Path) -> Path | None:
 
 
 def write(folder: Path, findings: Findings) -> Path:
-    """Write the page and its pictures; returns the page's path."""
+    """Write the page and its images; returns the page's path."""
     grid = findings.grid
     rows = [
         [frames[step] for step in range(0, len(grid.frames), 2)]

@@ -19,7 +19,7 @@ from agents.report.charts import BOTTOM, HEIGHT, LEFT, TOP, Axis, Line, line_cha
 from agents.report.from_dataset import DIVERGED, Clip
 from collectors.media import write_strip
 
-LARGE = 150_000  # bytes from which a picture is packed with loss
+LARGE = 150_000  # bytes from which an image is compressed with loss
 MOST_PIXELS = 16_000  # in a row: what browsers draw without trouble
 
 
@@ -53,16 +53,16 @@ def player(rows: Sequence[Row], fps: int, **options) -> str:
     return f'<div class="player" data-player="{data}">{strip}</div>'
 
 
-def data_uri(picture: np.ndarray) -> str:
+def data_uri(image: np.ndarray) -> str:
     """(H, W, 3) as PNG, or where that is large as WebP (JPEG where Pillow has none) with a loss
     that is hard to see.
     """
-    image, packed = Image.fromarray(picture), io.BytesIO()
-    image.save(packed, "PNG", optimize=True)
+    pixels, packed = Image.fromarray(image), io.BytesIO()
+    pixels.save(packed, "PNG", optimize=True)
     kind = "png"
     if packed.tell() > LARGE:
         kind, packed = ("webp" if features.check("webp") else "jpeg"), io.BytesIO()
-        image.save(packed, kind.upper(), quality=86)
+        pixels.save(packed, kind.upper(), quality=86)
     return f"data:image/{kind};base64,{base64.b64encode(packed.getvalue()).decode()}"
 
 

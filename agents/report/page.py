@@ -1,4 +1,4 @@
-"""The page as a whole: one HTML text with its style, script and pictures inside, which loads
+"""The page as a whole: one HTML text with its style, script and images inside, which loads
 nothing from anywhere.
 """
 

@@ -22,7 +22,7 @@ STYLES = ("c0", "c1", "c2", "c3")
 
 
 def section(anchor: str, title: str, body: str, lead: str = "") -> str:
-    """A titled part of the page; `lead` is HTML, a sentence on what is seen."""
+    """A titled part of the page; `lead` is HTML, a sentence on what it shows."""
     return (
         f'<section id="{anchor}"><h2>{escape(title)}</h2><p class="lead">{lead}</p>{body}</section>'
     )
@@ -92,12 +92,12 @@ def horizon(curves: dict | None, command: str) -> str:
             f"{line_chart(lines, Axis(1, last, 'steps deep'), y)}</div>"
         )
     broken = broken_even(curves)
-    said = (
+    note = (
         f"From step {broken} on, copying the start frame is better."
         if broken
         else "The dream is better throughout."
     )
-    return f'<div class="pair">{"".join(cards)}</div><p class="note">{said}</p>'
+    return f'<div class="pair">{"".join(cards)}</div><p class="note">{note}</p>'
 
 
 def broken_even(curves: dict) -> int | None:
@@ -180,10 +180,10 @@ def _bar(value: float | None) -> str:
 
 def calibration(reliabilities: dict[str, Reliability], figures: dict, command: str) -> str:
     """How often a claim of some confidence is true."""
-    said = _calibration_figures(figures)
+    note = _calibration_figures(figures)
     if not reliabilities:
         reason = "The confidence of the model was not compared with what is true."
-        return missing(reason, command) + said
+        return missing(reason, command) + note
     cards = []
     for style, (name, found) in zip(STYLES, reliabilities.items(), strict=False):
         points = [
@@ -203,7 +203,7 @@ def calibration(reliabilities: dict[str, Reliability], figures: dict, command: s
             'class="note">'
             f"calibration error {number(error)}</p></div>"
         )
-    return f'<div class="three">{"".join(cards)}</div>{said}'
+    return f'<div class="three">{"".join(cards)}</div>{note}'
 
 
 def _calibration_figures(figures: dict) -> str:

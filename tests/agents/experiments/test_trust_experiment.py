@@ -1,22 +1,18 @@
-"""PPO in dreams that are left where they are not believed, and the gain of a backend as the
-benchmark tells it.
-"""
+"""PPO in dreams that are truncated where their trust is low."""
 
 import json
 from dataclasses import replace
 
 import pytest
 
-from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
 from agents.envs import dream_settings, env_id, env_settings, make_vector_env, sb3_env
 from agents.experiments import trust
 from agents.ppo.presets import PPOSettings
-from neural_envs.backends.backends import BackendError
 
 ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
 
 
-def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped():
+def test_a_dream_of_low_trust_is_truncated_and_its_value_bootstrapped():
     env = sb3_env(make_vector_env(env_id("snake", "dream"), 2, min_trust=1.01), 0)
     env.reset()
     _, _, dones, infos = env.step([0, 0])
@@ -26,7 +22,7 @@ def test_a_dream_is_left_where_it_is_not_believed_and_the_value_is_bootstrapped(
     )
 
 
-def test_the_real_game_has_no_doubts():
+def test_the_real_game_takes_no_settings_of_dreams():
     with pytest.raises(ValueError, match="min_trust, max_episode_steps are for dreams"):
         env_settings("snake", "real", dreamed=dream_settings(0.5, "", 16))
 
@@ -44,24 +40,6 @@ def test_the_table_sets_real_returns_beside_dreamed_ones():
 def test_a_world_without_a_preset_is_refused(capsys):
     assert trust.main(["chess"]) == 1
     assert "unknown training preset 'chess'" in capsys.readouterr().err
-
-
-def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
-    rates = {
-        ("backend", "a", "eager", 1): [10.0, 20.0, 5.0],
-        ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0],
-    }
-    report = backend_report(rates)
-    assert report["a"]["onnx"][1] == {"frames_per_second": 20.0, "ratio_to_eager": 2.0}
-    assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}) == {}
-    (line,) = backend_lines(report)
-    assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
-
-
-def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
-    assert backend_subjects(["snake"], (), (1,)) == {}
-    with pytest.raises(BackendError, match="got 'tpu'"):
-        backend_subjects(["snake"], ("tpu",), (1,))
 
 
 @pytest.mark.slow

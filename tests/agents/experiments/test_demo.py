@@ -5,7 +5,7 @@ from agents.evaluation.play import summarise
 from agents.experiments import demo
 from agents.experiments.demo import DemoConfig, play_film
 from collectors.policies.policies import make_policy
-from tests.agents.test_transfer import episodes
+from tests.agents.experiments.test_transfer import episodes
 
 
 def test_a_film_begins_with_the_first_frame_and_has_at_most_the_frames_asked_for():

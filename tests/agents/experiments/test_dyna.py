@@ -31,7 +31,7 @@ class Parts:
         self.call(f"collect {frames} {policy.label if policy.model else 'random'}")
         return type("Dataset", (), {"steps": frames + 1, "episodes": [0] * 3, "fingerprint": "abc"})
 
-    def train(self, run, load):
+    def train(self, run, load_model):
         self.call(
             f"train {run.updates} from "
             f"{run.init_from and Path(run.init_from).parents[1].name or 'nothing'}"
@@ -151,7 +151,7 @@ def test_the_report_says_what_each_round_reached(parts, config, capsys):
     assert "policy_before_in_this_dream" not in result["rounds"][0]
     assert set(last["seconds"]) == {"collect", "train", "learn", "refer", "measure"}
     printed = capsys.readouterr().out
-    assert "round 2 of 2" in printed and "random play in the real game: -1.00" in printed
+    assert "round 2 of 2" in printed and "random policy in the real game: -1.00" in printed
     assert (Path(config.out) / "dyna.png").stat().st_size > 1000
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from agents.benchmarks import bench, reference_models, timing
+from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
+from neural_envs.backends.backends import BackendError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import Regression
@@ -173,3 +175,21 @@ def test_the_command_writes_every_figure(tiny_bundle, tmp_path, capsys):
         is figures["per_second"]["dataset_read_samples"]
     )
     assert "frames/s" in capsys.readouterr().out
+
+
+def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
+    rates = {
+        ("backend", "a", "eager", 1): [10.0, 20.0, 5.0],
+        ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0],
+    }
+    report = backend_report(rates)
+    assert report["a"]["onnx"][1] == {"frames_per_second": 20.0, "ratio_to_eager": 2.0}
+    assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}) == {}
+    (line,) = backend_lines(report)
+    assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
+
+
+def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
+    assert backend_subjects(["snake"], (), (1,)) == {}
+    with pytest.raises(BackendError, match="got 'tpu'"):
+        backend_subjects(["snake"], ("tpu",), (1,))

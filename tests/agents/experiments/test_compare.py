@@ -5,6 +5,7 @@ here on doubles.
 import json
 import re
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 
 from agents.evaluation.play import Episodes
 from agents.experiments import compare
-from agents.experiments.compare import CompareConfig
+from agents.experiments.compare_families import FAMILIES, CompareConfig, chosen, fitted, preset_of
+from agents.experiments.compare_families import training as training_of
 from agents.experiments.compare_table import markdown
 from agents.experiments.stages import StageError
 from collectors.dataset.dataset import Dataset
@@ -56,7 +58,7 @@ def calls(monkeypatch):
     """Doubles of everything that takes time, and a list of what was asked of them."""
     done = []
 
-    def train(config, load):
+    def train(config, load_model):
         done.append(
             ("train", config.out.parent.name, config.minutes, config.schedule, str(config.data))
         )
@@ -134,7 +136,7 @@ def test_each_family_is_trained_for_the_same_time_on_the_same_data_and_teaches_t
 
 
 def test_finished_families_are_not_repeated_and_other_settings_are_refused(calls, config):
-    one = compare.replace(config, families=("chance",))
+    one = replace(config, families=("chance",))
     first = compare.compare(one)["families"][0]
     calls.clear()
     both = compare.compare(config)
@@ -143,16 +145,16 @@ def test_finished_families_are_not_repeated_and_other_settings_are_refused(calls
     calls.clear()
     assert compare.compare(config) == both and calls == []
     with pytest.raises(StageError, match="'family/chance' with budget=0.5, not 1"):
-        compare.compare(compare.replace(config, budget=1.0))
+        compare.compare(replace(config, budget=1.0))
 
 
 def test_a_family_that_fails_is_a_line_that_says_why_and_is_tried_again(calls, config, monkeypatch):
     working = compare.train
 
-    def train(wanted):
+    def train(wanted, load_model):
         if wanted.out.parent.name == "edm":
             raise TrainingError("the loss is nan")
-        return working(wanted)
+        return working(wanted, load_model)
 
     monkeypatch.setattr(compare, "train", train)
     result = compare.compare(config)
@@ -168,7 +170,7 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
     head, rule, *lines = [line for line in text if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert set(rule) == {"|", "-"} and len({len(line) for line in (head, rule, *lines)}) == 1
-    assert [row[0] for row in cells] == ["chance", "edm", "random play", "the real game"]
+    assert [row[0] for row in cells] == ["chance", "edm", "random policy", "the real game"]
     assert cells[0] == [
         "chance",
         "snake",
@@ -194,23 +196,19 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
 
 
 def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first():
+    assert preset_of("snake", "chance") == "snake" and preset_of("snake", "edm") == "snake-edm"
     assert (
-        compare.preset_of("snake", "chance") == "snake"
-        and compare.preset_of("snake", "edm") == "snake-edm"
+        preset_of("pong", "edm") == "snake-edm" and preset_of("snake", "latent") == "coinrun-latent"
     )
-    assert (
-        compare.preset_of("pong", "edm") == "snake-edm"
-        and compare.preset_of("snake", "latent") == "coinrun-latent"
-    )
-    assert all(compare.preset_of("pong", family) in PRESETS for family in compare.FAMILIES)
+    assert all(preset_of("pong", family) in PRESETS for family in FAMILIES)
 
 
 def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake, tmp_path):
     for world, data in (("snake", small_snake), ("pong", small_snake.parent / "pong")):
         config = CompareConfig(world, 0.1, data=str(data), out=str(tmp_path / world))
         refused = {}
-        for family, preset in compare.chosen(config).items():
-            wanted = compare.training(config, family, preset)
+        for family, preset in chosen(config).items():
+            wanted = training_of(config, family, preset)
             assert (wanted.schedule, wanted.minutes, wanted.data) == ("minutes", 0.1, data)
             try:
                 Trainer(wanted, Dataset(data))
@@ -228,14 +226,14 @@ def test_what_cannot_be_compared_is_an_error_of_one_sentence(calls, config, tmp_
         ({"budget": 0.0}, "budget"),
     ):
         with pytest.raises(ValueError, match=text):
-            compare.compare(compare.replace(config, **change))
+            compare.compare(replace(config, **change))
     assert cli.main(["compare", "--world", "snake", "--budget", "1", "--data", str(tmp_path)]) == 1
     assert "neural-envs compare: there is no dataset" in capsys.readouterr().err and calls == []
 
 
 def test_a_preset_of_another_world_is_fitted_to_the_data(small_snake):
     forcing, pixel = (
-        compare.fitted(PRESETS[name](), str(small_snake)).model
+        fitted(PRESETS[name](), str(small_snake)).model
         for name in ("pong-forcing", "coinrun-pixel")
     )
     assert (
