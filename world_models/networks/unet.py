@@ -53,11 +53,11 @@ class UNetConfig:
     pixel_features: int = 0
 
     def __post_init__(self):
-        sides = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]
-        if self.patch not in sides:
+        token_sizes = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]
+        if self.patch not in token_sizes:
             raise ValueError(
                 f"patch {self.patch} is the side of no level; with stem {self.stem} they are "
-                f"{sides}"
+                f"{token_sizes}"
             )
         odd = [c for c in (self.base, *self.channels) if c % self.groups]
         if odd:

@@ -271,7 +271,7 @@ def test_every_objective_has_a_sampler_and_every_sampler_an_objective():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Euler(0), "at least one step"),
         (lambda: replace(Direct(), steps=2), "one call"),
@@ -285,8 +285,8 @@ def test_every_objective_has_a_sampler_and_every_sampler_an_objective():
         (lambda: Regression("l1"), "mse, huber or bce"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_what_would_be_right(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_setting_is_refused_with_what_would_be_right(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

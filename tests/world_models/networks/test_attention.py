@@ -14,8 +14,8 @@ def test_flex_attention_and_sdpa_with_the_same_mask_are_equal(frames, tokens, wi
     dense = attend_dense(query, key, value, tokens, window)
     assert torch.allclose(dense, attend_flex(query, key, value, tokens, window), atol=1e-5)
     number = [n // tokens for n in range(frames * tokens)]
-    wanted = [[0 <= i - j < window for j in number] for i in number]
-    assert dense_mask(frames, tokens, window, torch.device("cpu")).tolist() == wanted
+    expected = [[0 <= i - j < window for j in number] for i in number]
+    assert dense_mask(frames, tokens, window, torch.device("cpu")).tolist() == expected
 
 
 @pytest.mark.parametrize("kind", ["flat", "factored"])

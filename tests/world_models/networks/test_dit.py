@@ -230,7 +230,7 @@ def test_pre_training_teaches_the_null_action_and_the_null_start_only():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"start": "concatenate"}, "film, patches or both"),
         ({"drop": "start"}, "drop is action or both"),
@@ -241,8 +241,8 @@ def test_pre_training_teaches_the_null_action_and_the_null_start_only():
         ({"unconditional": True, "copy": (0,)}, r"copy=\(\)"),
     ],
 )
-def test_a_transformer_that_cannot_be_is_refused_with_what_would_be_right(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_transformer_that_cannot_be_is_refused_with_what_would_be_right(settings, message):
+    with pytest.raises(ValueError, match=message):
         TransformerConfig(**settings)
 
 
