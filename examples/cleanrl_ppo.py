@@ -65,11 +65,11 @@ class Rollout:
             policy, value = agent(self.frames)
             action = policy.sample()
             after, reward, ended, cut, info = self.env.step(action)
-            paid = reward.clone()
+            target_reward = reward.clone()
             if cut.any():  # an episode that was only stopped is worth what its last frame is
-                paid += GAMMA * agent(info["final_obs"])[1] * (cut & ~ended)
+                target_reward += GAMMA * agent(info["final_obs"])[1] * (cut & ~ended)
             done = ended | cut
-            rows.append((self.frames, action, policy.log_prob(action), value, paid, done))
+            rows.append((self.frames, action, policy.log_prob(action), value, target_reward, done))
             self._count(reward, done)
             self.frames = after
         frames, actions, chances, values, rewards, dones = map(torch.stack, zip(*rows, strict=True))

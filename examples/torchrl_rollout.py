@@ -26,8 +26,10 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
     env = GymWrapper(dreams)
     env.set_seed(args.seed)
     batch = env.rollout(args.steps, break_when_any_done=False)
-    ends, paid = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
-    print(f"{args.steps} steps of {args.num_envs} dreams, {ends} ends, reward {paid:.0f}")
+    episodes, total = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
+    print(
+        f"{args.steps} steps of {args.num_envs} dreams, {episodes} episodes over, reward {total:.0f}"
+    )
     return batch
 
 

@@ -93,16 +93,16 @@ class VectorEnvContract:
         assert finished > 0
 
     def test_next_step_ignores_the_action_after_an_end_and_pays_nothing(self):
-        env, before, seen = (
+        env, before, finished = (
             self.make_vec(self.lanes, AutoresetMode.NEXT_STEP),
             np.zeros(self.lanes, bool),
             0,
         )
         for _, _, rewards, terminated, truncated, _ in self.play(env):
             assert (rewards[before] == 0).all() and not (terminated | truncated)[before].any()
-            seen += before.sum()
+            finished += before.sum()
             before = terminated | truncated
-        assert seen > 0
+        assert finished > 0
 
     def test_disabled_resets_only_the_lanes_of_the_mask(self):
         env = self.make_vec(self.lanes, AutoresetMode.DISABLED)

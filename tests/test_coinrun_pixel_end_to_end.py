@@ -51,8 +51,8 @@ def test_the_dream_is_the_games_twin_and_its_stack_moves_on(run):
     after, *_ = dream.step(7)
     assert after.shape == (84, 84, 4) and np.array_equal(after[..., :3], before[..., 1:])
     assert not np.array_equal(after[..., 3], before[..., 3])
-    picture = dream.render()
-    assert picture.shape == (84, 84, 3) and np.array_equal(picture[..., 0], after[..., 3])
+    image = dream.render()
+    assert image.shape == (84, 84, 3) and np.array_equal(image[..., 0], after[..., 3])
 
 
 def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):

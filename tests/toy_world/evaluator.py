@@ -32,8 +32,8 @@ class CorridorEvaluator(Evaluator):
         return Places(*places(real), *places(dreamed))
 
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict[str, Any]:
-        seen: Places = runs.one_step.decoded
+        decoded: Places = runs.one_step.decoded
         return {
-            "walker_right": mean(seen.walker == seen.dreamed_walker),
-            "lamp_right": mean(seen.lamp == seen.dreamed_lamp),
+            "walker_right": mean(decoded.walker == decoded.dreamed_walker),
+            "lamp_right": mean(decoded.lamp == decoded.dreamed_lamp),
         }
