@@ -26,10 +26,8 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
     env = GymWrapper(dreams)
     env.set_seed(args.seed)
     batch = env.rollout(args.steps, break_when_any_done=False)
-    episodes, total = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
-    print(
-        f"{args.steps} steps of {args.num_envs} dreams, {episodes} episodes over, reward {total:.0f}"
-    )
+    finished, total = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
+    print(f"{args.steps} steps of {args.num_envs} dreams, {finished} finished, reward {total:.0f}")
     return batch
 
 
