@@ -30,7 +30,7 @@ class DisplayMixin:
 
     def _repr_png_(self) -> bytes | None:
         """What every lane shows now; None before the first reset."""
-        state = getattr(self, "_dream", self)._state
-        return (
-            None if state is None else png(tile(to_rgb(state.frame.cpu().numpy())), NOTEBOOK_SCALE)
-        )
+        dream: Any = getattr(self, "_dream", self)
+        if dream._state is None:
+            return None
+        return png(tile(to_rgb(dream._state.frame.cpu().numpy())), NOTEBOOK_SCALE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,7 @@ class Host:
 
     def open(self, identifier: str, num_envs: int, mode: str, settings: dict[str, Any]) -> tuple:
         """(observation space and action space of one lane, metadata, render_mode)."""
-        self.env = make_lanes(identifier, num_envs, AutoresetMode(mode), **settings)
-        env = self.env
+        env = self.env = make_lanes(identifier, num_envs, AutoresetMode(mode), **settings)
         return (
             env.single_observation_space,
             env.single_action_space,
@@ -62,13 +61,14 @@ class Host:
             env.render_mode,
         )
 
-    def reset(self, seeds: list[int] | None, options: dict[str, Any] | None) -> tuple:
-        return self.env.reset(seed=seeds, options=options)
+    def reset(self, seeds: Sequence[int | None] | None, options: dict[str, Any] | None) -> tuple:
+        lanes: Any = self.env  # Gymnasium's type knows one seed only
+        return lanes.reset(seed=seeds, options=options)
 
     def step(self, actions: np.ndarray) -> tuple:
         return self.env.step(actions)
 
-    def render(self) -> tuple:
+    def render(self) -> tuple | None:
         return self.env.render()
 
 
@@ -113,7 +113,7 @@ class RayVectorEnv(VectorEnv):
             [len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]
         ).tolist()
         self._lanes = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-        self._frames: np.ndarray | None = None  # (N, ...) of the last reset or step
+        self._frames: Any = None  # (N, ...) of the last reset or step
         if isinstance(bundle := settings.get("bundle"), str | Path) and Path(bundle).is_dir():
             settings["bundle"] = str(Path(bundle).resolve())
         with ExitStack() as stack:
@@ -194,16 +194,15 @@ class RayVectorEnv(VectorEnv):
         if "_open" in self.__dict__:
             self._open.close()
 
-    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None] | None:
+    def _seeds(self, seed: int | list[int | None] | None) -> Sequence[int | None] | None:
         """A seed for every lane; None goes on with the streams that there are."""
         if seed is None and self._frames is not None:
             return None
         if seed is None:
             seed = int(self.np_random.integers(2**62))
-        seeds = lane_seeds(seed, self.num_envs)
-        return seeds
+        return lane_seeds(seed, self.num_envs)
 
-    def _ask(self, method: str, words: list[tuple | None]) -> list:
+    def _ask(self, method: str, words: Sequence[tuple | None]) -> list:
         """What every actor answers to its words, all at once; None where there are none."""
         import ray
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
@@ -22,7 +23,8 @@ class Window:
 
     def __init__(self, title: str, fps: int) -> None:
         self._title, self._fps = title, fps
-        self._screen = self._clock = None
+        self._screen: Any = None  # pygame's, once there is a frame
+        self._clock: Any = None
 
     def show(self, frame: np.ndarray) -> None:
         """Draw one frame, (H, W, 3) uint8, and wait until it is due at the window's frames per

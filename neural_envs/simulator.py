@@ -84,7 +84,8 @@ class Simulator:
             raise TypeError(
                 f"a dream starts from a bundle (a model with start contexts), got a {kind}"
             )
-        self.config, self.contexts = loaded.config, loaded.contexts
+        self.config: dict[str, Any] = loaded.config
+        self.contexts: Any = loaded.contexts
         if self.starts is not None:
             from world_models.training.starts import RecordedStarts  # reads a dataset
 
@@ -130,9 +131,10 @@ class Simulator:
         """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the
         lane's stream.
         """
-        if context is None:
-            context = self.contexts.choose(noise.integers(len(self.contexts), CONTEXT_SALT))
-        context = Context(*(part.to(self.device) for part in context))
+        found = context
+        if found is None:
+            found = self.contexts.choose(noise.integers(len(self.contexts), CONTEXT_SALT))
+        context = Context(found.frames.to(self.device), found.actions.to(self.device))
         zero = torch.zeros(len(noise.seeds), dtype=torch.int64, device=self.device)
         return DreamState(
             self.model.init(context), noise.next(), context.frames[:, -1].clone(), zero, zero.bool()

@@ -188,8 +188,9 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the window and let the model go."""
-        if getattr(self, "_window", None) is not None:
-            self._window.close()
+        window = getattr(self, "_window", None)  # close() also follows a constructor that raised
+        if window is not None:
+            window.close()
         self._window = self._state = self._last_step = None
 
     def get_keys_to_action(self) -> dict[tuple, int]:
@@ -352,7 +353,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         """The current frames as the caller wants them, drawn too where there is a window."""
         if self.render_mode == "human":
             self.render()
-        return self._out(self._state.frame)
+        return self._out(self._current().frame)
 
     def _out(self, value: Any) -> Any:
         """Fresh arrays or tensors, never views of our own; dictionaries item by item.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,20 @@ class WorldSpec:
             )
         return height // patch, width // patch
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """JSON-safe form (tuples become lists)."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict) -> WorldSpec:
+    def from_dict(cls, values: dict[str, Any]) -> WorldSpec:
         """Inverse of `as_dict`; raises ValueError that names missing or unknown keys."""
         names = {f.name for f in fields(cls)}
         needed = {f.name for f in fields(cls) if f.default is MISSING}
         if not needed <= set(values) <= names:
             missing, unknown = sorted(needed - set(values)), sorted(set(values) - names)
             raise ValueError(f"world spec: missing {missing}, unknown {unknown}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        arguments: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**arguments)

@@ -175,7 +175,7 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
     try:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 call,
                 pairs,
                 dynamo=True,

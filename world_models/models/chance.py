@@ -212,7 +212,7 @@ class ChanceConfig(ModelConfig):
     )
 
 
-class Followed(NamedTuple):
+class SpriteWindow(NamedTuple):
     """The state of a model with sprites."""
 
     frames: Tensor  # (B, K, H, W, C) uint8, oldest first
@@ -245,31 +245,29 @@ class ChanceModel(NextFrameModel):
         )
         self.sprites = Sprites(*sizes) if config.sprites else None
 
-    def init(self, context: Context) -> Window | Followed:
+    def init(self, context: Context) -> Window | SpriteWindow:
         window = super().init(context)
-        return (
-            window
-            if self.sprites is None
-            else Followed(*window, self.sprites.track(pixels.stack(window.frames)))
-        )
-
-    def remember(
-        self, state: Window | Followed, action: Tensor, image: Tensor, features: Features
-    ) -> Window | Followed:
-        window = super().remember(state, action, image, features)
         if self.sprites is None:
             return window
+        return SpriteWindow(window.frames, self.sprites.track(pixels.stack(window.frames)))
+
+    def remember(
+        self, state: Window | SpriteWindow, action: Tensor, image: Tensor, features: Features
+    ) -> Window | SpriteWindow:
+        frames = torch.cat((state.frames[:, 1:], image[:, None]), 1)
+        if self.sprites is None or isinstance(state, Window):
+            return Window(frames)
         x = pixels.stack(image[:, None])
-        return Followed(*window, self.sprites.extend(state.track, features.rest, x))
+        return SpriteWindow(frames, self.sprites.extend(state.track, features.rest, x))
 
     def encode_state(
         self,
-        state: Window | Followed,
+        state: Window | SpriteWindow,
         action: Tensor,
         options: SamplingOptions = DEFAULT_OPTIONS,
     ) -> Features:
-        if self.sprites is None:
-            return super().encode_state(state, action, options)
+        if self.sprites is None or isinstance(state, Window):
+            return self.encode(pixels.stack(state.frames), action)
         features = self.encoder(pixels.stack(state.frames), action, self.colors)
         return features._replace(rest=self.sprites(state.track, action))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from collectors.settings.parse import setting
 from world_models import frames as pixels
@@ -71,6 +72,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
     kind = "diffusion"
     config_class = DiffusionConfig
     backend_networks = ("network", *CHANCE_NETWORKS, "head")
+    network: Any  # a module that is a `protocols.Network`
 
     def __init__(self, spec: WorldSpec, config: DiffusionConfig, channels: int = 0, scale: int = 1):
         network = config.network
@@ -94,8 +96,8 @@ class DiffusionModel(NextFrameModel, SampledModel):
     def default_options(self) -> SamplingOptions:
         return super().default_options._replace(guidance=self.config.guidance)
 
-    def guided(self, options: SamplingOptions) -> nn.Module:
-        """The network as it dreams, under the guidance of the options."""
+    def guided(self, options: SamplingOptions) -> Any:
+        """The network under the guidance of the options, a `protocols.Network`."""
         return guide(self.network, self.guidance_for(options), len(self.spec.action_names))
 
     def encode(self, context: Tensor, action: Tensor) -> Features:

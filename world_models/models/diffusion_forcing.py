@@ -11,8 +11,9 @@ B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a f
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch import Tensor
 from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.guidance import guide
-from world_models.diffusion.objectives import FlowMatching, Objective
+from world_models.diffusion.objectives import FlowMatching
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
 from world_models.models.augment import damage
 from world_models.models.next_frame import change_weights
@@ -41,13 +42,15 @@ from world_models.protocols import (
     AugmentationOptions,
     Clips,
     Context,
+    Features,
     ModelConfig,
     SamplingOptions,
     Transition,
     WorldSpec,
 )
 
-# the head learns from a painted frame if its level was below this one, else from the real frame
+NO_FEATURES = Features(torch.empty(0), torch.empty(0))
+# the head learns from a predicted frame if its level was below this one, else from the real frame
 SHOWN_T = 0.5
 
 
@@ -104,11 +107,26 @@ class Sequence(NamedTuple):
     valid: Tensor  # (B, T) bool
 
 
+class Output:
+    """What a network has answered already: one call serves the loss and the predicted frame."""
+
+    def __init__(self, output: Tensor):
+        self.output = output
+
+    def encode(self, frames: Tensor, action: Tensor) -> Features:
+        raise NotImplementedError("there is nothing left to encode")
+
+    def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
+        return self.output
+
+
 class ForcingModel(SampledModel):
     """A `WorldModel` with a memory of `window` - 1 frames."""
 
     kind = "forcing"
     config_class = ForcingConfig
+    reward_values: Tensor  # (R,)
+    final: Tensor  # (R,) bool
 
     def __init__(self, spec: WorldSpec, config: ForcingConfig):
         super().__init__(spec, config)
@@ -208,16 +226,17 @@ class ForcingModel(SampledModel):
         return self.network.read(state.memory, action)
 
     def draw(
-        self, past: CacheView, noise: NoiseStream, options: SamplingOptions, objective: Objective
+        self, features: CacheView, noise: NoiseStream, options: SamplingOptions, objective: Any
     ) -> Tensor:
         """A next frame (B, C, H, W) in about [-1, 1]."""
+        past: Any = features
         scale = self.guidance_for(options)
         if scale != 1:  # `guide` wants both halves in every leaf, the one with the action first
             none = torch.full_like(past.action, self.no_action)
             halves = zip(past, past._replace(action=none), strict=True)
             past = CacheView(*(torch.cat(pair) for pair in halves))
         height, width, _ = self.spec.frame_shape
-        network = guide(self.network, scale, self.no_action)
+        network: Any = guide(self.network, scale, self.no_action)
         draws = Draws(noise, (self.colors, height, width))
         return self.sampler_for(options)(objective, network, draws, past)
 
@@ -301,20 +320,20 @@ class ForcingModel(SampledModel):
             valid.to(device),
         )
 
-    def sample_t(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    def sample_t(self, shape: Iterable[int], generator: torch.Generator) -> Tensor:
         """A level for every frame, (B, T), and 0 for the clean ones that a share of the clips
         begins with.
         """
         lanes, frames = shape
         clean = torch.randint(frames, (lanes,), generator=generator)
         clean = clean * (torch.rand(lanes, generator=generator) < self.config.clean)
-        t = self.objective.sample_t(shape, generator)
+        t = self.objective.sample_t((lanes, frames), generator)
         return torch.where(torch.arange(frames) < clean[:, None], 0.0, t)
 
     def learn(
         self, sequence: Sequence, t: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The loss of every frame (B, T) and the frames as painted (B, T, C, H, W), without
+        """The loss of every frame (B, T) and the predicted frames (B, T, C, H, W), without
         gradient.
         """
         real, noise = sequence.frames, torch.randn(sequence.frames.shape, generator=generator)
@@ -322,18 +341,14 @@ class ForcingModel(SampledModel):
         x = torch.where(
             (t > 0)[..., None, None, None], self.objective.noised(real, t, noise), sequence.seen
         )
-        told = self.network.clip(x, t, sequence.action)
-
-        def answered(*_) -> Tensor:  # one call serves the loss and the picture
-            return told
-
-        error = self.objective.loss(answered, real, t, noise, None)
+        output = Output(self.network.clip(x, t, sequence.action))
+        error = self.objective.loss(output, real, t, noise, NO_FEATURES)
         weight = change_weights(
             real[:, :-1].flatten(0, 1), real[:, 1:].flatten(0, 1), *self.changes
         )
         weight = weight.unflatten(0, (len(real), -1))  # (B, T - 1, 1, H, W)
         error = torch.cat((error[:, :1], error[:, 1:] * weight), 1).mean((2, 3, 4))
-        return error, self.objective.denoise(answered, x, t, None).detach()
+        return error, self.objective.denoise(output, x, t, NO_FEATURES).detach()
 
     @property
     def changes(self) -> tuple[int, float]:

@@ -71,8 +71,10 @@ class DistilledModel(DiffusionModel):
         super().__init__(spec, replace(taught.config, sampler=Euler(config.steps), guidance=1.0))
         self.load_state_dict(taught.state_dict())
         steps = config.teacher_steps or taught.sampler.steps
+        assert isinstance(self.objective, Path)  # as its teacher's is
+        self.path = self.objective
         self._teacher = (taught,)  # in a tuple, so that it is no part of what is trained and saved
-        self._levels, self._marks = shared_levels(self.objective, steps, config.steps)
+        self._levels, self._marks = shared_levels(self.path, steps, config.steps)
 
     @classmethod
     def build(cls, spec: WorldSpec, config: DistilledConfig, load: LoadModel) -> Self:
@@ -106,13 +108,12 @@ class DistilledModel(DiffusionModel):
         """The teacher's walk from fresh noise, and for every lane one stretch of it that the
         student spans.
         """
-        teacher, path, target = self.teacher, self.objective, step.target
+        teacher, path, target = self.teacher, self.path, step.target
         guided = teacher.guided(DEFAULT_OPTIONS)
         features = guided.encode(step.context, step.action)
-        if chosen is not None:
-            features = features._replace(
-                tokens=teacher.chance.condition_on(chosen, features.tokens)
-            )
+        if teacher.chance is not None and chosen is not None:
+            tokens = teacher.chance.condition_on(chosen, features.tokens)
+            features = features._replace(tokens=tokens)
         noise, grain = (
             channels_last(torch.randn(target.shape, generator=generator).to(target))
             for _ in range(2)

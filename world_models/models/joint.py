@@ -18,7 +18,7 @@ B lanes, C colors, Z numbers a cell, G x G cells, A actions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,13 +93,9 @@ class Joint(NamedTuple):
     gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
 
 
-class From(NamedTuple):
-    """Draws that start where another descent has ended."""
-
-    pair: Tensor
-
-    def __call__(self, number: int) -> Tensor:
-        return self.pair
+def fixed(pair: Tensor) -> Any:
+    """Draws for a sampler that starts where another descent has ended, at a pair (B, ...)."""
+    return lambda number: pair
 
 
 class JointModel(NextFrameModel, SampledModel):
@@ -108,6 +104,7 @@ class JointModel(NextFrameModel, SampledModel):
     kind = "joint"
     config_class = JointConfig
     backend_networks = ("context_encoder", "frame_codec", "field", *CHANCE_NETWORKS, "head")
+    field: Any  # an EqMField, which a sampler takes for a network
 
     def __init__(self, spec: WorldSpec, config: JointConfig):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
@@ -156,7 +153,7 @@ class JointModel(NextFrameModel, SampledModel):
         """What the field reads to find what a given action does."""
         _, action, now = features.rest
         tokens = features.tokens
-        if chosen is not None:
+        if self.chance is not None and chosen is not None:
             tokens = self.chance.condition_on(chosen, tokens)
         return Features(tokens, features.last, (action, torch.ones_like(action[:, :1]), now))
 
@@ -187,16 +184,12 @@ class JointModel(NextFrameModel, SampledModel):
         """
         none = torch.full((len(frames),), self.actions, device=frames.device)
         features = self.encode(pixels.stack(frames), none if action is None else action)
-        logits, recorded, start = (
-            features.rest[1],
-            RecordingField(self.field),
-            Draws(noise, self.pair_shape),
-        )
+        logits, start = features.rest[1], Draws(noise, self.pair_shape)
+        recorded: Any = RecordingField(self.field)
         if action is None:
-            pair = self.sampler(
-                self.objective, recorded, start._replace(salt=PAIR_SALT), self._free(features)
-            )
-            logits, start = pair[:, -self.actions :], From(pair)
+            free = start._replace(salt=PAIR_SALT)
+            pair = self.sampler(self.objective, recorded, free, self._free(features))
+            logits, start = pair[:, -self.actions :], fixed(pair)
             action = logits.argmax(1)
             features = self._with_action(features, action)
         network = self.field if recorded.inputs or not return_trajectory else recorded
@@ -219,7 +212,7 @@ class JointModel(NextFrameModel, SampledModel):
             0, 1
         )  # (B * starts, ...)
         rows = torch.arange(len(frames), device=frames.device).repeat_interleave(starts)
-        pair = self.sampler(self.objective, self.field, From(start), take_lanes(features, rows))
+        pair = self.sampler(self.objective, self.field, fixed(start), take_lanes(features, rows))
         return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)
 
     def predict(
@@ -238,7 +231,7 @@ class JointModel(NextFrameModel, SampledModel):
         start, sampler = Draws(noise, self.pair_shape), self.sampler_for(options)
         return sampler(objective, self.field, start, self._settled(features, noise))
 
-    def _rest(self, network: nn.Module, features: Features, start, noise: NoiseStream) -> Tensor:
+    def _rest(self, network: Any, features: Features, start: Any, noise: NoiseStream) -> Tensor:
         """The same by a network that stands for the field, from a given start."""
         return self.sampler(self.objective, network, start, self._settled(features, noise))
 

@@ -11,7 +11,7 @@ picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,6 +74,7 @@ class PixelModel(NextFrameModel):
     kind = "pixel"
     config_class = PixelConfig
     backend_networks = ("network", "head")
+    network: Any  # a module that is a `protocols.Network`
 
     def __init__(self, spec: WorldSpec, config: PixelConfig):
         super().__init__(spec, config.network, config.context_length, 0.0, config.stack)

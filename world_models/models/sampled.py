@@ -75,6 +75,6 @@ class SampledModel(WorldModel):
     ) -> list[Tensor]:
         if not self.samples_from_noise:
             return []
-        recorder = RecordingObjective(self.objective)
+        recorder: Any = RecordingObjective(self.objective)
         last = self.draw(self.encode_state(state, action, options), noise, options, recorder)
         return [pixels.to_uint8(self.to_frame(x)) for x in (*recorder.samples.values(), last)]

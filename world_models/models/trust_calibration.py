@@ -12,6 +12,7 @@ B lanes, D channels, G x G patch grid, F = 2 D pooled features, N samples.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ PULL = 1.0  # towards the head's own word, as strong as so many samples of weigh
 
 class MahalanobisDistance(nn.Module):
     """Distance of features from those of training contexts; about 1 there."""
+
+    centre: Tensor  # (F,)
+    whitening: Tensor  # (F, F)
 
     def __init__(self, centre: Tensor, whitening: Tensor):
         super().__init__()
@@ -58,7 +62,7 @@ class TrustScale(nn.Module):
     bias).
     """
 
-    weights: Tensor  # (3,) of the head, of the distance, bias
+    weights: Tensor  # (3,): head, distance, bias
 
     def __init__(self, familiarity: MahalanobisDistance, weights: Tensor):
         super().__init__()
@@ -142,7 +146,9 @@ def save_scale(folder: Path, scale: TrustScale) -> None:
         "whitening": scale.familiarity.whitening,
         "weights": scale.weights,
     }
-    arrays = {name: value.cpu().numpy().astype(np.float32) for name, value in parts.items()}
+    arrays: dict[str, Any] = {
+        name: value.cpu().numpy().astype(np.float32) for name, value in parts.items()
+    }
     write_atomically(folder / FILE, lambda file: np.savez_compressed(file, **arrays))
 
 
