@@ -8,9 +8,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from neural_envs.display import DisplayMixin
+from neural_envs.notebook_display import DisplayMixin
 from neural_envs.registration import has_registered_limit
-from neural_envs.sampling import SamplingMixin
+from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import DreamState, Simulator
 from neural_envs.vector_env import NeuralVectorEnv
 from world_models.protocols import SamplingOptions

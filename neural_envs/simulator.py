@@ -87,7 +87,7 @@ class Simulator:
         self.config: dict[str, Any] = loaded.config
         self.contexts: Any = loaded.contexts
         if self.starts is not None:
-            from world_models.training.starts import RecordedStarts  # reads a dataset
+            from world_models.training.start_contexts import RecordedStarts  # reads a dataset
 
             self.contexts = RecordedStarts(
                 self.starts, loaded.model.spec, loaded.model.context_length

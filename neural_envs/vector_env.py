@@ -26,10 +26,10 @@ from collectors.worlds.vector_env import (
     reset_mask,
     step_limit,
 )
-from neural_envs.contexts import context_from
-from neural_envs.display import DisplayMixin
+from neural_envs.given_contexts import context_from
+from neural_envs.notebook_display import DisplayMixin
 from neural_envs.rendering import Window, keys_to_action
-from neural_envs.sampling import SamplingMixin
+from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import (
     DreamState,
     Outcome,

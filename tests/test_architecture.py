@@ -45,7 +45,7 @@ READERS_OF_DATA = tuple(
     for name in (
         "training/clips",
         "training/run",
-        "training/starts",
+        "training/start_contexts",
         "training/trainer",
         "evaluation/evaluation",
         "evaluation/test_split",

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from neural_envs import bundles
-from neural_envs.contexts import context_from
 from neural_envs.env import NeuralEnv
+from neural_envs.given_contexts import context_from
 from neural_envs.replays.format import RUNNING, SETTINGS, TERMINATED, TRUNCATED, Segment
 from neural_envs.replays.replay_file import DreamFile, frame_bytes, platform_facts
 from neural_envs.simulator import CONTEXT_SALT, Simulator

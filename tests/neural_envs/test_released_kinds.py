@@ -26,8 +26,8 @@ from world_models.models.pixel import PixelConfig, PixelModel
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.eqm_field import EqMFieldConfig
-from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.pixel_network import FilmConfig
 from world_models.protocols import WorldSpec
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)

@@ -26,8 +26,8 @@ from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
 from world_models.networks.eqm_field import EqMFieldConfig
-from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.pixel_network import FilmConfig
 from world_models.networks.unet import UNetConfig
 from world_models.protocols import Context, WorldSpec
 from world_models.training import run as training

@@ -13,8 +13,8 @@ from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
 from world_models.models.next_frame import Step
 from world_models.models.pixel import PixelConfig, PixelModel
-from world_models.networks import film
-from world_models.networks.film import FilmConfig, FilmNetwork
+from world_models.networks import pixel_network
+from world_models.networks.pixel_network import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpec
 from world_models.training.presets.table import PRESETS
@@ -81,13 +81,13 @@ def test_coordinates_tell_a_flat_picture_where_it_is(monkeypatch):
     net.encoder = nn.ModuleList()
     assert spread() > 1e-2
     monkeypatch.setattr(
-        film, "coordinates", lambda frames: torch.zeros(len(frames), 2, *frames.shape[2:])
+        pixel_network, "coordinates", lambda frames: torch.zeros(len(frames), 2, *frames.shape[2:])
     )
     assert spread() < 1e-5
 
 
 def test_coordinates_go_from_minus_one_to_one_x_first():
-    x, y = film.coordinates(torch.zeros(2, 1, 5, 3))[1]
+    x, y = pixel_network.coordinates(torch.zeros(2, 1, 5, 3))[1]
     assert x[0].tolist() == [-1, 0, 1] and y[:, 2].tolist() == [-1, -0.5, 0, 0.5, 1]
 
 

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save
 
 from collectors.files import write_atomically
 from collectors.settings.fields import from_dict, to_dict
-from world_models.bundles import FILES, BundleError, display
+from world_models.bundles import FILES, BundleError, notebook_display
 from world_models.bundles.card import model_card
 from world_models.bundles.contexts import Contexts
 from world_models.bundles.identity import EARLIER_HASH, bundle_hash
@@ -51,10 +51,10 @@ class Bundle(NamedTuple):
     path: Path
 
     def __repr__(self) -> str:
-        return display.line(self)
+        return notebook_display.line(self)
 
     def _repr_html_(self) -> str:
-        return display.html(self)
+        return notebook_display.html(self)
 
 
 def save_bundle(

@@ -15,7 +15,7 @@ from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
 from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
-from world_models.models.sampled import SampledModel
+from world_models.models.sampler_model import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
 from world_models.networks.grid import GridConfig
 from world_models.noise import Draws, NoiseStream

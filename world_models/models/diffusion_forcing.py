@@ -32,7 +32,7 @@ from world_models.models.outcomes import (
     outcome_losses,
     wrong_frames,
 )
-from world_models.models.sampled import SampledModel
+from world_models.models.sampler_model import SampledModel
 from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig
 from world_models.networks.grid import OutcomeHead
 from world_models.networks.kv_cache import CacheView, Encoded, KVCache, append

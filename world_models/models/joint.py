@@ -32,7 +32,7 @@ from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
 from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
-from world_models.models.sampled import SampledModel
+from world_models.models.sampler_model import SampledModel
 from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import EqMField, EqMFieldConfig, FrameCodec, TransformerEncoder
 from world_models.networks.modulation import modulate

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
 from world_models.models.next_frame import NextFrameModel, Step
-from world_models.networks.film import FilmConfig, FilmNetwork
+from world_models.networks.pixel_network import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream, channels_last
 from world_models.protocols import (
     DEFAULT_OPTIONS,

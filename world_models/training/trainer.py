@@ -27,7 +27,7 @@ from world_models.training.expert_clips import ExpertClips
 from world_models.training.optimizers import build_optimizer
 from world_models.training.prefetch import Prefetcher
 from world_models.training.schedules import learning_rate, rollout_steps, weighted_sum
-from world_models.training.starts import start_contexts
+from world_models.training.start_contexts import start_contexts
 
 VALIDATION_BATCH = 64  # clips
 

@@ -177,7 +177,7 @@ def joint_bundle(tmp_path_factory):
     from world_models.models.table import build_model
     from world_models.networks.eqm_field import EqMFieldConfig
     from world_models.training.clips import ClipReader, read_spec
-    from world_models.training.starts import start_contexts
+    from world_models.training.start_contexts import start_contexts
 
     path = tmp_path_factory.mktemp("joint")
     collect(

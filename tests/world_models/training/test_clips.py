@@ -11,7 +11,7 @@ from collectors.worlds.snake.env import RealSnake
 from world_models.models.augment import damage
 from world_models.protocols import AugmentationOptions
 from world_models.training.clips import ClipReader
-from world_models.training.starts import start_contexts
+from world_models.training.start_contexts import start_contexts
 from world_models.training.trainer import Trainer
 
 

@@ -8,8 +8,8 @@ from world_models.diffusion.objectives import FlowMatching
 from world_models.models.chance import ChanceConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
-from world_models.networks.film import FilmConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.pixel_network import FilmConfig
 from world_models.training.config import TrainConfig
 
 
