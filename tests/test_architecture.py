@@ -299,3 +299,20 @@ for module in {MODULES}:
         sys.exit(f"{{module}} does not import")
 """
     fresh_python(code)
+
+
+def test_settings_with_a_range_are_checked_by_their_class():
+    unchecked = [
+        (file, node.name)
+        for file in FILES
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(
+            isinstance(call, ast.Call)
+            and ast.unparse(call.func) == "setting"
+            and {"least", "most", "above"} & {keyword.arg for keyword in call.keywords}
+            for call in ast.walk(node)
+        )
+        and "check_settings(self)" not in ast.unparse(node)
+    ]
+    assert unchecked == []

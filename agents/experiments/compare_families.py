@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.envs import find_twins
 from collectors.dataset.dataset import Dataset
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
@@ -63,7 +63,7 @@ class CompareConfig:
     rounds: int = setting(3, "times that everything is timed in turn")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_settings(self)
 
 
 class CompareError(ValueError):

@@ -23,7 +23,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command, first_word
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.worlds.registration import environment_id
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import load_model
@@ -48,16 +48,20 @@ class DynaConfig:
     """
 
     name: str = setting("snake", "the world: " + ", ".join(WORLDS))
-    rounds: int = setting(5, "how many; may grow when a run goes on")
-    frames: int = setting(20_000, "real steps per round")
-    random_episodes: float = setting(0.25, "share of the later rounds' games, random play")
-    random_actions: float = setting(0.1, "share of the actions in the other games")
-    fine_tune: int = setting(2_000, "world model updates per round; the first: world_model's")
-    steps: int = setting(100_000, "PPO steps in the dream per round")
-    episodes: int = setting(128, "games of each measurement")
+    rounds: int = setting(5, "how many; may grow when a run goes on", least=1)
+    frames: int = setting(20_000, "real steps per round", least=1)
+    random_episodes: float = setting(
+        0.25, "share of the later rounds' games, random play", least=0, most=1
+    )
+    random_actions: float = setting(0.1, "share of the actions in the other games", least=0, most=1)
+    fine_tune: int = setting(
+        2_000, "world model updates per round; the first: world_model's", least=1
+    )
+    steps: int = setting(100_000, "PPO steps in the dream per round", least=1)
+    episodes: int = setting(128, "games of each measurement", least=1)
     reference: bool = setting(True, "the same PPO in the real game beside it, for transfer")
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
-    seed: int = setting(0, "seed of everything")
+    seed: int = setting(0, "seed of everything", least=0)
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
     world_model: TrainConfig = field(
@@ -65,16 +69,7 @@ class DynaConfig:
     )  # of the first round; data and out are ours
 
     def __post_init__(self):
-        if (
-            min(self.rounds, self.frames, self.fine_tune, self.steps, self.episodes) < 1
-            or self.seed < 0
-        ):
-            raise ValueError(
-                "rounds, frames, fine_tune, steps and episodes must be at least 1, and seed at "
-                "least 0"
-            )
-        if not (0 <= self.random_episodes <= 1 and 0 <= self.random_actions <= 1):
-            raise ValueError("random_episodes and random_actions are shares between 0 and 1")
+        check_settings(self)
         if self.world_model.schedule != "updates":
             raise ValueError("dyna counts training in updates: leave world_model.schedule=updates")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from collectors.policies.batched import chosen_lanes
 from collectors.policies.policies import Generator, Policy
+from collectors.settings.parse import check_settings, setting
 from world_models.lanes import take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import ActionLogits, Context, WorldModel
@@ -38,23 +39,18 @@ Proposer = Callable[[Proposal], Tensor]
 class Search:
     """How far the planner looks, and by what it scores a sequence."""
 
-    depth: int = 4  # moves ahead
-    width: int = 3  # sequences per lane that are followed on
+    depth: int = setting(4, "moves ahead", least=1)
+    width: int = setting(3, "sequences per lane that are followed on", least=1)
     discount: float = 0.95  # of what comes a move later
     # cost of a pair's gradient norm, which is also high where chance decides: at meals
     gradient_weight: float = 0.0
     # cost of a move, by how far its logit lies below the largest one
     logits_weight: float = 1.0
-    starts: int = 8  # descents whose mean is a logit
+    starts: int = setting(8, "descents whose mean is a logit", least=1)
     termination_cost: float = 5.0  # beside its reward: the rewards that would have come
 
     def __post_init__(self):
-        if self.depth < 1 or self.width < 1 or self.starts < 1:
-            counts = f"{self.depth}, {self.width}, {self.starts}"
-            raise ValueError(
-                "a planner looks at least one move ahead, on one sequence, by one descent: "
-                f"{counts}"
-            )
+        check_settings(self)
 
 
 class Beam(NamedTuple):

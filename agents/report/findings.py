@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from agents.report.from_bundle import Play
 from agents.report.from_dataset import Measured
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from neural_envs.branching import Branches
 from world_models.bundles.bundle import Bundle
 
@@ -23,18 +23,18 @@ class ReportConfig:
     data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
     run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
     out: str = setting("report", "directory for index.html and the images")
-    transitions: int = setting(1_200, "transitions of the test split that are dreamed, with data")
-    rollouts: int = setting(24, "rollouts, with data")
-    horizon: int = setting(48, "steps of a rollout")
-    clips: int = setting(3, "rollouts that are shown")
-    steps: int = setting(48, "steps of the dream that is played, at most")
-    actions_steps: int = setting(16, "steps that each action is held for")
+    transitions: int = setting(
+        1_200, "transitions of the test split that are dreamed, with data", least=1
+    )
+    rollouts: int = setting(24, "rollouts, with data", least=1)
+    horizon: int = setting(48, "steps of a rollout", least=1)
+    clips: int = setting(3, "rollouts that are shown", least=1)
+    steps: int = setting(48, "steps of the dream that is played, at most", least=1)
+    actions_steps: int = setting(16, "steps that each action is held for", least=1)
     seed: int = setting(0, "seed of every choice made here")
 
     def __post_init__(self) -> None:
-        for name in ("transitions", "rollouts", "horizon", "clips", "steps", "actions_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"setting '{name}' is 1 or more, got {getattr(self, name)}")
+        check_settings(self)
 
 
 class Findings(NamedTuple):

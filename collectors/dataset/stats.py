@@ -8,7 +8,7 @@ import numpy as np
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.media import enlarge, tile, write_png
 from collectors.settings.command import command
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 
 SHEET_COLOR = 90  # gray between the frames
 
@@ -24,7 +24,7 @@ class StatsSettings:
     verify: bool = setting(False, "check every file's sha256 too")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_settings(self)
 
 
 def statistics(dataset: Dataset) -> dict:

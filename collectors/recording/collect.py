@@ -26,7 +26,7 @@ from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.command import command
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 
@@ -55,7 +55,7 @@ class CollectSettings:
     def __post_init__(self):
         if bool(self.world) == bool(self.env):
             raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
-        check_ranges(self)
+        check_settings(self)
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from collectors.settings.values import KindOf
+from collectors.settings.values import KindOf, refusal
 
 Config = TypeVar("Config")
 REQUIRED: Any = typing.cast(Any, dataclasses.MISSING)
@@ -30,7 +30,7 @@ def setting(
     """A field of a dataclass with a line for ``--help``; without `default` and `factory` it is
     required.
 
-    `least` and `most` are allowed values themselves, `above` is not; `check_ranges` checks them.
+    `least` and `most` are allowed values themselves, `above` is not; `check_settings` checks them.
     """
     limits = {"least": least, "most": most, "above": above, "kinds": kinds}
     metadata = {
@@ -42,12 +42,17 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_ranges(config: Any) -> None:
+def check_settings(config: Any) -> None:
     """For a dataclass's ``__post_init__``: raises ValueError that names the first number outside
-    its range and the nearest inside; nan is outside of every range.
+    its range or the first value that its Literal does not list, and the nearest that is allowed.
+
+    nan is outside of every range.
     """
+    hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        value, limits = getattr(config, field.name), field.metadata
+        value, limits, hint = getattr(config, field.name), field.metadata, hints[field.name]
+        if typing.get_origin(hint) is typing.Literal and value not in typing.get_args(hint):
+            raise ValueError(refusal(field.name, str(value), hint))
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         above, least, most = (limits.get(name) for name in ("above", "least", "most"))

@@ -57,16 +57,22 @@ def convert(name: str, hint: Any, text: str) -> Any:
     try:
         return _parse_value(text, hint)
     except ValueError:
-        choices = (
-            [str(choice) for choice in typing.get_args(hint)]
-            if typing.get_origin(hint) is typing.Literal
-            else []
-        )
-        near = difflib.get_close_matches(text, choices, 1, 0.0)
-        remedy = f"; did you mean '{near[0]}'?" if near else ""
-        raise SettingsError(
-            f"setting '{name}' got '{text}', expected {type_name(hint)}{remedy}"
-        ) from None
+        raise SettingsError(refusal(name, text, hint)) from None
+
+
+def check_choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raises ValueError with all that is allowed where `value` is none of it."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {tuple(allowed)}, got {value!r}")
+
+
+def refusal(name: str, text: str, hint: Any) -> str:
+    """The sentence for a value that the setting `name` of type `hint` cannot have."""
+    literal = typing.get_origin(hint) is typing.Literal
+    choices = [str(choice) for choice in typing.get_args(hint)] if literal else []
+    near = difflib.get_close_matches(text, choices, 1, 0.0)
+    remedy = f"; did you mean '{near[0]}'?" if near else ""
+    return f"setting '{name}' got '{text}', expected {type_name(hint)}{remedy}"
 
 
 def value_text(value: Any) -> str:

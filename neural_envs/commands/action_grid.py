@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.settings.command import command
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.video_writers import WRITERS, write_video
 from neural_envs.branching import branches, branches_film, start_state
 from neural_envs.simulator import Simulator
@@ -33,7 +33,7 @@ class ActionGridConfig:
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_settings(self)
         if self.out and not self.out.lower().endswith(tuple(WRITERS)):
             raise ValueError(
                 f"setting 'out' is a file name ending in {' or '.join(WRITERS)}, got '{self.out}'"

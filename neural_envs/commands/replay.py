@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from collectors.settings.command import command
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.video_writers import write_film
 
 
@@ -25,7 +25,7 @@ class ReplayConfig:
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_settings(self)
 
 
 def run(config: ReplayConfig) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.settings.command import command
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.video_writers import write_film
 from neural_envs.replays.frame_sources import FrameSource, of_bundle, of_dream_file, of_episode
 
@@ -36,7 +36,7 @@ class VideoConfig:
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_settings(self)
 
 
 def run(config: VideoConfig) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from collectors.video_writers import WRITERS
 from collectors.worlds.table import WORLDS, find_world
 from neural_envs.replays.replay_file import SUFFIX
@@ -59,7 +59,7 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if self.world:
             find_world(self.world)
-        check_ranges(self)
+        check_settings(self)
         if self.difference and not (self.real or self.twin):
             raise ValueError(
                 "setting 'difference' needs the real game beside the dream: add --real"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ class ServeConfig:
     out: str = setting("serve.json", "where a measurement is written")
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_settings(self)
         if any(count < 1 for count in self.load_test):
             raise ValueError(f"setting 'load_test' got {self.load_test}, expected 1 or more each")

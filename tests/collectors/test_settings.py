@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
 
 from collectors.progress import progress
-from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse, setting
+from collectors.settings.fields import from_dict, to_dict
+from collectors.settings.parse import (
+    SettingsError,
+    apply_overrides,
+    as_text,
+    check_settings,
+    parse,
+    setting,
+)
 
 
 @dataclass(frozen=True)
@@ -249,3 +258,37 @@ def test_kinds_are_told_in_help_and_printed_settings(capsys):
         and "who lives there" in shown
         and "--pet.lives int" in shown
     )
+
+
+@dataclass(frozen=True)
+class Oven:
+    heat: int = setting(180, "degrees", least=50, most=250)
+    program: Literal["bake", "grill"] = "bake"
+    share: float = setting(0.5, above=0)
+
+    def __post_init__(self):
+        check_settings(self)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"heat": 20}, "'heat' got 20, expected at most 250; the nearest possible value is 50"),
+        ({"heat": 300}, "'heat' got 300, expected at most 250; the nearest possible value is 250"),
+        ({"share": 0.0}, "'share' got 0.0, expected more than 0"),
+        ({"share": float("nan")}, "'share' got nan"),
+        ({"program": "gril"}, "'program' got 'gril', expected {bake,grill}; did you mean 'grill'"),
+    ],
+)
+def test_a_config_checks_its_ranges_and_choices_wherever_it_is_made(values, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Oven(**values)
+
+
+def test_a_dictionary_gives_the_settings_back_with_their_kinds():
+    home = House(2, Dog(0.5, Cat(3)))
+    assert from_dict(House, to_dict(home)) == home
+    with pytest.raises(ValueError, match="pet is of type 'dig'"):
+        from_dict(House, {**to_dict(home), "pet": {"type": "dig"}})
+    with pytest.raises(ValueError, match=r"unknown keys \['roof'\], missing keys \['rooms'\]"):
+        from_dict(House, {"roof": 1, "pet": to_dict(home)["pet"]})

@@ -14,9 +14,6 @@ from torch import Tensor
 
 from world_models.protocols import Features
 
-# "": the field itself is learned; else it is the gradient of x . f(x), or of |f(x)|^2 / 2
-ENERGIES = ("", "dot", "l2")
-
 
 def energy_of(kind: str, x: Tensor, f: Tensor) -> Tensor:
     """(B,): the energy of x (B, ...) from a network's output f (B, ...); |f|^2 / 2 for kind ""."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import check_settings
 from world_models.diffusion.objectives import (
     DDPM,
     EDM,
@@ -162,8 +163,7 @@ class Descent(Sampler):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.method not in ("gd", "nag", "nesterov"):
-            raise ValueError(f"method of descent is gd, nag or nesterov, not {self.method!r}")
+        check_settings(self)
 
     def __call__(
         self, objective: EquilibriumMatching, network: Network, draws: Draws, features: Features

@@ -16,7 +16,7 @@ import torch
 
 from collectors.dataset.dataset import Dataset
 from collectors.files import write_atomically
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from world_models.bundles.bundle import Bundle
 from world_models.evaluation import figures, plots
 from world_models.evaluation.closed_loop import PixelPolicy, closed_loop
@@ -58,7 +58,7 @@ class EvaluationOptions:
     seed: int = setting(0, "seed of every choice made here")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_settings(self)
 
     @property
     def sampling(self) -> SamplingOptions:

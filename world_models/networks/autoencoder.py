@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import check_settings
+
 GROUP = 8  # channels that are normalized together
 
 
@@ -33,10 +35,7 @@ class AutoencoderConfig:
     variance_weight: float = 1e-4
 
     def __post_init__(self):
-        if self.downsample not in (8, 16):
-            raise ValueError(
-                f"an autoencoder divides the sides by 8 or 16, not by {self.downsample}"
-            )
+        check_settings(self)
         if self.width % GROUP or self.widest % GROUP:
             raise ValueError(
                 f"widths of an autoencoder are multiples of {GROUP}: {self.width}, {self.widest}"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import check_settings
 from world_models.networks.attention import attend_causally, merge_heads, split_heads
 from world_models.networks.blocks import fourier
 from world_models.networks.initialization import zeroed
@@ -55,8 +56,7 @@ class CausalDiTConfig:
                 f"width {self.width} does not give {self.heads} heads an even number >= {least} "
                 "each"
             )
-        if self.rope not in ("flat", "factored"):
-            raise ValueError(f"rope is flat or factored, not {self.rope!r}")
+        check_settings(self)
         if self.window < 2:
             raise ValueError(
                 f"a window holds at least the new frame and one before it, 2, not {self.window}"

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from collectors.settings.parse import check_settings
 from world_models.networks.attention import attend
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel
 from world_models.networks.copying import CopyOut
@@ -47,11 +48,7 @@ class TransformerConfig:
     pixel_features: int = 0
 
     def __post_init__(self):
-        if self.start not in ("film", "patches", "both") or self.drop not in ("action", "both"):
-            raise ValueError(
-                f"start of a transformer is film, patches or both and drop is action or both, "
-                f"not {self.start!r} and {self.drop!r}"
-            )
+        check_settings(self)
         if self.depth < 1 or self.width % self.heads or self.width % 2:
             raise ValueError(
                 "a transformer needs a block and an even width that divides by its heads: depth "

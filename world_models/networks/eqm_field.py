@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from world_models.diffusion.energy import ENERGIES, energy_gradient, energy_of
+from collectors.settings.parse import check_settings
+from world_models.diffusion.energy import energy_gradient, energy_of
 from world_models.networks.attention import AttentionBlock
 from world_models.networks.blocks import MixBlock, PatchEmbed, TokenNorm, pool
 from world_models.networks.initialization import zeroed
 from world_models.networks.modulation import Film
 from world_models.protocols import Features
-
-STEMS = ("", "replace", "append")
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,15 @@ class EqMFieldConfig:
     depth: int = 3  # transformer layers, once per environment step
     heads: int = 4
     # tokens from a patch embedding (""), from convolutions ("replace"), or both ("append")
-    cnn: str = "replace"
+    cnn: Literal["", "replace", "append"] = "replace"
     latent: int = 8  # numbers per patch
     field_width: int = 64  # channels of the field
     field_depth: int = 2  # its layers, at every step of descent
     # the field is the gradient of x . f(x) ("dot") or of |f(x)|^2 / 2 ("l2"), or is learned itself
-    energy: str = ""
+    energy: Literal["", "dot", "l2"] = ""
 
     def __post_init__(self):
-        if self.energy not in ENERGIES:
-            raise ValueError(f"energy is one of {ENERGIES}, not {self.energy!r}")
-        if self.cnn not in STEMS:
-            raise ValueError(f"cnn is one of {STEMS}, not {self.cnn!r}")
+        check_settings(self)
         if self.width % (4 * self.heads) or self.width % 4:
             raise ValueError(
                 f"width {self.width} does not divide into {self.heads} heads of whole fours"

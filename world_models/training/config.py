@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from collectors.settings.parse import check_ranges, setting
+from collectors.settings.parse import check_settings, setting
 from world_models.models.chance import ChanceConfig
 from world_models.protocols import ModelConfig
 
@@ -90,5 +90,5 @@ class TrainConfig:
     resume: bool = setting(True, "go on from the newest good checkpoint in out")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_settings(self)
         self.model.check_run(self.init_from)

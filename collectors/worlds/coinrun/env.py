@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
+from collectors.settings.values import check_choice
 from collectors.worlds.coinrun.game import ACTIONS, CoinRunGame, CoinRunOptions
 from collectors.worlds.vector_env import LaneVectorEnv
 
@@ -44,7 +45,8 @@ class RealCoinRun(gymnasium.Env):
     idle_action = 4  # what it means to press no key
 
     def __init__(self, render_mode: str | None = None, **options):
-        self.render_mode, self.options = _render_mode(render_mode), CoinRunOptions(**options)
+        check_choice("render_mode", render_mode, (None, "rgb_array"))
+        self.render_mode, self.options = render_mode, CoinRunOptions(**options)
         self._game = CoinRunGame(self.options)
         self.observation_space = spaces.Box(0, 255, self.options.frame_shape, np.uint8)
         self.action_space = spaces.Discrete(len(ACTIONS))
@@ -127,12 +129,6 @@ class RealCoinRunVector(LaneVectorEnv):
         if self.render_mode != "rgb_array":
             return None
         return tuple(game.picture.copy() for game in self._games)
-
-
-def _render_mode(mode: str | None) -> str | None:
-    if mode not in (None, "rgb_array"):
-        raise ValueError(f"render_mode must be None or 'rgb_array', got {mode!r}")
-    return mode
 
 
 def keys_to_action() -> dict[tuple[str, ...], int]:

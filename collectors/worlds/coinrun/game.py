@@ -4,12 +4,14 @@ last frame.
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import gymnasium
 import numpy as np
 
-from collectors.worlds.coinrun.engine import SIDE, TASKS, Engine
+from collectors.settings.parse import check_settings, setting
+from collectors.worlds.coinrun.engine import SIDE, Engine
 
 ACTIONS = (
     "left-down", "left", "left-up", "down", "none", "up", "right-down", "right", "right-up",
@@ -38,31 +40,22 @@ class CoinRunOptions:
     pixel border around it, green for the coin and red for death.
     """
 
-    distribution_mode: str = "easy"
-    levels: str = "train"
-    num_levels: int = 200
-    start_level: int = 0
-    observation: str = "rgb"
-    stack: int | None = None
-    terminal_frame: str = "hold"
+    distribution_mode: Literal["easy", "hard"] = "easy"
+    levels: Literal["train", "validation", "test", "split"] = "train"
+    num_levels: int = setting(200, least=0)
+    start_level: int = setting(0, least=0)
+    observation: Literal["rgb", "grey84"] = "rgb"
+    stack: int | None = setting(None, least=1)
+    terminal_frame: Literal["hold", "mark"] = "hold"
 
     def __post_init__(self):
-        for name, allowed in (
-            ("distribution_mode", tuple(TASKS)),
-            ("levels", ("train", *HELD_OUT, "split")),
-            ("observation", ("rgb", "grey84")),
-            ("terminal_frame", ("hold", "mark")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
-        if self.num_levels < 0 or self.start_level < 0 or self.training_levels[-1] > LAST_LEVEL:
+        check_settings(self)
+        if self.training_levels[-1] > LAST_LEVEL:
             raise ValueError(f"num_levels and start_level must name levels from 0 to {LAST_LEVEL}")
         if self.levels == "split" and self.training_levels[-1] >= HELD_OUT["validation"][0]:
             raise ValueError(
                 "num_levels and start_level must stay below level 9000 where levels='split'"
             )
-        if self.stack is not None and self.stack < 1:
-            raise ValueError(f"stack must be 1 or more, got {self.stack}")
 
     @property
     def training_levels(self) -> range:

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
+from collectors.settings.values import check_choice
 from collectors.worlds.pong.frames import SIZES, PongState, decode_frames, screen
 from collectors.worlds.pong.physics import PongCore
 from collectors.worlds.vector_env import LaneVectorEnv, check_actions
@@ -153,9 +154,5 @@ def _check_options(points_to_win, bounce_reward, frame_skip, size, render_mode) 
             raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
     if not 0 <= bounce_reward < math.inf:
         raise ValueError(f"bounce_reward must be 0 or more, got {bounce_reward}")
-    for name, value, allowed in (
-        ("size", size, SIZES),
-        ("render_mode", render_mode, (None, "rgb_array")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+    check_choice("size", size, SIZES)
+    check_choice("render_mode", render_mode, (None, "rgb_array"))

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from collectors.settings.values import check_choice
 from collectors.worlds.snake import tiles as snake_codes
 from collectors.worlds.snake.tiles import (
     BODY,
@@ -257,10 +258,6 @@ def _check_options(grid_size, apples, start, step_penalty, observation, render_m
         )
     if not 0 <= step_penalty < math.inf:
         raise ValueError(f"step_penalty is subtracted and must be 0 or more, got {step_penalty}")
-    for name, value, allowed in (
-        ("start", start, ("random", "centre")),
-        ("observation", observation, ("rgb", "grid")),
-        ("render_mode", render_mode, (None, *RealSnake.metadata["render_modes"])),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+    check_choice("start", start, ("random", "centre"))
+    check_choice("observation", observation, ("rgb", "grid"))
+    check_choice("render_mode", render_mode, (None, *RealSnake.metadata["render_modes"]))

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from collectors.settings.values import check_choice
 from collectors.worlds.vector_env import SingleEnvLanes
 
 __all__ = [
@@ -281,10 +282,6 @@ def _check_options(stride, task, region, render_mode) -> None:
         raise ValueError(
             f"stride must be a whole number of pixels from 1 to {WINDOW}, got {stride}"
         )
-    for name, value, allowed in (
-        ("task", task, TASKS),
-        ("region", region, REGIONS),
-        ("render_mode", render_mode, (None, *RealWorldMap.metadata["render_modes"])),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+    check_choice("task", task, TASKS)
+    check_choice("region", region, REGIONS)
+    check_choice("render_mode", render_mode, (None, *RealWorldMap.metadata["render_modes"]))

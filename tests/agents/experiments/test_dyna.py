@@ -177,8 +177,8 @@ def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path)
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["snake", "--rounds", "0"], 2, "rounds, frames"),
-        (["snake", "--random-episodes", "2"], 2, "shares between 0 and 1"),
+        (["snake", "--rounds", "0"], 2, "'rounds' got 0, expected 1 or more"),
+        (["snake", "--random-episodes", "2"], 2, "'random_episodes' got 2.0, expected at most 1"),
         (["snake", "world_model.schedule=minutes"], 2, "world_model.schedule=updates"),
         (["snake", "world_model.batchsize=3"], 2, "did you mean 'world_model.batch_size'"),
         (["snok"], 1, "did you mean 'snake'"),

@@ -275,14 +275,14 @@ def test_every_objective_has_a_sampler_and_every_sampler_an_objective():
     [
         (lambda: Euler(0), "at least one step"),
         (lambda: replace(Direct(), steps=2), "one call"),
-        (lambda: Descent(method="newton"), "gd, nag or nesterov"),
-        (lambda: DDPM(prediction="x"), "noise, v or frame"),
+        (lambda: Descent(method="newton"), "gd,nag,nesterov"),
+        (lambda: DDPM(prediction="x"), "noise,v,frame"),
         (lambda: DDPM(timesteps=1), "two timesteps"),
-        (lambda: FlowMatching(prediction="noise"), "velocity or frame"),
+        (lambda: FlowMatching(prediction="noise"), "velocity,frame"),
         (lambda: FlowMatching(times="normal"), "logit-normal"),
-        (lambda: EQM("quadratic"), "linear, truncated or piecewise"),
+        (lambda: EQM("quadratic"), "linear,truncated,piecewise"),
         (lambda: EQM(a=1.0), "0 < a < 1"),
-        (lambda: Regression("l1"), "mse, huber or bce"),
+        (lambda: Regression("l1"), "mse,huber,bce"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_would_be_right(make, message):

@@ -232,8 +232,8 @@ def test_pre_training_teaches_the_null_action_and_the_null_start_only():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start": "concatenate"}, "film, patches or both"),
-        ({"drop": "start"}, "drop is action or both"),
+        ({"start": "concatenate"}, "film,patches,both"),
+        ({"drop": "start"}, "'drop'.*action,both"),
         ({"width": 30, "heads": 4}, "divides by its heads"),
         ({"depth": 0}, "needs a block"),
         ({"start": "film", "vision": ()}, "start=patches"),

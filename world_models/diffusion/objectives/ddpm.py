@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import check_settings
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
@@ -35,8 +36,7 @@ class DDPM(Path):
     offset: float = 0.008  # s of eq. 17
 
     def __post_init__(self):
-        if self.prediction not in ("noise", "v", "frame"):
-            raise ValueError(f"prediction of DDPM is noise, v or frame, not {self.prediction!r}")
+        check_settings(self)
         if self.timesteps < 2:
             raise ValueError(f"DDPM needs at least two timesteps, got {self.timesteps}")
 

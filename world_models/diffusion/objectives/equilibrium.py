@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from world_models.diffusion.energy import ENERGIES, energy_gradient, energy_of
+from collectors.settings.parse import check_settings
+from world_models.diffusion.energy import energy_gradient, energy_of
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Objective, spread
 from world_models.protocols import Features, Network
 
@@ -41,15 +42,7 @@ class EquilibriumMatching(Objective):
     energy: Literal["", "dot", "l2"] = ""  # "": the field is the network's output
 
     def __post_init__(self):
-        if self.schedule not in ("linear", "truncated", "piecewise"):
-            raise ValueError(
-                "schedule of equilibrium matching is linear, truncated or piecewise: "
-                f"{self.schedule!r}"
-            )
-        if self.energy not in ENERGIES:
-            raise ValueError(
-                f"energy of equilibrium matching is one of {ENERGIES}, not {self.energy!r}"
-            )
+        check_settings(self)
         if not (0 < self.a < 1 and self.multiplier > 0):
             raise ValueError(
                 f"equilibrium matching needs 0 < a < 1 and multiplier > 0: {self.a}, "

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import check_settings
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
@@ -34,14 +35,7 @@ class FlowMatching(Path):
     shift: float = 1.0
 
     def __post_init__(self):
-        if self.prediction not in ("velocity", "frame"):
-            raise ValueError(
-                f"prediction of flow matching is velocity or frame, not {self.prediction!r}"
-            )
-        if self.times not in ("uniform", "logit-normal"):
-            raise ValueError(
-                f"times of flow matching are uniform or logit-normal, not {self.times!r}"
-            )
+        check_settings(self)
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t

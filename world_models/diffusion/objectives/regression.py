@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collectors.settings.parse import check_settings
 from world_models.diffusion.objectives.base import Objective
 from world_models.protocols import Features, Network
 
@@ -32,8 +33,7 @@ class Regression(Objective):
     motion_radius: int = 4  # pixels; so far around a moving pixel all counts as moving
 
     def __post_init__(self):
-        if self.error not in ("mse", "huber", "bce"):
-            raise ValueError(f"error of regression is mse, huber or bce, not {self.error!r}")
+        check_settings(self)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.zeros_like(t)
