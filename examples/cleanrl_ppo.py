@@ -21,9 +21,12 @@ GAMMA, GAE, CLIP, ENTROPY, VALUE, EPOCHS, MINIBATCHES = 0.97, 0.95, 0.2, 0.01, 0
 
 
 class Agent(nn.Module):
-    """Patches of 4x4 pixels; soft points that look for what is rare in the frame; two heads."""
+    """Patches of 4x4 pixels; a spatial softmax that finds what is rare in the frame; two heads.
 
-    def __init__(self, shape: tuple[int, int, int], actions: int, width: int = 16, points: int = 8):
+    shape: (H, W, C) of a frame, H and W multiples of 4.
+    """
+
+    def __init__(self, shape: tuple[int, ...], actions: int, width: int = 16, points: int = 8):
         super().__init__()
         height, breadth, channels = shape
         self.patches = nn.Sequential(nn.Conv2d(channels, width, 4, 4), nn.ReLU())
@@ -37,7 +40,7 @@ class Agent(nn.Module):
         self.register_buffer("places", torch.cartesian_prod(rows, columns))
 
     def forward(self, frames: Tensor) -> tuple[torch.distributions.Categorical, Tensor]:
-        """(B, H, W, C) uint8 -> what to do, (B,) what it is worth."""
+        """(B, H, W, C) uint8 -> the policy and the values (B,)."""
         grid = self.patches(frames.permute(0, 3, 1, 2).float() / 255)
         points = self.maps(grid)  # (B, points, places)
         around = points @ self.near(grid).flatten(2).transpose(1, 2)
@@ -65,11 +68,11 @@ class Rollout:
             policy, value = agent(self.frames)
             action = policy.sample()
             after, reward, ended, cut, info = self.env.step(action)
-            target_reward = reward.clone()
-            if cut.any():  # an episode that was only stopped is worth what its last frame is
-                target_reward += GAMMA * agent(info["final_obs"])[1] * (cut & ~ended)
+            target = reward.clone()
+            if cut.any():  # a truncated episode has the value of its last frame left
+                target += GAMMA * agent(info["final_obs"])[1] * (cut & ~ended)
             done = ended | cut
-            rows.append((self.frames, action, policy.log_prob(action), value, target_reward, done))
+            rows.append((self.frames, action, policy.log_prob(action), value, target, done))
             self._count(reward, done)
             self.frames = after
         frames, actions, chances, values, rewards, dones = map(torch.stack, zip(*rows, strict=True))
@@ -120,7 +123,7 @@ def improve(agent: Agent, optimizer: torch.optim.Optimizer, batch: list[Tensor])
 
 def main(argv: list[str] | None = None) -> list[float]:
     """Train; print the mean return as it goes; return those of all finished episodes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="PPO in a dream")
     parser.add_argument("--env", default="NeuralSnake-v0")
     for name, default in (("num-envs", 64), ("rollout", 32), ("steps", 200_000), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -128,9 +131,9 @@ def main(argv: list[str] | None = None) -> list[float]:
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     env = gym.make_vec(args.env, num_envs=args.num_envs, device=args.device, output="torch")
-    agent = Agent(env.single_observation_space.shape, int(env.single_action_space.n)).to(
-        args.device
-    )
+    frames, actions = env.single_observation_space, env.single_action_space
+    assert isinstance(frames, gym.spaces.Box) and isinstance(actions, gym.spaces.Discrete)
+    agent = Agent(frames.shape, int(actions.n)).to(args.device)
     optimizer, play, start = (
         torch.optim.Adam(agent.parameters(), lr=1e-3, eps=1e-5),
         Rollout(env, args.seed),

@@ -1,5 +1,5 @@
-"""Recorded games: collect some, read them back, and dream on from the middle of one beside what
-really happened.
+"""Recorded games: collect some, read them back, and dream on from the middle of one beside the
+recording.
 
 `python examples/offline_data.py --out data/few`
 """
@@ -15,7 +15,7 @@ from collectors.recording.collect import main as collect
 
 
 def main(argv=None) -> float:
-    """Returns the share of pixels in which the dream equals the recording to within 16 grey
+    """Returns the share of pixels in which the dream equals the recording to within 16 gray
     levels.
     """
     parser = argparse.ArgumentParser(description=__doc__)

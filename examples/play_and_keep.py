@@ -23,7 +23,7 @@ def main(folder: str = "keep", steps: int = 40) -> DreamFile:
     for step in range(steps):
         action = (3, 0, 2, 1)[step // 5 % 4]  # right, up, left, down: a square
         frame, reward, terminated, truncated, _ = env.step(action)
-        recorder.add(action, frame, reward, terminated, truncated)
+        recorder.add(action, frame, float(reward), terminated, truncated)
         if terminated or truncated:
             break
     path = recorder.file().save(Path(folder) / "snake.dream")
@@ -35,4 +35,4 @@ def main(folder: str = "keep", steps: int = 40) -> DreamFile:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if len(sys.argv) > 1 else "keep")

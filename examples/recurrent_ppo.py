@@ -1,5 +1,4 @@
-"""RecurrentPPO of sb3-contrib in a dream, then in the real game: an agent that remembers needs no
-stacked frames.
+"""RecurrentPPO of sb3-contrib in a dream, then in the real game: no stacked frames are needed.
 
 pip install "neural-envs[agents]" sb3-contrib
 python examples/recurrent_ppo.py snake --steps 200000
@@ -16,7 +15,7 @@ from agents.ppo.networks import PatchCNN
 
 def main(argv: list[str] | None = None) -> float:
     """Train in the dream; return the mean return in the real game."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="RecurrentPPO in a dream")
     parser.add_argument("world", nargs="?", default="snake")
     parser.add_argument("--bundle", default=None, help="the dream's model; none: the released one")
     for name, default in (
@@ -51,9 +50,10 @@ def main(argv: list[str] | None = None) -> float:
     real = make_world(args.world, "real", min(8, args.episodes), args.seed + 1_000_000)
     mean, spread = evaluate_policy(model, real, args.episodes, deterministic=False)
     real.close()
+    assert isinstance(mean, float)
     print(
-        f"{model.num_timesteps} steps in the dream; in the real game {mean:.2f} +- {spread:.2f} a "
-        "game"
+        f"{model.num_timesteps} steps in the dream; in the real game {mean:.2f} +- {spread:.2f} "
+        "per game"
     )
     return mean
 

@@ -14,8 +14,8 @@ import neural_envs  # noqa: F401  (registers the ids)
 
 
 def main(argv: list[str] | None = None) -> TensorDictBase:
-    """Play at random; return what was seen, (B, T) steps."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Play at random; return the transitions, (B, T) steps."""
+    parser = argparse.ArgumentParser(description="A dream in TorchRL")
     parser.add_argument("--env", default="NeuralSnake-v0")
     for name, default in (("num-envs", 16), ("steps", 64), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
     env = GymWrapper(dreams)
     env.set_seed(args.seed)
     batch = env.rollout(args.steps, break_when_any_done=False)
-    finished, total = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
-    print(f"{args.steps} steps of {args.num_envs} dreams, {finished} finished, reward {total:.0f}")
+    ended, reward = int(batch["next", "done"].sum()), float(batch["next", "reward"].sum())
+    print(f"{args.steps} steps of {args.num_envs} dreams, {ended} ended, reward {reward:.0f}")
     return batch
 
 
