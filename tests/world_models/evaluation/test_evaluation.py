@@ -1,7 +1,10 @@
 """A perfect dream must score full marks, and a frozen one must be found out."""
 
 import json
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from world_models.evaluation.evaluator import Evaluator
 from world_models.evaluation.figures import at_path
 from world_models.evaluation.plots import write_plots
 from world_models.evaluation.test_split import Place, SplitReader
+from world_models.evaluation.worlds import table
 from world_models.evaluation.worlds.snake import SnakeEvaluator
 from world_models.evaluation.worlds.table import (
     describe_evaluator,
@@ -288,6 +292,19 @@ def test_a_world_without_an_evaluator_gets_the_general_one(toy_world):
     toy_world()
     assert find_evaluator("toy") is ProbingEvaluator
     assert "no evaluator is written for 'toy'" in describe_evaluator("toy")
+
+
+def test_a_module_of_several_evaluators_names_the_one_of_its_world(toy_world, monkeypatch):
+    toy_world()
+    room = ModuleType(f"{table.ROOM}.toy")
+    for name in ("First", "Second"):
+        setattr(room, name, type(name, (Evaluator,), {"__module__": room.__name__}))
+    room.__spec__ = ModuleSpec(room.__name__, None)
+    monkeypatch.setitem(sys.modules, room.__name__, room)
+    with pytest.raises(ValueError, match="2 evaluators; name the world's one as EVALUATOR"):
+        find_evaluator("toy")
+    room.EVALUATOR = room.Second
+    assert find_evaluator("toy") is room.Second
 
 
 def test_an_evaluator_that_cannot_be_imported_is_named(toy_world):
