@@ -5,7 +5,7 @@ import { buildPad } from "./pad.js";
 const $ = (id) => document.getElementById(id);
 const SHORTCUTS = { r: "new-game", p: "pause", n: "single-step", k: "take-snapshot", l: "resync" };
 const ARROWS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
-let socket, token, bundles = [], dream = null, header = null, closed = false;
+let socket, token, bundles = [], dream = null, header = null, closed = false, unanswered = 0;
 const heldKeys = new Set();
 
 const send = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
@@ -34,6 +34,8 @@ function handleMessage(message) {
   } else if (message.type === "dream") startDream(message);
   else if (message.type === "snapshots") showSnapshots(message.snapshots, (id) => send("restore", { snapshot: id }), (id) => send("discard", { snapshot: id }));
   else if (message.type === "options") {
+    unanswered = Math.max(0, unanswered - 1);
+    if (unanswered) return; // the answer to an older choice must not undo a newer one
     $("player").value = message.player;
     $("show-real").checked = message.real;
     $("show-difference").checked = message.difference;
@@ -67,6 +69,7 @@ function chooseBundle(name) {
 
 function startDream(message) {
   dream = message;
+  unanswered = 0;
   history.replaceState(null, "", `#${dream.world}/${dream.bundle}`);
   $("player").replaceChildren(new Option("you"), ...dream.policies.map((name) => new Option(name)));
   $("show-real").checked = $("show-difference").checked = false;
@@ -114,9 +117,10 @@ for (const [id, click] of Object.entries(buttons)) {
 }
 $("world").onchange = () => chooseBundle(bundles.find((b) => b.world === $("world").value).name);
 $("bundle").onchange = () => chooseBundle($("bundle").value);
-$("player").onchange = () => send("player", { name: $("player").value });
+$("player").onchange = () => sendChoice("player", { name: $("player").value });
 for (const select of document.querySelectorAll("select")) select.addEventListener("change", () => select.blur());
-const sendViews = () => send("views", { real: $("show-real").checked, difference: $("show-difference").checked });
+const sendChoice = (type, values) => { unanswered++; send(type, values); };
+const sendViews = () => sendChoice("views", { real: $("show-real").checked, difference: $("show-difference").checked });
 $("show-real").onchange = $("show-difference").onchange = sendViews;
 $("speed").oninput = sendSettings;
 $("sampler-steps").oninput = () => { dream.defaultSteps = false; sendSettings(); };
