@@ -113,9 +113,9 @@ def fitted(preset: TrainConfig, data: str) -> TrainConfig:
         return replace(preset, model=replace(model, stack=1))
     if isinstance(model, ForcingConfig):
         height, width, _ = Dataset(data).spec["frame_shape"]
-        sides = range(model.network.patch, min(height, width) + 1)
+        sizes = range(model.network.patch, min(height, width) + 1)
         patch = next(
-            (side for side in sides if not (height % side or width % side)), model.network.patch
+            (size for size in sizes if not (height % size or width % size)), model.network.patch
         )
         return replace(preset, model=replace(model, network=replace(model.network, patch=patch)))
     return preset

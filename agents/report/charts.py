@@ -79,8 +79,8 @@ def dot_chart(
 ) -> str:
     """Named sets of dots (x, y, radius, in units) against the diagonal."""
     body = _frame(x, y)
-    ends = (px(x, x.low), py(y, y.low), px(x, x.high), py(y, y.high))
-    body += '<line class="ideal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*ends)
+    corners = (px(x, x.low), py(y, y.low), px(x, x.high), py(y, y.high))
+    body += '<line class="ideal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*corners)
     for _, points, style in dots:
         path = " L".join(f"{px(x, a):.1f} {py(y, b):.1f}" for a, b, _ in points)
         body += f'<path class="{style} line thin" d="M{path}"/>' if len(points) > 1 else ""

@@ -98,7 +98,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         generator.integers(len(model.spec.action_names), size=len(places[::4]))
     )
     other = one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
-    real, dreamed, real_ends, ends = _outcomes((one, rare))
+    real, dreamed, real_terminations, terminations = _outcomes((one, rare))
     values = np.array(model.spec.reward_values)
     classes = [np.abs(rewards[:, None] - values).argmin(1) for rewards in (real, dreamed)]
     return Measured(
@@ -106,7 +106,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         scorecard.rollout_figures(opened, size.horizon)["curves"],
         opened,
         _confusion(classes[0], classes[1], len(values)),
-        _confusion(real_ends, ends, 2),
+        _confusion(real_terminations, terminations, 2),
         _reliabilities(Runs(one, other, opened, {}), evaluator),
         _clips(opened, model.spec.action_names, size.clips),
         len(test_split.episodes),

@@ -125,9 +125,9 @@ def _beside(found: Findings, folder: Path) -> str:
 
 def _actions(found: Findings) -> str:
     grid = found.grid
-    ends = [int(column.argmax()) if column.any() else None for column in grid.terminated.T]
+    last_steps = [int(column.argmax()) if column.any() else None for column in grid.terminated.T]
     films = [
-        Row(f"{name} {reward:+g}" if reward else name, grid.frames[:, number], ends[number])
+        Row(f"{name} {reward:+g}" if reward else name, grid.frames[:, number], last_steps[number])
         for number, (name, reward) in enumerate(zip(grid.names, grid.returns[-1], strict=True))
     ]
     lead = (

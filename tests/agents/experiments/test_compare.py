@@ -73,8 +73,10 @@ def calls(monkeypatch):
 
     def play(policy, env, episodes, seed):
         assert env == "collectors:RealSnake-v0"
-        paid = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
-        return Episodes(np.full(episodes, paid), np.zeros(episodes, int), np.ones(episodes, int))
+        mean_return = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
+        return Episodes(
+            np.full(episodes, mean_return), np.zeros(episodes, int), np.ones(episodes, int)
+        )
 
     loaded = SimpleNamespace(
         model=nn.Linear(30, 10, bias=False), config={"provenance": {"updates": 42}}
@@ -151,10 +153,10 @@ def test_finished_families_are_not_repeated_and_other_settings_are_refused(calls
 def test_a_family_that_fails_is_a_line_that_says_why_and_is_tried_again(calls, config, monkeypatch):
     working = compare.train
 
-    def train(wanted, load_model):
-        if wanted.out.parent.name == "edm":
+    def train(settings, load_model):
+        if settings.out.parent.name == "edm":
             raise TrainingError("the loss is nan")
-        return working(wanted, load_model)
+        return working(settings, load_model)
 
     monkeypatch.setattr(compare, "train", train)
     result = compare.compare(config)
@@ -208,10 +210,10 @@ def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake,
         config = CompareConfig(world, 0.1, data=str(data), out=str(tmp_path / world))
         refused = {}
         for family, preset in chosen(config).items():
-            wanted = training_of(config, family, preset)
-            assert (wanted.schedule, wanted.minutes, wanted.data) == ("minutes", 0.1, data)
+            settings = training_of(config, family, preset)
+            assert (settings.schedule, settings.minutes, settings.data) == ("minutes", 0.1, data)
             try:
-                Trainer(wanted, Dataset(data))
+                Trainer(settings, Dataset(data))
             except ValueError as error:
                 refused[family] = str(error)
         assert set(refused) == ({"eqm"} if world == "pong" else set())

@@ -36,8 +36,8 @@ def test_a_lane_plays_as_if_it_were_alone(model):
     crowd.reset(np.ones(3, bool), generators(5, 6, 7))
     player.reset(np.random.default_rng(6))
     for step in range(20):
-        seen = frames(3, step)
-        assert player(seen[1]) == crowd(seen)[1]
+        observed = frames(3, step)
+        assert player(observed[1]) == crowd(observed)[1]
 
 
 def test_a_lane_that_begins_anew_leaves_the_others_alone(model):

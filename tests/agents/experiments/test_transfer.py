@@ -181,14 +181,14 @@ def test_a_score_that_there_is_not_is_null_in_the_file_and_a_sentence_in_the_tab
 def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_remembered(
     trained, config, monkeypatch
 ):
-    seen = []
+    recorded = []
     play = transfer.play_policy
-    keep = lambda *words, **settings: (seen.append(settings), play(*words, **settings))[1]  # noqa: E731
+    keep = lambda *words, **settings: (recorded.append(settings), play(*words, **settings))[1]  # noqa: E731
     monkeypatch.setattr(transfer, "play_policy", keep)
     monkeypatch.setattr(transfer, "action_count", lambda game, **settings: 4)
     for options in ((), ("wrap=true",), ("wrap=true",)):
         run_transfer(dataclasses.replace(config, real_options=options))
-    assert seen == [{}] * 3 + [{"wrap": True}] * 3
+    assert recorded == [{}] * 3 + [{"wrap": True}] * 3
 
 
 def test_a_wrong_option_of_the_real_game_is_told_before_training(trained, config):
@@ -202,12 +202,12 @@ def test_how_a_dream_is_cut_is_for_the_dream_and_leaves_the_real_half_alone(
 ):
     run_transfer(config)
     (Path(config.out) / "dream" / "policy.zip").unlink()
-    seen, train = [], transfer.train_ppo
+    recorded, train = [], transfer.train_ppo
 
     def keep(run):
-        seen.append((run.world, run.min_trust, run.starts, run.horizon))
+        recorded.append((run.world, run.min_trust, run.starts, run.horizon))
         return train(run)
 
     monkeypatch.setattr(transfer, "train_ppo", keep)
     run_transfer(dataclasses.replace(config, min_trust=0.7, starts="data/snake", horizon=16))
-    assert seen == [("dream", 0.7, "data/snake", 16)]
+    assert recorded == [("dream", 0.7, "data/snake", 16)]
