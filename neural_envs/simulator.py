@@ -177,13 +177,6 @@ def streams(
     return put_lanes(fresh, kept, take_lanes(old, kept))
 
 
-def map_leaves(state: Any, function) -> Any:
-    """A state with every tensor replaced by function(tensor)."""
-    if isinstance(state, Tensor):
-        return function(state)
-    return type(state)(*(map_leaves(leaf, function) for leaf in state))
-
-
 def positive(value: int, name: str) -> int:
     """The value as int; raises ValueError where it is not a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

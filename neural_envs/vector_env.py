@@ -34,11 +34,10 @@ from neural_envs.simulator import (
     DreamState,
     Outcome,
     Simulator,
-    map_leaves,
     positive,
     streams,
 )
-from world_models.lanes import put_lanes, take_lanes
+from world_models.lanes import map_leaves, put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, SamplingOptions
 

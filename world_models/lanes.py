@@ -5,6 +5,7 @@ A state is any (nested) tuple of batch-first tensors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,6 +33,13 @@ def take_lanes(state: Any, lanes: Tensor) -> Any:
     if isinstance(state, Tensor):
         return state[lanes]
     return _like(state, [take_lanes(leaf, lanes) for leaf in state])
+
+
+def map_leaves(state: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A state with every tensor replaced by function(tensor)."""
+    if isinstance(state, Tensor):
+        return function(state)
+    return _like(state, [map_leaves(leaf, function) for leaf in state])
 
 
 def _like(state: Any, leaves: list) -> Any:

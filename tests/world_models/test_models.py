@@ -8,7 +8,6 @@ from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_c
 
 from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.lanes import put_lanes, take_lanes
 from world_models.models.chance import divergence, straight_through
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step
@@ -17,10 +16,9 @@ from world_models.noise import NoiseStream
 from world_models.protocols import (
     AugmentationOptions,
     Clips,
-    Context,
     SamplingOptions,
-    WorldModel,
 )
+from world_models.testing import WorldModelContract
 from world_models.training.clips import read_spec
 
 
@@ -28,29 +26,18 @@ def noise(lanes):
     return NoiseStream.from_seeds(torch.arange(lanes) + 10)
 
 
-def test_it_is_a_world_model_and_its_transitions_have_the_promised_types(model):
-    assert isinstance(model, WorldModel)
+class TestContract(WorldModelContract):
+    @pytest.fixture(autouse=True, params=list(CONFIGS))
+    def family(self, request):
+        self.name = request.param
+
+    def make_model(self):
+        return make_model(self.name)
+
+
+def test_the_newest_frame_of_a_state_is_the_one_that_was_dreamed(model):
     out = model.step(model.init(make_context(model, 3)), torch.tensor([0, 1, 0]), noise(3))
-    assert out.frame.shape == (3, *SPEC.frame_shape) and out.frame.dtype == torch.uint8
-    assert out.reward.dtype == torch.float32 and set(out.reward.tolist()) <= set(SPEC.reward_values)
-    assert out.termination.dtype == torch.bool and ((out.trust >= 0) & (out.trust <= 1)).all()
     assert torch.equal(out.state.frames[:, -1], out.frame)
-
-
-def test_a_step_is_pure_and_repeatable(model):
-    state = model.init(make_context(model, 2))
-    before = state.frames.clone()
-    first, second = (model.step(state, torch.tensor([0, 1]), noise(2)) for _ in range(2))
-    assert torch.equal(state.frames, before) and torch.equal(first.frame, second.frame)
-
-
-def test_a_lane_dreams_the_same_alone_and_among_others(model):
-    state, action = model.init(make_context(model, 4)), torch.tensor([0, 1, 1, 0])
-    together = model.step(state, action, noise(4))
-    one = torch.tensor([2])
-    alone = model.step(take_lanes(state, one), action[one], take_lanes(noise(4), one))
-    difference = (alone.frame.int() - together.frame[one].int()).abs()
-    assert difference.max() <= 1  # float rounding may tip a pixel over
 
 
 def test_the_action_and_the_noise_both_matter(model):
@@ -62,21 +49,6 @@ def test_the_action_and_the_noise_both_matter(model):
         for s in range(9)
     ]
     assert any(not torch.equal(frame, other) for other in others) == is_random(model.config)
-
-
-def test_lanes_can_be_reset_in_the_middle_of_a_dream(model):
-    state = model.step(model.init(make_context(model, 3)), torch.tensor([0, 1, 0]), noise(3)).state
-    fresh = model.init(make_context(model, 1, seed=5))
-    mixed = put_lanes(state, torch.tensor([False, True, False]), fresh)
-    assert torch.equal(mixed.frames[1], fresh.frames[0]) and torch.equal(
-        mixed.frames[0], state.frames[0]
-    )
-
-
-def test_a_context_of_another_shape_is_refused(model):
-    context = make_context(model, 1)
-    with pytest.raises(ValueError, match="shape"):
-        model.init(Context(context.frames[:, :, :8], context.actions))
 
 
 @pytest.mark.parametrize("name", COMPOSED)

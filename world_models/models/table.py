@@ -30,6 +30,23 @@ def family(kind: str) -> type[WorldModel] | None:
     return next((row for row in FAMILIES if row.kind == kind), None)
 
 
+def add_family(row: type[WorldModel]) -> type[WorldModel]:
+    """Puts a family of one's own into the table, and returns it.
+
+    Raises ValueError where its kind or its config is another family's.
+    """
+    for other in FAMILIES:
+        same = row.kind == other.kind or row.config_class is other.config_class
+        if same and row is not other:
+            raise ValueError(
+                f"{row.__name__} has the kind {row.kind!r} or the config of {other.__name__}: give "
+                "it its own"
+            )
+    if row not in FAMILIES:
+        FAMILIES.append(row)
+    return row
+
+
 def kinds() -> list[str]:
     """The kinds of bundles that there are."""
     return sorted({row.kind for row in FAMILIES})
