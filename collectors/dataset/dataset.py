@@ -212,7 +212,7 @@ class DatasetWriter:
         values = np.unique(np.load(self.path / array_name(entry["index"], "rewards"))).tolist()
         if len(values) > MOST_REWARDS:
             raise DatasetError(
-                f"the game pays {len(values)} different rewards, a model tells {MOST_REWARDS} "
+                f"the game has {len(values)} different rewards, a model tells {MOST_REWARDS} "
                 "apart at most; collect "
                 "their signs: --options reward=sign, in another directory"
             )

@@ -1,7 +1,7 @@
 """Datasets to and from Minari: `neural-envs export DATASET --minari WORLD/mix-v0`, `neural-envs
 import ID --out DIR`.
 
-Lossless: pictures are stored as they are (Minari's own default is JPEG), an episode keeps its last
+Lossless: frames are stored as they are (Minari's own default is JPEG), an episode keeps its last
 frame, its seed, its policy and its split key, and a dataset that comes back has the fingerprint
 with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 """
@@ -25,7 +25,7 @@ from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, wri
 from collectors.dataset.episode import Episode
 from collectors.settings.command import command
 from collectors.settings.parse import setting
-from collectors.worlds.any_game import is_picture, resized
+from collectors.worlds.any_game import is_image, resized
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 SHARD_STEPS = 20_000
@@ -45,11 +45,11 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """Writes a Minari set of pictures and discrete actions as a dataset."""
+    """Writes a Minari set of images and discrete actions as a dataset."""
 
     minari: str = setting(help="id of a set that Minari has on this machine")
     out: str = setting(help="directory to write")
-    size: int = setting(0, "resize the pictures to this side; 0 takes them as they are")
+    size: int = setting(0, "resize the frames to this side; 0 takes them as they are")
 
     def __post_init__(self):
         if self.size < 0 or self.size % PATCH:
@@ -105,7 +105,7 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
 
 def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
     """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError
-    for a set without discrete actions, without pictures, or with pictures that are no square of
+    for a set without discrete actions, without images, or with images that are no square of
     whole patches (unless `size` resizes)."""
     import minari
 
@@ -182,17 +182,17 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
     if own is not None and not size:
         found = json.loads(own)
         return found["header"], found["shards"]
-    actions, pictures = source.action_space, source.observation_space
+    actions, images = source.action_space, source.observation_space
     if not isinstance(actions, spaces.Discrete) or actions.start:
         raise DatasetError(
             f"{name} has the actions {actions}; a dataset needs discrete ones that count from 0"
         )
-    if not is_picture(pictures):
-        raise DatasetError(f"{name} has no pictures: it observes {pictures}")
-    shape = (size, size, 3) if size else pictures.shape
+    if not is_image(images):
+        raise DatasetError(f"{name} has no images: it observes {images}")
+    shape = (size, size, 3) if size else images.shape
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] % PATCH or shape[2] != 3:
         raise DatasetError(
-            f"{name} has pictures of shape {pictures.shape}, not of (side, side, 3) with a side "
+            f"{name} has images of shape {images.shape}, not of (side, side, 3) with a side "
             f"that {PATCH} divides; "
             "resize them with --size 64"
         )

@@ -36,7 +36,7 @@ class CollectSettings:
     """Plays a real game with a policy and writes a dataset."""
 
     world: str = setting("", "the game: " + ", ".join(WORLDS) + ", or an id of that kind")
-    env: str = setting("", "instead: any Gymnasium id with pictures, as ALE/Pong-v5")
+    env: str = setting("", "instead: any Gymnasium id with images, as ALE/Pong-v5")
     frames: int = setting(200_000, "steps to collect, at least; may grow with --resume", least=1)
     policy: str = setting("mix", "random, sticky:0.8, mix, or one of the world's own")
     workers: int = setting(2, "processes; the data do not depend on their number", least=1)
@@ -147,8 +147,8 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
     manifest = read_manifest(path)
     if not header["spec"]["reward_values"]:  # they are found while collecting
         manifest["spec"]["reward_values"] = []
-    manifest, wanted = _deciding(manifest), _deciding(header)
-    other = [key for key, value in wanted.items() if manifest.get(key) != value]
+    manifest, expected = _deciding(manifest), _deciding(header)
+    other = [key for key, value in expected.items() if manifest.get(key) != value]
     if other:
         raise DatasetError(
             f"{path} was collected with another {', '.join(other)}; choose another directory"

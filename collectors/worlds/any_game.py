@@ -17,7 +17,7 @@ PACKAGES = {
     "procgen": "procgen",
 }  # register ids
 LIMIT = 10_000  # steps, for a game that sets itself none
-SMALLEST_PICTURE = 16  # a smaller array is a coded observation
+SMALLEST_IMAGE = 16  # a smaller array is a coded observation
 
 
 class AnyGameError(gymnasium.error.Error):
@@ -25,13 +25,13 @@ class AnyGameError(gymnasium.error.Error):
 
 
 class AnyGame(gymnasium.Env):
-    """The game `env` (a Gymnasium id, also module:id), its pictures resized to (size, size, 3)
+    """The game `env` (a Gymnasium id, also module:id), its frames resized to (size, size, 3)
     uint8 by area.
 
-    The picture is the observation where that is one, else what `render()` gives as an rgb_array;
-    `picture` says which ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps`
+    A frame is the observation where that is an image, else what `render()` gives as an rgb_array;
+    `source` is which ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps`
     0 is the game's own limit, or 10 000. Other options go to the game. Raises AnyGameError for a
-    game without discrete actions or without pictures.
+    game without discrete actions or without images.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
@@ -41,14 +41,14 @@ class AnyGame(gymnasium.Env):
         env: str,
         size: int = 64,
         reward: str = "raw",
-        picture: str = "auto",
+        source: str = "auto",
         max_steps: int = 0,
         render_mode: str | None = None,
         **options,
     ):
-        _check_options(size, reward, picture, max_steps)
+        _check_options(size, reward, source, max_steps)
         self.name, self.size, self.reward, self.render_mode = env, size, reward, render_mode
-        self.game, self.renders = _make(env, picture, options)
+        self.game, self.renders = _make(env, source, options)
         if not isinstance(self.game.action_space, spaces.Discrete):
             raise AnyGameError(
                 f"{env} has the actions {self.game.action_space}; a dream needs discrete ones"
@@ -92,10 +92,10 @@ class AnyGame(gymnasium.Env):
             int(action) + self._first_action
         )
         self._steps += 1
-        paid = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
+        reward = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
         return (
             self._look(observation),
-            paid,
+            reward,
             bool(terminated),
             bool(truncated) or self._steps >= self.limit,
             info,
@@ -108,7 +108,7 @@ class AnyGame(gymnasium.Env):
         self.game.close()
 
     def _look(self, observation) -> np.ndarray:
-        """A fresh frame; what is seen after a step is also what `render` shows."""
+        """A fresh frame, which is also what `render` shows after the step."""
         self._frame = resized(
             np.asarray(self.game.render() if self.renders else observation), self.size
         )
@@ -136,7 +136,7 @@ class AnyGame(gymnasium.Env):
 
 def twin_options(spec: dict) -> dict:
     """The options with which `AnyGame` plays the game that a world specification (a WorldSpec as
-    dict) was read from; `picture` and the game's own options are not told there."""
+    dict) was read from; `source` and the game's own options are not in it."""
     signs = [float(value) for value in spec["reward_values"]] == [-1.0, 0.0, 1.0]
     return {
         "env": spec["world"],
@@ -146,30 +146,30 @@ def twin_options(spec: dict) -> dict:
     }
 
 
-def resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger pictures are averaged
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger images are averaged
     over areas.
     """
-    picture = np.asarray(picture, np.uint8)
-    if picture.ndim == 2 or picture.shape[2] == 1:
-        picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
-    shrinks = min(picture.shape[:2]) >= size
+    image = np.asarray(image, np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    shrinks = min(image.shape[:2]) >= size
     method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
-    return np.ascontiguousarray(cv2.resize(picture, (size, size), interpolation=method))
+    return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=method))
 
 
-def _make(name: str, picture: str, options: dict) -> tuple[gymnasium.Env, bool]:
-    """The game, and whether its pictures come from `render()`. Raises AnyGameError."""
+def _make(name: str, source: str, options: dict) -> tuple[gymnasium.Env, bool]:
+    """The game, and whether its frames come from `render()`. Raises AnyGameError."""
     for prefix, package in PACKAGES.items():
         if name.startswith(prefix):
             _import(package, name)
     game = gymnasium.make(name, disable_env_checker=True, **options)
-    if picture != "render" and is_picture(game.observation_space):
+    if source != "render" and is_image(game.observation_space):
         return game, False
-    if picture == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+    if source == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
         game.close()
         raise AnyGameError(
-            f"{name} has no pictures: it observes {game.observation_space} and renders no rgb_array"
+            f"{name} has no images: it observes {game.observation_space} and renders no rgb_array"
         )
     game.close()
     return gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array", **options), True
@@ -185,27 +185,27 @@ def _import(package: str, name: str) -> None:
         ) from error
 
 
-def is_picture(space: spaces.Space) -> bool:
-    """Whether the observations of a space are pictures."""
+def is_image(space: spaces.Space) -> bool:
+    """Whether the observations of a space are images."""
     if (
         not isinstance(space, spaces.Box)
         or space.dtype != np.uint8
         or len(space.shape) not in (2, 3)
     ):
         return False
-    return min(space.shape[:2]) >= SMALLEST_PICTURE and (
+    return min(space.shape[:2]) >= SMALLEST_IMAGE and (
         len(space.shape) == 2 or space.shape[2] in (1, 3)
     )
 
 
-def _check_options(size: int, reward: str, picture: str, max_steps: int) -> None:
+def _check_options(size: int, reward: str, source: str, max_steps: int) -> None:
     if size < 8:
         raise AnyGameError(f"size is at least 8 pixels, got {size}")
     if max_steps < 0:
         raise AnyGameError(f"max_steps is 0 (the game's own limit) or more, got {max_steps}")
     for name, value, allowed in (
         ("reward", reward, ("raw", "sign")),
-        ("picture", picture, ("auto", "observation", "render")),
+        ("source", source, ("auto", "observation", "render")),
     ):
         if value not in allowed:
             raise AnyGameError(f"{name} must be one of {allowed}, got {value!r}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnasium
 
-from collectors.worlds.table import WORLDS, World
+from collectors.worlds.table import WORLDS, UnknownNameError, World, unknown
 
 ANY_GAME: dict[str, Any] = {"id": "AnyGame-v0", "entry_point": "collectors.worlds.any_game:AnyGame"}
 
@@ -24,8 +24,15 @@ def registration(world: World) -> dict:
 
 
 def environment_id(name: str) -> str:
-    """The id of a world's real game ("snake" -> "RealSnake-v0"); anything else is an id already."""
-    return WORLDS[name].real_id if name in WORLDS else name
+    """The id of a world's real game ("snake" -> "RealSnake-v0"); an id stays what it is.
+
+    Raises UnknownNameError with the nearest world for a name that is neither.
+    """
+    if name in WORLDS:
+        return WORLDS[name].real_id
+    if name in gymnasium.registry or not name.isidentifier():  # ids have a version, "-v0"
+        return name
+    raise UnknownNameError(unknown("world", name, WORLDS))
 
 
 def collect_options(env_id: str) -> dict:

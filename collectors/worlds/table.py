@@ -32,7 +32,7 @@ class World(NamedTuple):
     ranking: tuple[str, ...]  # policies from random to the best, which is the last one
     vector_env: str | None = None  # "module:class" of the game played in many lanes at once
     evaluator: str | None = None
-    collect_options: Mapping[str, Any] = {}  # of the real game, where `collect` is told none
+    collect_options: Mapping[str, Any] = {}  # of the real game, where `collect` is given none
     ppo: Mapping[str, Any] = {}  # PPO settings that differ from the defaults
 
     @property

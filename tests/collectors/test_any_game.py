@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from collectors.dataset.dataset import Dataset
 from collectors.recording.collect import collect, main
-from collectors.worlds.any_game import AnyGame, AnyGameError, is_picture, resized
+from collectors.worlds.any_game import AnyGame, AnyGameError, is_image, resized
 
 
 class Picture(gymnasium.Env):
@@ -66,8 +66,8 @@ def test_pictures_are_resized_by_area_and_grey_ones_get_three_channels():
         3,
     )
     assert resized(np.full((16, 16, 3), 7, np.uint8), 64).shape == (64, 64, 3)
-    assert is_picture(Picture.observation_space) and not is_picture(Vector.observation_space)
-    assert not is_picture(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_picture(
+    assert is_image(Picture.observation_space) and not is_image(Vector.observation_space)
+    assert not is_image(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_image(
         spaces.Discrete(3)
     )
 
@@ -121,7 +121,7 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
     ("options", "words"),
     [
         ({"env": "Picture-v0", "continuous": True}, "needs discrete"),
-        ({"env": "Vector-v0"}, "no pictures"),
+        ({"env": "Vector-v0"}, "no images"),
         ({"env": "Picture-v0", "reward": "log"}, "reward must be one of"),
         ({"env": "Picture-v0", "size": 4}, "size is at least"),
         ({"env": "Picture-v0", "max_steps": -1}, "max_steps"),

@@ -136,3 +136,9 @@ def test_the_command_writes_a_dataset_with_the_games_options_and_refuses_wrong_o
     with pytest.raises(SystemExit) as stop:
         main([*words, "--frames", "0"])
     assert stop.value.code == 2
+
+
+def test_an_unknown_world_is_refused_with_the_nearest_one(tmp_path, capsys):
+    assert main(["snak", "--frames=10", f"--out={tmp_path / 'd'}"]) == 1
+    assert "unknown world 'snak'; did you mean 'snake'?" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()

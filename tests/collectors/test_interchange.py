@@ -114,7 +114,7 @@ def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
     [
         (pixels(30, 40, 3), gymnasium.spaces.Discrete(3), r"shape \(30, 40, 3\).*--size 64"),
         (pixels(32, 32), gymnasium.spaces.Discrete(3), r"shape \(32, 32\).*--size 64"),
-        (gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(3), "no pictures"),
+        (gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(3), "no images"),
         (pixels(32, 32, 3), gymnasium.spaces.Box(0, 2, (1,)), "needs discrete"),
     ],
 )

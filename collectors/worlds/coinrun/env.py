@@ -73,7 +73,7 @@ class RealCoinRun(gymnasium.Env):
         return *self._game.receive(), self._game.info()
 
     def render(self) -> np.ndarray | None:
-        return self._game.picture.copy() if self.render_mode == "rgb_array" else None
+        return self._game.image.copy() if self.render_mode == "rgb_array" else None
 
 
 class RealCoinRunVector(LaneVectorEnv):
@@ -128,7 +128,7 @@ class RealCoinRunVector(LaneVectorEnv):
     def render(self) -> tuple[np.ndarray, ...] | None:
         if self.render_mode != "rgb_array":
             return None
-        return tuple(game.picture.copy() for game in self._games)
+        return tuple(game.image.copy() for game in self._games)
 
 
 def keys_to_action() -> dict[tuple[str, ...], int]:

@@ -1,4 +1,4 @@
-"""One lane of CoinRun: which level is played, what is seen of it, and what stands in for the lost
+"""One lane of CoinRun: which level is played, what it shows, and what stands in for the lost
 last frame.
 """
 
@@ -104,7 +104,7 @@ class CoinRunGame:
     def __init__(self, options: CoinRunOptions):
         self.options = options
         self._engine = Engine(options.distribution_mode)
-        self.picture = np.zeros((SIDE, SIDE, 3), np.uint8)  # the newest frame in colour
+        self.image = np.zeros((SIDE, SIDE, 3), np.uint8)  # the newest frame in color
         self._frames: deque[np.ndarray] = deque(maxlen=options.depth)
         self._playing, self._coin, self._level, self._key = False, False, 0, ""
 
@@ -114,8 +114,8 @@ class CoinRunGame:
         if not 0 <= self._level <= LAST_LEVEL:
             raise ValueError(f"levels go from 0 to {LAST_LEVEL}, got {self._level}")
         self._key, self._playing, self._coin = split_key(self._level), True, False
-        self.picture = self._engine.start(self._level)
-        self._frames.extend([self._seen()] * self.options.depth)
+        self.image = self._engine.start(self._level)
+        self._frames.extend([self._frame()] * self.options.depth)
         return self._observation()
 
     def send(self, action: int) -> None:
@@ -133,23 +133,23 @@ class CoinRunGame:
         frame, reward, terminated, truncated, self._coin = self._engine.receive()
         self._playing = not (terminated or truncated)
         if frame is not None:
-            self.picture = frame
+            self.image = frame
         elif terminated and self.options.terminal_frame == "mark":
-            self.picture = _marked(self.picture, self._coin)
-        self._frames.append(self._seen())
+            self.image = _marked(self.image, self._coin)
+        self._frames.append(self._frame())
         return self._observation(), reward, terminated, truncated
 
     def info(self) -> dict:
-        """What reset and step tell besides: level, split key, and whether the coin was taken in
+        """What reset and step report besides: level, split key, and whether the coin was taken in
         this step.
         """
         return {"level": self._level, "split_key": self._key, "coin": self._coin}
 
-    def _seen(self) -> np.ndarray:
-        """The newest frame as the player sees it: (64, 64, 3), or (84, 84, 1)."""
+    def _frame(self) -> np.ndarray:
+        """The newest frame as the player gets it: (64, 64, 3), or (84, 84, 1)."""
         if self.options.observation == "rgb":
-            return self.picture
-        return cv2.resize(cv2.cvtColor(self.picture, cv2.COLOR_RGB2GRAY), (84, 84))[..., None]
+            return self.image
+        return cv2.resize(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), (84, 84))[..., None]
 
     def _observation(self) -> np.ndarray:
         return np.concatenate(self._frames, axis=-1)

@@ -1,10 +1,10 @@
 """Drawing Pong, and reading it back from pixels.
 
-B frames, S = 64 or 24 pixels a side. The picture is 540 engine units wide, the court and both
+B frames, S = 64 or 24 pixels a side. A frame is 540 engine units wide, the court and both
 paddles; at 64 pixels the top 4 rows hold the score as pips and the court has the other 60, at 24
 pixels the court has all. Every pixel shows the share of it that a shape covers, so movement far
 below a pixel can be seen. Coordinates in pixels are those of the array: a shape that fills exactly
-pixel (3, 5) has its centre at row 3.0, column 5.0. Where a court wall cuts a shape off, its centre
+pixel (3, 5) has its center at row 3.0, column 5.0. Where a court wall cuts a shape off, its center
 is that of the whole shape.
 """
 
@@ -26,24 +26,24 @@ from collectors.worlds.pong.physics import (
 
 SIZES = (64, 24)
 STRIP = 4  # rows of the score at 64 pixels: three of pips, one line
-BACKGROUND, BALL_COLOUR = np.array([6, 24, 24], float), np.array([255, 255, 255], float)
-LEFT_COLOUR, RIGHT_COLOUR = np.array([255, 0, 0], float), np.array([0, 255, 255], float)
-LINE_COLOUR, DIM = (
+BACKGROUND, BALL_COLOR = np.array([6, 24, 24], float), np.array([255, 255, 255], float)
+LEFT_COLOR, RIGHT_COLOR = np.array([255, 0, 0], float), np.array([0, 255, 255], float)
+LINE_COLOR, DIM = (
     (40, 80, 80),
     0.2,
 )  # the wall under the score; how bright a pip is that nobody has won yet
 
 
-def _inverse(colour: np.ndarray) -> np.ndarray:
+def _inverse(color: np.ndarray) -> np.ndarray:
     """(3, 2) float32: least squares from what a pixel adds to the background to its shares of ball
     and paddle.
     """
-    return np.linalg.pinv(np.stack([BALL_COLOUR - BACKGROUND, colour - BACKGROUND])).astype(
+    return np.linalg.pinv(np.stack([BALL_COLOR - BACKGROUND, color - BACKGROUND])).astype(
         np.float32
     )
 
 
-_LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOUR), _inverse(RIGHT_COLOUR)
+_LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOR), _inverse(RIGHT_COLOR)
 _SPREAD = 0.2  # how far noise may take a paddle's share of a pixel out of [0, 1]
 _MISSING = 0.3  # a shape of which less than this share is seen is not there
 
@@ -51,8 +51,8 @@ _MISSING = 0.3  # a shape of which less than this share is seen is not there
 class PongState(NamedTuple):
     """What B frames show, in pixels; nan where a thing cannot be seen."""
 
-    ball: np.ndarray  # (B, 2) float32: column, row of the centre
-    left: np.ndarray  # (B,) float32: row of the left paddle's centre
+    ball: np.ndarray  # (B, 2) float32: column, row of the center
+    left: np.ndarray  # (B,) float32: row of the left paddle's center
     right: np.ndarray  # (B,) float32
     left_score: np.ndarray  # (B,) int64: lit pips, 0 at 24 pixels
     right_score: np.ndarray  # (B,) int64
@@ -101,7 +101,7 @@ class Screen:
         self._ball_rows = starts + self.top, shares
         self._template = np.empty((size, size, 3), np.uint8)
         self._template[:] = BACKGROUND
-        self._template[self.top - 1 : self.top] = LINE_COLOUR
+        self._template[self.top - 1 : self.top] = LINE_COLOR
         if self.top:
             self._draw_pips(points_to_win)
 
@@ -112,8 +112,8 @@ class Screen:
         columns = _coverage(np.zeros(1), PADDLE_WIDTH, width, self.unit_x)[0]
         self._edge_share = float(columns[0])
         shares = rows[:, :, None, None] * columns[:, None]  # (641, rows, columns, 1)
-        self._left = _mix(BACKGROUND, LEFT_COLOUR, shares)
-        self._right = _mix(BACKGROUND, RIGHT_COLOUR, shares)[:, :, ::-1]
+        self._left = _mix(BACKGROUND, LEFT_COLOR, shares)
+        self._right = _mix(BACKGROUND, RIGHT_COLOR, shares)[:, :, ::-1]
 
     def _draw_pips(self, points_to_win: int) -> None:
         """Three rows of pips from each side inwards; 4, 2 or 1 columns each, one of them a gap
@@ -126,8 +126,8 @@ class Screen:
         lit = slot < np.arange(points_to_win + 1)[:, None]  # (points + 1, S / 2)
         share = np.where(lit, 1.0, DIM) * (shown & (slot < points_to_win))
         share = np.repeat(share[:, None, :, None], STRIP - 1, axis=1)
-        self._left_pips = _mix(BACKGROUND, LEFT_COLOUR, share)
-        self._right_pips = _mix(BACKGROUND, RIGHT_COLOUR, share)[:, :, ::-1]
+        self._left_pips = _mix(BACKGROUND, LEFT_COLOR, share)
+        self._right_pips = _mix(BACKGROUND, RIGHT_COLOR, share)[:, :, ::-1]
         self._pip_columns = (np.arange(points_to_win) * pitch)[:, None] + np.flatnonzero(
             shown[:pitch]
         )
@@ -153,12 +153,12 @@ class Screen:
         rows = (first_row[:, None] + np.arange(down.shape[1]))[:, :, None]
         columns = (first_column[:, None] + np.arange(across.shape[1]))[:, None, :]
         share = (down[:, :, None] * across[:, None, :])[..., None]  # (B, k, k, 1)
-        frames[lanes, rows, columns] = _mix(frames[lanes, rows, columns], BALL_COLOUR, share)
+        frames[lanes, rows, columns] = _mix(frames[lanes, rows, columns], BALL_COLOR, share)
 
     def read(self, frames: np.ndarray) -> PongState:
         """What (B, S, S, 3) uint8 frames show."""
         court = frames[:, self.top :]
-        dark, bright = float(BACKGROUND[0]), float(BALL_COLOUR[0])
+        dark, bright = float(BACKGROUND[0]), float(BALL_COLOR[0])
         share = (court[..., 0].astype(np.float32) - dark) / (
             bright - dark
         )  # of a pixel that the ball covers
@@ -168,8 +168,8 @@ class Screen:
         scores = self._count_pips(frames) if self.top else np.zeros((2, len(frames)), np.int64)
         return PongState(
             self._find_ball(share),
-            self._centre(left[:, :, 0]),
-            self._centre(right[:, :, -1]),
+            self._center(left[:, :, 0]),
+            self._center(right[:, :, -1]),
             *scores,
         )
 
@@ -188,8 +188,8 @@ class Screen:
         y = self._whole(y, mass / self.ball_width, self.ball_height)
         return np.stack([x, y], 1).astype(np.float32)
 
-    def _centre(self, share: np.ndarray) -> np.ndarray:
-        """(B,) centre row of the paddle that covers these (B, rows) shares of the outermost column:
+    def _center(self, share: np.ndarray) -> np.ndarray:
+        """(B,) center row of the paddle that covers these (B, rows) shares of the outermost column:
         the centroid of a window round the place that is covered most, so that noise elsewhere moves
         nothing.
         """
@@ -209,7 +209,7 @@ class Screen:
         return self._whole(row, height, self.paddle_height).astype(np.float32)
 
     def _whole(self, row: np.ndarray, seen: np.ndarray, height: float) -> np.ndarray:
-        """The centre row in the frame of a shape of which `seen` rows round court row `row` are
+        """The center row in the frame of a shape of which `seen` rows round court row `row` are
         inside the walls.
         """
         middle = row + 0.5
@@ -259,12 +259,12 @@ def _unmix(pixels: np.ndarray, inverse: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _peak(profile: np.ndarray) -> np.ndarray:
-    """(B,) where three neighbours of a (B, N) profile sum to the most."""
+    """(B,) where three neighbors of a (B, N) profile sum to the most."""
     padded = np.pad(profile, ((0, 0), (1, 1)))
     return (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]).argmax(1)
 
 
-def _around(centre: np.ndarray, reach: int, cells: int) -> np.ndarray:
-    """(B, 2 * reach + 1) cells round each centre, moved inside where they would stick out."""
-    first = np.clip(centre - reach, 0, cells - 2 * reach - 1)
+def _around(center: np.ndarray, reach: int, cells: int) -> np.ndarray:
+    """(B, 2 * reach + 1) cells round each center, moved inside where they would stick out."""
+    first = np.clip(center - reach, 0, cells - 2 * reach - 1)
     return first[:, None] + np.arange(2 * reach + 1)

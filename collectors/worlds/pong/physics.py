@@ -46,7 +46,7 @@ class PongCore:
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`frame_skip` substeps of every game; (rewards (B,) float64, won or lost (B,) bool).
 
-        What is left of a step after a point is dropped: the picture is that of the serve. The last
+        What is left of a step after a point is dropped: the frame is that of the serve. The last
         event of a step is the one that pays.
         """
         direction = DIRECTIONS[actions]

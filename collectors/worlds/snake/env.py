@@ -78,7 +78,7 @@ class RealSnake(gymnasium.Env):
         else:
             self.observation_space = spaces.Box(0, CODES - 1, (grid_size, grid_size), np.uint8)
         self.action_space = spaces.Discrete(len(ACTIONS))
-        self._neighbours = snake_codes.neighbour_table(grid_size, wrap)
+        self._neighbors = snake_codes.neighbor_table(grid_size, wrap)
         self._starts = self._start_poses()
         self._codes = bytearray(grid_size**2)
         self._body: deque[int] = deque()  # cells, head first
@@ -144,7 +144,7 @@ class RealSnake(gymnasium.Env):
                 f"action {action} is not one of 0 up, 1 down, 2 left, 3 right"
             )
         direction = self._direction if action == self._direction ^ 1 else action
-        target = self._neighbours[self._body[0]][direction]
+        target = self._neighbors[self._body[0]][direction]
         if self._deadly(target):
             reward = self._die()
         elif self._codes[target] == FOOD:
@@ -225,7 +225,7 @@ class RealSnake(gymnasium.Env):
         }
 
     def _start_poses(self) -> list[tuple[list[int], int]]:
-        """All (cells head first, direction) with a free cell ahead; the one in the centre, facing
+        """All (cells head first, direction) with a free cell ahead; the one in the center, facing
         right, if asked.
         """
         if self.start == "centre":
@@ -236,8 +236,8 @@ class RealSnake(gymnasium.Env):
             for direction in range(4):
                 cells = [head]
                 while len(cells) < START_LENGTH and cells[-1] >= 0:
-                    cells.append(self._neighbours[cells[-1]][direction ^ 1])
-                if cells[-1] >= 0 and self._neighbours[head][direction] >= 0:
+                    cells.append(self._neighbors[cells[-1]][direction ^ 1])
+                if cells[-1] >= 0 and self._neighbors[head][direction] >= 0:
                     poses.append((cells, direction))
         return poses
 

@@ -20,7 +20,7 @@ from collectors.worlds.snake.tiles import (
     TAIL,
     decode_frames,
     draw,
-    neighbour_table,
+    neighbor_table,
     walk_body,
 )
 
@@ -90,7 +90,7 @@ def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
     else:
         scores = safety(board, body)
         good = [cell for cell, score in scores.items() if score == max(scores.values())]
-    best[[board.neighbours[body[0]].index(cell) for cell in good]] = True
+    best[[board.neighbors[body[0]].index(cell) for cell in good]] = True
     return best
 
 
@@ -116,7 +116,7 @@ def random_board(generator: np.random.Generator, grid_size: int = 16) -> np.ndar
     """
     lengths = np.arange(3, min(LONGEST, grid_size**2 // 2) + 1)
     length = int(generator.choice(lengths, p=1 / lengths / (1 / lengths).sum()))
-    table, body = neighbour_table(grid_size, False), []
+    table, body = neighbor_table(grid_size, False), []
     while len(body) < 3:
         body = [int(generator.integers(grid_size**2))]
         while len(body) < length:
@@ -134,7 +134,7 @@ def board_of_body(body: list[int], grid_size: int) -> np.ndarray:
     """(G, G) codes of a living snake on an empty board without wrap-around; body (L,) cells, head
     first, L >= 2.
     """
-    table, codes = neighbour_table(grid_size, False), np.zeros(grid_size**2, np.uint8)
+    table, codes = neighbor_table(grid_size, False), np.zeros(grid_size**2, np.uint8)
     back = [
         table[a].index(b) for a, b in zip(body[:-1], body[1:], strict=True)
     ]  # from a segment to the next
@@ -179,7 +179,7 @@ class ExpertAugmenter:
     A share `sampled` starts from a sampled board instead and makes any move. Of all boards a share
     `shown` is continued by one of the expert's best moves (drawn evenly), if it knows one, and a
     share `tried` by any move, under the real rules: who sees good play only learns what a good move
-    does, whatever move it is told.
+    does, whatever move it is given.
     """
 
     def __init__(

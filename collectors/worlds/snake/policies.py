@@ -57,9 +57,9 @@ class AStarPolicy(Policy):
             self._path = plan(board, body, foods)[::-1]
         if self._path:
             self._head, self._foods = self._path.pop(), foods
-            self._last = board.neighbours[body[0]].index(self._head)
+            self._last = board.neighbors[body[0]].index(self._head)
         else:
-            self._last = board.neighbours[body[1]].index(body[0])
+            self._last = board.neighbors[body[1]].index(body[0])
         return self._last
 
 

@@ -88,14 +88,14 @@ class SnakeRules(NamedTuple):
         links = LINKS[codes]  # (B, G, G, 4)
         meet = np.ones(len(codes), bool)
         for side, offset in enumerate(OFFSETS):
-            neighbour = self._shift(links[..., OPPOSITE[side]], offset)
-            meet &= ~(links[..., side] & ~neighbour).any((1, 2))
+            neighbor = self._shift(links[..., OPPOSITE[side]], offset)
+            meet &= ~(links[..., side] & ~neighbor).any((1, 2))
         one_tail = ((codes >= TAIL) & (codes < BODY)).sum((1, 2)) == 1
         segments = (codes >= HEAD).sum((1, 2))
         return meet & one_tail & (self._walk(codes) == segments)
 
     def _shift(self, values: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(B, G, G) bool: each cell's neighbour at `offset`; False beyond the edge of a board
+        """(B, G, G) bool: each cell's neighbor at `offset`; False beyond the edge of a board
         without wrap-around.
         """
         if self.wrap:
@@ -216,7 +216,7 @@ def food_ranks(codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Places of the one food on boards (B, G, G) as numbers, uniform in [0, 1) if food is uniform
     over free cells.
 
-    The randomised rank of the food's cell among the cells that no snake covers, counted along a
+    The randomized rank of the food's cell among the cells that no snake covers, counted along a
     Z-shaped curve, so that equal-width bins of it are compact patches of the board.
     """
     size = codes.shape[1]

@@ -7,7 +7,7 @@ cell at move L - i, so a path may use a cell once the body has gone from it.
 from functools import lru_cache
 from heapq import heappop, heappush
 
-from collectors.worlds.snake.tiles import neighbour_table
+from collectors.worlds.snake.tiles import neighbor_table
 
 
 class Board:
@@ -15,8 +15,8 @@ class Board:
 
     def __init__(self, grid_size: int, wrap: bool):
         self.grid_size, self.wrap, self.cells = grid_size, wrap, grid_size**2
-        self.neighbours = neighbour_table(grid_size, wrap)
-        self.moves = tuple(tuple(n for n in row if n >= 0) for row in self.neighbours)
+        self.neighbors = neighbor_table(grid_size, wrap)
+        self.moves = tuple(tuple(n for n in row if n >= 0) for row in self.neighbors)
         self._distances: dict[int, list[int]] = {}
 
     def distances(self, goal: int) -> list[int]:

@@ -22,13 +22,13 @@ TAIL = range(10, 14)  # the one link is up, down, left, right
 BODY = range(14, 20)  # links up-down, left-right, up-left, up-right, down-left, down-right
 CODES = 20
 
-BACKGROUND_COLOUR, BODY_COLOUR, HEAD_COLOUR = (12, 14, 28), (60, 180, 90), (250, 210, 60)
-FOOD_COLOUR, DEAD_COLOUR = (230, 60, 70), (255, 255, 255)
+BACKGROUND_COLOR, BODY_COLOR, HEAD_COLOR = (12, 14, 28), (60, 180, 90), (250, 210, 60)
+FOOD_COLOR, DEAD_COLOR = (230, 60, 70), (255, 255, 255)
 
 BODY_LINKS = ((0, 1), (2, 3), (0, 2), (0, 3), (1, 2), (1, 3))
 LINKS: tuple[tuple[int, ...], ...] = (
     ((), ()) + tuple((d,) for d in range(4)) * 3 + BODY_LINKS
-)  # code -> the directions in which the cell is joined to its neighbours
+)  # code -> the directions in which the cell is joined to its neighbors
 BODY_OF = {pair: BODY[i] for i, links in enumerate(BODY_LINKS) for pair in (links, links[::-1])}
 
 _STRIPS = (
@@ -40,16 +40,16 @@ _STRIPS = (
 
 
 def _tile(code: int) -> np.ndarray:
-    """The (4, 4, 3) picture of one code."""
-    tile = np.full((TILE, TILE, 3), BACKGROUND_COLOUR, np.uint8)
+    """The (4, 4, 3) uint8 tile of one code."""
+    tile = np.full((TILE, TILE, 3), BACKGROUND_COLOR, np.uint8)
     if code == FOOD:
-        tile[:, 1:3] = tile[1:3, :] = FOOD_COLOUR
+        tile[:, 1:3] = tile[1:3, :] = FOOD_COLOR
     elif code in HEAD or code in DEAD_HEAD:
-        tile[:] = HEAD_COLOUR if code in HEAD else DEAD_COLOUR
+        tile[:] = HEAD_COLOR if code in HEAD else DEAD_COLOR
     elif code != EMPTY:
-        tile[1:3, 1:3] = BODY_COLOUR
+        tile[1:3, 1:3] = BODY_COLOR
     for direction in LINKS[code]:
-        tile[_STRIPS[direction]] = BODY_COLOUR
+        tile[_STRIPS[direction]] = BODY_COLOR
     return tile
 
 
@@ -59,12 +59,12 @@ _SQUARES = (_FLAT**2).sum(axis=1)
 
 
 @lru_cache(maxsize=16)
-def neighbour_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
-    """For each cell (row * G + column) its neighbours up, down, left, right; -1 is outside the
+def neighbor_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
+    """For each cell (row * G + column) its neighbors up, down, left, right; -1 is outside the
     board.
     """
 
-    def neighbour(cell: int, direction: int) -> int:
+    def neighbor(cell: int, direction: int) -> int:
         row, column = (
             cell // grid_size + DELTAS[direction][0],
             cell % grid_size + DELTAS[direction][1],
@@ -74,7 +74,7 @@ def neighbour_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
         inside = 0 <= row < grid_size and 0 <= column < grid_size
         return row * grid_size + column if inside else -1
 
-    return tuple(tuple(neighbour(cell, d) for d in range(4)) for cell in range(grid_size**2))
+    return tuple(tuple(neighbor(cell, d) for d in range(4)) for cell in range(grid_size**2))
 
 
 def draw(codes: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int]
     heads = [cell for cell in snake if cells[cell] < TAIL[0]]
     if len(heads) != 1 or sum(cells[cell] in TAIL for cell in snake) != 1:
         return None
-    table = neighbour_table(grid_size, wrap)
+    table = neighbor_table(grid_size, wrap)
     cell, direction, body = heads[0], LINKS[cells[heads[0]]][0], [heads[0]]
     while cells[cell] not in TAIL and len(body) < len(snake):
         cell = table[cell][direction]

@@ -1,4 +1,4 @@
-"""The real world map: `RealWorldMap-v0`, a 64x64 window that moves over a picture of the Earth.
+"""The real world map: `RealWorldMap-v0`, a 64x64 window that moves over an image of the Earth.
 
 H, W are the map's rows and columns in pixels; a position is (row, column) of the window's top left
 corner.
@@ -45,7 +45,7 @@ def land_mask(frames: np.ndarray) -> np.ndarray:
     """(..., 3) uint8 RGB -> (...) bool: land is what is not blue.
 
     Water of every depth has at least as much blue as green and clearly more of it than red; ice and
-    high mountains are grey, all other land is green to brown. Lakes count as sea.
+    high mountains are gray, all other land is green to brown. Lakes count as sea.
     """
     red, green, blue = np.moveaxis(np.asarray(frames).astype(np.int16), -1, 0)
     return (blue < green + 3) | (blue < red + 24)
