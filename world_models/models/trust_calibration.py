@@ -64,9 +64,9 @@ class TrustScale(nn.Module):
 
     weights: Tensor  # (3,): head, distance, bias
 
-    def __init__(self, familiarity: MahalanobisDistance, weights: Tensor):
+    def __init__(self, distance: MahalanobisDistance, weights: Tensor):
         super().__init__()
-        self.familiarity = familiarity
+        self.distance = distance
         self.register_buffer(
             "weights", weights.float(), persistent=False
         )  # (3,): head, distance, bias
@@ -75,7 +75,7 @@ class TrustScale(nn.Module):
         """The head's logit (B,) and the features (B, D, G, G) of the context -> trust (B,) in [0,
         1].
         """
-        return self.combined(logit, self.familiarity(tokens))
+        return self.combined(logit, self.distance(tokens))
 
     def combined(self, logit: Tensor, distance: Tensor) -> Tensor:
         """The same from distances (B,)."""
@@ -142,8 +142,8 @@ def _likeliest(x: Tensor, y: Tensor) -> Tensor:
 def save_scale(folder: Path, scale: TrustScale) -> None:
     """Write trust.npz into a bundle."""
     parts = {
-        "centre": scale.familiarity.centre,
-        "whitening": scale.familiarity.whitening,
+        "centre": scale.distance.centre,
+        "whitening": scale.distance.whitening,
         "weights": scale.weights,
     }
     arrays: dict[str, Any] = {

@@ -46,9 +46,8 @@ def write_checkpoint(out: Path, state: dict, update: int, best: bool) -> None:
     for path in out.glob(".*.partial.pt"):  # of a run that was killed while it wrote
         path.unlink()
     so_far = [path for path in sorted(out.glob("checkpoint_*.pt")) if path <= target]
-    for path in out.glob(
-        "checkpoint_*.pt"
-    ):  # newer ones are damaged, or of a run that was begun anew
+    # newer ones are damaged, or of a run that was started again from the beginning
+    for path in out.glob("checkpoint_*.pt"):
         if path not in so_far[-KEPT:]:
             path.unlink()
 

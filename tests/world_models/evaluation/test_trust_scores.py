@@ -95,8 +95,8 @@ def test_signals_are_numbers_for_every_kind_of_model(name):
     model = make_model(name)
     assert (model.feature_width is None) == (name in FORCING)
     state, action, frame, noise = stepped(model)
-    familiarity = scale_of(model).familiarity if model.feature_width else None
-    found = TrustSignals(model, familiarity)(state, action, frame, noise)
+    distance = scale_of(model).distance if model.feature_width else None
+    found = TrustSignals(model, distance)(state, action, frame, noise)
     assert {"disagreement"} <= set(found) and ("gradient_norm" in found) == (name == "joint")
     assert all(value.shape == (4,) and torch.isfinite(value).all() for value in found.values())
     assert (found["disagreement"] > 0).any() == (name not in ("regression", "pixel"))
