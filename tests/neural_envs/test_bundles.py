@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import gymnasium as gym
 import pytest
 
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
+from world_models.bundles.migration import FORMAT_VERSION
 
 checkpoint = pytest.importorskip("world_models.bundles.bundle")
 
@@ -68,3 +71,9 @@ def test_a_world_whose_bundle_is_not_released_says_which_are(id, monkeypatch):
         ValueError, match=r"neither a released name .* use a released name \(snake\)"
     ):
         gym.make(f"neural_envs:{id}")
+
+
+def test_released_bundles_have_the_newest_format():
+    for name in bundles.released_names():
+        config = json.loads((bundles.resolve_bundle(name) / "config.json").read_text())
+        assert config["format_version"] == FORMAT_VERSION, name
