@@ -14,6 +14,7 @@ from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import DreamState, Simulator
 from neural_envs.vector_env import NeuralVectorEnv
 from world_models.protocols import SamplingOptions
+from world_models.world_spec import WorldSpec
 
 
 class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
@@ -57,7 +58,9 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         self.action_space = self._dream.single_action_space
         self.metadata = {**type(self).metadata, "render_fps": self._dream.world.fps}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """(frame (H, W, C) uint8, info).
 
         options["context"]: dream on from given frames, see `starts.context_from`.
@@ -68,7 +71,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         frames, info = self._dream.reset(seed=seed, options=options)
         return frames[0], _lane(info)
 
-    def step(self, action: int):
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """(frame, float, bool, bool, info): info holds "trust" and, where min_trust is set,
         "low_trust".
         """
@@ -111,7 +114,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         return self._dream.get_keys_to_action()
 
     @property
-    def world(self):
+    def world(self) -> WorldSpec:
         """The WorldSpec of the game that is dreamed."""
         return self._dream.world
 

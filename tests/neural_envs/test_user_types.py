@@ -23,6 +23,7 @@ reveal_type(NeuralVectorEnv)
 env = NeuralEnv("snake", max_episode_steps=10)
 frame, info = env.reset(seed=0)
 frame, reward, terminated, truncated, info = env.step(1)
+reveal_type(reward)
 """
 WRONG = "env.no_such_attribute\nneural_envs.NoSuchName\n"
 MYPY = """
@@ -67,8 +68,8 @@ def test_the_two_classes_have_types_and_a_wrong_attribute_is_an_error(check, too
     assert code == 1 and "2 errors" in output, output
     assert "no_such_attribute" in output and "NoSuchName" in output
     revealed = [line for line in output.splitlines() if "Revealed" in line or "Type of" in line]
-    assert len(revealed) == 2, output
-    for line, name in zip(revealed, ("NeuralEnv", "NeuralVectorEnv"), strict=True):
+    assert len(revealed) == 3, output
+    for line, name in zip(revealed, ("NeuralEnv", "NeuralVectorEnv", "float"), strict=True):
         assert name in line and '"Any"' not in line
 
 
