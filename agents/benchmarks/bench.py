@@ -32,6 +32,7 @@ from agents.benchmarks.timing import (
 )
 from agents.envs import env_id
 from collectors.dataset.dataset import Dataset
+from collectors.files import write_atomically
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
@@ -267,8 +268,7 @@ def bench(config: BenchConfig) -> dict:
 def run(config: BenchConfig) -> str:
     """Measure, write the figures to `config.out`; return them as lines."""
     figures = bench(config)
-    Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(config.out).write_text(json.dumps(figures, indent=1) + "\n")
+    write_atomically(config.out, json.dumps(figures, indent=1) + "\n")
     return "\n".join([*lines(figures), f"written: {config.out}"])
 
 

@@ -95,24 +95,23 @@ class Loop:
         random = self.stages.run("random", self.random)
         rounds = []
         for number in range(1, self.config.rounds + 1):
-            rounds.append({stage: self._stage(number, stage) for stage in self._order()})
+            rounds.append(self._round(number))
             result = report(self.config, random, rounds)
             write_json(self.root / "dyna.json", result)
             write_plot(self.root / "dyna.png", result)
             print(f"round {number} of {self.config.rounds}\n{format_table(result)}", flush=True)
         return result
 
-    def _order(self) -> list[str]:
-        return [
-            "collect",
-            "train",
-            "learn",
-            *(["refer"] if self.config.reference else []),
-            "measure",
-        ]
-
-    def _stage(self, number: int, stage: str) -> dict:
-        return self.stages.run(f"{number}/{stage}", partial(getattr(self, stage), number))
+    def _round(self, number: int) -> dict[str, dict]:
+        """What the stages of a round found, by stage and in their order."""
+        works = {"collect": self.collect, "train": self.train, "learn": self.learn}
+        if self.config.reference:
+            works["refer"] = self.refer
+        works["measure"] = self.measure
+        return {
+            stage: self.stages.run(f"{number}/{stage}", partial(work, number))
+            for stage, work in works.items()
+        }
 
     def random(self) -> dict:
         """Random play in the real game."""

@@ -92,7 +92,7 @@ def test_a_model_of_one_frame_is_shown_it_unchanged():
     assert [frames.max() for frames in model.shown] == [0, 1, 2]
 
 
-def test_a_batched_policy_plays_all_lanes_at_once_and_is_told_which_begin_anew():
+def test_a_batched_policy_plays_all_lanes_at_once_and_is_reset_where_episodes_begin():
     class Players:
         calls = []
 

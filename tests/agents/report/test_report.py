@@ -142,7 +142,7 @@ def test_an_axis_is_divided_at_round_numbers(axis, ticks):
     assert axis.ticks() == pytest.approx(ticks)
 
 
-def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
+def test_a_player_lays_its_films_into_one_image_and_lets_the_shorter_wait():
     films = [np.full((length, 4, 4, 3), grey, np.uint8) for length, grey in ((3, 10), (2, 200))]
     text = film_player.player(
         [film_player.Row("dream", films[0]), film_player.Row("real", films[1], 1)], 10, diverged=2
@@ -159,7 +159,7 @@ def test_a_player_lays_its_films_into_one_picture_and_lets_the_shorter_wait():
     assert text.count("data:image/png;base64,") == 1
 
 
-def test_a_large_picture_is_packed_with_loss():
+def test_a_large_image_is_compressed_with_loss():
     noise = np.random.default_rng(0).integers(0, 256, (128, 480, 3), dtype=np.uint8)
     assert film_player.data_uri(noise).startswith(("data:image/webp", "data:image/jpeg"))
 
@@ -234,9 +234,7 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
         (["snake", "--out", "file/report"], "cannot write or read file"),
     ],
 )
-def test_what_cannot_be_reported_on_is_told_in_a_sentence(
-    words, sentence, tmp_path, monkeypatch, capsys
-):
+def test_what_cannot_be_reported_on_is_one_sentence(words, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     assert main(words) == 1
