@@ -102,7 +102,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         return self._dream.continue_from(context)[0]
 
     def denoising(self) -> list[np.ndarray]:
-        """Frames (H, W, 3) uint8 from noise to the picture of the last step, see
+        """Frames (H, W, 3) uint8 from noise to the frame of the last step, see
         `NeuralVectorEnv`.
         """
         return [frames[0] for frames in self._dream.denoising()]

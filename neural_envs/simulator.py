@@ -37,13 +37,13 @@ class DreamState(NamedTuple):
 
     model: State
     noise: NoiseStream
-    frame: Tensor  # (B, H, W, C) uint8, what is seen now
+    frame: Tensor  # (B, H, W, C) uint8, the newest frame
     elapsed: Tensor  # (B,) int64, steps in this episode
     finished: Tensor  # (B,) bool, the last step ended the episode
 
 
 class Outcome(NamedTuple):
-    """What a step tells apart from the frame; (B,) each."""
+    """What a step gives beside the frame; (B,) each."""
 
     reward: Tensor
     terminated: Tensor

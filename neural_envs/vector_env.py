@@ -236,7 +236,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return self._shown()
 
     def denoising(self) -> list[np.ndarray]:
-        """(B, H, W, 3) uint8 each, from noise to the picture: the last step under the present
+        """(B, H, W, 3) uint8 each, from noise to the frame: the last step under the present
         settings; may be none.
         """
         if self._last_step is None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, run
 import torch
 from torch import Tensor, nn
 
+from world_models.network_protocols import Features, Network, NetworkConfig
 from world_models.noise import NoiseStream
 from world_models.sampling_options import DEFAULT_OPTIONS, SamplingOptions, check_options
 from world_models.world_spec import WorldSpec
@@ -273,7 +274,7 @@ class WorldModel(nn.Module, ABC):
 
 @runtime_checkable
 class ActionLogits(Protocol):
-    """What a world model has that also says which action it would take."""
+    """What a world model has that also gives the action it would take."""
 
     def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
         """Logits (B, A) for frames (B, K, H, W, C) uint8, the mean of descents from `starts`
@@ -282,55 +283,4 @@ class ActionLogits(Protocol):
         ...
 
 
-class Features(NamedTuple):
-    """What the context encoder of a network hands to its denoising decoder."""
-
-    tokens: Tensor  # (B, D, G, G) on the patch grid
-    last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
-    rest: Any = ()  # what else a network wants to keep: a tuple of batch-first tensors, or of such
-
-
-class NetworkConfig(Protocol):
-    """What every network's settings, a frozen dataclass, have."""
-
-    null_action: ClassVar[bool]  # whether the network has a null action, which guidance needs
-
-    @property
-    def width(self) -> int:
-        """Channels of Features.tokens."""
-        ...
-
-    @property
-    def patch(self) -> int:
-        """Pixels along the side of a token."""
-        ...
-
-    @property
-    def pixel_features(self) -> int:
-        """Features of single pixels that the outcome head counts; 0: it reads patches linearly."""
-        ...
-
-
 LoadModel = Callable[[str], WorldModel]  # the model of the bundle of that name
-
-
-class Network(Protocol):
-    """A denoiser in two halves: what is read once per step, and what runs at every denoising step.
-
-    Built as Network(config, colors, context_channels, actions, grid_shape): C, K * C, A, (H /
-    patch, W / patch).
-    """
-
-    def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """The context encoder, once per environment step.
-
-        frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none.
-        """
-        ...
-
-    def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        """The denoising decoder, once per denoising step.
-
-        x (B, C, H, W); t (B,) as its objective scales it, in about [-1, 1].
-        """
-        ...

@@ -17,7 +17,8 @@ from world_models.bundles.bundle import save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import Regression
 from world_models.diffusion.samplers import Descent, Direct, Euler
-from world_models.models.chance import ChanceConfig, ChanceModel, ChanceSettings
+from world_models.models.chance import ChanceConfig, ChanceModel
+from world_models.models.chance_variables import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.diffusion_forcing import ForcingConfig, ForcingModel
 from world_models.models.joint import JointConfig, JointModel

@@ -15,7 +15,8 @@ from world_models.diffusion.objectives import (
     Regression,
 )
 from world_models.diffusion.samplers import Ancestral, Descent, Direct, Euler, Heun
-from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.chance import ChanceConfig
+from world_models.models.chance_variables import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig

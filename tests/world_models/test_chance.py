@@ -7,7 +7,8 @@ import torch
 from conftest_models import CONFIGS, SPEC, make_context, make_model
 
 from world_models import frames as pixels
-from world_models.models.chance import ChanceConfig, ChanceSettings, Chosen
+from world_models.models.chance import ChanceConfig
+from world_models.models.chance_variables import ChanceSettings, Chosen
 from world_models.models.next_frame import Step
 from world_models.models.table import build_model
 from world_models.networks.grid import GridConfig

@@ -12,7 +12,7 @@ from conftest_models import CONFIGS, GRID, SPEC, make_context, make_contexts, ma
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.diffusion.objectives import DDPM, EDM, FlowMatching
 from world_models.diffusion.samplers import Euler, ddim
-from world_models.models.chance import ChanceSettings
+from world_models.models.chance_variables import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig, DiffusionModel
 from world_models.models.distilled import DistilledConfig, landing, shared_levels
 from world_models.models.table import build_model

@@ -249,14 +249,14 @@ def test_clean_frames_have_no_frame_loss_and_invalid_ones_none_at_all():
     assert error.shape == (4, 5) and error.isfinite().all()
 
 
-def test_outcomes_are_learned_on_painted_frames_where_the_noise_was_small_and_on_real_ones_else(
+def test_outcomes_are_learned_on_predicted_frames_where_the_noise_was_small_and_on_real_ones_else(
     monkeypatch,
 ):
     model = make_model("forcing-factored", outcome_share=0.5)
     clips, seen = random_clips(model), []
-    ask = model.judged
+    ask = model.outcome_logits
     monkeypatch.setattr(
-        model, "judged", lambda tokens, frames: seen.append(frames) or ask(tokens, frames)
+        model, "outcome_logits", lambda tokens, frames: seen.append(frames) or ask(tokens, frames)
     )
     sequence = model.sequence(clips, AugmentationOptions(), 3, torch.Generator())
     t = torch.tensor([[0.0, 0.2, 0.9, 0.3, 0.7, 0.1]] * 4)

@@ -8,7 +8,7 @@ from conftest_models import COMPOSED, CONFIGS, SPEC, STEPWISE, is_random, make_c
 
 from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.models.chance import divergence, straight_through
+from world_models.models.chance_variables import divergence, straight_through
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step
 from world_models.models.outcomes import likeliest_outcome

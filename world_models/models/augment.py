@@ -17,9 +17,9 @@ def damage(
     batch.
 
     The patch is one in which the neighbour differs, and the likelier the fewer patches of its frame
-    look like it: so single things go missing, not only background. A model that has never seen a
-    board without food will not put a lost food back. frames (B, K, H, W, C) uint8 -> the same,
-    another tensor.
+    look like it: so single things go missing, not only background. A model that was never trained
+    on a frame without food will not put a lost food back. frames (B, K, H, W, C) uint8 -> the same
+    shape, another tensor.
     """
     count = len(frames)
     sigma = (
@@ -60,5 +60,5 @@ def rarity(frames: Tensor, patch: int) -> Tensor:
         .flatten(1, 2)
     )
     places = torch.arange(1, tiles.shape[2] + 1, device=tiles.device)
-    code = (tiles.long() * places**3).sum(2)  # (B, G * G), told apart all but surely
+    code = (tiles.long() * places**3).sum(2)  # (B, G * G), distinct with near certainty
     return 1 / (code[:, :, None] == code[:, None]).sum(2)

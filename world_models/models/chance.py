@@ -1,14 +1,10 @@
-"""The chance-variable model: what is random is drawn once as a category, the rest is painted in one
+"""The chance-variable model: what is random is drawn once as a category, the rest is decoded in one
 deterministic call.
 
-A conditional variational autoencoder with discrete latents: a prior reads context and action, in
-training a posterior reads the next frame too, and a straight-through sample of it (Bengio, Leonard
-& Courville 2013, arXiv:1308.3432) enters the decoder. The loss is the evidence bound with KL
-balancing (Hafner et al. 2021, "Mastering Atari with discrete world models", eq. 2),
-arXiv:2010.02193.
+A conditional variational autoencoder with discrete latents, see `chance_variables`. Things that
+move by fractions of a pixel may be followed and drawn as sprites.
 
-B lanes, V variables with a place, N places (one a patch: N = G * G), M codes of C categories, D
-channels.
+B lanes, K context frames, H x W x C a frame.
 """
 
 from __future__ import annotations
@@ -17,15 +13,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from world_models import frames as pixels
+from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
-from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, reads_frames
-from world_models.noise import FRAME_SALT, NoiseStream
+from world_models.noise import NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     AugmentationOptions,
@@ -33,167 +28,9 @@ from world_models.protocols import (
     Context,
     Features,
     ModelConfig,
-    NetworkConfig,
     SamplingOptions,
     WorldSpec,
 )
-
-CHANCE_NETWORKS = ("chance.prior", "chance.code_prior")  # that a dream calls
-CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
-
-
-@dataclass(frozen=True)
-class ChanceSettings:
-    """Settings of the chance variables; all are independent given context and action."""
-
-    variables: int = 1  # categorical variables each of which is a place on the patch grid
-    codes: int = 0  # categorical variables without a place: whether, which, how much
-    categories: int = 16  # of each code
-    prior_weight: float = 2e-2  # pull of the prior towards the posterior
-    posterior_weight: float = 1e-4  # pull of the posterior towards the prior
-    entropy_weight: float = (
-        3e-4  # pull of the posterior towards uniform: it tells nothing where chance does nothing
-    )
-    posterior_scale: float = (
-        5.0  # of its logits when it draws: without it a few percent of its draws go astray
-    )
-
-    def __post_init__(self):
-        if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:
-            most = FRAME_SALT - CHANCE_SALT
-            raise ValueError(
-                f"chance has 0 to {most} variables and codes, got {self.variables} and {self.codes}"
-            )
-        if self.codes and self.categories < 2:
-            raise ValueError(f"a code has at least two categories, got {self.categories}")
-
-    @property
-    def count(self) -> int:
-        """Of all variables; 0: nothing is drawn."""
-        return self.variables + self.codes
-
-
-class Chosen(NamedTuple):
-    """What chance has decided, one-hot; a part is empty where there are no such variables."""
-
-    places: Tensor  # (B, V, N)
-    codes: Tensor  # (B, M, C)
-
-
-class Chance(nn.Module):
-    """What is random in a step: categories drawn from the prior in a dream and from the posterior
-    in training.
-
-    Those with a place are marked on the patch grid; codes are embedded and added to every token.
-    """
-
-    def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colors: int):
-        super().__init__()
-        self.settings, width, variables = settings, grid.width, settings.variables
-        if variables:
-            self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
-        self.target_encoder = PatchEmbed(colors, width, grid.patch)
-        if variables:
-            self.posterior = nn.Sequential(
-                MixBlock(width), nn.SiLU(), nn.Conv2d(width, variables, 1)
-            )
-            self.place_embed = nn.Conv2d(variables, width, 1, bias=False)
-        if settings.codes:
-            sizes = (settings.codes, settings.categories)
-            self.code_prior = nn.Sequential(MixBlock(width), CategoricalHead(width, *sizes))
-            self.code_posterior = nn.Sequential(
-                MixBlock(width), nn.SiLU(), CategoricalHead(width, *sizes)
-            )
-            self.code_embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
-
-    def condition_on(self, chosen: Chosen, tokens: Tensor) -> Tensor:
-        """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in
-        both halves.
-        """
-        halves = len(tokens) // len(chosen.places)
-        if self.settings.variables:
-            tokens = tokens + self.place_embed(
-                chosen.places.repeat(halves, 1, 1).unflatten(2, tokens.shape[2:])
-            )
-        if self.settings.codes:
-            tokens = (
-                tokens
-                + self.code_embed(chosen.codes.repeat(halves, 1, 1).flatten(1))[:, :, None, None]
-            )
-        return tokens
-
-    def prior_logits(self, tokens: Tensor) -> Chosen:
-        """Of every category, from context and action."""
-        none = tokens.new_zeros(len(tokens), 0, 1)
-        places = self.prior(tokens).flatten(2) if self.settings.variables else none
-        return Chosen(places, self.code_prior(tokens) if self.settings.codes else none)
-
-    def posterior_logits(self, tokens: Tensor, target: Tensor) -> Chosen:
-        """Of every category, for one who sees the next frame target (B, C, H, W) too."""
-        tokens = tokens + self.target_encoder(target)
-        none = tokens.new_zeros(len(tokens), 0, 1)
-        places = self.posterior(tokens).flatten(2) if self.settings.variables else none
-        return Chosen(places, self.code_posterior(tokens) if self.settings.codes else none)
-
-    def draw(self, tokens: Tensor, noise: NoiseStream) -> Chosen:
-        """From the prior."""
-        salt, drawn = CHANCE_SALT, []
-        for logits in self.prior_logits(tokens):
-            draws = [noise.categorical(logits[:, v], salt + v) for v in range(logits.shape[1])]
-            drawn.append(
-                F.one_hot(torch.stack(draws, 1), logits.shape[2]).to(logits) if draws else logits
-            )
-            salt += len(draws)
-        return Chosen(*drawn)
-
-    def sample_posterior(
-        self, tokens: Tensor, target: Tensor, generator: torch.Generator
-    ) -> tuple[Chosen, dict[str, Tensor]]:
-        """A draw from the posterior, which reads the next frame target (B, C, H, W), and losses
-        (B,).
-
-        Categories are drawn from scaled logits and learned through the logits themselves: at the
-        scale of the draws an early preference is soon certain, certainty has no gradient, and where
-        chance is seldom at work (random play eats once in a hundred steps) it stayed unused.
-        """
-        drawn, terms = [], {}
-        for prior, posterior in zip(
-            self.prior_logits(tokens), self.posterior_logits(tokens, target), strict=True
-        ):
-            logits = posterior.log_softmax(2)
-            sampling_logits = (self.settings.posterior_scale * posterior).log_softmax(2)
-            losses = self.kl_losses(prior.log_softmax(2), logits, sampling_logits)
-            for name, value in losses.items():
-                terms[name] = terms[name] + value if name in terms else value
-            count = posterior.shape[1]
-            drawn.append(
-                straight_through(logits, sampling_logits, generator) if count else posterior
-            )
-        return Chosen(*drawn), terms
-
-    def kl_losses(
-        self, prior: Tensor, logits: Tensor, sampling_logits: Tensor
-    ) -> dict[str, Tensor]:
-        """Losses (B,) of log-probabilities (B, V, N): of the prior, of the posterior, and of the
-        scaled posterior that is drawn from.
-        """
-        settings = self.settings
-        return {
-            "prior": settings.prior_weight * divergence(sampling_logits.detach(), prior),
-            "posterior": settings.posterior_weight * divergence(sampling_logits, prior.detach()),
-            "entropy": settings.entropy_weight * (logits.exp() * logits).sum((1, 2)),
-        }
-
-
-class CategoricalHead(nn.Module):
-    """Tokens (B, D, G, G) -> logits (B, M, C) of what the whole frame decides."""
-
-    def __init__(self, width: int, codes: int, categories: int):
-        super().__init__()
-        self.codes, self.out = codes, nn.Linear(2 * width, codes * categories)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.out(pool(tokens)).unflatten(1, (self.codes, -1))
 
 
 @dataclass(frozen=True)
@@ -330,20 +167,3 @@ class ChanceModel(NextFrameModel):
     def load_training_state(self, state: dict) -> None:
         if state and self.sprites is not None:
             self.sprites.replay = Moves(**state)
-
-
-def straight_through(logits: Tensor, sampling_logits: Tensor, generator: torch.Generator) -> Tensor:
-    """A one-hot draw from `sampling_logits` whose gradient is that of the softmax of `logits`.
-
-    (B, V, N) log-probabilities -> (B, V, N).
-    """
-    uniform = torch.rand(sampling_logits.shape, generator=generator).to(sampling_logits)
-    gumbel = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
-    one_hot = F.one_hot((sampling_logits + gumbel).argmax(2), sampling_logits.shape[2])
-    probability = logits.exp()
-    return one_hot + probability - probability.detach()
-
-
-def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) summed over the variables, (B,); p and q (B, V, N) log-probabilities."""
-    return (p.exp() * (p - q)).sum((1, 2))

@@ -13,7 +13,7 @@ from world_models import frames as pixels
 from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
-from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings
+from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampler_model import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
@@ -65,7 +65,7 @@ class DiffusionConfig(ModelConfig):
 class DiffusionModel(NextFrameModel, SampledModel):
     """Frames from noise, or by regression in one call.
 
-    What is denoised is a frame x (B, C, H, W) or, if a subclass says so, another image of it: with
+    What is denoised is a frame x (B, C, H, W) or, in a subclass, another image of it: with
     `channels`, and one of its pixels for `scale` x `scale` of the frame's.
     """
 

@@ -3,7 +3,7 @@ of its own.
 
 So it can dream from any past, clean or not, frame after frame (Chen et al. 2024, arXiv:2407.01392),
 on the straight paths of rectified flow. What it has read of the frames before is kept in a ring, so
-a step costs the same for ever.
+every step costs the same.
 
 B lanes or clips, K context frames, S steps after them, T = K + S, H x W x C a frame.
 """
@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.guidance import guide
-from world_models.diffusion.objectives import FlowMatching
-from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
 from world_models.models.augment import damage
+from world_models.models.forcing_config import (
+    NO_FEATURES,
+    ForcingConfig,
+    ForcingState,
+    Output,
+    Sequence,
+)
 from world_models.models.next_frame import change_weights
 from world_models.models.outcomes import (
     OUTCOMES,
@@ -33,91 +36,22 @@ from world_models.models.outcomes import (
     wrong_frames,
 )
 from world_models.models.sampler_model import SampledModel
-from world_models.networks.causal_dit import CausalDiT, CausalDiTConfig
+from world_models.networks.causal_dit import CausalDiT
 from world_models.networks.grid import OutcomeHead
-from world_models.networks.kv_cache import CacheView, Encoded, KVCache, append
+from world_models.networks.kv_cache import CacheView, Encoded, append
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     AugmentationOptions,
     Clips,
     Context,
-    Features,
-    ModelConfig,
     SamplingOptions,
     Transition,
     WorldSpec,
 )
 
-NO_FEATURES = Features(torch.empty(0), torch.empty(0))
 # the head learns from a predicted frame if its level was below this one, else from the real frame
 SHOWN_T = 0.5
-
-
-@dataclass(frozen=True)
-class ForcingConfig(ModelConfig):
-    """Settings of the model; what does not fit together is a ValueError that names what does."""
-
-    network: CausalDiTConfig = field(default_factory=CausalDiTConfig)
-    objective: FlowMatching = field(
-        default_factory=lambda: FlowMatching(times="logit-normal", shift=3.0)
-    )
-    sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
-    context_length: int = 4  # frames that a dream starts from, fewer than the network's window
-    guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
-    clean: float = 0.5  # share of clips that begin with clean frames, as a dream's past is
-    outcome_share: float = (
-        0.5  # share of clips that are read again, clean, to learn what their frames pay
-    )
-    change_weight: float = 0.0  # extra weight of patches that change
-
-    def __post_init__(self):
-        if not isinstance(self.objective, FlowMatching):
-            raise ValueError(
-                f"diffusion forcing learns by flow matching, not by {type(self.objective).__name__}"
-            )
-        check_fit(self.objective, self.sampler)
-        most = self.network.window - 1
-        if not 1 <= self.context_length <= most:
-            raise ValueError(
-                f"a window of {self.network.window} frames holds the new one and {most} before it: "
-                "context_length is "
-                f"1 to {most}, not {self.context_length}; or set network.window to "
-                f"{self.context_length + 1} or more"
-            )
-        if not 0 < self.outcome_share <= 1:
-            raise ValueError(
-                f"outcome_share is a share above 0, at most 1, not {self.outcome_share}"
-            )
-
-
-class ForcingState(NamedTuple):
-    """What a dream carries; its size never changes."""
-
-    memory: KVCache
-    frames: Tensor  # (B, 1, H, W, C) uint8, what is seen now; black where nothing was seen yet
-
-
-class Sequence(NamedTuple):
-    """Clips as the transformer takes them, in [-1, 1]."""
-
-    frames: Tensor  # (B, T, C, H, W) real
-    seen: Tensor  # (B, T, C, H, W) what a clean frame is shown as: perhaps damaged
-    action: Tensor  # (B, T) int64, each led to its frame; none for the first
-    valid: Tensor  # (B, T) bool
-
-
-class Output:
-    """What a network has answered already: one call serves the loss and the predicted frame."""
-
-    def __init__(self, output: Tensor):
-        self.output = output
-
-    def encode(self, frames: Tensor, action: Tensor) -> Features:
-        raise NotImplementedError("there is nothing left to encode")
-
-    def __call__(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
-        return self.output
 
 
 class ForcingModel(SampledModel):
@@ -204,18 +138,18 @@ class ForcingModel(SampledModel):
     ) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64.
 
-        What is remembered of the new frame is read off the finished one, as it is shown.
+        What is cached of the new frame is read from the finished one, rounded as it is shown.
         """
         past = self.encode_state(state, action, options)
         frame = pixels.to_uint8(self.draw(past, noise, options, self.objective))
         read = self.reread(past, frame)
-        reward, termination, trust = self.judged(read.tokens, frame[:, None])
-        paid, ends = likeliest_outcome(reward, termination, self.final)
+        reward, termination, trust = self.outcome_logits(read.tokens, frame[:, None])
+        chosen, over = likeliest_outcome(reward, termination, self.final)
         return Transition(
             ForcingState(append(state.memory, read), frame[:, None]),
             frame,
-            self.reward_values[paid],
-            ends,
+            self.reward_values[chosen],
+            over,
             trust.sigmoid(),
         )
 
@@ -245,9 +179,9 @@ class ForcingModel(SampledModel):
         x = pixels.to_float(frame[:, None])
         return self.network.encode_clean(x, past.action[:, None], past)
 
-    def judged(self, tokens: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the head says of clean tokens (B, T, P, D) and their frames (B, T, H, W, C) uint8;
-        (B * T, ...) each.
+    def outcome_logits(self, tokens: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of reward, termination and trust from clean tokens (B, T, P, D) and their frames
+        (B, T, H, W, C) uint8; (B * T, ...) each.
         """
         return self.head(
             self.network.grid(tokens.flatten(0, 1)), pixels.stack(frames.flatten(0, 1)[:, None])
@@ -256,11 +190,11 @@ class ForcingModel(SampledModel):
     def outcome_probabilities(
         self, state: ForcingState, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the head believes of a dreamed frame: reward classes (B, R) and termination (B,),
-        for calibration.
+        """The head's probabilities for a dreamed frame: reward classes (B, R) and termination
+        (B,).
         """
         read = self.reread(self.network.read(state.memory, action), frame)
-        reward, termination, _ = self.judged(read.tokens, frame[:, None])
+        reward, termination, _ = self.outcome_logits(read.tokens, frame[:, None])
         return reward.softmax(1), termination.sigmoid()
 
     def clip_losses(
@@ -273,16 +207,16 @@ class ForcingModel(SampledModel):
         """Mean losses by name over all frames of the clips at once, context and steps; outcomes
         over the steps alone.
 
-        The frames' losses are those of the clips as drawn; what a frame pays is learned at the rate
-        of the game, by one over a clip's odds. Raises ValueError on clips without
+        The frames' losses are those of the clips as drawn; outcomes are learned at the rate
+        of the game, by one over a clip's sampling weight. Raises ValueError on clips without
         `context_actions`.
         """
         sequence = self.sequence(clips, augmentation, steps, generator)
         t = self.sample_t(sequence.valid.shape, generator).to(sequence.frames)
-        error, painted = self.learn(sequence, t, generator)
+        error, predicted = self.learn(sequence, t, generator)
         weight = (sequence.valid & (t > 0)).float()
         frame = (error * weight).sum() / weight.sum().clamp_min(1)
-        return {"frame": frame, **self.outcomes(clips, sequence, t, painted, steps)}
+        return {"frame": frame, **self.outcomes(clips, sequence, t, predicted, steps)}
 
     def sequence(
         self,
@@ -302,12 +236,12 @@ class ForcingModel(SampledModel):
         length, device = self.context_length, self.reward_values.device
         frames = clips.frames[:, : length + steps]
         action = self.led_by(torch.cat((clips.context_actions, clips.actions[:, :steps]), 1))
-        seen = frames
+        shown = frames
         if self.training:
             context = damage(
                 frames[:, :length], augmentation.noise, augmentation.damage, self.patch, generator
             )
-            seen = torch.cat((context, frames[:, length:]), 1)
+            shown = torch.cat((context, frames[:, length:]), 1)
             drop = torch.rand(action.shape, generator=generator) < augmentation.action_dropout
             action = torch.where(drop, self.no_action, action)
         valid = torch.cat(
@@ -315,7 +249,7 @@ class ForcingModel(SampledModel):
         )
         return Sequence(
             pixels.to_float(frames.to(device)),
-            pixels.to_float(seen.to(device)),
+            pixels.to_float(shown.to(device)),
             action.to(device),
             valid.to(device),
         )
@@ -339,53 +273,48 @@ class ForcingModel(SampledModel):
         real, noise = sequence.frames, torch.randn(sequence.frames.shape, generator=generator)
         noise = noise.to(real)
         x = torch.where(
-            (t > 0)[..., None, None, None], self.objective.noised(real, t, noise), sequence.seen
+            (t > 0)[..., None, None, None], self.objective.noised(real, t, noise), sequence.shown
         )
         output = Output(self.network.clip(x, t, sequence.action))
         error = self.objective.loss(output, real, t, noise, NO_FEATURES)
-        weight = change_weights(
-            real[:, :-1].flatten(0, 1), real[:, 1:].flatten(0, 1), *self.changes
-        )
+        pairs = (real[:, :-1].flatten(0, 1), real[:, 1:].flatten(0, 1))
+        weight = change_weights(*pairs, self.patch, self.config.change_weight)
         weight = weight.unflatten(0, (len(real), -1))  # (B, T - 1, 1, H, W)
         error = torch.cat((error[:, :1], error[:, 1:] * weight), 1).mean((2, 3, 4))
         return error, self.objective.denoise(output, x, t, NO_FEATURES).detach()
 
-    @property
-    def changes(self) -> tuple[int, float]:
-        return self.patch, self.config.change_weight
-
     def outcomes(
-        self, clips: Clips, sequence: Sequence, t: Tensor, painted: Tensor, steps: int
+        self, clips: Clips, sequence: Sequence, t: Tensor, predicted: Tensor, steps: int
     ) -> dict[str, Tensor]:
-        """Mean losses of reward, termination and trust on frames as a dream shows them: painted, or
-        else real.
+        """Mean losses of reward, termination and trust on frames as a dream shows them: predicted,
+        or else real.
 
-        A share of the clips is read again, all clean. Trust is learned on painted frames alone:
+        A share of the clips is read again, all clean. Trust is learned on predicted frames alone:
         real ones are right.
         """
         count, length = math.ceil(self.config.outcome_share * len(t)), self.context_length
         mine = (t[:count] > 0) & (t[:count] < SHOWN_T)
         real, device = sequence.frames[:count], t.device
         shown = pixels.to_uint8(
-            torch.where(mine[..., None, None, None], painted[:count].to(real), real)
+            torch.where(mine[..., None, None, None], predicted[:count].to(real), real)
         )
         read = self.network.encode_clean(pixels.to_float(shown), sequence.action[:count])
-        said = self.judged(read.tokens[:, length:], shown[:, length:])
+        logits = self.outcome_logits(read.tokens[:, length:], shown[:, length:])
         wrong = wrong_frames(
             pixels.to_float(shown[:, length:]).flatten(0, 1),
             real[:, length:].flatten(0, 1),
             self.patch,
         )
-        paid, ends = (
+        reward, over = (
             of[:count, :steps].flatten().to(device)
             for of in (clips.reward_classes, clips.terminations)
         )
-        fair = (1 / clips.sampling_weight[:count]).to(device)
-        weight = sequence.valid[:count, length:] * (fair / fair.mean())[:, None]
+        importance = (1 / clips.sampling_weight[:count]).to(device)
+        weight = sequence.valid[:count, length:] * (importance / importance.mean())[:, None]
         own = {"trust", "wrong"}
         means = {}
-        for name, value in outcome_losses(said, paid, ends, wrong).items():
+        for name, value in outcome_losses(logits, reward, over, wrong).items():
             among = sequence.valid[:count, length:] & (mine[:, length:] if name in own else True)
-            fairly = weight if name in OUTCOMES else torch.ones_like(weight)
-            means[name] = (value * (fairly * among).flatten()).sum() / among.sum().clamp_min(1)
+            weights = weight if name in OUTCOMES else torch.ones_like(weight)
+            means[name] = (value * (weights * among).flatten()).sum() / among.sum().clamp_min(1)
         return means

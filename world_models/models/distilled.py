@@ -20,7 +20,7 @@ from torch import Tensor
 from collectors.settings.parse import setting
 from world_models.diffusion.objectives.base import Path, spread
 from world_models.diffusion.samplers import Euler, ddim
-from world_models.models.chance import Chosen
+from world_models.models.chance_variables import Chosen
 from world_models.models.diffusion import DiffusionModel
 from world_models.models.next_frame import Step
 from world_models.noise import channels_last

@@ -1,10 +1,10 @@
-"""State and action optimised together: the pair (latent next state, action) rests where a learned
+"""State and action optimized together: the pair (latent next state, action) rests where a learned
 field is zero.
 
-Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the frame that is seen now.
+Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the newest frame.
 With the action held the pair comes to rest at what the action does: a world model. With nothing
 held it comes to rest at an action that an expert takes and at what that does: a policy. How far
-from rest a pair is tells how unusual it is.
+from rest a pair is measures how unusual it is.
 
 The latent is a small vector for every cell. It is the latent of an autoencoder that learns beside
 the field: its decoder must draw the cells, it gets no gradient from the field, and its variance is
@@ -17,7 +17,6 @@ B lanes, C colors, Z numbers a cell, G x G cells, A actions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -25,22 +24,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models import frames as pixels
-from world_models.diffusion.objectives import EquilibriumMatching, Objective
-from world_models.diffusion.samplers import Descent, check_fit
+from world_models.diffusion.objectives import Objective
 from world_models.diffusion.trajectory import RecordingField
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
-from world_models.models.chance import CHANCE_NETWORKS, Chance, ChanceSettings, Chosen
+from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, Chosen
+from world_models.models.joint_config import JointConfig
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampler_model import SampledModel
 from world_models.networks.blocks import trunk
-from world_models.networks.eqm_field import EqMField, EqMFieldConfig, FrameCodec, TransformerEncoder
+from world_models.networks.eqm_field import EqMField, FrameCodec, TransformerEncoder
 from world_models.networks.modulation import modulate
 from world_models.noise import Draws, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     Features,
-    ModelConfig,
     SamplingOptions,
     WorldSpec,
 )
@@ -49,41 +47,13 @@ ACTION_DEPTH = 2  # mixing blocks that know the action
 PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held action
 
 
-@dataclass(frozen=True)
-class JointConfig(ModelConfig):
-    """Settings of the joint model."""
-
-    network: EqMFieldConfig = field(default_factory=EqMFieldConfig)
-    objective: EquilibriumMatching = field(
-        default_factory=lambda: EquilibriumMatching("linear", multiplier=1.0)
-    )
-    sampler: Descent = field(
-        default_factory=lambda: Descent(10, "nag", rate=0.5, momentum=0.3, threshold=0.02)
-    )
-    chance: ChanceSettings = field(
-        default_factory=ChanceSettings
-    )  # variables=0: the field's noise decides everything
-    context_length: int = 1  # frames the model sees
-    change_weight: float = 20.0  # extra weight of cells that change
-    action_weight: float = 1.0  # of the action's share of the free pair's loss
-    latent_noise: float = 0.3  # standard deviation under which the decoder must still draw a cell
-    reconstruction: float = (
-        1.0  # weight of what the autoencoder draws; 0 and 0 and False: the latent may collapse
-    )
-    variance: float = 0.1  # weight of the latent's variance target
-    stop_gradient: bool = True  # the field does not pull at the latent that it is to predict
-
-    def __post_init__(self):
-        check_fit(self.objective, self.sampler)
-
-
 class Joint(NamedTuple):
-    """A pair at rest and what it says."""
+    """A pair at rest, and what was computed from it."""
 
     action: Tensor  # (B,) int64
     action_logits: Tensor  # (B, A): where the descent put the action, 1 in place of a one-hot 1
     next_frame: Tensor  # (B, H, W, C) uint8
-    latent: Tensor  # (B, Z, G, G), what the frame was drawn from
+    latent: Tensor  # (B, Z, G, G), what the frame was decoded from
     # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
     gradient_norm: Tensor
     energy: Tensor  # (B,) see `EqMField.energies`
@@ -249,7 +219,7 @@ class JointModel(NextFrameModel, SampledModel):
 
     @property
     def pair_shape(self) -> tuple[int]:
-        """(Z G G + A,): what is optimised."""
+        """(Z G G + A,): what is optimized."""
         return (
             self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,
         )

@@ -40,7 +40,7 @@ from world_models.protocols import (
 
 @dataclass(frozen=True)
 class LatentConfig(DiffusionConfig):
-    """Settings of the model: those of the diffusion model mean latents where they say frames, so
+    """Settings of the model: those of the diffusion model are of latents where they name frames, so
     patches are of latents. What does not fit latents is a ValueError.
     """
 
@@ -160,7 +160,7 @@ class LatentModel(DiffusionModel):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """In the first part of the training the autoencoder's losses only, on the newest frames of
-        the clips; then those of all next-frame models. Validation tells both.
+        the clips; then those of all next-frame models. Validation reports both.
         """
         learns = augmentation.progress < self.config.autoencoder_share
         self.autoencoder.requires_grad_(learns)

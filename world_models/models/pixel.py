@@ -1,11 +1,11 @@
-"""The deterministic pixel model: pictures and the actions between them in, the next F pictures out,
+"""The deterministic pixel model: images and the actions between them in, the next F images out,
 in one pass.
 
-In a dream one action is known, so the first picture is used; `foresee` plays all F. What a step
+In a dream one action is known, so the first image is used; `foresee` plays all F. What a step
 cannot know, such as new ground at the edge, comes out as its mean.
 
-B lanes, K context pictures, F pictures ahead, H x W x C a frame, c = C / stack colors of a
-picture.
+B lanes, K context images, F images ahead, H x W x C a frame, c = C / stack colors of a
+image.
 """
 
 from __future__ import annotations
@@ -39,27 +39,26 @@ class PixelConfig(ModelConfig):
 
     network: FilmConfig = field(default_factory=FilmConfig)
     objective: Regression = field(default_factory=lambda: Regression("bce", motion_weight=5.0))
-    context_length: int = 4  # pictures the model sees, and the actions between them
-    stack: int = 1  # pictures in the channels of a frame, oldest first, where the game stacks them
-    # share of training samples that know the actions to come; the others learn the next picture
+    context_length: int = 4  # images the model reads, and the actions between them
+    stack: int = 1  # images in the channels of a frame, oldest first, where the game stacks them
+    # share of training samples that know the actions to come; the others learn the next image
     # only
     known_actions: float = 0.5
 
     def __post_init__(self):
         if not 1 <= self.stack <= self.context_length:
             raise ValueError(
-                f"a stack of {self.stack} does not come out of {self.context_length} context "
-                "pictures"
+                f"a stack of {self.stack} does not come out of {self.context_length} context images"
             )
         if self.network.copies and self.objective.error == "bce":
             raise ValueError(
-                "a network that copies paints pixels, not logits: its error is mse or huber, not "
-                "bce"
+                "a network that copies answers with pixels, not logits: its error is mse or "
+                "huber, not bce"
             )
 
 
 class Memory(NamedTuple):
-    """The state: the last pictures and what led from one to the next."""
+    """The state: the last images and what led from one to the next."""
 
     frames: Tensor  # (B, K, H, W, c) uint8, oldest first
     actions: Tensor  # (B, K - 1) int64
@@ -68,7 +67,7 @@ class Memory(NamedTuple):
 class PixelModel(NextFrameModel):
     """See the module.
 
-    Where the game stacks pictures, a frame is the last `stack` of them and only one is new.
+    Where the game stacks images, a frame is the last `stack` of them and only one is new.
     """
 
     kind = "pixel"

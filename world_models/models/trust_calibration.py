@@ -1,8 +1,8 @@
 """How far a dream is to be believed: a calibrated probability that a dreamed frame is right.
 
-The trust head learns with the model, on frames that the model has seen: it is too sure. On episodes
-that training never saw, a logistic regression brings what it says to the rate at which frames are
-right (Platt 1999; Guo et al. 2017, arXiv:1706.04599, section 4) and adds how far the context is
+The trust head learns with the model, on frames of the training data: it is too sure. On episodes
+outside the training data, a logistic regression brings its probability to the rate at which frames
+are right (Platt 1999; Guo et al. 2017, arXiv:1706.04599, section 4) and adds how far the context is
 from those of training: the Mahalanobis distance of pooled features (Lee et al. 2018,
 arXiv:1807.03888, eq. 2).
 
@@ -125,9 +125,9 @@ def _likeliest(x: Tensor, y: Tensor) -> Tensor:
     for _ in range(
         50
     ):  # Newton's method; the loss is convex, and half a step that is too long helps
-        said = (x @ weights).sigmoid()
-        gradient = x.mT @ (said - y) + PULL * (weights - own)
-        curvature = (x * (said * (1 - said))[:, None]).mT @ x + PULL * torch.eye(
+        probability = (x @ weights).sigmoid()
+        gradient = x.mT @ (probability - y) + PULL * (weights - own)
+        curvature = (x * (probability * (1 - probability))[:, None]).mT @ x + PULL * torch.eye(
             3, dtype=x.dtype, device=x.device
         )
         step = torch.linalg.solve(curvature, gradient)

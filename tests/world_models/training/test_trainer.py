@@ -16,7 +16,7 @@ from quick_runs import config_for
 
 from collectors.dataset.dataset import Dataset
 from world_models.bundles.bundle import load_bundle
-from world_models.models.chance import ChanceSettings
+from world_models.models.chance_variables import ChanceSettings
 from world_models.training import run as training
 from world_models.training.checkpoints import newest_checkpoint
 from world_models.training.config import TrainingError

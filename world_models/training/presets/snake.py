@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from world_models.diffusion.samplers import Euler
-from world_models.models.chance import ChanceConfig, ChanceSettings
+from world_models.models.chance import ChanceConfig
+from world_models.models.chance_variables import ChanceSettings
 from world_models.models.diffusion import DiffusionConfig
 from world_models.models.distilled import DistilledConfig
 from world_models.models.joint import JointConfig
