@@ -166,7 +166,7 @@ def as_image(frame: np.ndarray) -> np.ndarray:
 def _join(
     images: Sequence[np.ndarray], gap: int, axis: int, filling: tuple[int, int, int] = PAPER
 ) -> np.ndarray:
-    """Pictures in a line along `axis`, `gap` pixels between; a lower one is centred, a narrower one
+    """Images in a line along `axis`, `gap` pixels between; a lower one is centered, a narrower one
     starts left.
     """
     across = 1 - axis

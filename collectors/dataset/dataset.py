@@ -1,9 +1,8 @@
 """The dataset format, writer and reader. A dataset is a directory:
 
-    manifest.json       format version, spec, EnvSpec, policy, seed, shards with counts, sizes and
-    sha256 episodes.csv        a row an episode
-    shard_000000_{frames,actions,rewards,terminated,truncated}.npy      memory-mapped; every frame
-    once
+    manifest.json    format version, spec, EnvSpec, policy, seed, shards with counts and sha256
+    episodes.csv     a row per episode
+    shard_000000_{frames,actions,rewards,terminated,truncated}.npy    memory-mapped
 
 E episodes of a shard follow each other; one of T steps has T + 1 frames. What the manifest lists is
 there in full: a shard is written under a temporary name, then renamed, then listed. Windows are cut

@@ -164,7 +164,7 @@ def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
 def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dict[str, Any]:
     """The values that the words set, by dotted name.
 
-    Kinds count wherever they are said, their settings with them.
+    A kind counts wherever it stands among the words, and its settings with it.
     """
     chosen, settings = _read_kinds(words, source)
     values: dict[str, Any] = {}

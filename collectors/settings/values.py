@@ -1,4 +1,4 @@
-"""Values of settings: what a type is called, and which value a text says."""
+"""Values of settings: what a type is called, and which value a text means."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def type_name(hint: Any) -> str:
 
 
 def convert(name: str, hint: Any, text: str) -> Any:
-    """The value of the setting `name`, of type `hint`, that `text` says; raises SettingsError that
+    """The value of the setting `name`, of type `hint`, that `text` means; raises SettingsError that
     names both.
     """
     if isinstance(hint, KindOf) and text not in hint.kinds:

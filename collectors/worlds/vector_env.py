@@ -223,9 +223,13 @@ def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
 
 def step_limit(steps: int | None, default: int) -> int:
     """The limit that `max_episode_steps` asks for: None is `default`, -1 none at all."""
-    if steps is not None and steps != -1 and steps < 1:
-        raise ValueError(f"max_episode_steps must be at least 1, or -1 for none, got {steps}")
-    return default if steps is None else NO_LIMIT if steps == -1 else steps
+    if steps is None:
+        return default
+    if not isinstance(steps, (int, np.integer)) or (steps != -1 and steps < 1):
+        raise ValueError(
+            f"max_episode_steps is a whole number of 1 or more, or -1 for no limit; got {steps!r}"
+        )
+    return NO_LIMIT if steps == -1 else int(steps)
 
 
 def check_reset_options(

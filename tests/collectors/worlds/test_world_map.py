@@ -309,7 +309,7 @@ def test_the_registered_game_has_the_spaces_limit_and_spec_of_the_contract():
 
 
 def test_the_map_and_its_attribution_are_package_data():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert "worlds/worldmap/assets/*" in project["tool"]["setuptools"]["package-data"]["collectors"]
     assert "NOAA" in (DEFAULT_MAP.parent / "ATTRIBUTION.md").read_text()
     digest = hashlib.sha256(DEFAULT_MAP.read_bytes()).hexdigest()

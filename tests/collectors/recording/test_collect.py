@@ -13,7 +13,7 @@ from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.policies.policies import RandomPolicy
 from collectors.recording.collect import collect, main, read_options
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def contents(path: Path) -> dict[str, bytes]:

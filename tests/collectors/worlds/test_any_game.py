@@ -53,7 +53,8 @@ def registered():
     for game in (Picture, Vector):
         if f"{game.__name__}-v0" not in gymnasium.registry:
             gymnasium.register(
-                f"{game.__name__}-v0", entry_point=f"tests.collectors.test_any_game:{game.__name__}"
+                f"{game.__name__}-v0",
+                entry_point=f"tests.collectors.worlds.test_any_game:{game.__name__}",
             )
 
 
