@@ -25,7 +25,7 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
     """
     frames, actions = _parts(value)
     shape, length = model.spec.frame_shape, model.context_length
-    wanted = (
+    needed = (
         f"(T, {', '.join(map(str, shape))}) uint8, one history, or ({lanes}, T, ...), one for "
         "each lane"
     )
@@ -34,10 +34,10 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
         or tuple(frames.shape[-3:]) != tuple(shape)
         or not 3 <= frames.ndim <= 5
     ):
-        raise ValueError(f"context frames are {tuple(frames.shape)} {frames.dtype}; give {wanted}")
+        raise ValueError(f"context frames are {tuple(frames.shape)} {frames.dtype}; give {needed}")
     frames = frames.reshape(*((1,) * (5 - frames.ndim)), *frames.shape)  # (1 or B, T, H, W, C)
     if not frames.shape[1] or frames.shape[0] not in (1, lanes):
-        raise ValueError(f"context frames are {tuple(frames.shape)}; give {wanted}")
+        raise ValueError(f"context frames are {tuple(frames.shape)}; give {needed}")
     actions = _checked_actions(actions, frames, len(model.spec.action_names))
     missing = max(0, length - frames.shape[1])
     frames = torch.cat([frames[:, :1].expand(-1, missing, *shape), frames], 1)[

@@ -109,10 +109,10 @@ class RayVectorEnv(VectorEnv):
             num_envs,
             as_autoreset_mode(autoreset_mode),
         )
-        ends = np.cumsum(
+        stops = np.cumsum(
             [len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]
         ).tolist()
-        self._lanes = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self._lanes = [slice(start, end) for start, end in zip([0, *stops], stops, strict=False)]
         self._frames: Any = None  # (N, ...) of the last reset or step
         if isinstance(bundle := settings.get("bundle"), str | Path) and Path(bundle).is_dir():
             settings["bundle"] = str(Path(bundle).resolve())
@@ -126,10 +126,10 @@ class RayVectorEnv(VectorEnv):
         import ray
 
         stack.enter_context(cluster(address, len(self._lanes)))
-        wanted = {"num_cpus": 1, **options}
-        _check_room(ray.cluster_resources(), wanted, len(self._lanes), "has {:g}")
-        _wait_for_room(ray.available_resources, wanted, len(self._lanes))
-        host = ray.remote(Host).options(**wanted)
+        required = {"num_cpus": 1, **options}
+        _check_room(ray.cluster_resources(), required, len(self._lanes), "has {:g}")
+        _wait_for_room(ray.available_resources, required, len(self._lanes))
+        host = ray.remote(Host).options(**required)
         self._actors = [host.remote() for _ in self._lanes]
         for actor in self._actors:
             stack.callback(ray.kill, actor)
@@ -169,7 +169,7 @@ class RayVectorEnv(VectorEnv):
         )
 
     def step(self, actions):
-        """(frames, rewards, terminations, truncations, info), one row a lane."""
+        """(frames, rewards, terminations, truncations, info), one row per lane."""
         actions = np.asarray(actions)
         if self._frames is None:
             raise ResetNeeded("there is no episode yet: call reset() first")
@@ -261,12 +261,12 @@ class RayVectorEnv(VectorEnv):
         return np.full(shape, None) if like.dtype == object else np.zeros(shape, like.dtype)
 
 
-def _check_room(there: dict[str, float], wanted: dict[str, Any], actors: int, verb: str) -> None:
+def _check_room(there: dict[str, float], required: dict[str, Any], actors: int, verb: str) -> None:
     """ValueError where the cluster cannot hold the actors; Ray would wait for room without a
     word.
     """
     for name, resource, unit in (("num_cpus", "CPU", "processors"), ("num_gpus", "GPU", "GPUs")):
-        need, has = actors * (wanted.get(name) or 0), there.get(resource, 0)
+        need, has = actors * (required.get(name) or 0), there.get(resource, 0)
         if need > has:
             raise ValueError(
                 f"{actors} actors need {need:g} {unit}, the cluster {verb.format(has)}: use fewer "
@@ -275,7 +275,7 @@ def _check_room(there: dict[str, float], wanted: dict[str, Any], actors: int, ve
 
 
 def _wait_for_room(
-    available: Callable[[], dict[str, float]], wanted: dict[str, Any], actors: int
+    available: Callable[[], dict[str, float]], required: dict[str, Any], actors: int
 ) -> None:
     """Wait for what others are just giving back.
 
@@ -284,7 +284,7 @@ def _wait_for_room(
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return _check_room(available(), wanted, actors, "has {:g} free")
+            return _check_room(available(), required, actors, "has {:g} free")
         except ValueError:
             if time.monotonic() > deadline:
                 raise

@@ -23,7 +23,7 @@ class Window:
 
     def __init__(self, title: str, fps: int) -> None:
         self._title, self._fps = title, fps
-        self._screen: Any = None  # pygame's, once there is a frame
+        self._surface: Any = None  # pygame's, once there is a frame
         self._clock: Any = None
 
     def show(self, frame: np.ndarray) -> None:
@@ -33,23 +33,23 @@ class Window:
         pygame = _pygame()
         scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
         image = enlarge(frame, scale).swapaxes(0, 1)  # (W, H, 3)
-        if self._screen is None:
+        if self._surface is None:
             pygame.display.init()
             pygame.display.set_caption(self._title)
-            self._screen, self._clock = (
+            self._surface, self._clock = (
                 pygame.display.set_mode(image.shape[:2]),
                 pygame.time.Clock(),
             )
         pygame.event.pump()
-        self._screen.blit(pygame.surfarray.make_surface(image), (0, 0))
+        self._surface.blit(pygame.surfarray.make_surface(image), (0, 0))
         pygame.display.flip()
         self._clock.tick(self._fps)
 
     def close(self) -> None:
         """Close the window; it may be closed already."""
-        if self._screen is not None:
+        if self._surface is not None:
             _pygame().display.quit()
-            self._screen = self._clock = None
+            self._surface = self._clock = None
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:

@@ -127,9 +127,11 @@ def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
     rows, start = [], 0
     for e in episodes:
         total = round(float(e.rewards.astype(np.float64).sum()), 6)
-        ends = (bool(e.terminations[-1]), bool(e.truncations[-1]))
+        ending = (bool(e.terminations[-1]), bool(e.truncations[-1]))
         rows.append(
-            EpisodeRow(len(rows), index, start, len(e), total, *ends, e.policy_name, e.seed, e.key)
+            EpisodeRow(
+                len(rows), index, start, len(e), total, *ending, e.policy_name, e.seed, e.key
+            )
         )
         start += len(e)
     return rows
@@ -160,9 +162,9 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
     try:
         for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
             numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
-            ends = (line["terminated"] == "1", line["truncated"] == "1")
+            ending = (line["terminated"] == "1", line["truncated"] == "1")
             last = (line["policy"], int(line["seed"]), line.get("key") or "")
-            row = EpisodeRow(*numbers, float(line["return"]), *ends, *last)
+            row = EpisodeRow(*numbers, float(line["return"]), *ending, *last)
             rows.setdefault(row.shard, []).append(row)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(

@@ -85,7 +85,7 @@ class AnyGame(gymnasium.Env):
             seed=None if seed is None else seed % 2**31, options=options
         )
         self._steps = 0
-        return self._look(observation), info
+        return self._observe(observation), info
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.game.step(
@@ -94,7 +94,7 @@ class AnyGame(gymnasium.Env):
         self._steps += 1
         reward = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
         return (
-            self._look(observation),
+            self._observe(observation),
             reward,
             bool(terminated),
             bool(truncated) or self._steps >= self.limit,
@@ -107,7 +107,7 @@ class AnyGame(gymnasium.Env):
     def close(self) -> None:
         self.game.close()
 
-    def _look(self, observation) -> np.ndarray:
+    def _observe(self, observation) -> np.ndarray:
         """A fresh frame, which is also what `render` shows after the step."""
         self._frame = resized(
             np.asarray(self.game.render() if self.renders else observation), self.size

@@ -130,13 +130,13 @@ class Exported(Standin):
         if not file.exists():
             export(call, tensors, file)
         with torch.no_grad():
-            wanted, results = pytree.tree_flatten(call.answer(*tensors))
+            expected, results = pytree.tree_flatten(call.answer(*tensors))
         session = opened(file, len(tensors), results)
         found = pytree.tree_leaves(session(tensors))
         worst = max(
-            float((a.float() - b.float()).abs().max()) for a, b in zip(wanted, found, strict=True)
+            float((a.float() - b.float()).abs().max()) for a, b in zip(expected, found, strict=True)
         )
-        if not worst <= TOLERANCE * max(1.0, *(float(a.float().abs().max()) for a in wanted)):
+        if not worst <= TOLERANCE * max(1.0, *(float(a.float().abs().max()) for a in expected)):
             raise ExportError(
                 f"the ONNX graph {file} is {worst:.2g} off; delete it, or use backend='eager'"
             )

@@ -181,8 +181,8 @@ class Screen:
         rows = _around(_peak(share.sum(2)), int(np.ceil(self.ball_height)), self.rows)
         share = np.take_along_axis(share, rows[:, :, None], 1)  # (B, k, k)
         mass = share.sum((1, 2))
-        seen = mass > _MISSING * self.ball_width * self.ball_height
-        mass = np.where(seen, mass, np.nan)
+        visible = mass > _MISSING * self.ball_width * self.ball_height
+        mass = np.where(visible, mass, np.nan)
         x = (share.sum(1) * columns).sum(1) / mass
         y = (share.sum(2) * rows).sum(1) / mass
         y = self._whole(y, mass / self.ball_width, self.ball_height)
@@ -208,13 +208,13 @@ class Screen:
         row = (share * np.arange(self.rows)).sum(1) / height
         return self._whole(row, height, self.paddle_height).astype(np.float32)
 
-    def _whole(self, row: np.ndarray, seen: np.ndarray, height: float) -> np.ndarray:
-        """The center row in the frame of a shape of which `seen` rows round court row `row` are
+    def _whole(self, row: np.ndarray, visible: np.ndarray, height: float) -> np.ndarray:
+        """The center row in the frame of a shape of which `visible` rows round court row `row` are
         inside the walls.
         """
         middle = row + 0.5
-        middle = np.where(middle < height / 2, seen - height / 2, middle)
-        middle = np.where(middle > self.rows - height / 2, self.rows - seen + height / 2, middle)
+        middle = np.where(middle < height / 2, visible - height / 2, middle)
+        middle = np.where(middle > self.rows - height / 2, self.rows - visible + height / 2, middle)
         return middle - 0.5 + self.top
 
     def _count_pips(self, frames: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ class PongBatch:
         """(B,) int64 actions for (B, S, S, 3) uint8 frames, of all lanes whatever the mask."""
         noise, repeat, wander, aim, spin = self._own.T
         chance = self._draw()
-        paddle = self._look(observations, (2 * chance[AIM] - 1) * aim)
+        paddle = self._paddle_target(observations, (2 * chance[AIM] - 1) * aim)
         silly = chance[NOISE] < np.where(self._vx < 0, np.maximum(noise, wander), noise)
         drawn = (chance[ACTION] * ACTIONS).astype(np.int64)
         self._last = np.where(chance[REPEAT] < repeat, self._last, drawn)
@@ -86,7 +86,7 @@ class PongBatch:
         self._cursor += 1
         return numbers
 
-    def _look(self, frames: np.ndarray, aim: np.ndarray) -> np.ndarray:
+    def _paddle_target(self, frames: np.ndarray, aim: np.ndarray) -> np.ndarray:
         """Takes in where the ball is and how fast it flies; (B,) middle of the own paddle, all in
         engine units.
         """
@@ -116,10 +116,10 @@ class PongBatch:
         target = y + BALL / 2 + self._aim
         now = substeps <= SUBSTEPS
         away = target - spin_to * RUN_UP - paddle
-        wanted = np.where(np.abs(away) > DEAD_ZONE, np.sign(away), 0)
+        direction = np.where(np.abs(away) > DEAD_ZONE, np.sign(away), 0)
         sure = np.abs(target - self._aim - paddle - DEAD_ZONE * spin_to) < SAFE
-        wanted = np.nan_to_num(np.where(now & sure, spin_to, wanted))
-        return np.where(wanted > 0, 1, np.where(wanted < 0, 2, 0))
+        direction = np.nan_to_num(np.where(now & sure, spin_to, direction))
+        return np.where(direction > 0, 1, np.where(direction < 0, 2, 0))
 
     def _forecast(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left
@@ -213,10 +213,10 @@ def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan
     where not seen.
     """
-    seen, view = decode_frames(frames), screen(frames.shape[1])
-    x = (seen.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2
-    y = COURT_HEIGHT - (seen.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2
-    paddle = COURT_HEIGHT - (seen.right + 0.5 - view.top) * view.unit_y
+    positions, view = decode_frames(frames), screen(frames.shape[1])
+    x = (positions.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2
+    y = COURT_HEIGHT - (positions.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2
+    paddle = COURT_HEIGHT - (positions.right + 0.5 - view.top) * view.unit_y
     return np.round(x), np.round(y), np.round(paddle)
 
 

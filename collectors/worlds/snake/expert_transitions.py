@@ -233,5 +233,7 @@ def transitions(boards: np.ndarray, generator: np.random.Generator, **options) -
         )
     if not rows:
         raise ValueError("none of the boards holds a living snake")
-    frames, best, after, rewards, ends = (np.stack(column) for column in zip(*rows, strict=True))
-    return Transitions(frames, best, after, rewards.astype(np.float32), ends)
+    frames, best, after, rewards, terminations = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
+    return Transitions(frames, best, after, rewards.astype(np.float32), terminations)

@@ -82,13 +82,13 @@ def _unwind(parent: dict[int, int], goal: int) -> list[int]:
 
 def space(board: Board, body: list[int]) -> int:
     """How many free cells the head can get to."""
-    blocked, stack, seen = set(body), [body[0]], {body[0]}
+    blocked, stack, reached = set(body), [body[0]], {body[0]}
     while stack:
         for nearby in board.moves[stack.pop()]:
-            if nearby not in seen and nearby not in blocked:
-                seen.add(nearby)
+            if nearby not in reached and nearby not in blocked:
+                reached.add(nearby)
                 stack.append(nearby)
-    return len(seen) - 1
+    return len(reached) - 1
 
 
 def plan(board: Board, body: list[int], foods: list[int]) -> list[int]:

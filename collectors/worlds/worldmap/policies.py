@@ -154,8 +154,8 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
         return []
     goals &= moves == moves[goals].min()
     down, right = places[:, goals]
-    wanted = ((down < 0).any(), (down > 0).any(), (right < 0).any(), (right > 0).any())
-    return [action for action, useful in enumerate(wanted) if useful]
+    needed = ((down < 0).any(), (down > 0).any(), (right < 0).any(), (right > 0).any())
+    return [action for action, useful in enumerate(needed) if useful]
 
 
 def worldmap_mix(actions: int) -> MixturePolicy:

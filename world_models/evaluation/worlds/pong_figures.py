@@ -190,13 +190,13 @@ def _first_points(dream: np.ndarray, real: np.ndarray, length: np.ndarray) -> di
     """
     steps = dream.shape[1]
     first = [np.where((s != 0).any(1), (s != 0).argmax(1), steps + 9) for s in (dream, real)]
-    sides = [
+    signs = [
         s[np.arange(len(s)), np.minimum(f, steps - 1)]
         for s, f in zip((dream, real), first, strict=True)
     ]
     claimed, expected = first[0] < np.minimum(length, steps), first[1] < steps
     hits = int(
-        (claimed & expected & (np.abs(first[0] - first[1]) <= 1) & (sides[0] == sides[1])).sum()
+        (claimed & expected & (np.abs(first[0] - first[1]) <= 1) & (signs[0] == signs[1])).sum()
     )
     return {
         "precision": hits / claimed.sum() if claimed.any() else None,
