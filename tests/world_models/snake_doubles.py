@@ -12,7 +12,7 @@ from collectors.worlds.snake.env import RealSnake
 from world_models.protocols import DEFAULT_OPTIONS, Transition, WorldModel, WorldSpec
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     frame: Tensor  # (B, H, W, C) uint8
 
 
@@ -27,23 +27,27 @@ class Double(WorldModel):
         super().__init__(WorldSpec("snake", (side, side, 3), names, (-1.0, 0.0, 1.0), 10, 1000))
         self.env = RealSnake(grid_size=grid_size)
 
-    def init(self, context) -> Seen:
-        return Seen(context.frames[:, -1])
+    def init(self, context) -> Observed:
+        return Observed(context.frames[:, -1])
 
 
 class PerfectSnake(Double):
     """Replays the real game: puts it into the board that the frame shows and takes one step."""
 
-    def step(self, state: Seen, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
+    def step(self, state: Observed, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
         seeds = noise.integers(2**20, salt=5).tolist()
         rows = [
             self._play(*row)
             for row in zip(state.frame.numpy(), action.tolist(), seeds, strict=True)
         ]
-        frames, rewards, ends = zip(*rows, strict=True)
+        frames, rewards, terminations = zip(*rows, strict=True)
         frame = torch.from_numpy(np.stack(frames))
         return Transition(
-            Seen(frame), frame, torch.tensor(rewards), torch.tensor(ends), torch.ones(len(rows))
+            Observed(frame),
+            frame,
+            torch.tensor(rewards),
+            torch.tensor(terminations),
+            torch.ones(len(rows)),
         )
 
     def _play(self, frame: np.ndarray, action: int, seed: int) -> tuple[np.ndarray, float, bool]:
@@ -57,7 +61,7 @@ class PerfectSnake(Double):
         return observation, float(reward), terminated
 
     def outcome_probabilities(
-        self, state: Seen, action: Tensor, frame: Tensor
+        self, state: Observed, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
         white = (frame == 255).all(-1).flatten(1).any(1).float()
         return torch.ones(len(frame), 3), white
@@ -66,6 +70,6 @@ class PerfectSnake(Double):
 class CopySnake(Double):
     """Nothing ever happens, and it is sure of it half the time."""
 
-    def step(self, state: Seen, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
+    def step(self, state: Observed, action: Tensor, noise, options=DEFAULT_OPTIONS) -> Transition:
         none = torch.zeros(len(action))
         return Transition(state, state.frame, none, none.bool(), noise.uniform((), 0))

@@ -66,10 +66,10 @@ class SplitReader:
         return self._places(np.sort(np.concatenate(halves)))
 
     def _places(self, numbers: np.ndarray) -> list[Place]:
-        ends = np.cumsum(self.lengths)
-        row = np.searchsorted(ends, numbers, side="right")
+        stops = np.cumsum(self.lengths)
+        row = np.searchsorted(stops, numbers, side="right")
         return [
-            Place(int(self.episodes[r]), int(n - ends[r] + self.lengths[r]))
+            Place(int(self.episodes[r]), int(n - stops[r] + self.lengths[r]))
             for r, n in zip(row, numbers, strict=True)
         ]
 

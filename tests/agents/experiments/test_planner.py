@@ -17,7 +17,7 @@ START, TRAP, SAFE, DEAD = range(4)
 TEMPT, WAIT = range(2)
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     frames: Tensor  # (B, 1, 4, 4, 3) uint8, the place in every pixel
 
 
@@ -33,11 +33,11 @@ class Corridor(WorldModel):
         super().__init__(WorldSpec("corridor", (4, 4, 3), actions, rewards, 10, 50))
         self.calls = []
 
-    def init(self, context: Context) -> Seen:
-        return Seen(context.frames)
+    def init(self, context: Context) -> Observed:
+        return Observed(context.frames)
 
     def step(
-        self, state: Seen, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
+        self, state: Observed, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
     ) -> Transition:
         self.calls.append(len(action))
         place = state.frames[:, 0, 0, 0, 0].long()
@@ -47,14 +47,14 @@ class Corridor(WorldModel):
         reward = (after == TRAP).float() - (after == DEAD).float() * 2
         frame = after.to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
         return Transition(
-            Seen(frame[:, None]), frame, reward, after == DEAD, torch.ones(len(after))
+            Observed(frame[:, None]), frame, reward, after == DEAD, torch.ones(len(after))
         )
 
 
 class Afraid(Corridor):
     """Waiting is not credible to it: it was never trained on that."""
 
-    def trust_signals(self, state: Seen, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
+    def trust_signals(self, state: Observed, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
         return {"gradient_norm": (action == WAIT).float()}
 
 
@@ -123,7 +123,7 @@ def test_a_termination_costs_what_would_have_come():
         """Death costs nothing but the future."""
 
         def step(
-            self, state: Seen, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
+            self, state: Observed, action: Tensor, noise: NoiseStream, options=DEFAULT_OPTIONS
         ) -> Transition:
             after = super().step(state, action, noise)
             return after._replace(reward=after.reward.clamp_min(0))

@@ -116,9 +116,10 @@ def test_a_bundle_keeps_its_scale_and_its_dreams_are_trusted_by_it(tmp_path, nam
     )
     assert torch.equal(one.frame, two.frame) and not torch.allclose(one.trust, two.trust)
     tokens = plain.context_features(plain.init(make_context(plain, 4)), LANES % 2).detach()
-    wanted = scaled.trust_scale(one.trust.logit(), tokens)
+    expected = scaled.trust_scale(one.trust.logit(), tokens)
     assert (
-        torch.allclose(two.trust, wanted, atol=1e-4) and ((two.trust >= 0) & (two.trust <= 1)).all()
+        torch.allclose(two.trust, expected, atol=1e-4)
+        and ((two.trust >= 0) & (two.trust <= 1)).all()
     )
 
 

@@ -176,9 +176,9 @@ def test_a_rollout_that_forgets_is_told_by_its_horizon():
 def test_a_landfall_that_is_dreamed_too_late_is_no_hit():
     places, actions = voyage(4)
     frames = windows(places)
-    paid = [-0.01, 1.0, -0.01, -0.01]
+    rewards = [-0.01, 1.0, -0.01, -0.01]
     step = one_step(
-        EVALUATOR, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], paid, paid[::-1]
+        EVALUATOR, frames[:, :1], frames[:, 1], frames[:, 1], actions[:, 0], rewards, rewards[::-1]
     )
     walks, moves = voyage(1, 3)
     opened = rollouts(windows(walks), windows(walks), moves[:, 1:])

@@ -93,7 +93,7 @@ def test_a_batch_in_parts_has_the_mean_gradient_of_its_parts(dataset_path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"batch_size": 9, "gradient_accumulation": 2},
@@ -103,8 +103,10 @@ def test_a_batch_in_parts_has_the_mean_gradient_of_its_parts(dataset_path, tmp_p
         ({"device": "cuda:7"}, "try device=cpu"),
     ],
 )
-def test_what_cannot_be_done_here_is_refused_with_the_remedy(dataset_path, tmp_path, changes, said):
-    with pytest.raises(TrainingError, match=said):
+def test_what_cannot_be_done_here_is_refused_with_the_remedy(
+    dataset_path, tmp_path, changes, message
+):
+    with pytest.raises(TrainingError, match=message):
         Trainer(replace(config_for(dataset_path, tmp_path, 1), **changes), Dataset(dataset_path))
 
 

@@ -248,7 +248,7 @@ def test_a_resolved_config_gives_every_preset_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("updatez: 3", "unknown setting 'updatez'; did you mean 'updates'?"),
         ("model: {grid: {widht: 3}}", "did you mean 'model.grid.width'?"),
@@ -259,10 +259,10 @@ def test_a_resolved_config_gives_every_preset_again(tmp_path):
         ("updates: [", "is no YAML"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_its_name(tmp_path, capsys, text, said):
+def test_what_is_wrong_in_a_file_is_said_with_its_name(tmp_path, capsys, text, message):
     (tmp_path / "mine.yaml").write_text(text)
     shown = settings(capsys, "snake", "--config", str(tmp_path / "mine.yaml"))
-    assert said in shown and "mine.yaml" in shown
+    assert message in shown and "mine.yaml" in shown
 
 
 def test_a_file_that_is_not_there_or_not_named_is_refused(tmp_path, capsys):
@@ -273,7 +273,7 @@ def test_a_file_that_is_not_there_or_not_named_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "message"),
     [
         (
             "batch_size=0",
@@ -296,7 +296,7 @@ def test_a_file_that_is_not_there_or_not_named_is_refused(tmp_path, capsys):
         ("tracker=wandbb", "did you mean 'wandb'?"),
     ],
 )
-def test_an_impossible_value_is_refused_with_its_key_and_the_nearest(word, said):
+def test_an_impossible_value_is_refused_with_its_key_and_the_nearest(word, message):
     with pytest.raises(SettingsError) as error:
         apply_overrides(TrainConfig(), dict([word.split("=")]))
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -34,13 +34,13 @@ def config_for(data: Path, out: Path, parts: int) -> TrainConfig:
 
 def watch(config: TrainConfig) -> dict:
     """Trains; the weights, averages and losses that this process ends with, and its rank."""
-    seen: list[training.Trainer] = []
+    trainers: list[training.Trainer] = []
     losses: list[dict] = []
 
     class Watched(training.Trainer):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            seen.append(self)
+            trainers.append(self)
 
         def step(self):
             losses.append(super().step())
@@ -51,7 +51,7 @@ def watch(config: TrainConfig) -> dict:
         training.train(config)
     finally:
         training.Trainer = before
-    trainer = seen[0]
+    trainer = trainers[0]
     parts = {"model": trainer.model.state_dict(), "average": trainer.average.state_dict()}
     return {
         **parts,
