@@ -107,12 +107,6 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         """
         return [frames[0] for frames in self._dream.denoising()]
 
-    def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument
-        `noop`.
-        """
-        return self._dream.get_keys_to_action()
-
     @property
     def world(self) -> WorldSpec:
         """The WorldSpec of the game that is dreamed."""

@@ -37,6 +37,13 @@ class SamplingMixin:
         """The action of pressing no key; None: the last action goes on."""
         return keys_to_action(self.simulator.model.spec.action_names).get(())
 
+    def get_keys_to_action(self) -> dict[tuple, int]:
+        """The keyboard for gymnasium.utils.play, which takes `idle_action` by its argument
+        `noop`.
+        """
+        keys = keys_to_action(self.simulator.model.spec.action_names)
+        return {pressed: action for pressed, action in keys.items() if pressed}
+
     @property
     def guides(self) -> bool:
         """Whether the model has guidance on the action."""

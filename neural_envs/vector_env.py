@@ -2,7 +2,7 @@
 all of them.
 
 B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the dreaming itself is in
-`dream.py`.
+`simulator.py`.
 """
 
 from __future__ import annotations
@@ -19,24 +19,12 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from collectors.media import tile, to_rgb
-from collectors.worlds.table import WORLDS
-from collectors.worlds.vector_env import (
-    as_autoreset_mode,
-    check_reset_options,
-    reset_mask,
-    step_limit,
-)
-from neural_envs.given_contexts import context_from
+from collectors.worlds.vector_env import as_autoreset_mode, step_limit
+from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin
-from neural_envs.rendering import Window, keys_to_action
+from neural_envs.rendering import Window
 from neural_envs.sampling_controls import SamplingMixin
-from neural_envs.simulator import (
-    DreamState,
-    Outcome,
-    Simulator,
-    positive,
-    streams,
-)
+from neural_envs.simulator import DreamState, Outcome, Simulator, positive, streams
 from world_models.lanes import map_leaves, put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, SamplingOptions
@@ -82,25 +70,21 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = as_autoreset_mode(autoreset_mode)
-        self.output = _one_of("output", output, ("numpy", "torch"))
-        self.render_mode = _one_of(
+        self.output = checks.one_of("output", output, ("numpy", "torch"))
+        self.render_mode = checks.one_of(
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
         self.min_trust = min_trust
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
-        self.device, self.bundle, self.world = (
-            self.simulator.device,
-            self.simulator.config,
-            self.simulator.model.spec,
-        )
-        _check_world(world, self.world.world, self.simulator.name)
+        self.device, self.bundle = self.simulator.device, self.simulator.config
+        self.world = self.simulator.model.spec
+        checks.check_world(world, self.world.world, self.simulator.name)
         self.max_episode_steps = step_limit(max_episode_steps, self.world.max_episode_steps)
         self.sampling = SamplingOptions(sampler_steps, guidance)
         self._set_spaces()
         self._state: DreamState | None = None
-        self._last_step: tuple[DreamState, Tensor] | None = (
-            None  # what the last frames were dreamed from
-        )
+        # what the last frames were dreamed from
+        self._last_step: tuple[DreamState, Tensor] | None = None
         self._window: Window | None = None
 
     def _set_spaces(self) -> None:
@@ -145,7 +129,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         """(frames, rewards float32, terminations, truncations, info), one row a lane; see the class
         for info.
         """
-        before, action = self._current(), self._action(actions)
+        before, names = self._current(), self.world.action_names
+        action = checks.action_tensor(actions, self.num_envs, names).to(self.device)
         if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
             done = before.finished.nonzero()[:, 0].tolist()
             raise ResetNeeded(
@@ -192,14 +177,6 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             window.close()
         self._window = self._state = self._last_step = None
 
-    def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play, which wants `idle_action` by its argument
-        `noop`.
-        """
-        return {
-            keys: action for keys, action in keys_to_action(self.world.action_names).items() if keys
-        }
-
     # ---------------------------------------------------------------- snapshots
 
     def get_state(self) -> DreamState:
@@ -214,13 +191,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         With a seed, lane i draws the stream of seed + i from here on: a branch.
         """
         self._check_open()
-        if tuple(state.frame.shape) != (self.num_envs, *self.world.frame_shape):
-            wanted = (self.num_envs, *self.world.frame_shape)
-            raise ValueError(
-                f"the snapshot's frames are {tuple(state.frame.shape)}, this environment's "
-                f"{wanted}; "
-                "world_models.lanes.take_lanes picks or repeats lanes of a snapshot"
-            )
+        checks.check_snapshot(state, (self.num_envs, *self.world.frame_shape))
         state = map_leaves(state, lambda leaf: leaf.to(self.device, copy=True))
         self._state = state if seed is None else state._replace(noise=self._streams(seed))
         self._last_step = None
@@ -280,9 +251,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         if not len(lanes):
             return after, outcome
         fresh = self.simulator.start(take_lanes(before.noise, lanes))
-        return put_lanes(after, lanes, fresh), put_lanes(
-            outcome, lanes, Outcome.of_reset(len(lanes), self.device)
-        )
+        none = Outcome.of_reset(len(lanes), self.device)
+        return put_lanes(after, lanes, fresh), put_lanes(outcome, lanes, none)
 
     def _restart_same_step(self, after: DreamState, outcome: Outcome):
         """Lanes that finished in this step begin anew within it; what they ended in goes to
@@ -295,19 +265,14 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         shown = put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
         final = {"final_obs": after.frame, "_final_obs": mask}
         final |= {"final_info": self._info(outcome, mask), "_final_info": mask}
-        return put_lanes(after, lanes, self.simulator.start(take_lanes(after.noise, lanes))), {
-            **self._info(shown),
-            **final,
-        }
+        fresh = self.simulator.start(take_lanes(after.noise, lanes))
+        return put_lanes(after, lanes, fresh), self._info(shown) | final
 
     def _info(self, outcome: Outcome, mask: Tensor | None = None) -> dict[str, Any]:
         mask = torch.ones_like(outcome.terminated) if mask is None else mask
         info = {"trust": outcome.trust, "_trust": mask}
-        return (
-            info
-            if self.min_trust is None
-            else {**info, "low_trust": outcome.low_trust, "_low_trust": mask}
-        )
+        low = {"low_trust": outcome.low_trust, "_low_trust": mask}
+        return info if self.min_trust is None else info | low
 
     # ---------------------------------------------------------------- what comes in and goes out
 
@@ -320,33 +285,14 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return streams(seed, old, self.num_envs, self.device)
 
     def _options(self, options: dict[str, Any] | None) -> tuple[Tensor, Context | None]:
-        """(mask (B,) bool of the lanes to reset, context of B lanes or None)."""
-        options = check_reset_options(options, ("context",))
-        context = options.get("context")
-        if context is not None:
-            context = context_from(context, self.simulator.model, self.num_envs)
-            context = Context(context.frames.to(self.device), context.actions.to(self.device))
-        if isinstance(options.get("reset_mask"), Tensor):
-            options["reset_mask"] = options["reset_mask"].cpu().numpy()
-        mask = reset_mask(options, self.num_envs, started=self._state is not None)
-        return torch.from_numpy(mask).to(self.device), context
-
-    def _action(self, actions: Any) -> Tensor:
-        """(B,) int64 on the device; raises ValueError that lists the actions."""
-        given = actions if isinstance(actions, Tensor) else np.asarray(actions)
-        count = len(self.world.action_names)
-        if isinstance(given, Tensor):
-            whole = not (
-                given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
-            )
-        else:
-            whole = given.dtype.kind in "iu"
-        if whole and given.shape == (self.num_envs,) and not ((given < 0) | (given >= count)).any():
-            return torch.as_tensor(given).to(self.device, torch.int64)
-        names = ", ".join(f"{i} {name}" for i, name in enumerate(self.world.action_names))
-        raise ValueError(
-            f"actions are ({self.num_envs},) whole numbers among {names}; got {actions!r}"
+        """(mask (B,) bool of the lanes to reset, context of B lanes or None), on the device."""
+        started = self._state is not None
+        mask, context = checks.reset_arguments(
+            options, self.simulator.model, self.num_envs, started
         )
+        if context is not None:
+            context = map_leaves(context, lambda leaf: leaf.to(self.device))
+        return mask.to(self.device), context
 
     def _shown(self):
         """The current frames as the caller wants them, drawn too where there is a window."""
@@ -374,19 +320,3 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         if self._state is None:
             raise ResetNeeded("there is no dream yet: call reset() first")
         return self._state
-
-
-def _check_world(expected: str | None, found: str, bundle: str) -> None:
-    """ValueError where the bundle is a dream of another world than the id says."""
-    if expected not in (None, found):
-        name = WORLDS[found].neural_id if found in WORLDS else "NeuralEnv-v0"
-        raise ValueError(
-            f"the bundle '{bundle}' is a dream of {found}, not of {expected}; use "
-            f"gym.make('{name}', bundle='{bundle}')"
-        )
-
-
-def _one_of(name: str, value: Any, choices: tuple) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
-    return value
