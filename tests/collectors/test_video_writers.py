@@ -10,13 +10,13 @@ from PIL import Image
 from collectors.media import side_by_side, write_strip
 from collectors.video_writers import open_video, write_video
 
-COLOURS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
+COLORS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
 
 
 def film(length=4, height=16, width=16):
     """(T, H, W, 3): one flat colour a frame."""
     return np.broadcast_to(
-        COLOURS[np.arange(length) % 4, None, None], (length, height, width, 3)
+        COLORS[np.arange(length) % 4, None, None], (length, height, width, 3)
     ).copy()
 
 
@@ -33,7 +33,7 @@ def test_an_mp4_can_be_read_back_with_its_size_pace_and_colours(tmp_path):
     path = write_video(tmp_path / "deep" / "film.mp4", film(), fps=10, scale=4)
     facts, frames = read_mp4(path)
     assert facts["fps"] == 10 and frames.shape == (4, 64, 64, 3)
-    assert np.abs(frames.mean((1, 2)) - COLOURS).max() < 8
+    assert np.abs(frames.mean((1, 2)) - COLORS).max() < 8
 
 
 def test_an_mp4_of_odd_sides_is_padded_to_even_ones(tmp_path):
@@ -42,13 +42,11 @@ def test_an_mp4_of_odd_sides_is_padded_to_even_ones(tmp_path):
 
 
 def test_a_gif_can_be_read_back_frame_by_frame(tmp_path):
-    with Image.open(write_video(tmp_path / "film.gif", film(), fps=10, scale=2)) as picture:
-        assert (
-            picture.n_frames == 4 and picture.size == (32, 32) and picture.info["duration"] == 100
-        )
-        for index, colour in enumerate(COLOURS):
-            picture.seek(index)
-            assert np.abs(np.asarray(picture.convert("RGB"), int) - colour).max() < 4
+    with Image.open(write_video(tmp_path / "film.gif", film(), fps=10, scale=2)) as image:
+        assert image.n_frames == 4 and image.size == (32, 32) and image.info["duration"] == 100
+        for index, color in enumerate(COLORS):
+            image.seek(index)
+            assert np.abs(np.asarray(image.convert("RGB"), int) - color).max() < 4
 
 
 def test_frames_may_come_from_a_generator(tmp_path):
@@ -94,7 +92,7 @@ def test_what_is_no_frame_or_no_known_suffix_is_refused_with_a_sentence(
 def test_side_by_side_puts_frames_in_a_row_and_lets_the_shorter_film_wait():
     both = side_by_side(film(2), film(4), gap=3)
     assert both.shape == (4, 16, 35, 3)
-    assert (both[3, :, :16] == COLOURS[1]).all() and (both[3, :, 19:] == COLOURS[3]).all()
+    assert (both[3, :, :16] == COLORS[1]).all() and (both[3, :, 19:] == COLORS[3]).all()
     assert side_by_side(film()[0], film(1, 20, 8)[0], gap=0).shape == (20, 24, 3)
     with pytest.raises(ValueError, match="frames or films"):
         side_by_side(film(), film()[0])
@@ -104,10 +102,10 @@ def test_a_strip_shows_every_row_enlarged_and_named(tmp_path):
     path = write_strip(
         tmp_path / "strip.png", [film(3), film(4)], scale=2, gap=4, labels=["real", "dream"]
     )
-    picture = np.asarray(Image.open(path))
-    assert picture.shape[0] == 4 + 32 + 4 + 32 + 4 and picture.shape[1] > 4 + 4 * 32 + 3 * 4 + 4
-    for colour in COLOURS:
-        assert (picture == colour).all(-1).sum() >= 32 * 32
+    image = np.asarray(Image.open(path))
+    assert image.shape[0] == 4 + 32 + 4 + 32 + 4 and image.shape[1] > 4 + 4 * 32 + 3 * 4 + 4
+    for color in COLORS:
+        assert (image == color).all(-1).sum() >= 32 * 32
     plain = np.asarray(Image.open(write_strip(tmp_path / "plain.png", [film(3)], scale=1, gap=0)))
     assert (plain == np.concatenate(film(3), axis=1)).all()
 

@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from collectors.settings.values import check_choice
-from collectors.worlds.pong.frames import SIZES, PongState, decode_frames, screen
+from collectors.worlds.pong.frames import SIZES, PongState, decode_frames, renderer_of
 from collectors.worlds.pong.physics import PongCore
 from collectors.worlds.vector_env import LaneVectorEnv, check_actions
 
@@ -47,7 +47,7 @@ class RealPong(gymnasium.Env):
     ):
         _check_options(points_to_win, bounce_reward, frame_skip, size, render_mode)
         self._core = PongCore(1, points_to_win, bounce_reward, frame_skip)
-        self._screen = screen(size, points_to_win)
+        self._renderer = renderer_of(size, points_to_win)
         self.render_mode, self._playing = render_mode, False
         self.metadata = {**type(self).metadata, "render_fps": _frames_per_second(frame_skip)}
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
@@ -56,7 +56,7 @@ class RealPong(gymnasium.Env):
     def world_spec(self) -> dict:
         """What a dream of this game must know: the fields of `world_models.protocols.WorldSpec`."""
         limit = self.spec.max_episode_steps if self.spec is not None else None
-        return _world_spec(self._core, self._screen.size, limit or MAX_EPISODE_STEPS)
+        return _world_spec(self._core, self._renderer.size, limit or MAX_EPISODE_STEPS)
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
         """Keys for `gymnasium.utils.play`."""
@@ -66,7 +66,7 @@ class RealPong(gymnasium.Env):
         super().reset(seed=seed)
         self._core.reset(np.zeros(1, np.int64), [self.np_random])
         self._playing = True
-        return self._screen.draw(self._core)[0], self._info()
+        return self._renderer.draw(self._core)[0], self._info()
 
     def step(self, action):
         if not self._playing:
@@ -74,7 +74,7 @@ class RealPong(gymnasium.Env):
         rewards, ended = self._core.step(check_actions(np.asarray(action).reshape(-1), 1, ACTIONS))
         self._playing = not ended[0]
         return (
-            self._screen.draw(self._core)[0],
+            self._renderer.draw(self._core)[0],
             float(rewards[0]),
             bool(ended[0]),
             False,
@@ -82,7 +82,7 @@ class RealPong(gymnasium.Env):
         )
 
     def render(self) -> np.ndarray | None:
-        return self._screen.draw(self._core)[0] if self.render_mode == "rgb_array" else None
+        return self._renderer.draw(self._core)[0] if self.render_mode == "rgb_array" else None
 
     def _info(self) -> dict:
         return {
@@ -107,7 +107,7 @@ class RealPongVector(LaneVectorEnv):
         super().__init__(num_envs, max_episode_steps, autoreset_mode, render_mode, **options)
         core = self.single._core
         self._core = PongCore(num_envs, core.points_to_win, core.bounce_reward, core.frame_skip)
-        self._screen = self.single._screen
+        self._renderer = self.single._renderer
 
     def begin(self, lanes: np.ndarray, options: Mapping[str, Any]) -> None:
         self._core.reset(lanes, [self.generators[lane] for lane in lanes])
@@ -119,7 +119,7 @@ class RealPongVector(LaneVectorEnv):
         return rewards, ended, np.zeros_like(ended)
 
     def observe(self) -> np.ndarray:
-        return self._screen.draw(self._core)
+        return self._renderer.draw(self._core)
 
     def describe(self, mask: np.ndarray) -> dict[str, Any]:
         scores: dict[str, Any] = {

@@ -73,16 +73,16 @@ def decode_frames(frames: np.ndarray, points_to_win: int = 5) -> PongState:
             f"Pong frames are (B, 64, 64, 3) or (B, 24, 24, 3) uint8, got {frames.shape} "
             f"{frames.dtype}"
         )
-    return screen(frames.shape[1], points_to_win).read(frames)
+    return renderer_of(frames.shape[1], points_to_win).read(frames)
 
 
 @lru_cache(maxsize=64)
-def screen(size: int, points_to_win: int = 5) -> "Screen":
-    """The screen of this size, its tables built once."""
-    return Screen(size, points_to_win)
+def renderer_of(size: int, points_to_win: int = 5) -> "Renderer":
+    """The renderer of frames of this size, its tables built once."""
+    return Renderer(size, points_to_win)
 
 
-class Screen:
+class Renderer:
     """Tables that turn positions into pixels, one row a position."""
 
     def __init__(self, size: int, points_to_win: int):

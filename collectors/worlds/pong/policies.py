@@ -12,7 +12,7 @@ import numpy as np
 
 from collectors.policies.batched import chosen_lanes
 from collectors.policies.policies import Generator, Policy
-from collectors.worlds.pong.frames import decode_frames, screen
+from collectors.worlds.pong.frames import decode_frames, renderer_of
 from collectors.worlds.pong.physics import BALL, COURT_HEIGHT, COURT_WIDTH, PADDLE_WIDTH, SPEED_X
 
 ACTIONS = 3
@@ -213,7 +213,7 @@ def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan
     where not seen.
     """
-    positions, view = decode_frames(frames), screen(frames.shape[1])
+    positions, view = decode_frames(frames), renderer_of(frames.shape[1])
     x = (positions.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2
     y = COURT_HEIGHT - (positions.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2
     paddle = COURT_HEIGHT - (positions.right + 0.5 - view.top) * view.unit_y

@@ -169,7 +169,7 @@ class RealSnake(gymnasium.Env):
 
     def _die(self) -> float:
         head = self._body[0]
-        self._paint(head, DEAD_HEAD[LINKS[self._codes[head]][0]])
+        self._draw(head, DEAD_HEAD[LINKS[self._codes[head]][0]])
         self._playing = False
         return -1.0
 
@@ -183,8 +183,8 @@ class RealSnake(gymnasium.Env):
         """The head moves to `target`; the old head becomes body."""
         head = self._body[0]
         neck = LINKS[self._codes[head]][0]
-        self._paint(head, BODY_OF[neck, direction])
-        self._paint(target, HEAD[direction ^ 1])
+        self._draw(head, BODY_OF[neck, direction])
+        self._draw(target, HEAD[direction ^ 1])
         self._body.appendleft(target)
         self._direction = direction
 
@@ -194,16 +194,16 @@ class RealSnake(gymnasium.Env):
         new = self._body[-1]
         back = LINKS[self._codes[old]][0] ^ 1  # the direction from the new tail to the old one
         first, second = LINKS[self._codes[new]]
-        self._paint(old, EMPTY)
-        self._paint(new, TAIL[second if first == back else first])
+        self._draw(old, EMPTY)
+        self._draw(new, TAIL[second if first == back else first])
 
     def _place_food(self) -> None:
         """One more food on a free cell, if there is one."""
         free = np.flatnonzero(np.frombuffer(self._codes, np.uint8) == EMPTY)
         if len(free):
-            self._paint(int(free[self.np_random.integers(len(free))]), FOOD)
+            self._draw(int(free[self.np_random.integers(len(free))]), FOOD)
 
-    def _paint(self, cell: int, code: int) -> None:
+    def _draw(self, cell: int, code: int) -> None:
         self._codes[cell] = code
         if self._canvas is not None:
             row, column = divmod(cell * TILE, self.grid_size * TILE)

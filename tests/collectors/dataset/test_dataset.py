@@ -36,8 +36,8 @@ def test_every_episode_has_one_frame_more_than_actions_and_ends_only_at_its_end(
     for row in dataset.episodes:
         episode = dataset.episode(row.id)
         assert len(episode.frames) == row.length + 1 == len(episode.actions) + 1
-        ends = episode.terminations | episode.truncations
-        assert ends[-1] and not ends[:-1].any()
+        over = episode.terminations | episode.truncations
+        assert over[-1] and not over[:-1].any()
         assert (row.terminated, row.truncated) == (
             episode.terminations[-1],
             episode.truncations[-1],

@@ -17,7 +17,7 @@ pytest.importorskip("h5py")
 
 
 @pytest.fixture(autouse=True)
-def shelf(tmp_path, monkeypatch):
+def minari_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "shelf"))
     counting_env.register()
 
@@ -27,13 +27,13 @@ def foreign(name, observations, actions, space, action_space, **options) -> None
     from minari.data_collector import EpisodeBuffer
 
     steps = len(actions)
-    ends = np.arange(steps) == steps - 1
+    last_step = np.arange(steps) == steps - 1
     episode = EpisodeBuffer(
         id=0,
         observations=observations,
         actions=actions,
         rewards=np.arange(steps) / 4,
-        terminations=ends,
+        terminations=last_step,
         truncations=np.zeros(steps, bool),
         infos={},
     )

@@ -126,7 +126,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--max-steps", "1.5"], "setting 'max_steps' got '1.5', expected int"),
         (["max_steps=1e3"], "setting 'max_steps' got '1e3', expected int"),
@@ -140,8 +140,8 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(capsys):
         (["--max-steps", "-1"], "max_steps must not be negative"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_name_and_type(capsys, words, said):
-    assert said in refused(capsys, "snake", *words)
+def test_a_wrong_value_is_refused_with_its_name_and_type(capsys, words, message):
+    assert message in refused(capsys, "snake", *words)
 
 
 def test_a_missing_setting_is_named(capsys):
@@ -209,28 +209,33 @@ PETS = {"cat": Cat, "dog": Dog}
 
 
 @dataclass(frozen=True)
-class House:
+class Household:
     rooms: int = 3
     pet: Cat | Dog = setting(help="who lives there", factory=Cat, kinds=PETS)
 
 
-def house(*words: str) -> House:
-    return parse(House(pet=Cat(7)), words, "house")
+def household(*words: str) -> Household:
+    return parse(Household(pet=Cat(7)), words, "house")
 
 
 def test_a_field_of_several_kinds_changes_kind_and_then_has_the_settings_of_that_kind():
-    assert house("pet.lives=5") == House(pet=Cat(5))
-    assert house("pet=dog") == house("--pet", "dog") == house("--pet=dog") == House(pet=Dog())
-    assert house("pet.bark=2", "rooms=1", "pet=dog") == House(1, Dog(2.0))  # in any order
-    assert apply_overrides(House(), {"pet": "dog", "pet.bark": "3"}) == House(pet=Dog(3.0))
+    assert household("pet.lives=5") == Household(pet=Cat(5))
+    assert (
+        household("pet=dog")
+        == household("--pet", "dog")
+        == household("--pet=dog")
+        == Household(pet=Dog())
+    )
+    assert household("pet.bark=2", "rooms=1", "pet=dog") == Household(1, Dog(2.0))  # in any order
+    assert apply_overrides(Household(), {"pet": "dog", "pet.bark": "3"}) == Household(pet=Dog(3.0))
 
 
 def test_the_kind_that_is_there_already_keeps_its_values():
-    assert house("pet=cat") == House(pet=Cat(7))
+    assert household("pet=cat") == Household(pet=Cat(7))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["pet=dig"], "setting 'pet' got 'dig'; did you mean 'dog'? There are cat, dog"),
         (["--pet"], "setting 'pet' got ''; did you mean"),
@@ -238,19 +243,19 @@ def test_the_kind_that_is_there_already_keeps_its_values():
         (["pet=dog", "pet.lives=2"], "unknown setting 'pet.lives'"),
     ],
 )
-def test_a_wrong_kind_is_refused_with_the_nearest_name(capsys, words, said):
+def test_a_wrong_kind_is_refused_with_the_nearest_name(capsys, words, message):
     with pytest.raises(SystemExit) as stop:
-        house(*words)
-    assert stop.value.code == 2 and said in capsys.readouterr().err
+        household(*words)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_kinds_are_told_in_help_and_printed_settings(capsys):
     assert (
-        as_text(House(pet=Dog()))
+        as_text(Household(pet=Dog()))
         == "rooms: 3\npet:\n  type: dog\n  bark: 1.0\n  friend:\n    lives: 9"
     )
     with pytest.raises(SystemExit):
-        house("--help")
+        household("--help")
     shown = capsys.readouterr().out
     assert (
         "--pet {cat,dog}" in shown
@@ -286,9 +291,9 @@ def test_a_config_checks_its_ranges_and_choices_wherever_it_is_made(values, sent
 
 
 def test_a_dictionary_gives_the_settings_back_with_their_kinds():
-    home = House(2, Dog(0.5, Cat(3)))
-    assert from_dict(House, to_dict(home)) == home
+    home = Household(2, Dog(0.5, Cat(3)))
+    assert from_dict(Household, to_dict(home)) == home
     with pytest.raises(ValueError, match="pet is of type 'dig'"):
-        from_dict(House, {**to_dict(home), "pet": {"type": "dig"}})
+        from_dict(Household, {**to_dict(home), "pet": {"type": "dig"}})
     with pytest.raises(ValueError, match=r"unknown keys \['roof'\], missing keys \['rooms'\]"):
-        from_dict(House, {"roof": 1, "pet": to_dict(home)["pet"]})
+        from_dict(Household, {"roof": 1, "pet": to_dict(home)["pet"]})

@@ -13,7 +13,7 @@ from collectors.recording.collect import collect, main
 from collectors.worlds.any_game import AnyGame, AnyGameError, is_image, resized
 
 
-class Picture(gymnasium.Env):
+class FrameGame(gymnasium.Env):
     """A grey 20x30 picture of the steps so far; actions 5, 6 and 7; pays its step number / `share`,
     for three steps.
     """
@@ -42,7 +42,7 @@ class Picture(gymnasium.Env):
         )
 
 
-class Vector(Picture):
+class Vector(FrameGame):
     """The same without pictures."""
 
     observation_space = spaces.Box(0, 255, (4,), np.uint8)
@@ -50,7 +50,7 @@ class Vector(Picture):
 
 @pytest.fixture(autouse=True)
 def registered():
-    for game in (Picture, Vector):
+    for game in (FrameGame, Vector):
         if f"{game.__name__}-v0" not in gymnasium.registry:
             gymnasium.register(
                 f"{game.__name__}-v0",
@@ -59,25 +59,25 @@ def registered():
 
 
 def test_pictures_are_resized_by_area_and_grey_ones_get_three_channels():
-    picture = np.zeros((128, 192), np.uint8)
-    picture[::2] = 100
-    assert (resized(picture, 64) == 50).all() and resized(picture[..., None], 64).shape == (
+    image = np.zeros((128, 192), np.uint8)
+    image[::2] = 100
+    assert (resized(image, 64) == 50).all() and resized(image[..., None], 64).shape == (
         64,
         64,
         3,
     )
     assert resized(np.full((16, 16, 3), 7, np.uint8), 64).shape == (64, 64, 3)
-    assert is_image(Picture.observation_space) and not is_image(Vector.observation_space)
+    assert is_image(FrameGame.observation_space) and not is_image(Vector.observation_space)
     assert not is_image(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_image(
         spaces.Discrete(3)
     )
 
 
 def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
-    env = gymnasium.make("AnyGame-v0", env="Picture-v0", size=32, reward="sign", max_steps=2)
+    env = gymnasium.make("AnyGame-v0", env="FrameGame-v0", size=32, reward="sign", max_steps=2)
     spec = env.unwrapped.world_spec()
     assert spec == {
-        "world": "Picture-v0", "frame_shape": [32, 32, 3], "action_names": ["0", "1", "2"],
+        "world": "FrameGame-v0", "frame_shape": [32, 32, 3], "action_names": ["0", "1", "2"],
         "reward_values": [-1.0, 0.0, 1.0], "fps": 30, "max_episode_steps": 2,
     }  # fmt: skip
     assert env.reset(seed=2**62)[0].shape == (32, 32, 3) and env.action_space == spaces.Discrete(3)
@@ -85,10 +85,10 @@ def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
 
 
 def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
-    options = {"env": "Picture-v0"}
+    options = {"env": "FrameGame-v0"}
     dataset = collect("AnyGame-v0", tmp_path / "d", 12, "mix", shard_steps=6, env_options=options)
     assert (
-        dataset.spec["reward_values"] == [0.5, 1.0, 1.5] and dataset.spec["world"] == "Picture-v0"
+        dataset.spec["reward_values"] == [0.5, 1.0, 1.5] and dataset.spec["world"] == "FrameGame-v0"
     )
     collect(
         "AnyGame-v0", tmp_path / "d", 30, "mix", shard_steps=6, env_options=options, resume=True
@@ -98,7 +98,7 @@ def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
 
 
 def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
-    words = ["--env=Picture-v0", "--workers=1", f"--out={tmp_path / 'd'}", "--frames=400"]
+    words = ["--env=FrameGame-v0", "--workers=1", f"--out={tmp_path / 'd'}", "--frames=400"]
     assert main([*words, "--options=length=300"]) == 1
     assert re.search(
         "300 different rewards.*--options reward=sign", capsys.readouterr().err, re.DOTALL
@@ -115,17 +115,17 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
         == 0
     )
     spec = json.loads((tmp_path / "e" / "manifest.json").read_text())["spec"]
-    assert spec["reward_values"] == [-1.0, 0.0, 1.0] and spec["world"] == "Picture-v0"
+    assert spec["reward_values"] == [-1.0, 0.0, 1.0] and spec["world"] == "FrameGame-v0"
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"env": "Picture-v0", "continuous": True}, "needs discrete"),
+        ({"env": "FrameGame-v0", "continuous": True}, "needs discrete"),
         ({"env": "Vector-v0"}, "no images"),
-        ({"env": "Picture-v0", "reward": "log"}, "reward must be one of"),
-        ({"env": "Picture-v0", "size": 4}, "size is at least"),
-        ({"env": "Picture-v0", "max_steps": -1}, "max_steps"),
+        ({"env": "FrameGame-v0", "reward": "log"}, "reward must be one of"),
+        ({"env": "FrameGame-v0", "size": 4}, "size is at least"),
+        ({"env": "FrameGame-v0", "max_steps": -1}, "max_steps"),
     ],
 )
 def test_a_game_that_makes_no_dream_is_refused_with_a_sentence(options, words):
@@ -134,7 +134,7 @@ def test_a_game_that_makes_no_dream_is_refused_with_a_sentence(options, words):
 
 
 def test_the_command_wants_one_game(capsys):
-    for words in ([], ["snake", "--env=Picture-v0"]):
+    for words in ([], ["snake", "--env=FrameGame-v0"]):
         with pytest.raises(SystemExit):
             main(words)
         assert "name the game to collect" in capsys.readouterr().err

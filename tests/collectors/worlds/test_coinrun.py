@@ -186,11 +186,11 @@ def test_the_last_frame_is_held_and_never_the_next_episodes_first(coin):
 
 
 @needs_engine
-@pytest.mark.parametrize(("coin", "colour"), [(True, (0, 255, 0)), (False, (255, 0, 0))])
-def test_a_marked_last_frame_has_a_green_border_for_the_coin_and_a_red_one_for_death(coin, colour):
+@pytest.mark.parametrize(("coin", "color"), [(True, (0, 255, 0)), (False, (255, 0, 0))])
+def test_a_marked_last_frame_has_a_green_border_for_the_coin_and_a_red_one_for_death(coin, color):
     frames = ending(coin, terminal_frame="mark")[0]
-    assert (frames[-1][[0, 1, -2, -1]] == colour).all() and (
-        frames[-1][:, [0, 1, -2, -1]] == colour
+    assert (frames[-1][[0, 1, -2, -1]] == color).all() and (
+        frames[-1][:, [0, 1, -2, -1]] == color
     ).all()
     np.testing.assert_array_equal(frames[-1][2:-2, 2:-2], frames[-2][2:-2, 2:-2])
 
@@ -232,11 +232,11 @@ def test_every_lane_plays_the_game_of_a_single_environment_with_its_seed():
     lanes = RealCoinRunVector(3, levels="split", autoreset_mode="Disabled")
     seeds, actions = [11, 5, 900], np.stack([actions_of(seed)[:20] for seed in range(3)])
     frames, infos = lanes.reset(seed=seeds)
-    seen = [frames, *(lanes.step(step)[0] for step in actions.T)]
+    observed = [frames, *(lanes.step(step)[0] for step in actions.T)]
     for lane, seed in enumerate(seeds):
         single = RealCoinRun(levels="split")
         np.testing.assert_array_equal(
-            play(single, actions[lane], seed=seed)[0], np.stack(seen)[:, lane]
+            play(single, actions[lane], seed=seed)[0], np.stack(observed)[:, lane]
         )
         assert single.reset(seed=seed)[1]["split_key"] == infos["split_key"][lane]
 
@@ -273,12 +273,12 @@ def test_the_three_ways_to_reset_a_lane_that_has_ended():
     modes = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED)
     same, following, disabled = (RealCoinRunVector(4, autoreset_mode=mode) for mode in modes)
     frames, rewards, terminated, _, infos = until_an_end(same)
-    held, held_rewards, *_ = until_an_end(following)
+    repeated, repeated_rewards, *_ = until_an_end(following)
     lane = int(np.flatnonzero(terminated)[0])
-    np.testing.assert_array_equal(infos["final_obs"][lane], held[lane])
+    np.testing.assert_array_equal(infos["final_obs"][lane], repeated[lane])
     assert (
         infos["_final_obs"].tolist() == terminated.tolist()
-        and rewards.tolist() == held_rewards.tolist()
+        and rewards.tolist() == repeated_rewards.tolist()
     )
     fresh, rewards, ended, *_ = following.step(np.full(4, NONE))
     np.testing.assert_array_equal(fresh[lane], frames[lane])

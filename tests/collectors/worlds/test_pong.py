@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
 from collectors.worlds.pong.env import RealPong, RealPongVector
-from collectors.worlds.pong.frames import screen
+from collectors.worlds.pong.frames import renderer_of
 from collectors.worlds.pong.physics import PongCore
 
 STAY, UP, DOWN = range(3)
@@ -163,11 +163,11 @@ def test_a_point_serves_again_drops_the_rest_of_the_step_and_pays_more_than_a_bo
 
 
 def test_serves_are_level_or_one_down_and_come_from_the_games_generator():
-    seen = [RealPong() for _ in range(30)]
-    for seed, env in enumerate(seen):
+    serves = [RealPong() for _ in range(30)]
+    for seed, env in enumerate(serves):
         env.reset(seed=seed)
-    assert {int(env._core.vy[0]) for env in seen} == {-1, 0}
-    assert {(int(env._core.x[0]), int(env._core.y[0]), int(env._core.vx[0])) for env in seen} == {
+    assert {int(env._core.vy[0]) for env in serves} == {-1, 0}
+    assert {(int(env._core.x[0]), int(env._core.y[0]), int(env._core.vx[0])) for env in serves} == {
         (100, 304, 10)
     }
 
@@ -192,7 +192,7 @@ def test_all_pips_can_be_read_on_both_sides_at_any_number_of_points():
     for points in range(1, 22):
         core = PongCore(points + 1, points)
         core.left_score[:], core.right_score[:] = np.arange(points + 1), np.arange(points, -1, -1)
-        shown = RealPong.decode_frames(screen(64, points).draw(core), points)
+        shown = RealPong.decode_frames(renderer_of(64, points).draw(core), points)
         np.testing.assert_array_equal(shown.left_score, core.left_score)
         np.testing.assert_array_equal(shown.right_score, core.right_score)
 
@@ -200,7 +200,7 @@ def test_all_pips_can_be_read_on_both_sides_at_any_number_of_points():
 @pytest.mark.parametrize(("size", "most"), [(64, 0.05), (24, 0.15)])
 def test_what_is_drawn_is_read_back_far_below_a_pixel(size, most):
     generator, games = np.random.default_rng(0), 4000
-    core, view = PongCore(games), screen(size)
+    core, view = PongCore(games), renderer_of(size)
     core.left[:], core.right[:] = generator.integers(-35, 606, (2, games))
     core.x[:], core.y[:] = generator.integers(-10, 469, games), generator.integers(-13, 622, games)
     shown = RealPong.decode_frames(view.draw(core))
@@ -218,7 +218,7 @@ def test_what_is_drawn_is_read_back_far_below_a_pixel(size, most):
 
 def test_noise_of_a_few_grey_levels_moves_nothing_by_more_than_a_fraction_of_a_pixel():
     generator, games = np.random.default_rng(1), 1000
-    core, view = PongCore(games), screen(64)
+    core, view = PongCore(games), renderer_of(64)
     core.left[:], core.right[:] = generator.integers(-35, 606, (2, games))
     core.x[:], core.y[:] = generator.integers(0, 469, games), generator.integers(0, 609, games)
     clean = view.draw(core)
@@ -233,11 +233,11 @@ def test_noise_of_a_few_grey_levels_moves_nothing_by_more_than_a_fraction_of_a_p
 def test_the_ball_never_touches_the_score_and_the_score_never_the_court():
     low, high = PongCore(1), PongCore(1)
     high.y[:], high.left[:], high.right[:], high.left_score[:] = 621, 605, 605, 3
-    frames = [screen(64).draw(core)[0] for core in (low, high)]
+    frames = [renderer_of(64).draw(core)[0] for core in (low, high)]
     scored = PongCore(1)
     scored.left_score[:] = 3
-    np.testing.assert_array_equal(frames[1][:4], screen(64).draw(scored)[0, :4])
-    np.testing.assert_array_equal(frames[0][4:], screen(64).draw(scored)[0, 4:])
+    np.testing.assert_array_equal(frames[1][:4], renderer_of(64).draw(scored)[0, :4])
+    np.testing.assert_array_equal(frames[0][4:], renderer_of(64).draw(scored)[0, 4:])
 
 
 def test_one_unit_of_movement_changes_the_picture():
@@ -247,12 +247,12 @@ def test_one_unit_of_movement_changes_the_picture():
             core = core_at()
             if name:
                 getattr(core, name)[:] += 1
-            frames.append(screen(size).draw(core)[0])
+            frames.append(renderer_of(size).draw(core)[0])
         assert all((frames[0] != other).any() for other in frames[1:])
 
 
 def test_frames_without_a_ball_or_of_another_shape_are_told():
-    empty = np.stack([np.zeros((64, 64, 3), np.uint8), screen(64)._template])
+    empty = np.stack([np.zeros((64, 64, 3), np.uint8), renderer_of(64)._template])
     shown = RealPong.decode_frames(empty)
     assert np.isnan(shown.ball).all() and np.isnan(shown.left).all() and np.isnan(shown.right).all()
     with pytest.raises(ValueError, match="64, 64, 3"):

@@ -20,7 +20,7 @@ def make(name: str) -> PongPolicy:
 def play(
     name: str, games: int = 16, steps: int = 3000, **options
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Plays one game a lane; (scores (B, 2) left and right, lengths (B,), names)."""
+    """Plays one game per lane; (scores (B, 2) left and right, lengths (B,), names)."""
     env = gymnasium.make_vec(
         "RealPong-v0", num_envs=games, autoreset_mode=AutoresetMode.NEXT_STEP, **options
     )

@@ -19,8 +19,8 @@ def centred(food: tuple[int, int] | None = None, **options) -> RealSnake:
     env = RealSnake(start="centre", **options)
     env.reset(seed=0)
     if food is not None:
-        env._paint(env._codes.index(FOOD), EMPTY)
-        env._paint(food[0] * env.grid_size + food[1], FOOD)
+        env._draw(env._codes.index(FOOD), EMPTY)
+        env._draw(food[0] * env.grid_size + food[1], FOOD)
     return env
 
 
@@ -42,8 +42,8 @@ def play_by_the_book(env: RealSnake, steps: int, generator) -> None:
             set(map(tuple, np.argwhere(board(env) == FOOD).tolist())),
             int(generator.integers(4)),
         )
-        wanted = np.array(DELTAS[move])
-        row, column = (snake[0] + (facing if (wanted == -facing).all() else wanted)).tolist()
+        heading = np.array(DELTAS[move])
+        row, column = (snake[0] + (facing if (heading == -facing).all() else heading)).tolist()
         target = (row % env.grid_size, column % env.grid_size) if env.wrap else (row, column)
         eats, outside = (
             target in food,
@@ -109,9 +109,11 @@ def test_a_reversal_is_ignored_and_the_snake_goes_straight_on():
 def test_the_cell_that_the_tail_leaves_is_safe_unless_tail_deadly(deadly):
     env = centred(food=(8, 9), tail_deadly=deadly)
     env.step(RIGHT)
-    env._paint(env._codes.index(FOOD), EMPTY)
-    ends = [env.step(action)[2] for action in (UP, LEFT, DOWN)]  # four segments, round in a square
-    assert ends == [False, False, deadly]
+    env._draw(env._codes.index(FOOD), EMPTY)
+    deaths = [
+        env.step(action)[2] for action in (UP, LEFT, DOWN)
+    ]  # four segments, round in a square
+    assert deaths == [False, False, deadly]
 
 
 def test_wrapping_joins_the_edges_and_draws_links_across_them():
@@ -163,15 +165,15 @@ def test_the_step_penalty_is_paid_on_steps_without_event():
 
 
 def test_start_poses_are_random_straight_and_never_face_a_wall():
-    env, seen = RealSnake(grid_size=5), set()
+    env, found = RealSnake(grid_size=5), set()
     for seed in range(200):
         env.reset(seed=seed)
         cells = body(env)
-        seen.add(tuple(cells))
+        found.add(tuple(cells))
         assert len(cells) == 3 and (np.diff(cells, n=2, axis=0) == 0).all()
         ahead = 2 * np.array(cells[0]) - cells[1]
         assert ((ahead >= 0) & (ahead < 5)).all()
-    assert len(seen) > 20
+    assert len(found) > 20
 
 
 def test_new_food_is_uniform_over_the_free_cells():

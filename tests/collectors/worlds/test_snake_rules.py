@@ -44,16 +44,16 @@ def test_codes_mean_the_same_on_both_sides():
     "options", [{}, {"wrap": True}, {"tail_deadly": True}, {"apples": 3}], ids=str
 )
 def test_the_rules_agree_with_the_real_game_on_every_move(policy, options):
-    before, actions, after, rewards, ends = play(400, policy, grid_size=6, **options)
+    before, actions, after, rewards, terminated = play(400, policy, grid_size=6, **options)
     rules = SnakeRules(None, **options)
     outcome = rules.outcome(before, actions)
     assert rules.agrees(outcome, after).all()
-    assert (outcome.reward == rewards).all() and (outcome.termination == ends).all()
+    assert (outcome.reward == rewards).all() and (outcome.termination == terminated).all()
     full = (after >= snake_rules.HEAD).all((1, 2))
     legality = rules.legality(after)
     assert legality.one_head.all() and legality.connected.all() and rules.legality(before).all.all()
     assert full.any() or legality.one_food.all() or options.get("apples")
-    assert rules.playable(before).all() and not rules.playable(after[ends]).any()
+    assert rules.playable(before).all() and not rules.playable(after[terminated]).any()
 
 
 def test_the_action_can_be_told_from_two_real_boards_and_not_from_two_equal_ones():

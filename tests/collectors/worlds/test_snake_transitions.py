@@ -116,18 +116,21 @@ def test_a_share_of_the_lessons_tries_any_move_and_shows_what_it_does_by_the_rul
     )
     codes = with_food([34, 35, 36, 37], 32, 10)
     frames = np.stack([snake_codes.draw(codes)] * 2)
-    lessons = [teacher(frames, 2, 0.0, False, generator) for _ in range(60)]
+    examples = [teacher(frames, 2, 0.0, False, generator) for _ in range(60)]
     turned = 0
-    for lesson in lessons:
-        before = snake_codes.decode_frames(lesson.frames[:1])[0]
+    for example in examples:
+        before = snake_codes.decode_frames(example.frames[:1])[0]
         neck = snake_codes.HEAD.index(int(before[np.isin(before, snake_codes.HEAD)][0]))
         turned += (
-            lesson.action != neck ^ 1
+            example.action != neck ^ 1
         )  # the recorded move goes straight on, whatever the symmetry
-        after, reward, ends = Mover(10, np.random.default_rng(0))(before, lesson.action)
-        assert np.array_equal(lesson.frames[1], after) and (lesson.reward, lesson.termination) == (
+        after, reward, terminated = Mover(10, np.random.default_rng(0))(before, example.action)
+        assert np.array_equal(example.frames[1], after) and (
+            example.reward,
+            example.termination,
+        ) == (
             reward,
-            ends,
+            terminated,
         )
     assert 30 <= turned <= 57
 

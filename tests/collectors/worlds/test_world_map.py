@@ -150,7 +150,7 @@ def test_environments_share_one_decoded_map():
 
 
 def test_episodes_of_different_regions_share_no_pixel():
-    env, seen = (
+    env, regions = (
         gymnasium.make("RealWorldMap-v0", region="split"),
         {part: np.zeros((1350, 2700), bool) for part in BANDS},
     )
@@ -161,16 +161,16 @@ def test_episodes_of_different_regions_share_no_pixel():
         part = info["split_key"].partition(":")[0]
         while True:
             row, column = info["position"]
-            seen[part][row : row + 64, np.arange(column, column + 64) % 2700] = True
+            regions[part][row : row + 64, np.arange(column, column + 64) % 2700] = True
             if ended:
                 break
             if generator.random() < 0.1:
                 action = int(generator.integers(4))
             _, _, terminated, truncated, info = env.step(action)
             ended = terminated or truncated
-    assert sum(pixels.astype(int) for pixels in seen.values()).max() == 1
+    assert sum(pixels.astype(int) for pixels in regions.values()).max() == 1
     assert all(
-        seen[part].mean() > share
+        regions[part].mean() > share
         for part, share in (("train", 0.4), ("validation", 0.05), ("test", 0.08))
     )
 
