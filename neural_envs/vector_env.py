@@ -213,10 +213,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         if self._last_step is None:
             return []
         with torch.inference_mode():
-            return [
-                to_rgb(frames.cpu().numpy())
-                for frames in self.simulator.denoising(*self._last_step, self.sampling)
-            ]
+            frames = self.simulator.denoising(*self._last_step, self.sampling)
+            return [to_rgb(frame.cpu().numpy()) for frame in frames]
 
     @property
     def simulator(self) -> Simulator:

@@ -34,6 +34,11 @@ class NetworkConfig(Protocol):
         ...
 
     @property
+    def copies(self) -> bool:
+        """Whether the network copies from the last frame, so that its output is a frame."""
+        ...
+
+    @property
     def pixel_features(self) -> int:
         """Features of single pixels that the outcome head counts; 0: it reads patches linearly."""
         ...

@@ -47,8 +47,8 @@ class DiffusionConfig(ModelConfig):
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)
-        prediction = getattr(self.objective, "prediction", "frame")
-        if getattr(self.network, "copies", False) and prediction != "frame":
+        prediction = self.objective.prediction
+        if self.network.copies and prediction != "frame":
             raise ValueError(
                 "a network that copies from the last frame answers with a frame, not with "
                 f"{prediction}: "

@@ -31,6 +31,7 @@ class CausalDiTConfig:
     """Sizes of the transformer."""
 
     null_action: ClassVar[bool] = True
+    copies = False
 
     width: int = 128  # channels of every token
     patch: int = 8  # pixels along the side of a token

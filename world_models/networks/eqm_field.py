@@ -30,6 +30,7 @@ class EqMFieldConfig:
     """Sizes of the context encoder, the codec and the field."""
 
     null_action: ClassVar[bool] = True
+    copies = False
 
     width: int = 64  # channels of every token
     patch: int = 4  # pixels along the side of a patch

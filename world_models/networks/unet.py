@@ -38,6 +38,7 @@ class UNetConfig:
     """
 
     null_action: ClassVar[bool] = True
+    copies = False
 
     width: int = 64  # channels of every token
     patch: int = 4  # pixels along the side of a token: a power of two that one of the levels has

@@ -30,6 +30,7 @@ class Objective(ABC):
     nothing of a network's insides.
     """
 
+    prediction: str = "frame"  # what the network's output stands for
     preview_t: float  # the level whose noise over signal is PREVIEW_NOISE, or near it
 
     @abstractmethod
