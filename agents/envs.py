@@ -73,14 +73,31 @@ def bundle_spec(bundle: str) -> dict[str, Any]:
     return json.loads((resolve_bundle(bundle) / "config.json").read_text())["spec"]
 
 
-def named_world(words: Sequence[str], default: str) -> str:
+def named_world(words: Sequence[str], default: str, real: bool = True) -> str:
     """The world that a command line is about: its first word, else that of its --bundle, else
     `default`.
+
+    `real`: whether the command plays the real game. Then a bundle may only name a world of the
+    table: another game would be imported because a file says so. Raises UnknownNameError.
     """
-    if (name := first_word(words)) is not None:
+    if (name := first_word(words) or option(words, "name")) is not None:
         return name
-    bundle = re.search(r"(?:^|\n)(?:--)?bundle[=\n]([^\n]+)", "\n".join(words))
-    return bundle_spec(bundle[1])["world"] if bundle else default
+    bundle = option(words, "bundle")
+    if bundle is None:
+        return default
+    world = bundle_spec(bundle)["world"]
+    if real and world not in WORLDS:
+        raise UnknownNameError(
+            f"the bundle says that it dreams {world!r}, and a bundle's word is not run as code: if "
+            f"you know that game, name it as the first word, {world}"
+        )
+    return world
+
+
+def option(words: Sequence[str], name: str) -> str | None:
+    """The text that a command line gives for a setting, None where it gives none."""
+    found = re.search(rf"(?:^|\n)(?:--)?{name}[=\n]([^\n]+)", "\n".join(words))
+    return found[1] if found else None
 
 
 def env_id(name: str, kind: Kind, bundle: str | None = None) -> str:

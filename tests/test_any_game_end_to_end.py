@@ -92,7 +92,7 @@ def test_a_real_game_that_is_not_here_or_another_is_a_sentence(run, capsys, monk
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("real", [[], ["--real"], [f"--twin={GAME}"]])
+@pytest.mark.parametrize("real", [[], [f"--twin={GAME}"]])
 def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeypatch):
     from neural_envs.commands.play import main as play
 
@@ -118,7 +118,8 @@ def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
     from agents.ppo.train import load_policy, main
 
     small = ["ppo.num_envs=2", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1", "--steps=16"]
-    words = [f"--world={kind}", "--bundle", str(run / "bundle"), f"--out={run / kind}", *small]
+    words = [GAME, f"--world={kind}", "--bundle", str(run / "bundle")]
+    words += [f"--out={run / kind}", *small]
     assert main(words) == 0, capsys.readouterr().err
     settings = env_settings(GAME, "real", str(run / "bundle"))
     game = env_id(GAME, "real", str(run / "bundle"))

@@ -7,11 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from stable_baselines3 import PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, make_output_format
-from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv
 
 from agents.envs import (
     WORLD_HELP,
@@ -21,12 +18,12 @@ from agents.envs import (
     env_settings,
     make_vector_env,
     named_world,
+    option,
     sb3_env,
     weights_fingerprint,
 )
-from agents.ppo.networks import PatchCNN
+from agents.ppo.policy_file import make_ppo, read_policy, read_weights, save_policy
 from agents.ppo.presets import PPOSettings, ppo_settings
-from collectors.files import write_atomically
 from collectors.progress import progress
 from collectors.settings.command import command
 from collectors.settings.parse import as_text, setting
@@ -103,32 +100,6 @@ class ProgressBar(BaseCallback):
         self._bar.close()
 
 
-def make_ppo(env: VecEnv, settings: PPOSettings, seed: int) -> PPO:
-    """Make an untrained PPO on the CPU with the patch network."""
-    return PPO(
-        "CnnPolicy",
-        env,
-        n_steps=settings.n_steps,
-        batch_size=settings.batch_size,
-        n_epochs=settings.n_epochs,
-        learning_rate=LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0),
-        gamma=settings.gamma,
-        gae_lambda=settings.gae_lambda,
-        ent_coef=settings.ent_coef,
-        clip_range=settings.clip_range,
-        seed=seed,
-        device="cpu",
-        policy_kwargs={
-            "features_extractor_class": PatchCNN,
-            "features_extractor_kwargs": {
-                "features_dim": settings.features_dim,
-                "width": settings.width,
-            },
-            "net_arch": [64],
-        },
-    )
-
-
 def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     """Train as `config` says (at most `seconds` long, if given) and return the path of the saved
     policy.
@@ -141,7 +112,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     found = _open_run(out, run_text(config) + "\n")
-    done = PPO.load(found, device="cpu").num_timesteps if found else 0
+    done = read_policy(found).num_timesteps if found else 0
     settings, seed = config.ppo, config.seed + done
     dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
     constructor = env_settings(
@@ -155,9 +126,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     identifier = env_id(config.name, config.world, config.bundle)
     env = sb3_env(make(identifier, settings.num_envs, **constructor), seed, settings.stack)
     try:
-        model = (
-            PPO.load(found, env, device="cpu") if found else make_ppo(env, settings, config.seed)
-        )
+        model = read_policy(found, env) if found else make_ppo(env, settings, config.seed)
         if config.init_from and not found:
             begin_with(model, config.init_from)
         model.set_logger(
@@ -180,8 +149,9 @@ def begin_with(model: PPO, path: str) -> None:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"init_from: no trained policy at {path}")
+    weights = read_weights(path)
     try:
-        model.set_parameters(path, device="cpu")
+        model.set_parameters(weights, device="cpu")
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
@@ -211,21 +181,16 @@ def _open_run(out: Path, text: str) -> Path | None:
     return checkpoint if checkpoint.is_file() else None
 
 
-def save_policy(model: BaseAlgorithm, path: Path) -> Path:
-    """Write the model as a zip file; a reader never sees half of it."""
-    return write_atomically(path, model.save)
-
-
 def load_policy(path: str | Path) -> PPO:
-    """Load a policy that `train_ppo` saved. The zip holds pickled values: load only what you trust.
+    """Load a policy that `train_ppo` saved, without unpickling anything.
 
-    Raises FileNotFoundError with the remedy if there is none.
+    Raises FileNotFoundError with the remedy if there is none, PolicyFileError for another file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"no trained policy at {path}; train one with: neural-envs ppo WORLD --out FOLDER"
         )
-    return PPO.load(path, device="cpu")
+    return read_policy(path)
 
 
 def run(config: PPOConfig) -> str:
@@ -237,7 +202,7 @@ def run(config: PPOConfig) -> str:
 
 def preset(words: list[str]) -> PPOConfig:
     """The settings of the world that the command line is about."""
-    name = named_world(words, PPOConfig.name)
+    name = named_world(words, PPOConfig.name, real=option(words, "world") == "real")
     return PPOConfig(name=name, ppo=ppo_settings(name))
 
 

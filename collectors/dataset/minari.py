@@ -6,7 +6,7 @@ frame, its seed, its policy and its split key, and a dataset that comes back has
 with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 """
 
-import contextlib
+import copy
 import json
 import os
 import shutil
@@ -26,6 +26,8 @@ from collectors.dataset.episode import Episode
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.any_game import is_image, resized
+from collectors.worlds.registration import ANY_GAME
+from collectors.worlds.table import WORLDS
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 SHARD_STEPS = 20_000
@@ -169,11 +171,36 @@ def _environment(header: dict) -> EnvSpec | None:
     """The game's spec if it can be made here and now, else None: Minari makes it while it
     writes.
     """
-    with contextlib.suppress(ImportError, gymnasium.error.Error, json.JSONDecodeError, TypeError):
-        spec = EnvSpec.from_json(header["env_spec"])
-        gymnasium.make(spec).close()
-        return spec
-    return None
+    try:
+        spec = trusted_spec(json.loads(header["env_spec"]))
+        if spec is not None:
+            gymnasium.make(spec).close()
+    except (ImportError, gymnasium.error.Error, ValueError, TypeError, RecursionError):
+        return None
+    return spec
+
+
+def trusted_spec(stored: Any) -> EnvSpec | None:
+    """The registered game that an EnvSpec of a file, read as JSON, means; None where there is none.
+
+    What a file says is never imported: the id must be registered with the same entry point, and
+    only options of games of this project are taken over, where they name no module. Wrappers are
+    dropped.
+    """
+    own = gymnasium.registry.get(stored["id"]) if isinstance(stored, dict) else None
+    if own is None or not isinstance(own.entry_point, str):
+        return None
+    options, limit = stored.get("kwargs"), stored.get("max_episode_steps")
+    if stored.get("entry_point") != own.entry_point or not isinstance(options, dict):
+        return None
+    ours = {row.env for row in WORLDS.values()} | {ANY_GAME["entry_point"]}
+    if options != own.kwargs and own.entry_point not in ours:
+        return None
+    if any(":" in value for value in options.values() if isinstance(value, str)):
+        return None
+    spec = copy.deepcopy(own)
+    spec.kwargs, spec.max_episode_steps = options, limit if isinstance(limit, int) else None
+    return spec
 
 
 def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:

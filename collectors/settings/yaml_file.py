@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from collectors.settings.fields import to_dict
 from collectors.settings.values import value_text
+
+# module:name, alone or after "key=" or a comma; not a policy as astar:0.2 or an address
+CODE = re.compile(r"(?:^|[=,\[( ])[A-Za-z_][\w.]*:[A-Za-z_]")
 
 
 def as_text(config: Any) -> str:
@@ -74,4 +78,15 @@ def _words(values: Mapping[Any, Any], prefix: str):
         elif key == "type" and prefix:
             yield f"{prefix.removesuffix('.')}={value}"
         else:
+            _check_names_no_code(name, value)
             yield f"{name}={value if isinstance(value, str) else value_text(value)}"
+
+
+def _check_names_no_code(name: str, value: Any) -> None:
+    """Raises ValueError for "module:name": what a file says is never imported."""
+    for part in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(part, str) and CODE.search(part):
+            raise ValueError(
+                f"setting '{name}' is {part!r}, which names code; a file may not: give it on the "
+                "command line"
+            )

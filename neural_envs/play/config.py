@@ -24,7 +24,8 @@ class PlayConfig:
         False, "show the real game beside the dream, with the same start and the same keys"
     )
     twin: str = setting(
-        "", "show this real game beside the dream, any Gymnasium id; --real is the world's own"
+        "",
+        "show this real game beside the dream, any Gymnasium id; --real is that of a world of ours",
     )
     policy: str = setting(
         "", "let this policy play from the start (TAB takes over): random or the world's, as astar"

@@ -78,9 +78,15 @@ def make_dream(world: str, device: str, bundle: Any = None) -> gymnasium.Env:
 def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env:
     """The real game beside a dream of `world`: the game of id `twin`, else the world's own.
 
-    A game that is not in the table is shown in frames of the dream's size. Raises PlayError where
-    the game is not installed or its spaces are not those of the dream.
+    A game that is not in the table is shown in frames of the dream's size, and only if `twin` names
+    it: what a bundle says is not imported. Raises PlayError where the game must be named, is not
+    installed, or has other spaces than the dream.
     """
+    if world not in WORLDS and not twin:
+        raise PlayError(
+            f"the bundle says that it dreams {world!r}, and a bundle's word is not run as code: if "
+            f"you know that game, name it with --twin {world}"
+        )
     from collectors.worlds.any_game import twin_options
     from collectors.worlds.registration import ANY_GAME
     from collectors.worlds.registration import register_environments as register_real_games

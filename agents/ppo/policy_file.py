@@ -1,0 +1,245 @@
+"""Policy files that are read without unpickling anything.
+
+`policy.zip` is a file of stable-baselines3, so `PPO.load` of that library reads it. That library
+pickles the settings (`data`), and unpickling runs whatever code a file holds. Beside them stands a
+member of ours, `neural_envs.json`, with the settings as JSON; the weights are read by `torch.load`
+with `weights_only=True`. A file without that member is refused; whoever trusts it converts it:
+
+    python -m agents.ppo.policy_file FOREIGN.zip POLICY.zip
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.ppo.networks import PatchCNN
+from agents.ppo.presets import PPOSettings
+from collectors.files import write_atomically
+from collectors.settings.command import fail
+from collectors.settings.fields import from_dict, to_dict
+from collectors.untrusted import PARSE_ERRORS, DamagedFileError, checked_json, read_regular_file
+
+MEMBER, FORMAT_VERSION = "neural_envs.json", 1
+WEIGHTS = {"policy": "policy.pth", "policy.optimizer": "policy.optimizer.pth"}
+MOST_BYTES = 2**30  # of a file, and of each of its members unpacked
+NET_ARCH = [64]
+KEYS = {"format_version", "settings", "seed", "frames", "actions", "lanes", "num_timesteps"}
+
+
+class PolicyFileError(ValueError):
+    """A file that is no policy of ours, or a damaged one; the message says what to do."""
+
+
+def make_ppo(
+    env: VecEnv | None, settings: PPOSettings, seed: int, stored: Mapping[str, Any] | None = None
+) -> PPO:
+    """An untrained PPO on the CPU with the patch network.
+
+    `env` None makes one that only plays: `stored`, the settings of a policy file, says for which
+    frames and how many actions.
+    """
+    model = PPO(
+        "CnnPolicy",
+        env,  # pyright: ignore[reportArgumentType] # None is allowed, and the stubs forget it
+        n_steps=settings.n_steps,
+        batch_size=settings.batch_size,
+        n_epochs=settings.n_epochs,
+        learning_rate=LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0),
+        gamma=settings.gamma,
+        gae_lambda=settings.gae_lambda,
+        ent_coef=settings.ent_coef,
+        clip_range=settings.clip_range,
+        seed=seed,
+        device="cpu",
+        policy_kwargs={
+            "features_extractor_class": PatchCNN,
+            "features_extractor_kwargs": {
+                "features_dim": settings.features_dim,
+                "width": settings.width,
+            },
+            "net_arch": list(NET_ARCH),
+        },
+        _init_setup_model=False,
+    )
+    if stored is not None and env is None:
+        model.observation_space = spaces.Box(0, 255, tuple(stored["frames"]), np.uint8)
+        model.action_space = spaces.Discrete(stored["actions"])
+        model.n_envs = stored["lanes"]
+    model._setup_model()
+    return model
+
+
+def save_policy(model: BaseAlgorithm, path: Path) -> Path:
+    """Write a PPO that `make_ppo` made as a zip file; a reader never sees half of it."""
+    text = json.dumps(_facts(model))
+
+    def write(partial: Path) -> None:
+        model.save(partial)
+        with zipfile.ZipFile(partial, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MEMBER, text)
+
+    return write_atomically(path, write)
+
+
+def read_policy(path: str | Path, env: VecEnv | None = None) -> PPO:
+    """The PPO of a policy file of ours, on the CPU, to play with or, with `env`, to learn on.
+
+    Nothing in the file is unpickled. Raises PolicyFileError for a foreign or damaged file, and for
+    an `env` of other frames or actions, FileNotFoundError where there is none.
+    """
+    path = Path(path)
+    stored, weights = _members(path)
+    settings = from_dict(PPOSettings, stored["settings"])
+    if env is not None and not _fits(env, stored):
+        raise PolicyFileError(
+            f"{path} is a policy for frames of {stored['frames']} and {stored['actions']} actions; "
+            "this game has others"
+        )
+    model = make_ppo(env, settings, stored["seed"], stored)
+    try:
+        model.set_parameters(weights, exact_match=True, device="cpu")
+    except PARSE_ERRORS as error:
+        raise _damaged(path, error) from None
+    model.num_timesteps = stored["num_timesteps"]
+    return model
+
+
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """The weights and the optimizer's state of a policy file of ours, by the names of
+    `set_parameters`. Raises as `read_policy`.
+    """
+    return _members(Path(path))[1]
+
+
+def convert(foreign: str | Path, out: str | Path) -> Path:
+    """Rewrite a policy that an older version saved. It unpickles `foreign`, so whoever calls this
+    trusts it. Raises PolicyFileError where its network is not ours.
+    """
+    model = PPO.load(foreign, device="cpu")
+    extractor = model.policy_kwargs.get("features_extractor_class")
+    if extractor is not PatchCNN or model.policy_kwargs.get("net_arch") != NET_ARCH:
+        raise PolicyFileError(f"{foreign} has another network than ours; only PatchCNN is read")
+    return save_policy(model, Path(out))
+
+
+def _facts(model: BaseAlgorithm) -> dict[str, Any]:
+    assert isinstance(model, PPO) and isinstance(model.action_space, spaces.Discrete)
+    schedule: Any = model.learning_rate
+    own = model.policy_kwargs["features_extractor_kwargs"]
+    clip: Any = model.clip_range  # SB3 makes a schedule of a number
+    settings = PPOSettings(
+        num_envs=model.n_envs,
+        n_steps=model.n_steps,
+        batch_size=model.batch_size,
+        n_epochs=model.n_epochs,
+        learning_rate=schedule.start,
+        final_learning_rate=schedule.end,
+        gamma=model.gamma,
+        gae_lambda=model.gae_lambda,
+        ent_coef=model.ent_coef,
+        clip_range=float(clip(1.0)),
+        features_dim=own["features_dim"],
+        width=own["width"],
+    )
+    frames: Any = model.observation_space.shape
+    return {
+        "format_version": FORMAT_VERSION,
+        "settings": to_dict(settings),
+        "seed": model.seed,
+        "frames": list(frames),
+        "actions": int(model.action_space.n),
+        "lanes": model.n_envs,
+        "num_timesteps": model.num_timesteps,
+    }
+
+
+def _members(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        data = read_regular_file(path, MOST_BYTES)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if MEMBER not in archive.namelist():
+                raise PolicyFileError(
+                    f"{path} holds pickled settings only, and reading those runs whatever code is "
+                    "in them; if you trust whoever made it: python -m agents.ppo.policy_file "
+                    f"{path} NEW.zip"
+                )
+            for name in (MEMBER, *WEIGHTS.values()):
+                if archive.getinfo(name).file_size > MOST_BYTES:
+                    raise PolicyFileError(f"{path} unpacks to more than {MOST_BYTES >> 20} MB")
+            stored = _checked(checked_json(archive.read(MEMBER)))
+            read = {name: archive.read(member) for name, member in WEIGHTS.items()}
+        weights = {
+            name: torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            for name, content in read.items()
+        }
+    except FileNotFoundError:
+        raise
+    except PolicyFileError:
+        raise
+    except PARSE_ERRORS as error:
+        raise _damaged(path, error) from None
+    if not all(value.isfinite().all() for value in weights["policy"].values()):
+        raise PolicyFileError(f"{path} has weights that are no finite numbers; train it again")
+    return stored, weights
+
+
+def _checked(stored: Any) -> dict[str, Any]:
+    """The settings of a policy file, their types and ranges checked."""
+    if not isinstance(stored, dict) or set(stored) != KEYS:
+        raise DamagedFileError(f"{MEMBER} has other keys than {sorted(KEYS)}")
+    if stored["format_version"] != FORMAT_VERSION:
+        raise DamagedFileError(f"format {stored['format_version']!r} is not {FORMAT_VERSION}")
+    settings = from_dict(PPOSettings, stored["settings"])
+    sizes = dataclasses.replace(settings, learning_rate=1.0, final_learning_rate=1.0)
+    frames, counts = stored["frames"], (stored["actions"], stored["lanes"], sizes.width)
+    counts += (sizes.features_dim, sizes.n_steps, sizes.batch_size, sizes.n_epochs)
+    if not isinstance(frames, list) or len(frames) != 3:
+        raise DamagedFileError("frames are three numbers")
+    if not all(type(number) is int and 1 <= number <= 2**16 for number in (*frames, *counts)):
+        raise DamagedFileError("a size is no whole number of 1 to 65536")
+    if type(stored["num_timesteps"]) is not int or stored["num_timesteps"] < 0:
+        raise DamagedFileError("num_timesteps is a whole number")
+    if stored["seed"] is not None and type(stored["seed"]) is not int:
+        raise DamagedFileError("the seed is a whole number or null")
+    return stored
+
+
+def _fits(env: VecEnv, stored: Mapping[str, Any]) -> bool:
+    """Whether the frames (channels first in the file) and actions are those of the environment."""
+    shape, actions = env.observation_space.shape or (), env.action_space
+    count = int(actions.n) if isinstance(actions, spaces.Discrete) else 0
+    return sorted(shape) == sorted(stored["frames"]) and count == stored["actions"]
+
+
+def _damaged(path: Path, error: BaseException) -> PolicyFileError:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    if "weights_only" in reason or "WeightsUnpickler" in str(error):
+        reason = "its weights are not plain tensors"
+    return PolicyFileError(f"{path} is damaged ({reason}); delete it and train it again")
+
+
+def main(argv: list[str]) -> int:
+    """Convert a policy of an older version; returns the exit code."""
+    if len(argv) != 2:
+        return fail("policy_file", "give the file to convert and the one to write", 2)
+    print(convert(argv[0], argv[1]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
