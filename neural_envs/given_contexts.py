@@ -1,7 +1,7 @@
 """Contexts that a caller gives: any history of frames becomes the K frames that a model starts
 from.
 
-B lanes, T frames given, K frames wanted, H x W x C a frame.
+B lanes, T frames given, K frames expected, H x W x C a frame.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
     arrays or tensors. frames (H, W, C), (T, H, W, C) or (B, T, H, W, C) uint8; actions (T - 1) or
     (B, T - 1), actions[i] led from frame i to frame i + 1. B is 1 (copied to all lanes) or `lanes`.
     A short history repeats its first frame with action 0 between the copies. Raises ValueError that
-    names the shape wanted.
+    names the shape expected.
     """
     frames, actions = _parts(value)
     shape, length = model.spec.frame_shape, model.context_length

@@ -9,11 +9,11 @@ from typing import Any
 from collectors.media import png, tile, to_rgb
 
 NOTEBOOK_SCALE = 3  # screen pixels a world pixel
-NAMED = 8  # lanes whose step is told
+NAMED = 8  # lanes whose step is shown
 
 
 class DisplayMixin:
-    """`__repr__` and `_repr_png_` of the environments; render() stays what Gymnasium wants, an
+    """`__repr__` and `_repr_png_` of the environments; render() stays what Gymnasium asks for, an
     array.
     """
 

@@ -27,7 +27,7 @@ class Window:
         self._clock: Any = None
 
     def show(self, frame: np.ndarray) -> None:
-        """Draw one frame, (H, W, 3) uint8, and wait until it is due at the window's frames per
+        """Draw one frame, (H, W, 3) uint8, and wait for its turn at the window's frames per
         second.
         """
         pygame = _pygame()

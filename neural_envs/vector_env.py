@@ -293,7 +293,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return mask.to(self.device), context
 
     def _shown(self):
-        """The current frames as the caller wants them, drawn too where there is a window."""
+        """The current frames in the form of `output`, shown too where there is a window."""
         if self.render_mode == "human":
             self.render()
         return self._out(self._current().frame)

@@ -15,7 +15,7 @@ class Features(NamedTuple):
 
     tokens: Tensor  # (B, D, G, G) on the patch grid
     last: Tensor  # (B, C, H, W) in [-1, 1], the newest frame of the context, to copy from
-    rest: Any = ()  # what else a network wants to keep: a tuple of batch-first tensors, or of such
+    rest: Any = ()  # what else a network keeps: a tuple of batch-first tensors, or of such tuples
 
 
 class NetworkConfig(Protocol):

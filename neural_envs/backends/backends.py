@@ -24,7 +24,7 @@ BACKENDS = ("eager", "compile", "onnx")
 
 
 class BackendError(ValueError):
-    """A backend that cannot be used here; the message says what to do."""
+    """A backend that cannot be used here; the message names the remedy."""
 
 
 class Compiled(Standin):

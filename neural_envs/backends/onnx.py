@@ -25,7 +25,7 @@ EXPORT_VERSION = 2  # counts up when what is written changes; old files are then
 
 
 class ExportError(RuntimeError):
-    """A network that cannot be run by ONNX Runtime; the message says why and what to do."""
+    """A network that cannot be run by ONNX Runtime; the message names the reason and the remedy."""
 
 
 def cache_folder() -> Path:
@@ -153,7 +153,7 @@ class Call(nn.Module):
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
 
     def answer(self, *tensors: Tensor) -> Any:
-        """What the network says."""
+        """The network's output."""
         leaves = list(self.fixed)
         for place, tensor in zip(self.places, tensors, strict=True):
             leaves[place] = tensor
