@@ -26,7 +26,7 @@ class RayTaskError(Exception):
 
 class _Actor:
     def __init__(self, cls: type):
-        self._held, self._gone = cls(), False
+        self._instance, self._gone = cls(), False
 
     def __getattr__(self, method: str) -> Any:
         return types.SimpleNamespace(remote=lambda *words: self._call(method, words))
@@ -38,7 +38,9 @@ class _Actor:
                 RayActorError("The actor died unexpectedly before finishing this task.")
             )
         try:
-            answer = pickle.dumps(getattr(self._held, method)(*pickle.loads(pickle.dumps(words))))
+            answer = pickle.dumps(
+                getattr(self._instance, method)(*pickle.loads(pickle.dumps(words)))
+            )
         except Exception as error:
             cause = error
             return lambda: _raise(RayTaskError(cause))

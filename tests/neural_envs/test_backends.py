@@ -43,7 +43,7 @@ def tiny(kind: str) -> Bundle:
     )
 
 
-def painted(model, contexts, lanes: int) -> torch.Tensor:
+def dreamed_frames(model, contexts, lanes: int) -> torch.Tensor:
     """Dreamed frames before rounding, (B, C, H, W)."""
     lane = torch.arange(lanes)
     state = model.init(contexts.choose(lane % len(contexts)))
@@ -128,13 +128,13 @@ def test_onnx_runtime_paints_what_torch_paints_and_reads_its_cache(kind, monkeyp
         return
     for lanes in (1, 3):
         assert torch.allclose(
-            painted(model, bundle.contexts, lanes),
-            painted(bundle.model, bundle.contexts, lanes),
+            dreamed_frames(model, bundle.contexts, lanes),
+            dreamed_frames(bundle.model, bundle.contexts, lanes),
             atol=exported.TOLERANCE,
         )
     monkeypatch.setattr(exported, "export", lambda *_: pytest.fail("exported twice"))
     backends._run_by.cache_clear()
-    painted(backends.run_by(bundle.model, "onnx"), bundle.contexts, 2)
+    dreamed_frames(backends.run_by(bundle.model, "onnx"), bundle.contexts, 2)
     twin = pickle.loads(pickle.dumps(NeuralVectorEnv(2, bundle, backend="onnx")))
     twin.reset(seed=0)
 
@@ -170,8 +170,8 @@ def test_released_bundles_dream_the_same_by_onnx_runtime(name, monkeypatch, tmp_
         assert bundle.model.kind in str(refusal)
         return
     for lanes in (1, 5):
-        found, wanted = (painted(m, bundle.contexts, lanes) for m in (model, bundle.model))
-        assert (found - wanted).abs().max() <= exported.TOLERANCE
+        found, expected = (dreamed_frames(m, bundle.contexts, lanes) for m in (model, bundle.model))
+        assert (found - expected).abs().max() <= exported.TOLERANCE
 
 
 @pytest.mark.slow
@@ -180,11 +180,13 @@ def test_compiled_networks_paint_what_torch_paints_or_say_why_not():
     bundle = tiny("chance")
     model = backends.run_by(bundle.model, "compile")
     try:
-        found = painted(model, bundle.contexts, 3)
+        found = dreamed_frames(model, bundle.contexts, 3)
     except backends.BackendError as refusal:
         assert "compiler" in str(refusal)
         return
-    assert torch.allclose(found, painted(bundle.model, bundle.contexts, 3), atol=exported.TOLERANCE)
+    assert torch.allclose(
+        found, dreamed_frames(bundle.model, bundle.contexts, 3), atol=exported.TOLERANCE
+    )
 
 
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
@@ -196,4 +198,4 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda call: fails)
     bundle = tiny("chance")
     with pytest.raises(backends.BackendError, match="no g.. *.*use backend='eager'"):
-        painted(backends.run_by(bundle.model, "compile"), bundle.contexts, 2)
+        dreamed_frames(backends.run_by(bundle.model, "compile"), bundle.contexts, 2)

@@ -37,8 +37,8 @@ def test_a_notebook_shows_what_every_lane_sees(counting, lanes, tiles):
     env = NeuralVectorEnv(lanes, counting) if lanes else NeuralEnv(counting)
     assert env._repr_png_() is None
     env.reset(seed=0)
-    with Image.open(io.BytesIO(env._repr_png_())) as picture:
-        assert picture.size == (tiles[1] * 8 * 3, tiles[0] * 8 * 3)
+    with Image.open(io.BytesIO(env._repr_png_())) as image:
+        assert image.size == (tiles[1] * 8 * 3, tiles[0] * 8 * 3)
 
 
 def test_a_bundle_tells_what_it_is_and_shows_its_starts():

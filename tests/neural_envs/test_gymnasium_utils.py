@@ -47,14 +47,14 @@ def test_record_video_writes_what_it_saw(env, tmp_path):
 def test_play_turns_posted_keys_into_actions_and_leaves_on_escape(env, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     table = env.get_wrapper_attr("get_keys_to_action")()
-    keys, wanted = next((keys, action) for keys, action in table.items() if action)
-    seen = []
+    keys, expected = next((keys, action) for keys, action in table.items() if action)
+    actions = []
 
     def watch(before, after, action, *outcome):
-        seen.append(int(action))
-        if len(seen) == 1:
+        actions.append(int(action))
+        if len(actions) == 1:
             press(keys)
-        elif len(seen) == 4:
+        elif len(actions) == 4:
             press([pygame.K_ESCAPE])
 
     play(
@@ -65,7 +65,7 @@ def test_play_turns_posted_keys_into_actions_and_leaves_on_escape(env, monkeypat
         fps=1000,
         noop=getattr(env.unwrapped, "idle_action", None) or 0,
     )
-    assert wanted in seen[1:] and env.action_space.contains(wanted)
+    assert expected in actions[1:] and env.action_space.contains(expected)
 
 
 def press(keys):

@@ -78,13 +78,13 @@ class TestTwoActors:
     def test_lanes_infos_and_ends_are_those_of_one_vector_env_with_the_same_seeds(self, counting):
         spread, one = counting(max_episode_steps=5)
         assert_same(spread.reset(seed=7), one.reset(seed=7))
-        ends = 0
+        finished = 0
         for step in range(12):
             actions = np.arange(step, step + 5) % 4
             result = spread.step(actions)
             assert_same(result, one.step(actions))
-            ends += result[2].sum()
-        assert ends > 0
+            finished += result[2].sum()
+        assert finished > 0
         assert (
             spread.observation_space == one.observation_space
             and spread.action_space == one.action_space
@@ -154,14 +154,14 @@ class TestTwoActors:
         spread = run(RayVectorEnv(REAL, 4, 2))
         one = run(make_lanes(REAL, 4, AutoresetMode.SAME_STEP))
         np.testing.assert_array_equal(spread[0], one[0])
-        for (frames, rewards, dones, infos), (expected, paid, ended, told) in zip(
+        for (frames, rewards, dones, infos), (expected, own_rewards, ended, own_infos) in zip(
             spread[1:], one[1:], strict=True
         ):
             np.testing.assert_array_equal(frames, expected)
-            np.testing.assert_array_equal(rewards, paid)
+            np.testing.assert_array_equal(rewards, own_rewards)
             np.testing.assert_array_equal(dones, ended)
             for lane in np.flatnonzero(dones):
-                here, there = (info[lane]["terminal_observation"] for info in (infos, told))
+                here, there = (info[lane]["terminal_observation"] for info in (infos, own_infos))
                 np.testing.assert_array_equal(here, there)
 
     def test_more_actors_than_the_cluster_has_room_for_are_refused(self, two_processors):

@@ -140,7 +140,7 @@ def test_the_frames_between_noise_and_picture_end_in_the_picture_that_was_dreame
     assert len(strip) == (model.default_options.steps + 1 if sampled else 0)
     if sampled:
         np.testing.assert_array_equal(strip[-1], frame)
-        assert all(picture.shape == (16, 16, 3) and picture.dtype == np.uint8 for picture in strip)
+        assert all(image.shape == (16, 16, 3) and image.dtype == np.uint8 for image in strip)
         assert (strip[0] != strip[-1]).mean() > 0.5
         env.sampler_steps = 5
         assert len(env.denoising()) == 6 and model.default_options.steps == 3

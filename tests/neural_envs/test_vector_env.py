@@ -55,15 +55,15 @@ class TestDreaming:
             assert (shown(frames, COUNT) == step).all() and (
                 shown(frames, ACTION_SUM) == [step, 3 * step]
             ).all()
-            ends = step >= FIRST_LIFE + tags
+            over = step >= FIRST_LIFE + tags
             assert (
-                (terminated == ends).all()
-                and (shown(frames, DEAD) == 255 * ends).all()
+                (terminated == over).all()
+                and (shown(frames, DEAD) == 255 * over).all()
                 and not truncated.any()
             )
-            assert (rewards == np.where(ends, -1, step % 2 == 0)).all()
+            assert (rewards == np.where(over, -1, step % 2 == 0)).all()
             assert info["trust"] == pytest.approx(1 - step / 8)
-            if ends.any():
+            if over.any():
                 break
 
     def test_a_lane_never_feels_its_neighbours(self):
@@ -307,10 +307,10 @@ class TestWrappers:
     def test_render_gives_one_fresh_frame_a_lane(self):
         env = make(3, render_mode="rgb_array")
         frames, _ = env.reset(seed=0)
-        pictures = env.render()
-        assert isinstance(pictures, tuple) and len(pictures) == 3
-        np.testing.assert_array_equal(pictures, frames)
-        assert not np.shares_memory(pictures[0], env.render()[0])
+        images = env.render()
+        assert isinstance(images, tuple) and len(images) == 3
+        np.testing.assert_array_equal(images, frames)
+        assert not np.shares_memory(images[0], env.render()[0])
 
     def test_the_human_window_opens_without_a_screen(self):
         env = make(3, render_mode="human")

@@ -33,7 +33,7 @@ def test_every_category_of_a_code_changes_every_token_alike(name):
     model = make_model(name)
     tokens = features_of(model, 1).tokens
     drawn = model.chance.draw(tokens, NoiseStream.from_seeds(torch.arange(1)))
-    seen = []
+    effects = []
     for category in range(model.config.chance.categories):
         codes = torch.zeros_like(drawn.codes)
         codes[:, :, category] = 1
@@ -42,9 +42,9 @@ def test_every_category_of_a_code_changes_every_token_alike(name):
             model.chance.condition_on(drawn._replace(codes=torch.zeros_like(codes)), tokens)
             - tokens
         )
-        seen.append((moved - base)[0])
-        assert torch.allclose(seen[-1], seen[-1][:, :1, :1].expand_as(seen[-1]), atol=1e-5)
-    assert all((seen[i] - seen[j]).abs().max() > 1e-3 for i in range(3) for j in range(i))
+        effects.append((moved - base)[0])
+        assert torch.allclose(effects[-1], effects[-1][:, :1, :1].expand_as(effects[-1]), atol=1e-5)
+    assert all((effects[i] - effects[j]).abs().max() > 1e-3 for i in range(3) for j in range(i))
 
 
 @pytest.mark.parametrize("name", WITH_CODES)

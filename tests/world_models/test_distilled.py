@@ -139,8 +139,8 @@ def test_a_landing_is_where_one_step_would_land(path):
     x, ahead = torch.randn(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     levels = path.levels(4)
     now, after = levels[1].expand(3), levels[3].expand(3)
-    wanted = landing(path, x, ahead, now, after)
-    assert torch.allclose(ddim(path, x, wanted, levels[1], levels[3]), ahead, atol=1e-4)
+    clean = landing(path, x, ahead, now, after)
+    assert torch.allclose(ddim(path, x, clean, levels[1], levels[3]), ahead, atol=1e-4)
 
 
 def test_a_students_levels_are_some_of_the_teachers():

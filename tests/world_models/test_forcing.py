@@ -253,18 +253,20 @@ def test_outcomes_are_learned_on_predicted_frames_where_the_noise_was_small_and_
     monkeypatch,
 ):
     model = make_model("forcing-factored", outcome_share=0.5)
-    clips, seen = random_clips(model), []
+    clips, observed = random_clips(model), []
     ask = model.outcome_logits
     monkeypatch.setattr(
-        model, "outcome_logits", lambda tokens, frames: seen.append(frames) or ask(tokens, frames)
+        model,
+        "outcome_logits",
+        lambda tokens, frames: observed.append(frames) or ask(tokens, frames),
     )
     sequence = model.sequence(clips, AugmentationOptions(), 3, torch.Generator())
     t = torch.tensor([[0.0, 0.2, 0.9, 0.3, 0.7, 0.1]] * 4)
-    painted = torch.zeros_like(sequence.frames)
-    terms = model.outcomes(clips, sequence, t, painted, 3)
-    shown = (seen[0] == 128).all(-1).all(-1).all(-1)
+    predicted = torch.zeros_like(sequence.frames)
+    terms = model.outcomes(clips, sequence, t, predicted, 3)
+    shown = (observed[0] == 128).all(-1).all(-1).all(-1)
     assert shown.tolist() == [[True, False, True]] * 2  # two clips of four, their steps
-    assert torch.equal(seen[0][:, 1], clips.frames[:2, 4]) and terms["wrong"] == 1
+    assert torch.equal(observed[0][:, 1], clips.frames[:2, 4]) and terms["wrong"] == 1
     right = model.outcomes(clips, sequence, t, sequence.frames, 3)
     assert right["wrong"] == 0 and right["trust"] != terms["trust"]
 

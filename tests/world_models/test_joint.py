@@ -94,14 +94,16 @@ def test_a_held_action_makes_it_the_world_model_and_a_free_one_a_policy(name):
     model = make_model(name)
     frames, action = make_context(model, 3).frames, torch.tensor([0, 1, 1])
     with torch.inference_mode():
-        held, free = model.sample(frames, noise(3), action), model.sample(frames, noise(3))
+        conditioned, free = model.sample(frames, noise(3), action), model.sample(frames, noise(3))
         step = model.step(model.init(make_context(model, 3)), action, noise(3))
-    assert torch.equal(held.next_frame, step.frame) and torch.equal(held.action, action)
+    assert torch.equal(conditioned.next_frame, step.frame) and torch.equal(
+        conditioned.action, action
+    )
     assert torch.equal(free.action, free.action_logits.argmax(1)) and free.action_logits.shape == (
         3,
         2,
     )
-    for out in (held, free):
+    for out in (conditioned, free):
         assert (
             out.next_frame.dtype == torch.uint8
             and out.energy.shape == out.gradient_norm.shape == (3,)
@@ -180,10 +182,11 @@ def test_a_held_action_is_not_moved_and_not_seen_in_the_pair():
     pair = torch.randn(2, *model.pair_shape, generator=torch.Generator().manual_seed(1))
     other = pair.clone()
     other[:, -2:] += 3
-    held, free = model._held(features, None), model._free(features)
-    assert (model.field(pair, torch.zeros(2), held)[:, -2:] == 0).all()
+    conditioned, free = model._encode_conditions(features, None), model._free(features)
+    assert (model.field(pair, torch.zeros(2), conditioned)[:, -2:] == 0).all()
     assert torch.equal(
-        model.field(pair, torch.zeros(2), held), model.field(other, torch.zeros(2), held)
+        model.field(pair, torch.zeros(2), conditioned),
+        model.field(other, torch.zeros(2), conditioned),
     )
     assert not torch.equal(
         model.field(pair, torch.zeros(2), free), model.field(other, torch.zeros(2), free)

@@ -108,12 +108,12 @@ def test_training_without_the_action_reaches_the_null_action_only(name):
 def test_every_weight_gets_a_gradient_from_the_loss(name):
     model = make_model(name).train()
     frames = make_context(model, 6).frames
-    actions, rewards, ends = (
+    actions, rewards, terminations = (
         torch.tensor([0, 1] * 3),
         torch.tensor([0, 1, 2] * 2),
         torch.tensor([True, False] * 3),
     )
-    step = Step(pixels.stack(frames), actions, pixels.stack(frames[:, :1]), rewards, ends)
+    step = Step(pixels.stack(frames), actions, pixels.stack(frames[:, :1]), rewards, terminations)
     terms = model.step_loss(step, torch.Generator().manual_seed(0)).terms
     sum(value.mean() for value in terms.values()).backward()
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
@@ -201,20 +201,20 @@ def test_the_divergence_agrees_with_torch():
 def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_chosen():
     final = torch.tensor([False, False, True])
     rewards = torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.3], [0.0, 4.0, 0.0]])
-    paid, ends = likeliest_outcome(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
-    assert paid.tolist() == [
+    reward, terminations = likeliest_outcome(rewards, torch.tensor([-2.0, -2.0, -6.0, 2.0]), final)
+    assert reward.tolist() == [
         1,
         2,
         0,
         1,
     ]  # a sure coin brings the end with it, an unsure one gives way to going on
-    assert ends.tolist() == [False, True, False, True]
+    assert terminations.tolist() == [False, True, False, True]
 
 
 def test_without_final_rewards_reward_and_end_are_decided_apart():
-    rewards, ends = torch.randn(50, 3), torch.randn(50)
-    paid, over = likeliest_outcome(rewards, ends, torch.zeros(3, dtype=torch.bool))
-    assert torch.equal(paid, rewards.argmax(1)) and torch.equal(over, ends > 0)
+    rewards, terminations = torch.randn(50, 3), torch.randn(50)
+    reward, over = likeliest_outcome(rewards, terminations, torch.zeros(3, dtype=torch.bool))
+    assert torch.equal(reward, rewards.argmax(1)) and torch.equal(over, terminations > 0)
 
 
 def test_the_rewards_that_always_end_a_game_are_read_off_a_dataset(dataset_path):

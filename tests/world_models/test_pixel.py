@@ -182,9 +182,9 @@ def test_two_pictures_of_a_moving_line_follow_their_own_two_actions():
     state = model.init(Context(clips.frames[:, :1], clips.context_actions))
     turned = torch.stack((clips.actions[:, 0], (clips.actions[:, 1] + 1) % 3), 1)
     for actions in (clips.actions, turned):
-        seen = model.foresee(state, actions)[:, :, 0].flatten(2).argmax(2)
+        found = model.foresee(state, actions)[:, :, 0].flatten(2).argmax(2)
         places = clips.frames[:, 0, 0].flatten(1).argmax(1)[:, None] + (actions - 1).cumsum(1)
-        assert (seen == places).float().mean(0).min() > 0.9
+        assert (found == places).float().mean(0).min() > 0.9
 
 
 def moving_lines(count: int, generator) -> Clips:

@@ -119,7 +119,7 @@ class JointModel(NextFrameModel, SampledModel):
         rows = torch.eye(self.actions, device=action.device, dtype=self.action.weight.dtype)
         return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
 
-    def _held(self, features: Features, chosen: Chosen | None) -> Features:
+    def _encode_conditions(self, features: Features, chosen: Chosen | None) -> Features:
         """What the field reads to find what a given action does."""
         _, action, now = features.rest
         tokens = features.tokens
@@ -208,7 +208,7 @@ class JointModel(NextFrameModel, SampledModel):
     def _settled(self, features: Features, noise: NoiseStream) -> Features:
         """What the field needs to know once chance is drawn and the action is given."""
         chance = None if self.chance is None else self.chance.draw(features.tokens, noise)
-        return self._held(features, chance)
+        return self._encode_conditions(features, chance)
 
     def latent_of(self, pair: Tensor) -> Tensor:
         """The latents (B, Z, G, G) of pairs (B, Z G G + A)."""
@@ -256,7 +256,7 @@ class JointModel(NextFrameModel, SampledModel):
             terms |= more
         pair = self.field.join(latent, features.rest[1])
         error, predicted = self.objective.learn(
-            self.field, pair, self._held(features, chance), generator
+            self.field, pair, self._encode_conditions(features, chance), generator
         )
         terms["frame"] = self.latent_error(error, features.last, step.target)
         t = self.objective.sample_t((len(pair),), generator).to(pair)

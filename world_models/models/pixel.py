@@ -57,7 +57,7 @@ class PixelConfig(ModelConfig):
             )
 
 
-class Memory(NamedTuple):
+class PixelState(NamedTuple):
     """The state: the last images and what led from one to the next."""
 
     frames: Tensor  # (B, K, H, W, c) uint8, oldest first
@@ -84,27 +84,29 @@ class PixelModel(NextFrameModel):
             config.network, self.colors, channels, self.null_action, self.grid_shape
         )
 
-    def init(self, context: Context) -> Memory:
+    def init(self, context: Context) -> PixelState:
         frames, stack = super().init(context).frames, self.stack
         # (B, stack, H, W, c): the images of the newest frame
         newest = frames[:, -1].unflatten(3, (stack, self.colors)).movedim(3, 1)
         images = torch.cat((frames[:, :-stack, ..., -self.colors :], newest), 1)
-        return Memory(images, context.actions)
+        return PixelState(images, context.actions)
 
-    def remember(self, state: Memory, action: Tensor, image: Tensor, features: Features) -> Memory:
+    def remember(
+        self, state: PixelState, action: Tensor, image: Tensor, features: Features
+    ) -> PixelState:
         frames = torch.cat((state.frames[:, 1:], image[:, None]), 1)
-        return Memory(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
+        return PixelState(frames, torch.cat((state.actions, action[:, None]), 1)[:, 1:])
 
     def encode(self, context: Tensor, action: Tensor) -> Features:
         """context (B, K * c, H, W), action (B, K - 1 + F); see `FilmNetwork.encode`."""
         return self.network.encode(context, action)
 
     def encode_state(
-        self, state: Memory, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+        self, state: PixelState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Features:
         return self.encode_actions(state, action[:, None])
 
-    def encode_actions(self, state: Memory, actions: Tensor) -> Features:
+    def encode_actions(self, state: PixelState, actions: Tensor) -> Features:
         """actions (B, up to F), the present one first; those after them are not known."""
         unknown = F.pad(actions, (0, self.ahead - actions.shape[1]), value=self.null_action)
         return self.encode(pixels.stack(state.frames), torch.cat((state.actions, unknown), 1))
@@ -121,7 +123,7 @@ class PixelModel(NextFrameModel):
         blank = channels_last(blank)
         return self.objective.denoise(self.network, blank, blank.new_zeros(len(blank)), features)
 
-    def foresee(self, state: Memory, actions: Tensor) -> Tensor:
+    def foresee(self, state: PixelState, actions: Tensor) -> Tensor:
         """The next F images in one pass, (B, F, H, W, c) uint8; actions (B, F) int64."""
         images = self.decode(self.encode_actions(state, actions))
         return pixels.to_uint8(images.unflatten(1, (self.ahead, self.colors)))

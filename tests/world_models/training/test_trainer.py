@@ -124,13 +124,19 @@ def test_a_run_killed_anywhere_and_started_again_gives_the_weights_of_an_unbroke
     monkeypatch.setattr(
         training, "write_samples", lambda *_: None
     )  # a second each; no part of the result
-    ends = []
+    checkpoints = []
     for run in ("whole", "broken"):
         assert training.main([*words, f"out={tmp_path / run}"]) == 0
-        ends.append(newest_checkpoint(tmp_path / run))
+        checkpoints.append(newest_checkpoint(tmp_path / run))
     for part in ("model", "average"):
-        assert all(torch.equal(value, ends[1][part][name]) for name, value in ends[0][part].items())
-    assert torch.equal(ends[0]["noise"], ends[1]["noise"]) and ends[0]["order"] == ends[1]["order"]
+        assert all(
+            torch.equal(value, checkpoints[1][part][name])
+            for name, value in checkpoints[0][part].items()
+        )
+    assert (
+        torch.equal(checkpoints[0]["noise"], checkpoints[1]["noise"])
+        and checkpoints[0]["order"] == checkpoints[1]["order"]
+    )
     tables = [
         list(csv.DictReader(open(tmp_path / run / "metrics.csv"))) for run in ("whole", "broken")
     ]
@@ -174,8 +180,8 @@ def test_with_a_rollout_gradient_a_late_error_mends_early_steps(dataset_path, tm
         trainer.model.train()
         context, contexts = trainer.model.encoder.forward, []
 
-        def encode(frames, *rest, forward=context, seen=contexts):
-            seen.append(frames)
+        def encode(frames, *rest, forward=context, observed=contexts):
+            observed.append(frames)
             return forward(frames, *rest)
 
         trainer.model.encoder.forward = encode
