@@ -12,6 +12,7 @@ import os
 import sys
 from importlib.metadata import packages_distributions
 
+from collectors.interrupts import interrupted, interruptible
 from collectors.settings.command import explained, fail
 from collectors.worlds.table import unknown
 
@@ -79,7 +80,7 @@ VERBS = {
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns its exit code.
 
-    2 is a wrong command line, 1 a command that could not do its work.
+    2 is a wrong command line, 1 a command that could not do its work, 130 Ctrl-C, 143 SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -98,15 +99,17 @@ def main(argv: list[str] | None = None) -> int:
         reason = foreign(module.split(".")[0])
         if reason:
             return fail(PROG, reason)
-        code = getattr(importlib.import_module(module), function)(rest)
+        with interruptible():
+            code = getattr(importlib.import_module(module), function)(rest)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: drop what is left to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        return fail(PROG, f"{verb}: interrupted", 130)
+    except KeyboardInterrupt as error:
+        stop = interrupted(error)
+        return fail(PROG, f"{verb}: {stop}", stop.code)
     except Exception as error:
         text = explained(error)
         if text is None:

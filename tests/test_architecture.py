@@ -35,6 +35,8 @@ FOR_EVERYBODY = (
     "collectors.worlds.table",
     "collectors.worlds.vector_env",
     "collectors.files",
+    "collectors.interrupts",
+    "collectors.locks",
     "collectors.media",
     "collectors.video_writers",
     "collectors.progress",

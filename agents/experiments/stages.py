@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors.files import write_atomically
+from collectors.locks import holds_files
 from collectors.settings.fields import list_settings
 from collectors.settings.values import value_text
 
@@ -72,7 +73,7 @@ class Stages:
 
     def __init__(self, folder: Path, settings: Settings = NO_SETTINGS):
         self.path = folder / "state.json"
-        if not self.path.is_file() and folder.exists() and any(folder.iterdir()):
+        if not self.path.is_file() and holds_files(folder):
             raise StageError(
                 f"{folder} is not empty and holds no {self.path.name}; choose another folder"
             )

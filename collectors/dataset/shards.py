@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.dataset.episode import Episode
+from collectors.files import write_atomically
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
 TEMPORARY, NOTE = ".writing_", "finished.json"
@@ -63,7 +65,7 @@ def mark_finished(written: WrittenShard) -> WrittenShard:
     """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of
     it.
     """
-    (Path(written.directory) / NOTE).write_text(json.dumps([written.entry, written.rows]))
+    write_atomically(Path(written.directory) / NOTE, json.dumps([written.entry, written.rows]))
     return written
 
 
@@ -120,6 +122,8 @@ def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
+        stream.flush()
+        os.fsync(stream.fileno())  # the note that the shard is finished must not come before it
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 

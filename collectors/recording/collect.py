@@ -22,6 +22,7 @@ from collectors.dataset.dataset import (
     dataset_name,
     read_manifest,
 )
+from collectors.locks import holds_files, locked
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.workers import ShardTask, run_tasks
@@ -85,27 +86,29 @@ def collect(
     played in `lanes` at once where the game or the policy is faster so. With more than one worker,
     a script that calls this must guard its main part with `if __name__ == "__main__"`.
 
-    Raises ValueError for settings out of their range and DatasetError where `out` holds a dataset
-    and `resume` is False, or one that was collected with other settings (`frames` may grow), and
-    when the disk is full: what was finished is kept.
+    Raises ValueError for settings out of their range, LockError where another process writes `out`,
+    and DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
+    with other settings (`frames` may grow), and when the disk is full: what was finished is kept.
     """
     how = CollectSettings(env_id, frames=frames, **{"workers": 1, **settings})
     decided = {"seed": how.seed, "shard_steps": how.shard_steps}
     header: dict[str, Any] = _header(env_id, env_options or {}, policy) | decided
-    _check_directory(Path(out), header, how.resume)
     quotas = [min(how.shard_steps, frames - start) for start in range(0, frames, how.shard_steps)]
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
     tasks = [ShardTask(*fixed, index, quota, how.lanes) for index, quota in enumerate(quotas)]
-    with _full_disk_explained(out):
+    with _full_disk_explained(out), locked(out):
+        _check_directory(Path(out), header, how.resume)
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
         report(
             sum(entry["steps"] for index, entry in writer.shards.items() if index not in missing)
         )
-        for written in run_tasks([tasks[index] for index in missing], how.workers, how.ray):
-            writer.add(written)
-            report(written.entry["steps"])
+        played = run_tasks([tasks[index] for index in missing], how.workers, how.ray)
+        with contextlib.closing(played):  # its workers end before the lock is given back
+            for written in played:
+                writer.add(written)
+                report(written.entry["steps"])
     return Dataset(out)
 
 
@@ -140,7 +143,7 @@ def _full_disk_explained(out: str | Path):
 
 def _check_directory(path: Path, header: dict, resume: bool) -> None:
     """Refuses a directory that holds something else."""
-    if not path.exists() or not any(path.iterdir()):
+    if not holds_files(path):
         return
     if not (path / "manifest.json").exists():
         raise DatasetError(f"{path} is not empty and not a dataset; choose another directory")

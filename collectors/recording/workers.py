@@ -4,12 +4,7 @@ All run the same pure function of a task.
 """
 
 import contextlib
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +20,7 @@ from collectors.policies.policies import Policy, make_policy
 from collectors.ray_cluster import cluster
 from collectors.recording.lane_player import Job, LanePlayer
 from collectors.recording.rollout import rollout
+from collectors.recording.worker_pool import WorkerDied, WorkerPool
 from collectors.worlds.table import World
 from collectors.worlds.vector_env import SingleEnvLanes
 
@@ -110,16 +106,21 @@ def task_policy(task: ShardTask, actions: Any) -> Policy:
     return task.policy
 
 
-def run_tasks(tasks: list[ShardTask], workers: int, ray: str = "") -> Iterator[WrittenShard]:
+def run_tasks(
+    tasks: list[ShardTask], workers: int, ray: str = ""
+) -> Generator[WrittenShard, None, None]:
     """Shards in the order in which they are finished.
 
     With `ray`, an address or "local", a cluster plays them.
     """
     if not tasks:
-        return iter(())
+        return
     if ray:
-        return run_on_ray(tasks, ray, workers)
-    return run_processes(tasks, workers) if workers > 1 and len(tasks) > 1 else play_shards(tasks)
+        yield from run_on_ray(tasks, ray, workers)
+    elif workers > 1 and len(tasks) > 1:
+        yield from run_processes(tasks, workers)
+    else:
+        yield from play_shards(tasks)
 
 
 def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard]:
@@ -127,19 +128,14 @@ def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard
     in_lanes = _gains_by_lanes(EnvSpec.from_json(tasks[0].env_spec))
     size = min(GROUP, -(-len(tasks) // workers)) if in_lanes else 1
     groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # a fork of a process that runs torch threads can hang
-    pool = ProcessPoolExecutor(min(workers, len(groups)), context, _end_with_parent)
     try:
-        for future in as_completed([pool.submit(_play_group, group) for group in groups]):
-            yield from future.result()
-    except BrokenProcessPool as error:
+        with WorkerPool(_play_group, min(workers, len(groups))) as pool:
+            for shards in pool.map(groups):
+                yield from shards
+    except WorkerDied as error:
         raise DatasetError(
             f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _play_group(tasks: list[ShardTask]) -> list[WrittenShard]:
@@ -173,14 +169,3 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
             ) from error
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
-
-
-def _end_with_parent() -> None:
-    """A killed collector must not leave workers behind that write on."""
-
-    def watch() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

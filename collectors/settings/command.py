@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from collectors.files import REMEDIES
+from collectors.interrupts import interrupted, interruptible
 from collectors.settings.parse import SettingsError, parse
 
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
@@ -44,8 +46,24 @@ def command(
     returns the text to print, an exit code where it printed for itself, or None.
 
     Exit codes: 0 success; 1 an error that the user can mend, as one sentence on stderr; 2 a wrong
-    command line (`parse` raises SystemExit). Any other error is a bug and is raised.
+    command line (`parse` raises SystemExit); 130 Ctrl-C and 143 SIGTERM, with a sentence. Any other
+    error is a bug and is raised.
     """
+    try:
+        with interruptible():
+            return _command(config, run, argv, prog, positional)
+    except KeyboardInterrupt as error:
+        stop = interrupted(error)
+        return fail(prog, str(stop), stop.code)
+
+
+def _command(
+    config: Any,
+    run: Callable[[Any], str | int | None],
+    argv: Sequence[str] | None,
+    prog: str,
+    positional: Sequence[str],
+) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         source = config if dataclasses.is_dataclass(config) else config(words)
@@ -87,9 +105,11 @@ def explained(error: Exception) -> str | None:
 
 def sentence(error: Exception) -> str:
     """An error as one sentence; an error of the system names the file and what is wrong with it."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"cannot write or read {error.filename}: {error.strerror}"
-    return str(error)
+    if not (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    about = f"cannot write or read {error.filename}: " if error.filename else ""
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return f"{about}{error.strerror}" + (f"; {remedy}" if remedy else "")
 
 
 def fail(prog: str, message: str, code: int = 1) -> int:

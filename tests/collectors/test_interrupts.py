@@ -1,0 +1,125 @@
+"""Ctrl-C and SIGTERM end a command with a sentence and 130 or 143; no process is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from collectors.dataset.dataset import Dataset
+from collectors.interrupts import Interrupted, deferred_interrupts, interruptible
+from collectors.recording.collect import collect
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = ["--frames=3000000", "--shard-steps=2000", "--seed=2", "--policy=random"]
+
+
+def children(pid: int) -> set[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    )
+    return set(map(int, listed.stdout.split()))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+@pytest.mark.parametrize(
+    ("number", "group", "code", "word"),
+    [
+        (signal.SIGINT, True, 130, "interrupted"),  # as a terminal does: to all processes
+        (signal.SIGTERM, False, 143, "terminated"),
+    ],
+)
+def test_collecting_with_workers_ends_within_two_seconds(tmp_path, number, group, code, word):
+    out = tmp_path / "d"
+    words = [sys.executable, "-m", "neural_envs.cli", "collect", "snake", *LONG, f"--out={out}"]
+    process = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert wait_for(lambda: list(out.glob("shard_*_rewards.npy")))
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    started = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, number)
+    _, text = process.communicate(timeout=20)
+    seconds = time.monotonic() - started
+    assert process.returncode == code and seconds < 2, (process.returncode, seconds, text)
+    assert text.strip().splitlines()[-1].endswith(word) and "Traceback" not in text
+    # one of them is multiprocessing's own, which looks after shared memory
+    assert wait_for(lambda: not any(map(alive, workers)), 1)
+    assert Dataset(out, verify=True).steps > 0
+    assert not (out / ".lock").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_the_workers_of_a_killed_collector_end(tmp_path):
+    out = tmp_path / "d"
+    words = [sys.executable, "-m", "collectors.recording.collect", "snake", *LONG, f"--out={out}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, cwd=ROOT, env=environment)
+    assert wait_for(lambda: list(out.glob("shard_*_rewards.npy")))
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    assert len(workers) >= 2 and wait_for(lambda: not any(map(alive, workers)), 5)
+    settings = {"seed": 2, "shard_steps": 2000, "resume": True}
+    steps = Dataset(out, verify=True).steps
+    assert steps > 0  # and its lock is free:
+    with pytest.raises(ValueError, match="more frames than asked for"):
+        collect("RealSnake-v0", out, 100, "random", **settings)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_raises_where_work_does_not_choose_its_moment(number, code, word):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=word) as caught, interruptible():
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    assert caught.value.code == code and isinstance(caught.value, KeyboardInterrupt)
+    assert signal.getsignal(number) == before
+
+
+def test_work_may_end_at_a_moment_of_its_own_choice_but_the_second_signal_ends_it():
+    with deferred_interrupts() as stop:
+        assert not stop
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        assert stop
+        with pytest.raises(Interrupted, match="terminated; half is kept"):
+            stop.end("half is kept")
+        with pytest.raises(Interrupted, match="interrupted"):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+
+def test_a_command_that_ignores_ctrl_c_in_the_background_goes_on_ignoring_it():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
