@@ -60,7 +60,12 @@ def complete(partial: Path, path: Path) -> None:
     """Flush a finished temporary file to the disk and give it its name."""
     with open(partial, "rb+") as file:
         os.fsync(file.fileno())  # some file systems report only now that they are full
-    os.replace(partial, path)
+    put_in_place(partial, path)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Give a finished file or folder its final name, on the same disk, in one step."""
+    os.replace(finished, path)
 
 
 def remove(partial: Path) -> None:

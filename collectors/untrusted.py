@@ -167,12 +167,12 @@ def check_array_header(stream: Any, size: int, name: str, kind: ArrayKind | None
         raise DamagedFileError(f"array {name} holds objects, not numbers")
     if any(type(side) is not int or side < 0 for side in shape):
         raise DamagedFileError(f"array {name} has the shape {shape}")
-    held = math.prod(shape) * dtype.itemsize
-    if stream.tell() + held != size:
+    size_in_memory = math.prod(shape) * dtype.itemsize
+    if stream.tell() + size_in_memory != size:
         raise DamagedFileError(f"array {name} of shape {shape} does not fit its {size} bytes")
     if kind is not None and (dtype.name not in kind.dtypes or len(shape) != kind.dimensions):
         raise DamagedFileError(
             f"array {name} is {dtype.name}{shape}, not {' or '.join(kind.dtypes)} of "
             f"{kind.dimensions} dimensions"
         )
-    return held
+    return size_in_memory

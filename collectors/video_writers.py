@@ -5,7 +5,6 @@ Frames are (H, W, 3) uint8; enlarging repeats pixels, so a pixel game stays shar
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from collectors.files import partial_path
+from collectors.files import partial_path, put_in_place
 from collectors.media import as_image, difference, enlarge, side_by_side, to_rgb, write_strip
 
 STRIP_COLUMNS = 8
@@ -140,7 +139,7 @@ class _Writer(ABC):
         if not self.count:
             raise ValueError(f"no frames to write to {self.path.name}")
         self._finish()
-        os.replace(self.part, self.path)
+        put_in_place(self.part, self.path)
 
     def discard(self) -> None:
         if self.count:

@@ -108,6 +108,10 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         return [frames[0] for frames in self._dream.denoising()]
 
     @property
+    def _shown_dream(self) -> NeuralVectorEnv:
+        return self._dream
+
+    @property
     def world(self) -> WorldSpec:
         """The WorldSpec of the game that is dreamed."""
         return self._dream.world

@@ -17,8 +17,13 @@ class DisplayMixin:
     array.
     """
 
+    @property
+    def _shown_dream(self) -> Any:
+        """The vector environment whose lanes are shown: itself, or the batch of one inside."""
+        return self
+
     def __repr__(self) -> str:
-        dream: Any = getattr(self, "_dream", self)
+        dream = self._shown_dream
         lanes = f"{dream.num_envs}, " if dream is self else ""
         steps = [] if dream._state is None else dream._state.elapsed.tolist()
         more = ", ..." if len(steps) > NAMED else ""
@@ -30,7 +35,7 @@ class DisplayMixin:
 
     def _repr_png_(self) -> bytes | None:
         """What every lane shows now; None before the first reset."""
-        dream: Any = getattr(self, "_dream", self)
+        dream = self._shown_dream
         if dream._state is None:
             return None
         return png(tile(to_rgb(dream._state.frame.cpu().numpy())), NOTEBOOK_SCALE)

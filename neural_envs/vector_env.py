@@ -126,8 +126,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return self._shown(), self._out(info)
 
     def step(self, actions):
-        """(frames, rewards float32, terminations, truncations, info), one row a lane; see the class
-        for info.
+        """(frames, rewards float32, terminations, truncations, info), a row per lane; for info see
+        the class.
         """
         before, names = self._current(), self.world.action_names
         action = checks.action_tensor(actions, self.num_envs, names).to(self.device)

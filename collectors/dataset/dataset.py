@@ -11,7 +11,6 @@ by readers.
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from collectors.dataset.shards import (
     read_rows,
     write_shard,
 )
-from collectors.files import write_atomically
+from collectors.files import put_in_place, write_atomically
 
 FORMAT_VERSION = 1
 MOST_REWARDS = 255
@@ -187,7 +186,7 @@ class DatasetWriter:
             self.remove(written.entry["index"])
         for name in ARRAYS:
             file = array_name(written.entry["index"], name)
-            os.replace(Path(written.directory) / file, self.path / file)
+            put_in_place(Path(written.directory) / file, self.path / file)
         shutil.rmtree(written.directory)
         self.shards[written.entry["index"]] = self._with_rewards(written.entry)
         self._rows[written.entry["index"]] = written.rows

@@ -8,7 +8,6 @@ with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 
 import copy
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.dataset.episode import Episode
+from collectors.files import put_in_place
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.any_game import is_image, resized
@@ -129,7 +129,7 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
             writer.add(write_shard(temporary, index, quota, episodes))
         if out.exists():
             out.rmdir()
-        os.replace(temporary, out)
+        put_in_place(temporary, out)
     except OSError as error:
         raise DatasetError(
             f"{out} cannot be written: {error}; the set in Minari is as it was"

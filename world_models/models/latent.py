@@ -94,7 +94,7 @@ class LatentModel(DiffusionModel):
 
     A dreamed frame is quantised and encoded anew before it is fed back, although its latents are at
     hand: so a state follows from its frames alone, a dream and a recording look alike to the
-    network, and what the decoder cannot show is not remembered. It costs one encoding a step.
+    network, and what the decoder cannot show is not remembered. It costs one encoding per step.
     """
 
     kind = "latent"

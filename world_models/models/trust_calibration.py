@@ -25,7 +25,7 @@ from world_models.networks.blocks import pool
 FILE = "trust.npz"
 # of the features' covariance towards a multiple of the identity: few samples, many features
 SHRINK = 0.05
-PULL = 1.0  # towards the head's own word, as strong as so many samples of weight 1
+PULL = 1.0  # towards the head's own probability, as strong as so many samples of weight 1
 
 
 class MahalanobisDistance(nn.Module):

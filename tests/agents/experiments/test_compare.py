@@ -73,10 +73,8 @@ def calls(monkeypatch):
 
     def play(policy, env, episodes, seed):
         assert env == "collectors:RealSnake-v0"
-        mean_return = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
-        return Episodes(
-            np.full(episodes, mean_return), np.zeros(episodes, int), np.ones(episodes, int)
-        )
+        mean = {"dream": 5.0, "real": 7.0}.get(policy, -1.0)
+        return Episodes(np.full(episodes, mean), np.zeros(episodes, int), np.ones(episodes, int))
 
     loaded = SimpleNamespace(
         model=nn.Linear(30, 10, bias=False), config={"provenance": {"updates": 42}}

@@ -95,21 +95,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(
 def test_a_run_killed_anywhere_and_started_again_gives_the_weights_of_an_unbroken_one(
     dataset_path, tmp_path, monkeypatch
 ):
-    small = [
-        "model.grid.encoder_depth=1",
-        "model.grid.width=16",
-        "batch_size=2",
-        "threads=1",
-        "validation_batches=1",
-    ]
-    words = [
-        "snake",
-        f"data={dataset_path}",
-        "validate_every=2",
-        "updates=24",
-        "contexts=4",
-        *small,
-    ]
+    small = "model.grid.encoder_depth=1 model.grid.width=16 batch_size=2 threads=1 contexts=4"
+    counts = "validate_every=2 validation_batches=1 updates=24"
+    words = ["snake", f"data={dataset_path}", *small.split(), *counts.split()]
     process = subprocess.Popen(
         [sys.executable, "-m", "world_models.training.run", *words, f"out={tmp_path / 'broken'}"]
     )
