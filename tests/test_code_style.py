@@ -20,6 +20,7 @@ PYTHON = [
 # members looked up by name, each for a reason; our own classes declare theirs in a protocol
 LOOKED_UP = {
     "sched_getaffinity": "os has it on Linux only",
+    "pthread_sigmask": "signal has it on Unix only",
     "isatty": "the stderr of a notebook may be any object",
     "_is_amx_tile_supported": "private to torch, so it may go",
     "get_keys_to_action": "Gymnasium's convention for games that can be played by hand",
