@@ -74,7 +74,7 @@ def test_a_wrong_reset_mask(mask):
         ({"output": "jax"}, "'numpy', 'torch'"),
         ({"autoreset_mode": "Later"}, "'NextStep', 'SameStep', 'Disabled'"),
         ({"render_mode": "ansi"}, "'rgb_array', 'human'"),
-        ({"max_episode_steps": 0}, "max_episode_steps must be at least 1"),
+        ({"max_episode_steps": 0}, "max_episode_steps is a whole number of 1 or more"),
         ({"sampler_steps": 0}, "sampler_steps is a whole number"),
         ({"device": "gpu"}, "usable here: cpu"),
         ({"device": "cuda:77"}, "usable here: cpu"),
