@@ -8,61 +8,20 @@ number of actions where the game ends.
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from collectors.media import to_rgb
 from neural_envs.play.twins import DEFAULT_WORLD
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import png
+from neural_envs.web.limits import SLICE_SECONDS, Refusal, public
 from neural_envs.web.protocol import REQUEST_BYTES, Generate, MessageError, read_generate
 
-MAX_SECONDS = 30.0  # for one request
+if TYPE_CHECKING:
+    from neural_envs.env import NeuralEnv
 
-
-class Refusal(Exception):
-    """A request that gets no frames: an HTTP status, and a sentence."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-class RateLimiter:
-    """The clients that are being served: one request per client, `limit` in all."""
-
-    def __init__(self, limit: int):
-        self.limit = limit
-        self.clients: set[str] = set()
-
-    def enter(self, client: str) -> None:
-        """Raises Refusal where the client, or everybody, has to wait."""
-        if client in self.clients:
-            raise Refusal(429, "one request at a time: your last one is still being dreamed")
-        if len(self.clients) >= self.limit:
-            raise Refusal(
-                503,
-                f"busy: {self.limit} requests are being dreamed, as many as there may be; try "
-                "again soon",
-            )
-        self.clients.add(client)
-
-    def leave(self, client: str) -> None:
-        """The client has its answer."""
-        self.clients.discard(client)
-
-
-class CancelToken(NamedTuple):
-    """How a request is cancelled: by setting the event, or by time."""
-
-    cancelled: threading.Event
-    deadline: float  # of time.monotonic
-
-    @property
-    def expired(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.cancelled.is_set() or time.monotonic() > self.deadline
+MAX_SECONDS = 30.0  # for one request, its waiting included
 
 
 def read_request(body: bytes) -> Generate:
@@ -75,40 +34,81 @@ def read_request(body: bytes) -> Generate:
         raise Refusal(422, str(error)) from None
 
 
-def generate(request: Generate, catalogue: BundleCatalogue, token: CancelToken) -> dict[str, Any]:
-    """Dream the request. Refusal 422 for what the world or the model cannot do, 503 where it takes
-    too long.
-    """
-    from neural_envs.env import NeuralEnv
+class GenerateJob:
+    """The dream of one request, made in turns on worker threads.
 
-    try:
-        world = request.world or ("" if request.bundle else DEFAULT_WORLD)
-        info = catalogue.find(request.bundle, world)
-        options = {"sampler_steps": request.sampler_steps, "guidance": request.guidance}
-        env = NeuralEnv(catalogue.load(info), catalogue.device, **options)
-        _check_actions(request.actions, env.world.action_names)
-    except (ValueError, OSError) as error:
-        raise Refusal(422, str(error)) from None
-    frame, _ = env.reset(seed=request.seed)
-    frames, steps = [png(to_rgb(frame))], []
-    for action in request.actions:
-        if token.expired:
-            limit = f"this took longer than {MAX_SECONDS:g} seconds"
-            raise Refusal(503, f"{limit}; ask for fewer actions or sampler steps")
-        frame, reward, terminated, truncated, info_ = env.step(action)
-        frames.append(png(to_rgb(frame)))
-        steps.append((reward, terminated, truncated, round(info_["trust"], 4)))
-        if terminated or truncated:
-            break
-    names = ("rewards", "terminations", "truncations", "trust")
-    columns = zip(names, zip(*steps, strict=True), strict=True)
-    return {
-        "bundle": info.name,
-        "world": info.world,
-        "seed": request.seed,
-        "frames": frames,
-        **{name: list(column) for name, column in columns},
-    }
+    `deadline` is a time of time.monotonic.
+    """
+
+    def __init__(self, request: Generate, catalogue: BundleCatalogue, deadline: float):
+        self.request, self.catalogue, self.deadline = request, catalogue, deadline
+        self.env: NeuralEnv | None = None
+        self.bundle, self.world = "", ""
+        self.frames: list[str] = []  # PNG in base64
+        self.steps: list[tuple[float, bool, bool, float]] = []
+        self.done = False
+
+    def advance(self) -> bool:
+        """Work for about `SLICE_SECONDS`; whether it is done.
+
+        Raises Refusal 422 for what the world or the model cannot do, 503 after the deadline.
+        """
+        end = time.monotonic() + SLICE_SECONDS
+        while not self.done and time.monotonic() < end:
+            if time.monotonic() > self.deadline:
+                raise too_long()
+            self._step()
+        return self.done
+
+    def result(self) -> dict[str, Any]:
+        """The answer."""
+        names = ("rewards", "terminations", "truncations", "trust")
+        columns = zip(names, zip(*self.steps, strict=True), strict=True)
+        return {
+            "bundle": self.bundle,
+            "world": self.world,
+            "seed": self.request.seed,
+            "frames": self.frames,
+            **{name: list(column) for name, column in columns},
+        }
+
+    def _step(self) -> None:
+        """The start, or one more frame."""
+        if self.env is None:
+            self.env = self._start()
+            return
+        frame, reward, terminated, truncated, info = self.env.step(
+            self.request.actions[len(self.steps)]
+        )
+        self.frames.append(png(to_rgb(frame)))
+        self.steps.append((float(reward), terminated, truncated, round(info["trust"], 4)))
+        self.done = terminated or truncated or len(self.steps) == len(self.request.actions)
+
+    def _start(self) -> NeuralEnv:
+        from neural_envs.env import NeuralEnv
+
+        request = self.request
+        try:
+            world = request.world or ("" if request.bundle else DEFAULT_WORLD)
+            found = self.catalogue.find(request.bundle, world)
+            options = {"sampler_steps": request.sampler_steps, "guidance": request.guidance}
+            env = NeuralEnv(self.catalogue.load(found), self.catalogue.device, **options)
+            _check_actions(request.actions, env.world.action_names)
+        except (ValueError, OSError) as error:
+            raise Refusal(422, public(error)) from None
+        self.bundle, self.world = found.name, found.world
+        frame, _ = env.reset(seed=request.seed)
+        self.frames.append(png(to_rgb(frame)))
+        return env
+
+
+def too_long() -> Refusal:
+    """The refusal of a request that took its time."""
+    return Refusal(
+        503,
+        f"this took longer than {MAX_SECONDS:g} seconds; ask for fewer actions or sampler steps, "
+        "or at a quieter time",
+    )
 
 
 def _check_actions(actions: tuple[int, ...], names: tuple[str, ...]) -> None:

@@ -7,17 +7,23 @@ Starlette is imported when an app is made, so that this module can be read witho
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from neural_envs.web import api
-from neural_envs.web.api import CancelToken, RateLimiter, Refusal
+from neural_envs.web.access import HEADERS, Access, AccessMiddleware, same_origin
 from neural_envs.web.catalogue import BundleCatalogue
-from neural_envs.web.connection import Connection
+from neural_envs.web.connection import BUSY, Closing, Connection
+from neural_envs.web.limits import (
+    BODY_SECONDS,
+    MAX_GENERATING,
+    MAX_UPLOADS,
+    ClientLimit,
+    Refusal,
+    public,
+)
 from neural_envs.web.protocol import DREAM_BYTES, REQUEST_BYTES
 from neural_envs.web.replay_view import ReplayView
 
@@ -28,36 +34,29 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 STATIC = Path(__file__).parent / "static"
-BUSY = 1013  # close code "try again later"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors "
-    "'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 class AppState:
-    """What the routes share: the bundles, the open connections, and the threads on which dreams
-    are stepped.
+    """What the routes share: the bundles, the open connections, the limits, and the threads on
+    which dreams are stepped.
     """
 
-    def __init__(self, catalogue: BundleCatalogue, max_connections: int, idle: float, threads: int):
+    def __init__(
+        self,
+        catalogue: BundleCatalogue,
+        max_connections: int,
+        idle: float,
+        threads: int,
+        per_address: int = 4,
+    ):
         self.catalogue, self.max_connections, self.idle = catalogue, max_connections, idle
         self.connections: dict[str, Connection] = {}
-        self.limiter = RateLimiter(threads)
+        self.pages = ClientLimit(max_connections, per_address, "open pages")
+        self.uploads = ClientLimit(MAX_UPLOADS, MAX_UPLOADS, "uploads")
+        self.requests = ClientLimit(MAX_GENERATING, 1, "requests for dreams")
+        self.turn = asyncio.Semaphore(1)  # of the requests for dreams
         self.workers = ThreadPoolExecutor(threads, "dream", initializer=_one_thread)
         self.started = time.monotonic()
-
-    @property
-    def full(self) -> str:
-        """ "" while there is room, else the sentence that says so."""
-        limit = self.max_connections
-        if len(self.connections) < limit:
-            return ""
-        dreams = "dreams are" if limit > 1 else "dream is"
-        return f"busy: {limit} {dreams} being played here, as many as there may be"
 
     # ---------------------------------------------------------------- routes
 
@@ -74,7 +73,7 @@ class AppState:
                 "status": "ok",
                 "connections": len(self.connections),
                 "max_connections": self.max_connections,
-                "busy": bool(self.full),
+                "busy": self.pages.full,
                 "bundles": list(self.catalogue.bundles),
                 "seconds": round(time.monotonic() - self.started, 1),
             }
@@ -85,9 +84,12 @@ class AppState:
         if not same_origin(socket.headers):
             return await socket.close(1008, "pages of other sites may not play here")  # HTTP 403
         await socket.accept()
-        if self.full:
-            await socket.send_json({"type": "closing", "code": BUSY, "message": self.full})
-            return await socket.close(BUSY, self.full)
+        client = address_of(socket)
+        try:
+            self.pages.enter(client)
+        except Refusal as refusal:
+            await socket.send_json({"type": "closing", "code": BUSY, "message": refusal.message})
+            return await socket.close(BUSY, refusal.message[:100])
         connection = Connection(socket, self.catalogue, self.workers, self.idle)
         self.connections[connection.token] = connection
         bundles = [{"name": i.name, "world": i.world} for i in self.catalogue.ordered()]
@@ -96,6 +98,7 @@ class AppState:
             connection.send({"type": "hello", **hello})
             await connection.serve()
         finally:
+            self.pages.leave(client)
             del self.connections[connection.token]
 
     async def save_dream(self, request: Request) -> Response:
@@ -113,12 +116,22 @@ class AppState:
         """Show the `.dream` file of the body to the connection of this token."""
         self._check_origin(request)
         connection = self._connection(request)
-        data = await read_body(request, DREAM_BYTES, "a .dream file")
+        if connection.uploading:
+            raise Refusal(429, "one .dream file at a time: the last one is still being read")
+        client = address_of(request)
+        self.uploads.enter(client)
+        connection.uploading = True
         try:
+            data = await read_body(request, DREAM_BYTES, "a .dream file")
             replay = await connection.work(lambda: ReplayView(data, self.catalogue))
+            connection.show_replay(replay)
         except ValueError as error:
-            raise Refusal(422, str(error)) from None
-        connection.put(replay)
+            raise Refusal(422, public(error)) from None
+        except Closing as error:
+            raise Refusal(503, error.message) from None
+        finally:
+            connection.uploading = False
+            self.uploads.leave(client)
         facts = {"steps": len(replay.file.actions), "world": replay.file.world}
         return _json({**facts, "remark": replay.remark})
 
@@ -126,20 +139,25 @@ class AppState:
         """Actions in, frames out: see `api`."""
         self._check_origin(request)
         asked = api.read_request(await read_body(request, REQUEST_BYTES, "a request"))
-        client = request.client.host if request.client else ""
-        self.limiter.enter(client)
-        token = CancelToken(threading.Event(), time.monotonic() + api.MAX_SECONDS)
+        client = address_of(request)
+        self.requests.enter(client)
+        job = api.GenerateJob(asked, self.catalogue, time.monotonic() + api.MAX_SECONDS)
         try:
-            work = asyncio.get_running_loop().run_in_executor(
-                self.workers, api.generate, asked, self.catalogue, token
-            )
-            while not (await asyncio.wait([work], timeout=0.5))[0]:
-                if await request.is_disconnected():
-                    token.cancelled.set()
-            return _json(work.result())
+            async with asyncio.timeout(api.MAX_SECONDS):
+                while not await self._take_turn(job):
+                    if await request.is_disconnected():
+                        raise Refusal(503, "nobody waits for this any more")
+            return _json(job.result())
+        except TimeoutError:
+            raise api.too_long() from None
         finally:
-            token.cancelled.set()
-            self.limiter.leave(client)
+            self.requests.leave(client)
+
+    async def _take_turn(self, job: api.GenerateJob) -> bool:
+        """One slice of a request for a dream, one request at a time; whether it is done."""
+        async with self.turn:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.workers, job.advance)
 
     # ---------------------------------------------------------------- what several routes need
 
@@ -154,11 +172,10 @@ class AppState:
             raise Refusal(403, "pages of other sites may not ask for anything here")
 
 
-def make_app(state: AppState, hosts: tuple[str, ...] = ("*",)) -> Starlette:
-    """The application; it answers under the names `hosts` only, "*" for any."""
+def make_app(state: AppState, access: Access) -> Starlette:
+    """The application; it answers requests that have what `access` asks for."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Mount, Route, WebSocketRoute
     from starlette.staticfiles import StaticFiles
 
@@ -171,37 +188,52 @@ def make_app(state: AppState, hosts: tuple[str, ...] = ("*",)) -> Starlette:
         WebSocketRoute("/play", state.play),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    names = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app = Starlette(routes=routes, middleware=[names], exception_handlers={Refusal: _refused})
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(AccessMiddleware, access=access)],
+        exception_handlers={Refusal: _refused, Exception: _broken},
+    )
     app.state.shared = state
     return app
 
 
-def same_origin(headers: Any) -> bool:
-    """Whether a browser sent this from a page of this server, or something that is no browser
-    did.
-    """
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+def address_of(request: Any) -> str:
+    """The address of the client of a request or a WebSocket."""
+    return request.client.host if request.client else ""
 
 
 async def read_body(request: Request, limit: int, what: str) -> bytes:
-    """The body; Refusal 413, as soon as that is known, where it is longer than `limit` bytes."""
+    """The body. Refusal 413, as soon as that is known, where it is longer than `limit` bytes; 408
+    where it takes longer than `BODY_SECONDS`, 400 where the client goes away meanwhile.
+    """
+    from starlette.requests import ClientDisconnect
+
     refusal = Refusal(413, f"{what} has at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise refusal
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise refusal
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > limit:
+                    raise refusal
+    except TimeoutError:
+        raise Refusal(408, f"{what} must come within {BODY_SECONDS:g} seconds") from None
+    except ClientDisconnect:
+        raise Refusal(400, f"{what} broke off") from None
     return bytes(body)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)  # the only kind that this handler is registered for
     return _json({"error": error.message}, error.status)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """The answer to a request that met a bug, which is in the log."""
+    return _json({"error": "the server made a mistake"}, 500)
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Response:

@@ -42,12 +42,20 @@ class BundleCatalogue:
         self.hashes: dict[str, tuple[str, ...]] = {}
         self.bundles: dict[str, BundleInfo] = {}
         for source in (*more, *released_names()):
-            name = source if source in released_names() else Path(source).resolve().name
-            name = name if name not in self.bundles else source
+            name = source if source in released_names() else self._free_name(source)
             config = json.loads((resolve_bundle(source) / "config.json").read_text())
             self.bundles[name] = BundleInfo(name, config["spec"]["world"], source)
         for source in more:
             load(source, device)  # a wrong one is found now, not when somebody plays it
+
+    def _free_name(self, source: str) -> str:
+        """The folder's name, with a number where another bundle has it: never a whole path."""
+        stem = name = Path(source).resolve().name
+        taken, number = {*self.bundles, *released_names()}, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        return name
 
     def ordered(self) -> list[BundleInfo]:
         """Every bundle: those of `more` first, then by world, each world's default bundle before

@@ -17,15 +17,21 @@ class ServeConfig:
         (), "further bundles beside the released ones: directories or Hub repositories"
     )
     host: str = setting(
-        "127.0.0.1", "address to listen on; 0.0.0.0 lets everybody in who can reach this machine"
+        "127.0.0.1",
+        "address to listen on; 0.0.0.0 lets everybody in who can reach this machine and knows the "
+        "token that is printed, or with --names asks for one of these",
     )
     port: int = setting(8000, "port to listen on; 0 takes a free one", least=0, most=65_535)
     names: tuple[str, ...] = setting(
         (), "further host names the page is asked for by, as behind a proxy"
     )
     connections: int = setting(8, "open pages at a time; others are refused as busy", least=1)
+    per_address: int = setting(4, "open pages of one address at a time", least=1)
     idle: float = setting(
-        300.0, "seconds without a key or a click after which a page's dream is stopped", above=0
+        300.0,
+        "seconds without a key or a click after which a page's dream is stopped",
+        above=0,
+        most=86_400,
     )
     threads: int = setting(0, "threads that step dreams; 0 is as many as there are cores", least=0)
     device: str = setting("cpu", "where dreams are computed, e.g. cuda")
@@ -37,5 +43,9 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if any("*" in name for name in self.names):
+            raise ValueError(
+                "setting 'names' lists whole names; without any, a token is asked for instead"
+            )
         if any(count < 1 for count in self.load_test):
             raise ValueError(f"setting 'load_test' got {self.load_test}, expected 1 or more each")

@@ -20,16 +20,26 @@ from neural_envs.web import protocol
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import pack_views
 from neural_envs.web.game import GameSession
+from neural_envs.web.inbox import Inbox, InboxFull
+from neural_envs.web.limits import (
+    MESSAGE_BURST,
+    MESSAGES_PER_SECOND,
+    UPDATES_PER_SECOND,
+    TokenBucket,
+    public,
+)
 from neural_envs.web.protocol import MessageError
+from neural_envs.web.replay_view import ReplayView
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 LOG = logging.getLogger("uvicorn.error")
 MAX_UNACKNOWLEDGED = 3  # frames on their way to a page
-MAX_INBOX, MAX_OUTBOX = 256, 64  # messages not yet handled, texts not yet sent
+MAX_OUTBOX = 64  # texts not yet sent
 MAX_MISTAKES = 20
-MISUSE, TOO_BIG, BROKEN, IDLE = 1008, 1009, 1011, 4001  # close codes of a WebSocket
+# close codes of a WebSocket
+MISUSE, TOO_BIG, BROKEN, BUSY, IDLE = 1008, 1009, 1011, 1013, 4001
 T = TypeVar("T")
 
 
@@ -61,13 +71,14 @@ class Connection:
         self.socket, self.catalogue, self.workers, self.idle = socket, catalogue, workers, idle
         self.token = secrets.token_urlsafe(16)
         self.game: GameSession | None = None
-        self.inbox: deque[Any] = deque()
+        self.inbox, self.bucket = Inbox(), TokenBucket(MESSAGES_PER_SECOND, MESSAGE_BURST)
         self.outbox: deque[str] = deque(maxlen=MAX_OUTBOX)
         self.received, self.ready = asyncio.Event(), asyncio.Event()
         self.frame: bytes | None = None  # the newest one, until it is sent
         self.packed = self.sent = self.acknowledged = 0  # frames
         self.step_times: deque[float] = deque(maxlen=32)
         self.mistakes = 0
+        self.uploading = False  # whether a `.dream` file of this page is being read
 
     async def serve(self) -> None:
         """Serve the page until it goes, is idle for too long, or breaks the rules."""
@@ -89,10 +100,19 @@ class Connection:
         self.ready.set()
 
     def put(self, message: Any) -> None:
-        """Let the game handle a message before its next step."""
-        if len(self.inbox) >= MAX_INBOX:
-            raise Closing(MISUSE, "messages come faster than a dream can handle them")
-        self.inbox.append(message)
+        """Let the game handle a message soon. Raises Closing where too many wait."""
+        try:
+            if not self.inbox.put(message):
+                text = "this comes faster than it can be dreamed, and was left out"
+                self.send({"type": "notice", "message": text})
+        except InboxFull as error:
+            raise Closing(MISUSE, str(error)) from None
+        self.received.set()
+
+    def show_replay(self, replay: ReplayView) -> None:
+        """Show a file in place of the dream. Raises Closing where another one waits still."""
+        if self.inbox.holds(ReplayView) or not self.inbox.put(replay):
+            raise Closing(BUSY, "busy: the page has not shown the last file yet; try again soon")
         self.received.set()
 
     async def work(self, function: Callable[[], T]) -> T:
@@ -113,6 +133,7 @@ class Connection:
                 raise Closing(IDLE, reason) from None
             if received["type"] == "websocket.disconnect":
                 return
+            await self.bucket.wait()
             message = self._parse(received)
             if isinstance(message, protocol.Acknowledge):
                 self.acknowledged = max(self.acknowledged, min(message.number, self.sent))
@@ -123,15 +144,17 @@ class Connection:
                 self.put(message)
 
     async def _play(self) -> None:
-        """The clock: messages are handled when they come, steps at the world's frame rate."""
+        """The clock: messages are handled when they come, steps at the world's frame rate.
+
+        Every turn of a worker thread is one step and one message of work at most.
+        """
         loop = asyncio.get_running_loop()
         next_step = loop.time()
         while True:
             runs = self.game is not None and not self.game.paused
             await self._wait(next_step - loop.time() if runs else None)
-            messages = [*self.inbox]
-            self.inbox.clear()
-            step = runs and loop.time() >= next_step
+            messages, begin = self.inbox.batch(), loop.time()
+            step = runs and begin >= next_step
             update = await self.work(lambda m=messages, s=step: self._advance(m, s))
             if step and self.game is not None:
                 next_step = max(next_step + self.game.tick_seconds, loop.time())
@@ -140,6 +163,8 @@ class Connection:
                 self.send(message)
             self.frame = update.frame or self.frame
             self.ready.set()
+            if not step:  # a flood of messages makes no flood of frames
+                await asyncio.sleep(max(0.0, begin + 1 / UPDATES_PER_SECOND - loop.time()))
 
     async def _send(self) -> None:
         while True:
@@ -201,7 +226,7 @@ class Connection:
         try:
             game = GameSession(self.catalogue, self.catalogue.find(message.bundle))
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            return [{"type": "notice", "message": str(error)}]
+            return [{"type": "notice", "message": public(error)}]
         before, self.game = self.game, game
         if before is not None:
             before.close()
@@ -214,7 +239,9 @@ class Connection:
         return (len(times) - 1) / seconds if seconds > 0 else 0.0
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until a message comes or the time is over; None: until a message comes."""
+        """Until a message is there or the time is over; None: until a message is there."""
+        if self.inbox:
+            return
         try:
             async with asyncio.timeout(None if seconds is None else max(0.0, seconds)):
                 await self.received.wait()
@@ -224,7 +251,7 @@ class Connection:
 
     async def _close(self, error: BaseException | None) -> None:
         """Send the page the reason, and close; the page may be gone already."""
-        if error is None:
+        if error is None or _page_is_gone(error):
             return
         if not isinstance(error, Closing):
             LOG.error("a connection broke off", exc_info=error)
@@ -236,3 +263,11 @@ class Connection:
                 await self.socket.close(error.code, error.message[:100])
         except (RuntimeError, OSError, TimeoutError):
             pass
+
+
+def _page_is_gone(error: BaseException) -> bool:
+    """Whether this is what sending to a page raises that has left."""
+    from starlette.websockets import WebSocketDisconnect
+
+    sent_late = isinstance(error, RuntimeError) and "close" in str(error)
+    return sent_late or isinstance(error, WebSocketDisconnect | ConnectionError)

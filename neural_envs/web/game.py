@@ -30,6 +30,7 @@ from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.web import protocol
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View
+from neural_envs.web.limits import public
 from neural_envs.web.replay_view import ReplayView
 from neural_envs.web.snapshots import SnapshotList
 
@@ -94,7 +95,7 @@ class GameSession:
             try:
                 HANDLERS[type(message)](self, message)
             except MENDABLE as error:
-                self.notify(str(error))
+                self.notify(public(error))
             if isinstance(message, protocol.ChoosePlayer | protocol.ShowViews):
                 self.messages.append(self._options())
 
@@ -106,7 +107,7 @@ class GameSession:
             try:
                 (self.replay or self.session).tick()
             except MENDABLE as error:
-                self.notify(str(error))
+                self.notify(public(error))
                 self.replay, self.session.paused = None, True
 
     def show(self) -> tuple[dict[str, Any], list[View]]:
@@ -128,7 +129,7 @@ class GameSession:
                 "paused": session.paused,
                 "waiting": session.waiting,
                 "player": self.player,
-                "message": session.message,
+                "message": public(session.message),
                 "real": None if real is None else _score(real.score),
                 "replay": False,
             }
@@ -161,7 +162,7 @@ class GameSession:
 
     def notify(self, message: str) -> None:
         """Show a sentence on the page."""
-        self.messages.append({"type": "notice", "message": message})
+        self.messages.append({"type": "notice", "message": public(message)})
 
     def about(self) -> dict[str, Any]:
         """What the page needs to know of this dream before its first frame."""

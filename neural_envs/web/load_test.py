@@ -67,6 +67,7 @@ def _server(config: ServeConfig) -> subprocess.Popen[str]:
     options = {
         "--port": 0,
         "--connections": max(config.load_test),
+        "--per-address": max(config.load_test),
         "--threads": config.threads,
         "--device": config.device,
     }

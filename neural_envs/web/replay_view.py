@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
-from neural_envs.replays.format import TERMINATED, TRUNCATED, DreamFileError
+from neural_envs.replays.format import JSON_MEMBER, TERMINATED, TRUNCATED, DreamFileError
 from neural_envs.replays.replay_file import DreamFile, check, replay
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View
-from neural_envs.web.protocol import MAX_SAMPLER_STEPS
+from neural_envs.web.protocol import MAX_GUIDANCE, MAX_SAMPLER_STEPS
 
 MAX_UNPACKED_BYTES = 32 * 2**20
+MAX_JSON_BYTES = 2**18  # small values in JSON take up to 20 times their text in memory
 MAX_STEPS = 20_000
+MAX_TEMPERATURE = 10.0
 ENDINGS = {TERMINATED: "game over", TRUNCATED: "stopped"}
 
 
@@ -104,21 +107,38 @@ def _checked_file(data: bytes) -> DreamFile:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(info.file_size for info in archive.infolist())
+            names = [info.filename for info in archive.infolist()]
+            text = sum(i.file_size for i in archive.infolist() if i.filename == JSON_MEMBER)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DreamFileError(f"this file is not a dream: {error}") from None
     if size > MAX_UNPACKED_BYTES:
         limit = MAX_UNPACKED_BYTES >> 20
         raise DreamFileError(f"this file unpacks to more than {limit} MB: too much to share")
+    if text > MAX_JSON_BYTES or len(names) != len(set(names)):
+        raise DreamFileError(f"the {JSON_MEMBER} of this file has more than {MAX_JSON_BYTES} bytes")
     file = DreamFile.from_bytes(data)
     if len(file.actions) > MAX_STEPS:
         raise DreamFileError(
             f"this dream has {len(file.actions)} steps; at most {MAX_STEPS} can be watched here"
         )
+    if file.seed is not None and not (isinstance(file.seed, int) and abs(file.seed) < 2**63):
+        raise DreamFileError("the seed of this dream is not a whole number of 64 bits")
     for settings in (file.settings, *(segment.settings for segment in file.segments)):
-        steps = settings.get("sampler_steps")
-        if steps is not None and not (isinstance(steps, int) and 1 <= steps <= MAX_SAMPLER_STEPS):
-            raise DreamFileError(
-                f"this dream wants more than {MAX_SAMPLER_STEPS} sampler steps per frame, or none "
-                "at all"
-            )
+        _check_sampling(settings)
     return dataclasses.replace(file, settings={**file.settings, "backend": "eager"})
+
+
+def _check_sampling(settings: Mapping[str, Any]) -> None:
+    """DreamFileError for sampling options that the page's own sliders could not choose."""
+    steps, guidance = settings.get("sampler_steps"), settings.get("guidance")
+    if steps is not None and not (type(steps) is int and 1 <= steps <= MAX_SAMPLER_STEPS):
+        raise DreamFileError(
+            f"this dream wants more than {MAX_SAMPLER_STEPS} sampler steps per frame, or none at "
+            "all"
+        )
+    for name, value, most in (
+        ("guidance", guidance, MAX_GUIDANCE),
+        ("temperature", settings.get("temperature"), MAX_TEMPERATURE),
+    ):
+        if value is not None and not (type(value) in (int, float) and 0 <= value <= most):
+            raise DreamFileError(f"the {name} of this dream is not a number from 0 to {most:g}")

@@ -11,11 +11,15 @@ import socket
 from typing import Any
 
 from collectors.settings.command import command
+from neural_envs.web.access import ALL_ADDRESSES, Access, access_for, bare_host
 from neural_envs.web.config import ServeConfig
+from neural_envs.web.limits import MAX_SOCKETS, MAX_SOCKETS_PER_ADDRESS
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 UVICORN: dict[str, Any] = {
-    "ws": "websockets-sansio",
     # more than a message may have, so that the page gets a sentence for what is a little long
     "ws_max_size": 16_384,
     "ws_ping_interval": 10.0,  # a dead connection gives its dream back within 20 seconds
@@ -23,6 +27,9 @@ UVICORN: dict[str, Any] = {
     "ws_per_message_deflate": False,
     "log_level": "warning",
     "server_header": False,
+    "loop": "asyncio",
+    "backlog": 64,  # connections that are accepted at once, all before any can be refused
+    "timeout_graceful_shutdown": 5,
 }
 
 
@@ -36,10 +43,13 @@ def run(config: ServeConfig) -> str | None:
         from neural_envs.web.load_test import measure
 
         return measure(config)
-    app, listening = make_server(config), listen(config.host, config.port)
-    shown = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    print(f"neural-envs: http://{shown}:{listening.getsockname()[1]}  (Ctrl+C ends it)", flush=True)
-    uvicorn.Server(uvicorn.Config(app, **UVICORN)).run(sockets=[listening])
+    from neural_envs.web.transport import guarded_protocols
+
+    access = access_for(config.host, config.names)
+    app, listening = make_server(config, access), listen(config.host, config.port)
+    print(_greeting(config.host, listening.getsockname()[1], access), flush=True)
+    protocols = guarded_protocols(*socket_limits(config))
+    uvicorn.Server(uvicorn.Config(app, **UVICORN, **protocols)).run(sockets=[listening])
     return None
 
 
@@ -48,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     return command(ServeConfig, run, argv, "neural-envs serve")
 
 
-def make_server(config: ServeConfig) -> Any:
+def make_server(config: ServeConfig, access: Access) -> Any:
     """The Starlette application that `config` asks for. BundleError for a bundle that is none."""
     import torch
 
@@ -57,13 +67,38 @@ def make_server(config: ServeConfig) -> Any:
 
     torch.set_num_threads(1)
     catalogue = BundleCatalogue(config.bundle, config.device)
-    state = AppState(catalogue, config.connections, config.idle, config.threads or cores())
-    local = config.host in LOOPBACK
-    return make_app(state, (*LOOPBACK, *config.names) if local else config.names or ("*",))
+    threads = config.threads or cores()
+    state = AppState(catalogue, config.connections, config.idle, threads, config.per_address)
+    return make_app(state, access)
+
+
+def socket_limits(config: ServeConfig) -> tuple[int, int]:
+    """The TCP connections that may be open, in all and of one address: four for every page, and
+    half of what the system lets this process open.
+    """
+    total = max(MAX_SOCKETS, 4 * config.connections)
+    if resource is not None:
+        total = min(total, max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+    return total, min(total, max(MAX_SOCKETS_PER_ADDRESS, 4 * config.per_address))
+
+
+def _greeting(host: str, port: int, access: Access) -> str:
+    """The address to open, and who can open it."""
+    host = bare_host(host)
+    shown = "127.0.0.1" if host in ALL_ADDRESSES else f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}"
+    if not access.token:
+        return f"neural-envs: {address}  (Ctrl+C ends it)"
+    return (
+        f"neural-envs: {address}/?token={access.token}  (Ctrl+C ends it)\n"
+        "neural-envs: everybody who reaches this machine and has this token can play; with "
+        "--names NAME the page is open to all who ask for it by that name"
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; OSError with a sentence where that cannot be."""
+    host = bare_host(host)
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind)

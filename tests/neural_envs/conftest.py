@@ -31,14 +31,15 @@ def serve():
     pytest.importorskip("httpx2")
     from starlette.testclient import TestClient
 
+    from neural_envs.web.access import Access
     from neural_envs.web.app import AppState, make_app
     from tests.neural_envs.web_double import CountingCatalogue
 
     clients = []
 
-    def make(*released: str, connections: int = 2, idle: float = 60.0):
-        state = AppState(CountingCatalogue(*released), connections, idle, 2)
-        clients.append(TestClient(make_app(state)).__enter__())
+    def make(*released: str, connections: int = 2, idle: float = 60.0, per_address: int = 4):
+        state = AppState(CountingCatalogue(*released), connections, idle, 2, per_address)
+        clients.append(TestClient(make_app(state, Access(None))).__enter__())
         clients[-1].pages = []
         return clients[-1]
 

@@ -7,6 +7,7 @@ import io
 import socket
 import threading
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from neural_envs.env import NeuralEnv
 from neural_envs.web import api, protocol, server
+from neural_envs.web.limits import MAX_GENERATING, Refusal
 from tests.neural_envs.web_double import CountingCatalogue, wait_for
 from tests.oracles import counting_bundle
 
@@ -70,35 +72,52 @@ def test_a_wrong_request_gets_its_status_and_a_sentence(serve, body, status, phr
     assert answer.status_code == status and phrase in answer.json()["error"]
 
 
-def test_one_request_at_a_time_a_client_and_no_more_than_there_are_threads(monkeypatch, serve):
+def test_one_request_at_a_time_a_client_and_a_short_queue(monkeypatch, serve):
     client, go = serve(), threading.Event()
-    monkeypatch.setattr(api, "generate", lambda *_: go.wait(20) and {"frames": []})
+    monkeypatch.setattr(api.GenerateJob, "advance", lambda _: go.wait(20))
+    monkeypatch.setattr(api.GenerateJob, "result", lambda _: {"frames": []})
     answers = []
     ask = lambda: answers.append(client.post("/api/generate", json={"actions": [0]}).status_code)  # noqa: E731
     first = threading.Thread(target=ask)
     first.start()
-    limiter = client.app.state.shared.limiter
-    wait_for(lambda: limiter.clients)
+    requests = client.app.state.shared.requests
+    wait_for(lambda: requests.clients)
     assert client.post("/api/generate", json={"actions": [0]}).status_code == 429
-    name = limiter.clients.pop()
-    limiter.clients |= {"one", "two"}
+    (name,) = requests.clients
+    requests.clients = Counter({str(i): 1 for i in range(MAX_GENERATING)})
     refused = client.post("/api/generate", json={"actions": [0]})
     assert (
         refused.status_code == 503
         and refused.headers["retry-after"]
         and "busy" in refused.json()["error"]
     )
-    limiter.clients = {name}
+    requests.clients = Counter({name: 1})
     go.set()
     first.join(20)
-    assert answers == [200] and not limiter.clients
+    assert answers == [200] and not requests.clients
 
 
-def test_a_request_that_nobody_waits_for_is_cancelled():
-    token = api.CancelToken(threading.Event(), time.monotonic() + 60)
-    token.cancelled.set()
-    with pytest.raises(api.Refusal) as caught:
-        api.generate(protocol.Generate((0, 0), bundle="counting"), CountingCatalogue(), token)
+def test_a_request_that_takes_too_long_is_given_up(monkeypatch, serve):
+    client = serve()
+    monkeypatch.setattr(api, "MAX_SECONDS", 0.2)
+    monkeypatch.setattr(api, "SLICE_SECONDS", 0.01)
+    step = api.GenerateJob._step
+    monkeypatch.setattr(api.GenerateJob, "_step", lambda job: (time.sleep(0.1), step(job)))
+    begin = time.monotonic()
+    answer = client.post("/api/generate", json={"bundle": "counting", "actions": [0] * 256})
+    assert answer.status_code == 503 and "longer than 0.2 seconds" in answer.json()["error"]
+    assert time.monotonic() - begin < 2 and not client.app.state.shared.requests.clients
+
+
+def test_a_turn_of_a_request_ends_with_its_slice_and_its_deadline():
+    request = protocol.Generate((0,) * 5, bundle="counting")
+    job = api.GenerateJob(request, CountingCatalogue(), time.monotonic() + 60)
+    job._step = lambda: time.sleep(0.03)  # a step is not interrupted, and no third one begins
+    begin = time.monotonic()
+    assert not job.advance() and time.monotonic() - begin < 0.2
+    job.deadline = time.monotonic() - 1
+    with pytest.raises(Refusal) as caught:
+        job.advance()
     assert caught.value.status == 503
 
 

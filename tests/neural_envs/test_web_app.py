@@ -7,6 +7,7 @@ import re
 import pytest
 
 from neural_envs.web import protocol
+from neural_envs.web.access import access_for
 from neural_envs.web.app import STATIC, AppState, make_app
 from neural_envs.web.connection import MAX_UNACKNOWLEDGED
 from tests.neural_envs.web_double import RIGHT, CountingCatalogue, Page, wait_for
@@ -119,7 +120,7 @@ def test_one_page_too_many_is_refused_and_gets_in_when_another_leaves(serve):
         assert (end["type"], end["code"]) == (
             "closing",
             1013,
-        ) and "busy: 1 dream is being played" in end["message"]
+        ) and "busy: 1 open pages" in end["message"]
         assert refused.receive()["code"] == 1013
     first.leave()
     wait_for(lambda: client.get("/healthz").json()["connections"] == 0)
@@ -176,7 +177,7 @@ def test_names_that_the_server_does_not_go_by_are_refused(serve):
     from starlette.testclient import TestClient
 
     serve()  # skips where the extra is missing
-    app = make_app(AppState(CountingCatalogue(), 1, 60.0, 1), ("localhost", "127.0.0.1"))
+    app = make_app(AppState(CountingCatalogue(), 1, 60.0, 1), access_for("127.0.0.1"))
     assert TestClient(app, base_url="http://rebound.example").get("/").status_code == 400
     assert TestClient(app, base_url="http://localhost:8000").get("/").status_code == 200
 
