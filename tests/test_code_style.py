@@ -141,5 +141,12 @@ def test_the_tools_of_the_gate_are_set_up_and_pinned():
     for tool in ("ruff", "codespell", "pyright[nodejs]"):
         assert any(line.startswith(f"{tool}==") for line in dev), tool
     gate = (ROOT / ".ci/run").read_text() + (ROOT / "Makefile").read_text()
-    for command in ("ruff check .", "ruff format --check .", "codespell", "pyright", "make test"):
+    for command in (
+        "ruff check .",
+        "ruff format --check .",
+        "codespell",
+        "pyright",
+        "make check",
+        "make test",
+    ):
         assert command in gate, command
