@@ -186,11 +186,13 @@ class DatasetWriter:
             self.remove(written.entry["index"])
         for name in ARRAYS:
             file = array_name(written.entry["index"], name)
-            put_in_place(Path(written.directory) / file, self.path / file)
-        shutil.rmtree(written.directory)
+            played, own = Path(written.directory) / file, self.path / file
+            if played.exists() or not own.exists():  # a killed writer may have moved it already
+                put_in_place(played, own)
         self.shards[written.entry["index"]] = self._with_rewards(written.entry)
         self._rows[written.entry["index"]] = written.rows
         self._write_tables()
+        shutil.rmtree(written.directory)  # last: its note makes the shard count until it is listed
 
     def remove(self, index: int) -> None:
         """Takes a shard out, to be written anew."""

@@ -165,5 +165,7 @@ class ChanceModel(NextFrameModel):
         )
 
     def load_training_state(self, state: dict) -> None:
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise TypeError("recorded moves are tensors")
         if state and self.sprites is not None:
             self.sprites.replay = Moves(**state)

@@ -11,12 +11,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from collectors.dataset.dataset import Dataset
+from collectors.interrupts import StopRequest, deferred_interrupts
+from collectors.locks import locked
 from collectors.progress import progress
 from collectors.settings.command import command, first_word
 from collectors.settings.values import SettingsError
@@ -35,16 +38,35 @@ SHOWN_STEPS = 32  # of the film that shows what a run dreams
 
 
 def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
-    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError.
+    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError,
+    LockError where another process writes the run directory, and Interrupted after a signal, once
+    what is done is saved.
 
     `load` gives the model of a bundle that the config names; without it the name is a directory.
     """
-    trainer = start(config, load)
-    main_process = MainProcess(trainer) if trainer.processes.main else None
-    started, earlier = time.monotonic(), trainer.seconds
+    require(config.tracker)
+    trainer = Trainer(config, Dataset(config.data), load)
+    with ExitStack() as held:
+        if trainer.processes.main:
+            with writing(config.out):
+                held.enter_context(locked(config.out))
+        resume(trainer)
+        # many processes must stop at the same update, which a signal to each cannot say
+        alone = trainer.processes.count == 1
+        stop = held.enter_context(deferred_interrupts()) if alone else StopRequest()
+        run_updates(trainer, MainProcess(trainer) if trainer.processes.main else None, stop)
+    trainer.processes.end()
+    return config.out / "bundle"
+
+
+def run_updates(trainer: Trainer, main_process: MainProcess | None, stop: StopRequest) -> None:
+    """Updates, with a validation every so many, until the run is done or a signal has come: what
+    is done until then is saved.
+    """
+    config, started, earlier = trainer.config, time.monotonic(), trainer.seconds
     bar = progress(total=config.updates, desc="train", unit="update")
     bar.update(trainer.update)
-    while not trainer.done(trainer.seconds - earlier):
+    while not trainer.done(trainer.seconds - earlier) and not stop:
         losses = trainer.step()
         bar.update(1)
         trainer.seconds = trainer.processes.clock(earlier + time.monotonic() - started)
@@ -53,26 +75,32 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
             main_process.validate(losses)
     if main_process:
         main_process.finish()
-    trainer.processes.end()
-    return config.out / "bundle"
+    stop.end(f"update {trainer.update} is saved in {config.out}, the same command goes on from it")
 
 
 def start(config: TrainConfig, load: LoadModel | None = None) -> Trainer:
-    """A trainer at the newest good checkpoint of the run directory, or at the beginning."""
-    require(config.tracker)
+    """A trainer at the newest good checkpoint of the run directory, or at the beginning, for
+    measurements: nothing keeps others from writing the directory.
+    """
     trainer = Trainer(config, Dataset(config.data), load)
+    resume(trainer)
+    return trainer
+
+
+def resume(trainer: Trainer) -> None:
+    """Goes on from the newest good checkpoint of the run directory, or from the beginning."""
+    config = trainer.config
     if config.threads:  # after Accelerate has set its own for several processes
         torch.set_num_threads(config.threads)
-    with writing(config.out):
-        config.out.mkdir(parents=True, exist_ok=True)
     reads = config.resume and trainer.processes.main
-    checkpoint = trainer.processes.from_main(newest_checkpoint(config.out) if reads else None)
+    checkpoint = trainer.processes.from_main(
+        newest_checkpoint(config.out, trainer.check_model_state) if reads else None
+    )
     if checkpoint:
         trainer.load(checkpoint)
     elif config.init_from:
         trainer.load_weights(Path(config.init_from))
     trainer.commands.append(f"from update {trainer.update}: {command_line()}")
-    return trainer
 
 
 class MainProcess:

@@ -242,6 +242,13 @@ class Trainer:
         self.update, self.seconds = progress["update"], progress["seconds"]
         self.best, self.commands = progress["best"], list(progress["commands"])
 
+    def check_model_state(self, state: dict) -> None:
+        """Raises ValueError where the model cannot go on from its part of a checkpoint."""
+        try:
+            self.model.load_training_state(state["model_state"])
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise ValueError("its part 'model_state' is wrong") from None
+
     def load_weights(self, bundle: Path) -> None:
         """Takes over the weights of a bundle that fit by name and shape.
 
