@@ -96,6 +96,30 @@ class EpsilonPolicy(Policy):
         return self.inner(observation)
 
 
+class BurstPolicy(Policy):
+    """Plays as `inner`, and now and then for a burst of steps as `other`: good play with bursts of
+    random or held keys.
+
+    A burst begins with probability `start` in each step and ends with probability `stop` after each
+    of its steps.
+    """
+
+    def __init__(self, inner: Policy, other: Policy, start: float = 0.05, stop: float = 0.25):
+        self.inner, self.other = inner, other
+        self.start, self.stop = probability(start), probability(stop)
+        self.name = f"{inner.name}+burst:{other.name}"
+
+    def reset(self, generator: Generator) -> None:
+        self._generator, self._bursting = generator, False
+        self.inner.reset(generator)
+        self.other.reset(generator)
+
+    def __call__(self, observation: np.ndarray) -> int:
+        chance = self._generator.random()
+        self._bursting = chance >= self.stop if self._bursting else chance < self.start
+        return (self.other if self._bursting else self.inner)(observation)
+
+
 class MixturePolicy(Policy):
     """Draws one of `policies` at the start of each episode, by weight, and is it until the next."""
 

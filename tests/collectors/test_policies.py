@@ -6,6 +6,7 @@ import pytest
 
 import collectors  # noqa: F401  registers the ids
 from collectors.policies.policies import (
+    BurstPolicy,
     EpsilonPolicy,
     MixturePolicy,
     PolicyError,
@@ -14,7 +15,7 @@ from collectors.policies.policies import (
     make_policy,
 )
 from collectors.recording.rollout import rollout
-from collectors.worlds.snake.policies import AStarPolicy
+from collectors.worlds.snake.policies import AStarPolicy, EquivalentKeyPolicy
 from collectors.worlds.snake.search import board_of, plan, safest_move, shortest_path
 from collectors.worlds.snake.tiles import BODY, FOOD, HEAD, TAIL, draw
 from collectors.worlds.table import UnknownNameError
@@ -33,7 +34,8 @@ def actions_of(policy, seed: int, count: int = 400) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "name", ["random", "sticky", "sticky:0.5", "astar", "astar:0.1", "wander:0.3", "mix"]
+    "name",
+    "random sticky sticky:0.5 astar astar:0.1 wander:0.3 equivalent burst:0.1 mix".split(),
 )
 def test_equal_seeds_give_equal_episodes(name):
     env = gymnasium.make("RealSnake-v0", max_episode_steps=60)
@@ -156,3 +158,21 @@ def test_an_unknown_world_or_policy_is_an_error_that_names_the_nearest():
         make_policy("random", 4, "snak")
     with pytest.raises(PolicyError, match="did you mean 'astar'"):
         make_policy("astr", 4, "snake")
+
+
+def test_ignored_keys_lead_to_the_same_game():
+    env = gymnasium.make("RealSnake-v0", max_episode_steps=60)
+    plain = rollout(env, AStarPolicy(), seed=3)
+    ignored = rollout(env, EquivalentKeyPolicy(AStarPolicy(), 1.0), seed=3)
+    np.testing.assert_array_equal(plain.frames, ignored.frames)
+    changed = plain.actions != ignored.actions
+    assert changed.mean() > 0.3
+    np.testing.assert_array_equal(plain.actions[changed] ^ 1, ignored.actions[changed])
+
+
+def test_a_burst_hands_over_to_the_other_policy_for_a_while():
+    burst = BurstPolicy(StickyPolicy(4, 1.0), RandomPolicy(4), 0.1, 0.2)
+    actions = np.array(actions_of(burst, 0, 4000))
+    usual = np.bincount(actions).argmax()
+    # two thirds of the steps, and a quarter of the bursts
+    assert 0.7 < np.mean(actions == usual) < 0.8

@@ -3,6 +3,7 @@
 import numpy as np
 
 from collectors.policies.policies import (
+    BurstPolicy,
     EpsilonPolicy,
     Generator,
     Maker,
@@ -13,7 +14,7 @@ from collectors.policies.policies import (
     probability,
 )
 from collectors.worlds.snake.search import board_of, plan
-from collectors.worlds.snake.tiles import FOOD, decode_frames, walk_body
+from collectors.worlds.snake.tiles import FOOD, HEAD, LINKS, decode_frames, walk_body
 
 
 class AStarPolicy(Policy):
@@ -63,17 +64,63 @@ class AStarPolicy(Policy):
         return self._last
 
 
+class EquivalentKeyPolicy(Policy):
+    """Plays as `inner`, but presses the ignored key in place of "straight on" with probability
+    `share`.
+
+    Snake ignores a turn straight back, so two keys lead straight on: the heading's own and the
+    opposite one. Players that take any key that leads to the wanted move press both; A* alone never
+    presses the ignored one.
+    """
+
+    def __init__(self, inner: Policy, share: float = 0.5):
+        self.inner, self.share = inner, probability(share)
+        self.name = f"{inner.name}+equivalent:{share:g}"
+
+    def reset(self, generator: Generator) -> None:
+        self._generator = generator
+        self.inner.reset(generator)
+
+    def __call__(self, observation: np.ndarray) -> int:
+        action = self.inner(observation)
+        codes = observation if observation.ndim == 2 else decode_frames(observation[None])[0]
+        heads = codes[(codes >= HEAD[0]) & (codes <= HEAD[-1])]
+        if len(heads) != 1 or self._generator.random() >= self.share:
+            return action
+        ignored = LINKS[int(heads[0])][0]  # the direction of the neck
+        return ignored if action == ignored ^ 1 else action
+
+
 def snake_mix(actions: int) -> MixturePolicy:
-    """15 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends
+    """10 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends
     and long snakes occur.
 
-    Weights count episodes. A* without deadly noise plays some hundred steps, the others some ten,
-    so it gets few.
+    A third presses ignored keys too, or has bursts of random and of held keys in it. Weights count
+    episodes. A* without deadly noise plays some hundred steps, the others some ten, so it gets few.
     """
-    noisy = [EpsilonPolicy(AStarPolicy(), epsilon, actions) for epsilon in (0.05, 0.2, 0.4)]
-    wandering = [AStarPolicy(wander=share) for share in (0.1, 0.3)]
-    policies = [RandomPolicy(actions), StickyPolicy(actions), AStarPolicy(), *noisy, *wandering]
-    return MixturePolicy(policies, [0.08, 0.07, 0.05, 0.35, 0.17, 0.13, 0.05, 0.1])
+    astar, slightly_noisy = AStarPolicy(), EpsilonPolicy(AStarPolicy(), 0.05, actions)
+    weights = [
+        (RandomPolicy(actions), 0.05),
+        (StickyPolicy(actions), 0.05),
+        (astar, 0.04),
+        (slightly_noisy, 0.22),
+        (EpsilonPolicy(AStarPolicy(), 0.2, actions), 0.12),
+        (EpsilonPolicy(AStarPolicy(), 0.4, actions), 0.08),
+        (AStarPolicy(wander=0.1), 0.03),
+        (AStarPolicy(wander=0.3), 0.06),
+        (EquivalentKeyPolicy(slightly_noisy, 0.5), 0.12),
+        (EquivalentKeyPolicy(AStarPolicy(wander=0.1), 0.8), 0.06),
+        (BurstPolicy(astar, RandomPolicy(actions)), 0.09),
+        (BurstPolicy(astar, StickyPolicy(actions, 0.9)), 0.08),
+    ]
+    return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
+
+
+def equivalent(number: str, actions: int) -> Policy:
+    """A* with ignored keys; the number after the colon is their share where A* goes straight on, by
+    default a half.
+    """
+    return EquivalentKeyPolicy(AStarPolicy(), float(number or 0.5))
 
 
 def astar(number: str, actions: int) -> Policy:
@@ -84,5 +131,9 @@ def astar(number: str, actions: int) -> Policy:
 MAKERS: dict[str, Maker] = {
     "astar": astar,
     "wander": lambda number, actions: AStarPolicy(wander=float(number or 0.2)),
+    "equivalent": equivalent,
+    "burst": lambda number, actions: BurstPolicy(
+        AStarPolicy(), RandomPolicy(actions), float(number or 0.05)
+    ),
     "mix": lambda number, actions: snake_mix(actions),
 }
