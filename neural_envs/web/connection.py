@@ -22,6 +22,7 @@ from neural_envs.web.frames import pack_views
 from neural_envs.web.game import GameSession
 from neural_envs.web.inbox import Inbox, InboxFull
 from neural_envs.web.limits import (
+    MAX_THROTTLED_SECONDS,
     MESSAGE_BURST,
     MESSAGES_PER_SECOND,
     UPDATES_PER_SECOND,
@@ -77,7 +78,7 @@ class Connection:
         self.frame: bytes | None = None  # the newest one, until it is sent
         self.packed = self.sent = self.acknowledged = 0  # frames
         self.step_times: deque[float] = deque(maxlen=32)
-        self.mistakes = 0
+        self.mistakes, self.throttled = 0, 0.0
         self.uploading = False  # whether a `.dream` file of this page is being read
 
     async def serve(self) -> None:
@@ -133,7 +134,7 @@ class Connection:
                 raise Closing(IDLE, reason) from None
             if received["type"] == "websocket.disconnect":
                 return
-            await self.bucket.wait()
+            await self._throttle()
             message = self._parse(received)
             if isinstance(message, protocol.Acknowledge):
                 self.acknowledged = max(self.acknowledged, min(message.number, self.sent))
@@ -176,6 +177,16 @@ class Connection:
                 frame, self.frame = self.frame, None
                 self.sent += 1
                 await self.socket.send_bytes(frame)
+                await asyncio.sleep(1 / UPDATES_PER_SECOND)  # each costs an acknowledgement
+
+    async def _throttle(self) -> None:
+        """Wait where messages come too fast. Raises Closing where that does not end."""
+        delay = self.bucket.take(asyncio.get_running_loop().time())
+        self.throttled = self.throttled + delay if delay else 0.0
+        if self.throttled > MAX_THROTTLED_SECONDS:
+            limit = f"more than {MESSAGES_PER_SECOND:g} messages per second"
+            raise Closing(MISUSE, f"{limit} came for too long")
+        await asyncio.sleep(delay)
 
     def _parse(self, received: Mapping[str, Any]) -> Any:
         """The message; None, with a notice, for one that cannot be read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 
@@ -11,7 +10,8 @@ HEADER_SECONDS = 10.0  # for the headers of a request, from its first byte or th
 BODY_SECONDS = 20.0  # for the body of a request
 CLOSE_SECONDS = 2.0  # from the closing frame of a WebSocket to the end of its TCP connection
 MESSAGES_PER_SECOND, MESSAGE_BURST = 100.0, 200.0  # that are read of one page
-UPDATES_PER_SECOND = 60.0  # frames that are made for messages alone, without a step
+MAX_THROTTLED_SECONDS = 5.0  # of waiting for tokens, until the page is closed
+UPDATES_PER_SECOND = 60.0  # frames that are sent, or made for messages alone, without a step
 MAX_UPLOADS = 2  # bodies of `.dream` files that are read and checked at a time
 MAX_GENERATING = 4  # requests to /api/generate at a time, which take turns
 SLICE_SECONDS = 0.05  # of a worker thread, for one turn of such a request
@@ -73,12 +73,6 @@ class TokenBucket:
         earned = (now - self.time) * self.rate if self.time else 0.0
         self.tokens, self.time = min(self.burst, self.tokens + earned) - 1, now
         return max(0.0, -self.tokens / self.rate)
-
-    async def wait(self) -> None:
-        """Take a token, and wait until it is due."""
-        delay = self.take(asyncio.get_running_loop().time())
-        if delay:
-            await asyncio.sleep(delay)
 
 
 def public(error: BaseException | str) -> str:
