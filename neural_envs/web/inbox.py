@@ -8,7 +8,7 @@ from typing import Any
 from neural_envs.web import protocol
 
 MAX_MESSAGES, MAX_WORK = 256, 16  # in all; of those that take a worker thread a while
-CHEAP = (
+INSTANT = (
     protocol.Key,
     protocol.Action,
     protocol.ReleaseKeys,
@@ -40,7 +40,7 @@ class Inbox:
         """
         if len(self.messages) >= MAX_MESSAGES:
             raise InboxFull("messages come faster than a dream can handle them")
-        work = not isinstance(message, CHEAP)
+        work = not isinstance(message, INSTANT)
         if work and self._work >= MAX_WORK:
             return False
         self._work += work
@@ -56,7 +56,7 @@ class Inbox:
         taken: list[Any] = []
         while self.messages:
             taken.append(self.messages.popleft())
-            if not isinstance(taken[-1], CHEAP):
+            if not isinstance(taken[-1], INSTANT):
                 self._work -= 1
                 break
         return taken
