@@ -5,7 +5,6 @@ by a bundle that dreams it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from collectors.worlds.any_game import twin_options
 from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from neural_envs.bundles import resolve_bundle
 from neural_envs.ray_vector_env import make_lanes
+from world_models.bundles.reading import read_config
 
 Kind = Literal["dream", "real"]
 KINDS: tuple[Kind, ...] = ("dream", "real")
@@ -70,7 +70,7 @@ def find_twins(name: str, bundle: str | None = None) -> Twins:
 
 def bundle_spec(bundle: str) -> dict[str, Any]:
     """What a bundle says of its world, a WorldSpec as dict."""
-    return json.loads((resolve_bundle(bundle) / "config.json").read_text())["spec"]
+    return read_config(resolve_bundle(bundle))["spec"]
 
 
 def named_world(words: Sequence[str], default: str, real: bool = True) -> str:

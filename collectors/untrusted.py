@@ -16,7 +16,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,13 +48,6 @@ PARSE_ERRORS = (
 
 class DamagedFileError(ValueError):
     """Content that is not what its format says. A reader turns it into its own error."""
-
-
-class ArrayKind(NamedTuple):
-    """What is expected of an array."""
-
-    dtypes: Collection[str]  # names, as "uint8"
-    dimensions: int
 
 
 def allow_large() -> bool:
@@ -90,11 +83,13 @@ def read_regular_file(path: str | Path, most: float = math.inf) -> bytes:
     return Path(path).read_bytes()
 
 
-def checked_json(content: bytes | str, most: float = MOST_JSON_BYTES) -> Any:
-    """The value of a JSON text. Raises DamagedFileError, also for NaN and for deep nesting."""
+def checked_json(content: bytes | str, most: float = MOST_JSON_BYTES, finite: bool = True) -> Any:
+    """The value of a JSON text. Raises DamagedFileError, also for deep nesting and, where `finite`,
+    for NaN and infinities.
+    """
     check_size("this JSON", len(content), most)
     try:
-        return json.loads(content, parse_constant=_no_number)
+        return json.loads(content, parse_constant=_no_number if finite else float)
     except RecursionError:
         raise DamagedFileError("it is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -106,27 +101,33 @@ def _no_number(text: str) -> Any:
 
 
 def read_arrays(
-    file: str | Path | io.BytesIO, most: float, kinds: Mapping[str, ArrayKind] | None = None
+    file: str | Path | io.BytesIO, most: float, names: Collection[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name, without pickle. Nothing is unpacked before the headers of all
-    members were read: together they may hold `most` bytes. With `kinds`, exactly those of its names
-    are read. Raises DamagedFileError, FileNotFoundError.
+    """The arrays of an .npz by name, without pickle; with `names`, those.
+
+    Nothing is unpacked before the headers of all were read: together they may hold `most` bytes.
+    Raises FileNotFoundError, and DamagedFileError for anything else that is wrong.
     """
     if not isinstance(file, io.BytesIO):
         check_regular(file)
     try:
         with zipfile.ZipFile(file) as archive:
-            return _arrays(archive, most, kinds)
+            return _arrays(archive, most, names)
     except (FileNotFoundError, DamagedFileError):
         raise
     except PARSE_ERRORS as error:
-        raise DamagedFileError(
-            str(error).split("allow_pickle")[0] or type(error).__name__
-        ) from None
+        raise DamagedFileError(reason_of(error)) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of an error, without advice of a library to read unsafely."""
+    text = next(iter(str(error).strip().splitlines()), "")
+    unsafe = not text or "allow_pickle" in text or "weights_only" in text or "eights only" in text
+    return f"its content is refused ({type(error).__name__})" if unsafe else text
 
 
 def _arrays(
-    archive: zipfile.ZipFile, most: float, kinds: Mapping[str, ArrayKind] | None
+    archive: zipfile.ZipFile, most: float, names: Collection[str] | None
 ) -> dict[str, np.ndarray]:
     check_size("this file", len(archive.infolist()), MOST_MEMBERS, "members")
     members = {
@@ -134,13 +135,16 @@ def _arrays(
         for info in archive.infolist()
         if info.filename.endswith(".npy")
     }
-    if kinds is not None and (missing := sorted(set(kinds) - set(members))):
+    if names is not None and (missing := sorted(set(names) - set(members))):
         raise DamagedFileError(f"the arrays {missing} are missing")
-    chosen = {name: info for name, info in members.items() if kinds is None or name in kinds}
+    chosen = {name: info for name, info in members.items() if names is None or name in names}
     total = 0
     for name, info in chosen.items():
         with archive.open(info) as member:
-            total += check_array_header(member, info.file_size, name, (kinds or {}).get(name))
+            array = read_array_header(member, name)
+        if array.header + array.bytes != info.file_size:
+            raise DamagedFileError(f"array {name} of shape {array.shape} does not fill its member")
+        total += info.file_size
         check_size("this file, unpacked,", total, most)
     found = {}
     for name, info in chosen.items():
@@ -149,30 +153,30 @@ def _arrays(
     return found
 
 
-def check_array_header(stream: Any, size: int, name: str, kind: ArrayKind | None = None) -> int:
-    """The bytes of the array in a .npy of `size` bytes, from its header alone.
+class ArrayHeader(NamedTuple):
+    """What the header of a .npy says."""
 
-    Raises DamagedFileError where header and size do not fit, for an array of objects, and for
-    another kind than expected.
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    header: int  # bytes before the values
+    bytes: int  # of the values
+
+
+def read_array_header(stream: Any, name: str) -> ArrayHeader:
+    """The header of a .npy, of which nothing more is read.
+
+    Raises DamagedFileError for an array of objects, and what numpy raises for damaged ones.
     """
     version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise DamagedFileError(f"array {name} is of version {version}")
-    read = {
+    readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, _, dtype = read(stream)
+    }
+    if version not in readers:
+        raise DamagedFileError(f"array {name} is of version {version}")
+    shape, _, dtype = readers[version](stream)
     if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
         raise DamagedFileError(f"array {name} holds objects, not numbers")
     if any(type(side) is not int or side < 0 for side in shape):
         raise DamagedFileError(f"array {name} has the shape {shape}")
-    size_in_memory = math.prod(shape) * dtype.itemsize
-    if stream.tell() + size_in_memory != size:
-        raise DamagedFileError(f"array {name} of shape {shape} does not fit its {size} bytes")
-    if kind is not None and (dtype.name not in kind.dtypes or len(shape) != kind.dimensions):
-        raise DamagedFileError(
-            f"array {name} is {dtype.name}{shape}, not {' or '.join(kind.dtypes)} of "
-            f"{kind.dimensions} dimensions"
-        )
-    return size_in_memory
+    return ArrayHeader(shape, dtype, stream.tell(), math.prod(shape) * dtype.itemsize)

@@ -32,7 +32,13 @@ from agents.ppo.presets import PPOSettings
 from collectors.files import write_atomically
 from collectors.settings.command import fail
 from collectors.settings.fields import from_dict, to_dict
-from collectors.untrusted import PARSE_ERRORS, DamagedFileError, checked_json, read_regular_file
+from collectors.untrusted import (
+    PARSE_ERRORS,
+    DamagedFileError,
+    checked_json,
+    read_regular_file,
+    reason_of,
+)
 
 MEMBER, FORMAT_VERSION = "neural_envs.json", 1
 WEIGHTS = {"policy": "policy.pth", "policy.optimizer": "policy.optimizer.pth"}
@@ -227,10 +233,7 @@ def _fits(env: VecEnv, stored: Mapping[str, Any]) -> bool:
 
 
 def _damaged(path: Path, error: BaseException) -> PolicyFileError:
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    if "weights_only" in reason or "WeightsUnpickler" in str(error):
-        reason = "its weights are not plain tensors"
-    return PolicyFileError(f"{path} is damaged ({reason}); delete it and train it again")
+    return PolicyFileError(f"{path} is damaged ({reason_of(error)}); delete it and train it again")
 
 
 def main(argv: list[str]) -> int:

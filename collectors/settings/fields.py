@@ -7,11 +7,13 @@ factory=EDM)``; written down, the name of the kind stands first under ``type``.
 from __future__ import annotations
 
 import dataclasses
+import math
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from collectors.settings.values import KindOf, refusal
+from collectors.settings.values import KindOf, refusal, type_name
 
 Config = TypeVar("Config")
 REQUIRED: Any = typing.cast(Any, dataclasses.MISSING)
@@ -142,6 +144,8 @@ def from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
     """Inverse of `to_dict`, also after JSON; ValueError names unknown and missing keys and unknown
     kinds.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{config_class.__name__} is a table of settings, not {values!r:.40}")
     rows = fields_of(config_class)
     names = {field.name for field, _, _ in rows}
     unknown, missing = set(values) - names, names - set(values)
@@ -157,8 +161,34 @@ def from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
             value = _from_kind(field.metadata["kinds"], field.name, value)
         elif nested is not None:
             value = from_dict(nested if isinstance(nested, type) else type(nested), value)
-        arguments[field.name] = tuple(value) if isinstance(value, list) else value
+        else:
+            value = tuple(value) if isinstance(value, list) else value
+            if not is_of_type(value, hint):
+                raise ValueError(
+                    f"{config_class.__name__}: {field.name} is {value!r:.40}, expected "
+                    f"{type_name(hint)}"
+                )
+        arguments[field.name] = value
     return config_class(**arguments)
+
+
+def is_of_type(value: Any, hint: Any) -> bool:
+    """Whether a stored value is what the field's type says; a float may be whole, and is finite."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(is_of_type(value, one) for one in arguments)
+    if origin is typing.Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = [arguments[0]] * len(value) if Ellipsis in arguments else list(arguments)
+        return len(kinds) == len(value) and all(map(is_of_type, value, kinds))
+    if hint is float:
+        return type(value) in (int, float) and abs(value) < math.inf
+    if hint in (int, bool, str, type(None)):
+        return type(value) is hint if hint is not type(None) else value is None
+    return True
 
 
 def _from_kind(kinds: Mapping[str, type], name: str, values: Any) -> Any:

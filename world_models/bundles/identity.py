@@ -6,6 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from collectors.untrusted import check_regular
+from world_models.bundles.reading import read_config
+
 EARLIER_HASH = "bundle_hash_in_format_"  # in a bundle's provenance, followed by the version
 
 
@@ -15,7 +18,8 @@ def bundle_hash(path: str | Path) -> str:
     It is another one in every format, see `bundle_hashes`.
     """
     path = Path(path)
-    config = json.loads((path / "config.json").read_text())
+    config = read_config(path)
+    check_regular(path / "model.safetensors")
     digest = hashlib.sha256((path / "model.safetensors").read_bytes())
     facts = {name: config[name] for name in ("kind", "model", "spec")}
     digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -24,6 +28,6 @@ def bundle_hash(path: str | Path) -> str:
 
 def bundle_hashes(path: str | Path) -> tuple[str, ...]:
     """The bundle's hash, and those that it had before it was migrated to newer formats."""
-    provenance = json.loads((Path(path) / "config.json").read_text()).get("provenance", {})
+    provenance = read_config(Path(path))["provenance"]
     earlier = (value for name, value in provenance.items() if name.startswith(EARLIER_HASH))
     return (bundle_hash(path), *earlier)

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.files import write_atomically
+from collectors.untrusted import read_arrays
 from world_models.networks.blocks import pool
 
 FILE = "trust.npz"
+MOST_BYTES = 256 * 2**20  # unpacked
 # of the features' covariance towards a multiple of the identity: few samples, many features
 SHRINK = 0.05
 PULL = 1.0  # towards the head's own probability, as strong as so many samples of weight 1
@@ -158,11 +160,12 @@ def load_scale(folder: Path, width: int) -> TrustScale | None:
     """
     if not (folder / FILE).exists():
         return None
-    with np.load(folder / FILE, allow_pickle=False) as arrays:
-        centre, whitening, weights = (
-            torch.from_numpy(arrays[name]) for name in ("centre", "whitening", "weights")
-        )
-    shapes = [tuple(part.shape) for part in (centre, whitening, weights)]
+    names = ("centre", "whitening", "weights")
+    arrays = read_arrays(folder / FILE, MOST_BYTES, names)
+    shapes = [arrays[name].shape for name in names]
     if shapes != [(2 * width,), (2 * width, 2 * width), (3,)]:
         raise ValueError(f"arrays of shapes {shapes} do not fit features of {width} channels")
+    if not all(part.dtype == np.float32 and np.isfinite(part).all() for part in arrays.values()):
+        raise ValueError("its arrays are no finite float32 numbers")
+    centre, whitening, weights = (torch.from_numpy(arrays[name]) for name in names)
     return TrustScale(MahalanobisDistance(centre, whitening), weights)

@@ -17,6 +17,7 @@ from world_models.bundles import BundleError, bundle, migration
 from world_models.bundles.bundle import OldBundleWarning, load_bundle, migrate_bundle
 from world_models.bundles.identity import bundle_hash, bundle_hashes
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
+from world_models.bundles.parts import build_model
 from world_models.noise import NoiseStream
 
 # What the released bundles were in version 1: their configs and the names of their tensors.
@@ -31,7 +32,8 @@ def old_bundle(path, name="snake-eqm"):
     """A bundle of version 1 with fresh weights."""
     torch.manual_seed(0)
     stored, names = full(OLD[name]["config"]), OLD[name]["tensors"]
-    spec, model = bundle._build(path, migrate_config(stored))
+    model = build_model(path, migrate_config(stored), 10**7)
+    spec = model.spec
     contexts = bundle.Contexts(
         np.full((2, model.context_length, *spec.frame_shape), 90, np.uint8),
         np.zeros((2, model.context_length - 1), np.int64),
@@ -68,7 +70,7 @@ def files(path):
 @pytest.mark.parametrize("name", OLD)
 def test_names_and_settings_of_every_old_release_fit_the_models_of_today(name):
     config, tensors = full(OLD[name]["config"]), OLD[name]["tensors"]
-    _, model = bundle._build(Path(name), migrate_config(config))
+    model = build_model(Path(name), migrate_config(config), 10**7)
     assert set(migrate_tensors(config, dict.fromkeys(tensors))) == set(model.state_dict())
 
 
