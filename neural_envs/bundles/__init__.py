@@ -92,15 +92,14 @@ def _load(path: Path, device: str, times: tuple[int, ...]) -> Bundle:
 
 
 def _download(repository: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
+    from world_models.bundles.network import download_bundle
 
-        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except Exception as error:  # the hub raises many kinds: offline, not found, gated, bad name
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    try:
+        return download_bundle(repository)
+    except BundleError as error:
         raise BundleError(
             f"no bundle '{repository}': there is no such directory here, and the Hub repository of "
-            f"that name could not be fetched ({reason}); {_choices()}"
+            f"that name could not be fetched ({error}); {_choices()}"
         ) from error
 
 

@@ -23,13 +23,16 @@ def run(settings: PushSettings) -> str:
     """Push the bundle; return its address. Raises BundleError with the reason of the Hub."""
     from world_models.bundles import BundleError
     from world_models.bundles.hub import HubBundle
+    from world_models.bundles.network import offline
 
     bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
+    if reason := offline():
+        raise BundleError(f"{settings.repository} could not be pushed: {reason}")
     try:
         return bundle.push_to_hub(
             settings.repository, private=settings.private or None, commit_message=settings.message
         )
-    except (OSError, ValueError) as error:  # the Hub's errors: no network, no login, a wrong name
+    except Exception as error:  # the Hub raises many kinds: no login, a wrong name, a broken line
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BundleError(
             f"{settings.repository} could not be pushed ({reason}); is `hf auth login` done?"

@@ -13,11 +13,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub import ModelHubMixin
 
 from world_models.bundles import FILES, BundleError
 from world_models.bundles.bundle import Bundle, load_bundle
 from world_models.bundles.card import PLACE
+from world_models.bundles.network import download_bundle
 
 
 class HubBundle(
@@ -86,10 +87,9 @@ class HubBundle(
         if Path(model_id).is_dir():
             return cls(load_bundle(model_id, device))
         try:
-            path = snapshot_download(model_id, allow_patterns=list(FILES), **download)
-        except Exception as error:  # the Hub raises many kinds: offline, not found, gated
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            path = download_bundle(model_id, **download)
+        except BundleError as error:
             raise BundleError(
-                f"the Hub repository '{model_id}' could not be fetched ({reason})"
+                f"the Hub repository '{model_id}' could not be fetched ({error})"
             ) from error
         return cls(load_bundle(path, device))

@@ -34,9 +34,10 @@ def hub(monkeypatch, tmp_path):
     }
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", type("Api", (), methods))
     monkeypatch.setattr(
-        "world_models.bundles.hub.snapshot_download",
-        lambda name, **options: str(tmp_path / "hub" / name),
+        "world_models.bundles.hub.download_bundle",
+        lambda name, **options: tmp_path / "hub" / name,
     )
+    monkeypatch.setattr("world_models.bundles.network.offline", lambda: "")
     return tmp_path / "hub"
 
 
