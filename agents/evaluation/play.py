@@ -39,6 +39,15 @@ class Episodes(NamedTuple):
         return cls(*(np.asarray(values[name]) for name in cls._fields))
 
     @classmethod
+    def check_dict(cls, values: dict[str, list]) -> None:
+        """Raise KeyError, TypeError or ValueError for what `as_dict` cannot have given."""
+        columns = [np.asarray(values[name], float) for name in cls._fields]
+        if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+            raise ValueError("episodes are columns of one length")
+        if not (len(columns[0]) and all(np.isfinite(column).all() for column in columns)):
+            raise ValueError("episodes are finite numbers")
+
+    @classmethod
     def joined(cls, parts: "list[Episodes]") -> "Episodes":
         """The episodes of all parts."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -26,6 +26,7 @@ from agents.experiments.stages import Settings, StageError, Stages, settings_of,
 from agents.ppo.presets import ppo_settings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.files import write_atomically
+from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from neural_envs import bundles
@@ -186,9 +187,14 @@ def machine() -> dict:
 def compare(config: CompareConfig) -> dict:
     """Does what is not done yet; writes and returns what is in compare.json.
 
-    Raises CompareError.
+    Raises CompareError, and LockError where another process writes the folder.
     """
     config = resolved(config)
+    with locked(config.out):
+        return _compare(config)
+
+
+def _compare(config: CompareConfig) -> dict:
     if config.threads:
         torch.set_num_threads(config.threads)
     stages = Stages(Path(config.out))

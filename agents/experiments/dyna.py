@@ -9,19 +9,21 @@ next, so the next dream is trained on the consequences.
 A finished stage is never repeated, and a killed one goes on from its own checkpoint.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from agents.envs import Kind, action_count, env_id, env_settings, find_twins
-from agents.evaluation.play import play_policy
+from agents.evaluation.play import Episodes, play_policy
 from agents.experiments.dyna_report import format_table, report, write_plot
 from agents.experiments.explore import Explorer
-from agents.experiments.stages import Stages, settings_of, write_json
+from agents.experiments.stages import StageError, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
+from collectors.locks import locked
 from collectors.policies.policies import make_policy
-from collectors.recording.collect import collect, read_options
+from collectors.recording.collect import collect, damaged_shards, read_options
 from collectors.settings.command import command, first_word
 from collectors.settings.parse import check_settings, setting
 from collectors.worlds.registration import environment_id
@@ -90,9 +92,13 @@ class Loop:
 
     def run(self) -> dict:
         """Do what is not done yet; return what is in `dyna.json`, which is written after every
-        round.
+        round. Raises LockError where another process writes the folder.
         """
-        random = self.stages.run("random", self.random)
+        with locked(self.root):
+            return self._run()
+
+    def _run(self) -> dict:
+        random = self.stages.run("random", self.random, check=_check_played("real"))
         rounds = []
         for number in range(1, self.config.rounds + 1):
             rounds.append(self._round(number))
@@ -109,7 +115,9 @@ class Loop:
             works["refer"] = self.refer
         works["measure"] = self.measure
         return {
-            stage: self.stages.run(f"{number}/{stage}", partial(work, number))
+            stage: self.stages.run(
+                f"{number}/{stage}", partial(work, number), check=FOUND.get(stage, _anything)
+            )
             for stage, work in works.items()
         }
 
@@ -118,8 +126,11 @@ class Loop:
         return {"real": self._play(make_policy("random", self.actions), "real")}
 
     def collect(self, number: int) -> dict:
-        """A shard of real play by the policy of the round before."""
+        """A shard of real play by the policy of the round before. Raises StageError where a shard
+        of an earlier round, which another policy played, is damaged.
+        """
         config = self.config
+        self._check_shards(number - 1)
         model = (
             None if number == 1 else load_policy(self._folder(number - 1, "dream") / POLICY_FILE)
         )
@@ -149,6 +160,15 @@ class Loop:
             "episodes": len(dataset.episodes),
             "dataset": dataset.fingerprint,
         }
+
+    def _check_shards(self, count: int) -> None:
+        damaged = [shard for shard in damaged_shards(self.root / "data") if shard < count]
+        if damaged:
+            shard = damaged[0]
+            raise StageError(
+                f"shard {shard} of {self.root / 'data'} is damaged, and this round's policy is not "
+                f"the one that played it; put its files back, or delete {self.root} and begin anew"
+            )
 
     def train(self, number: int) -> dict:
         """The world model on all that was played: from nothing first, then from the weights of the
@@ -226,6 +246,39 @@ class Loop:
 
     def _folder(self, number: int, part: str) -> Path:
         return self.root / f"round_{number}" / part
+
+
+def _anything(found: dict) -> None:
+    pass
+
+
+def _check_played(*names: str) -> Callable[[dict], None]:
+    """A check of a stage's record: these are episodes."""
+
+    def check(found: dict) -> None:
+        for name in names:
+            Episodes.check_dict(found[name])
+
+    return check
+
+
+def _check_counts(*names: str) -> Callable[[dict], None]:
+    """A check of a stage's record: these are whole numbers."""
+
+    def check(found: dict) -> None:
+        if not all(type(found[name]) is int for name in names):
+            raise TypeError(f"{', '.join(names)} are whole numbers")
+
+    return check
+
+
+FOUND: dict[str, Callable[[dict], None]] = {
+    "collect": _check_counts("frames", "episodes"),
+    "train": _check_counts("updates"),
+    "learn": _check_counts("steps"),
+    "refer": _check_played("played"),
+    "measure": _check_played("real", "dream"),
+}
 
 
 def preset(name: str) -> DynaConfig:

@@ -3,6 +3,7 @@ replaced as a whole.
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,10 +78,9 @@ class Stages:
             raise StageError(
                 f"{folder} is not empty and holds no {self.path.name}; choose another folder"
             )
-        self._settings = settings
-        self._done = self._read()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._write()
+        self._settings, self._before = settings, folder / "state_before.json"
+        if self._read() is None:
+            self._write({})
 
     def run(
         self,
@@ -89,14 +89,16 @@ class Stages:
         settings: Settings = NO_SETTINGS,
         product: Path | None = None,
         repeat: bool = False,
+        check: Callable[[dict[str, Any]], object] = lambda found: None,
     ) -> dict[str, Any]:
         """Do a stage, unless that is done; return what it found, with `seconds`.
 
         `settings` decide this stage alone. One that was done with other settings is done again
         with `repeat`, else it raises StageError. A stage whose `product` has been deleted counts as
-        not done.
+        not done, and so does one whose record is wrong, with a line on stderr: `check` raises
+        KeyError, TypeError or ValueError for what it cannot have found.
         """
-        made = self._done.get(name)
+        made = self._record(name, check)
         if made is not None and (product is None or product.exists()):
             other = settings.different(made.get("settings", {}))
             if other is None:
@@ -105,22 +107,44 @@ class Stages:
                 raise self._refusal(f"'{name}'", other, settings)
         start = time.monotonic()
         found: dict[str, Any] = {**work(), "seconds": round(time.monotonic() - start, 1)}
-        # another process may have finished other stages meanwhile
         decided = {"settings": settings.values} if settings.values else {}
-        self._done = {**self._read(), name: {**found, **decided}}
-        self._write()
+        self._write({**(self._read() or {}), name: {**found, **decided}})
         return found
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        if not self.path.is_file():
-            return {}
+    def _record(self, name: str, check: Callable[[dict[str, Any]], object]) -> dict | None:
+        """What a finished stage left, None where there is nothing or it is wrong."""
+        made = (self._read() or {}).get(name)
+        if made is None:
+            return None
         try:
-            state = json.loads(self.path.read_text())
-            made, done = state["settings"], state["done"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StageError(
-                f"{self.path} is damaged ({error!r}); delete {self.path.parent} and begin anew"
-            ) from error
+            seconds, settings = made["seconds"], made.get("settings", {})
+            if not (isinstance(seconds, (int, float)) and isinstance(settings, dict)):
+                raise TypeError("no seconds or settings")
+            check(made)
+            return made
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            print(f"passing over '{name}' in {self.path}: {error!r}; it is done again",
+                  file=sys.stderr)  # fmt: skip
+            return None
+
+    def _read(self) -> dict[str, Any] | None:
+        """The records of all finished stages by name, None where there is no file yet."""
+        try:
+            state = read_state(self.path)
+        except ValueError as error:
+            print(f"passing over {self.path}: it is damaged ({error})", file=sys.stderr)
+            try:
+                state = read_state(self._before)
+            except ValueError:
+                state = None
+            if state is None:
+                raise StageError(
+                    f"{self.path} is damaged ({error}); delete {self.path.parent} and begin anew"
+                ) from error
+            write_atomically(self.path, self._before.read_bytes())
+        if state is None:
+            return None
+        made, done = state
         other = self._settings.different(made)
         if other is not None:
             raise self._refusal("a run", other, self._settings)
@@ -133,5 +157,27 @@ class Stages:
             "go on with that, delete it or choose another folder"
         )
 
-    def _write(self) -> None:
-        write_json(self.path, {"settings": self._settings.values, "done": self._done})
+    def _write(self, done: Mapping[str, Any]) -> None:
+        try:
+            if read_state(self.path) is not None:  # what is good is kept beside the newest
+                write_atomically(self._before, self.path.read_bytes())
+        except ValueError:
+            pass
+        write_json(self.path, {"settings": self._settings.values, "done": done})
+
+
+def read_state(path: Path) -> tuple[dict[str, str], dict[str, Any]] | None:
+    """The settings and the finished stages of a state file, None where there is no file.
+
+    Raises ValueError for a damaged one.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = json.loads(path.read_bytes())
+        made, done = state["settings"], state["done"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(repr(error)) from error
+    if not (isinstance(made, dict) and isinstance(done, dict)):
+        raise ValueError("its settings or stages are no table")
+    return made, done

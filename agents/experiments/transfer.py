@@ -27,6 +27,7 @@ from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, s
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
+from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from collectors.settings.parse import setting
@@ -123,7 +124,12 @@ def train_half(config: TransferConfig, kind: Kind, stages: Stages) -> dict:
         train_ppo(half)
         return {"policy": hashlib.sha256(product.read_bytes()).hexdigest()}
 
-    return stages.run(f"{kind}/train", work, settings, product)
+    return stages.run(f"{kind}/train", work, settings, product, check=_policy_hash)
+
+
+def _policy_hash(found: dict) -> None:
+    if len(bytes.fromhex(found["policy"])) != hashlib.sha256().digest_size:
+        raise ValueError("no hash of a policy")
 
 
 def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> Episodes:
@@ -143,7 +149,9 @@ def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> E
         seed = config.seed + 1_000_000
         return play_policy(player, game, config.episodes, seed, **settings).as_dict()
 
-    found = stages.run(f"{name}/play", work, Settings(decided, {}), repeat=True)
+    found = stages.run(
+        f"{name}/play", work, Settings(decided, {}), repeat=True, check=Episodes.check_dict
+    )
     return Episodes.from_dict(found)
 
 
@@ -156,6 +164,12 @@ def run_transfer(config: TransferConfig) -> dict:
     """Do what is not done yet, write `transfer.json` and return what is in it."""
     if not config.seeds:
         return run_seed(config)[0]
+    with locked(config.out):
+        return run_seeds(config)
+
+
+def run_seeds(config: TransferConfig) -> dict:
+    """Do the transfer of each seed, in folders of their own, and write what they give together."""
     root = Path(config.out)
     runs = [replace(config, seed=s, seeds=(), out=str(root / f"seed_{s}")) for s in config.seeds]
     results, played = zip(*(run_seed(run) for run in runs), strict=True)
@@ -186,8 +200,13 @@ def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
 
 def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
     """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it
-    is read off.
+    is read off. Raises LockError where another process writes the folder.
     """
+    with locked(config.out):
+        return _run_seed(config)
+
+
+def _run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
     if config.real_options:  # wrong ones fail before an hour of training
         action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
     stages = Stages(Path(config.out))

@@ -17,6 +17,7 @@ from agents.evaluation.play import Episodes, play_policy, summarise
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
+from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
 from collectors.settings.command import command
@@ -88,7 +89,13 @@ class Experiment:
         self.bundle = self.root / "model" / "bundle"
 
     def run(self) -> dict:
-        """Do what is not done yet; write `trust.json` and return what is in it."""
+        """Do what is not done yet; write `trust.json` and return what is in it. Raises LockError
+        where another process writes the folder.
+        """
+        with locked(self.root):
+            return self._run()
+
+    def _run(self) -> dict:
         self.stages.run("collect", self._collect)
         self.stages.run("train", self._train, product=self.bundle)
         trust = self.stages.run("evaluate", self._evaluate)["trust"]
@@ -164,7 +171,13 @@ class Experiment:
             return self._play(load_policy(out / POLICY_FILE), seed + 1_000_000).as_dict()
 
         learned = self.stages.run(f"{label}/seed_{seed}/learn", learn, product=out / POLICY_FILE)
-        played = self.stages.run(f"{label}/seed_{seed}/play", play, self._episodes(), repeat=True)
+        played = self.stages.run(
+            f"{label}/seed_{seed}/play",
+            play,
+            self._episodes(),
+            repeat=True,
+            check=Episodes.check_dict,
+        )
         return {"real": played, "dreamed_return": learned["dreamed_return"]}
 
     def _random(self) -> Episodes:
@@ -174,7 +187,9 @@ class Experiment:
             return self._play(policy, 1_000_000).as_dict()
 
         return Episodes.from_dict(
-            self.stages.run("random/play", play, self._episodes(), repeat=True)
+            self.stages.run(
+                "random/play", play, self._episodes(), repeat=True, check=Episodes.check_dict
+            )
         )
 
     def _play(self, policy, seed: int) -> Episodes:

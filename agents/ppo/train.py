@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger, make_output_format
+from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.envs import (
     WORLD_HELP,
@@ -22,14 +23,24 @@ from agents.envs import (
     sb3_env,
     weights_fingerprint,
 )
+from agents.ppo.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    newest_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from agents.ppo.policy_file import make_ppo, read_policy, read_weights, save_policy
 from agents.ppo.presets import PPOSettings, ppo_settings
+from collectors.files import write_atomically
+from collectors.interrupts import StopRequest, deferred_interrupts
+from collectors.locks import locked
 from collectors.progress import progress
 from collectors.settings.command import command
 from collectors.settings.parse import as_text, setting
 from neural_envs.ray_vector_env import RayVectorEnv
 
-POLICY_FILE, CHECKPOINT_FILE = "policy.zip", "checkpoint.zip"
+POLICY_FILE = "policy.zip"
 
 
 @dataclass(frozen=True)
@@ -57,22 +68,6 @@ class PPOConfig:
         None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
-
-
-class Checkpoints(BaseCallback):
-    """Writes the learner between two rollouts, every so many, so that a killed run can go on."""
-
-    def __init__(self, path: Path, every: int):
-        super().__init__()
-        self._path, self._every, self._rollouts = path, every, 0
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:
-        if self._rollouts and self._rollouts % self._every == 0:
-            save_policy(self.model, self._path)
-        self._rollouts += 1
 
 
 class ProgressBar(BaseCallback):
@@ -107,13 +102,27 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
     The policy appears under its name only when it is complete, so its being there means that the
     run is finished. A run that was killed goes on from its last checkpoint, if that was made with
     the same settings and the same dream; its games start anew, so it is as good as the run it would
-    have been, but not the same.
+    have been, but not the same. Raises LockError where another process writes the folder, and
+    Interrupted after a signal, once a checkpoint is written.
     """
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    found = _open_run(out, run_text(config) + "\n")
-    done = read_policy(found).num_timesteps if found else 0
-    settings, seed = config.ppo, config.seed + done
+    with locked(out), deferred_interrupts() as stop:
+        found = _open_run(out, run_text(config) + "\n")
+        env = _make_env(config, found.steps if found else 0)
+        try:
+            model = _learn(config, env, found, seconds, stop)
+        finally:
+            env.close()
+        if stop:
+            save_checkpoint(model, out)
+            stop.end(f"{model.num_timesteps} steps are saved in {out}, the same command goes on")
+        policy = save_policy(model, out / POLICY_FILE)
+        remove_checkpoints(out)
+    return policy
+
+
+def _make_env(config: PPOConfig, done: int) -> VecEnv:
+    """The environment of a run after `done` steps."""
     dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
     constructor = env_settings(
         config.name, config.world, config.bundle, config.real_options, dreamed
@@ -124,22 +133,39 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
         else make_vector_env
     )
     identifier = env_id(config.name, config.world, config.bundle)
-    env = sb3_env(make(identifier, settings.num_envs, **constructor), seed, settings.stack)
+    envs = make(identifier, config.ppo.num_envs, **constructor)
+    return sb3_env(envs, config.seed + done, config.ppo.stack)
+
+
+def _learn(
+    config: PPOConfig,
+    env: VecEnv,
+    found: Checkpoint | None,
+    seconds: float | None,
+    stop: StopRequest,
+) -> PPO:
+    """The policy after all steps, or after those until `stop`."""
+    out, done = config.out, found.steps if found else 0
+    model = read_policy(found.path, env) if found else make_ppo(env, config.ppo, config.seed)
+    if config.init_from and not found:
+        begin_with(model, config.init_from)
+    table = make_output_format("csv", out, f"_from_{done}" if done else "")
+    model.set_logger(Logger(out, [table]))
+    bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
+    saving = Checkpoints(Path(out), config.save_every, stop)
     try:
-        model = read_policy(found, env) if found else make_ppo(env, settings, config.seed)
-        if config.init_from and not found:
-            begin_with(model, config.init_from)
-        model.set_logger(
-            Logger(str(out), [make_output_format("csv", str(out), f"_from_{done}" if done else "")])
-        )
-        bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
-        saving = Checkpoints(out / CHECKPOINT_FILE, config.save_every)
         model.learn(config.steps - done, callback=[bar, saving], reset_num_timesteps=not done)
     finally:
-        env.close()
-    policy = save_policy(model, out / POLICY_FILE)
-    (out / CHECKPOINT_FILE).unlink(missing_ok=True)
-    return policy
+        _close(table)
+    return model
+
+
+def _close(table: KVWriter) -> None:
+    """Close a table, also on a full disk, where the rows that wait cannot be written."""
+    try:
+        table.close()
+    except OSError:
+        pass  # the error that is being raised is the one to read; a row more or less is none
 
 
 def begin_with(model: PPO, path: str) -> None:
@@ -170,15 +196,15 @@ def dreamed_weights(config: PPOConfig) -> str:
     return weights_fingerprint(config.name, config.bundle) if config.world == "dream" else "none"
 
 
-def _open_run(out: Path, text: str) -> Path | None:
+def _open_run(out: Path, text: str) -> Checkpoint | None:
     """Write the run's settings; return the checkpoint to go on from, None where there is none of
     this very run.
     """
-    settings, checkpoint = out / "settings.yaml", out / CHECKPOINT_FILE
-    if not (settings.is_file() and settings.read_text() == text):
-        checkpoint.unlink(missing_ok=True)
-    settings.write_text(text)
-    return checkpoint if checkpoint.is_file() else None
+    settings = out / "settings.yaml"
+    if not (settings.is_file() and settings.read_bytes() == text.encode()):
+        remove_checkpoints(out)
+    write_atomically(settings, text)
+    return newest_checkpoint(out)
 
 
 def load_policy(path: str | Path) -> PPO:

@@ -182,15 +182,29 @@ def _missing_shards(writer: DatasetWriter, quotas: list[int]) -> list[int]:
             f"{writer.path} already holds more frames than asked for; ask for at least as many"
         )
     for index, entry in list(writer.shards.items()):
-        sizes = {
-            name: (writer.path / name).stat().st_size
-            for name in entry["files"]
-            if (writer.path / name).is_file()
-        }
-        if sizes != {name: file["bytes"] for name, file in entry["files"].items()}:
+        if not _has_its_files(writer.path, entry):
             writer.remove(index)
     kept = {index for index, entry in writer.shards.items() if entry["quota"] == quotas[index]}
     return [index for index in range(len(quotas)) if index not in kept]
+
+
+def _has_its_files(path: Path, entry: dict) -> bool:
+    """Whether all files of a shard are there with their sizes."""
+    sizes = {
+        name: (path / name).stat().st_size for name in entry["files"] if (path / name).is_file()
+    }
+    return sizes == {name: file["bytes"] for name, file in entry["files"].items()}
+
+
+def damaged_shards(path: str | Path) -> list[int]:
+    """The shards of a dataset that lack a file or have one of another size: those that `collect`
+    with `resume` plays anew. None where there is no dataset yet.
+    """
+    path = Path(path)
+    if not (path / "manifest.json").is_file():
+        return []
+    entries = read_manifest(path)["shards"]
+    return [entry["index"] for entry in entries if not _has_its_files(path, entry)]
 
 
 def read_options(words: tuple[str, ...]) -> dict:

@@ -165,7 +165,8 @@ def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path)
     folder = tmp_path / "run"
     Stages(folder).run("one", lambda: {"found": 1})
     assert Stages(folder).run("one", lambda: pytest.fail("was done"))["found"] == 1
-    (folder / "state.json").write_text('{"settings": {')
+    for name in ("state.json", "state_before.json"):
+        (folder / name).write_text('{"settings": {')
     with pytest.raises(StageError, match="state.json is damaged .*; delete .* and begin anew"):
         Stages(folder)
     (tmp_path / "other").mkdir()
