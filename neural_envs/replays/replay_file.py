@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,13 @@ import torch
 
 from collectors.files import write_atomically
 from collectors.media import to_rgb
+from collectors.untrusted import PARSE_ERRORS, DamagedFileError, read_regular_file, reason_of
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 from neural_envs.replays.format import (
     ARRAYS,
     KEYS,
+    MAX_UNPACKED_BYTES,
     SETTINGS,
     DreamFileError,
     Segment,
@@ -86,21 +87,14 @@ class DreamFile:
         """Read what `to_bytes` wrote; DreamFileError, about `name`, for anything else."""
         try:
             file = _parsed(data, name)
-            check_parts(file, name)
-            return file
         except DreamFileError:
             raise
-        except (
-            zipfile.BadZipFile,
-            KeyError,
-            ValueError,
-            TypeError,
-            EOFError,
-            OSError,
-            NotImplementedError,
-        ) as error:
-            reason = str(error) or type(error).__name__
-            raise DreamFileError(f"{name} is not a dream, or it is damaged: {reason}") from None
+        except PARSE_ERRORS as error:
+            raise DreamFileError(
+                f"{name} is not a dream, or it is damaged: {reason_of(error)}"
+            ) from None
+        check_parts(file, name)
+        return file
 
     def save(self, path: str | Path) -> Path:
         """Write the file; it appears when it is complete. OSError where that cannot be."""
@@ -110,9 +104,12 @@ class DreamFile:
     def load(cls, path: str | Path) -> DreamFile:
         """Read a file; DreamFileError where it is not there, no dream or damaged."""
         try:
-            return cls.from_bytes(Path(path).read_bytes(), str(path))
+            data = read_regular_file(path, MAX_UNPACKED_BYTES)
         except OSError as error:
             raise DreamFileError(f"cannot read {path}: {error.strerror}") from None
+        except DamagedFileError as error:
+            raise DreamFileError(str(error)) from None
+        return cls.from_bytes(data, str(path))
 
 
 def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator[np.ndarray]:
@@ -131,6 +128,9 @@ def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator
         raise DreamFileError(
             f"this is a dream of {file.world}, the bundle one of {env.world.world}"
         )
+    count = len(env.world.action_names)
+    if file.actions.size and file.actions.max() >= count:
+        raise DreamFileError(f"this dream has actions that its bundle has not: it knows {count}")
     settings = {name: file.settings.get(name) for name in SETTINGS}
     first = Segment(0, file.noise, settings, file.context_frames, file.context_actions)
     ahead = [first, *file.segments]
@@ -206,9 +206,6 @@ def frame_bytes(frame: np.ndarray) -> bytes:
 
 def _parsed(data: bytes, name: str) -> DreamFile:
     head, arrays = unpack(data, name)
-    unknown, missing = sorted(set(head) - KEYS), sorted(KEYS - set(head))
-    if unknown or missing:
-        raise DreamFileError(f"{name} is damaged: unknown keys {unknown}, missing keys {missing}")
     rows = enumerate(head.pop("segments"))
     segments = tuple(read_segment(row, arrays, number) for number, row in rows)
     columns: dict[str, Any] = {column: arrays[member] for column, member in ARRAYS.items()}
@@ -219,9 +216,12 @@ def _parsed(data: bytes, name: str) -> DreamFile:
 def _begin_segment(env: NeuralEnv, segment: Segment) -> None:
     """Set the dream to what a segment begins with."""
     options = {field: segment.settings.get(name) for name, field in SETTINGS.items()}
-    env.sampling = SamplingOptions(**options)
-    if segment.frames is not None:
-        env.reset(seed=0, options={"context": (segment.frames, segment.actions)})
+    try:
+        env.sampling = SamplingOptions(**options)
+        if segment.frames is not None:
+            env.reset(seed=0, options={"context": (segment.frames, segment.actions)})
+    except ValueError as error:
+        raise DreamFileError(f"this dream does not fit its bundle: {error}") from None
     state = env.get_state()
     stream = (torch.tensor([number], device=state.frame.device) for number in segment.noise)
     env.set_state(state._replace(noise=NoiseStream(*stream)))
