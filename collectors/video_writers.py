@@ -5,6 +5,8 @@ Frames are (H, W, 3) uint8; enlarging repeats pixels, so a pixel game stays shar
 
 from __future__ import annotations
 
+import errno
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from collectors.files import partial_path, put_in_place
+from collectors.files import WriteError, complete, partial_path, remove, write_error, writing
 from collectors.media import as_image, difference, enlarge, side_by_side, to_rgb, write_strip
 
 STRIP_COLUMNS = 8
+ROOM = 1 << 16  # bytes: a disk with less is full
 
 
 class VideoWriter(Protocol):
@@ -124,6 +127,10 @@ class _Writer(ABC):
     def _finish(self) -> None:
         """Complete the temporary file."""
 
+    @abstractmethod
+    def _abandon(self) -> None:
+        """End what writes the temporary file, whatever became of it."""
+
     def add(self, frame: np.ndarray) -> None:
         frame = as_image(frame)
         if self.count and frame.shape != self.size:
@@ -138,13 +145,17 @@ class _Writer(ABC):
     def close(self) -> None:
         if not self.count:
             raise ValueError(f"no frames to write to {self.path.name}")
-        self._finish()
-        put_in_place(self.part, self.path)
+        try:
+            with writing(self.path):
+                self._finish()
+                complete(self.part, self.path)
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
-        if self.count:
-            self._finish()
-        self.part.unlink(missing_ok=True)
+        self._abandon()
+        remove(self.part)
 
 
 class MP4Writer(_Writer):
@@ -156,25 +167,40 @@ class MP4Writer(_Writer):
 
     def __init__(self, path: Path, fps: float, scale: int):
         super().__init__(path, fps, scale)
-        self.ffmpeg = _ffmpeg()
+        self.ffmpeg, self.process = _ffmpeg(), None
 
     def _write(self, image: np.ndarray) -> None:
         odd = image.shape[0] % 2, image.shape[1] % 2  # H.264 wants even sides
         image = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-        if not self.count:
+        if self.process is None:
             self.process = self.ffmpeg.write_frames(
                 str(self.part),
                 image.shape[1::-1],
                 fps=self.fps,  # pyright: ignore[reportArgumentType] # typed by its default, 16
                 quality=8,
                 macro_block_size=2,
-                ffmpeg_log_level="error",
+                ffmpeg_log_level="quiet",  # what fails is our sentence
             )
             self.process.send(None)
-        self.process.send(np.ascontiguousarray(image))
+        try:
+            self.process.send(np.ascontiguousarray(image))
+        except OSError as error:
+            raise self._failure() from error
 
     def _finish(self) -> None:
-        self.process.close()
+        self._abandon()
+        if not is_whole_mp4(self.part):  # ffmpeg's exit code is not known
+            raise self._failure()
+
+    def _abandon(self) -> None:
+        if self.process is not None:
+            self.process.close()
+
+    def _failure(self) -> WriteError:
+        """ffmpeg does not say why: a full disk is found by its free space."""
+        full = shutil.disk_usage(self.path.parent).free < ROOM
+        reason = OSError(errno.ENOSPC, "") if full else OSError("ffmpeg cannot write there")
+        return write_error(self.path, reason)
 
 
 class GIFWriter(_Writer):
@@ -191,6 +217,9 @@ class GIFWriter(_Writer):
 
         self.images.append(Image.fromarray(image))
 
+    def _abandon(self) -> None:
+        self.images.clear()
+
     def _finish(self) -> None:
         first, *rest = self.images
         first.save(
@@ -204,6 +233,20 @@ class GIFWriter(_Writer):
 
 
 WRITERS = {".mp4": MP4Writer, ".gif": GIFWriter}
+
+
+def is_whole_mp4(path: Path) -> bool:
+    """Whether a file consists of whole boxes, of which "moov", the last to be written, is one."""
+    data, at, names = path.read_bytes() if path.is_file() else b"", 0, []
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:  # a box of more than 4 GB has its size in the next eight bytes
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:
+            return False
+        names.append(data[at + 4 : at + 8])
+        at += size
+    return at == len(data) and b"moov" in names
 
 
 def _ffmpeg():

@@ -32,7 +32,7 @@ from agents.benchmarks.timing import (
 )
 from agents.envs import env_id
 from collectors.dataset.dataset import Dataset
-from collectors.files import write_atomically
+from collectors.files import check_writable, write_atomically
 from collectors.settings.command import command
 from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
@@ -267,6 +267,7 @@ def bench(config: BenchConfig) -> dict:
 
 def run(config: BenchConfig) -> str:
     """Measure, write the figures to `config.out`; return them as lines."""
+    check_writable(Path(config.out).parent)  # before minutes of measuring
     figures = bench(config)
     write_atomically(config.out, json.dumps(figures, indent=1) + "\n")
     return "\n".join([*lines(figures), f"written: {config.out}"])

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agents.evaluation.ranking import rank_policies
 from collectors.dataset.dataset import Dataset, dataset_name
+from collectors.files import check_writable
 from collectors.policies.policies import make_policy
 from collectors.settings.command import command
 from collectors.settings.parse import setting
@@ -87,6 +88,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     Raises ValueError with the remedy where there is nothing to evaluate on.
     """
     started, path = time.monotonic(), resolve_bundle(config.bundle)
+    check_writable(config.out)
     bundle = load_bundle(path, config.device)
     model, spec = bundle.model, bundle.model.spec
     dataset = open_dataset(config.data, spec.world)

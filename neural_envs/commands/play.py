@@ -4,10 +4,17 @@ game.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from collectors.interrupts import deferred_interrupts
 from collectors.settings.command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.play.config import PlayConfig
+from neural_envs.play.session import PlaySession
 from neural_envs.play.twins import PlayError, default_policy, make_session, world_name
+
+if TYPE_CHECKING:
+    from neural_envs.play.window import PlayWindow
 
 
 def run(config: PlayConfig) -> str:
@@ -25,19 +32,28 @@ def run(config: PlayConfig) -> str:
     if name not in WORLDS:
         actions = session.dream.simulator.model.spec.action_names
         print(f"keys: {session.keys.described(actions)}")
-    window.run(config.max_steps)
+    with deferred_interrupts() as stop:  # what was played is saved however the window is closed
+        window.run(config.max_steps, stop)
+        files = saved(session, window, config)
+    if stop:
+        stop.end("; ".join(files))
     lines = [
         f"{view.title}: return {view.score.return_:g} after {view.score.steps} steps"
         for view in session.views
     ]
     lines.append(f"game {session.episode}, first one from --seed {session.seed}")
-    lines += [f"recorded {path}" for path in window.files]
+    return "\n".join([*lines, *files])
+
+
+def saved(session: PlaySession, window: PlayWindow, config: PlayConfig) -> list[str]:
+    """Save the dream, where that is asked for; a line per file of the game."""
+    lines = [f"recorded {path}" for path in window.files]
     file = session.views[0].dream_file() if config.dream_file else None
     if file is not None:
         file.save(config.dream_file)
         again = f"neural-envs replay {config.dream_file} dreams it again"
         lines.append(f"dream saved as {config.dream_file}; {again}")
-    return "\n".join(lines)
+    return lines
 
 
 def main(argv: list[str] | None = None) -> int:

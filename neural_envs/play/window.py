@@ -79,14 +79,15 @@ class PlayWindow:
         # The frame and the options that the filmstrip was computed for, and its frames.
         self._strip: tuple[object, object, list[np.ndarray]] = (None, None, [])
 
-    def run(self, max_steps: int = 0) -> None:
-        """Play until ESC, the window's cross, or `max_steps` ticks (0: no limit).
+    def run(self, max_steps: int = 0, stop: object = None) -> None:
+        """Play until ESC, the window's cross, `max_steps` ticks (0: no limit), or until `stop` is
+        true.
 
         Always finishes a recording.
         """
         try:
             self.show()
-            while self.open and not (max_steps and self.session.ticks >= max_steps):
+            while self.open and not stop and not 0 < max_steps <= self.session.ticks:
                 before = self.session.ticks
                 self.read_keys()
                 self.session.tick()

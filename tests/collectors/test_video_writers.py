@@ -2,13 +2,17 @@
 behind.
 """
 
+import resource
+
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
+from collectors import video_writers
+from collectors.files import WriteError
 from collectors.media import side_by_side, write_strip
-from collectors.video_writers import open_video, write_video
+from collectors.video_writers import is_whole_mp4, open_video, write_video
 
 COLORS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
 
@@ -52,6 +56,35 @@ def test_a_gif_can_be_read_back_frame_by_frame(tmp_path):
 def test_frames_may_come_from_a_generator(tmp_path):
     _, frames = read_mp4(write_video(tmp_path / "film.mp4", (frame for frame in film(5)), scale=1))
     assert len(frames) == 5
+
+
+def noisy(length=60):
+    """A film that cannot be packed well, (T, 64, 64, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (length, 64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+@pytest.mark.parametrize("length", [2, 60])
+def test_a_film_that_the_disk_does_not_take_is_a_sentence_and_leaves_no_file(
+    tmp_path, monkeypatch, capfd, name, length
+):
+    monkeypatch.setattr(video_writers, "ROOM", 1 << 60)  # the disk seems full
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, limits[1]))  # of ffmpeg too
+    try:
+        with pytest.raises(WriteError, match=f"{name} cannot be written "):
+            write_video(tmp_path / name, noisy(length), scale=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [] and capfd.readouterr().err == ""
+
+
+def test_an_mp4_without_its_last_box_is_not_whole(tmp_path):
+    path = write_video(tmp_path / "film.mp4", film(), scale=2)
+    assert is_whole_mp4(path)
+    for size in (0, 7, 30, path.stat().st_size - 1):
+        (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[:size])
+        assert not is_whole_mp4(tmp_path / "cut.mp4")
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])

@@ -1,6 +1,7 @@
 """The verb play: what it prints, and what it says where it cannot play."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from collectors.worlds import table
 from neural_envs.commands.play import main
 from neural_envs.play import twins
+from neural_envs.play.session import PlaySession
 from tests.neural_envs.walk_doubles import DreamWalk, Homing, Walk
 
 WALK = table.World(
@@ -120,3 +122,22 @@ def test_without_a_screen_the_command_says_so_with_code_1():
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "no window can be opened" in done.stderr or "no screen to play on" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_closes_the_window_and_the_recording_is_saved(
+    walk_world, capsys, monkeypatch, number, code
+):
+    tick, ticks = PlaySession.tick, []
+
+    def interrupted(session):
+        tick(session)
+        ticks.append(session)
+        if len(ticks) == 4:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(PlaySession, "tick", interrupted)
+    words = ["walk", "--policy", "homing", "--fps", "1000", "--max-steps", "500"]
+    assert main([*words, "--record", "out.mp4"]) == code
+    assert "recorded out.mp4" in capsys.readouterr().err and len(ticks) == 4
+    assert imageio_ffmpeg.count_frames_and_secs("out.mp4")[0] == 5
