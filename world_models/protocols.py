@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ __all__ = [
     "NetworkConfig",
     "SamplingOptions",
     "State",
+    "TrainingFrames",
     "Transition",
     "WorldModel",
     "WorldSpec",
@@ -205,6 +207,15 @@ class WorldModel(nn.Module, ABC):
         """
         return cls(spec, config)
 
+    @classmethod
+    def build_for_training(
+        cls, spec: WorldSpec, config: Any, load: LoadModel, frames: TrainingFrames
+    ) -> Self:
+        """The same for a run on these frames, for a model whose config leaves sizes to the data;
+        its own `config` then has them.
+        """
+        return cls.build(spec, config, load)
+
     def clip_losses(
         self,
         clips: Clips,
@@ -213,7 +224,8 @@ class WorldModel(nn.Module, ABC):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Mean losses by name, 0-dimensional, over `steps` steps of the clips; their sum is
-        minimized, "frame" decides which weights are the best, and "wrong" is only reported.
+        minimized, "frame" decides which weights are the best, "wrong" and "mse" are only
+        reported.
         """
         raise NotImplementedError(f"a {self.kind} model is not trained on clips")
 
@@ -221,6 +233,16 @@ class WorldModel(nn.Module, ABC):
         """Called before every update, `average` being the model of averaged weights, with the
         shares of the training that were done at the update before and are done now.
         """
+
+    def frame_encoder(self, progress: float) -> nn.Module | None:
+        """The part that `encode_frames` depends on, where it is frozen from this share of the
+        training on: frames are then encoded once, and training clips hold codes in place of frames.
+        """
+        return None
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Frames (T, H, W, C) uint8 as codes (T, ...); only for models with a `frame_encoder`."""
+        raise NotImplementedError(f"a {self.kind} model learns from frames")
 
     def training_state(self) -> dict[str, Any]:
         """What a run needs beside the weights to go on, and a bundle does not."""
@@ -283,4 +305,6 @@ class ActionLogits(Protocol):
         ...
 
 
+# all frames of the training episodes in parts (T, H, W, C) uint8, read at every call
+TrainingFrames = Callable[[], Iterable[np.ndarray]]
 LoadModel = Callable[[str], WorldModel]  # the model of the bundle of that name

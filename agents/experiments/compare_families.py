@@ -25,6 +25,7 @@ FAMILIES = {
     "forcing": "forcing",
     "pixel": "pixel",
     "latent": "latent",
+    "tokens": "tokens",
 }
 
 

@@ -49,7 +49,8 @@ def dreamed_frames(model, contexts, lanes: int) -> torch.Tensor:
     state = model.init(contexts.choose(lane % len(contexts)))
     action, noise = lane % len(model.spec.action_names), NoiseStream.from_seeds(lane)
     with torch.inference_mode():
-        return model.predict(model.encode_state(state, action), noise)
+        predicted = model.predict(model.encode_state(state, action), noise)
+        return model.tokenizer.decode(predicted) if model.kind == "tokens" else predicted
 
 
 @pytest.mark.parametrize("kind", [k for k in MODELS if k != "forcing"])

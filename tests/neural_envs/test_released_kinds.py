@@ -24,11 +24,14 @@ from world_models.models.diffusion_forcing import ForcingConfig, ForcingModel
 from world_models.models.joint import JointConfig, JointModel
 from world_models.models.latent import LatentConfig, LatentModel
 from world_models.models.pixel import PixelConfig, PixelModel
+from world_models.models.tokens import TokensConfig, TokensModel
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.pixel_network import FilmConfig
+from world_models.networks.tokenizer import TokenizerConfig
 from world_models.protocols import WorldSpec
 
 SPEC = WorldSpec("tiny", (16, 16, 3), ("up", "down", "left", "right"), (-1.0, 0.0, 1.0), 10, 12)
@@ -41,6 +44,8 @@ LATENT = LatentConfig(
 )
 CAUSAL = CausalDiTConfig(width=24, patch=8, depth=1, heads=2, window=4)
 PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
+FSQ = TokenizerConfig("fsq", levels=(4, 4, 5), width=8, encoder_depth=1, decoder_depth=1)
+TOKENS = TokensConfig(FSQ, MaskedTokensConfig(8, 4, 1, 1), 2, passes=3, temperature=1.0)
 MODELS = {
     "chance": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID)),
     "chance of two frames": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID, context_length=2)),
@@ -57,6 +62,7 @@ MODELS = {
     "pixel": lambda: PixelModel(
         SPEC, PixelConfig(network=FilmConfig(8, 4, 1, 1, 4, 16), context_length=2)
     ),
+    "tokens": lambda: TokensModel(SPEC, TOKENS),
     "regression": lambda: DiffusionModel(
         SPEC, DiffusionConfig(network=GRID, objective=Regression(), sampler=Direct())
     ),

@@ -23,12 +23,15 @@ from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
 from world_models.models.table import build_model
+from world_models.models.tokens import TokensConfig
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
 from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.pixel_network import FilmConfig
+from world_models.networks.tokenizer import PatchDictionary, TokenizerConfig
 from world_models.networks.unet import UNetConfig
 from world_models.protocols import Context, WorldSpec
 from world_models.training import run as training
@@ -45,6 +48,8 @@ LATENT_GRID = GridConfig(16, 1, 1, 1)
 AUTOENCODER = AutoencoderConfig(width=8, widest=16, latent_channels=4)
 CODES = ChanceSettings(variables=0, codes=2, categories=3)
 BOTH = ChanceSettings(variables=2, codes=1, categories=3)
+FSQ = TokenizerConfig("fsq", levels=(4, 4, 5), width=16, encoder_depth=1, decoder_depth=1)
+MASKED = MaskedTokensConfig(16, 4, 2, 1)
 CONFIGS = {
     "chance": ChanceConfig(grid=GRID, context_length=2),
     "chance-two-variables": ChanceConfig(grid=GRID, chance=ChanceSettings(variables=2)),
@@ -189,11 +194,21 @@ CONFIGS = {
         sampler=Direct(),
         context_length=2,
     ),
+    "tokens": TokensConfig(FSQ, MASKED, 3, passes=3, temperature=1.0),
+    "tokens-likeliest": TokensConfig(FSQ, replace(MASKED, attention=False), 1, tokenizer_share=0.0),
+    "tokens-guided": TokensConfig(FSQ, MASKED, 2, temperature=0.5, guidance=2.0),
+    "tokens-copies": TokensConfig(
+        FSQ, replace(MASKED, copy=(0, 1)), 2, passes=2, temperature=1.0, guidance=1.5
+    ),
+    "tokens-patches": TokensConfig(
+        TokenizerConfig("patches", patches=70), MASKED, 2, passes=2, temperature=1.0
+    ),
 }
 FORCING = [name for name, config in CONFIGS.items() if isinstance(config, ForcingConfig)]
 PIXEL = [name for name, config in CONFIGS.items() if isinstance(config, PixelConfig)]
+TOKENS = [name for name, config in CONFIGS.items() if isinstance(config, TokensConfig)]
 STEPWISE = [
-    name for name in CONFIGS if name not in (*FORCING, *PIXEL)
+    name for name in CONFIGS if name not in (*FORCING, *PIXEL, *TOKENS)
 ]  # one action and one frame make a `Step`
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
@@ -202,6 +217,8 @@ def is_random(config) -> bool:
     """Whether a step of a model depends on its noise."""
     if isinstance(config, DiffusionConfig):
         return not isinstance(config.sampler, Direct)
+    if isinstance(config, TokensConfig):
+        return config.temperature > 0
     return not isinstance(config, PixelConfig)
 
 
@@ -215,6 +232,9 @@ def make_model(name: str, seed: int = 0, **changes):
     model = build_model(SPEC, replace(CONFIGS[name], **changes))
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
+    for module in model.modules():
+        if isinstance(module, PatchDictionary):
+            module.fill(torch.randint(256, module.entries.shape, dtype=torch.uint8))
     return model.to(memory_format=torch.channels_last).eval()
 
 

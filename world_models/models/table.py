@@ -12,7 +12,8 @@ from world_models.models.distilled import DistilledModel
 from world_models.models.joint import JointModel
 from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
-from world_models.protocols import LoadModel, WorldModel, WorldSpec
+from world_models.models.tokens import TokensModel
+from world_models.protocols import LoadModel, TrainingFrames, WorldModel, WorldSpec
 
 FAMILIES: list[type[WorldModel]] = [
     ChanceModel,
@@ -22,6 +23,7 @@ FAMILIES: list[type[WorldModel]] = [
     JointModel,
     LatentModel,
     PixelModel,
+    TokensModel,
 ]
 
 
@@ -52,14 +54,22 @@ def kinds() -> list[str]:
     return sorted({row.kind for row in FAMILIES})
 
 
-def build_model(spec: WorldSpec, config: Any, load: LoadModel | None = None) -> WorldModel:
+def build_model(
+    spec: WorldSpec,
+    config: Any,
+    load: LoadModel | None = None,
+    frames: TrainingFrames | None = None,
+) -> WorldModel:
     """The model that belongs to a config, with fresh weights.
 
     `load` gives the model of a bundle that the config names; without it the name is a directory.
+    `frames` are those of the run that is going to train it.
     Raises ValueError where config and spec do not fit.
     """
     row = next(row for row in FAMILIES if row.config_class is type(config))
-    return row.build(spec, config, load or load_directory)
+    if frames is None:
+        return row.build(spec, config, load or load_directory)
+    return row.build_for_training(spec, config, load or load_directory, frames)
 
 
 def load_directory(name: str) -> WorldModel:

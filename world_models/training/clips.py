@@ -6,6 +6,7 @@ B clips, K context frames, S steps after the context.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from world_models.protocols import Clips, Context, WorldSpec
 
 # a reward is final where so many episodes ended with it, and none went on
 LEAST_FINAL = 20
+FRAMES_AT_ONCE = 1024  # where all frames of a dataset are read in parts
 
 
 class ClipReader:
@@ -150,6 +152,15 @@ def read_spec(dataset: Dataset) -> WorldSpec:
     final = (counts == ended) & (counts >= LEAST_FINAL)
     values = zip(spec.reward_values, final, strict=True)
     return replace(spec, final_rewards=tuple(value for value, is_final in values if is_final))
+
+
+def read_frames(dataset: Dataset, episodes: list[int]) -> Iterator[np.ndarray]:
+    """All frames of some episodes in parts (T, H, W, C) uint8."""
+    for shard in dataset.shards:
+        number = np.repeat(np.arange(len(shard.lengths)), shard.lengths + 1) + shard.first_episode
+        rows = np.flatnonzero(np.isin(number, episodes))
+        for start in range(0, len(rows), FRAMES_AT_ONCE):
+            yield np.asarray(shard.frames[rows[start : start + FRAMES_AT_ONCE]])
 
 
 def context_of(clips: Clips, length: int) -> Context:

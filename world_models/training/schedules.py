@@ -42,7 +42,8 @@ def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float
         "reward": config.reward_weight,
         "termination": config.termination_weight,
         "trust": config.trust_weight,
-        "wrong": 0.0,  # a measurement, no loss
+        "wrong": 0.0,  # measurements, no losses
+        "mse": 0.0,
     }
     parts = [weights.get(name, 1.0) * value for name, value in losses.items()]
     return sum(parts[1:], parts[0])

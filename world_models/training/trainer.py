@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,10 @@ from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.models.table import build_model
 from world_models.protocols import AugmentationOptions, Clips, LoadModel
 from world_models.training.checkpoints import write_checkpoint, writing
-from world_models.training.clips import ClipReader, part_of, read_spec
+from world_models.training.clips import ClipReader, part_of, read_frames, read_spec
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.distributed import Processes, use_bfloat16
+from world_models.training.encoded_clips import encoded_clips
 from world_models.training.expert_clips import ExpertClips
 from world_models.training.optimizers import build_optimizer
 from world_models.training.prefetch import Prefetcher
@@ -55,7 +56,7 @@ class Trainer:
 
         with torch.random.fork_rng():  # layers draw their weights from the global generator
             torch.manual_seed(config.seed)
-            self.model = build_model(read_spec(dataset), config.model, load)
+            self.model = build_model(read_spec(dataset), config.model, load, self.training_frames)
         self.model.to(self.device)
         # torch's stubs do not know memory_format
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -75,10 +76,15 @@ class Trainer:
         clips = (self.model.context_length, config.rollout_steps)
         weights = (config.event_weight, config.termination_event_weight)
         self.training_clips = ClipReader(self.dataset, split["train"], *clips, *weights)
+        self.reader = self.training_clips  # of updates: later perhaps codes in place of frames
         self.validation_clips = ClipReader(self.dataset, split["validation"], *clips, *weights)
         self.expert = ExpertClips(self.model.spec, config.sampled) if config.expert else None
         order = np.random.default_rng(config.seed)
         self.prefetcher = Prefetcher(self.draw_parts, order, config.prefetch)
+
+    def training_frames(self) -> Iterator[np.ndarray]:
+        """All frames of the training episodes, in parts."""
+        return read_frames(self.dataset, self.dataset.split()["train"])
 
     @property
     def progress(self) -> float:
@@ -100,6 +106,7 @@ class Trainer:
         """
         config, progress = self.config, self.progress
         self.model.begin_update(self.average, self.last_progress, progress)
+        self.read_codes(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.update, progress)
         losses, minimized = self.compute_gradients(self.prefetcher.next(), progress)
@@ -114,6 +121,17 @@ class Trainer:
         self.last_progress = progress
         self.update += 1
         return losses
+
+    def read_codes(self, progress: float) -> None:
+        """From the moment on at which the model's encoder of frames is frozen, training clips are
+        codes that were encoded once. An expert changes frames, so its clips stay frames.
+        """
+        encoder = self.model.frame_encoder(progress)
+        if encoder is None or self.expert is not None or self.reader is not self.training_clips:
+            return
+        with writing(self.config.out):
+            self.reader = encoded_clips(self.training_clips, self.model, encoder, self.config.out)
+        self.prefetcher.restart(self.prefetcher.state)  # what was drawn ahead are frames
 
     def compute_gradients(
         self, parts: list[Clips], progress: float
@@ -171,7 +189,7 @@ class Trainer:
         """This process's parts of the next batch. All processes choose the same batch, and each
         cuts its own parts of it.
         """
-        size, reader = self.part_size, self.training_clips
+        size, reader = self.part_size, self.reader
         first, last = self.own_parts[0] * size, (self.own_parts[-1] + 1) * size
         if self.expert is None:
             own = reader.cut(reader.choose(self.config.batch_size, order)[first:last])

@@ -89,7 +89,7 @@ def test_where_nothing_was_wrong_the_head_is_nearly_left_alone():
 
 
 @pytest.mark.parametrize(
-    "name", ["chance", "diffusion", "regression", "joint", "forcing", "pixel", "latent"]
+    "name", ["chance", "diffusion", "regression", "joint", "forcing", "pixel", "latent", "tokens"]
 )
 def test_signals_are_numbers_for_every_kind_of_model(name):
     model = make_model(name)
@@ -102,7 +102,9 @@ def test_signals_are_numbers_for_every_kind_of_model(name):
     assert (found["disagreement"] > 0).any() == (name not in ("regression", "pixel"))
 
 
-@pytest.mark.parametrize("name", ["chance", "diffusion-guided", "joint", "pixel", "latent"])
+@pytest.mark.parametrize(
+    "name", ["chance", "diffusion-guided", "joint", "pixel", "latent", "tokens"]
+)
 def test_a_bundle_keeps_its_scale_and_its_dreams_are_trusted_by_it(tmp_path, name):
     model = make_model(name)
     save_bundle(tmp_path, model, make_contexts(model), {}, {})

@@ -27,7 +27,16 @@ from world_models.training.trainer import Trainer
 
 @pytest.mark.parametrize(
     "name",
-    ["chance", "diffusion", "ddpm", "flow-copies", "eqm-guided", "regression-bce", "forcing"],
+    [
+        "chance",
+        "diffusion",
+        "ddpm",
+        "flow-copies",
+        "eqm-guided",
+        "regression-bce",
+        "forcing",
+        "tokens",
+    ],
 )
 def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, name):
     path = training.train(config_for(dataset_path, tmp_path, model=CONFIGS[name]))

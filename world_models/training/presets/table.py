@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from collectors.worlds.table import UnknownNameError, unknown
 from world_models.training.config import TrainConfig
-from world_models.training.presets import any, coinrun, pong, reference, snake, worldmap
+from world_models.training.presets import any, coinrun, pong, reference, snake, tokens, worldmap
 
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake": snake.snake,
@@ -27,6 +27,10 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "coinrun": coinrun.coinrun,
     "coinrun-pixel": coinrun.coinrun_pixel,
     "coinrun-latent": coinrun.coinrun_latent,
+    "coinrun-tokens": tokens.coinrun_tokens,
+    "worldmap-tokens": tokens.worldmap_tokens,
+    "pong-tokens": tokens.pong_tokens,
+    "snake-tokens": tokens.snake_tokens,
     "any": any.any_game,
     # at the sizes of the reference systems, for a GPU
     "worldmap-transformer": reference.worldmap_transformer,

@@ -1,0 +1,100 @@
+"""The probabilities of codes, and the passes in which they are decided."""
+
+import math
+
+import torch
+from conftest_models import make_context, make_model
+
+from world_models.models.masked_decoding import (
+    MaskedDecoding,
+    draw_masks,
+    mask_shares,
+    still_masked,
+)
+from world_models.networks.code_copy import CodeCopy, chosen_codes
+from world_models.networks.masked_tokens import CodeHead
+from world_models.noise import NoiseStream
+
+
+def stream(lanes):
+    return NoiseStream.from_seeds(torch.arange(lanes))
+
+
+def test_the_probabilities_of_a_code_are_the_product_of_those_of_its_digits():
+    torch.manual_seed(0)
+    head, h = CodeHead(8, (3, 4)), torch.randn(1, 1, 8)
+    losses = torch.stack([head.losses(h, torch.full((1, 1), code))[0] for code in range(12)])
+    assert torch.allclose(losses.neg().exp().sum(), torch.tensor(1.0), atol=1e-5)
+
+
+def test_draws_follow_the_probabilities_and_none_is_made_at_temperature_zero():
+    torch.manual_seed(0)
+    head, lanes = CodeHead(8, (3, 4)), 20_000
+    h = torch.randn(1, 1, 8).expand(lanes, 1, 8)
+    expected = (
+        torch.stack([head.losses(h[:1], torch.full((1, 1), code))[0] for code in range(12)])
+        .flatten()
+        .neg()
+        .exp()
+    )
+    codes, log_probability = MaskedDecoding(temperature=1.0).generate(
+        head, head.norm(h), stream(lanes), 64
+    )
+    share = torch.bincount(codes.flatten(), minlength=12) / lanes
+    assert (share - expected).abs().max() < 0.015
+    assert torch.allclose(log_probability.exp()[:, 0], expected[codes[:, 0]], atol=1e-5)
+    likeliest = MaskedDecoding().generate(head, head.norm(h[:9]), stream(9), 64)[0]
+    assert len(likeliest.unique()) == 1
+
+
+def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_outside():
+    torch.manual_seed(0)
+    copy, last = CodeCopy(8, (0, 2)), torch.randint(0, 6, (3, 4, 4))
+    sources = copy.sources(last)
+    assert copy.moves == [(-2, 0), (0, -2), (0, 0), (0, 2), (2, 0)]
+    assert torch.equal(sources[:, :, 2], last.flatten(1)) and sources[0, 0, 0] == -1
+    assert sources[1, 0, 4] == last[1, 2, 0]
+    copy.gate.weight.data.normal_()
+    h = torch.randn(3, 16, 8)
+    generated = torch.full((3, 16), math.log(6.0))
+    total = sum(
+        copy.losses(h, sources, torch.full((3, 16), code), generated)[0].neg().exp()
+        for code in range(6)
+    )
+    assert torch.allclose(total, torch.ones(3, 16), atol=1e-5)
+    source = copy.losses(h, sources, last.flatten(1), generated)[1]
+    assert (chosen_codes(source, torch.zeros(3, 16).long(), sources) >= 0).all()
+
+
+def test_every_place_is_decided_after_the_last_pass():
+    assert [still_masked(256, n, 4) for n in (1, 2, 3, 4)] == [236, 181, 97, 0]
+    assert still_masked(256, 1, 1) == 0
+    for passes in (1, 2, 5):
+        model = make_model("tokens", passes=passes)
+        state = model.init(make_context(model, 2))
+        codes = model.step(state, torch.tensor([0, 1]), stream(2)).state.codes
+        assert codes.min() >= 0 and codes.max() < model.tokenizer.codes
+
+
+def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():
+    model, shown = make_model("tokens", passes=4), []
+    original = model.network.forward
+    model.network.forward = lambda codes, features: (
+        shown.append(codes),
+        original(codes, features),
+    )[1]
+    state = model.step(model.init(make_context(model, 2)), torch.tensor([0, 1]), stream(2)).state
+    assert len(shown) == 4 and (shown[0] == model.network.mask_code).all()
+    for before, after in zip(shown, [*shown[1:], state.codes[:, -1].long()], strict=True):
+        kept = before != model.network.mask_code
+        assert torch.equal(before[kept], after[kept])
+
+
+def test_masks_hide_at_least_one_place_and_all_in_a_share_of_samples():
+    generator = torch.Generator().manual_seed(0)
+    shares = mask_shares(4000, 0.3, generator)
+    masks = draw_masks(shares, (4, 4), generator)
+    assert masks.any((1, 2)).all()
+    assert (
+        abs(masks.all(2).all(1).float().mean() - 0.3 - 0.7 * 0.22) < 0.05
+    )  # a cosine share above 15 / 16 is all too

@@ -1,0 +1,143 @@
+"""Masked decoding: a frame's codes in a few passes, the places of highest probability first
+(MaskGIT, arXiv:2202.04200, section 3.2).
+
+B lanes, L = G * G places, M logits of a softmax. All draws come from the lanes' noise streams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from world_models.networks.code_copy import chosen_codes
+from world_models.networks.masked_tokens import CodeFeatures, CodeHead, MaskedTokens
+from world_models.noise import FRAME_SALT, NoiseStream
+
+DIGITS = 8  # salts that a pass may use
+
+
+class Decided(NamedTuple):
+    """The codes of a frame, and how probable each was when it was chosen."""
+
+    codes: Tensor  # (B, G, G) int64
+    log_probability: Tensor  # (B, G, G) float32
+
+
+class MaskedDecoding(NamedTuple):
+    """`passes` calls of the decoder; a temperature of 0 takes the likeliest codes, 1 draws as the
+    model believes.
+
+    `guidance` on the action: logits are extrapolated away from those without it (Ho & Salimans
+    2022, arXiv:2207.12598); 1 is off.
+    """
+
+    passes: int = 1
+    temperature: float = 0.0
+    guidance: float = 1.0
+
+    def __call__(
+        self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
+    ) -> Decided:
+        """Features of (B, ...), under guidance of (2 B, ...), the second half with no action."""
+        *_, decided = self.pass_by_pass(network, features, noise)
+        return decided
+
+    def pass_by_pass(
+        self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
+    ) -> Iterator[Decided]:
+        """What is decided before the first pass (nothing) and after each; see `__call__`."""
+        lanes, shape = len(noise.seeds), features.last.shape[1:]
+        places, mask = shape.numel(), network.mask_code
+        codes = torch.full((lanes, places), mask, device=features.tokens.device)
+        found = torch.zeros(lanes, places, device=codes.device)
+        yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
+        for number in range(1, self.passes + 1):
+            given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
+            h, salt = network(given, features), FRAME_SALT + DIGITS * number
+            chosen, log_probability = self.choose(network, features, h, noise, salt)
+            masked = codes == mask
+            codes = torch.where(masked, chosen, codes)
+            found = torch.where(masked, log_probability, found)
+            if left := still_masked(places, number, self.passes):
+                rank = torch.where(masked, log_probability, math.inf)
+                codes = codes.scatter(1, rank.topk(left, dim=1, largest=False).indices, mask)
+            yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
+
+    def choose(
+        self,
+        network: MaskedTokens,
+        features: CodeFeatures,
+        h: Tensor,
+        noise: NoiseStream,
+        salt: int,
+    ) -> tuple[Tensor, Tensor]:
+        """h (B or 2 B, L, D) -> codes (B, L) and their log-probabilities (B, L)."""
+        h, lanes = network.head.norm(h), len(noise.seeds)
+        codes, generated = self.generate(network.head, h, noise, salt)
+        if network.copy is None:
+            return codes, generated
+        sources = network.copy.sources(features.last[:lanes])
+        gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
+        gates = network.copy.masked(gates, sources)
+        source, log_probability = self.pick(gates, noise, salt + DIGITS - 1)
+        log_probability = log_probability + torch.where(source == 0, generated, 0.0)
+        return chosen_codes(source, codes, sources), log_probability
+
+    def generate(
+        self, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int
+    ) -> tuple[Tensor, Tensor]:
+        """The same from the code head alone, h (B or 2 B, L, D) after its `norm`."""
+        halves = len(h) // len(noise.seeds)
+        codes = torch.zeros(len(noise.seeds), h.shape[1], dtype=torch.int64, device=h.device)
+        total = torch.zeros_like(codes, dtype=torch.float32)
+        for place, logits in enumerate(head.logits):
+            own = self.guided(logits(h).float(), halves)
+            digit, log_probability = self.pick(own, noise, salt + place)
+            codes, total = codes * head.sizes[place] + digit, total + log_probability
+            if place < len(head.hidden):
+                h = head.after(h, place, digit.repeat(halves, 1))
+        return codes, total
+
+    def guided(self, logits: Tensor, halves: int) -> Tensor:
+        """Logits (B, L, M), of two halves extrapolated."""
+        if halves == 1:
+            return logits
+        with_action, without = logits.chunk(2)
+        return without + self.guidance * (with_action - without)
+
+    def pick(self, logits: Tensor, noise: NoiseStream, salt: int) -> tuple[Tensor, Tensor]:
+        """logits (B, L, M) -> a choice (B, L) int64 for each place, and its log-probability."""
+        if not self.temperature:
+            best, choice = logits.max(2)
+            return choice, best - logits.logsumexp(2)
+        log_probability = (logits / self.temperature).log_softmax(2)
+        below = log_probability.exp().cumsum(2)
+        height = noise.uniform((logits.shape[1],), salt)[:, :, None] * below[:, :, -1:]  # (B, L, 1)
+        choice = (below <= height).sum(2).clamp(max=logits.shape[2] - 1)
+        return choice, log_probability.gather(2, choice[:, :, None])[:, :, 0]
+
+
+def still_masked(places: int, number: int, passes: int) -> int:
+    """How many places are undecided after pass `number`: cosine schedule, none after the last."""
+    return 0 if number == passes else int(places * math.cos(math.pi / 2 * number / passes))
+
+
+def mask_shares(count: int, all_masked: float, generator: torch.Generator) -> Tensor:
+    """Shares (count,) of places to be predicted in training: cos(pi/2 r), r uniform, and all in a
+    part of samples.
+    """
+    share = torch.cos(math.pi / 2 * torch.rand(count, generator=generator))
+    return torch.where(torch.rand(count, generator=generator) < all_masked, 1.0, share)
+
+
+def draw_masks(shares: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """(B, G, G) bool, True where a code is to be predicted: in each sample its share of places, at
+    least one.
+    """
+    order = torch.rand(len(shares), math.prod(shape), generator=generator).argsort(1).argsort(1)
+    count = (shares * math.prod(shape)).ceil().clamp(min=1)
+    return (order < count[:, None]).unflatten(1, shape)

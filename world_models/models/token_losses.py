@@ -1,0 +1,128 @@
+"""What a token model learns from: masked codes of the next frame, on contexts that are corrupted as
+dreams are.
+
+B clips, K context frames, S steps, G x G codes per frame, E values of a code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from world_models import frames as pixels
+from world_models.models.masked_decoding import draw_masks, mask_shares
+from world_models.models.outcomes import OUTCOMES, outcome_losses
+from world_models.protocols import Clips
+
+if TYPE_CHECKING:
+    from world_models.models.tokens import TokensModel
+
+TOKENIZER_FRAMES = 2  # of each clip, from which the tokenizer learns
+FAR_OFF = (
+    0.05  # mean square distance of two codes' values from which one is a wrong patch, for trust
+)
+
+
+class Target(NamedTuple):
+    """What a step leads to."""
+
+    codes: Tensor  # (B, G, G) int64
+    reward_class: Tensor  # (B,) int64
+    termination: Tensor  # (B,) bool
+
+
+def some_frames(frames: Tensor, generator: torch.Generator) -> Tensor:
+    """A few frames of every clip: (B, T, H, W, C) uint8 -> (B * TOKENIZER_FRAMES, C, H, W)."""
+    count, length = frames.shape[:2]
+    which = torch.randint(length, (count, min(TOKENIZER_FRAMES, length)), generator=generator)
+    return pixels.stack(frames[torch.arange(count)[:, None], which].flatten(0, 1)[:, None])
+
+
+def dynamics_losses(
+    model: TokensModel, clips: Clips, dropout: float, steps: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Mean losses by name over the valid steps; each step but the first is on codes that the model
+    decided itself.
+
+    Outcomes count at the rate of the game: see `NextFrameModel.clip_losses`.
+    """
+    device, length = model.reward_values.device, model.context_length
+    codes = model.encode_frames(clips.frames) if clips.frames.ndim == 5 else clips.frames
+    codes = codes.to(device).long()
+    assert clips.context_actions is not None
+    actions = torch.cat((clips.context_actions, clips.actions), 1).to(device)
+    classes, over = clips.reward_classes.to(device), clips.terminations.to(device)
+    context = codes[:, :length]
+    sums: dict[str, Tensor] = {}
+    importance = (1 / clips.sampling_weight) / (1 / clips.sampling_weight).mean()
+    for s in range(steps):
+        target = Target(codes[:, length + s], classes[:, s], over[:, s])
+        terms, filled = step_losses(
+            model, context, actions[:, s : s + length], target, dropout, generator
+        )
+        for name, value in terms.items():
+            weight = clips.valid[:, s] * (importance if name in OUTCOMES else 1.0)
+            sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
+        context = torch.cat((context[:, 1:], filled[:, None]), 1)
+    return {name: value / clips.valid[:, :steps].sum() for name, value in sums.items()}
+
+
+def step_losses(
+    model: TokensModel,
+    context: Tensor,
+    actions: Tensor,
+    target: Target,
+    dropout: float,
+    generator: torch.Generator,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Losses (B,) of one step from context codes (B, K, G, G) and actions (B, K), the last one
+    leading on.
+
+    Also the next frame's codes (B, G, G) with the likeliest in the place of what was masked.
+    """
+    network, shape, count = model.network, target.codes.shape[1:], len(context)
+    device, action = context.device, actions[:, -1]
+    level = torch.zeros(count, device=device)
+    if model.training:
+        context, level = corrupt(model, context, generator)
+        drop = torch.rand(count, generator=generator).to(device) < dropout
+        action = torch.where(drop, model.null_action, action)
+    shares = torch.ones(count)
+    if model.training:
+        shares = mask_shares(count, model.config.all_masked, generator)
+    masked = draw_masks(shares, shape, generator).to(device)
+    features = network.encode(context, actions[:, :-1], action, model.level_of(level))
+    h = network(torch.where(masked, network.mask_code, target.codes), features)
+    losses = network.losses(h, features, target.codes.flatten(1))
+    error, best = (x.unflatten(1, shape) for x in losses)
+    filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
+    logits = model.head(features.tokens, network.codes(filled).detach())
+    terms = {"frame": (error * masked).sum((1, 2)) / masked.sum((1, 2))}
+    wrong = wrong_share(model, filled, target.codes)
+    return terms | outcome_losses(logits, target.reward_class, target.termination, wrong), filled
+
+
+def wrong_share(model: TokensModel, codes: Tensor, target: Tensor) -> Tensor:
+    """(B,) in [0, 1]: the share of places whose code is far from the target's, times eight."""
+    values = model.tokenizer.values
+    apart = (values(codes) - values(target)).square().mean(-1) > FAR_OFF
+    return (8 * apart.float().mean((1, 2))).clamp(max=1)
+
+
+def corrupt(model: TokensModel, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Context codes (B, K, G, G) as a dream might have them wrong, and the share (B,) that was
+    replaced.
+
+    A replaced code is one of the same place in another clip, or in half of the cases one with
+    nearly its values.
+    """
+    count, config, device = len(codes), model.config, codes.device
+    share = torch.rand(count, generator=generator) * config.corruption
+    share = torch.where(torch.rand(count, generator=generator) < config.corrupted, share, 0.0)
+    chance, limit = torch.rand(codes.shape, generator=generator), share[:, None, None, None]
+    other = codes.roll(1, 0)  # of the next clip
+    near = model.tokenizer.nearby(codes, generator)
+    replaced = torch.where((chance < limit / 2).to(device), near, other)
+    return torch.where((chance < limit).to(device), replaced, codes), share.to(device)

@@ -1,0 +1,318 @@
+"""The token model: frames are grids of discrete codes, and the next frame's codes are decided in a
+few masked passes.
+
+Whatever the codes, the frame is one that the tokenizer has learned to decode: an error is a wrong
+patch, never a blur that grows. It learns in two stages of one run: the tokenizer alone; then, with
+it frozen, the dynamics of its codes (MaskGIT's objective, arXiv:2202.04200, on a context as in
+Genie, arXiv:2402.15391, section 2.1).
+
+B lanes, K context frames, S steps of a clip, H x W x C a frame, G x G codes per frame, D channels,
+R reward classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from collectors.settings.parse import check_settings, setting
+from world_models import frames as pixels
+from world_models.models.masked_decoding import MaskedDecoding
+from world_models.models.outcomes import final_classes, likeliest_outcome
+from world_models.models.token_losses import dynamics_losses, some_frames
+from world_models.networks.masked_tokens import (
+    CodeFeatures,
+    CodeOutcomeHead,
+    MaskedTokens,
+    MaskedTokensConfig,
+)
+from world_models.networks.patch_counts import count_patches
+from world_models.networks.tokenizer import PatchDictionary, TokenizerConfig, build_tokenizer
+from world_models.noise import NoiseStream
+from world_models.protocols import (
+    DEFAULT_OPTIONS,
+    AugmentationOptions,
+    Clips,
+    Context,
+    LoadModel,
+    ModelConfig,
+    SamplingOptions,
+    TrainingFrames,
+    Transition,
+    WorldModel,
+    WorldSpec,
+)
+
+ENCODED_AT_ONCE = 32  # frames: they fit into the cache, which is four times as fast as 1024 at once
+
+
+@dataclass(frozen=True)
+class TokensConfig(ModelConfig):
+    """Settings of the token model. Raises ValueError where they make none."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    network: MaskedTokensConfig = field(default_factory=MaskedTokensConfig)
+    context_length: int = setting(4, "frames the model sees, and the actions between them", least=1)
+    passes: int = setting(1, "of the decoder per step: the sampler's steps", least=1)
+    temperature: float = setting(0.0, "of the draws; 0 takes the likeliest codes", least=0)
+    guidance: float = setting(1.0, "on the action; 1 is off", least=0)
+    tokenizer_share: float = setting(
+        0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1
+    )
+    all_masked: float = setting(
+        0.3, "share of samples in which nothing of the next frame is shown", least=0, most=1
+    )
+    corruption: float = setting(
+        0.1, "largest share of context codes that training replaces", least=0, most=1
+    )
+    corrupted: float = setting(0.7, "share of samples in which some are", least=0, most=1)
+    assumed_corruption: float = setting(
+        0.02, "share of wrong codes that a dream assumes in its own context", least=0, most=1
+    )
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def check_run(self, weights: str) -> None:
+        if self.tokenizer.kind != "patches" and not (self.tokenizer_share or weights):
+            raise ValueError(
+                "a token model needs its tokenizer: train it in the same run "
+                "(model.tokenizer_share=0.25), or give a bundle that has one "
+                "(init_from=runs/coinrun-tokens/bundle)"
+            )
+
+
+class CodeWindow(NamedTuple):
+    """The state: the codes of the last frames, and the actions between them."""
+
+    codes: Tensor  # (B, K, G, G) int16, or int32 where there are more codes; oldest first
+    actions: Tensor  # (B, K - 1) int64
+
+
+class TokensModel(WorldModel):
+    """See the module."""
+
+    kind = "tokens"
+    config_class = TokensConfig
+    full_precision = "tokenizer."  # a frame keeps its codes
+    backend_networks = ("network", "tokenizer", "head")
+    config: TokensConfig
+    reward_values: Tensor  # (R,)
+    final: Tensor  # (R,) bool
+
+    def __init__(self, spec: WorldSpec, config: TokensConfig):
+        super().__init__(spec, config)
+        self.context_length, self.patch = config.context_length, config.tokenizer.patch
+        self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
+        self.register_buffer("final", final_classes(spec), persistent=False)
+        self.null_action = len(spec.action_names)
+        grid = spec.patch_grid(self.patch)
+        self.tokenizer = build_tokenizer(config.tokenizer, spec.frame_shape[2])
+        self.tokenizer.requires_grad_(False)
+        shape = (self.context_length, self.null_action, *grid)
+        self.network = MaskedTokens(config.network, self.tokenizer.sizes, shape)
+        self.head = CodeOutcomeHead(config.network, len(spec.reward_values))
+        self.code_type = torch.int16 if self.network.mask_code < 2**15 else torch.int32
+        learned = not isinstance(self.tokenizer, PatchDictionary)
+        self.tokenizer_share = config.tokenizer_share if learned else 0.0
+        if learned:
+            self.init_embeddings()
+
+    @classmethod
+    def build_for_training(
+        cls, spec: WorldSpec, config: TokensConfig, load: LoadModel, frames: TrainingFrames
+    ) -> Self:
+        """Which tokenizer `auto` is, and the patches of a dictionary, are those of the frames."""
+        patches = count_patches(config.tokenizer, spec.frame_shape[2], frames)
+        kind, count = ("fsq", 0) if patches is None else ("patches", len(patches))
+        tokenizer = replace(config.tokenizer, kind=kind, patches=count)
+        model = cls(spec, replace(config, tokenizer=tokenizer))
+        if patches is not None:
+            assert isinstance(model.tokenizer, PatchDictionary)
+            model.tokenizer.fill(torch.from_numpy(patches))
+            model.init_embeddings()
+        return model
+
+    def init_embeddings(self) -> None:
+        """Gives codes that look alike embeddings that are alike."""
+        sizes, device = self.tokenizer.sizes, self.reward_values.device
+        steps = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+        digits = zip(sizes, steps, strict=True)
+        codes = [torch.arange(size, device=device) * step for size, step in digits]
+        limit = self.tokenizer.codes - 1
+        self.network.codes.start_from([self.tokenizer.values(c.clamp(max=limit)) for c in codes])
+
+    # ------------------------------------------------------------------ a dream
+
+    @property
+    def supported_options(self) -> frozenset[str]:
+        return frozenset(SamplingOptions._fields)
+
+    @property
+    def default_options(self) -> SamplingOptions:
+        return SamplingOptions(self.config.passes, self.config.guidance, self.config.temperature)
+
+    @property
+    def samples_from_noise(self) -> bool:
+        return True
+
+    def decoding(self, options: SamplingOptions) -> MaskedDecoding:
+        """The sampler with the passes, temperature and guidance of the options."""
+        steps, guidance, temperature = self.resolve_options(options)
+        assert steps is not None and guidance is not None and temperature is not None
+        return MaskedDecoding(steps, temperature, guidance)
+
+    def init(self, context: Context) -> CodeWindow:
+        """The state after a context of `context_length` frames. Raises ValueError on another
+        shape.
+        """
+        expected = (self.context_length, *self.spec.frame_shape)
+        if tuple(context.frames.shape[1:]) != expected:
+            raise ValueError(
+                f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}"
+            )
+        return CodeWindow(self.encode_frames(context.frames), context.actions)
+
+    def encode_state(
+        self, state: CodeWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> CodeFeatures:
+        """What a step with action (B,) is computed from; under guidance a second half, without the
+        action, follows.
+        """
+        codes, past = state
+        if self.decoding(options).guidance != 1:
+            codes, past = codes.repeat(2, 1, 1, 1), past.repeat(2, 1)
+            action = torch.cat((action, torch.full_like(action, self.null_action)))
+        level = torch.tensor(self.config.assumed_corruption, device=codes.device)
+        return self.network.encode(codes, past, action, self.level_of(level).repeat(len(codes)))
+
+    def step(
+        self,
+        state: CodeWindow,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> Transition:
+        """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
+        features = self.encode_state(state, action, options)
+        codes = self.predict(features, noise, options)
+        after = CodeWindow(
+            torch.cat((state.codes[:, 1:], codes[:, None].to(self.code_type)), 1),
+            torch.cat((state.actions, action[:, None]), 1)[:, 1:],
+        )
+        return Transition(after, self.decode_codes(codes), *self.outcome(features, codes))
+
+    def predict(
+        self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        """Codes (B, G, G) int64 of a next frame."""
+        codes = self.decoding(options)(self.network, features, noise).codes
+        return codes.clamp(max=self.tokenizer.codes - 1)  # digits can write a few more
+
+    def denoising(
+        self,
+        state: CodeWindow,
+        action: Tensor,
+        noise: NoiseStream,
+        options: SamplingOptions = DEFAULT_OPTIONS,
+    ) -> list[Tensor]:
+        """The frame (B, H, W, C) uint8 before the first pass and after each; what is not decided
+        yet is gray.
+        """
+        frames, features = [], self.encode_state(state, action, options)
+        for codes, _ in self.decoding(options).pass_by_pass(self.network, features, noise):
+            frame = self.decode_codes(codes.clamp(max=self.tokenizer.codes - 1))
+            masked = codes == self.network.mask_code
+            hidden = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
+            frames.append(frame.masked_fill(hidden[..., None], 128))
+        return frames
+
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Codes (B, G, G) int64 -> frames (B, H, W, C) uint8."""
+        return pixels.to_uint8(self.tokenizer.decode(codes).float())
+
+    def outcome(self, features: CodeFeatures, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes (B, G, G)."""
+        own = features.tokens[: len(codes)]  # the half with the action
+        reward, termination, trust = self.head(own, self.network.codes(codes))
+        trust = trust.sigmoid() if self.trust_scale is None else self.trust_scale(trust, own)
+        chosen, over = likeliest_outcome(reward.float(), termination.float(), self.final)
+        return self.reward_values[chosen], over, trust.float()
+
+    def outcome_probabilities(
+        self, state: CodeWindow, action: Tensor, frame: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The head's probabilities for a dreamed frame: reward classes (B, R) and termination
+        (B,).
+        """
+        features = self.context_features(state, action)
+        reward, termination, _ = self.head(features, self.network.codes(self.encode_frames(frame)))
+        return reward.softmax(1), termination.sigmoid()
+
+    @property
+    def feature_width(self) -> int:
+        return self.config.network.width
+
+    def context_features(
+        self, state: CodeWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
+        """Without the half that guidance adds."""
+        return self.encode_state(state, action, options).tokens[: len(action)]
+
+    @torch.no_grad()
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, C) uint8 -> codes (..., G, G), in the type of a state."""
+        device, codes = self.reward_values.device, []
+        # a frame has the same codes in training and in a dream
+        with torch.autocast(device.type, enabled=False):
+            for part in frames.flatten(0, -4).split(ENCODED_AT_ONCE):
+                codes.append(self.tokenizer.encode(pixels.stack(part[:, None].to(device))))
+        return torch.cat(codes).to(self.code_type).unflatten(0, frames.shape[:-3])
+
+    def level_of(self, share: Tensor) -> Tensor:
+        """A share of corrupted context codes as the network is conditioned on it, in [0, 1]."""
+        return share / max(self.config.corruption, 1e-6)
+
+    # ------------------------------------------------------------------ training
+
+    def clip_losses(
+        self,
+        clips: Clips,
+        augmentation: AugmentationOptions,
+        steps: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """In the first part of the training the tokenizer's losses only; then those of the
+        dynamics, each step on the codes that the model itself decided. Validation reports both.
+
+        clips.frames are frames or, (B, K + S, G, G), their codes. Outcomes count at the rate of the
+        game: see `NextFrameModel.clip_losses`.
+        """
+        learns = augmentation.progress < self.tokenizer_share
+        self.tokenizer.requires_grad_(learns)
+        own = {}
+        if clips.frames.ndim == 5 and (learns or not self.training):
+            chosen = some_frames(clips.frames, generator).to(self.reward_values.device)
+            own = self.tokenizer.losses(chosen)
+        if learns:
+            return own
+        dropout = augmentation.action_dropout
+        return {**dynamics_losses(self, clips, dropout, steps, generator), **own}
+
+    def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
+        """Freezes the tokenizer, when its share of the run is over, with its averaged weights."""
+        if last_progress < self.tokenizer_share <= progress:
+            self.tokenizer.load_state_dict(average.tokenizer.state_dict())
+
+    def frame_encoder(self, progress: float) -> nn.Module | None:
+        return self.tokenizer if progress >= self.tokenizer_share else None
+
+    @property
+    def given_weights(self) -> str:
+        """The tokenizer's, where this run does not learn them and it is not made from data."""
+        learned = isinstance(self.tokenizer, PatchDictionary) or self.tokenizer_share
+        return "" if learned else "tokenizer."

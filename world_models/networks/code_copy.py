@@ -1,0 +1,73 @@
+"""Copy or generate: a place's next code is generated, or copied from a place of the last frame
+nearby.
+
+p(code) = g0 p_generated(code) + sum over sources m of g_m [code is that of source m], the
+pointer-generator mixture (See et al. 2017, arXiv:1704.04368, eq. 9) on a grid. What stands still,
+or moves by whole patches, then costs the network a gate and no bits, however fine the codes are.
+
+B lanes, L = G * G places, D channels, M sources.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+OUTSIDE = -1  # the code of a source that lies outside the frame
+
+
+class CodeCopy(nn.Module):
+    """Gates of M sources, which lie so many places off along each axis (0: the same place)."""
+
+    def __init__(self, width: int, distances: tuple[int, ...]):
+        super().__init__()
+        moves = {
+            (sign * d * (1 - axis), sign * d * axis)
+            for d in distances
+            for axis in (0, 1)
+            for sign in (1, -1)
+        }
+        self.moves = sorted(moves)
+        self.gate = nn.Linear(width, 1 + len(self.moves))
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def sources(self, last: Tensor) -> Tensor:
+        """The codes of all sources (B, L, M) int64 in the last frame's codes (B, G, G)."""
+        margin = max(max(map(abs, move)) for move in self.moves)
+        padded = F.pad(last.long(), (margin,) * 4, value=OUTSIDE)
+        rows, columns = last.shape[1:]
+        parts = [
+            padded[:, margin + r : margin + r + rows, margin + c : margin + c + columns].flatten(1)
+            for r, c in self.moves
+        ]
+        return torch.stack(parts, 2)
+
+    def masked(self, logits: Tensor, sources: Tensor) -> Tensor:
+        """Gate logits (B, L, 1 + M) without sources that lie outside."""
+        outside = F.pad(sources == OUTSIDE, (1, 0), value=False)
+        return logits.masked_fill(outside, -math.inf)
+
+    def losses(
+        self, h: Tensor, sources: Tensor, codes: Tensor, generated: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy (B, L) of codes (B, L) under the mixture, and the likeliest source (B, L).
+
+        `generated` (B, L) is that of generating them alone; source 0 is generating, m > 0 is
+        sources[..., m - 1].
+        """
+        gates = self.masked(self.gate(h).float(), sources).log_softmax(2)
+        copied = gates[..., 1:].masked_fill(sources != codes[..., None], -math.inf)
+        mixture = torch.cat(((gates[..., 0] - generated)[..., None], copied), 2)
+        return -mixture.logsumexp(2), gates.argmax(2)
+
+
+def chosen_codes(source: Tensor, generated: Tensor, sources: Tensor) -> Tensor:
+    """The codes (B, L) that the chosen source (B, L) gives: generated (B, L), or one of sources (B,
+    L, M).
+    """
+    copied = sources.gather(2, (source - 1).clamp(min=0)[..., None])[..., 0]
+    return torch.where(source == 0, generated, copied)

@@ -1,0 +1,102 @@
+"""Presets of the token family, of all worlds. Each function returns the settings of a training
+run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from world_models.models.tokens import TokensConfig
+from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.tokenizer import TokenizerConfig
+from world_models.training.config import TrainConfig
+
+
+def coinrun_tokens() -> TrainConfig:
+    """CoinRun by tokens.
+
+    Its data: neural-envs collect coinrun --policy mix --options num_levels=5000
+    --out data/coinrun-many
+    """
+    return TrainConfig(
+        model=TokensConfig(tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)), tokenizer_share=0.15),
+        data=Path("data/coinrun-many"),
+        out=Path("runs/coinrun-tokens"),
+        updates=20_000,
+        learning_rate=1.5e-3,
+        rollout_steps=2,
+        rollout_from=0.6,
+        event_weight=10.0,
+        termination_event_weight=20.0,
+        reward_weight=0.1,
+        termination_weight=0.1,
+        trust_weight=0.02,
+        noise=0.0,
+        damage=0.0,
+        action_dropout=0.1,
+        validate_every=500,
+        validation_batches=4,
+    )
+
+
+def worldmap_tokens() -> TrainConfig:
+    """The world map: more codes for its relief; what comes into sight is drawn in four passes.
+
+    A move is 8 pixels, two places, and what was in sight is copied from there.
+    """
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(levels=(8,) * 6),
+        network=MaskedTokensConfig(copy=(0, 2)),
+        context_length=2,
+        passes=4,
+        temperature=1.0,
+        all_masked=0.1,
+    )
+    return replace(
+        coinrun_tokens(),
+        model=model,
+        data=Path("data/worldmap"),
+        out=Path("runs/worldmap-tokens"),
+        updates=12_000,
+        event_weight=2.0,
+        termination_event_weight=10.0,
+    )
+
+
+def pong_tokens() -> TrainConfig:
+    """Pong by tokens, four frames for the speeds."""
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
+        network=MaskedTokensConfig(copy=(0,)),
+        tokenizer_share=0.15,
+    )
+    return replace(
+        coinrun_tokens(),
+        model=model,
+        data=Path("data/pong"),
+        out=Path("runs/pong-tokens"),
+        event_weight=20.0,
+    )
+
+
+def snake_tokens() -> TrainConfig:
+    """Snake by tokens: a dictionary of its tiles, which is exact; one frame holds the whole state;
+    food is drawn as the model believes.
+    """
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(),
+        network=MaskedTokensConfig(width=48, copy=(0,)),
+        context_length=1,
+        passes=2,
+        temperature=1.0,
+        all_masked=0.5,
+        corruption=0.02,
+    )
+    return replace(
+        coinrun_tokens(),
+        model=model,
+        data=Path("data/snake"),
+        out=Path("runs/snake-tokens"),
+        updates=8_000,
+    )
