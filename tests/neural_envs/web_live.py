@@ -16,27 +16,11 @@ from tests.neural_envs.web_double import CountingCatalogue, wait_for
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
-class LiveServer:
-    """The server at `port`; `uvicorn` and its `table` of sockets for a test to look at."""
+class Address:
+    """Where a server is, and how to reach it."""
 
-    def __init__(self, state, host="127.0.0.1", sockets=(64, 64), header_seconds=10.0):
-        import uvicorn
-
-        from neural_envs.web.transport import guarded_protocols
-
-        self.state, self.host = state, host
-        protocols = guarded_protocols(*sockets)
-        protocols["http"].header_seconds = header_seconds
-        self.table = protocols["http"].table
-        self.listening = listen(host, 0)
-        self.port = self.listening.getsockname()[1]
-        app = make_app(state, access_for(host))
-        self.uvicorn = uvicorn.Server(uvicorn.Config(app, **UVICORN, **protocols))
-        self.thread = threading.Thread(
-            target=self.uvicorn.run, kwargs={"sockets": [self.listening]}, daemon=True
-        )
-        self.thread.start()
-        wait_for(lambda: self.uvicorn.started, 20)
+    def __init__(self, host: str, port: int):
+        self.host, self.port = host, port
 
     def connect(self, timeout: float = 10.0) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=timeout)
@@ -55,6 +39,29 @@ class LiveServer:
 
         page = connect(f"ws://{self.host}:{self.port}/play", max_size=None, **options)
         return page.__enter__()
+
+
+class LiveServer(Address):
+    """A server; `uvicorn` and its `table` of sockets are for a test to look at."""
+
+    def __init__(self, state, host="127.0.0.1", sockets=(64, 64), header_seconds=10.0):
+        import uvicorn
+
+        from neural_envs.web.transport import guarded_protocols
+
+        self.state = state
+        protocols = guarded_protocols(*sockets)
+        protocols["http"].header_seconds = header_seconds
+        self.table = protocols["http"].table
+        self.listening = listen(host, 0)
+        super().__init__(host, self.listening.getsockname()[1])
+        app = make_app(state, access_for(host))
+        self.uvicorn = uvicorn.Server(uvicorn.Config(app, **UVICORN, **protocols))
+        self.thread = threading.Thread(
+            target=self.uvicorn.run, kwargs={"sockets": [self.listening]}, daemon=True
+        )
+        self.thread.start()
+        wait_for(lambda: self.uvicorn.started, 20)
 
     def stop(self) -> None:
         self.uvicorn.should_exit = True
