@@ -23,9 +23,9 @@ def main(names: list[str]) -> int:
         begin = time.monotonic()
         rows = importlib.import_module(f"tests.torture.{name}").rows()
         write_rows(name, rows)
-        broken += sum(not row.held for row in rows)
+        broken += sum(not row.kept for row in rows)
         for row in rows:
-            print(f"{'held  ' if row.held else 'BROKEN'}  {row.promise}: {row.tries}; {row.result}")
+            print(f"{'kept  ' if row.kept else 'BROKEN'}  {row.promise}: {row.tries}; {row.result}")
         print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
     return min(broken, 1)
 

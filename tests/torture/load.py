@@ -254,9 +254,9 @@ def foreign(server: ServedProcess) -> Row:
                 f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
             )
             statuses.append(line.recv(50).split()[1].decode())
-    held = all(status in ("400", "403") for status in statuses)
+    kept = all(status in ("400", "403") for status in statuses)
     text = f"{' '.join(sorted(set(statuses)))} each time"
-    return Row("foreign names and pages are refused", f"{len(tries)}", text, held)
+    return Row("foreign names and pages are refused", f"{len(tries)}", text, kept)
 
 
 ATTACKS = (

@@ -16,7 +16,7 @@ class Row(NamedTuple):
     promise: str
     tries: str
     result: str
-    held: bool = True
+    kept: bool = True
 
 
 def write_rows(campaign: str, rows: Sequence[Row]) -> None:
@@ -25,7 +25,7 @@ def write_rows(campaign: str, rows: Sequence[Row]) -> None:
     text = PAGE.read_text()
     before, rest = text.split(begin)
     lines = [
-        f"| {row.promise} | {row.tries} | {'' if row.held else '**broken**: '}{row.result} |\n"
+        f"| {row.promise} | {row.tries} | {'' if row.kept else '**broken**: '}{row.result} |\n"
         for row in rows
     ]
     PAGE.write_text(before + begin + HEAD + "".join(lines) + end + rest.split(end)[1])
