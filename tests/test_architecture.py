@@ -35,6 +35,7 @@ FOR_EVERYBODY = (
     "collectors.worlds.table",
     "collectors.worlds.vector_env",
     "collectors.files",
+    "collectors.spec_checks",
     "collectors.untrusted",
     "collectors.interrupts",
     "collectors.locks",

@@ -94,7 +94,7 @@ def test_exporting_a_dataset_makes_no_game_that_only_the_dataset_names(
 
 def test_a_known_game_is_still_exported_with_its_options(tmp_path, monkeypatch):
     pytest.importorskip("minari")
-    from collectors.dataset.minari import trusted_spec
+    from collectors.dataset.minari_metadata import trusted_spec
 
     made = gymnasium.make("collectors:RealSnake-v0", grid_size=8)
     assert made.spec is not None

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from collectors.dataset.episode import Episode
+from collectors.dataset.manifest import FORMAT_VERSION, check_rows, read_manifest
 from collectors.dataset.shards import (
     ARRAYS,
     TEMPORARY,
@@ -32,8 +33,8 @@ from collectors.dataset.shards import (
     write_shard,
 )
 from collectors.files import put_in_place, write_atomically
+from collectors.untrusted import PARSE_ERRORS, DamagedFileError, read_array_header, reason_of
 
-FORMAT_VERSION = 1
 MOST_REWARDS = 255
 __all__ = [
     "Dataset",
@@ -77,7 +78,10 @@ class Dataset:
         self.manifest = read_manifest(self.path)
         self.spec: dict = self.manifest["spec"]
         entries = self.manifest["shards"]
-        self.episodes = number_rows(read_rows(self.path, entries))
+        rows = read_rows(self.path, entries)
+        for entry in entries:
+            _check_rows(self.path, entry, [row for row in rows if row.shard == entry["index"]])
+        self.episodes = number_rows(rows)
         for entry in entries:
             _check_files(self.path, entry, verify)
         self.shards = [self._open(entry) for entry in entries]
@@ -142,6 +146,7 @@ class Dataset:
         arrays = [
             _map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS
         ]
+        _check_values(self.path, entry, self.spec, arrays)
         rows = [row for row in self.episodes if row.shard == entry["index"]]
         lengths = np.array([row.length for row in rows], np.int64)
         steps = np.cumsum(lengths) - lengths
@@ -235,28 +240,6 @@ def dataset_name(world: str) -> str:
     return world.replace("/", "-").replace(":", "-")
 
 
-def read_manifest(path: Path) -> dict:
-    """The manifest of a dataset directory, its version checked."""
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise DatasetError(
-            f"{path} is not a dataset: it has no manifest.json; make one with `neural-envs collect`"
-        )
-    try:
-        manifest = json.loads(file.read_text())
-        version = manifest["format_version"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DatasetError(f"{file} is damaged ({error!r}); collect the data again") from error
-    if version != FORMAT_VERSION:
-        raise DatasetError(
-            f"{path} has format version {version!r}, this version of neural-envs reads "
-            f"{FORMAT_VERSION}"
-        )
-    if not {"spec", "env_spec", "policy", "seed", "shards"} <= manifest.keys():
-        raise DatasetError(f"{file} is damaged: an entry is missing; collect the data again")
-    return manifest
-
-
 def _check_files(path: Path, entry: dict, verify: bool) -> None:
     for name, expected in entry["files"].items():
         file = path / name
@@ -276,17 +259,42 @@ def _check_files(path: Path, entry: dict, verify: bool) -> None:
                     )
 
 
+def _check_rows(path: Path, entry: dict, rows: list[EpisodeRow]) -> None:
+    try:
+        check_rows(entry, rows)
+    except DamagedFileError as error:
+        raise DatasetError(
+            f"{path}/episodes.csv does not fit shard {entry['index']}: {error}"
+        ) from None
+
+
 def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
     """The memory map of one array, its dtype and shape checked."""
     steps, frames = entry["steps"], (entry["steps"] + entry["episodes"], *entry["frame_shape"])
     shape, kind = (frames, np.uint8) if name == "frames" else ((steps,), None)
     kind = kind or {"actions": np.int64, "rewards": np.float32}.get(name, np.bool_)
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DatasetError(f"{file} is not a readable array ({error})") from error
-    if array.shape != shape or array.dtype != kind:
-        raise DatasetError(
-            f"{file} holds {array.dtype}{array.shape}, the manifest says {np.dtype(kind)}{shape}"
-        )
-    return array
+        with file.open("rb") as stream:
+            found = read_array_header(stream, name)
+        if found.shape != shape or found.dtype != kind:
+            raise DatasetError(
+                f"{file} holds {found.dtype}{found.shape}, the manifest says "
+                f"{np.dtype(kind)}{shape}"
+            )
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except DatasetError:
+        raise
+    except PARSE_ERRORS as error:
+        raise DatasetError(f"{file} is not a readable array ({reason_of(error)})") from error
+
+
+def _check_values(path: Path, entry: dict, spec: dict, arrays: list[np.ndarray]) -> None:
+    """Raises DatasetError for actions that the game has not, rewards that are no numbers, and for
+    truth values that are neither true nor false.
+    """
+    _, actions, rewards, *ends = arrays
+    count = len(spec["action_names"])
+    if not (0 <= actions.min() and actions.max() < count):
+        raise DatasetError(f"{path}: shard {entry['index']} has actions beyond 0 to {count - 1}")
+    if not np.isfinite(rewards).all() or any(part.view(np.uint8).max() > 1 for part in ends):
+        raise DatasetError(f"{path}: shard {entry['index']} has rewards or ends that are no values")

@@ -6,7 +6,6 @@ frame, its seed, its policy and its split key, and a dataset that comes back has
 with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 """
 
-import copy
 import json
 import shutil
 import warnings
@@ -22,12 +21,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.dataset.episode import Episode
+from collectors.dataset.minari_metadata import own_description, trusted_spec
 from collectors.files import put_in_place
 from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.untrusted import PARSE_ERRORS, reason_of
 from collectors.worlds.any_game import is_image, resized
-from collectors.worlds.registration import ANY_GAME
-from collectors.worlds.table import WORLDS
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 SHARD_STEPS = 20_000
@@ -120,7 +119,12 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
         raise DatasetError(
             f"Minari holds no set {name} here ({error}); get it by `minari download {name}`"
         ) from error
-    header, shards = _description(source, name, size)
+    try:
+        header, shards = _description(source, name, size)
+    except DatasetError:
+        raise
+    except PARSE_ERRORS as error:
+        raise _damaged(name, error) from error
     temporary = out.with_name(out.name + ".importing")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -134,9 +138,17 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
         raise DatasetError(
             f"{out} cannot be written: {error}; the set in Minari is as it was"
         ) from error
+    except DatasetError:
+        raise
+    except PARSE_ERRORS as error:
+        raise _damaged(name, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Dataset(out)
+
+
+def _damaged(name: str, error: BaseException) -> DatasetError:
+    return DatasetError(f"the Minari set {name} is damaged ({reason_of(error)}); get it again")
 
 
 def _header(dataset: Dataset) -> dict:
@@ -180,35 +192,11 @@ def _environment(header: dict) -> EnvSpec | None:
     return spec
 
 
-def trusted_spec(stored: Any) -> EnvSpec | None:
-    """The registered game that an EnvSpec of a file, read as JSON, means; None where there is none.
-
-    What a file says is never imported: the id must be registered with the same entry point, and
-    only options of games of this project are taken over, where they name no module. Wrappers are
-    dropped.
-    """
-    own = gymnasium.registry.get(stored["id"]) if isinstance(stored, dict) else None
-    if own is None or not isinstance(own.entry_point, str):
-        return None
-    options, limit = stored.get("kwargs"), stored.get("max_episode_steps")
-    if stored.get("entry_point") != own.entry_point or not isinstance(options, dict):
-        return None
-    ours = {row.env for row in WORLDS.values()} | {ANY_GAME["entry_point"]}
-    if options != own.kwargs and own.entry_point not in ours:
-        return None
-    if any(":" in value for value in options.values() if isinstance(value, str)):
-        return None
-    spec = copy.deepcopy(own)
-    spec.kwargs, spec.max_episode_steps = options, limit if isinstance(limit, int) else None
-    return spec
-
-
 def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
     """The header of the dataset, and its shards where the set says how it was cut."""
     own = source.storage.metadata.get(OURS)
     if own is not None and not size:
-        found = json.loads(own)
-        return found["header"], found["shards"]
+        return own_description(own, len(source.episode_indices))
     actions, images = source.action_space, source.observation_space
     if not isinstance(actions, spaces.Discrete) or actions.start:
         raise DatasetError(

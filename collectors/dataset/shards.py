@@ -13,8 +13,10 @@ import numpy as np
 
 from collectors.dataset.episode import Episode
 from collectors.files import write_atomically
+from collectors.untrusted import PARSE_ERRORS, checked_json, read_regular_file, reason_of
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
+MOST_TABLE_BYTES = 2**30
 TEMPORARY, NOTE = ".writing_", "finished.json"
 
 
@@ -72,10 +74,11 @@ def mark_finished(written: WrittenShard) -> WrittenShard:
 def read_finished(directory: Path) -> WrittenShard | None:
     """The shard in a temporary directory, None where it was not finished."""
     try:
-        entry, rows = json.loads((directory / NOTE).read_text())
-    except (OSError, json.JSONDecodeError):
+        entry, rows = checked_json(read_regular_file(directory / NOTE))
+        array_name(entry["index"], "frames")
+        return WrittenShard(str(directory), dict(entry), [EpisodeRow(*row) for row in rows])
+    except PARSE_ERRORS:
         return None
-    return WrittenShard(str(directory), entry, [EpisodeRow(*row) for row in rows])
 
 
 def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
@@ -164,15 +167,16 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
     """The rows of the listed shards, shard by shard, each checked against the manifest's hash."""
     rows: dict[int, list[EpisodeRow]] = {}
     try:
-        for line in csv.DictReader((path / "episodes.csv").read_text().splitlines()):
+        text = read_regular_file(path / "episodes.csv", MOST_TABLE_BYTES).decode()
+        for line in csv.DictReader(text.splitlines()):
             numbers = (int(line["id"]), int(line["shard"]), int(line["start"]), int(line["length"]))
             ending = (line["terminated"] == "1", line["truncated"] == "1")
             last = (line["policy"], int(line["seed"]), line.get("key") or "")
             row = EpisodeRow(*numbers, float(line["return"]), *ending, *last)
             rows.setdefault(row.shard, []).append(row)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (csv.Error, *PARSE_ERRORS) as error:
         raise DatasetError(
-            f"{path}/episodes.csv is missing or damaged ({error!r}); collect again"
+            f"{path}/episodes.csv is missing or damaged ({reason_of(error)}); collect again"
         ) from error
     for entry in entries:
         text = csv_text(number_rows(rows.get(entry["index"], [])))
@@ -181,4 +185,4 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
                 f"{path}/episodes.csv does not fit shard {entry['index']}: a row is missing or "
                 "altered"
             )
-    return [row for entry in entries for row in rows[entry["index"]]]
+    return [row for entry in entries for row in rows.get(entry["index"], [])]

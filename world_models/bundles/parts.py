@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from collectors.settings.fields import from_dict
+from collectors.spec_checks import check_spec
 from collectors.untrusted import PARSE_ERRORS, DamagedFileError, check_size, read_arrays, reason_of
 from world_models.bundles import BundleError
 from world_models.bundles.budget import AllocationBudget, NaNWatch
@@ -24,7 +25,6 @@ from world_models.models.trust_calibration import FILE as TRUST_FILE
 from world_models.models.trust_calibration import load_scale
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel, WorldSpec
-from world_models.world_spec import check_spec
 
 MOST_CONTEXT_BYTES = 512 * 2**20  # unpacked
 SPARE_ELEMENTS = 2**24  # of tables that a model makes for itself, beside its weights
@@ -42,7 +42,7 @@ def build_model(path: Path, config: Mapping[str, Any], elements: int) -> WorldMo
         raise BundleError(f"{path} is of kind '{config['kind']:.40}'; this package knows {kinds()}")
     try:
         spec = WorldSpec.from_dict(config["spec"])
-        check_spec(spec)
+        check_spec(spec.as_dict())
         settings = from_dict(model_class.config_class, config["model"])
         with AllocationBudget(2 * elements + SPARE_ELEMENTS):
             model = model_class(spec, settings)
