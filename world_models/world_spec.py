@@ -16,9 +16,8 @@ class WorldSpec:
     reward_values: tuple[float, ...]  # the distinct rewards, increasing; the reward head's classes
     fps: int
     max_episode_steps: int
-    final_rewards: tuple[
-        float, ...
-    ] = ()  # those of reward_values after which a game is always over
+    # those of reward_values after which a game is always over
+    final_rewards: tuple[float, ...] = ()
 
     def patch_grid(self, patch: int) -> tuple[int, int]:
         """Rows and columns of square patches; raises ValueError that names the sizes near `patch`

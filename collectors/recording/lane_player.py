@@ -71,9 +71,8 @@ class LanePlayer:
     def __init__(self, env: VectorEnv, policy: Policy):
         self.env, self.batch = env, policy.batch(env.num_envs)
         self.starts: list[_Start | None] = [None] * env.num_envs
-        self.films: list[list[np.ndarray]] = [
-            [] for _ in range(env.num_envs)
-        ]  # the frames of each lane's episode
+        # the frames of each lane's episode
+        self.films: list[list[np.ndarray]] = [[] for _ in range(env.num_envs)]
         self.moments: list[_Moment] = []  # the first is number `forgotten`
         self.forgotten = 0
         self.mean_length, self.ended = 0.0, 0  # of the episodes so far, and how many they are

@@ -151,9 +151,8 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
     waiting = list(reversed(tasks))
     with cluster(address, workers):
         play = ray.remote(play_episodes)
-        most = max(
-            1, int(ray.cluster_resources().get("CPU", 1))
-        )  # what is played ahead waits in memory
+        # what is played ahead waits in memory
+        most = max(1, int(ray.cluster_resources().get("CPU", 1)))
         running = {}
         try:
             while waiting or running:

@@ -108,9 +108,8 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
     usage = " ".join([prog, *words, "[--config FILE] [--setting value] [a.b=c] [--cfg] [--help]"])
     cls = config_class if isinstance(config_class, type) else type(config_class)
     about = (cls.__doc__ or "").strip()
-    generated = about.startswith(
-        f"{cls.__name__}("
-    )  # dataclasses writes the signature where there is no docstring
+    # dataclasses writes the signature where there is no docstring
+    generated = about.startswith(f"{cls.__name__}(")
     settings = list_settings(config_class)
     rows = [
         (f"{_option(s.name)} {type_name(s.type)}", _default_text(s.default), s.help)

@@ -10,12 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-PACKAGES = {
-    "ALE/": "ale_py",
-    "MiniGrid-": "minigrid",
-    "BabyAI-": "minigrid",
-    "procgen": "procgen",
-}  # register ids
+# register ids
+PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}
 LIMIT = 10_000  # steps, for a game that sets itself none
 SMALLEST_IMAGE = 16  # a smaller array is a coded observation
 

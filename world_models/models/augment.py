@@ -36,9 +36,8 @@ def damage(
         return out
     last, other = frames[hit, -1], frames[(hit + 1) % count, -1]  # (h, H, W, C)
     differs = F.max_pool2d((last != other).any(-1).float()[:, None], patch).flatten(1)  # (h, G * G)
-    place = torch.multinomial(
-        differs * rarity(last, patch) + 1e-6, 1, generator=generator
-    )  # (h, 1)
+    # (h, 1)
+    place = torch.multinomial(differs * rarity(last, patch) + 1e-6, 1, generator=generator)
     columns = frames.shape[3] // patch
     r = (place // columns)[..., None] * patch + torch.arange(patch)[:, None]  # (h, P, 1)
     c = (place % columns)[..., None] * patch + torch.arange(patch)  # (h, 1, P)

@@ -36,9 +36,8 @@ class DiffusionConfig(ModelConfig):
     network: NetworkConfig = setting(factory=GridConfig, kinds=NETWORK_CONFIGS)
     objective: Objective = setting(factory=EDM, kinds=OBJECTIVES)
     sampler: Sampler = setting(factory=Euler, kinds=SAMPLERS)  # its steps may be set when dreaming
-    chance: ChanceSettings = field(
-        default_factory=lambda: ChanceSettings(variables=0)
-    )  # for what is decided at once
+    # for what is decided at once
+    chance: ChanceSettings = field(default_factory=lambda: ChanceSettings(variables=0))
     context_length: int = 1  # frames the model sees
     guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
     change_weight: float = (

@@ -57,9 +57,8 @@ class Joint(NamedTuple):
     # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
     gradient_norm: Tensor
     energy: Tensor  # (B,) see `EqMField.energies`
-    trajectory: tuple[
-        Tensor, ...
-    ] = ()  # pairs (B, Z G G + A) of the descent, first to last, if asked for
+    # pairs (B, Z G G + A) of the descent, first to last, if asked for
+    trajectory: tuple[Tensor, ...] = ()
     gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
 
 
@@ -82,9 +81,8 @@ class JointModel(NextFrameModel, SampledModel):
         self.actions = len(spec.action_names)
         channels = config.context_length * self.colors
         self.context_encoder = TransformerEncoder(config.network, channels, self.grid_shape)
-        self.action = nn.Embedding(
-            self.actions + 1, 2 * config.network.width
-        )  # the last row: no action given
+        # the last row: no action given
+        self.action = nn.Embedding(self.actions + 1, 2 * config.network.width)
         # The field works cell by cell: what a move does to the cells around the head is worked out
         # here, once a step.
         self.action_trunk = trunk(config.network.width, ACTION_DEPTH, attention=False)
@@ -178,9 +176,8 @@ class JointModel(NextFrameModel, SampledModel):
         none = torch.full((len(frames),), self.actions, device=frames.device)
         features = self._free(self.encode(pixels.stack(frames), none))
         draws = Draws(noise, self.pair_shape, PAIR_SALT)
-        start = torch.stack([draws(number) for number in range(starts)], 1).flatten(
-            0, 1
-        )  # (B * starts, ...)
+        # (B * starts, ...)
+        start = torch.stack([draws(number) for number in range(starts)], 1).flatten(0, 1)
         rows = torch.arange(len(frames), device=frames.device).repeat_interleave(starts)
         pair = self.sampler(self.objective, self.field, fixed(start), take_lanes(features, rows))
         return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)

@@ -22,9 +22,8 @@ class JointConfig(ModelConfig):
     sampler: Descent = field(
         default_factory=lambda: Descent(10, "nag", rate=0.5, momentum=0.3, threshold=0.02)
     )
-    chance: ChanceSettings = field(
-        default_factory=ChanceSettings
-    )  # variables=0: the field's noise decides everything
+    # variables=0: the field's noise decides everything
+    chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = 1  # frames the model sees
     change_weight: float = 20.0  # extra weight of cells that change
     action_weight: float = 1.0  # of the action's share of the free pair's loss

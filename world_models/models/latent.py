@@ -164,10 +164,8 @@ class LatentModel(DiffusionModel):
         """
         learns = augmentation.progress < self.config.autoencoder_share
         self.autoencoder.requires_grad_(learns)
-        own, newest = (
-            {},
-            clips.frames[:, self.context_length - 1 :].flatten(0, 1),
-        )  # (B * (1 + S), H, W, C)
+        # (B * (1 + S), H, W, C)
+        own, newest = {}, clips.frames[:, self.context_length - 1 :].flatten(0, 1)
         if learns or not self.training:
             own = self.autoencoder.losses(
                 pixels.stack(newest[:, None]).to(self.reward_values.device)

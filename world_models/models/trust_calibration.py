@@ -69,9 +69,8 @@ class TrustScale(nn.Module):
     def __init__(self, distance: MahalanobisDistance, weights: Tensor):
         super().__init__()
         self.distance = distance
-        self.register_buffer(
-            "weights", weights.float(), persistent=False
-        )  # (3,): head, distance, bias
+        # (3,): head, distance, bias
+        self.register_buffer("weights", weights.float(), persistent=False)
 
     def forward(self, logit: Tensor, tokens: Tensor) -> Tensor:
         """The head's logit (B,) and the features (B, D, G, G) of the context -> trust (B,) in [0,

@@ -94,9 +94,10 @@ class Block(nn.Module):
         parts = self.modulation(condition)[:, :, None].chunk(6, -1)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts
         qkv = self.qkv(modulated(x, scale, shift)).flatten(1, 2)
+        # (B, h, T, P, d)
         query, key, value = (
             part.unflatten(2, x.shape[1:3]) for part in split_heads(qkv, self.heads)
-        )  # (B, h, T, P, d)
+        )
         query, key = self.norm_query(query).to(value.dtype), self.norm_key(key).to(value.dtype)
         mixed = self.attention(rotate(query, angle), rotate(key, angle), value, cached)
         x = x + (1 + gate) * self.out(merge_heads(mixed).unflatten(1, x.shape[1:3]))

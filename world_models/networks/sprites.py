@@ -156,9 +156,8 @@ class Sprites(nn.Module):
         """The valid moves of clips: center (B, K + S, P, 2), mass (B, K + S, P), actions and valid
         (B, S).
         """
-        windows = (
-            part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (center, mass)
-        )  # (B, S, K + 1, ...)
+        # (B, S, K + 1, ...)
+        windows = (part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (center, mass))
         return Moves(*(part[valid] for part in (*windows, actions)))
 
     def replay_losses(self, replay: Moves, generator: torch.Generator) -> dict[str, Tensor]:

@@ -28,10 +28,8 @@ SIZES = (64, 24)
 STRIP = 4  # rows of the score at 64 pixels: three of pips, one line
 BACKGROUND, BALL_COLOR = np.array([6, 24, 24], float), np.array([255, 255, 255], float)
 LEFT_COLOR, RIGHT_COLOR = np.array([255, 0, 0], float), np.array([0, 255, 255], float)
-LINE_COLOR, DIM = (
-    (40, 80, 80),
-    0.2,
-)  # the wall under the score; how bright a pip is that nobody has won yet
+# the wall under the score; how bright a pip is that nobody has won yet
+LINE_COLOR, DIM = (40, 80, 80), 0.2
 
 
 def _inverse(color: np.ndarray) -> np.ndarray:
@@ -159,9 +157,8 @@ class Renderer:
         """What (B, S, S, 3) uint8 frames show."""
         court = frames[:, self.top :]
         dark, bright = float(BACKGROUND[0]), float(BALL_COLOR[0])
-        share = (court[..., 0].astype(np.float32) - dark) / (
-            bright - dark
-        )  # of a pixel that the ball covers
+        # of a pixel that the ball covers
+        share = (court[..., 0].astype(np.float32) - dark) / (bright - dark)
         width = self._left.shape[2]
         share[:, :, :width], left = _unmix(court[:, :, :width], _LEFT_INVERSE)
         share[:, :, -width:], right = _unmix(court[:, :, -width:], _RIGHT_INVERSE)

@@ -10,10 +10,8 @@ COURT_WIDTH, COURT_HEIGHT = 500, 640
 PADDLE_WIDTH, PADDLE_HEIGHT, PADDLE_SPEED = 20, 70, 8
 BALL = 32
 SPEED_X, MAX_SPEED_Y, SPIN = 10, 13, 3
-LOWEST, HIGHEST = (
-    -PADDLE_HEIGHT // 2,
-    COURT_HEIGHT - PADDLE_HEIGHT // 2,
-)  # half a paddle may leave the court
+# half a paddle may leave the court
+LOWEST, HIGHEST = -PADDLE_HEIGHT // 2, COURT_HEIGHT - PADDLE_HEIGHT // 2
 CENTRE = (COURT_HEIGHT - PADDLE_HEIGHT) // 2
 SERVE_X, SERVE_Y = COURT_WIDTH // 5, (COURT_HEIGHT - BALL) // 2
 DIRECTIONS = np.array([0, 1, -1])  # of the actions stay, up, down

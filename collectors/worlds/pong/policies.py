@@ -19,11 +19,8 @@ ACTIONS = 3
 SUBSTEPS = 2  # of the engine in a step
 STEP_X = SUBSTEPS * SPEED_X
 END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
-RUN_UP, DEAD_ZONE, SAFE = (
-    12,
-    8,
-    40,
-)  # engine units: start of a spin, no need to move, still sure to hit
+# engine units: start of a spin, no need to move, still sure to hit
+RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40
 BLOCK = 256  # random numbers are drawn for so many steps at a time
 NOISE, REPEAT, ACTION, AIM = range(4)  # what each of a step's four random numbers decides
 
@@ -125,9 +122,8 @@ class PongBatch:
         """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left
         one returns it.
         """
-        home = np.where(
-            self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0
-        )  # substeps to the left paddle
+        # substeps to the left paddle
+        home = np.where(self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0)
         start = np.where(self._vx < 0, self._x - SPEED_X * home, self._x)
         substeps = home + np.floor((END_X - start) / SPEED_X) + 1
         path = np.mod(self._y + self._vy / SUBSTEPS * substeps, 2 * END_Y)

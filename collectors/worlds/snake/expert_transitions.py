@@ -38,9 +38,8 @@ class Transitions(NamedTuple):
     """
 
     frames: np.ndarray  # (B, 4G, 4G, 3) uint8
-    best: (
-        np.ndarray
-    )  # (B, A) bool, all moves as good as the expert's; no move where all of them kill
+    # (B, A) bool, all moves as good as the expert's; no move where all of them kill
+    best: np.ndarray
     next_frames: np.ndarray  # (B, A, 4G, 4G, 3) uint8, of a death too
     rewards: np.ndarray  # (B, A) float32
     terminations: np.ndarray  # (B, A) bool
@@ -135,9 +134,8 @@ def board_of_body(body: list[int], grid_size: int) -> np.ndarray:
     first, L >= 2.
     """
     table, codes = neighbor_table(grid_size, False), np.zeros(grid_size**2, np.uint8)
-    back = [
-        table[a].index(b) for a, b in zip(body[:-1], body[1:], strict=True)
-    ]  # from a segment to the next
+    # from a segment to the next
+    back = [table[a].index(b) for a, b in zip(body[:-1], body[1:], strict=True)]
     codes[body[0]], codes[body[-1]] = HEAD[back[0]], TAIL[back[-1] ^ 1]
     for cell, before, after in zip(body[1:-1], back[:-1], back[1:], strict=True):
         codes[cell] = BODY_OF[before ^ 1, after]

@@ -13,9 +13,8 @@ import numpy as np
 
 EMPTY, FOOD, HEAD, DEAD, TAIL, BODY = 0, 1, 2, 6, 10, 14
 CODES = 20
-OFFSETS = np.array(
-    [(-1, 0), (1, 0), (0, -1), (0, 1)]
-)  # up, down, left, right: actions and links count alike
+# up, down, left, right: actions and links count alike
+OFFSETS = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
 OPPOSITE = np.array([1, 0, 3, 2])
 BODY_PAIRS = ((0, 1), (2, 3), (0, 2), (0, 3), (1, 2), (1, 3))  # links of codes 14..19
 
@@ -110,9 +109,10 @@ class SnakeRules(NamedTuple):
         """
         lane, size = np.arange(len(codes)), codes.shape[1]
         is_head = (codes >= HEAD) & (codes < TAIL)
+        # (B, 2)
         place = np.stack(
             np.unravel_index(is_head.reshape(len(codes), size * size).argmax(1), (size, size)), 1
-        )  # (B, 2)
+        )
         side = LINKS[codes[lane, place[:, 0], place[:, 1]]].argmax(1)  # the way on
         count, going = np.ones(len(codes), int), is_head.any((1, 2))
         arrived = np.zeros(len(codes), bool)
@@ -189,9 +189,8 @@ class SnakeRules(NamedTuple):
         ]
         distance = np.stack([c.sum((1, 2)) for c in cells], 1)  # (B, 4)
         codes, lane = np.stack([o.codes for o in outcomes], 1), np.arange(len(before))
-        alike = (codes == codes[lane, actions][:, None]).all(
-            (2, 3)
-        )  # (B, 4): does the same as the one taken
+        # (B, 4): does the same as the one taken
+        alike = (codes == codes[lane, actions][:, None]).all((2, 3))
         nearest = distance == distance.min(1, keepdims=True)
         return nearest[lane, actions] * alike.sum(1) / nearest.sum(1), ~alike.all(1)
 

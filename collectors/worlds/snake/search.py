@@ -66,9 +66,8 @@ def shortest_path(board: Board, body: list[int], goal: int) -> list[int] | None:
             if arrival >= times[nearby] and cost.get(nearby, cells) > arrival:
                 cost[nearby], parent[nearby] = arrival, cell
                 estimate = heuristic[nearby]
-                heappush(
-                    heap, ((arrival + estimate) * cells + estimate) * cells + nearby
-                )  # f, then h, then the cell
+                # f, then h, then the cell
+                heappush(heap, ((arrival + estimate) * cells + estimate) * cells + nearby)
     return None
 
 

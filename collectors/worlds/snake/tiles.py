@@ -26,17 +26,12 @@ BACKGROUND_COLOR, BODY_COLOR, HEAD_COLOR = (12, 14, 28), (60, 180, 90), (250, 21
 FOOD_COLOR, DEAD_COLOR = (230, 60, 70), (255, 255, 255)
 
 BODY_LINKS = ((0, 1), (2, 3), (0, 2), (0, 3), (1, 2), (1, 3))
-LINKS: tuple[tuple[int, ...], ...] = (
-    ((), ()) + tuple((d,) for d in range(4)) * 3 + BODY_LINKS
-)  # code -> the directions in which the cell is joined to its neighbors
+# code -> the directions in which the cell is joined to its neighbors
+LINKS: tuple[tuple[int, ...], ...] = ((), ()) + tuple((d,) for d in range(4)) * 3 + BODY_LINKS
 BODY_OF = {pair: BODY[i] for i, links in enumerate(BODY_LINKS) for pair in (links, links[::-1])}
 
-_STRIPS = (
-    (0, slice(1, 3)),
-    (3, slice(1, 3)),
-    (slice(1, 3), 0),
-    (slice(1, 3), 3),
-)  # direction -> pixels
+# direction -> pixels
+_STRIPS = ((0, slice(1, 3)), (3, slice(1, 3)), (slice(1, 3), 0), (slice(1, 3), 3))
 
 
 def _tile(code: int) -> np.ndarray:
@@ -98,12 +93,10 @@ def decode_frames(frames: np.ndarray, return_distance: bool = False, chunk: int 
     distances = np.empty(codes.shape, np.float32)
     for start in range(0, len(frames), chunk):
         part = slice(start, start + chunk)
-        tiles = (
-            to_tiles(frames[part], TILE).reshape(*codes[part].shape, -1).astype(np.float32)
-        )  # (b, G, G, 48)
-        codes[part] = (_SQUARES - 2 * (tiles @ _FLAT.T)).argmin(
-            axis=-1
-        )  # exact: every sum is below 2 ** 24
+        # (b, G, G, 48)
+        tiles = to_tiles(frames[part], TILE).reshape(*codes[part].shape, -1).astype(np.float32)
+        # exact: every sum is below 2 ** 24
+        codes[part] = (_SQUARES - 2 * (tiles @ _FLAT.T)).argmin(axis=-1)
         if return_distance:
             distances[part] = np.abs(tiles - _FLAT[codes[part]]).mean(axis=-1)
     return (codes, distances) if return_distance else codes

@@ -142,9 +142,8 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
     nearest landfall, else (if `shores`) to where most land would be in the middle. None where there
     is none to go to."""
     counts = middle_land(np.pad(mask, REACH * STRIDE))  # what is out of sight counts as sea
-    counts = counts[
-        ::STRIDE, ::STRIDE
-    ]  # (7, 7): land pixels in the middle after -3 to 3 moves down and right
+    # (7, 7): land pixels in the middle after -3 to 3 moves down and right
+    counts = counts[::STRIDE, ::STRIDE]
     places: np.ndarray = np.indices(counts.shape) - REACH  # (2, 7, 7)
     moves = np.abs(places).sum(0)
     goals = 2 * counts >= MIDDLE**2

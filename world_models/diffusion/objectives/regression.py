@@ -85,8 +85,7 @@ class Regression(Objective):
         moved = (x0.unflatten(1, (-1, last.shape[1])) - last[:, None]).abs().amax(
             2
         ) > self.motion_threshold
-        mask = F.max_pool2d(
-            moved.float(), 2 * self.motion_radius + 1, 1, self.motion_radius
-        )  # (B, n, H, W)
+        # (B, n, H, W)
+        mask = F.max_pool2d(moved.float(), 2 * self.motion_radius + 1, 1, self.motion_radius)
         weight = (1 + self.motion_weight * mask).repeat_interleave(last.shape[1], 1)
         return weight / weight.mean((1, 2, 3), keepdim=True)

@@ -90,12 +90,10 @@ def position_errors(real: PongState, dream: PongState, rows: np.ndarray) -> dict
 
 def in_play(opened: Rollouts, real: PongState, dream: PongState) -> np.ndarray:
     """(R, H) bool: no point yet in either after this many steps, and the start was no serve."""
-    same = (real.score == real.score[:, :1]).all(-1) & (dream.score == real.score[:, :1]).all(
-        -1
-    )  # (R, H + 2)
-    served = (
-        (opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
-    )  # an episode's first frame
+    # (R, H + 2)
+    same = (real.score == real.score[:, :1]).all(-1) & (dream.score == real.score[:, :1]).all(-1)
+    # an episode's first frame
+    served = (opened.earlier == opened.real_frames[:, 0]).flatten(1).all(1).numpy()
     going = opened.real_running.numpy() & opened.running.numpy()
     return np.logical_and.accumulate(same, 1)[:, 2:] & ~served[:, None] & going
 
@@ -125,9 +123,10 @@ def bounce_figures(decoded: PongState, opened: Rollouts, real: PongState, dream:
     """
     expected, made = (bounces(decoded, frame) for frame in (REAL, DREAM))
     play = in_play(opened, real, dream)[:, :, None]
+    # (R, H, 2)
     turns = [
         _turns(v[:, :-1], v[:, 1:]) & play for v in (np.diff(t.ball, axis=1) for t in (real, dream))
-    ]  # (R, H, 2)
+    ]
     soon = [
         t | np.pad(t, ((0, 0), (1, 0), (0, 0)))[:, :-1] | np.pad(t, ((0, 0), (0, 1), (0, 0)))[:, 1:]
         for t in turns
