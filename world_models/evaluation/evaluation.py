@@ -43,19 +43,19 @@ class EvaluationOptions:
     )
     rollouts: int = setting(128, "open-loop rollouts", least=1)
     horizon: int = setting(64, "steps of a rollout", least=1)
-    kid_depth: int = setting(32, "steps after which frames are compared by KID")
-    kid_frames: int = setting(128, "frames for KID, at most; under 2 leaves it out")
-    survival_steps: int = setting(1_000, "steps of the dreams that policies play")
-    survival_lanes: int = setting(16, "dreams played at a time")
-    sampler_steps: int = setting(0, "denoising steps; 0 is the bundle's own number")
+    kid_depth: int = setting(32, "steps after which frames are compared by KID", least=1)
+    kid_frames: int = setting(128, "frames for KID, at most; under 2 leaves it out", least=0)
+    survival_steps: int = setting(1_000, "steps of the dreams that policies play", least=1)
+    survival_lanes: int = setting(16, "dreams played at a time", least=1)
+    sampler_steps: int = setting(0, "denoising steps; 0 is the bundle's own number", least=0)
     guidance: float | None = setting(
         None, "strength of guidance on the action, 1 for none; none: the bundle's own"
     )
     trust_transitions: int = setting(
-        4_000, "validation transitions that trust is calibrated on; 0 leaves it out"
+        4_000, "validation transitions that trust is calibrated on; 0 leaves it out", least=0
     )
     batch: int = setting(128, "transitions in one forward", least=1)
-    seed: int = setting(0, "seed of every choice made here")
+    seed: int = setting(0, "seed of every choice made here", least=0)
 
     def __post_init__(self):
         check_settings(self)

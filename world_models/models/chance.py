@@ -41,12 +41,11 @@ class ChanceConfig(ModelConfig):
     chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = 1  # frames the model sees
     change_weight: float = 20.0  # extra weight of patches that change
-    # things that are followed to a fraction of a pixel and drawn over the painting, see `sprites`
+    # things followed to a fraction of a pixel and drawn over the decoded frame, see `sprites`
     sprites: int = 0
     sprite_size: int = 9  # pixels along their sides
-    sprites_first: float = (
-        0.0  # share of the training, at its beginning, in which they alone learn: it goes quicker
-    )
+    # share of the training, at its beginning, in which they alone learn: it goes quicker
+    sprites_first: float = 0.0
 
 
 class SpriteWindow(NamedTuple):
@@ -57,7 +56,7 @@ class SpriteWindow(NamedTuple):
 
 
 class ChanceModel(NextFrameModel):
-    """One decoding call a step; see the module."""
+    """One decoding call per step; see the module."""
 
     kind = "chance"
     full_precision = "sprites."  # positions to a hundredth of a pixel

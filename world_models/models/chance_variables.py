@@ -36,9 +36,8 @@ class ChanceSettings:
     prior_weight: float = 2e-2  # pull of the prior towards the posterior
     posterior_weight: float = 1e-4  # pull of the posterior towards the prior
     entropy_weight: float = 3e-4  # pull of the posterior towards uniform, where nothing is random
-    posterior_scale: float = (
-        5.0  # of its logits when it draws: without it a few percent of its draws go astray
-    )
+    # of its logits when it draws: without it a few percent of its draws go astray
+    posterior_scale: float = 5.0
 
     def __post_init__(self):
         if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:

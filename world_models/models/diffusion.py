@@ -40,9 +40,8 @@ class DiffusionConfig(ModelConfig):
     chance: ChanceSettings = field(default_factory=lambda: ChanceSettings(variables=0))
     context_length: int = 1  # frames the model sees
     guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
-    change_weight: float = (
-        0.0  # extra weight of patches that change; above 0 it also dreams rare things too often
-    )
+    # extra weight of patches that change; above 0 it also dreams rare things too often
+    change_weight: float = 0.0
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)

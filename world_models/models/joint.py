@@ -84,7 +84,7 @@ class JointModel(NextFrameModel, SampledModel):
         # the last row: no action given
         self.action = nn.Embedding(self.actions + 1, 2 * config.network.width)
         # The field works cell by cell: what a move does to the cells around the head is worked out
-        # here, once a step.
+        # here, once per step.
         self.action_trunk = trunk(config.network.width, ACTION_DEPTH, attention=False)
         self.frame_codec = FrameCodec(config.network, self.colors)
         self.field = EqMField(config.network, self.actions)

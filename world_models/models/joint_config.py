@@ -28,9 +28,8 @@ class JointConfig(ModelConfig):
     change_weight: float = 20.0  # extra weight of cells that change
     action_weight: float = 1.0  # of the action's share of the free pair's loss
     latent_noise: float = 0.3  # standard deviation under which the decoder must still draw a cell
-    reconstruction: float = (
-        1.0  # weight of reconstruction; with 0, variance 0 and no stop_gradient it may collapse
-    )
+    # weight of reconstruction; with 0, variance 0 and no stop_gradient it may collapse
+    reconstruction: float = 1.0
     variance: float = 0.1  # weight of the latent's variance target
     stop_gradient: bool = True  # the field does not pull at the latent that it is to predict
 

@@ -48,9 +48,8 @@ class LatentConfig(DiffusionConfig):
     objective: Objective = setting(factory=FlowMatching, kinds=OBJECTIVES)
     sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    autoencoder_share: float = (
-        0.4  # of the training, the first part: the autoencoder's; 0: init_from brings one
-    )
+    # of the training, the first part: the autoencoder's; 0: init_from brings one
+    autoencoder_share: float = 0.4
 
     def __post_init__(self):
         super().__post_init__()

@@ -41,7 +41,8 @@ class ClipReader:
     ):
         if not episodes:
             raise ValueError(
-                "no episodes to read: collect more frames, or lower the validation and test shares"
+                f"{dataset.path} has no episodes for this part of its split: collect more frames "
+                "(`neural-envs collect` with a larger --frames and --resume)"
             )
         self.dataset, self.context_length, self.steps = dataset, context_length, steps
         self.reward_values = np.array(dataset.spec["reward_values"], np.float32)

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import torch
 
+from collectors.files import write_atomically
 from collectors.settings.command import command
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from world_models.training.presets.table import find_preset
 from world_models.training.run import MainProcess, start
 from world_models.training.schedules import weighted_sum
@@ -36,10 +37,13 @@ class ThroughputConfig:
     preset: str = setting("snake", "training preset")
     data: Path | None = setting(None, "dataset directory; none: the preset's")
     out: str = setting("", "file for the figures, JSON; nothing: they are only printed")
-    rounds: int = setting(5, "times that both are timed in turn")
-    seconds: float = setting(5.0, "shortest time of one timing")
-    threads: int = setting(0, "CPU threads; 0: torch's choice")
+    rounds: int = setting(5, "times that both are timed in turn", least=1)
+    seconds: float = setting(5.0, "shortest time of one timing", least=0)
+    threads: int = setting(0, "CPU threads; 0: torch's choice", least=0)
     device: str = setting("auto", "as in training")
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 class Round(NamedTuple):
@@ -137,7 +141,7 @@ def run(config: ThroughputConfig) -> str:
     """Measure; write the figures where `config.out` says; return them as JSON."""
     figures = json.dumps(measure(config), indent=1)
     if config.out:
-        Path(config.out).write_text(figures + "\n")
+        write_atomically(config.out, figures + "\n")
     return figures
 
 

@@ -33,9 +33,8 @@ class Habits(NamedTuple):
     repeat: float = 0.0  # chance that a random action is the last one again
     wander: float = 0.0  # chance of a random action while the ball flies away
     aim: float = 0.0  # balls are met up to so far from the middle of the paddle, engine units
-    spin: float = (
-        1.0  # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
-    )
+    # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
+    spin: float = 1.0
 
 
 class PongBatch:

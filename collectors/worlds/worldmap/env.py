@@ -87,7 +87,7 @@ class EarthMap:
 
 
 def load_map(path: str | Path = DEFAULT_MAP) -> EarthMap:
-    """Decodes an image file; once a process, all environments share it.
+    """Decodes an image file; once per process, all environments share it.
 
     ValueError for a file that makes no map.
     """

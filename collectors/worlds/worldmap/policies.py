@@ -99,7 +99,7 @@ class Chart:
 
 @lru_cache(maxsize=1)
 def package_chart() -> Chart:
-    """The chart of the map in the package; made once a process (about a second)."""
+    """The chart of the map in the package; made once per process (about a second)."""
     return Chart(load_map())
 
 

@@ -214,7 +214,10 @@ def test_a_bundle_of_another_game_is_refused_by_name(dataset):
         evaluated(CopySnake(16), dataset)
 
 
-@pytest.mark.parametrize("name", ["transitions", "random_actions", "rollouts", "horizon", "batch"])
+COUNTS = ("transitions", "random_actions", "rollouts", "horizon", "batch", "kid_depth")
+
+
+@pytest.mark.parametrize("name", [*COUNTS, "survival_steps", "survival_lanes"])
 def test_a_count_of_nothing_is_refused_by_name(name):
     with pytest.raises(ValueError, match=f"{name}. got 0, expected 1 or more"):
         EvaluationOptions(**{name: 0})

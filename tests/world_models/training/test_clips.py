@@ -34,6 +34,11 @@ def test_clips_hold_what_the_episode_holds_and_never_cross_its_ends(dataset_path
         row += length
 
 
+def test_a_part_without_episodes_is_refused_with_the_command_that_collects_more(dataset_path):
+    with pytest.raises(ValueError, match="no episodes .*neural-envs collect.* --resume"):
+        ClipReader(Dataset(dataset_path), [], 1, 1)
+
+
 def test_events_are_drawn_more_often_with_a_weight(dataset_path, generator):
     dataset = Dataset(dataset_path)
     shares = []
