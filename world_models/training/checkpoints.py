@@ -20,6 +20,7 @@ from collectors.files import write_atomically, write_error
 from world_models.training.config import TrainingError
 
 KEPT = 2  # of the newest; the second serves where the first is damaged
+OLDER_PART = "carried"  # what older versions called "model_state"
 
 
 @contextmanager
@@ -62,11 +63,13 @@ def newest_checkpoint(
     """The newest checkpoint that can be read and has all its parts, or None.
 
     One that is damaged, or about which `check` raises ValueError, is passed over, with a line on
-    stderr.
+    stderr. Raises TrainingError for one of an older version, which a run from the beginning would
+    replace.
     """
     for path in sorted(out.glob("checkpoint_*.pt"), reverse=True):
         try:
             state = _read(path)
+            _refuse_older_version(path, state)
             check_parts(state)
             check(state)
             return state
@@ -85,6 +88,15 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a half-written file makes torch raise
         raise ValueError(f"it is damaged ({type(error).__name__})") from error
+
+
+def _refuse_older_version(path: Path, state: Any) -> None:
+    if isinstance(state, dict) and OLDER_PART in state:
+        raise TrainingError(
+            f"{path} was written by an older version of this package, with which the run goes on; "
+            f"give another out= here, and init_from={path.parent / 'bundle'} to begin with its "
+            "weights"
+        )
 
 
 def check_parts(state: Any) -> None:

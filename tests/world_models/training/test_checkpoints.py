@@ -13,6 +13,7 @@ from collectors.locks import LockError, locked
 from world_models.models.chance import ChanceConfig
 from world_models.training import run as training
 from world_models.training.checkpoints import newest_checkpoint
+from world_models.training.config import TrainingError
 from world_models.training.metrics_log import read_table
 from world_models.training.trainer import Trainer
 
@@ -86,6 +87,18 @@ def test_a_wrong_newest_checkpoint_is_passed_over_with_a_sentence(
     assert trainer.update == 3
     assert f"passing over {newest}: it" in text and text.count("\n") == 1
     assert "weights_only" not in text
+
+
+def test_a_run_of_an_older_version_is_refused_and_left_as_it_was(finished, dataset_path, tmp_path):
+    for name, content in finished.items():
+        (tmp_path / name).write_bytes(content)
+    newest = tmp_path / max(finished)
+    changed("carried", {})(newest)
+    changed("model_state", None)(newest)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
+    with pytest.raises(TrainingError, match="older version .* out= .* init_from="):
+        training.train(config_for(dataset_path, tmp_path))
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
 
 
 def test_a_run_with_an_empty_newest_checkpoint_ends(finished, dataset_path, tmp_path, monkeypatch):
