@@ -62,8 +62,10 @@ def test_the_websocket_is_refused_under_a_foreign_name_too():
     from starlette.testclient import WebSocketDenialResponse
 
     client = client_of(access_for("127.0.0.1"))
+    headers = {"host": "rebound.example"}
     with pytest.raises(WebSocketDenialResponse) as caught:
-        client.websocket_connect("/play", headers={"host": "rebound.example"}).__enter__()
+        with client.websocket_connect("/play", headers=headers):
+            pass
     assert caught.value.status_code == 400
 
 
@@ -75,8 +77,8 @@ def test_without_names_the_token_opens_the_page_and_only_the_token():
     assert len(access.token) >= 32
     for wrong in ("/", "/?token=", "/?token=wrong", "/?token=%C3%A9"):
         assert client.get(wrong).status_code == 401
-    with pytest.raises(WebSocketDenialResponse):
-        client.websocket_connect("/play").__enter__()
+    with pytest.raises(WebSocketDenialResponse), client.websocket_connect("/play"):
+        pass
     answer = client.post("/api/generate", json={"actions": [0], "bundle": "counting"})
     assert answer.status_code == 401
     bearer = {"authorization": f"Bearer {access.token}"}
@@ -116,19 +118,16 @@ def test_a_bug_is_a_500_with_the_headers_and_without_its_text(monkeypatch):
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://evil.example", "null", "http://a]b", "://"])
-def test_a_foreign_or_malformed_origin_is_refused_everywhere(origin):
+def test_a_foreign_or_malformed_origin_is_refused_everywhere(serve, origin):
     from starlette.websockets import WebSocketDisconnect
 
-    with client_of(Access(None)) as client:
-        client.pages = []
-        page, headers = Page(client), {"origin": origin}
-        address = f"/dreams/{page.hello['token']}"
-        assert client.post(address, content=b"PK", headers=headers).status_code == 403
-        answer = client.post("/api/generate", json={"actions": [0]}, headers=headers)
-        assert answer.status_code == 403
-        with pytest.raises(WebSocketDisconnect):
-            client.websocket_connect("/play", headers=headers).__enter__()
-        page.leave()
+    client, headers = serve(), {"origin": origin}
+    address = f"/dreams/{Page(client).hello['token']}"
+    assert client.post(address, content=b"PK", headers=headers).status_code == 403
+    answer = client.post("/api/generate", json={"actions": [0]}, headers=headers)
+    assert answer.status_code == 403
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/play", headers=headers):
+        pass  # it is closed at once where it was let in
 
 
 def test_names_in_headers_are_read_as_addresses():
