@@ -2,7 +2,6 @@
 #   make demo    a dreamed game beside the real one, an agent trained in the dream and measured in the real game
 #   make test    the default test suite, with the games that it can install
 #   make check   what a commit must pass before the tests: style, spelling, types
-#   make torture tries to break the promises of docs/security.md, and writes its tables: ten minutes
 #   make format  puts the code into shape: imports, quotes, line breaks
 # Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
 
@@ -17,7 +16,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 160000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest rooms torture install train clean
+.PHONY: help demo test check lint types format test-lowest rooms install train clean
 
 help:
 	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, rooms, train, clean'
@@ -57,9 +56,6 @@ format: $(STAMP)
 # the list of modules in docs/architecture.md, from their docstrings
 rooms: $(STAMP)
 	$(BIN)/python -m tests.room_list
-
-torture: $(STAMP)
-	$(BIN)/python -m tests.torture
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume

@@ -30,10 +30,3 @@ def test_a_limit_of_the_page_is_that_of_the_code(written, module, name):
 def test_the_page_and_the_way_to_report_name_each_other():
     report = (ROOT / "SECURITY.md").read_text()
     assert "docs/security.md" in report and "SECURITY.md" in PAGE.read_text()
-
-
-def test_every_campaign_has_its_place_in_the_page():
-    parts = {"__init__", "__main__", "table"}
-    campaigns = {path.stem for path in (ROOT / "tests" / "torture").glob("*.py")} - parts
-    for name in campaigns:
-        assert f"<!-- {name} -->" in PAGE.read_text(), name

@@ -1,1 +1,0 @@
-"""Campaigns that try to break the promises of docs/security.md: `make torture`."""
