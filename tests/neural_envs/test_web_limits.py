@@ -133,6 +133,7 @@ def test_reading_a_body_stops_at_the_limit_and_at_the_time():
 
     async def endless():
         chunks.append(1)
+        assert len(chunks) < 50, "it is read on"
         return {"type": "http.request", "body": b"x" * 100, "more_body": True}
 
     async def never():
