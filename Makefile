@@ -16,10 +16,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 160000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest rooms install train clean
+.PHONY: help demo test check lint types format test-lowest torture rooms install train clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, rooms, train, clean'
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, train, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -52,6 +52,10 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# processes killed and interrupted, full and read-only disks, two on one folder; ten minutes, and a table
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture --minutes 10 --out build/torture.md $(CAMPAIGNS)
 
 # the list of modules in docs/architecture.md, from their docstrings
 rooms: $(STAMP)

@@ -46,14 +46,14 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
     """
     require(config.tracker)
     trainer = Trainer(config, Dataset(config.data), load)
-    with ExitStack() as held:
+    with ExitStack() as opened:
         if trainer.processes.main:
             with writing(config.out):
-                held.enter_context(locked(config.out))
+                opened.enter_context(locked(config.out))
         resume(trainer)
         # many processes must stop at the same update, which a signal to each cannot say
         alone = trainer.processes.count == 1
-        stop = held.enter_context(deferred_interrupts()) if alone else StopRequest()
+        stop = opened.enter_context(deferred_interrupts()) if alone else StopRequest()
         run_updates(trainer, MainProcess(trainer) if trainer.processes.main else None, stop)
     trainer.processes.end()
     return config.out / "bundle"

@@ -137,7 +137,7 @@ def test_a_signal_ends_a_run_after_its_update_and_what_it_did_is_saved(
     assert newest_checkpoint(tmp_path / "stopped")["progress"]["update"] == 1
     training.train(config)
     training.train(config_for(dataset_path, tmp_path / "whole", model=config.model))
-    ends = [newest_checkpoint(tmp_path / name)["average"] for name in ("stopped", "whole")]
-    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    averages = [newest_checkpoint(tmp_path / name)["average"] for name in ("stopped", "whole")]
+    assert all(torch.equal(value, averages[1][name]) for name, value in averages[0].items())
     assert [row["update"] for row in read_table(tmp_path / "stopped" / "metrics.csv")] == ["3", "6"]
     assert not (tmp_path / "stopped" / ".lock").exists()
