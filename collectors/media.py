@@ -29,8 +29,8 @@ def write_strip(
     gap: int = 4,
     labels: Sequence[str] = (),
 ) -> Path:
-    """Write a PNG with one row of images for each sequence of (H, W, 3) uint8 frames; `labels`
-    name the rows.
+    """Write a PNG with one row of images for each sequence
+    of (H, W, 3) uint8 frames; `labels` name the rows.
     """
     if not rows or not all(len(row) for row in rows):
         raise ValueError("a strip needs at least one row, and every row at least one frame")
@@ -86,8 +86,8 @@ def to_rgb(frames: np.ndarray) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(..., H, W, 3) uint8 from two frames (..., H, W, C): a dim gray `b` where they agree, the
-    brighter the less.
+    """(..., H, W, 3) uint8 from two frames (..., H, W, C):
+    a dim gray `b` where they agree, the brighter the less.
     """
 
     a, b = to_rgb(np.asarray(a)).astype(np.float32), to_rgb(np.asarray(b)).astype(np.float32)
@@ -166,8 +166,8 @@ def as_image(frame: np.ndarray) -> np.ndarray:
 def _join(
     images: Sequence[np.ndarray], gap: int, axis: int, filling: tuple[int, int, int] = PAPER
 ) -> np.ndarray:
-    """Images in a line along `axis`, `gap` pixels between; a lower one is centered, a narrower one
-    starts left.
+    """Images in a line along `axis`, `gap` pixels between;
+    a lower one is centered, a narrower one starts left.
     """
     across = 1 - axis
     extent = max(image.shape[across] for image in images)

@@ -1,5 +1,5 @@
-"""One progress bar for all long work: rate and time left on a terminal, silence in pipes and
-logs.
+"""One progress bar for all long work: rate and time left on a terminal,
+silence in pipes and logs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from tqdm import tqdm
 def progress(
     iterable: Iterable | None = None, total: int | None = None, desc: str = "", unit: str = "it"
 ) -> tqdm:
-    """A tqdm bar over `iterable`, or a manual one of `total` units (``bar.update(n)``); silent off
-    a terminal.
+    """A tqdm bar over `iterable`, or a manual one
+    of `total` units (``bar.update(n)``); silent off a terminal.
     """
     silent = not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
     options = {"dynamic_ncols": True, "smoothing": 0.1, "file": sys.stderr, "disable": silent}

@@ -1,9 +1,9 @@
-"""Per-lane random streams without a loop over lanes: a counter-based generator in plain tensor
-arithmetic.
+"""Per-lane random streams without a loop over lanes:
+a counter-based generator in plain tensor arithmetic.
 
 Each number is a hash of (seed of the lane, step, salt, position), mixed by the finaliser of
 SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"). Lane i
-therefore draws the same numbers whatever its neighbours do, and a stream is a value: nothing has to
+therefore draws the same numbers whatever its neighbors do, and a stream is a value: nothing has to
 be advanced, saved or restored.
 """
 
@@ -82,8 +82,8 @@ FRAME_SALT = 64  # keeps the draws of samplers apart from those of chance variab
 
 
 class Draws(NamedTuple):
-    """The normal draws of one dreamed frame, for a sampler: number 0 to start from, others for
-    steps that renoise.
+    """The normal draws of one dreamed frame, for a sampler:
+    number 0 to start from, others for steps that renoise.
     """
 
     stream: NoiseStream

@@ -299,8 +299,8 @@ class ActionLogits(Protocol):
     """What a world model has that also gives the action it would take."""
 
     def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
-        """Logits (B, A) for frames (B, K, H, W, C) uint8, the mean of descents from `starts`
-        starts.
+        """Logits (B, A) for frames (B, K, H, W, C) uint8,
+        the mean of descents from `starts` starts.
         """
         ...
 

@@ -38,7 +38,7 @@ class WorldModelContract:
     """
 
     lanes = 3
-    rounding = 1  # grey levels by which a lane may differ among others: float sums depend on both
+    rounding = 1  # gray levels by which a lane may differ among others: float sums depend on both
 
     def make_model(self) -> WorldModel:
         """The model under test."""
@@ -121,7 +121,7 @@ class WorldModelContract:
             take_lanes(self.noise(lanes), one),
         )
         apart = (alone.frame.int() - together.frame[one].int()).abs().max()
-        assert apart <= self.rounding, f"a lane differs by {apart} grey levels among others"
+        assert apart <= self.rounding, f"a lane differs by {apart} gray levels among others"
 
     @torch.no_grad()
     def test_lanes_start_anew_in_the_middle_of_a_dream(self):

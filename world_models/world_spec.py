@@ -20,8 +20,8 @@ class WorldSpec:
     final_rewards: tuple[float, ...] = ()
 
     def patch_grid(self, patch: int) -> tuple[int, int]:
-        """Rows and columns of square patches; raises ValueError that names the sizes near `patch`
-        that fit.
+        """Rows and columns of square patches; raises ValueError
+        that names the sizes near `patch` that fit.
         """
         height, width, _ = self.frame_shape
         if height % patch or width % patch:

@@ -24,14 +24,15 @@ class BatchPolicy(Protocol):
         ...
 
     def reset(self, lanes: np.ndarray, generators: Sequence[Generator | None]) -> None:
-        """Begin an episode in the lanes of the mask (B,) bool; `generators` holds one for each of
-        them, by lane.
+        """Begin an episode in the lanes of the mask (B,) bool;
+        `generators` holds one for each of them, by lane.
         """
         ...
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
-        """(B, H, W, C) uint8 -> (B,) int64. With a mask (B,) bool the actions of the other lanes
-        mean nothing.
+        """(B, H, W, C) uint8 -> (B,) int64.
+
+        With a mask (B,) bool the actions of the other lanes mean nothing.
         """
         ...
 

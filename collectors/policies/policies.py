@@ -1,5 +1,6 @@
-"""Policies: callables from an observation to an action. They see pixels only, so one plays real
-games and dreams.
+"""Policies: callables from an observation to an action.
+
+They see pixels only, so one plays real games and dreams.
 
 A policy is reset with a generator at the start of each episode; all its randomness comes from
 there.
@@ -156,8 +157,8 @@ MAKERS: dict[str, Maker] = {
 
 
 def makers_of(world: World | str | None) -> Mapping[str, Maker]:
-    """The policies of a world by kind: the general ones and those of its row's module, which is
-    imported here.
+    """The policies of a world by kind: the general ones and those
+    of its row's module, which is imported here.
 
     None is a game without a row in the table of worlds, which has the general policies only. Raises
     UnknownNameError for the name of a world that is not in the table.

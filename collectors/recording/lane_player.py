@@ -33,8 +33,8 @@ class Job:
         self.steps = 0  # in `episodes`
 
     def take(self, number: int, episode: Episode) -> None:
-        """Adds a finished episode; those past the quota are dropped: one by one they would not have
-        been begun.
+        """Adds a finished episode; those past the quota are dropped:
+        one by one they would not have been begun.
         """
         self.ahead[number] = episode
         self.finished_steps += len(episode)
@@ -78,8 +78,8 @@ class LanePlayer:
         self.mean_length, self.ended = 0.0, 0  # of the episodes so far, and how many they are
 
     def play(self, jobs: list[Job]) -> Iterator[Job]:
-        """The jobs, each as soon as it is done; their episodes are those that playing one by one
-        would give.
+        """The jobs, each as soon as it is done; their episodes are those
+        that playing one by one would give.
         """
         waiting, ended = list(jobs), np.ones(self.env.num_envs, bool)
         while waiting:

@@ -33,8 +33,8 @@ class Worker(NamedTuple):
 
 
 class WorkerPool(Generic[Task, Result]):
-    """Calls `work` in `count` processes that are spawned, as a fork of a process that runs torch
-    threads can hang.
+    """Calls `work` in `count` processes that are spawned,
+    as a fork of a process that runs torch threads can hang.
     """
 
     def __init__(self, work: Callable[[Task], Result], count: int):

@@ -29,8 +29,8 @@ def setting(
     above: float | None = None,
     kinds: Mapping[str, type] | None = None,
 ) -> Any:
-    """A field of a dataclass with a line for ``--help``; without `default` and `factory` it is
-    required.
+    """A field of a dataclass with a line for ``--help``;
+    without `default` and `factory` it is required.
 
     `least` and `most` are allowed values themselves, `above` is not; `check_settings` checks them.
     """
@@ -69,8 +69,8 @@ def check_settings(config: Any) -> None:
 
 
 class Setting(NamedTuple):
-    """One leaf of a (nested) dataclass; `name` is dotted, `default` is ``REQUIRED`` if there is
-    none.
+    """One leaf of a (nested) dataclass; `name` is dotted,
+    `default` is ``REQUIRED`` if there is none.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Setting(NamedTuple):
 def list_settings(
     source: Any, prefix: str = "", chosen: Mapping[str, Any] | None = None
 ) -> list[Setting]:
-    """All leaves of `source`, a dataclass or an instance of one (whose values then are the
-    defaults).
+    """All leaves of `source`, a dataclass or an instance
+    of one (whose values then are the defaults).
 
     `chosen` are instances by dotted name to stand in place of those of `source`. A field of several
     kinds is listed itself, with a ``KindOf`` for its type, before its leaves.
@@ -141,8 +141,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
-    """Inverse of `to_dict`, also after JSON; ValueError names unknown and missing keys and unknown
-    kinds.
+    """Inverse of `to_dict`, also after JSON; ValueError names unknown
+    and missing keys and unknown kinds.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{config_class.__name__} is a table of settings, not {values!r:.40}")

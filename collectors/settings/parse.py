@@ -45,8 +45,8 @@ OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
 def apply_overrides(config: Config, overrides: Mapping[str, str]) -> Config:
-    """A copy of the dataclass instance `config` with ``{"a.b": "3"}`` applied; raises
-    SettingsError.
+    """A copy of the dataclass instance `config`
+    with ``{"a.b": "3"}`` applied; raises SettingsError.
     """
     return _build(
         config, _read_words([f"{key}={text}" for key, text in overrides.items()], config, ())
@@ -59,8 +59,8 @@ def parse(
     prog: str,
     positional: Sequence[str] = (),
 ) -> Config:
-    """The settings that `argv` (None: the process's own arguments) asks for, as an instance of
-    `config_class`.
+    """The settings that `argv` (None: the process's own arguments) asks for,
+    as an instance of `config_class`.
 
     An instance may be passed for the class: its values then are the defaults (a preset). Bare words
     fill the fields named in `positional`, in order. Prints and raises SystemExit: 0 after
@@ -101,8 +101,8 @@ def _read_files(source: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 
 def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> str:
-    """What ``--help`` prints: usage, the class's docstring and every setting with type, default and
-    help.
+    """What ``--help`` prints: usage, the class's docstring and every setting
+    with type, default and help.
     """
     words = [name.upper().replace("_", "-") for name in positional]
     usage = " ".join([prog, *words, "[--config FILE] [--setting value] [a.b=c] [--cfg] [--help]"])
@@ -190,8 +190,8 @@ def _read_words(words: list[str], source: Any, positional: Sequence[str]) -> dic
 
 
 def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str, Setting]]:
-    """An instance for every field of several kinds that the words set, and all settings that there
-    are with these.
+    """An instance for every field of several kinds that the words set,
+    and all settings that there are with these.
 
     A kind that the field has already leaves its values alone.
     """
@@ -213,8 +213,8 @@ def _read_kinds(words: list[str], source: Any) -> tuple[dict[str, Any], dict[str
 def _read_option(
     word: str, rest: list[str], settings: Mapping[str, Setting]
 ) -> tuple[Setting, Any]:
-    """The setting and value of ``--word``; takes the value from `rest` where the word holds
-    none.
+    """The setting and value of ``--word``; takes the value from `rest`
+    where the word holds none.
     """
     key, equals, text = word.partition("=")
     name = _normal(key)

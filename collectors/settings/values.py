@@ -17,8 +17,8 @@ TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"
 
 
 class SettingsError(ValueError):
-    """A setting is unknown, missing or of the wrong type; the message names it and what would be
-    right.
+    """A setting is unknown, missing or of the wrong type;
+    the message names it and what would be right.
     """
 
 
@@ -29,8 +29,8 @@ class KindOf(NamedTuple):
 
 
 def type_name(hint: Any) -> str:
-    """How a type is called in help and errors: ``int``, ``float or none``, ``int,int,...``, ``one
-    of a, b``.
+    """How a type is called in help and errors: ``int``, ``float or none``,
+    ``int,int,...``, ``one of a, b``.
     """
     if isinstance(hint, KindOf):
         return "{" + ",".join(hint.kinds) + "}"
@@ -46,8 +46,8 @@ def type_name(hint: Any) -> str:
 
 
 def convert(name: str, hint: Any, text: str) -> Any:
-    """The value of the setting `name`, of type `hint`, that `text` means; raises SettingsError that
-    names both.
+    """The value of the setting `name`, of type `hint`, that `text` means;
+    raises SettingsError that names both.
     """
     if isinstance(hint, KindOf) and text not in hint.kinds:
         near, known = difflib.get_close_matches(text, hint.kinds, 1, 0.0)[0], ", ".join(hint.kinds)

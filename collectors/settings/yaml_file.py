@@ -15,8 +15,8 @@ CODE = re.compile(r"(?:^|[=,\[( ])[A-Za-z_][\w.]*:[A-Za-z_]")
 
 
 def as_text(config: Any) -> str:
-    """A dataclass instance as YAML, fit for ``resolved_config.yaml``: nested by indentation,
-    sequences in brackets.
+    """A dataclass instance as YAML, fit for ``resolved_config.yaml``:
+    nested by indentation, sequences in brackets.
     """
     return "\n".join(_lines(to_dict(config)))
 

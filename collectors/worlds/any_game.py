@@ -1,5 +1,5 @@
-"""Any Gymnasium game with discrete actions as frames of one size: `collectors:AnyGame-v0`, `collect
---env ID`.
+"""Any Gymnasium game with discrete actions as frames of one size:
+`collectors:AnyGame-v0`, `collect --env ID`.
 """
 
 import importlib
@@ -21,8 +21,8 @@ class AnyGameError(gymnasium.error.Error):
 
 
 class AnyGame(gymnasium.Env):
-    """The game `env` (a Gymnasium id, also module:id), its frames resized to (size, size, 3)
-    uint8 by area.
+    """The game `env` (a Gymnasium id, also module:id),
+    its frames resized to (size, size, 3) uint8 by area.
 
     A frame is the observation where that is an image, else what `render()` gives as an rgb_array;
     `source` is which ("auto", "observation", "render"). `reward` is "raw" or "sign". `max_steps`
@@ -63,8 +63,8 @@ class AnyGame(gymnasium.Env):
         self._frame, self._steps = np.zeros((size, size, 3), np.uint8), 0
 
     def world_spec(self) -> dict:
-        """The fields of `world_models.protocols.WorldSpec`; raw rewards are left open, to be found
-        in the data.
+        """The fields of `world_models.protocols.WorldSpec`;
+        raw rewards are left open, to be found in the data.
         """
         return {
             "world": self.name,
@@ -111,8 +111,8 @@ class AnyGame(gymnasium.Env):
         return self._frame.copy()
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """Keys for `gymnasium.utils.play`: the game's own, else the first ten actions by their
-        numbers.
+        """Keys for `gymnasium.utils.play`: the game's own,
+        else the first ten actions by their numbers.
         """
         own = getattr(self.game.unwrapped, "get_keys_to_action", None)
         if own is None:
@@ -143,8 +143,8 @@ def twin_options(spec: dict) -> dict:
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8; larger images are averaged
-    over areas.
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (size, size, 3) uint8;
+    larger images are averaged over areas.
     """
     image = np.asarray(image, np.uint8)
     if image.ndim == 2 or image.shape[2] == 1:

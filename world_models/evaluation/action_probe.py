@@ -22,8 +22,8 @@ CELLS = 4  # features are averaged over this many cells along each axis
 
 
 class ActionProbe(nn.Module):
-    """From the frame before the last, the last and the next one to the action between the latter
-    two.
+    """From the frame before the last, the last and the next one
+    to the action between the latter two.
     """
 
     def __init__(self, channels: int, actions: int):
@@ -36,8 +36,8 @@ class ActionProbe(nn.Module):
         self.action_logits = nn.Linear(WIDTH * CELLS**2, actions)
 
     def forward(self, past: Tensor, after: Tensor) -> Tensor:
-        """past (N, K, H, W, C) uint8, its last one or two frames count; after (N, H, W, C) uint8 ->
-        logits (N, A).
+        """past (N, K, H, W, C) uint8, its last one or two frames count;
+        after (N, H, W, C) uint8 -> logits (N, A).
         """
         earlier, last, after = (
             frame.permute(0, 3, 1, 2).float() / 127.5 for frame in (*_two(past), after)
@@ -109,8 +109,8 @@ class ProbingEvaluator(Evaluator):
         )
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the probe is right; `copied` and `most_common`, the share of one action, need
-        no dream.
+        """How often the probe is right; `copied` and `most_common`,
+        the share of one action, need no dream.
         """
         run, other = runs.one_step, runs.random_actions
         if run.decoded is None:

@@ -103,8 +103,8 @@ class _Player:
             self.policies[lane].reset(np.random.default_rng(self.generator.integers(2**63)))
 
     def step(self) -> tuple[np.ndarray, Transition]:
-        """Every policy acts on its frame; returns the actions (L,) and the transition on the
-        CPU.
+        """Every policy acts on its frame; returns the actions (L,)
+        and the transition on the CPU.
         """
         pairs = zip(self.policies, self.frames, strict=True)
         action = np.array([policy(frame) for policy, frame in pairs], np.int64)

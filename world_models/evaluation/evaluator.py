@@ -101,8 +101,8 @@ class Evaluator:
         return None
 
     def events(self, run: OneStep) -> Tensor:
-        """(N,) bool: recorded transitions with an event, here a termination or a reward that is not
-        the usual one.
+        """(N,) bool: recorded transitions with an event,
+        here a termination or a reward that is not the usual one.
         """
         return (run.real_reward != run.real_reward.mode().values) | run.real_termination
 
@@ -119,14 +119,14 @@ class Evaluator:
         return {"omitted": "no rules are written for this world"}
 
     def action_figures(self, runs: Runs) -> dict:
-        """How often the action is recognized from (frame, next dreamed frame), and from real next
-        frames.
+        """How often the action is recognized from (frame, next dreamed frame),
+        and from real next frames.
         """
         return {"omitted": "no rules are written for this world"}
 
     def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """(trust, correct), (M,) each: the trust of one-step dreams, and whether they were correct
-        (bool).
+        """(trust, correct), (M,) each: the trust of one-step dreams,
+        and whether they were correct (bool).
         """
         return runs.one_step.trust, runs.one_step.quality["psnr"] >= CORRECT_PSNR
 

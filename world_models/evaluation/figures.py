@@ -1,5 +1,6 @@
-"""From the runs of rollouts.py to the figures of evaluation.json. Pure functions; every figure has
-its `samples`.
+"""From the runs of rollouts.py to the figures of evaluation.json.
+
+Pure functions; every figure has its `samples`.
 
 N transitions, H horizon. A figure that cannot be computed is {"omitted": why} or None, never a
 made-up number.
@@ -20,8 +21,8 @@ HORIZONS = (1, 5, 10, 20, 32, 64)
 
 
 def one_step_figures(run: OneStep, event: Tensor) -> dict:
-    """Quality of the frames of all transitions, of those with an event, (N,) bool, and of the
-    others, beside copying.
+    """Quality of the frames of all transitions, of those with an event, (N,) bool,
+    and of the others, beside copying.
     """
     groups = {"events": event, "others": ~event}
     return {
@@ -43,8 +44,8 @@ def _quality(run: OneStep, mask: Tensor) -> dict:
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
-    """PSNR and SSIM after each of HORIZONS up to `last`, and the first step where copying the start
-    frame is better.
+    """PSNR and SSIM after each of HORIZONS up to `last`,
+    and the first step where copying the start frame is better.
     """
     curves = {name: {"psnr": [], "ssim": []} for name in ("dream", "copy_last_frame")}
     samples = run.real_running.sum(0).tolist()
@@ -73,8 +74,8 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
 
 
 def kid_figures(run: Rollouts, depth: int, count: int) -> dict:
-    """KID of frames `depth` steps deep, and of the start frames, to the real frames at that
-    depth.
+    """KID of frames `depth` steps deep, and of the start frames,
+    to the real frames at that depth.
     """
     rows = run.real_running[:, depth - 1].nonzero()[:count, 0]
     others = {"value": run.frames[rows, depth], "copy_start_frame": run.real_frames[rows, 0]}
@@ -172,8 +173,8 @@ def card_scores(figures: dict, evaluator: Evaluator) -> dict:
 
 
 def at_path(figures: Any, path: list[str]) -> dict:
-    """{dotted path: figure}; a "*" in the path stands for every key there, and a missing figure is
-    None.
+    """{dotted path: figure}; a "*" in the path stands for every key there,
+    and a missing figure is None.
     """
     head, *rest = path
     if not isinstance(figures, dict):

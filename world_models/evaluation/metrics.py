@@ -16,8 +16,8 @@ IDENTICAL_PSNR = 100.0
 
 
 def psnr(frames: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each frame in dB, (N,) float32; equal frames count
-    IDENTICAL_PSNR.
+    """Peak signal-to-noise ratio of each frame in dB, (N,) float32;
+    equal frames count IDENTICAL_PSNR.
     """
     _same_shape(frames, target)
     error = (frames.float() - target.float()).square().flatten(1).mean(1)  # (N,)
@@ -100,8 +100,8 @@ def class_score(predicted: Tensor, actual: Tensor) -> ClassScore:
 def classification(
     predicted: Tensor, actual: Tensor, classes: tuple[float, ...]
 ) -> dict[str, dict]:
-    """ClassScore as a dict for each value of `classes`, keyed by the value as text ("-1", "0",
-    "1").
+    """ClassScore as a dict for each value of `classes`,
+    keyed by the value as text ("-1", "0", "1").
     """
     near = {
         value: ((predicted - value).abs() < 1e-4, (actual - value).abs() < 1e-4)
@@ -122,8 +122,8 @@ def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> fl
 
 
 def auroc(score: Tensor, positive: Tensor) -> float | None:
-    """Chance that a positive scores above a negative, ties counting half; None when one of the two
-    is missing.
+    """Chance that a positive scores above a negative, ties counting half;
+    None when one of the two is missing.
     """
     positives = int(positive.sum())
     negatives = len(positive) - positives
@@ -148,8 +148,8 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def uniformity_p(uniform: Tensor, bins: int = 16) -> float | None:
-    """p-value of a chi-square test that values (N,) in [0, 1) are uniform; None under 5 expected a
-    bin (Cochran).
+    """p-value of a chi-square test that values (N,)
+    in [0, 1) are uniform; None under 5 expected a bin (Cochran).
     """
     expected = len(uniform) / bins
     if expected < 5:
@@ -171,8 +171,8 @@ def interval(values: Tensor) -> list[float]:
 
 
 def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
-    """Kernel inception distance (Binkowski et al. 2018) of frame sets (N, H, W, C) to a real one,
-    or {"omitted": why}.
+    """Kernel inception distance (Binkowski et al. 2018) of frame sets (N, H, W, C)
+    to a real one, or {"omitted": why}.
 
     Inception's weights are not available offline; the packaged ImageNet backbone EfficientNet-Lite0
     takes their place, and the result names it.

@@ -127,8 +127,8 @@ def _compared(
 def _confidences(
     model: WorldModel, state: State, action: Tensor, dream: Transition
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Probabilities (B,) of the reward and of the termination, or its absence, that a dream
-    gave.
+    """Probabilities (B,) of the reward and of the termination,
+    or its absence, that a dream gave.
     """
     found = model.outcome_probabilities(state, action, dream.frame)
     if found is None:
@@ -171,8 +171,9 @@ def _joined(rows: list[OneStep]) -> OneStep:
 
 
 class Rollouts(NamedTuple):
-    """Open-loop dreams beside the recording, same actions. A dream that ended stays on its last
-    frame.
+    """Open-loop dreams beside the recording, same actions.
+
+    A dream that ended stays on its last frame.
 
     Where frames are stacks of images, these are the newest of each stack: the others are old.
     """

@@ -20,8 +20,8 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What happened in the H steps after B places; `lengths` (B,) of the H are real, the rest
-    repeat the end.
+    """What happened in the H steps after B places;
+    `lengths` (B,) of the H are real, the rest repeat the end.
     """
 
     context: Context
@@ -51,8 +51,8 @@ class SplitReader:
         return self._places(chosen)
 
     def starts(self, count: int, horizon: int, generator: np.random.Generator) -> list[Place]:
-        """Rollout starts: half with `horizon` steps left in their episode, where there are such,
-        half anywhere.
+        """Rollout starts: half with `horizon` steps left in their episode,
+        where there are such, half anywhere.
         """
         offset = np.concatenate([[0], np.cumsum(self.lengths)])
         early = [

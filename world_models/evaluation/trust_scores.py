@@ -1,5 +1,5 @@
-"""Signals that a dreamed frame is wrong, beside the trust head, and the calibration of trust on
-held-out frames.
+"""Signals that a dreamed frame is wrong, beside the trust head,
+and the calibration of trust on held-out frames.
 
 B lanes, N transitions. Every signal is a number that is higher where the frame is less
 credible.
@@ -30,8 +30,8 @@ REPORTED = ("disagreement", "distance", "gradient_norm")
 
 @dataclass(frozen=True)
 class TrustSignals:
-    """The signals of a model; `distance` is None for a model that has no features to measure it
-    on.
+    """The signals of a model; `distance` is None for a model
+    that has no features to measure it on.
     """
 
     model: WorldModel
@@ -77,8 +77,8 @@ class TrustSignals:
     def disagreement(
         self, state: State, action: Tensor, frame: Tensor, noise: NoiseStream
     ) -> Tensor:
-        """The largest difference, mean square over a patch of [-1, 1], to what other noise would
-        have dreamed.
+        """The largest difference, mean square over a patch of [-1, 1],
+        to what other noise would have dreamed.
         """
         patch, mine, worst = self.model.patch, pixels.stack(frame[:, None]), []
         for number in range(1, self.draws + 1):
@@ -90,8 +90,8 @@ class TrustSignals:
 
 
 def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Tensor]:
-    """(signal, correct), (M,) each: `evaluator.correctness` of the runs with a signal in the place
-    of trust.
+    """(signal, correct), (M,) each: `evaluator.correctness` of the runs
+    with a signal in the place of trust.
     """
     one, other = (
         run._replace(trust=run.signals[name]) for run in (runs.one_step, runs.random_actions)
@@ -100,8 +100,8 @@ def with_signal(evaluator: Evaluator, runs: Runs, name: str) -> tuple[Tensor, Te
 
 
 def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
-    """AUROC of every signal that was measured, for one-step frames that are wrong: {"auroc_NAME":
-    value}.
+    """AUROC of every signal that was measured,
+    for one-step frames that are wrong: {"auroc_NAME": value}.
     """
     found = {}
     for name in REPORTED:
@@ -114,8 +114,8 @@ def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
 def calibrated_figures(
     evaluator: Evaluator, runs: Runs, scale: TrustScale | None, learned_from: int
 ) -> dict:
-    """AUROC and expected calibration error of calibrated trust on the same frames; {} where there
-    is no scale.
+    """AUROC and expected calibration error of calibrated trust on the same frames;
+    {} where there is no scale.
     """
     if scale is None:
         return {}
@@ -137,8 +137,8 @@ def calibrated_figures(
 def calibrate(
     evaluator: Evaluator, runs: Runs, features: MahalanobisDistance
 ) -> tuple[TrustScale, int]:
-    """The scale fitted to runs of another split than the one it is reported on, and their number of
-    frames.
+    """The scale fitted to runs of another split than the one it is reported on,
+    and their number of frames.
     """
     (trust, correct), (distance, _) = (
         evaluator.correctness(runs),

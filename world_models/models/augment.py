@@ -13,10 +13,10 @@ from torch.nn import functional as F
 def damage(
     frames: Tensor, noise: float, share: float, patch: int, generator: torch.Generator
 ) -> Tensor:
-    """Contexts as a dream might have spoilt them: Gaussian noise, and patches of a neighbour in the
-    batch.
+    """Contexts as a dream might have spoiled them:
+    Gaussian noise, and patches of a neighbor in the batch.
 
-    The patch is one in which the neighbour differs, and the likelier the fewer patches of its frame
+    The patch is one in which the neighbor differs, and the likelier the fewer patches of its frame
     look like it: so single things go missing, not only background. A model that was never trained
     on a frame without food will not put a lost food back. frames (B, K, H, W, C) uint8 -> the same
     shape, another tensor.

@@ -1,5 +1,5 @@
-"""The chance-variable model: what is random is drawn once as a category, the rest is decoded in one
-deterministic call.
+"""The chance-variable model: what is random is drawn once as a category,
+the rest is decoded in one deterministic call.
 
 A conditional variational autoencoder with discrete latents, see `chance_variables`. Things that
 move by fractions of a pixel may be followed and drawn as sprites.
@@ -139,8 +139,8 @@ class ChanceModel(NextFrameModel):
         steps: int,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """See `NextFrameModel`; sprites learn from the frames as they are, and alone at first where
-        that is set.
+        """See `NextFrameModel`; sprites learn from the frames as they are,
+        and alone at first where that is set.
         """
         if self.sprites is None:
             return super().clip_losses(clips, augmentation, steps, generator)

@@ -62,8 +62,8 @@ class Chosen(NamedTuple):
 
 
 class Chance(nn.Module):
-    """What is random in a step: categories drawn from the prior in a dream and from the posterior
-    in training.
+    """What is random in a step: categories drawn from the prior in a dream and
+    from the posterior in training.
 
     Those with a place are marked on the patch grid; codes are embedded and added to every token.
     """
@@ -88,8 +88,8 @@ class Chance(nn.Module):
             self.code_embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
 
     def condition_on(self, chosen: Chosen, tokens: Tensor) -> Tensor:
-        """tokens (B, D, G, G) with what was chosen in them; of (2 B, ...), as under guidance, in
-        both halves.
+        """tokens (B, D, G, G) with what was chosen in them;
+        of (2 B, ...), as under guidance, in both halves.
         """
         halves = len(tokens) // len(chosen.places)
         if self.settings.variables:

@@ -1,5 +1,5 @@
-"""Diffusion forcing: a frame-causal transformer learns clips in which every frame has a noise level
-of its own.
+"""Diffusion forcing: a frame-causal transformer learns clips in
+which every frame has a noise level of its own.
 
 So it can dream from any past, clean or not, frame after frame (Chen et al. 2024, arXiv:2407.01392),
 on the straight paths of rectified flow. What it has read of the frames before is kept in a ring, so
@@ -90,8 +90,7 @@ class ForcingModel(SampledModel):
         return len(self.spec.action_names)
 
     def init(self, context: Context) -> ForcingState:
-        """The state after reading a context of 0 to `window` - 1 frames. Raises ValueError on
-        another shape.
+        """The state after a context of 0 to `window` - 1 frames. ValueError on another shape.
 
         An empty one, frames (B, 0, H, W, C) and actions (B, 0), starts from nothing: see `begin`.
         """
@@ -114,14 +113,14 @@ class ForcingModel(SampledModel):
         return ForcingState(append(memory, read), context.frames[:, -1:])
 
     def led_by(self, actions: Tensor) -> Tensor:
-        """The actions (B, T - 1) between T frames as those that led to each, none for the first:
-        (B, T).
+        """The actions (B, T - 1) between T frames as those that led to each,
+        none for the first: (B, T).
         """
         return torch.cat((actions.new_full((len(actions), 1), self.no_action), actions), 1)
 
     def begin(self, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS) -> Transition:
-        """A first frame dreamed from nothing, one for each lane of `noise`, and the state to go on
-        from.
+        """A first frame dreamed from nothing, one for each lane of `noise`,
+        and the state to go on from.
         """
         lanes, device = len(noise.seeds), self.reward_values.device
         frames = torch.zeros(lanes, 0, *self.spec.frame_shape, dtype=torch.uint8, device=device)
@@ -190,8 +189,8 @@ class ForcingModel(SampledModel):
     def outcome_probabilities(
         self, state: ForcingState, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The head's probabilities for a dreamed frame: reward classes (B, R) and termination
-        (B,).
+        """The head's probabilities for a dreamed frame:
+        reward classes (B, R) and termination (B,).
         """
         read = self.reread(self.network.read(state.memory, action), frame)
         reward, termination, _ = self.outcome_logits(read.tokens, frame[:, None])
@@ -225,8 +224,8 @@ class ForcingModel(SampledModel):
         steps: int,
         generator: torch.Generator,
     ) -> Sequence:
-        """Clips of K + `steps` frames; in training a context may be damaged, and single actions are
-        left out.
+        """Clips of K + `steps` frames; in training a context may be damaged,
+        and single actions are left out.
         """
         if clips.context_actions is None:
             raise ValueError(
@@ -255,8 +254,8 @@ class ForcingModel(SampledModel):
         )
 
     def sample_t(self, shape: Iterable[int], generator: torch.Generator) -> Tensor:
-        """A level for every frame, (B, T), and 0 for the clean ones that a share of the clips
-        begins with.
+        """A level for every frame, (B, T), and 0 for the clean ones that a share
+        of the clips begins with.
         """
         lanes, frames = shape
         clean = torch.randint(frames, (lanes,), generator=generator)
@@ -286,8 +285,8 @@ class ForcingModel(SampledModel):
     def outcomes(
         self, clips: Clips, sequence: Sequence, t: Tensor, predicted: Tensor, steps: int
     ) -> dict[str, Tensor]:
-        """Mean losses of reward, termination and trust on frames as a dream shows them: predicted,
-        or else real.
+        """Mean losses of reward, termination and trust on frames as a dream shows them:
+        predicted, or else real.
 
         A share of the clips is read again, all clean. Trust is learned on predicted frames alone:
         real ones are right.

@@ -105,8 +105,8 @@ class DistilledModel(DiffusionModel):
     def example(
         self, step: Step, chosen: Chosen | None, generator: torch.Generator
     ) -> TrainingExample:
-        """The teacher's walk from fresh noise, and for every lane one stretch of it that the
-        student spans.
+        """The teacher's walk from fresh noise, and for every lane one stretch
+        of it that the student spans.
         """
         teacher, path, target = self.teacher, self.path, step.target
         guided = teacher.guided(DEFAULT_OPTIONS)
@@ -139,8 +139,8 @@ class DistilledModel(DiffusionModel):
 
 
 def landing(path: Path, x: Tensor, ahead: Tensor, now: Tensor, after: Tensor) -> Tensor:
-    """The estimate of x0 with which one step from x (B, ...) at level `now` (B,) ends in `ahead` at
-    level `after`.
+    """The estimate of x0 with which one step from x (B, ...) at level `now` (B,) ends
+    in `ahead` at level `after`.
 
     The inverse of `samplers.ddim` in x0; the paper's equation for the target in appendix G.
     """
@@ -170,8 +170,9 @@ def shared_levels(path: Path, teacher_steps: int, steps: int) -> tuple[Tensor, T
 
 
 def check_teacher(teacher: WorldModel, spec: WorldSpec, name: str) -> DiffusionModel:
-    """The teacher. Raises ValueError where it is of another game, or its walk cannot be
-    learned.
+    """The teacher.
+
+    Raises ValueError where it is of another game, or its walk cannot be learned.
     """
     if type(teacher) is not DiffusionModel or not isinstance(teacher.objective, Path):
         raise ValueError(

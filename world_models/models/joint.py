@@ -1,5 +1,5 @@
-"""State and action optimized together: the pair (latent next state, action) rests where a learned
-field is zero.
+"""State and action optimized together: the pair (latent next state, action) rests
+where a learned field is zero.
 
 Equilibrium matching (Wang & Du 2025, arXiv:2510.02300) over pairs, from the newest frame.
 With the action held the pair comes to rest at what the action does: a world model. With nothing
@@ -144,8 +144,8 @@ class JointModel(NextFrameModel, SampledModel):
         action: Tensor | None = None,
         return_trajectory: bool = False,
     ) -> Joint:
-        """A pair at rest. frames (B, K, H, W, C) uint8; action (B,) int64 is held, None lets it be
-        found.
+        """A pair at rest. frames (B, K, H, W, C) uint8;
+        action (B,) int64 is held, None lets it be found.
 
         The found action is then held, chance is drawn, and the latents go on from where they are.
         The trajectory is that of the free descent, or of the held one where the action was given.
@@ -240,8 +240,8 @@ class JointModel(NextFrameModel, SampledModel):
     def losses(
         self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses with the action held, with nothing held, and of the frame codec; the frame is
-        decoded near rest.
+        """Losses with the action held, with nothing held, and of the frame codec;
+        the frame is decoded near rest.
 
         The free pair is learned where an expert acted; everybody is taken for one where `expert` is
         None.
@@ -269,8 +269,8 @@ class JointModel(NextFrameModel, SampledModel):
     def codec_losses(
         self, target: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The latent of a frame (B, C, H, W) as the field's target, and the losses (B,) that keep
-        it from collapse.
+        """The latent of a frame (B, C, H, W) as the field's target,
+        and the losses (B,) that keep it from collapse.
 
         Every kind of cell of a frame counts the same, however many cells are alike.
         """
@@ -293,8 +293,8 @@ class JointModel(NextFrameModel, SampledModel):
         return self._target(latent), losses
 
     def latent_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
-        """Errors (B, Z G G + A) of pairs -> (B,): the latents' share, cells that change weighing
-        more.
+        """Errors (B, Z G G + A) of pairs -> (B,):
+        the latents' share, cells that change weighing more.
         """
         cells = self.field.split(error, self.grid_shape)[0].mean(1, keepdim=True)
         weights = change_weights(last, target, self.patch, self.change_weight)

@@ -1,5 +1,5 @@
-"""The latent model: a frozen autoencoder, and in its latents any network with any objective and
-sampler.
+"""The latent model: a frozen autoencoder, and in its latents any network
+with any objective and sampler.
 
 Rombach et al. 2022, "High-resolution image synthesis with latent diffusion models",
 arXiv:2112.10752, for next frames. It learns in two stages, by one run or by two: the autoencoder

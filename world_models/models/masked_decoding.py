@@ -28,8 +28,8 @@ class Decided(NamedTuple):
 
 
 class MaskedDecoding(NamedTuple):
-    """`passes` calls of the decoder; a temperature of 0 takes the likeliest codes, 1 draws as the
-    model believes.
+    """`passes` calls of the decoder; a temperature
+    of 0 takes the likeliest codes, 1 draws as the model believes.
 
     `guidance` on the action: logits are extrapolated away from those without it (Ho & Salimans
     2022, arXiv:2207.12598); 1 is off.
@@ -127,16 +127,16 @@ def still_masked(places: int, number: int, passes: int) -> int:
 
 
 def mask_shares(count: int, all_masked: float, generator: torch.Generator) -> Tensor:
-    """Shares (count,) of places to be predicted in training: cos(pi/2 r), r uniform, and all in a
-    part of samples.
+    """Shares (count,) of places to be predicted in training:
+    cos(pi/2 r), r uniform, and all in a part of samples.
     """
     share = torch.cos(math.pi / 2 * torch.rand(count, generator=generator))
     return torch.where(torch.rand(count, generator=generator) < all_masked, 1.0, share)
 
 
 def draw_masks(shares: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """(B, G, G) bool, True where a code is to be predicted: in each sample its share of places, at
-    least one.
+    """(B, G, G) bool, True where a code is to be predicted:
+    in each sample its share of places, at least one.
     """
     order = torch.rand(len(shares), math.prod(shape), generator=generator).argsort(1).argsort(1)
     count = (shares * math.prod(shape)).ceil().clamp(min=1)

@@ -1,5 +1,5 @@
-"""What all next-frame models share: a window of recent frames as state, an outcome head, losses on
-one step.
+"""What all next-frame models share: a window of recent frames as state,
+an outcome head, losses on one step.
 
 A dream's step is `encode_state`, `predict`, `remember`; a training step is `encode`, `losses`.
 
@@ -61,7 +61,7 @@ class StepLoss(NamedTuple):
     """Losses of one step, each (B,), and the frame to go on from."""
 
     terms: dict[str, Tensor]
-    # (B, C, H, W) in [-1, 1], rounded to grey levels; its gradient is that of the predicted frame
+    # (B, C, H, W) in [-1, 1], rounded to gray levels; its gradient is that of the predicted frame
     frame: Tensor
 
 
@@ -119,8 +119,9 @@ class NextFrameModel(WorldModel):
     # ------------------------------------------------------------------ a dream
 
     def init(self, context: Context) -> Window:
-        """The state after a context of `context_length` frames. Raises ValueError on another
-        shape.
+        """The state after a context of `context_length` frames.
+
+        Raises ValueError on another shape.
         """
         expected = (self.context_length, *self.spec.frame_shape)
         if tuple(context.frames.shape[1:]) != expected:
@@ -172,8 +173,8 @@ class NextFrameModel(WorldModel):
     def outcome_probabilities(
         self, state: Window, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The head's probabilities for a dreamed frame: reward classes (B, R) and termination
-        (B,).
+        """The head's probabilities for a dreamed frame:
+        reward classes (B, R) and termination (B,).
         """
         image = pixels.stack(frame[:, None, ..., -self.colors :])
         reward, termination, _ = self.head(self.context_features(state, action), image)
@@ -202,8 +203,8 @@ class NextFrameModel(WorldModel):
         steps: int,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Mean losses by name over the valid steps of the clips, each step on the model's own last
-        frame.
+        """Mean losses by name over the valid steps of the clips,
+        each step on the model's own last frame.
 
         The frames' losses are those of the clips as drawn. Outcomes are learned at the rate of the
         game: a clip that was drawn ten times as often counts a tenth, or a dream would end ten
@@ -230,8 +231,8 @@ class NextFrameModel(WorldModel):
     def clip_step(
         self, clips: Clips, s: int, context: Tensor, dropout: float, generator: torch.Generator
     ) -> Step:
-        """Step s of the clips on a context (B, K * C, H, W); in training a share of the actions is
-        the null action.
+        """Step s of the clips on a context (B, K * C, H, W);
+        in training a share of the actions is the null action.
         """
         action, device = clips.actions[:, s], context.device
         if self.training and dropout:
@@ -257,8 +258,8 @@ class NextFrameModel(WorldModel):
 
 
 def change_weights(last: Tensor, target: Tensor, patch: int, extra: float) -> Tensor:
-    """Weights (B, 1, H, W) that count a patch that changes `1 + extra` times: few do, and they
-    matter.
+    """Weights (B, 1, H, W) that count a patch that changes `1 + extra` times:
+    few do, and they matter.
     """
     changed = F.max_pool2d((last - target).abs().amax(1, keepdim=True), patch) > 0.05
     return F.interpolate(1 + extra * changed.float(), scale_factor=patch, mode="nearest")

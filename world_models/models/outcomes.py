@@ -1,5 +1,5 @@
-"""Reward, termination and trust of a predicted frame: their losses, and what a step makes of the
-logits.
+"""Reward, termination and trust of a predicted frame:
+their losses, and what a step makes of the logits.
 
 B lanes, C x H x W a frame, R reward classes.
 """
@@ -18,8 +18,8 @@ WRONG_PATCH = 0.02
 
 
 def wrong_frames(predicted: Tensor, target: Tensor, patch: int) -> Tensor:
-    """(B,) 1.0 where a patch of a predicted frame (B, C, H, W) is far from that of its target, for
-    trust; else 0.0.
+    """(B,) 1.0 where a patch of a predicted frame (B, C, H, W) is far from that
+    of its target, for trust; else 0.0.
     """
     error = F.avg_pool2d((predicted - target) ** 2, patch).mean(1).amax((1, 2))
     return (error >= WRONG_PATCH).float()
@@ -28,8 +28,8 @@ def wrong_frames(predicted: Tensor, target: Tensor, patch: int) -> Tensor:
 def outcome_losses(
     logits: tuple[Tensor, ...], reward: Tensor, termination: Tensor, wrong: Tensor
 ) -> dict[str, Tensor]:
-    """Losses (B,) of the logits of an outcome head; reward (B,) class, termination (B,) bool, wrong
-    (B,) float.
+    """Losses (B,) of the logits of an outcome head;
+    reward (B,) class, termination (B,) bool, wrong (B,) float.
 
     "wrong" is not a loss (weight 0): the share of frames with a wrong patch.
     """
@@ -48,8 +48,8 @@ def final_classes(spec: WorldSpec) -> Tensor:
 
 
 def likeliest_outcome(reward: Tensor, termination: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
-    """The likeliest pair of reward class (B,) int64 and termination (B,) bool among those that the
-    game has.
+    """The likeliest pair of reward class (B,) int64
+    and termination (B,) bool among those that the game has.
 
     Logits reward (B, R) and termination (B,) are taken to be independent but for `final` (R,) bool:
     such a class always comes with the termination. Decided apart, a dream would go on after the

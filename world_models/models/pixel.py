@@ -1,5 +1,5 @@
-"""The deterministic pixel model: images and the actions between them in, the next F images out,
-in one pass.
+"""The deterministic pixel model: images and the actions between them in,
+the next F images out, in one pass.
 
 In a dream one action is known, so the first image is used; `foresee` plays all F. What a step
 cannot know, such as new ground at the edge, comes out as its mean.

@@ -1,5 +1,5 @@
-"""What models that draw their frames with a sampler share: steps as an option, and frames between
-noise and frame.
+"""What models that draw their frames with a sampler share:
+steps as an option, and frames between noise and frame.
 
 B lanes, H x W x C a frame.
 """

@@ -73,8 +73,8 @@ class TrustScale(nn.Module):
         self.register_buffer("weights", weights.float(), persistent=False)
 
     def forward(self, logit: Tensor, tokens: Tensor) -> Tensor:
-        """The head's logit (B,) and the features (B, D, G, G) of the context -> trust (B,) in [0,
-        1].
+        """The head's logit (B,) and the features (B, D, G, G)
+        of the context -> trust (B,) in [0, 1].
         """
         return self.combined(logit, self.distance(tokens))
 
@@ -99,8 +99,8 @@ def logits_of(trust: Tensor) -> Tensor:
 
 
 def fitted(logit: Tensor, distance: Tensor, right: Tensor) -> Tensor:
-    """The weights (3,) of `TrustScale` for N frames that were `right` (N,) bool or not, by maximum
-    likelihood.
+    """The weights (3,) of `TrustScale` for N frames that were `right` (N,) bool
+    or not, by maximum likelihood.
 
     A pull towards (1, 0, 0), the head as it is, decides where there is nothing to learn from, as
     with no wrong frame. Distance never speaks for a frame: where it would, it gets no weight, or
@@ -154,8 +154,8 @@ def save_scale(folder: Path, scale: TrustScale) -> None:
 
 
 def load_scale(folder: Path, width: int) -> TrustScale | None:
-    """The scale of a bundle whose features have `width` channels, None without one; ValueError if
-    it is damaged.
+    """The scale of a bundle whose features have `width` channels, None without one;
+    ValueError if it is damaged.
     """
     if not (folder / FILE).exists():
         return None

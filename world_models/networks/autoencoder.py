@@ -51,8 +51,8 @@ class AutoencoderConfig:
 
 
 class Autoencoder(nn.Module):
-    """`encode` halves the sides with 4x4 convolutions; `decode` doubles them, 2x2 pixels out of
-    each 3x3 convolution.
+    """`encode` halves the sides with 4x4 convolutions;
+    `decode` doubles them, 2x2 pixels out of each 3x3 convolution.
     """
 
     def __init__(self, config: AutoencoderConfig, colors: int):
@@ -80,8 +80,8 @@ class Autoencoder(nn.Module):
         return torch.tanh(self.decoder(latents).float())
 
     def losses(self, frames: Tensor) -> dict[str, Tensor]:
-        """Means over frames (B, C, H, W), weighted: Huber's error, and that of each frame's
-        variance of latents.
+        """Means over frames (B, C, H, W), weighted:
+        Huber's error, and that of each frame's variance of latents.
         """
         config, latents = self.config, self.encode(frames)
         spread = latents.flatten(1).var(1)

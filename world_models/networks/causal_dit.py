@@ -180,8 +180,8 @@ class CausalDiT(nn.Module):
         return Encoded(tokens, keys, values)
 
     def clip(self, x: Tensor, t: Tensor, action: Tensor) -> Tensor:
-        """The output for whole clips x (B, T, C, H, W), frame by frame at levels t (B, T) after
-        actions (B, T).
+        """The output for whole clips x (B, T, C, H, W),
+        frame by frame at levels t (B, T) after actions (B, T).
         """
         condition = self.condition(t, action)
         return self.to_output(self.encode(x, condition).tokens, condition)

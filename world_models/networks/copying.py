@@ -21,8 +21,8 @@ CERTAIN_SHARE = 0.75
 
 
 class CopyOut(nn.Module):
-    """Each patch is decoded, or copied from the last frame, or a blend of the two: a softmax over
-    the sources.
+    """Each patch is decoded, or copied from the last frame, or a blend of the two:
+    a softmax over the sources.
 
     What does not change, or only moves, then costs the tokens nothing and does not fade over a long
     dream. Sources are the frame moved by given distances along each axis and, where `max_flow` is
@@ -104,8 +104,8 @@ def shifted(frame: Tensor, down: int, right: int) -> Tensor:
 
 
 def warped(frame: Tensor, flow: Tensor, patch: int) -> Tensor:
-    """The frame (B, C, H, W) read `flow` (B, 2, G, G) pixels off, x first, bilinearly; its edge is
-    repeated.
+    """The frame (B, C, H, W) read `flow` (B, 2, G, G) pixels off, x first,
+    bilinearly; its edge is repeated.
     """
     height, width = frame.shape[2:]
     rows = torch.linspace(-1, 1, height, device=frame.device)[:, None].expand(height, width)

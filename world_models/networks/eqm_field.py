@@ -163,8 +163,8 @@ class EqMField(nn.Module):
         return torch.cat((latent.permute(0, 2, 3, 1).flatten(1), action), 1)
 
     def free(self, pair: Tensor, features: Features) -> Tensor:
-        """The learned function f of a pair, the action's part too; a fixed action replaces the
-        pair's.
+        """The learned function f of a pair, the action's part too;
+        a fixed action replaces the pair's.
         """
         latent, action = self.split(pair, features.tokens.shape[2:])
         given, fixed, now = features.rest

@@ -137,8 +137,8 @@ class OutcomeHead(nn.Module):
         self.out = nn.Linear(2 * config.width, rewards + 2)
 
     def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R), termination (B,)
-        and trust (B,).
+        """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R),
+        termination (B,) and trust (B,).
         """
         out = self.out(pool(F.silu(self.mix(F.silu(features + self.embed(self.pixels(frame)))))))
         return out[:, : self.rewards], out[:, self.rewards], out[:, self.rewards + 1]

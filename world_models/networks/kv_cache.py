@@ -12,8 +12,9 @@ from torch import Tensor
 
 
 class KVCache(NamedTuple):
-    """Keys and values of past frames. Keys are kept before their rotation, because the age of a
-    frame will change.
+    """Keys and values of past frames.
+
+    Keys are kept before their rotation, because the age of a frame will change.
     """
 
     keys: Tensor  # (B, L, h, S, P, d)

@@ -124,7 +124,7 @@ class CodeEmbedding(nn.Module):
     """Codes (B, ..., G, G) -> (B, ..., G, G, E): a learned row for each value of each digit, and
     their sum.
 
-    A table begins as the values of the codes, so that codes that look alike begin as neighbours.
+    A table begins as the values of the codes, so that codes that look alike begin as neighbors.
     """
 
     def __init__(self, sizes: tuple[int, ...], width: int):

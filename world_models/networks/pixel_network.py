@@ -1,5 +1,5 @@
-"""The network of the deterministic pixel model: an encoder and a decoder, modulated by actions
-through FiLM.
+"""The network of the deterministic pixel model:
+an encoder and a decoder, modulated by actions through FiLM.
 
 B lanes, K context frames, F frames ahead, C colors, D channels of a token, E channels of the
 condition, A actions, G x G patch grid.

@@ -1,5 +1,5 @@
-"""Positions as rotations of queries and keys (RoPE: Su et al. 2021, arXiv:2104.09864), so that only
-distances count.
+"""Positions as rotations of queries and keys (RoPE: Su et al. 2021, arXiv:2104.09864),
+so that only distances count.
 
 T frames, P tokens per frame (registers first, then the patch grid), d channels per head.
 """

@@ -114,8 +114,8 @@ class Sprites(nn.Module):
         return Track(*(torch.cat((before[:, 1:], new[:, None]), 1) for before, new in pairs))
 
     def predict(self, center: Tensor, mass: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """center (B, K, P, 2), mass (B, K, P), action (B,) -> next centers (B, P, 2) and logits of
-        visibility (B, P).
+        """center (B, K, P, 2), mass (B, K, P), action (B,) -> next centers (B, P, 2)
+        and logits of visibility (B, P).
         """
         last = 2 * center[:, -1] / self.longest_side - 1
         first, second = torch.triu_indices(self.count, self.count, 1, device=last.device)
@@ -153,8 +153,8 @@ class Sprites(nn.Module):
         return {"appearance": LOSS_WEIGHT * error, **self.move_losses(drawn, generator)}
 
     def moves(self, center: Tensor, mass: Tensor, actions: Tensor, valid: Tensor) -> Moves:
-        """The valid moves of clips: center (B, K + S, P, 2), mass (B, K + S, P), actions and valid
-        (B, S).
+        """The valid moves of clips: center (B, K + S, P, 2), mass (B, K + S, P),
+        actions and valid (B, S).
         """
         # (B, S, K + 1, ...)
         windows = (part.unfold(1, self.frames + 1, 1).movedim(-1, 2) for part in (center, mass))
@@ -188,8 +188,8 @@ class Sprites(nn.Module):
         return torch.cat((opacity, opacity * PIXEL_LR_SCALE * self.appearance), 1)
 
     def draw(self, decoded: Tensor, places: Places) -> Tensor:
-        """The decoded frame (B, C, H, W) with the sprites over it; its gradient is the decoder's
-        alone.
+        """The decoded frame (B, C, H, W) with the sprites over it;
+        its gradient is the decoder's alone.
         """
         return self.composited(decoded, places, self.image_layers().detach())
 
@@ -206,8 +206,8 @@ class Sprites(nn.Module):
         return frame
 
     def _bilinear_weights(self, center: Tensor, pixels: int) -> Tensor:
-        """(B, P) centers -> (B, P, n, S): how much of each row of a sprite lies on each row of the
-        frame.
+        """(B, P) centers -> (B, P, n, S): how much of each row
+        of a sprite lies on each row of the frame.
         """
         offset = torch.arange(pixels, device=center.device)[:, None] - torch.arange(
             self.size, device=center.device

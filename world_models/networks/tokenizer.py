@@ -51,8 +51,9 @@ class TokenizerConfig:
 
 
 class Tokenizer(Protocol):
-    """What the dynamics need of a tokenizer. A code is a number that `sizes` write in digits, the
-    first one foremost.
+    """What the dynamics need of a tokenizer.
+
+    A code is a number that `sizes` write in digits, the first one foremost.
     """
 
     sizes: tuple[int, ...]  # their product is at least the number of codes
@@ -97,8 +98,8 @@ class ScalarQuantizer(nn.Module):
         self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
     def exact(self, z: Tensor) -> Tensor:
-        """Unbounded z (..., E) -> the place on the levels, (..., E) float32 in (-0.5, levels -
-        0.5).
+        """Unbounded z (..., E) -> the place on the levels,
+        (..., E) float32 in (-0.5, levels - 0.5).
         """
         return self.levels * z.float().tanh().add(1).div(2) - 0.5
 
@@ -107,8 +108,8 @@ class ScalarQuantizer(nn.Module):
         return self.exact(z).round().clamp(min=0).minimum(self.levels - 1.0)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Unbounded z (..., E) -> rounded values (..., E) in [-1, 1], whose gradient is that of the
-        unrounded ones.
+        """Unbounded z (..., E) -> rounded values (..., E) in [-1, 1],
+        whose gradient is that of the unrounded ones.
         """
         exact = self.exact(z)
         return 2 * (exact + (self.rounded(z) - exact).detach()) / (self.levels - 1) - 1
@@ -141,8 +142,8 @@ def grouped(levels: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class FSQTokenizer(nn.Module):
-    """An autoencoder with a quantized code per patch: encoded patch by patch, decoded with those
-    around it.
+    """An autoencoder with a quantized code per patch:
+    encoded patch by patch, decoded with those around it.
 
     A code that depends on its own patch only is easier to predict: it moves with the frame, and a
     change nearby leaves it.
@@ -184,8 +185,8 @@ class FSQTokenizer(nn.Module):
         return codes + (moved - level) * basis[which]
 
     def losses(self, frames: Tensor) -> dict[str, Tensor]:
-        """5 x squared + 0.3 x absolute error: the first for the brightness of areas, the second for
-        thin lines.
+        """5 x squared + 0.3 x absolute error: the first for the brightness of areas,
+        the second for thin lines.
         """
         values = self.quantizer(self.encoder(frames).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         decoded = self.decoder(values).float()
@@ -194,8 +195,8 @@ class FSQTokenizer(nn.Module):
 
 
 class PatchBlock(nn.Module):
-    """Residual block of 1x1 convolutions: each patch by itself, so that equal patches have equal
-    codes anywhere.
+    """Residual block of 1x1 convolutions: each patch by itself,
+    so that equal patches have equal codes anywhere.
     """
 
     def __init__(self, width: int):
@@ -223,8 +224,8 @@ class LocalBlock(nn.Module):
 
 
 class PatchDictionary(nn.Module):
-    """Codes are patches of the data, the most frequent ones first; a frame is encoded by its
-    nearest patches.
+    """Codes are patches of the data, the most frequent ones first;
+    a frame is encoded by its nearest patches.
     """
 
     entries: Tensor  # (N, P * P * C) gray levels

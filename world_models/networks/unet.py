@@ -1,5 +1,5 @@
-"""The pixel U-Net: the reference architecture of diffusion world models, at its published size or a
-small one.
+"""The pixel U-Net: the reference architecture of diffusion world models,
+at its published size or a small one.
 
 Convolutions run at the frame's own resolution, as in the systems it stands for; all other networks
 here work on a patch grid. `stem` 2 or 4 folds pixels into channels first, which is fast enough
@@ -29,8 +29,9 @@ LEVEL_FEATURES = 64  # sinusoids of the noise level
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes. The defaults are those of the pixel U-Net of the reference Snake, 64 x 64, 53 M
-    parameters.
+    """Sizes.
+
+    The defaults are those of the pixel U-Net of the reference Snake, 64 x 64, 53 M parameters.
 
     Level i has `base * multipliers[i]` channels, half the resolution of the level above, and is
     left by a convolution of stride 2; the middle, below the last level, has attention. Raises

@@ -126,8 +126,8 @@ def _is_tensors(value: Any) -> bool:
 
 
 def _is_optimizer(value: Any) -> bool:
-    """A state for each of the parameters that have one, the parameters in groups, all finite; or a
-    list of these.
+    """A state for each of the parameters that have one, the parameters in groups,
+    all finite; or a list of these.
     """
     if isinstance(value, list):
         return bool(value) and all(map(_is_optimizer, value))

@@ -129,8 +129,8 @@ def find_device(name: str) -> torch.device:
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: "auto" where the hardware is good at it, which few processors
-    are.
+    """Whether to compute in bfloat16: "auto" where the hardware is good at it,
+    which few processors are.
     """
     if precision not in ("auto", "float32", "bfloat16"):
         raise TrainingError(f"precision is auto, float32 or bfloat16, not {precision!r}")

@@ -1,5 +1,5 @@
-"""metrics.csv and metrics.jsonl: one row per validation, and none twice, however often a run was
-resumed.
+"""metrics.csv and metrics.jsonl: one row per validation, and none twice,
+however often a run was resumed.
 """
 
 from __future__ import annotations

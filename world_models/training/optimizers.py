@@ -42,8 +42,9 @@ class OptimizerGroup:
 def build_optimizer(
     name: str, model: nn.Module, learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer | OptimizerGroup:
-    """AdamW, or Muon for the matrices of transformer blocks and AdamW for the rest. Raises
-    ValueError.
+    """AdamW, or Muon for the matrices of transformer blocks and AdamW for the rest.
+
+    Raises ValueError.
 
     Muon (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982, eq. 4) here takes steps as large as
     AdamW's, so both have the same learning rate.

@@ -52,8 +52,8 @@ def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> No
 
 
 def versions() -> dict[str, str | None]:
-    """Of this package and of what decides its results; None for one that was not installed as a
-    package.
+    """Of this package and of what decides its results;
+    None for one that was not installed as a package.
     """
     found: dict[str, str | None] = {}
     for name in LIBRARIES:
@@ -65,8 +65,8 @@ def versions() -> dict[str, str | None]:
 
 
 def git_commit(file: Path) -> str | None:
-    """The commit of the repository that `file` belongs to, with "+changes" where its tree differs;
-    None without one.
+    """The commit of the repository that `file` belongs to,
+    with "+changes" where its tree differs; None without one.
     """
 
     def git(*words: str) -> str | None:

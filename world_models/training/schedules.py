@@ -13,8 +13,8 @@ FINAL_RATE = 0.02  # of the learning rate
 
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
-    """Learning rate of an update, with `progress` of the run done: a linear warm-up, then a cosine
-    down to `FINAL_RATE`.
+    """Learning rate of an update, with `progress` of the run done:
+    a linear warm-up, then a cosine down to `FINAL_RATE`.
     """
     warm = (update + 1) / max(1, config.warmup)
     if config.schedule == "minutes":
@@ -31,8 +31,8 @@ def rollout_steps(config: TrainConfig, progress: float) -> int:
 
 
 def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float) -> Tensor:
-    """The scalar that is minimized, with `progress` of the run done; a loss not named here weighs
-    1.
+    """The scalar that is minimized, with `progress` of the run done;
+    a loss not named here weighs 1.
 
     The weight of the chance variables' entropy fades: late in a run it would only blur the
     posterior.

@@ -14,8 +14,8 @@ from world_models.training.clips import ClipReader, context_of
 
 
 def start_contexts(reader: ClipReader, count: int, generator: np.random.Generator) -> Contexts:
-    """Contexts of `count` different episodes at their first frame, as a reset of the real game
-    gives them.
+    """Contexts of `count` different episodes at their first frame,
+    as a reset of the real game gives them.
     """
     starts = np.flatnonzero(reader.step == reader.start)
     rows = generator.choice(starts, min(count, len(starts)), replace=False)
@@ -24,8 +24,8 @@ def start_contexts(reader: ClipReader, count: int, generator: np.random.Generato
 
 
 class RecordedStarts:
-    """Contexts from every step of the training episodes of a recording, cut when asked for; it has
-    what `Contexts` has.
+    """Contexts from every step of the training episodes of a recording, cut when asked for;
+    it has what `Contexts` has.
 
     Raises DatasetError where there is no recording, ValueError where it is of another game than
     `spec`.

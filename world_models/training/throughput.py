@@ -1,5 +1,5 @@
-"""`python -m world_models.training.throughput PRESET`: how much of the machine's time training
-gives to learning.
+"""`python -m world_models.training.throughput PRESET`:
+how much of the machine's time training gives to learning.
 
 Training samples per second, as a share of what forward and backward alone reach on one batch that
 stays the same. Both are timed in turn, round after round, in one process, and the median of the

@@ -93,8 +93,8 @@ def load_envpool():
 
 
 def _preload_qt() -> None:
-    """envpool for Python 3.11 links Qt 5 without bringing it: makes the libraries of PyQt5-Qt5
-    known, if installed.
+    """envpool for Python 3.11 links Qt 5 without bringing it:
+    makes the libraries of PyQt5-Qt5 known, if installed.
     """
     package = importlib.util.find_spec("PyQt5")
     for folder in (package.submodule_search_locations or ()) if package else ():

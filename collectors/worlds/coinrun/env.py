@@ -1,5 +1,6 @@
-"""The real CoinRun: `RealCoinRun-v0`, 64x64 pixels drawn by the C++ engine. Run right, jump, take
-the coin.
+"""The real CoinRun: `RealCoinRun-v0`, 64x64 pixels drawn by the C++ engine.
+
+Run right, jump, take the coin.
 
 B lanes.
 """
@@ -31,8 +32,9 @@ def _world_spec(options: CoinRunOptions, max_episode_steps: int | None) -> dict:
 
 
 class RealCoinRun(gymnasium.Env):
-    """Reward 10 for the coin, which ends the game; an enemy, a saw, lava end it without. Time is up
-    after 1000 steps.
+    """Reward 10 for the coin, which ends the game; an enemy, a saw, lava end it without.
+
+    Time is up after 1000 steps.
 
     Options (keywords, see `CoinRunOptions`): `distribution_mode`, `levels`, `num_levels`,
     `start_level`, `observation`, `stack`, `terminal_frame`. `reset(seed=...)` decides the level and
@@ -58,8 +60,8 @@ class RealCoinRun(gymnasium.Env):
         )
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
-        """Keys for `gymnasium.utils.play`; with none pressed it takes its `noop`, which is to be
-        `idle_action`.
+        """Keys for `gymnasium.utils.play`; with none pressed it takes its `noop`,
+        which is to be `idle_action`.
         """
         return keys_to_action()
 

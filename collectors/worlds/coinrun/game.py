@@ -1,5 +1,5 @@
-"""One lane of CoinRun: which level is played, what it shows, and what stands in for the lost
-last frame.
+"""One lane of CoinRun: which level is played, what it shows,
+and what stands in for the lost last frame.
 """
 
 from collections import deque
@@ -140,8 +140,8 @@ class CoinRunGame:
         return self._observation(), reward, terminated, truncated
 
     def info(self) -> dict:
-        """What reset and step report besides: level, split key, and whether the coin was taken in
-        this step.
+        """What reset and step report besides: level, split key,
+        and whether the coin was taken in this step.
         """
         return {"level": self._level, "split_key": self._key, "coin": self._coin}
 

@@ -48,8 +48,8 @@ class RightPolicy(Policy):
 
 
 def coinrun_mix(actions: int) -> MixturePolicy:
-    """Mostly to the right, so that whole levels, coins and deaths are seen; some without bias, with
-    all 15 actions.
+    """Mostly to the right, so that whole levels, coins and deaths are seen;
+    some without bias, with all 15 actions.
 
     Weights count episodes. Play without bias stays near the start for 500 to 800 steps, with bias
     it ends within 60 to 100: so a quarter of the frames is played without, and an episode has 95

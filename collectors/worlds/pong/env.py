@@ -24,8 +24,8 @@ FRAMES_PER_SECOND = 60  # of the engine; one of our frames is `frame_skip` of it
 
 
 class RealPong(gymnasium.Env):
-    """The right paddle against one that follows the ball. +1 for a point won, -1 for one lost;
-    `points_to_win` end it.
+    """The right paddle against one that follows the ball. +1 for a point won,
+    -1 for one lost; `points_to_win` end it.
 
     The opponent can follow a ball that rises or falls by up to 8 a substep; a paddle that moves as
     it hits adds 3 to that, up to 13. `bounce_reward` is paid for each ball returned (the original

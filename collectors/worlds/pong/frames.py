@@ -33,8 +33,8 @@ LINE_COLOR, DIM = (40, 80, 80), 0.2
 
 
 def _inverse(color: np.ndarray) -> np.ndarray:
-    """(3, 2) float32: least squares from what a pixel adds to the background to its shares of ball
-    and paddle.
+    """(3, 2) float32: least squares from what a pixel adds to the background
+    to its shares of ball and paddle.
     """
     return np.linalg.pinv(np.stack([BALL_COLOR - BACKGROUND, color - BACKGROUND])).astype(
         np.float32
@@ -225,8 +225,8 @@ class Renderer:
 
 
 def _coverage(start: np.ndarray, length: float, cells: int, unit: float) -> np.ndarray:
-    """(N, cells) share of each cell that lies between start and start + length; cells are `unit`
-    long.
+    """(N, cells) share of each cell that lies between start
+    and start + length; cells are `unit` long.
     """
     edges = np.arange(cells)
     before = np.clip(np.asarray(start)[:, None] / unit - edges, 0, 1)
@@ -234,8 +234,8 @@ def _coverage(start: np.ndarray, length: float, cells: int, unit: float) -> np.n
 
 
 def _windows(start: np.ndarray, cells: int, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """For balls that begin at `start` (N,): the first cell of a small window (N,) and its cells'
-    shares (N, k).
+    """For balls that begin at `start` (N,): the first cell of a small window (N,)
+    and its cells' shares (N, k).
     """
     width = int(np.ceil(BALL / unit)) + 1
     first = np.clip(np.floor(start / unit), 0, cells - width).astype(np.int64)

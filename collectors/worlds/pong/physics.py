@@ -12,7 +12,7 @@ BALL = 32
 SPEED_X, MAX_SPEED_Y, SPIN = 10, 13, 3
 # half a paddle may leave the court
 LOWEST, HIGHEST = -PADDLE_HEIGHT // 2, COURT_HEIGHT - PADDLE_HEIGHT // 2
-CENTRE = (COURT_HEIGHT - PADDLE_HEIGHT) // 2
+CENTER = (COURT_HEIGHT - PADDLE_HEIGHT) // 2
 SERVE_X, SERVE_Y = COURT_WIDTH // 5, (COURT_HEIGHT - BALL) // 2
 DIRECTIONS = np.array([0, 1, -1])  # of the actions stay, up, down
 
@@ -80,8 +80,8 @@ class PongCore:
         return (self.y + BALL > paddle) & (self.y < paddle + PADDLE_HEIGHT)
 
     def _bounce(self, left: np.ndarray, right: np.ndarray, direction: np.ndarray) -> None:
-        """Turns the balls round; the right paddle gives spin by its movement, and never a level
-        ball.
+        """Turns the balls round; the right paddle gives spin
+        by its movement, and never a level ball.
         """
         np.negative(self.vx, out=self.vx, where=left | right)
         spun = np.clip(self.vy + SPIN * direction, -MAX_SPEED_Y, MAX_SPEED_Y)
@@ -95,6 +95,6 @@ class PongCore:
         played = np.minimum(
             self.left_score[games] + self.right_score[games], self._serves.shape[1] - 1
         )
-        self.left[games] = self.right[games] = CENTRE
+        self.left[games] = self.right[games] = CENTER
         self.x[games], self.y[games], self.vx[games] = SERVE_X, SERVE_Y, SPEED_X
         self.vy[games] = self._serves[games, played]

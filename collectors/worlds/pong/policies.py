@@ -83,8 +83,8 @@ class PongBatch:
         return numbers
 
     def _paddle_target(self, frames: np.ndarray, aim: np.ndarray) -> np.ndarray:
-        """Takes in where the ball is and how fast it flies; (B,) middle of the own paddle, all in
-        engine units.
+        """Takes in where the ball is and how fast it flies;
+        (B,) middle of the own paddle, all in engine units.
         """
         x, y, paddle = _engine_units(frames)
         moved_x, moved_y = x - self._x, y - self._y
@@ -104,8 +104,8 @@ class PongBatch:
         return paddle
 
     def _play(self, paddle: np.ndarray, spin: np.ndarray) -> np.ndarray:
-        """(B,) actions: to where the ball comes down on the right, and through it the way it
-        flies.
+        """(B,) actions: to where the ball comes down on the right,
+        and through it the way it flies.
         """
         substeps, y, rising = self._forecast()
         spin_to = np.where(rising == 0, np.where(self._aim < 0, -1.0, 1.0), rising) * spin
@@ -118,8 +118,8 @@ class PongBatch:
         return np.where(direction > 0, 1, np.where(direction < 0, 2, 0))
 
     def _forecast(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,); the left
-        one returns it.
+        """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,);
+        the left one returns it.
         """
         # substeps to the left paddle
         home = np.where(self._vx < 0, np.floor(self._x / SPEED_X) + 1, 0)
@@ -175,8 +175,8 @@ def rally(number: str, actions: int) -> PongPolicy:
 
 
 def mix(number: str, actions: int) -> PongPolicy:
-    """Points for both sides, fast and slow rallies, balls met all over the paddle, paddles
-    everywhere.
+    """Points for both sides, fast and slow rallies,
+    balls met all over the paddle, paddles everywhere.
 
     Weights count episodes; a random player's are some hundred steps long, a good one's more than a
     thousand.
@@ -205,8 +205,8 @@ MAKERS: dict[str, Callable[[str, int], PongPolicy]] = {
 
 
 def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower left corner x, y of the ball and the middle of the right paddle, each (B,) float64, nan
-    where not seen.
+    """Lower left corner x, y of the ball and the middle of the right paddle,
+    each (B,) float64, nan where not seen.
     """
     positions, view = decode_frames(frames), renderer_of(frames.shape[1])
     x = (positions.ball[:, 0] + 0.5) * view.unit_x - PADDLE_WIDTH - BALL / 2

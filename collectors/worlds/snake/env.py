@@ -31,8 +31,9 @@ START_LENGTH = 3
 
 
 class RealSnake(gymnasium.Env):
-    """Eat and grow. Reward +1 for food, -1 for death, else -`step_penalty`; a full board ends the
-    game as won.
+    """Eat and grow.
+
+    Reward +1 for food, -1 for death, else -`step_penalty`; a full board ends the game as won.
 
     Turning straight back is ignored: the snake goes on. The cell that the tail leaves in the same
     step is safe unless `tail_deadly`. New food appears uniformly over the free cells. The frame of
@@ -225,8 +226,8 @@ class RealSnake(gymnasium.Env):
         }
 
     def _start_poses(self) -> list[tuple[list[int], int]]:
-        """All (cells head first, direction) with a free cell ahead; the one in the center, facing
-        right, if asked.
+        """All (cells head first, direction) with a free cell ahead;
+        the one in the center, facing right, if asked.
         """
         if self.start == "centre":
             head = (self.grid_size // 2) * (self.grid_size + 1)

@@ -94,8 +94,8 @@ def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
 
 
 def _as_short(board: Board, body: list[int], first: int, path: list[int]) -> bool:
-    """Whether a way over the cell `first` is as short as `path`, and leads to where the tail can be
-    reached.
+    """Whether a way over the cell `first` is as short as `path`,
+    and leads to where the tail can be reached.
     """
     if len(path) == 1 or (first in body and first != body[-1]):
         return False
@@ -107,8 +107,8 @@ def _as_short(board: Board, body: list[int], first: int, path: list[int]) -> boo
 
 
 def random_board(generator: np.random.Generator, grid_size: int = 16) -> np.ndarray:
-    """(G, G) codes in the middle of a game: a self-avoiding random walk as the snake, and food on a
-    free cell.
+    """(G, G) codes in the middle of a game: a self-avoiding random walk as the snake,
+    and food on a free cell.
 
     Lengths from 3 to LONGEST are drawn with weight 1 / length; a walk that is stuck earlier gives a
     shorter snake.
@@ -171,8 +171,8 @@ class TrainingExample(NamedTuple):
 
 
 class ExpertAugmenter:
-    """Makes lessons of recorded transitions: under a symmetry drawn at random, some continued by
-    the expert.
+    """Makes training examples of recorded transitions: under a symmetry drawn at random,
+    some continued by the expert.
 
     A share `sampled` starts from a sampled board instead and makes any move. Of all boards a share
     `shown` is continued by one of the expert's best moves (drawn evenly), if it knows one, and a

@@ -18,8 +18,8 @@ from collectors.worlds.snake.tiles import FOOD, HEAD, LINKS, decode_frames, walk
 
 
 class AStarPolicy(Policy):
-    """A* on what the frame (or the grid of codes) shows; where no snake can be read from it, goes
-    straight on.
+    """A* on what the frame (or the grid of codes) shows;
+    where no snake can be read from it, goes straight on.
 
     A way to the food is kept until it is walked, as long as head and food are where the plan
     expects them. With probability `wander` it takes a random move instead, but one that does not
@@ -65,8 +65,8 @@ class AStarPolicy(Policy):
 
 
 class EquivalentKeyPolicy(Policy):
-    """Plays as `inner`, but presses the ignored key in place of "straight on" with probability
-    `share`.
+    """Plays as `inner`, but presses the ignored key in place of "straight on"
+    with probability `share`.
 
     Snake ignores a turn straight back, so two keys lead straight on: the heading's own and the
     opposite one. Players that take any key that leads to the wanted move press both; A* alone never
@@ -117,8 +117,8 @@ def snake_mix(actions: int) -> MixturePolicy:
 
 
 def equivalent(number: str, actions: int) -> Policy:
-    """A* with ignored keys; the number after the colon is their share where A* goes straight on, by
-    default a half.
+    """A* with ignored keys; the number after the colon is their share
+    where A* goes straight on, by default a half.
     """
     return EquivalentKeyPolicy(AStarPolicy(), float(number or 0.5))
 

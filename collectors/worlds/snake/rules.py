@@ -42,8 +42,8 @@ class Legality(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a move must lead to: boards (B, G, G) with eaten food not yet placed anew, and events
-    (B,) bool.
+    """What a move must lead to: boards (B, G, G)
+    with eaten food not yet placed anew, and events (B,) bool.
     """
 
     codes: np.ndarray
@@ -81,8 +81,8 @@ class SnakeRules(NamedTuple):
         return Legality(heads == 1, foods == self.apples, (heads == 1) & self._connected(codes))
 
     def _connected(self, codes: np.ndarray) -> np.ndarray:
-        """(B,) bool: links meet links, there is one tail, and walking from the head passes every
-        segment.
+        """(B,) bool: links meet links, there is one tail,
+        and walking from the head passes every segment.
         """
         links = LINKS[codes]  # (B, G, G, 4)
         meet = np.ones(len(codes), bool)
@@ -94,8 +94,8 @@ class SnakeRules(NamedTuple):
         return meet & one_tail & (self._walk(codes) == segments)
 
     def _shift(self, values: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """(B, G, G) bool: each cell's neighbor at `offset`; False beyond the edge of a board
-        without wrap-around.
+        """(B, G, G) bool: each cell's neighbor at `offset`;
+        False beyond the edge of a board without wrap-around.
         """
         if self.wrap:
             return np.roll(values, tuple(-offset), (1, 2))
@@ -104,8 +104,8 @@ class SnakeRules(NamedTuple):
         return padded[:, 1 + offset[0] : 1 + offset[0] + size, 1 + offset[1] : 1 + offset[1] + size]
 
     def _walk(self, codes: np.ndarray) -> np.ndarray:
-        """(B,) segments passed on the way from the head, -1 where the way does not end at a
-        tail.
+        """(B,) segments passed on the way from the head,
+        -1 where the way does not end at a tail.
         """
         lane, size = np.arange(len(codes)), codes.shape[1]
         is_head = (codes >= HEAD) & (codes < TAIL)
@@ -130,8 +130,8 @@ class SnakeRules(NamedTuple):
         return np.where(arrived, count, -1)
 
     def outcome(self, codes: np.ndarray, actions: np.ndarray) -> Outcome:
-        """What `actions` (B,) do on legal boards (B, G, G) of living snakes; elsewhere the answer
-        means nothing.
+        """What `actions` (B,) do on legal boards (B, G, G) of living snakes;
+        elsewhere the answer means nothing.
         """
         lane, size = np.arange(len(codes)), codes.shape[1]
         head = _first(codes, HEAD, DEAD)
@@ -152,8 +152,8 @@ class SnakeRules(NamedTuple):
         return Outcome(after, eaten, dead, eaten & full)
 
     def _move_tail(self, codes: np.ndarray, lanes: np.ndarray) -> None:
-        """Takes the last segment off the boards of `lanes`, in place; the one before becomes the
-        tail.
+        """Takes the last segment off the boards of `lanes`, in place;
+        the one before becomes the tail.
         """
         if not len(lanes):
             return
@@ -203,8 +203,8 @@ def _first(codes: np.ndarray, low: int, high: int) -> np.ndarray:
 
 
 def same_boards(expected: np.ndarray, codes: np.ndarray, eaten: np.ndarray) -> np.ndarray:
-    """(B,) bool: equal in every cell; where `eaten`, cells of (new) food count as empty on both
-    sides.
+    """(B,) bool: equal in every cell; where `eaten`,
+    cells of (new) food count as empty on both sides.
     """
     free = eaten[:, None, None]
     expected, codes = (np.where(free & (c == FOOD), EMPTY, c) for c in (expected, codes))
@@ -212,8 +212,8 @@ def same_boards(expected: np.ndarray, codes: np.ndarray, eaten: np.ndarray) -> n
 
 
 def food_ranks(codes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Places of the one food on boards (B, G, G) as numbers, uniform in [0, 1) if food is uniform
-    over free cells.
+    """Places of the one food on boards (B, G, G) as numbers,
+    uniform in [0, 1) if food is uniform over free cells.
 
     The randomized rank of the food's cell among the cells that no snake covers, counted along a
     Z-shaped curve, so that equal-width bins of it are compact patches of the board.

@@ -104,8 +104,8 @@ def plan(board: Board, body: list[int], foods: list[int]) -> list[int]:
 
 
 def safest_move(board: Board, body: list[int]) -> list[int]:
-    """One move after which the tail is reachable by the longest way; else the one into the most
-    space; else none.
+    """One move after which the tail is reachable by the longest way;
+    else the one into the most space; else none.
     """
     scores = safety(board, body)
     return [max(scores, key=scores.__getitem__)] if scores else []

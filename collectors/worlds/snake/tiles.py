@@ -55,8 +55,8 @@ _SQUARES = (_FLAT**2).sum(axis=1)
 
 @lru_cache(maxsize=16)
 def neighbor_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
-    """For each cell (row * G + column) its neighbors up, down, left, right; -1 is outside the
-    board.
+    """For each cell (row * G + column) its neighbors up, down, left, right;
+    -1 is outside the board.
     """
 
     def neighbor(cell: int, direction: int) -> int:
@@ -78,8 +78,8 @@ def draw(codes: np.ndarray) -> np.ndarray:
 
 
 def decode_frames(frames: np.ndarray, return_distance: bool = False, chunk: int = 8):
-    """Reads frames back: (B, 4G, 4G, 3) uint8 -> (B, G, G) uint8 codes of the nearest tiles (least
-    squares).
+    """Reads frames back: (B, 4G, 4G, 3) uint8 -> (B, G, G) uint8 codes
+    of the nearest tiles (least squares).
 
     With `return_distance` also (B, G, G) float32, the mean absolute difference (0 to 255) between a
     cell and its tile.
@@ -103,8 +103,8 @@ def decode_frames(frames: np.ndarray, return_distance: bool = False, chunk: int 
 
 
 def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int] | None:
-    """Follows the links from the head over a flat board of codes: the cells of the snake, head
-    first.
+    """Follows the links from the head over a flat board of codes:
+    the cells of the snake, head first.
 
     None where the board does not hold exactly one connected snake: one head, one tail, every link
     answered.
@@ -128,8 +128,8 @@ def walk_body(cells: list[int], grid_size: int, wrap: bool = False) -> list[int]
 
 
 def body_from_codes(codes: np.ndarray, wrap: bool = False) -> list[tuple[int, int]] | None:
-    """The (row, column) cells of the snake, head first, on a (G, G) board of codes; None if it is
-    not one snake.
+    """The (row, column) cells of the snake, head first, on a (G, G) board of codes;
+    None if it is not one snake.
     """
     grid_size = codes.shape[0]
     body = walk_body(codes.ravel().tolist(), grid_size, wrap)

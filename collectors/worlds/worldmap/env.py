@@ -52,8 +52,8 @@ def land_mask(frames: np.ndarray) -> np.ndarray:
 
 
 def middle_land(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool land mask -> (H - 63, W - 63) int32: land pixels (0 to 256) in the middle 16x16
-    of each window.
+    """(H, W) bool land mask -> (H - 63, W - 63) int32:
+    land pixels (0 to 256) in the middle 16x16 of each window.
     """
     sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
     sums[1:, 1:] = mask.cumsum(0, dtype=np.int32).cumsum(1)
@@ -236,8 +236,8 @@ def _parts(region: str | None) -> tuple[str | None, ...]:
 
 
 def _edges(width: int, part: str, band: int) -> tuple[int, int]:
-    """First column of a band and the one after its last; over `width` where the band crosses the
-    map's edge.
+    """First column of a band and the one after its last;
+    over `width` where the band crosses the map's edge.
     """
     left, right = BANDS[part][band]
     return left * width // 54, right * width // 54
@@ -245,8 +245,8 @@ def _edges(width: int, part: str, band: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def _starts(earth: EarthMap, stride: int, task: str | None, part: str | None) -> np.ndarray:
-    """(N, 3) int: row, column (may pass the map's edge) and band of all places where an episode may
-    start.
+    """(N, 3) int: row, column (may pass the map's edge) and band of all places
+    where an episode may start.
     """
     rows, places = np.arange(0, len(earth.landed), stride), []
     for band in range(len(BANDS[part]) if part else 1):

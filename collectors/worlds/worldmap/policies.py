@@ -1,5 +1,5 @@
-"""Policies for the world map; like all policies they see pixels only, so they sail the real map and
-dreams of it.
+"""Policies for the world map; like all policies they see pixels only,
+so they sail the real map and dreams of it.
 """
 
 from collections.abc import Callable
@@ -74,8 +74,8 @@ class Chart:
         self._keys = keys.ravel()[self._order]
 
     def find(self, frame: np.ndarray) -> tuple[int, int] | None:
-        """The place (row and column of the distance field) that looks exactly like `frame`, or
-        None.
+        """The place (row and column of the distance field)
+        that looks exactly like `frame`, or None.
         """
         if frame.shape != (WINDOW, WINDOW, 3):
             return None

@@ -20,8 +20,8 @@ LARGEST_BETA = 0.999
 
 @dataclass(frozen=True)
 class DDPM(Path):
-    """Ho, Jain & Abbeel 2020 (arXiv:2006.11239) with the schedule of Nichol & Dhariwal 2021
-    (arXiv:2102.09672).
+    """Ho, Jain & Abbeel 2020 (arXiv:2006.11239) with the schedule
+    of Nichol & Dhariwal 2021 (arXiv:2102.09672).
 
     t counts the levels 0 (clean) to T as floats; alpha(t)^2 = alpha-bar(t) and sigma^2 = 1 -
     alpha^2. Networks get t / T. From v = alpha noise - sigma x0 (Salimans & Ho 2022,
@@ -50,8 +50,8 @@ class DDPM(Path):
         return (1 - LARGEST_BETA) * before / first
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq. 17), the last beta cut to
-        LARGEST_BETA.
+        """f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2) (eq. 17),
+        the last beta cut to LARGEST_BETA.
         """
         quarter = math.pi / 2 / (1 + self.offset)
         first = math.cos(self.offset * quarter) ** 2

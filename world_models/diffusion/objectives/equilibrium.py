@@ -16,8 +16,8 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class EquilibriumMatching(Objective):
-    """Wang & Du 2025, "Equilibrium matching", arXiv:2510.02300: one gradient field whose resting
-    points are frames.
+    """Wang & Du 2025, "Equilibrium matching", arXiv:2510.02300:
+    one gradient field whose resting points are frames.
 
     x_gamma = gamma x0 + (1 - gamma) noise, and the network learns (noise - x0) c(gamma), which
     vanishes at the data (eq. 3). It does not get gamma (its t is 0): `samplers.Descent` follows the
@@ -56,8 +56,8 @@ class EquilibriumMatching(Objective):
 
     @property
     def stride(self) -> float:
-        """The step size that lands on the data in one step from the last part of the path; a larger
-        one may overshoot.
+        """The step size that lands on the data in one step from the last part of the path;
+        a larger one may overshoot.
         """
         return (1 - self.knee) / self.multiplier
 

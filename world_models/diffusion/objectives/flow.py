@@ -17,8 +17,8 @@ SMALLEST_T = 0.05  # a frame's error counts no more than at this level, though i
 
 @dataclass(frozen=True)
 class FlowMatching(Path):
-    """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003): x_t = (1 - t) x0 + t noise, v =
-    noise - x0.
+    """Rectified flow (Liu, Gong & Liu 2022, arXiv:2209.03003):
+    x_t = (1 - t) x0 + t noise, v = noise - x0.
 
     Networks get t. With prediction "frame" they predict x0 and the loss is still that of v, (x_t -
     x0) / t (Li & He 2025, arXiv:2511.13720): for networks that copy from the last frame.

@@ -16,8 +16,8 @@ from world_models.protocols import Features, Network
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """The network predicts x0 (B, n C, H, W) in one call, from x = 0 and t = 0; what is uncertain
-    becomes its mean.
+    """The network predicts x0 (B, n C, H, W) in one call, from x = 0 and t = 0;
+    what is uncertain becomes its mean.
 
     Its output is the frame in [-1, 1], or with "bce" the logit of its brightness. Elements near
     motion may count `1 + motion_weight` times, divided by the mean weight of their sample.

@@ -84,8 +84,8 @@ class PongEvaluator(Evaluator):
     def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
     ) -> PongState:
-        """(N, 4) states: the frame before the last, the last, the real next and the dreamed next
-        one.
+        """(N, 4) states: the frame before the last, the last,
+        the real next and the dreamed next one.
         """
         return self.state(np.stack([context[:, -2:][:, 0], context[:, -1], real, dreamed], 1))
 
@@ -116,8 +116,8 @@ class PongEvaluator(Evaluator):
         }
 
     def _states(self, opened: Rollouts) -> tuple[PongState, PongState]:
-        """States (R, H + 2) of the recording and of the dream; the first frame is the one before
-        the start.
+        """States (R, H + 2) of the recording and of the dream;
+        the first frame is the one before the start.
         """
         both = []
         for frames in (opened.real_frames, opened.frames):

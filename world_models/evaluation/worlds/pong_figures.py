@@ -1,5 +1,6 @@
-"""Pong's figures: pure functions of the states decoded from frames. N transitions, R rollouts, H
-horizon.
+"""Pong's figures: pure functions of the states decoded from frames.
+
+N transitions, R rollouts, H horizon.
 
 Positions are in pixels of the frame, velocities in pixels per step. What the ball will do is
 certain from one serve to the next point, so open-loop positions are compared up to the first point
@@ -62,8 +63,8 @@ def _turns(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def bounces(decoded: PongState, frame: int) -> np.ndarray:
-    """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`; not where a point
-    is made.
+    """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`;
+    not where a point is made.
     """
     before, after = (
         decoded.ball[:, LAST] - decoded.ball[:, PREVIOUS],
@@ -145,8 +146,8 @@ def bounce_figures(decoded: PongState, opened: Rollouts, real: PongState, dream:
 
 
 def _harmonic(recall: float | None, precision: float | None) -> float | None:
-    """Their harmonic mean; None where there was nothing to find, 0 where nothing of it was
-    found.
+    """Their harmonic mean; None where there was nothing to find, 0
+    where nothing of it was found.
     """
     if recall is None:
         return None
@@ -184,8 +185,8 @@ def rollout_points(opened: Rollouts, real: PongState, dream: PongState) -> dict:
 
 
 def _first_points(dream: np.ndarray, real: np.ndarray, length: np.ndarray) -> dict:
-    """Precision, recall and F1 of the first points in (R, H) signs; a dream counts as long as the
-    recording goes.
+    """Precision, recall and F1 of the first points in (R, H) signs;
+    a dream counts as long as the recording goes.
     """
     steps = dream.shape[1]
     first = [np.where((s != 0).any(1), (s != 0).argmax(1), steps + 9) for s in (dream, real)]

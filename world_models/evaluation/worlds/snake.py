@@ -31,8 +31,8 @@ from world_models.protocols import WorldSpec
 
 
 class Boards(NamedTuple):
-    """Codes (N, G, G) decoded from frames: before a transition, after it in the recording, after it
-    in the dream.
+    """Codes (N, G, G) decoded from frames: before a transition,
+    after it in the recording, after it in the dream.
     """
 
     before: np.ndarray
@@ -62,8 +62,8 @@ class ClosedLoopScores(NamedTuple):
 
 
 class SnakeEvaluator(Evaluator):
-    """Measures legal boards, exact moves, where new food is placed, and whether a move shows its
-    action.
+    """Measures legal boards, exact moves, where new food is placed,
+    and whether a move shows its action.
     """
 
     card = (
@@ -189,8 +189,8 @@ class SnakeEvaluator(Evaluator):
         return figures
 
     def correctness(self, runs: Runs) -> tuple[Tensor, Tensor]:
-        """Correct boards are legal and what the move leads to; with the recorded actions and with
-        random ones.
+        """Correct boards are legal and what the move leads to;
+        with the recorded actions and with random ones.
         """
         run, other, rules = runs.one_step, runs.random_actions, self.rules
         legal = rules.legality(run.decoded.dreamed).all & correct_transitions(run)

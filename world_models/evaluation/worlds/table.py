@@ -66,8 +66,8 @@ def real_id(world: str) -> str:
 
 
 def policies_of(world: str) -> tuple[str, ...]:
-    """The names of a random and of the best scripted policy; of a game without a row only the
-    former.
+    """The names of a random and of the best scripted policy;
+    of a game without a row only the former.
     """
     return ("random", WORLDS[world].best_policy) if world in WORLDS else ("random",)
 

@@ -93,8 +93,8 @@ class WorldMapEvaluator(Evaluator):
         return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
-        """(N, 2) int64 true shifts of recorded frames (N, H, W, C): the action's, or none where
-        that fits better.
+        """(N, 2) int64 true shifts of recorded frames (N, H, W, C):
+        the action's, or none where that fits better.
         """
         move = self.moves[action]
         known = window(move, move, last.shape[1:3])
@@ -122,8 +122,8 @@ class WorldMapEvaluator(Evaluator):
         }
 
     def _rollout_figures(self, opened: Rollouts) -> dict:
-        """After h steps: PSNR on the pixels that were in sight since the start, and the error of
-        the last shift.
+        """After h steps: PSNR on the pixels that were in sight since the start,
+        and the error of the last shift.
         """
         real, dream, actions = (
             values.numpy() for values in (opened.real_frames, opened.frames, opened.actions)
@@ -216,8 +216,8 @@ def shift_error(decoded: MapTransitions) -> np.ndarray:
 
 
 def shown(last: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Frames (N, H, W, C) after windows moved by (N, 2) whole pixels; what comes into sight is the
-    edge's last row.
+    """Frames (N, H, W, C) after windows moved by (N, 2) whole pixels;
+    what comes into sight is the edge's last row.
     """
     height, width = last.shape[1:3]
     rows = np.clip(np.arange(height) + shift[:, :1], 0, height - 1)[:, :, None]  # (N, H, 1)
@@ -248,8 +248,8 @@ def masked_psnr(frames: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.
 
 
 def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N, 2 * reach + 1, 2 * reach + 1) mean square between the middle of `frames` and `last` moved
-    by each shift.
+    """(N, 2 * reach + 1, 2 * reach + 1) mean square between the middle of `frames`
+    and `last` moved by each shift.
 
     The middle is what stays in sight under every shift up to `reach` rows or columns. By FFT, in
     gray levels.
@@ -273,8 +273,8 @@ def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
 
 
 def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N, 2) shifts that fit best, to a fraction of a pixel by a parabola through the best one's
-    neighbors.
+    """(N, 2) shifts that fit best, to a fraction of a pixel
+    by a parabola through the best one's neighbors.
     """
     surface, side = mismatch(last, frames, reach), 2 * reach + 1
     lane = np.arange(len(surface))
@@ -294,8 +294,8 @@ def measured_shift(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarr
 
 
 def textured(frames: np.ndarray, reach: int) -> np.ndarray:
-    """(N,) bool: a frame that differs from itself moved by one pixel or more, so that a shift of it
-    is visible.
+    """(N,) bool: a frame that differs from itself moved by one pixel or more,
+    so that a shift of it is visible.
     """
     surface = mismatch(frames, frames, reach)
     surface[:, reach, reach] = np.inf

@@ -14,8 +14,8 @@ from world_models.training.config import TrainConfig
 
 
 def coinrun() -> TrainConfig:
-    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies; four frames show
-    the speeds.
+    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies;
+    four frames show the speeds.
     """
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=2, copy=(0,), flow=8.0)
     return TrainConfig(
@@ -34,8 +34,8 @@ def coinrun() -> TrainConfig:
 
 
 def coinrun_latent() -> TrainConfig:
-    """CoinRun by flow matching in the latents of an autoencoder, which learns first and is then
-    frozen.
+    """CoinRun by flow matching in the latents of an autoencoder,
+    which learns first and is then frozen.
 
     In two runs: `model.autoencoder_share=1 out=runs/a`, then `model.autoencoder_share=0
     init_from=runs/a/bundle`.

@@ -19,8 +19,8 @@ PONG_MODEL = ChanceConfig(
 
 
 def pong() -> TrainConfig:
-    """Pong: four frames show the speeds; most of the run trains single steps, where precision is
-    learned.
+    """Pong: four frames show the speeds; most of the run trains single steps,
+    where precision is learned.
     """
     return TrainConfig(
         model=PONG_MODEL,
@@ -37,8 +37,9 @@ def pong() -> TrainConfig:
 
 
 def pong_sprites() -> TrainConfig:
-    """Pong with ball and paddles as points. They learn first, at the high rates: a move is a few
-    numbers.
+    """Pong with ball and paddles as points.
+
+    They learn first, at the high rates: a move is a few numbers.
 
     `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far
     off.
@@ -58,8 +59,8 @@ def pong_sprites() -> TrainConfig:
 
 
 def pong_forcing() -> TrainConfig:
-    """Pong by diffusion forcing: clips of twelve frames at once, three steps per frame, a window of
-    ten frames.
+    """Pong by diffusion forcing: clips of twelve frames at once,
+    three steps per frame, a window of ten frames.
 
     On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can
     learn. They show no score, so a game is one rally; `collect pong --options

@@ -21,8 +21,8 @@ MAP_NETWORK = TransformerConfig(width=256, patch=4, depth=3, heads=1, start="fil
 
 
 def worldmap_transformer() -> TrainConfig:
-    """The world map's transformer and its training: 5.7 M parameters, the start image as one
-    vector.
+    """The world map's transformer and its training:
+    5.7 M parameters, the start image as one vector.
     """
     return TrainConfig(
         model=DiffusionConfig(
@@ -57,8 +57,8 @@ def worldmap_transformer_unconditional() -> TrainConfig:
 
 
 def snake_unet_reference() -> TrainConfig:
-    """The pixel U-Net as it was published, 53 M parameters, with its noise levels and guidance, for
-    a large GPU.
+    """The pixel U-Net as it was published, 53 M parameters,
+    with its noise levels and guidance, for a large GPU.
     """
     objective = EDM(log_mean=-1.2, log_std=1.2, sigma_min=0.002, sigma_max=80.0)
     return TrainConfig(

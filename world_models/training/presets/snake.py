@@ -25,8 +25,8 @@ def snake() -> TrainConfig:
 
 
 def snake_edm() -> TrainConfig:
-    """Snake by diffusion: EDM, three Euler steps, attention in both halves; the place of new food
-    is drawn first.
+    """Snake by diffusion: EDM, three Euler steps, attention in both halves;
+    the place of new food is drawn first.
     """
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=3, attention=True)
     return TrainConfig(
@@ -45,8 +45,8 @@ def snake_edm_distilled() -> TrainConfig:
 
 
 def snake_eqm() -> TrainConfig:
-    """Snake by equilibrium matching: next state and A*'s action as one pair; a policy and a world
-    model at once.
+    """Snake by equilibrium matching: next state and A*'s action as one pair;
+    a policy and a world model at once.
     """
     return TrainConfig(
         model=JointConfig(
@@ -65,8 +65,8 @@ def snake_eqm() -> TrainConfig:
 
 
 def snake_unet() -> TrainConfig:
-    """Snake by the pixel U-Net, small: pixels are folded two by two, so it starts at 32 x 32; two
-    Euler steps.
+    """Snake by the pixel U-Net, small: pixels are folded two by two,
+    so it starts at 32 x 32; two Euler steps.
     """
     network = UNetConfig(
         width=32,

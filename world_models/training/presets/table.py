@@ -1,5 +1,5 @@
-"""The table of presets: one row per preset, from its name to a function that returns its
-settings.
+"""The table of presets: one row per preset,
+from its name to a function that returns its settings.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Presets of the token family, of all worlds. Each function returns the settings of a training
-run.
+"""Presets of the token family, of all worlds.
+
+Each function returns the settings of a training run.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def worldmap_unconditional() -> TrainConfig:
 
 
 def worldmap_distilled() -> TrainConfig:
-    """The world map in one step per frame, taught by the released bundle, which takes three
-    (docs/speed.md).
+    """The world map in one step per frame, taught by the released bundle,
+    which takes three (docs/speed.md).
     """
     model, out = DistilledConfig(), Path("runs/worldmap-distilled")
     return replace(worldmap(), model=model, out=out, updates=3_000, learning_rate=5e-4, warmup=100)
