@@ -13,6 +13,7 @@ from collectors.policies.policies import (
     Policy,
     RandomPolicy,
     StickyPolicy,
+    probability,
 )
 
 RUN_RIGHT, JUMP_RIGHT = 7, 8
@@ -29,9 +30,7 @@ class RightPolicy(Policy):
     """
 
     def __init__(self, right: float = 0.8):
-        if not 0 <= right <= 1:
-            raise ValueError(f"a probability lies between 0 and 1, not at {right}")
-        self.right, self.name = right, f"right:{right:g}"
+        self.right, self.name = probability(right), f"right:{right:g}"
 
     def reset(self, generator: Generator) -> None:
         self._generator, self._last = generator, self._draw(generator)

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from collectors.settings.values import check_choice
-from collectors.worlds.snake import tiles as snake_codes
+from collectors.worlds.snake import tiles
 from collectors.worlds.snake.tiles import (
     BODY,
     BODY_OF,
@@ -51,8 +51,8 @@ class RealSnake(gymnasium.Env):
         BODY,
         CODES,
     )
-    decode_frames = staticmethod(snake_codes.decode_frames)
-    body_from_codes = staticmethod(snake_codes.body_from_codes)
+    decode_frames = staticmethod(tiles.decode_frames)
+    body_from_codes = staticmethod(tiles.body_from_codes)
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RealSnake(gymnasium.Env):
         else:
             self.observation_space = spaces.Box(0, CODES - 1, (grid_size, grid_size), np.uint8)
         self.action_space = spaces.Discrete(len(ACTIONS))
-        self._neighbors = snake_codes.neighbor_table(grid_size, wrap)
+        self._neighbors = tiles.neighbor_table(grid_size, wrap)
         self._starts = self._start_poses()
         self._codes = bytearray(grid_size**2)
         self._body: deque[int] = deque()  # cells, head first
@@ -112,7 +112,7 @@ class RealSnake(gymnasium.Env):
         self._codes[cells[0]], self._codes[cells[1]] = HEAD[neck], BODY_OF[neck, neck ^ 1]
         self._codes[cells[2]] = TAIL[neck ^ 1]
         if self._canvas is not None:
-            self._canvas[:] = snake_codes.draw(self._board())
+            self._canvas[:] = tiles.draw(self._board())
         for _ in range(self.apples):
             self._place_food()
         return self._observation(), self._info()
@@ -124,7 +124,7 @@ class RealSnake(gymnasium.Env):
         """
         cells = codes.ravel().tolist()
         body = (
-            snake_codes.walk_body(cells, self.grid_size, self.wrap)
+            tiles.walk_body(cells, self.grid_size, self.wrap)
             if codes.shape == self._board().shape
             else None
         )
@@ -134,7 +134,7 @@ class RealSnake(gymnasium.Env):
         self._direction = LINKS[cells[body[0]]][0] ^ 1
         self._codes[:] = bytes(cells)
         if self._canvas is not None:
-            self._canvas[:] = snake_codes.draw(codes)
+            self._canvas[:] = tiles.draw(codes)
 
     def step(self, action):
         if not self._playing:
@@ -158,7 +158,7 @@ class RealSnake(gymnasium.Env):
         return self._observation(), reward, not self._playing, False, self._info()
 
     def render(self) -> np.ndarray | None:
-        return snake_codes.draw(self._board()) if self.render_mode == "rgb_array" else None
+        return tiles.draw(self._board()) if self.render_mode == "rgb_array" else None
 
     def _deadly(self, target: int) -> bool:
         """Whether moving the head to `target` (-1: the wall) kills."""

@@ -2,7 +2,7 @@
 mirrored in eight ways.
 
 B states on boards of G x G cells, A = 4 actions (0 up, 1 down, 2 left, 3 right). Boards are (G, G)
-uint8 codes of `snake_codes`, a body is a list of cells, head first. Moves are made by `RealSnake`
+uint8 codes of `tiles`, a body is a list of cells, head first. Moves are made by `RealSnake`
 itself.
 """
 
@@ -25,9 +25,8 @@ from collectors.worlds.snake.tiles import (
 )
 
 ACTIONS = 4
-SYMMETRIES = (
-    8  # number s: s % 4 quarter turns against the clock, then for s >= 4 left and right exchanged
-)
+# number s: s % 4 quarter turns against the clock, then for s >= 4 left and right exchanged
+SYMMETRIES = 8
 LONGEST = 128  # cells of a sampled snake
 
 
@@ -70,7 +69,7 @@ def best_moves(codes: np.ndarray, wrap: bool = False) -> np.ndarray:
     or every move kills.
 
     On a way to the food: all first moves of equally short ways after which the tail can be reached.
-    Otherwise all that keep the snake safe equally long, see `astar.safety`.
+    Otherwise all that keep the snake safe equally long, see `search.safety`.
     """
     cells, size = codes.ravel().tolist(), codes.shape[0]
     body, best = walk_body(cells, size, wrap), np.zeros(ACTIONS, bool)
@@ -191,20 +190,16 @@ class ExpertAugmenter:
         """frames (2, 4G, 4G, 3) uint8 and what was recorded between them."""
         sampled = bool(generator.random() < self.sampled)
         if sampled:
-            codes, action = (
-                random_board(generator, self.grid_size),
-                int(generator.integers(ACTIONS)),
-            )
+            codes = random_board(generator, self.grid_size)
+            action = int(generator.integers(ACTIONS))
         else:
             symmetry = int(generator.integers(SYMMETRIES))
             frames, action = symmetric(frames, symmetry), int(SYMMETRIC_ACTIONS[symmetry, action])
             codes = decode_frames(frames[:1])[0]
         best = best_moves(codes)
         kind = generator.random()
-        shown, tried = (
-            kind < self.shown and bool(best.any()),
-            self.shown <= kind < self.shown + self.tried,
-        )
+        shown = kind < self.shown and bool(best.any())
+        tried = self.shown <= kind < self.shown + self.tried
         if shown:
             action = int(generator.choice(np.flatnonzero(best)))
         elif tried:

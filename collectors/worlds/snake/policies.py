@@ -45,10 +45,8 @@ class AStarPolicy(Policy):
         body = walk_body(cells, grid_size, self.wrap)
         if body is None:
             return self._last
-        board, foods = (
-            board_of(grid_size, self.wrap),
-            [cell for cell, code in enumerate(cells) if code == FOOD],
-        )
+        board = board_of(grid_size, self.wrap)
+        foods = [cell for cell, code in enumerate(cells) if code == FOOD]
         if self.wander and self._generator.random() < self.wander:
             moves = [
                 cell for cell in board.moves[body[0]] if cells[cell] <= FOOD or cell == body[-1]
