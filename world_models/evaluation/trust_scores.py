@@ -119,10 +119,8 @@ def calibrated_figures(
     """
     if scale is None:
         return {}
-    (trust, correct), (distance, _) = (
-        evaluator.correctness(runs),
-        with_signal(evaluator, runs, "distance"),
-    )
+    trust, correct = evaluator.correctness(runs)
+    distance, _ = with_signal(evaluator, runs, "distance")
     believed = scale.cpu().combined(logits_of(trust), distance)
     return {
         "auroc_calibrated": metrics.auroc(1 - believed, ~correct),
@@ -140,8 +138,6 @@ def calibrate(
     """The scale fitted to runs of another split than the one it is reported on,
     and their number of frames.
     """
-    (trust, correct), (distance, _) = (
-        evaluator.correctness(runs),
-        with_signal(evaluator, runs, "distance"),
-    )
+    trust, correct = evaluator.correctness(runs)
+    distance, _ = with_signal(evaluator, runs, "distance")
     return TrustScale(features, fitted(logits_of(trust), distance, correct)), len(correct)

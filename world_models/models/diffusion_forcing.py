@@ -65,11 +65,9 @@ class ForcingModel(SampledModel):
     def __init__(self, spec: WorldSpec, config: ForcingConfig):
         super().__init__(spec, config)
         self.context_length = config.context_length
-        self.objective, self.sampler, self.patch = (
-            config.objective,
-            config.sampler,
-            config.network.patch,
-        )
+        self.objective = config.objective
+        self.sampler = config.sampler
+        self.patch = config.network.patch
         self.colors, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
         self.network = CausalDiT(config.network, self.colors, len(spec.action_names), grid_shape)
         self.head = OutcomeHead(config.network, self.colors, len(spec.reward_values))

@@ -126,11 +126,9 @@ class DistilledModel(DiffusionModel):
         stretch = torch.randint(len(marks) - 1, (len(target),), generator=generator).to(
             target.device
         )
-        lane, begin, end = (
-            torch.arange(len(target), device=target.device),
-            marks[stretch],
-            marks[stretch + 1],
-        )
+        lane = torch.arange(len(target), device=target.device)
+        begin = marks[stretch]
+        end = marks[stretch + 1]
         walk = torch.stack(states)  # (teacher's steps + 1, B, C, H, W)
         aim = landing(path, walk[begin, lane], walk[end, lane], levels[begin], levels[end])
         t = torch.full_like(levels[begin], path.preview_t)

@@ -42,15 +42,13 @@ class RealSnake(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
-    EMPTY, FOOD, HEAD, DEAD_HEAD, TAIL, BODY, CODES = (
-        EMPTY,
-        FOOD,
-        HEAD,
-        DEAD_HEAD,
-        TAIL,
-        BODY,
-        CODES,
-    )
+    EMPTY = EMPTY
+    FOOD = FOOD
+    HEAD = HEAD
+    DEAD_HEAD = DEAD_HEAD
+    TAIL = TAIL
+    BODY = BODY
+    CODES = CODES
     decode_frames = staticmethod(tiles.decode_frames)
     body_from_codes = staticmethod(tiles.body_from_codes)
 
@@ -67,11 +65,9 @@ class RealSnake(gymnasium.Env):
     ):
         _check_options(grid_size, apples, start, step_penalty, observation, render_mode)
         self.grid_size, self.wrap, self.apples, self.start = grid_size, wrap, apples, start
-        self.tail_deadly, self.step_penalty, self.render_mode = (
-            tail_deadly,
-            float(step_penalty),
-            render_mode,
-        )
+        self.tail_deadly = tail_deadly
+        self.step_penalty = float(step_penalty)
+        self.render_mode = render_mode
         side = grid_size * TILE
         self._canvas = np.zeros((side, side, 3), np.uint8) if observation == "rgb" else None
         if observation == "rgb":

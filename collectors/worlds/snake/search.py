@@ -49,12 +49,10 @@ def leaving_times(board: Board, body: list[int]) -> list[int]:
 
 def shortest_path(board: Board, body: list[int], goal: int) -> list[int] | None:
     """A*: the cells from the one after the head to `goal`, or None."""
-    times, heuristic, moves, cells = (
-        leaving_times(board, body),
-        board.distances(goal),
-        board.moves,
-        board.cells,
-    )
+    times = leaving_times(board, body)
+    heuristic = board.distances(goal)
+    moves = board.moves
+    cells = board.cells
     start = body[0]
     cost, parent, heap = {start: 0}, {start: -1}, [start]
     while heap:

@@ -60,10 +60,8 @@ def neighbor_table(grid_size: int, wrap: bool) -> tuple[tuple[int, ...], ...]:
     """
 
     def neighbor(cell: int, direction: int) -> int:
-        row, column = (
-            cell // grid_size + DELTAS[direction][0],
-            cell % grid_size + DELTAS[direction][1],
-        )
+        row = cell // grid_size + DELTAS[direction][0]
+        column = cell % grid_size + DELTAS[direction][1]
         if wrap:
             return row % grid_size * grid_size + column % grid_size
         inside = 0 <= row < grid_size and 0 <= column < grid_size

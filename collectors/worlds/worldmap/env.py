@@ -145,12 +145,10 @@ class RealWorldMap(gymnasium.Env):
         render_mode: str | None = None,
     ):
         _check_options(stride, task, region, render_mode)
-        self.stride, self.task, self.region, self.render_mode = (
-            int(stride),
-            task,
-            region,
-            render_mode,
-        )
+        self.stride = int(stride)
+        self.task = task
+        self.region = region
+        self.render_mode = render_mode
         self._map = load_map(map or DEFAULT_MAP)
         self._starts = {
             part: _starts(self._map, self.stride, task, part) for part in _parts(region)

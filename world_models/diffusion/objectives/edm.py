@@ -54,11 +54,9 @@ class EDM(Path):
         """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1)."""
         sigma = spread(t, x)
         total = sigma**2 + self.sigma_data**2
-        c_skip, c_out, c_in = (
-            self.sigma_data**2 / total,
-            sigma * self.sigma_data / total.sqrt(),
-            1 / total.sqrt(),
-        )
+        c_skip = self.sigma_data**2 / total
+        c_out = sigma * self.sigma_data / total.sqrt()
+        c_in = 1 / total.sqrt()
         output = network(c_in * x, t.log() / 4, features)
         return c_skip * x + c_out * output if self.precondition else output
 

@@ -66,10 +66,8 @@ def bounces(decoded: PongState, frame: int) -> np.ndarray:
     """(N, 2) bool: the ball turns, across or up and down, in the step to `frame`;
     not where a point is made.
     """
-    before, after = (
-        decoded.ball[:, LAST] - decoded.ball[:, PREVIOUS],
-        decoded.ball[:, frame] - decoded.ball[:, LAST],
-    )
+    before = decoded.ball[:, LAST] - decoded.ball[:, PREVIOUS]
+    after = decoded.ball[:, frame] - decoded.ball[:, LAST]
     same = (decoded.score == decoded.score[:, :1]).all((1, 2))
     return _turns(before, after) & same[:, None]
 

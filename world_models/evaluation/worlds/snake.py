@@ -109,10 +109,8 @@ class SnakeEvaluator(Evaluator):
         before, after = (boards.reshape(steps * lanes, size, size) for boards in run.decoded)
         rows = []
         for part in np.array_split(np.arange(len(before)), math.ceil(len(before) / 16384)):
-            outcome, playable = (
-                rules.outcome(before[part], run.actions.reshape(-1)[part]),
-                rules.playable(before[part]),
-            )
+            outcome = rules.outcome(before[part], run.actions.reshape(-1)[part])
+            playable = rules.playable(before[part])
             correct = playable & rules.agrees(outcome, after[part])
             eaten = outcome.eaten & playable
             rows.append(
