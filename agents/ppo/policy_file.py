@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -35,15 +36,19 @@ from collectors.settings.fields import from_dict, to_dict
 from collectors.untrusted import (
     PARSE_ERRORS,
     DamagedFileError,
+    check_size,
     checked_json,
     read_regular_file,
     reason_of,
 )
+from world_models.bundles.budget import AllocationBudget
 
 MEMBER, FORMAT_VERSION = "neural_envs.json", 1
 WEIGHTS = {"policy": "policy.pth", "policy.optimizer": "policy.optimizer.pth"}
 MOST_BYTES = 2**30  # of a file, and of each of its members unpacked
 NET_ARCH = [64]
+SPARE_ELEMENTS = 2**22  # of what stable-baselines3 makes for itself
+MOST_ROLLOUT_BYTES = 2**32
 KEYS = {"format_version", "settings", "seed", "frames", "actions", "lanes", "num_timesteps"}
 
 
@@ -116,8 +121,10 @@ def read_policy(path: str | Path, env: VecEnv | None = None) -> PPO:
             f"{path} is a policy for frames of {stored['frames']} and {stored['actions']} actions; "
             "this game has others"
         )
-    model = make_ppo(env, settings, stored["seed"], stored)
+    elements = sum(value.numel() for value in weights["policy"].values())
     try:
+        with AllocationBudget(4 * elements + SPARE_ELEMENTS):
+            model = make_ppo(env, settings, stored["seed"], stored)
         model.set_parameters(weights, exact_match=True, device="cpu")
     except PARSE_ERRORS as error:
         raise _damaged(path, error) from None
@@ -218,6 +225,8 @@ def _checked(stored: Any) -> dict[str, Any]:
         raise DamagedFileError("frames are three numbers")
     if not all(type(number) is int and 1 <= number <= 2**16 for number in (*frames, *counts)):
         raise DamagedFileError("a size is no whole number of 1 to 65536")
+    rollout = sizes.n_steps * stored["lanes"] * math.prod(frames)
+    check_size("a rollout", rollout, MOST_ROLLOUT_BYTES)
     if type(stored["num_timesteps"]) is not int or stored["num_timesteps"] < 0:
         raise DamagedFileError("num_timesteps is a whole number")
     if stored["seed"] is not None and type(stored["seed"]) is not int:

@@ -292,9 +292,11 @@ def _check_values(path: Path, entry: dict, spec: dict, arrays: list[np.ndarray])
     """Raises DatasetError for actions that the game has not, rewards that are no numbers, and for
     truth values that are neither true nor false.
     """
-    _, actions, rewards, *ends = arrays
+    _, actions, rewards, *flags = arrays
     count = len(spec["action_names"])
     if not (0 <= actions.min() and actions.max() < count):
         raise DatasetError(f"{path}: shard {entry['index']} has actions beyond 0 to {count - 1}")
-    if not np.isfinite(rewards).all() or any(part.view(np.uint8).max() > 1 for part in ends):
-        raise DatasetError(f"{path}: shard {entry['index']} has rewards or ends that are no values")
+    if not np.isfinite(rewards).all() or any(part.view(np.uint8).max() > 1 for part in flags):
+        raise DatasetError(
+            f"{path}: shard {entry['index']} has rewards that are not finite, or wrong flags"
+        )

@@ -183,7 +183,7 @@ def check_parts(file: DreamFile, name: str) -> None:
     """DreamFileError, about `name`, unless the arrays have the kinds, shapes and values of a
     dream.
     """
-    steps, first = len(file.actions), file.context_frames.shape
+    steps, first = file.actions.size, file.context_frames.shape
     starts = [segment.start for segment in file.segments]
     contexts = [(file.context_frames, file.context_actions)]
     contexts += [

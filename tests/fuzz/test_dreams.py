@@ -91,6 +91,16 @@ def test_a_damaged_dream_is_dreamed_again_or_refused_by_a_sentence(files):
         assert len(str(error)) < 5000 and "\n" not in str(error)
 
 
+def test_arrays_without_a_length_are_a_sentence():
+    head, arrays = whole()
+    members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
+    members[JSON_MEMBER] = json.dumps(head).encode()
+    for name in sorted(arrays):
+        scalar = {**members, f"{name}.npy": npy(np.zeros((), arrays[name].dtype))}
+        with pytest.raises(DreamFileError, match="do not fit together"):
+            DreamFile.from_bytes(zipped(scalar))
+
+
 def test_a_damaged_bundle_in_a_dream_is_a_sentence():
     head, arrays = whole()
     members = {f"{name}.npy": npy(array) for name, array in arrays.items()}
