@@ -35,7 +35,7 @@ class Twins:
     """The real game of a world and its dream.
 
     `real` and `dream` are "module:id", so that they work in any process; `bundle` is the dream's
-    model. `event` names what a positive reward is paid for. `ranking` are policies from random to
+    model. `event` names what gives a positive reward. `ranking` are policies from random to
     the best, which is the last. `options` are constructor settings of the real game.
     """
 
@@ -74,8 +74,7 @@ def bundle_spec(bundle: str) -> dict[str, Any]:
 
 
 def named_world(words: Sequence[str], default: str, real: bool = True) -> str:
-    """The world that a command line is about: its first word, else that of its --bundle, else
-    `default`.
+    """The world of a command line: its first word, else that of its --bundle, else `default`.
 
     `real`: whether the command plays the real game. Then a bundle may only name a world of the
     table: another game would be imported because a file says so. Raises UnknownNameError.
@@ -88,8 +87,8 @@ def named_world(words: Sequence[str], default: str, real: bool = True) -> str:
     world = bundle_spec(bundle)["world"]
     if real and world not in WORLDS:
         raise UnknownNameError(
-            f"the bundle says that it dreams {world!r}, and a bundle's word is not run as code: if "
-            f"you know that game, name it as the first word, {world}"
+            f"the bundle says that it dreams {world!r}, and no game is imported because a file "
+            f"says so: if you know that game, name it as the first word, {world}"
         )
     return world
 
@@ -131,9 +130,9 @@ def env_settings(
 def dream_settings(min_trust: float | None, starts: str, horizon: int | None) -> dict[str, Any]:
     """The constructor settings of a dream to train in, beyond its bundle.
 
-    min_trust: truncate it where its trust falls below. starts: a dataset; the dream begins anywhere
-    in its training episodes. horizon: truncate it after so many steps, so that the learner's value
-    stands for what comes next: a dream is the nearer to the game the younger it is (branched
+    `min_trust`: truncate it where its trust falls below. `starts`: a dataset; the dream begins
+    anywhere in its training episodes. `horizon`: truncate it after that many steps and bootstrap
+    from the learner's value, because a dream is closest to the game in its first steps (branched
     rollouts: Janner et al. 2019, "When to Trust Your Model", arXiv:1906.08253).
     """
     settings = {"min_trust": min_trust, "starts": starts or None, "max_episode_steps": horizon}
@@ -141,8 +140,7 @@ def dream_settings(min_trust: float | None, starts: str, horizon: int | None) ->
 
 
 def make_vector_env(identifier: str, num_envs: int, **settings: Any) -> VectorEnv:
-    """Make "module:id" with `num_envs` lanes in SAME_STEP mode: the id's own vector env, else one
-    env after another.
+    """Make "module:id" with `num_envs` lanes in SAME_STEP mode, by its own vector env if any.
 
     Raises ValueError where the game does not know one of `settings`.
     """

@@ -83,9 +83,7 @@ def branches(
 
 
 def branches_film(branches: Branches) -> np.ndarray:
-    """(T, height, width, 3) uint8: a tile per action with its name, its return and whether its game
-    is over.
-    """
+    """The film (T, height, width, 3) uint8: per action a tile with name, return and "over"."""
     count, side = len(branches.names), max(branches.frames.shape[2:4])
     scale, columns = math.ceil(TILE / side), count if count <= 3 else math.ceil(math.sqrt(count))
     film = []

@@ -1,5 +1,4 @@
-"""The command `neural-envs VERB ...`: a table of verbs, each a module with `main(argv) -> exit
-code`.
+"""The command `neural-envs VERB ...`: a table of verbs, each a function from words to an exit code.
 
 `collectors` and `agents` are common names, so the table checks that the package it found is this
 project's.
@@ -118,9 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def foreign(package: str) -> str:
-    """ "" where the top-level package of this name is ours, else a sentence that says whose it is
-    and what to do.
-    """
+    """Whose the top-level package of this name is and what to do, as a sentence; "" for ours."""
     try:
         found = importlib.import_module(package)
         if getattr(found, "__neural_envs__", False):

@@ -61,9 +61,9 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """(frame (H, W, C) uint8, info).
+        """A new episode: (frame (H, W, C) uint8, info).
 
-        options["context"]: dream on from given frames, see `starts.context_from`.
+        options["context"]: dream on from given frames, see `given_contexts.context_from`.
         """
         super().reset(seed=seed)
         if self.spec is not None and has_registered_limit(self.spec.id):
@@ -72,8 +72,9 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         return frames[0], _lane(info)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """(frame, float, bool, bool, info): info holds "trust" and, where min_trust is set,
-        "low_trust".
+        """(frame, reward, terminated, truncated, info), with info["trust"].
+
+        Where min_trust is set, info["low_trust"] too.
         """
         frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
         return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
@@ -96,15 +97,14 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         self._dream.set_state(state, seed)
 
     def continue_from(self, context: Any) -> np.ndarray:
-        """Dream on within the same episode from other frames, see `NeuralVectorEnv`; the frame (H,
-        W, C) uint8.
+        """Dream on within the same episode from other frames; returns the frame (H, W, C) uint8.
+
+        See `NeuralVectorEnv.continue_from`.
         """
         return self._dream.continue_from(context)[0]
 
     def denoising(self) -> list[np.ndarray]:
-        """Frames (H, W, 3) uint8 from noise to the frame of the last step, see
-        `NeuralVectorEnv`.
-        """
+        """Frames (H, W, 3) uint8 of the last step from noise to result, see `NeuralVectorEnv`."""
         return [frames[0] for frames in self._dream.denoising()]
 
     @property

@@ -1,7 +1,6 @@
-"""Contexts that a caller gives: any history of frames becomes the K frames that a model starts
-from.
+"""Contexts that a caller gives: a history of any length becomes the K frames a model starts from.
 
-B lanes, T frames given, K frames expected, H x W x C a frame.
+B lanes, T frames given, K frames expected, H x W x C per frame.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from world_models.protocols import Context, WorldModel
 def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
     """The last K frames of a given history, for every lane.
 
-    value: frames alone where T = 1, a pair (frames, actions), or {"frames": ..., "actions": ...};
+    `value`: frames alone where T = 1, a pair (frames, actions), or {"frames": ..., "actions": ...};
     arrays or tensors. frames (H, W, C), (T, H, W, C) or (B, T, H, W, C) uint8; actions (T - 1) or
     (B, T - 1), actions[i] led from frame i to frame i + 1. B is 1 (copied to all lanes) or `lanes`.
     A short history repeats its first frame with action 0 between the copies. Raises ValueError that
@@ -40,9 +39,8 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
         raise ValueError(f"context frames are {tuple(frames.shape)}; give {needed}")
     actions = _checked_actions(actions, frames, len(model.spec.action_names))
     missing = max(0, length - frames.shape[1])
-    frames = torch.cat([frames[:, :1].expand(-1, missing, *shape), frames], 1)[
-        :, -length:
-    ]  # (1 or B, K, H, W, C)
+    padded = torch.cat([frames[:, :1].expand(-1, missing, *shape), frames], 1)
+    frames = padded[:, -length:]  # (1 or B, K, H, W, C)
     actions = torch.cat([actions.new_zeros(len(actions), missing), actions], 1)
     actions = actions[:, actions.shape[1] - (length - 1) :]  # (1 or B, K - 1)
     return Context(frames.expand(lanes, *frames.shape[1:]), actions.expand(lanes, length - 1))

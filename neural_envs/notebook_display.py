@@ -1,6 +1,4 @@
-"""How a dream shows itself where it is the value of a line: in a prompt by a sentence, in a
-notebook by its frames.
-"""
+"""How an environment shows itself: in a Python prompt by text, in a notebook by its frames."""
 
 from __future__ import annotations
 
@@ -8,14 +6,12 @@ from typing import Any
 
 from collectors.media import png, tile, to_rgb
 
-NOTEBOOK_SCALE = 3  # screen pixels a world pixel
+NOTEBOOK_SCALE = 3  # screen pixels per pixel of a frame
 NAMED = 8  # lanes whose step is shown
 
 
 class DisplayMixin:
-    """`__repr__` and `_repr_png_` of the environments; render() stays what Gymnasium asks for, an
-    array.
-    """
+    """`__repr__` and `_repr_png_` of the environments; render() returns arrays, as in Gymnasium."""
 
     @property
     def _shown_dream(self) -> Any:
@@ -34,7 +30,7 @@ class DisplayMixin:
         return f"<{type(self).__name__}({lanes}{about}), {at}>"
 
     def _repr_png_(self) -> bytes | None:
-        """What every lane shows now; None before the first reset."""
+        """The current frames of all lanes as PNG; None before the first reset."""
         dream = self._shown_dream
         if dream._state is None:
             return None

@@ -1,5 +1,4 @@
-"""Lanes over many processes or machines: Ray actors (extra `ray`), each with a vector environment
-on its own device.
+"""Lanes over many processes or machines: Ray actors (extra `ray`), each with a vector environment.
 
 N lanes, K actors. Importing this imports neither ray nor torch.
 """
@@ -32,9 +31,7 @@ class DeadActorError(RuntimeError):
 def make_lanes(
     identifier: str, num_envs: int, autoreset_mode: AutoresetMode, **settings: Any
 ) -> VectorEnv:
-    """Make "module:id" with `num_envs` lanes: by the id's own vector env, else one env after
-    another.
-    """
+    """Make "module:id" with `num_envs` lanes: the id's own vector environment, else a sync one."""
     module, _, bare = identifier.rpartition(":")
     if module:
         importlib.import_module(module)
@@ -73,8 +70,7 @@ class Host:
 
 
 class RayVectorEnv(VectorEnv):
-    """N lanes of "module:id", a dream or a real game, spread over K Ray actors and stepped
-    together.
+    """N lanes of "module:id", a dream or a real game, spread over K Ray actors, stepped together.
 
     num_envs: lanes; actors: processes that share them. address: of a Ray cluster, as
     "10.0.0.1:6379" or "auto", or "local" to start one on this machine. autoreset_mode: as in
@@ -105,10 +101,7 @@ class RayVectorEnv(VectorEnv):
             )
         if settings.get("output", "numpy") != "numpy":
             raise ValueError("frames travel between processes as numpy arrays: leave out output=")
-        self.num_envs, self.autoreset_mode = (
-            num_envs,
-            as_autoreset_mode(autoreset_mode),
-        )
+        self.num_envs, self.autoreset_mode = num_envs, as_autoreset_mode(autoreset_mode)
         stops = np.cumsum(
             [len(lanes) for lanes in np.array_split(np.arange(num_envs), actors)]
         ).tolist()
@@ -145,9 +138,7 @@ class RayVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ):
-        """Start all lanes, or those of options["reset_mask"], anew; other options go to every
-        actor.
-        """
+        """Start all lanes, or those of options["reset_mask"]; other options go to every actor."""
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         masked = "reset_mask" in options
@@ -184,7 +175,7 @@ class RayVectorEnv(VectorEnv):
         return self._frames.copy(), *rest, self._merged([answer[4] for answer in answers])
 
     def render(self) -> tuple[np.ndarray, ...]:
-        """rgb_array: a tuple of (H, W, 3) uint8, one a lane."""
+        """rgb_array: a tuple of frames (H, W, 3) uint8, one per lane."""
         return tuple(
             frame for part in self._ask("render", [() for _ in self._lanes]) for frame in part
         )
@@ -226,17 +217,17 @@ class RayVectorEnv(VectorEnv):
         lanes, reason = self._lanes[number], str(error).splitlines()[0]
         return DeadActorError(
             f"actor {number + 1} of {len(self._lanes)} (lanes {lanes.start} to {lanes.stop - 1}) "
-            "is gone and its "
-            f"episodes with it ({reason}); often it ran out of memory. Close this environment and "
-            "make it anew"
+            f"is gone and its episodes with it ({reason}); often it ran out of memory. Close this "
+            "environment and make it anew"
         )
 
     def _pairs(self, answers: list) -> Iterator[tuple[slice, Any]]:
         return zip(self._lanes, answers, strict=True)
 
     def _merged(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
-        """One info of N rows a key; where an actor has no such key its rows are empty, and False in
-        the key's mask.
+        """One info of N rows per key.
+
+        Where an actor has no such key its rows are empty, and False in the key's mask.
         """
         merged: dict[str, Any] = {}
         for key in dict.fromkeys(key for info in infos for key in info):
@@ -252,9 +243,7 @@ class RayVectorEnv(VectorEnv):
         return merged
 
     def _empty(self, key: str, lanes: slice, like: np.ndarray) -> np.ndarray:
-        """Rows of zeros or None; of `final_obs`, which is dense, the frames of lanes that have not
-        finished.
-        """
+        """Rows of zeros or None; of `final_obs`, which is dense, the current frames."""
         if key == "final_obs" and like.dtype != object:
             return self._frames[lanes]
         shape = (lanes.stop - lanes.start, *like.shape[1:])
@@ -262,9 +251,7 @@ class RayVectorEnv(VectorEnv):
 
 
 def _check_room(there: dict[str, float], required: dict[str, Any], actors: int, verb: str) -> None:
-    """ValueError where the cluster cannot hold the actors; Ray would wait for room without a
-    word.
-    """
+    """ValueError where the cluster cannot hold the actors; Ray alone would wait in silence."""
     for name, resource, unit in (("num_cpus", "CPU", "processors"), ("num_gpus", "GPU", "GPUs")):
         need, has = actors * (required.get(name) or 0), there.get(resource, 0)
         if need > has:

@@ -1,7 +1,4 @@
-"""The window of render_mode="human": frames enlarged by a whole number, no audio.
-
-H x W x C a frame.
-"""
+"""The window of render_mode="human": frames enlarged by a whole number, no audio."""
 
 from __future__ import annotations
 
@@ -27,19 +24,15 @@ class Window:
         self._clock: Any = None
 
     def show(self, frame: np.ndarray) -> None:
-        """Draw one frame, (H, W, 3) uint8, and wait for its turn at the window's frames per
-        second.
-        """
+        """Draw one frame (H, W, 3) uint8 and wait, so that there are `fps` frames per second."""
         pygame = _pygame()
         scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
         image = enlarge(frame, scale).swapaxes(0, 1)  # (W, H, 3)
         if self._surface is None:
             pygame.display.init()
             pygame.display.set_caption(self._title)
-            self._surface, self._clock = (
-                pygame.display.set_mode(image.shape[:2]),
-                pygame.time.Clock(),
-            )
+            self._surface = pygame.display.set_mode(image.shape[:2])
+            self._clock = pygame.time.Clock()
         pygame.event.pump()
         self._surface.blit(pygame.surfarray.make_surface(image), (0, 0))
         pygame.display.flip()
@@ -53,8 +46,10 @@ class Window:
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
-    """Keyboard for gymnasium.utils.play: arrows and WASD for directions ("up_left" and "upleft" are
-    two keys), else the action's number, or from 10 on a letter that is free: e, t, y, ...
+    """The keyboard for gymnasium.utils.play, {(key, ...): action}.
+
+    Arrows and WASD are directions ("up_left" and "upleft" are two keys at once). Any other action
+    has the key of its number, from 10 on a letter that is free: e, t, y, ...
     """
     pygame = _pygame()
     arrows = {
@@ -81,9 +76,7 @@ def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
 
 
 def _key_words(name: str, known: Iterable[str]) -> list[str]:
-    """The known words that a name is made of, "up-left", "up_left" or "upleft"; none where there is
-    another in it.
-    """
+    """The known words that a name such as "up-left" consists of; none if it has others too."""
     word = "|".join(known)
     text = name.lower()
     return re.findall(word, text) if re.fullmatch(f"({word})([-_]?({word}))*", text) else []

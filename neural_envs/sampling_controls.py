@@ -38,9 +38,7 @@ class SamplingMixin:
         return keys_to_action(self.simulator.model.spec.action_names).get(())
 
     def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play, which takes `idle_action` by its argument
-        `noop`.
-        """
+        """The keyboard for gymnasium.utils.play; `idle_action` is its argument `noop`."""
         keys = keys_to_action(self.simulator.model.spec.action_names)
         return {pressed: action for pressed, action in keys.items() if pressed}
 

@@ -1,8 +1,7 @@
-"""Dreams without Gymnasium: a bundle's model and start contexts as functions of one value, the
-`DreamState`.
+"""Dreams without Gymnasium: a bundle's model and start contexts as functions of a `DreamState`.
 
-B lanes, H x W x C a frame. Nothing here changes in place: a step gives a new value, lanes start
-anew by `put_lanes`, and random numbers are a stream per lane, so no lane ever feels its neighbours.
+B lanes, H x W x C per frame. Nothing changes in place: a step returns a new state, lanes start anew
+by `put_lanes`, and every lane has a random stream of its own, so no lane depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor
 from collectors.worlds.vector_env import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import run_by
+from world_models.bundles.bundle import Bundle
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -25,7 +25,6 @@ from world_models.protocols import (
     SamplingOptions,
     State,
     Transition,
-    WorldModel,
     check_options,
 )
 
@@ -43,7 +42,7 @@ class DreamState(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step gives beside the frame; (B,) each."""
+    """What a step returns beside the frame; (B,) each."""
 
     reward: Tensor
     terminated: Tensor
@@ -62,11 +61,11 @@ class Outcome(NamedTuple):
 
 
 class Simulator:
-    """A bundle on a device. source: released name, directory, Hub repository (pickled as such), or
-    a loaded Bundle.
+    """A bundle on a device.
 
-    backend: what runs its networks, see `backends`. starts: a recording whose training episodes
-    dreams start from, at any of their steps; None: the bundle's contexts.
+    source: released name, directory, Hub repository (pickled as such), or a loaded Bundle. backend:
+    what runs its networks, see `backends`. starts: a recording; dreams start from any step of its
+    training episodes. None: from the bundle's contexts.
     """
 
     def __init__(
@@ -79,10 +78,10 @@ class Simulator:
     def _load(self) -> None:
         named = isinstance(self.source, str | Path)
         loaded = bundles.load(self.source, str(self.device)) if named else self.source
-        if isinstance(loaded, WorldModel):
-            kind = type(loaded).__name__
+        if not isinstance(loaded, Bundle):
             raise TypeError(
-                f"a dream starts from a bundle (a model with start contexts), got a {kind}"
+                "a dream starts from a bundle (a model with start contexts): its name, its "
+                f"directory or a loaded Bundle; got {type(loaded).__name__}"
             )
         self.config: dict[str, Any] = loaded.config
         self.contexts: Any = loaded.contexts
@@ -95,18 +94,14 @@ class Simulator:
         self.model = run_by(loaded.model if named else loaded.model.to(self.device), self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what can be loaded again: by its bundle's name, from a recording, or for a
-        backend not pickled.
-        """
-        named = isinstance(self.source, str | Path)
-        loaded = (
-            ("model", "contexts", "config")
-            if named
-            else ()
-            if self.backend == "eager"
-            else ("model",)
-        )
-        loaded += () if self.starts is None else ("model", "contexts")
+        """Without what `_load` brings back: from a named bundle, a recording, for a backend."""
+        loaded: set[str] = set()
+        if isinstance(self.source, str | Path):
+            loaded |= {"model", "contexts", "config"}
+        if self.backend != "eager":
+            loaded |= {"model"}
+        if self.starts is not None:
+            loaded |= {"model", "contexts"}
         return {name: value for name, value in self.__dict__.items() if name not in loaded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -116,21 +111,17 @@ class Simulator:
 
     @property
     def name(self) -> str:
-        """What its bundle is called."""
-        return (
-            str(self.source)
-            if isinstance(self.source, str | Path)
-            else str(getattr(self.source, "path", "unnamed"))
-        )
+        """The bundle's name, directory or repository as given; the folder of a loaded one."""
+        if isinstance(self.source, str | Path):
+            return str(self.source)
+        return str(getattr(self.source, "path", "unnamed"))
 
     def checked_options(self, options: SamplingOptions) -> SamplingOptions:
-        """The options, None where they were None. Raises ValueError, see `check_options`."""
+        """The options as given. Raises ValueError for what the model does not support."""
         return check_options(options, self.model.supported_options)
 
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
-        """Fresh dreams, one for each lane of `noise`, from a given context or one drawn by the
-        lane's stream.
-        """
+        """New dreams, one per lane of `noise`, from `context` or from one drawn by the stream."""
         found = context
         if found is None:
             found = self.contexts.choose(noise.integers(len(self.contexts), CONTEXT_SALT))
@@ -158,18 +149,15 @@ class Simulator:
 def streams(
     seed: int | list[int | None], old: NoiseStream | None, lanes: int, device: torch.device
 ) -> NoiseStream:
-    """A stream for every lane: of seed + i, or of a list's seeds, where None keeps the lane's old
-    stream.
-    """
+    """A stream per lane: of seed + i, or of a list of seeds, where None keeps the lane's stream."""
     seeds = lane_seeds(seed, lanes)
     if None in seeds and old is None:
         raise ValueError(
             "a lane without a seed goes on with its stream, but this is the first reset: seed "
             "every lane"
         )
-    wrapped = np.array([int(s or 0) % 2**64 for s in seeds], np.uint64).view(
-        np.int64
-    )  # torch has no uint64 sums
+    unsigned = np.array([int(s or 0) % 2**64 for s in seeds], np.uint64)
+    wrapped = unsigned.view(np.int64)  # torch has no uint64 sums
     fresh = NoiseStream.from_seeds(torch.from_numpy(wrapped).to(device))
     if None not in seeds:
         return fresh

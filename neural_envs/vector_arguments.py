@@ -1,6 +1,6 @@
 """What callers hand to a dream in many lanes, checked: worlds, actions, reset options, snapshots.
 
-B lanes, H x W x C a frame.
+B lanes, H x W x C per frame.
 """
 
 from __future__ import annotations

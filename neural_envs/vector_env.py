@@ -1,8 +1,7 @@
-"""N dreams as one Gymnasium vector environment: one batched forward of a world model is one step of
-all of them.
+"""Many dreams as one Gymnasium vector environment: one batched forward is one step of them all.
 
-B = num_envs lanes, H x W x C a frame. Here is what Gymnasium asks for; the dreaming itself is in
-`simulator.py`.
+B = num_envs lanes, H x W x C per frame. This is the interface of Gymnasium; the dreaming itself is
+in `simulator.py`.
 """
 
 from __future__ import annotations
@@ -106,9 +105,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ):
-        """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of every
-        lane.
-        """
+        """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of all lanes."""
         self._check_open()
         seed = int(seed) if isinstance(seed, np.integer) else seed
         super().reset(seed=seed if isinstance(seed, int) else None)
@@ -126,9 +123,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return self._shown(), self._out(info)
 
     def step(self, actions):
-        """(frames, rewards float32, terminations, truncations, info), a row per lane; for info see
-        the class.
-        """
+        """(frames, rewards float32, terminations, truncations, info), one row per lane."""
         before, names = self._current(), self.world.action_names
         action = checks.action_tensor(actions, self.num_envs, names).to(self.device)
         if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
@@ -152,10 +147,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         )
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """rgb_array: a tuple of (H, W, 3) uint8, one a lane.
-
-        human: None, all lanes in one window.
-        """
+        """rgb_array: a tuple of frames (H, W, 3) uint8, one per lane. human: None; a window."""
         if self.render_mode is None:
             gym.logger.warn(
                 'render() shows nothing: make the environment with render_mode="rgb_array" or '
@@ -180,9 +172,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     # ---------------------------------------------------------------- snapshots
 
     def get_state(self) -> DreamState:
-        """A snapshot of every lane, owned by the caller; `take_lanes(snapshot, indices)` picks or
-        repeats lanes.
-        """
+        """A snapshot of every lane, owned by the caller; `take_lanes` picks or repeats lanes."""
         return map_leaves(self._current(), torch.clone)
 
     def set_state(self, state: DreamState, seed: int | None = None) -> None:
@@ -197,8 +187,9 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self._last_step = None
 
     def continue_from(self, context: Any):
-        """Dream on from other frames, a `context` as in reset, with step counts and streams as they
-        are; the frames.
+        """Dream on from other frames, a `context` as in reset; returns the current frames.
+
+        Step counts and random streams stay as they are.
         """
         before, (_, context) = self._current(), self._options({"context": context})
         with torch.inference_mode():
@@ -207,8 +198,9 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return self._shown()
 
     def denoising(self) -> list[np.ndarray]:
-        """(B, H, W, 3) uint8 each, from noise to the frame: the last step under the present
-        settings; may be none.
+        """Frames (B, H, W, 3) uint8 of the last step, from noise to result, by `sampling`.
+
+        None before the first step, and where the model makes a frame in one call.
         """
         if self._last_step is None:
             return []
@@ -253,9 +245,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return put_lanes(after, lanes, fresh), put_lanes(outcome, lanes, none)
 
     def _restart_same_step(self, after: DreamState, outcome: Outcome):
-        """Lanes that finished in this step begin anew within it; what they ended in goes to
-        info.
-        """
+        """Lanes that finished in this step begin anew in it; their last frames go to info."""
         lanes = after.finished.nonzero()[:, 0]
         if not len(lanes):
             return after, self._info(outcome)

@@ -1,6 +1,4 @@
-"""What a backend gains: the same dream by torch as it is and by another backend, timed in turn in
-one run.
-"""
+"""What a backend gains: the same dream by eager torch and by the backend, timed in turn."""
 
 import statistics
 
@@ -11,11 +9,10 @@ from neural_envs.backends.backends import BackendError, checked_backend
 def backend_subjects(
     names: list[str], backends: tuple[str, ...], lanes: tuple[int, ...]
 ) -> dict[tuple, Advance]:
-    """("backend", bundle, backend, lanes) -> how to dream so, eager first; nothing where no backend
-    is asked for.
+    """("backend", bundle, backend, lanes) -> steps of such a dream, eager first; maybe empty.
 
-    A bundle that a backend does not run is left out with a word. Raises BackendError for an unknown
-    backend, and ExportError naming the extra where a package is missing.
+    A bundle that a backend does not run is left out, and a line says so. Raises BackendError for an
+    unknown backend, and ExportError naming the extra where a package is missing.
     """
     subjects: dict[tuple, Advance] = {}
     for backend in map(checked_backend, backends):
@@ -32,9 +29,7 @@ def backend_subjects(
 
 
 def backend_report(rates: dict[tuple, list[float]]) -> dict:
-    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager}}}}, medians over the
-    rounds.
-    """
+    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager}}}}, medians over rounds."""
     report: dict = {}
     for (_, name, backend, lanes), values in rates.items():
         eager = rates["backend", name, "eager", lanes]

@@ -1,5 +1,4 @@
-"""`neural-envs bench --out bench.json`: how fast dreams are, beside what they are compared with, in
-one run.
+"""`neural-envs bench --out bench.json`: the speed of dreams and of what they are compared with.
 
 Everything that is compared is timed in turn, round after round, in this process with the same
 threads, so that a busy machine slows all of it alike; a ratio is taken within a round, and the
@@ -98,10 +97,8 @@ def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
     """(model, lanes, 3) -> how to dream so, with untrained weights; both take three steps."""
     subjects = {}
     if config.diamond_lanes:
-        denoiser, outcome = (
-            _ready(reference.DiamondDenoiser()),
-            _ready(reference.DiamondRewardEnd()),
-        )
+        denoiser = _ready(reference.DiamondDenoiser())
+        outcome = _ready(reference.DiamondRewardEnd())
         subjects |= {
             ("diamond", n, 3): network_dream(reference.diamond_dreams(n, denoiser, outcome))
             for n in config.diamond_lanes
@@ -129,9 +126,7 @@ def bundle_macs(name: str, steps: int | None) -> int:
 
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
-    """Dataset reading and training, counting clips of one context and one next frame, and clips
-    trained on.
-    """
+    """Reading clips of one context and one next frame, and training on clips."""
     dataset, preset = Dataset(config.data), PRESETS[config.preset]()
     trainer = Trainer(replace(preset, rollout_from=1.0), dataset)
     context = trainer.model.context_length
@@ -149,9 +144,7 @@ def data_subjects(config: BenchConfig) -> dict[str, Advance]:
 
 
 def real_subjects(names: list[str]) -> dict[str, Advance]:
-    """The real games of the bundles' worlds, but Snake, which is timed anyway, and those that are
-    not installed.
-    """
+    """The installed real games of the bundles' worlds, without Snake, which is timed anyway."""
     worlds = {bundles.load(name).model.spec.world for name in names} & set(WORLDS) - {"snake"}
     subjects = {}
     for world in sorted(worlds):
@@ -181,9 +174,7 @@ def bundle_report(name: str, rates: Rates, peak: float, config: BenchConfig) -> 
 
 
 def ratios(names: list[str], rates: Rates) -> dict:
-    """{reference: {bundle: {lanes: {sampler steps: ratio}}}}: medians over rounds of own /
-    reference at equal lanes.
-    """
+    """{reference: {bundle: {lanes: {sampler steps: own / reference}}}}, medians over rounds."""
     found: dict = {}
     for (other, lanes, _), theirs in rates.items():
         if other in names:
@@ -191,9 +182,8 @@ def ratios(names: list[str], rates: Rates) -> dict:
         for (name, n, steps), own in rates.items():
             if name in names and n == lanes:
                 ratio = statistics.median(a / b for a, b in zip(own, theirs, strict=True))
-                found.setdefault(other, {}).setdefault(name, {}).setdefault(lanes, {})[steps] = (
-                    ratio
-                )
+                rows = found.setdefault(other, {}).setdefault(name, {})
+                rows.setdefault(lanes, {})[steps] = ratio
     return found
 
 

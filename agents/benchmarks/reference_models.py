@@ -1,10 +1,8 @@
-"""Other people's world models, rebuilt to their published sizes with untrained weights, to be timed
-and nothing else.
+"""World models of others, rebuilt to their published sizes with untrained weights, for timing only.
 
 DIAMOND's Atari denoiser and reward/end model (Alonso et al. 2024, arXiv:2405.12399;
 eloialonso/diamond, MIT) and the pixel U-Net of the Snake pixel-EDM system. Timing needs no trained
-weights: every weight is multiplied all the same. B lanes. Frames are float in [-1, 1], (B, 3, 64,
-64).
+weights: the arithmetic is the same. B lanes; frames are float (B, 3, 64, 64) in [-1, 1].
 """
 
 import math
@@ -50,9 +48,8 @@ class DiamondDenoiser(nn.Module):
 
     def __init__(self, actions: int = 4, channels: int = 64, condition: int = 256):
         super().__init__()
-        self.register_buffer(
-            "frequencies", torch.linspace(-2, 2, condition // 2)
-        )  # random ones cost the same
+        # DIAMOND draws them at random, which costs the same.
+        self.register_buffer("frequencies", torch.linspace(-2, 2, condition // 2))
         self.action = nn.Embedding(actions, condition // 4)
         self.condition = nn.Sequential(
             nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
@@ -69,14 +66,13 @@ class DiamondDenoiser(nn.Module):
         self.middle = blocks(channels, 2, attention=True)
         self.up = nn.ModuleList(blocks(2 * channels, 3) for _ in range(4))
         self.grow = nn.ModuleList(convolution(channels, channels) for _ in range(3))
-        self.norm_out, self.conv_out = (
-            nn.GroupNorm(max(1, channels // 32), channels),
-            convolution(channels, 3),
-        )
+        self.norm_out = nn.GroupNorm(max(1, channels // 32), channels)
+        self.conv_out = convolution(channels, 3)
 
     def forward(self, noisy: Tensor, past: Tensor, actions: Tensor, sigma: float) -> Tensor:
-        """noisy (B, 3, H, W), past (B, 12, H, W), actions (B, 4) -> denoised (B, 3, H, W),
-        quantised to 8 bits.
+        """The denoised frames (B, 3, H, W), quantised to 8 bits.
+
+        noisy (B, 3, H, W), past (B, 12, H, W), actions (B, 4).
         """
         sigma = math.sqrt(sigma**2 + 0.3**2)
         c_in, c_skip = 1 / math.sqrt(sigma**2 + 0.25), 0.25 / (sigma**2 + 0.25)
@@ -105,9 +101,7 @@ class DiamondDenoiser(nn.Module):
 
 
 class DiamondRewardEnd(nn.Module):
-    """The Atari reward/end model: 5,900,352 + 128 A parameters; convolutions of 32 channels, LSTM
-    of 512.
-    """
+    """The Atari reward/end model: 5,900,352 + 128 A parameters; 32 channels, an LSTM of 512."""
 
     def __init__(
         self, actions: int = 4, channels: int = 32, condition: int = 128, hidden: int = 512
@@ -129,8 +123,9 @@ class DiamondRewardEnd(nn.Module):
         )
 
     def forward(self, frame: Tensor, following: Tensor, action: Tensor, memory=None):
-        """Two frames (B, 3, H, W), action (B,), LSTM memory -> logits (B, 5) of 3 reward signs and
-        2 ends, memory.
+        """Logits (B, 5) of three reward signs and of going on or ending, and the LSTM's memory.
+
+        Two frames (B, 3, H, W), action (B,) and the memory of the step before, None at the start.
         """
         x, condition = self.conv_in(torch.cat((frame, following), 1)), self.action(action)
         for level, blocks in enumerate(self.levels):
@@ -142,9 +137,7 @@ class DiamondRewardEnd(nn.Module):
 
 
 class SnakePixelUNet(nn.Module):
-    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters; `UNet` reads the context
-    once.
-    """
+    """The U-Net of the Snake pixel-EDM system: 53,283,843 parameters."""
 
     def __init__(self, actions: int = 4, condition: int = 512):
         super().__init__()
@@ -164,8 +157,9 @@ class SnakePixelUNet(nn.Module):
         self.norm_out, self.conv_out = nn.GroupNorm(32, 128), convolution(128, 3)
 
     def forward(self, noisy: Tensor, past: Tensor, action: Tensor, sigma: float) -> Tensor:
-        """noisy (B, 3, H, W), past (B, 12, H, W), action (B, A) one-hot or zeros -> denoised (B, 3,
-        H, W).
+        """The denoised frames (B, 3, H, W).
+
+        noisy (B, 3, H, W), past (B, 12, H, W), action (B, A) one-hot, or zeros for none.
         """
         total = sigma**2 + SIGMA_DATA**2
         condition = self.noise(noisy.new_full((len(noisy), 1), math.log(sigma))) + self.action(
@@ -197,9 +191,7 @@ def euler(levels: tuple[float, ...], noisy: Tensor, denoise) -> Tensor:
 
 
 def _draws(lanes: int) -> tuple[torch.Generator, Tensor]:
-    """A generator and the past of B lanes as 12 channels, laid out as convolutions on a CPU like it
-    best.
-    """
+    """A generator and the past of B lanes as 12 channels, in the layout fastest on a CPU."""
     generator = torch.Generator().manual_seed(0)
     return generator, torch.randn(lanes, 12, 64, 64, generator=generator).to(
         memory_format=torch.channels_last
@@ -224,9 +216,7 @@ def diamond_dreams(
 
 
 def snake_dreams(lanes: int, network: SnakePixelUNet, guidance: float = 2.0) -> Iterator[Tensor]:
-    """Endless frames of the Snake pixel-EDM system: three steps, each with and without the
-    action.
-    """
+    """Endless frames of the Snake pixel-EDM system: three steps, with and without the action."""
     generator, past = _draws(lanes)
     action = F.one_hot(torch.zeros(lanes, dtype=torch.int64), 4).float()
 

@@ -32,9 +32,7 @@ def rate(advance: Advance, seconds: float) -> float:
 def rates_in_turn(
     subjects: Mapping[Name, Advance], rounds: int, seconds: float
 ) -> dict[Name, list[float]]:
-    """The rates of all subjects, each warmed up by one call, measured in turn in each of `rounds`
-    rounds.
-    """
+    """The rates of all subjects, each warmed up by one call, measured in turn, `rounds` times."""
     found: dict[Name, list[float]] = {name: [] for name in subjects}
     for advance in subjects.values():
         advance()
@@ -70,9 +68,7 @@ def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
 
 
 def convolution_peak(lanes: int = 16, channels: int = 64) -> Advance:
-    """The fastest kind of convolution on a CPU: 3x3, channels last, 64 by 64 pixels; counts
-    multiply-adds.
-    """
+    """The fastest convolution on a CPU, 3x3 and channels last on 64x64; counts multiply-adds."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(lanes, channels, 64, 64, generator=generator).to(
         memory_format=torch.channels_last
@@ -122,9 +118,7 @@ print(json.dumps({**found, "lanes": int(sys.argv[2]), "peak_memory_mib": peak / 
 
 
 def startup(bundle: str, lanes: int) -> dict:
-    """Seconds to import and to the first frame, and peak memory of a dream, each in a process of
-    its own.
-    """
+    """Seconds to import and to the first frame, and peak memory of a dream, in a new process."""
     words = [sys.executable, "-c", CHILD, str(bundles.resolve_bundle(bundle)), str(lanes)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:

@@ -21,9 +21,7 @@ MAX_LANES = 64
 
 
 class Episodes(NamedTuple):
-    """What was counted, one element per episode; events are the steps with a positive reward
-    (Snake's apples).
-    """
+    """One element per episode; events are steps with a positive reward (Snake's apples)."""
 
     returns: np.ndarray  # (E,) float64
     events: np.ndarray  # (E,) int64
@@ -65,10 +63,7 @@ class Evaluation:
     episodes: int
 
     def as_dict(self, event: str = "events") -> dict[str, Any]:
-        """The fields as JSON has them; `event` is what the world calls an event, e.g.
-
-        "apples" for "apples_mean".
-        """
+        """The fields for JSON; `event` is the world's word, as "apples" in "apples_mean"."""
         rows = {key.replace("events", event): value for key, value in asdict(self).items()}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in rows.items()
@@ -87,11 +82,11 @@ class Agent(Protocol):
 
 
 class FrameStack:
-    """The last frames of every lane, for a model that was trained on several at once; zeros before
-    an episode's first.
+    """The last frames of every lane, for a model that was trained on several at once.
 
-    `space` is the model's observation space; for a model of one frame, frames are passed on as they
-    are. Raises ValueError for a space that is not of arrays.
+    Before an episode's first frame they are zeros. `space` is the model's observation space; for a
+    model of one frame, frames are passed on as they are. Raises ValueError for a space that is not
+    of arrays.
     """
 
     def __init__(self, space: Space):
@@ -117,9 +112,7 @@ class FrameStack:
 
 
 class ModelAgent:
-    """A stable-baselines3 model; it samples its actions as it does in training, unless
-    `deterministic`.
-    """
+    """A stable-baselines3 model; it samples actions as in training, unless `deterministic`."""
 
     def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
         self._model, self._deterministic = model, deterministic
@@ -217,11 +210,10 @@ def play_policy(
     horizon: int | None = None,
     **settings: Any,
 ) -> Episodes:
-    """Play at least `episodes` episodes of "module:id" with a model or policy; `settings` go to the
-    env's constructor.
+    """Play at least `episodes` episodes of "module:id" with a model or policy, see `play_episodes`.
 
-    See `play_episodes`. The global torch generator, from which stable-baselines3 samples actions,
-    is seeded for the play and restored afterwards.
+    `settings` go to the constructor of the environment. The global torch generator, from which
+    stable-baselines3 samples actions, is seeded for the play and restored afterwards.
     """
     lanes = min(episodes, MAX_LANES)
     env = make_vector_env(env_id, lanes, **settings)

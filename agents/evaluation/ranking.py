@@ -1,5 +1,4 @@
-"""Does the dream order policies as the real game does? Spearman's correlation over policies from
-random to best.
+"""Does the dream rank policies as the real game does? Spearman's correlation of their returns.
 
 P policies.
 """

@@ -39,9 +39,7 @@ LANES = (1, 64)  # at which dreams are timed
 
 
 def decided_by(config: CompareConfig, training: Any, **more: str) -> Settings:
-    """What decides a row of the table: the shared settings, and those of `training`, a dataclass
-    that says how its model or agent is trained.
-    """
+    """What decides a row of the table: the shared settings, and those of its own `training`."""
     shared, own = settings_of(config, FREE, **more), settings_of(training, ("out",))
     values, defaults = (
         shared_texts | {f"training.{name}": text for name, text in own_texts.items()}
@@ -73,9 +71,7 @@ def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) 
 
 
 def trained(config: TrainConfig) -> tuple[Path, dict]:
-    """The bundle, and what this process spent on it; one that was broken off and resumed spent the
-    rest before.
-    """
+    """The bundle, and what this process spent on it; a resumed run has spent more before."""
     load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
     bundle = train(config, load_model)
     seconds = time.monotonic() - begun
@@ -113,9 +109,7 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:
-    """PPO trained in a dream or in the real game: how it plays the real game, and after how many
-    steps.
-    """
+    """PPO trained in a dream or in the real game: its steps and how it plays the real game."""
     settings = ppo_settings(config.world)
     run = PPOConfig(
         config.world, kind, config.ppo_steps, str(folder / "ppo"), config.seed, bundle, ppo=settings
@@ -150,9 +144,7 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
 
 
 def speeds(config: CompareConfig, rows: list[dict]) -> dict[str, dict[str, float]]:
-    """family -> lanes -> frames per second, timed in turn, so that other work on the machine slows
-    all alike.
-    """
+    """family -> lanes -> frames per second, timed in turn: other work slows them all alike."""
     subjects = {
         (row["family"], lanes): dream(
             str(Path(config.out) / row["family"] / "train" / "bundle"), lanes, None

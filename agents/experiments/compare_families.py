@@ -13,8 +13,8 @@ from world_models.models.pixel import PixelConfig
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 
-# family -> how its presets' names end: the world's own, WORLD-ENDING, or else another world's on
-# its data
+# family -> how its presets' names end: "" for WORLD, else WORLD-ENDING, or where there is none
+# another world's, trained on this world's data
 FAMILIES = {
     "chance": "",
     "edm": "edm",

@@ -1,9 +1,7 @@
 """What `neural-envs compare` found, as one Markdown table that is also read in a terminal."""
 
-SHARED = {
-    "one_step.psnr": "PSNR",
-    "one_step.ssim": "SSIM",
-}  # figure of the card -> head of its column
+# figure of the card -> head of its column
+SHARED = {"one_step.psnr": "PSNR", "one_step.ssim": "SSIM"}
 OWN = {  # what else matters most in a world; elsewhere the frames after a long rollout
     "snake": {
         "rules.transition_exact_rate": "exact",
@@ -17,9 +15,9 @@ OTHERS = {"rollout.psnr.32": "PSNR, 32 steps"}
 
 def number(value: float | None, digits: int = 3) -> str:
     """A figure with few digits; "-" where there is none."""
-    return (
-        "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
-    )
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def taught(row: dict) -> list[str]:
@@ -96,10 +94,8 @@ def about(result: dict) -> list[str]:
     )
     lines = [
         f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}, "
-        "then PPO of "
-        f"{budget['ppo_steps']:,} steps in each dream{limit}, measured in {budget['episodes']} "
-        f"real episodes; {place}, "
-        f"torch {machine['torch']}."
+        f"then PPO of {budget['ppo_steps']:,} steps in each dream{limit}, measured in "
+        f"{budget['episodes']} real episodes; {place}, torch {machine['torch']}."
     ]
     done = [row for row in result["families"] if "failed" not in row]
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)

@@ -33,9 +33,7 @@ STRIP_FRAMES = 12
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Play a dreamed game next to the real one, then learn in the dream and measure in the real
-    game.
-    """
+    """Play a dreamed game beside the real one, then learn in the dream and play the real one."""
 
     name: str = setting("snake", WORLD_HELP)
     out: str = setting("demo", "folder for the video, the strip of frames and the policy")
@@ -56,9 +54,7 @@ def make_dream(config: DemoConfig) -> gym.Env:
 def play_film(
     env: gym.Env, policy, frames: int, seed: int, options: dict | None = None
 ) -> tuple[np.ndarray, float]:
-    """Play one game of at most `frames` frames; return the film, (T, H, W, C) uint8, and the sum of
-    its rewards.
-    """
+    """Play one game of at most `frames` frames; the film (T, H, W, C) uint8 and the return."""
     policy.reset(np.random.default_rng(seed))
     frame, _ = env.reset(seed=seed, options=options)
     film, total, ended = [frame], 0.0, False
@@ -72,9 +68,7 @@ def play_film(
 
 
 def film_both(config: DemoConfig) -> list[str]:
-    """Write the dreamed game beside the real one, as a video and as a strip; return what to
-    print.
-    """
+    """Write both games side by side, as a video and as a strip; return lines that say so."""
     from collectors.media import side_by_side, write_strip
     from collectors.video_writers import write_video
 
@@ -119,7 +113,7 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
 
 
 def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
-    """Return the evaluations as lines for a terminal; `event` is what the world pays for."""
+    """The evaluations as lines for a terminal; `event` is the world's word for a reward."""
     lines = [f"{'in the real game':<24}{'return':>8}{event:>10}  {'95 %':<16}{'steps':>7}"]
     for name, row in rows.items():
         span = "{:.2f} to {:.2f}".format(*row.events_ci)

@@ -33,21 +33,15 @@ from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
-FREE = (
-    "rounds",
-    "out",
-    "world_model.threads",
-    "world_model.device",
-)  # may change when a run goes on
+# Settings that may change when a run goes on.
+FREE = ("rounds", "out", "world_model.threads", "world_model.device")
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
 EVENT_WEIGHT = 20.0  # at least, of the world model: rewards are rare in random play
 
 
 @dataclass(frozen=True)
 class DynaConfig:
-    """Play the real game, train the dream, learn in it, measure in the real game; round after
-    round.
-    """
+    """Rounds of: play the real game, train the dream, learn in it, measure in the real game."""
 
     name: str = setting("snake", "the world: " + ", ".join(WORLDS))
     rounds: int = setting(5, "how many; may grow when a run goes on", least=1)
@@ -66,9 +60,8 @@ class DynaConfig:
     seed: int = setting(0, "seed of everything", least=0)
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
-    world_model: TrainConfig = field(
-        default_factory=PRESETS["snake"]
-    )  # of the first round; data and out are ours
+    # Of the first round; `data` and `out` are set by the loop.
+    world_model: TrainConfig = field(default_factory=PRESETS["snake"])
 
     def __post_init__(self):
         check_settings(self)
@@ -77,22 +70,20 @@ class DynaConfig:
 
 
 class Loop:
-    """One run; every method named after a stage does that stage of a round and returns what to
-    remember of it.
-    """
+    """One run; a method named after a stage does it for one round and returns its record."""
 
     def __init__(self, config: DynaConfig):
         find_twins(config.name)
         self.config, self.root = config, Path(config.out)
         options = env_settings(config.name, "real", options=config.real_options)
-        self.actions = action_count(
-            env_id(config.name, "real"), **options
-        )  # raises ValueError for wrong options
+        # Raises ValueError for wrong options.
+        self.actions = action_count(env_id(config.name, "real"), **options)
         self.stages = Stages(self.root, settings_of(config, FREE))
 
     def run(self) -> dict:
-        """Do what is not done yet; return what is in `dyna.json`, which is written after every
-        round. Raises LockError where another process writes the folder.
+        """Do what is not done yet; return what is in `dyna.json`, written after every round.
+
+        Raises LockError where another process writes the folder.
         """
         with locked(self.root):
             return self._run()
@@ -126,8 +117,9 @@ class Loop:
         return {"real": self._play(make_policy("random", self.actions), "real")}
 
     def collect(self, number: int) -> dict:
-        """A shard of real play by the policy of the round before. Raises StageError where a shard
-        of an earlier round, which another policy played, is damaged.
+        """A shard of real play by the policy of the round before.
+
+        Raises StageError where a shard of an earlier round, by another policy, is damaged.
         """
         config = self.config
         self._check_shards(number - 1)
@@ -171,9 +163,7 @@ class Loop:
             )
 
     def train(self, number: int) -> dict:
-        """The world model on all that was played: from nothing first, then from the weights of the
-        round before.
-        """
+        """The world model on all data: first from scratch, then from the round before."""
         own = {
             "data": self.root / "data",
             "out": self._folder(number, "world_model"),
@@ -204,8 +194,9 @@ class Loop:
         }
 
     def measure(self, number: int) -> dict:
-        """The policy in the real game and in its dream, and the one before it in this dream: is it
-        still exploited?
+        """The policy in the real game and in its dream, and the policy before in this dream.
+
+        A policy that earns less in the next dream had exploited the one before.
         """
         policy = self._policy(number, "dream")
         found = {

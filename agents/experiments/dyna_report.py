@@ -52,9 +52,7 @@ def _summary(config: "DynaConfig", played: dict[str, list]) -> dict:
 
 
 def _transfer(random: dict, measured: dict) -> dict:
-    """The score against the policy that learned as long in the real game, None where there
-    is none.
-    """
+    """The score against the policy that learned as long in the real game; None without one."""
     if "reference" not in measured:
         return {"transfer": None, "transfer_ci": None}
     played = {"dream": measured["real"], "real": measured["reference"], "random": random}
@@ -111,9 +109,7 @@ def _span(bounds: list[float] | None) -> str:
 
 
 def write_plot(path: Path, result: dict) -> None:
-    """Write a PNG of the mean returns by round: a dream that is exploited promises more than the
-    real game gives.
-    """
+    """Write a PNG of the mean returns by round; an exploited dream gives more than the game."""
     rows = result["rounds"]
     curves = {title: [_mean(row.get(name)) for row in rows] for name, title in CURVES.items()}
     curves = {title: values for title, values in curves.items() if np.isfinite(values).any()}

@@ -18,13 +18,12 @@ EPISODE_SALT, ACTION_SALT = 0, 1
 
 
 class Explorer(Policy):
-    """A `collectors` policy: plays a share of its episodes at random, in the others a share of the
-    actions.
+    """A `collectors` policy: a share of its episodes is random play, of the others some actions.
 
-    model: the agent, None for random play alone. Its actions are drawn with its own probabilities,
-    as in training. An episode's actions follow from its frames and the generator that it was reset
-    with, whatever the lanes beside it do. `name` is the same in all rounds, for a dataset has one
-    collector; episodes are named `random` or `label`.
+    `model`: the agent, None for random play alone. Its actions are drawn with its own
+    probabilities, as in training. An episode's actions follow from its frames and the generator
+    that it was reset with, whatever the lanes beside it do. `name` is the same in all rounds,
+    because a dataset has one collector; episodes are named `random` or `label`.
     """
 
     name = "explorer"

@@ -1,5 +1,4 @@
-"""`neural-envs plan`: play the real game by looking ahead in a model, beside the model's own moves
-and A*.
+"""`neural-envs plan`: play real Snake by looking ahead in a model, by its own moves and by A*.
 
 M frames, A actions.
 """
@@ -43,11 +42,10 @@ class PlanConfig:
 
 
 def agreement(policy: Policy, dataset: Dataset, count: int, seed: int = 0) -> dict:
-    """How often a policy takes one of A*'s best moves (`best_moves`) on frames of test episodes on
-    which there is one.
+    """How often a policy takes one of A*'s best moves (`best_moves`) on frames of test episodes.
 
-    Equally short ways to the food, and equally safe moves, agree alike; "telling" leaves out frames
-    with such ties.
+    Frames without a best move are left out. Equally short ways to the food, and equally safe moves,
+    agree alike; "telling" leaves out frames with such ties.
     """
     generator = np.random.default_rng(seed)
     episodes = dataset.split()["test"]
@@ -77,8 +75,16 @@ def agreement(policy: Policy, dataset: Dataset, count: int, seed: int = 0) -> di
 
 
 def plan(config: PlanConfig) -> dict:
-    """Apples in real games by player, and the players' agreement with A*."""
+    """Apples in real games by player, and the players' agreement with A*.
+
+    Raises ValueError for a bundle that is not of Snake.
+    """
     model = bundles.load(config.bundle).model
+    if model.spec.world != "snake":
+        raise ValueError(
+            f"plan plays Snake beside A*, and '{config.bundle}' is a dream of {model.spec.world}: "
+            "give a bundle of Snake; agents.experiments.planner.Planner plays other games"
+        )
     world = find_twins(model.spec.world)
     players: dict[str, Policy] = {
         "planner": Planner(model, config.search),

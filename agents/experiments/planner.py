@@ -29,9 +29,9 @@ class Proposal(NamedTuple):
 
 
 Proposer = Callable[[Proposal], Tensor]
-"""Has the last word on the actions, for example a language model.
+"""Decides on the actions at the end, for example a language model.
 
-(N,) int64 replaces the actions, (N, A) floats re-rank them.
+(N,) int64 replaces the actions, (N, A) floats rank them anew.
 """
 
 
@@ -66,11 +66,11 @@ class Beam(NamedTuple):
 class Planner(Policy):
     """Beam search over action sequences rolled in a world model.
 
-    A sequence earns its predicted rewards, discounted. It pays, where the model has them, for the
-    gradient norm of its pairs (one of `trust_signals`) and for moves other than those that the
-    model itself prefers (`ActionLogits`). One that has terminated pays for that and earns no more.
-    The best sequence of each first move is the score of that move; a `proposer` may have the last
-    word.
+    The score of a sequence is the sum of its predicted rewards, discounted, minus costs: where the
+    model has them, the gradient norm of its pairs (one of `trust_signals`) and moves other than
+    those that the model itself prefers (`ActionLogits`); and a termination, after which nothing is
+    added. The score of a first move is that of its best sequence; a `proposer` may then decide
+    otherwise.
     """
 
     name = "planner"
@@ -139,18 +139,14 @@ class Planner(Policy):
         return Beam(out.state, out.frame, first, score, running & ~out.termination)
 
     def _deviation(self, beam: Beam, noise: NoiseStream) -> Tensor | float:
-        """The cost (N W A,) of each action after each sequence, 0 for the one that the model
-        prefers.
-        """
+        """The cost (N W A,) of each action after each sequence, 0 for the model's own choice."""
         if not isinstance(self.model, ActionLogits) or not self.search.logits_weight:
             return 0.0
         logits = self.model.action_logits(beam.state.frames, noise, self.search.starts)
         return self.search.logits_weight * (logits.amax(1, keepdim=True) - logits).flatten()
 
     def _keep(self, beam: Beam, lanes: int) -> Beam:
-        """The best sequences of every lane among those that go on; terminated ones fill what is
-        left.
-        """
+        """The best sequences of every lane: of those that go on, then of the terminated ones."""
         rank = torch.where(beam.running, beam.score, beam.score - 1e6).view(lanes, -1)
         best = rank.topk(min(self.search.width, rank.shape[1]), 1).indices  # (N, W)
         return take_lanes(beam, (best + torch.arange(lanes)[:, None] * rank.shape[1]).flatten())
@@ -168,8 +164,7 @@ class Planner(Policy):
 
 
 class GreedyField(Planner):
-    """The move that the joint model itself prefers, without looking ahead; the mean of several
-    descents.
+    """The move that the joint model prefers, without looking ahead: the mean of several descents.
 
     Raises TypeError for a model without action logits.
     """
@@ -213,8 +208,9 @@ class PlannerLanes:
         return chosen.numpy()
 
     def _remember(self, frames: Tensor) -> Tensor:
-        """The last K frames (N, K, H, W, C) with `frames` (N, 1, H, W, C); a first frame is
-        repeated.
+        """The last K frames (N, K, H, W, C), with `frames` (N, 1, H, W, C) the newest.
+
+        The first frame of an episode is repeated.
         """
         start = frames.repeat_interleave(self._length, 1)
         before = start if self._frames is None else self._frames

@@ -1,6 +1,4 @@
-"""An experiment in stages that are each done once: what a killed run has finished is in one file,
-replaced as a whole.
-"""
+"""An experiment in stages that are each done once; what a run has finished is in one file."""
 
 import json
 import sys
@@ -16,9 +14,7 @@ from collectors.settings.values import value_text
 
 
 class StageError(ValueError):
-    """The folder holds a run of other settings or a damaged record; the message says which and what
-    to do.
-    """
+    """The folder holds a run of other settings or a damaged record; the message says what to do."""
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -36,9 +32,7 @@ class Settings(NamedTuple):
     defaults: dict[str, str]
 
     def different(self, made: Mapping[str, str]) -> tuple[str, str] | None:
-        """The first name, in alphabetical order, that had another value in `made`, and that
-        value.
-        """
+        """The first name, in alphabetical order, with another value in `made`, and that value."""
         for name in sorted(self.values):
             before = made.get(name, self.defaults.get(name, self.values[name]))
             if before != self.values[name]:
@@ -47,8 +41,9 @@ class Settings(NamedTuple):
 
 
 def settings_of(config: Any, free: tuple[str, ...] = (), **more: str) -> Settings:
-    """The settings of a dataclass whose fields have defaults, without those that start with one of
-    `free`, and `more`.
+    """The settings of a dataclass whose fields have defaults, and `more`.
+
+    Those that start with one of `free` are left out.
     """
     rows, defaults = (
         {
@@ -65,11 +60,10 @@ NO_SETTINGS = Settings({}, {})
 
 
 class Stages:
-    """The finished stages of the run in `folder`, by name, each with what it found (a dict for
-    JSON) and its seconds, in `state.json`.
+    """The finished stages of the run in `folder`, by name, in its `state.json`.
 
-    `settings` decide all stages. Raises StageError where the folder holds something else, or a run
-    with other settings.
+    Each has what it found, a dict for JSON, and its seconds. `settings` decide all stages. Raises
+    StageError where the folder holds something else, or a run with other settings.
     """
 
     def __init__(self, folder: Path, settings: Settings = NO_SETTINGS):
@@ -123,8 +117,8 @@ class Stages:
             check(made)
             return made
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            print(f"passing over '{name}' in {self.path}: {error!r}; it is done again",
-                  file=sys.stderr)  # fmt: skip
+            message = f"passing over '{name}' in {self.path}: {error!r}; it is done again"
+            print(message, file=sys.stderr)
             return None
 
     def _read(self) -> dict[str, Any] | None:

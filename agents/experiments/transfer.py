@@ -1,5 +1,4 @@
-"""Does an agent that learned in the dream play the real game? `neural-envs transfer WORLD --seeds
-0,1,2`.
+"""`neural-envs transfer WORLD`: does an agent that learned in the dream play the real game?
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a
 random policy, are measured in the real game. transfer = (dream-trained - random) / (real-trained -
@@ -64,23 +63,24 @@ class TransferConfig:
 
 
 def transfer_score(dream: float, real: float, random: float) -> float:
-    """The share of the real game's learning that the dream gives; nan (null in JSON) where
-    the real game taught nothing."""
+    """(dream - random) / (real - random): the dream's share of what the real game teaches.
+
+    nan (null in JSON) where the real game taught nothing.
+    """
     learned = real - random
     return (dream - random) / learned if learned else float("nan")
 
 
 def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the score; `returns` has (E,) returns for dream, real
-    and random.
-    """
+    """The 95 % bootstrap interval of the score; `returns` has (E,) returns of each player."""
     generator = np.random.default_rng(seed)
     return _score_interval(*(bootstrap(returns[name], generator) for name in PLAYERS))
 
 
 def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval over training seeds and their games: seeds are drawn with
-    replacement, and of each drawn seed its games are.
+    """The 95 % interval over training seeds and their games.
+
+    Seeds are drawn with replacement, and so are the games of each drawn seed.
     """
     generator = np.random.default_rng(seed)
     means = {
@@ -99,20 +99,13 @@ def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> 
 
 
 def train_half(config: TransferConfig, kind: Kind, stages: Stages) -> dict:
-    """Train in the dream or in the real game, unless that is done; return the hash of the policy
-    and the seconds that it took.
+    """Train in the dream or in the real game, unless that is done; the policy's hash and seconds.
 
     Raises StageError if the half was made with other settings or with another model.
     """
-    half = PPOConfig(
-        config.name,
-        kind,
-        config.steps,
-        str(Path(config.out) / kind),
-        config.seed,
-        config.bundle,
-        ppo=config.ppo,
-    )
+    out = str(Path(config.out) / kind)
+    half = PPOConfig(config.name, kind, config.steps, out, config.seed, config.bundle)
+    half = replace(half, ppo=config.ppo)
     if kind == "dream":
         half = replace(
             half, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
@@ -133,8 +126,9 @@ def _policy_hash(found: dict) -> None:
 
 
 def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> Episodes:
-    """Play real episodes with the "dream" or "real" policy or with the "random" one, unless that is
-    done with this `policy`, the hash of its file.
+    """Play real episodes with the "dream", "real" or "random" policy, unless that is done.
+
+    `policy` is the hash of its file: those of another policy are played again.
     """
     decided = {"episodes": str(config.episodes), "seed": str(config.seed), "policy": policy}
     decided["real_options"] = ",".join(config.real_options)
@@ -199,8 +193,9 @@ def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
 
 
 def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
-    """Do one seed's transfer, write its `transfer.json`; return what is in it and the episodes it
-    is read off. Raises LockError where another process writes the folder.
+    """Do one seed's transfer and write its `transfer.json`; return what is in it, and the episodes.
+
+    Raises LockError where another process writes the folder.
     """
     with locked(config.out):
         return _run_seed(config)
@@ -224,9 +219,7 @@ def _run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
 
 
 def _write_result(out: Path, result: dict) -> dict:
-    """Write and return `transfer.json`: the result, with None (null) for a score that there is
-    not.
-    """
+    """Write `transfer.json` and return what is in it: a score that is nan becomes None (null)."""
     low, high = result["transfer_ci"]
     result = {
         **result,
@@ -257,8 +250,7 @@ def format_table(result: dict) -> str:
         spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", f"{event}_ci")]
         lines.append(
             f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  "
-            f"{spans[1]:<16}"
-            f"{row['length_mean']:>7.0f}{row['episodes']:>10}"
+            f"{spans[1]:<16}{row['length_mean']:>7.0f}{row['episodes']:>10}"
         )
     if result["transfer"] is None:
         return "\n".join([*lines, "transfer: none, for the real game taught nothing"])

@@ -63,9 +63,8 @@ class TrustConfig:
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
-    world_model: TrainConfig = field(
-        default_factory=lambda: few_updates("snake")
-    )  # data and out are ours
+    # `data` and `out` are set by the experiment.
+    world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))
 
 
 def few_updates(name: str) -> TrainConfig:
@@ -89,8 +88,9 @@ class Experiment:
         self.bundle = self.root / "model" / "bundle"
 
     def run(self) -> dict:
-        """Do what is not done yet; write `trust.json` and return what is in it. Raises LockError
-        where another process writes the folder.
+        """Do what is not done yet; write `trust.json` and return what is in it.
+
+        Raises LockError where another process writes the folder.
         """
         with locked(self.root):
             return self._run()
@@ -200,9 +200,7 @@ class Experiment:
 
 
 def dreamed_return(run: Path) -> float | None:
-    """The mean return that a run's policy got in its dream at the end, from the last row of its
-    table that has one.
-    """
+    """The mean return of a run's policy in its dream at the end: the last one in its tables."""
     rows = []
     for table in sorted(run.glob("progress*.csv"), key=lambda path: path.stat().st_mtime):
         with table.open(newline="") as lines:

@@ -24,18 +24,14 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(model: BaseAlgorithm, folder: Path) -> None:
-    """Write the newest checkpoint and keep the one before. Raises WriteError; what was the newest
-    is then still there.
-    """
+    """Write the newest checkpoint and keep the one before, also where that raises WriteError."""
     if (folder / NEWEST).is_file():
         put_in_place(folder / NEWEST, folder / BEFORE)
     save_policy(model, folder / NEWEST)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read, or None; a damaged one is passed over, with a line on
-    stderr.
-    """
+    """The newest checkpoint that can be read, or None; a line on stderr names damaged ones."""
     for path in (folder / NEWEST, folder / BEFORE):
         try:
             return Checkpoint(path, read_policy(path).num_timesteps)
@@ -53,9 +49,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 class Checkpoints(BaseCallback):
-    """Writes the learner between two rollouts, every so many, so that a killed run can go on, and
-    ends the training where a signal has come.
-    """
+    """Writes a checkpoint every `every` rollouts, and ends the training after a signal."""
 
     def __init__(self, folder: Path, every: int, stop: StopRequest):
         super().__init__()

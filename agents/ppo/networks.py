@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 
 class PatchCNN(BaseFeaturesExtractor):
-    """4x4 patches (the cells of the game), then a few points that find what is rare in the frame
-    and look around there.
+    """4x4 patches (the cells of the game), then a few points that find what is rare in the frame.
 
     Each point is a softmax over the grid (a spatial softmax: Levine et al. 2016, arXiv:1504.00702)
     and gives its place and the 3x3-convolution features there. A map's logits are normalised over
@@ -42,11 +41,9 @@ class PatchCNN(BaseFeaturesExtractor):
         self.register_buffer("places", torch.cartesian_prod(rows, columns))  # (G, 2)
 
     def forward(self, observations: Tensor) -> Tensor:
-        grid = self.patches(observations).contiguous(
-            memory_format=torch.channels_last
-        )  # (B, width, H/4, W/4)
+        grid = self.patches(observations)  # (B, width, H/4, W/4)
+        grid = grid.contiguous(memory_format=torch.channels_last)
         points = self.maps(grid)  # (B, P, G)
         around = points @ self.near(grid).flatten(2).transpose(1, 2)  # (B, P, width)
-        return self.head(
-            torch.cat([points @ self.places, around], dim=2).flatten(1)
-        )  # (B, features_dim)
+        features = torch.cat([points @ self.places, around], dim=2)  # (B, P, 2 + width)
+        return self.head(features.flatten(1))  # (B, features_dim)

@@ -133,15 +133,17 @@ def read_policy(path: str | Path, env: VecEnv | None = None) -> PPO:
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """The weights and the optimizer's state of a policy file of ours, by the names of
-    `set_parameters`. Raises as `read_policy`.
+    """Weights and optimizer state of a policy file, by the names of `set_parameters`.
+
+    Raises as `read_policy`.
     """
     return _members(Path(path))[1]
 
 
 def convert(foreign: str | Path, out: str | Path) -> Path:
-    """Rewrite a policy that an older version saved. It unpickles `foreign`, so whoever calls this
-    trusts it. Raises PolicyFileError where its network is not ours.
+    """Rewrite a policy that an older version saved; unpickles `foreign`, which the caller trusts.
+
+    Raises PolicyFileError where its network is not ours.
     """
     model = PPO.load(foreign, device="cpu")
     extractor = model.policy_kwargs.get("features_extractor_class")

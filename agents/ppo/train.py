@@ -1,5 +1,7 @@
-"""Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`, or in the dream
-of any bundle: `neural-envs ppo --bundle runs/any/bundle`."""
+"""Train PPO in a dream or in the real game: `neural-envs ppo WORLD --world dream`.
+
+In the dream of any bundle: `neural-envs ppo --bundle runs/any/bundle`.
+"""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -71,9 +73,7 @@ class PPOConfig:
 
 
 class ProgressBar(BaseCallback):
-    """Shows steps, rate and the mean return of the latest episodes; stops the training after
-    `seconds`, if given.
-    """
+    """Shows steps, rate and mean return of the latest episodes; ends the training by `seconds`."""
 
     def __init__(self, total: int, desc: str, seconds: float | None = None, done: int = 0):
         super().__init__()
@@ -96,8 +96,7 @@ class ProgressBar(BaseCallback):
 
 
 def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
-    """Train as `config` says (at most `seconds` long, if given) and return the path of the saved
-    policy.
+    """Train as `config` says, at most `seconds` long if given; the path of the saved policy.
 
     The policy appears under its name only when it is complete, so its being there means that the
     run is finished. A run that was killed goes on from its last checkpoint, if that was made with
@@ -197,9 +196,7 @@ def dreamed_weights(config: PPOConfig) -> str:
 
 
 def _open_run(out: Path, text: str) -> Checkpoint | None:
-    """Write the run's settings; return the checkpoint to go on from, None where there is none of
-    this very run.
-    """
+    """Write the run's settings; return its own newest checkpoint to go on from, if any."""
     settings = out / "settings.yaml"
     if not (settings.is_file() and settings.read_bytes() == text.encode()):
         remove_checkpoints(out)

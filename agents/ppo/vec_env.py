@@ -1,5 +1,4 @@
-"""The one adapter from a Gymnasium `VectorEnv` to a stable-baselines3 `VecEnv`, for dreams and for
-real games.
+"""The adapter from a Gymnasium `VectorEnv` to a stable-baselines3 `VecEnv`, for dreams and games.
 
 N lanes; observations are passed on as they are, (N, H, W, C) uint8.
 """
@@ -47,16 +46,13 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self):
         observations, rewards, terminations, truncations, infos = self.env.step(self._actions)
-        final_frames, final_infos = (
-            infos.pop("final_obs", None),
-            self._split(infos.pop("final_info", {})),
-        )
+        final_frames = infos.pop("final_obs", None)
+        final_infos = self._split(infos.pop("final_info", {}))
         lanes = self._split(infos)
         dones = terminations | truncations
         for lane in np.flatnonzero(dones):
-            self.reset_infos[lane] = lanes[
-                lane
-            ]  # SAME_STEP: outside `final_info` are the new episode's values
+            # In SAME_STEP mode the values outside `final_info` are those of the new episode.
+            self.reset_infos[lane] = lanes[lane]
             lanes[lane] = {**final_infos[lane], "terminal_observation": final_frames[lane]}
         for lane, info in enumerate(lanes):
             info["TimeLimit.truncated"] = bool(truncations[lane] and not terminations[lane])

@@ -12,8 +12,9 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 170, 34, 8, 18, 26
 
 
 class Line(NamedTuple):
-    """A curve; points are (x, y), those whose y is None or not finite are left out; `style` is a
-    class of the page.
+    """A curve of points (x, y); those whose y is None or not finite are left out.
+
+    `style` is a class of the page's CSS.
     """
 
     name: str
@@ -51,9 +52,7 @@ def line_chart(
     marks: Sequence[tuple[float, str]] = (),
     extra: str = "",
 ) -> str:
-    """Curves over two axes, with a legend below; `marks` are upright lines at an x with a word,
-    `extra` more SVG.
-    """
+    """Curves over two axes with a legend; `marks` are labelled vertical lines, `extra` is SVG."""
     body = _frame(x, y) + "".join(_mark(place, word, x) for place, word in marks)
     for line in lines:
         points = [

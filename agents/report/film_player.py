@@ -24,9 +24,7 @@ MOST_PIXELS = 16_000  # in a row: what browsers draw without trouble
 
 
 class Row(NamedTuple):
-    """One film of a player: its caption and (T, H, W, 3) frames; `end` is the frame in which the
-    game was over.
-    """
+    """A film: its caption, its frames (T, H, W, 3) and the frame in which the game was over."""
 
     name: str
     frames: np.ndarray
@@ -34,9 +32,10 @@ class Row(NamedTuple):
 
 
 def player(rows: Sequence[Row], fps: int, **options) -> str:
-    """The films of `rows` side by side. Options go to the script: `difference` (a third pane: of
-    the first two), `diverged` (the frame from which a red border is drawn), `words` (a caption per
-    frame), `columns`.
+    """The films of `rows` side by side.
+
+    `options` are for the script: `difference` (a third pane, of the first two), `diverged` (the
+    frame from which a red border is drawn), `words` (a caption per frame), `columns`.
     """
     length = min(MOST_PIXELS // rows[0].frames.shape[2], max(len(row.frames) for row in rows))
     sheet = np.concatenate([np.concatenate(list(_padded(row.frames, length)), 1) for row in rows])
@@ -54,9 +53,7 @@ def player(rows: Sequence[Row], fps: int, **options) -> str:
 
 
 def data_uri(image: np.ndarray) -> str:
-    """(H, W, 3) as PNG, or where that is large as WebP (JPEG where Pillow has none) with a loss
-    that is hard to see.
-    """
+    """(H, W, 3) as PNG; where that is large, as WebP, or JPEG where Pillow has no WebP."""
     pixels, packed = Image.fromarray(image), io.BytesIO()
     pixels.save(packed, "PNG", optimize=True)
     kind = "png"
@@ -67,9 +64,7 @@ def data_uri(image: np.ndarray) -> str:
 
 
 def clip(number: int, found: Clip, fps: int, folder: Path) -> str:
-    """A dream beside its recording, with the course of what differs below; the strip is written as
-    a PNG.
-    """
+    """A dream beside its recording and a chart of their difference; writes the strip as a PNG."""
     shown = np.unique(np.linspace(0, len(found.dream) - 1, 12).round().astype(int))
     strips = [[film[step] for step in shown] for film in (found.dream, found.real)]
     write_strip(folder / f"clip_{number}.png", strips, 2, labels=["dream", "real"])

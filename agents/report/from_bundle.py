@@ -1,5 +1,4 @@
-"""What a bundle shows of itself, without data: a dream that a policy plays, and one start under
-every action.
+"""What a bundle shows without data: a dream that a policy plays, and one start under every action.
 
 N actions, T steps, H x W pixels, uint8 RGB.
 """
@@ -17,7 +16,7 @@ from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
 from world_models.bundles.bundle import Bundle
 
-TRIES = 6  # start seeds, of which the one that goes on longest is shown
+TRIES = 6  # start seeds, half of them for a played dream, of which the longest is shown
 
 
 class Play(NamedTuple):

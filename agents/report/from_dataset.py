@@ -1,9 +1,7 @@
-"""What a dataset adds to a report: transitions and rollouts of its test split, dreamed beside the
-recording.
+"""What a dataset adds to a report: transitions and rollouts of its test split, dreamed again.
 
-N transitions, R rollouts, H horizon, B bins. Evaluation's own runs
-(world_models.evaluation.rollouts), fewer of them: their frames are kept here, which evaluation.json
-cannot hold.
+N transitions, R rollouts, H horizon, B bins. The runs are those of evaluation
+(world_models.evaluation.rollouts), but fewer, and their frames are kept.
 """
 
 from collections.abc import Sequence
@@ -21,15 +19,13 @@ from world_models.evaluation.rollouts import OneStep, Rollouts, one_step, rollou
 from world_models.evaluation.test_split import Place, SplitReader
 from world_models.evaluation.worlds.table import make_evaluator
 
-VISIBLE = 48  # grey levels of 255 from which a pixel visibly differs
+VISIBLE = 48  # gray levels of 255 from which a pixel visibly differs
 DIVERGED = 0.003  # share of such pixels from which two frames count as different
 BINS = 10
 
 
 class Reliability(NamedTuple):
-    """How often a claim of some confidence is true; (B,) each, empty bins left
-    out.
-    """
+    """How often a claim of some confidence is true; (B,) each, without empty bins."""
 
     claimed: np.ndarray
     found: np.ndarray
@@ -37,9 +33,7 @@ class Reliability(NamedTuple):
 
 
 class Clip(NamedTuple):
-    """A dream beside its recording under the same actions, (T + 1, H, W, 3) uint8; (T,) the
-    numbers.
-    """
+    """A dream beside its recording under the same actions: T + 1 frames (H, W, 3), T numbers."""
 
     dream: np.ndarray
     real: np.ndarray
@@ -47,9 +41,8 @@ class Clip(NamedTuple):
     trust: np.ndarray
     reward: np.ndarray
     real_reward: np.ndarray
-    diverged: (
-        int | None
-    )  # the first frame that is different, or the first step with another reward or termination
+    # The first frame that is different, or the first step with another reward or termination.
+    diverged: int | None
     why: str
     actions: list[str]
 
@@ -131,9 +124,7 @@ def _eventful(
 
 
 def _outcomes(runs: Sequence[OneStep]) -> tuple[np.ndarray, ...]:
-    """Real rewards, dreamed rewards, real terminations, dreamed terminations of all runs, (N,)
-    each.
-    """
+    """Real and dreamed rewards, real and dreamed terminations of all runs, (N,) each."""
     names = ("real_reward", "reward", "real_termination", "termination")
     return tuple(np.concatenate([getattr(run, name).numpy() for run in runs]) for name in names)
 
@@ -158,9 +149,7 @@ def _reliabilities(runs: Runs, evaluator) -> dict[str, Reliability]:
 
 
 def reliability(claimed: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """Confidences (N,) in [0, 1] beside whether they were correct, (N,) bool, in bins of equal
-    width.
-    """
+    """Confidences (N,) in [0, 1] and whether they were right (N,) bool, in bins of equal width."""
     index = np.clip((claimed * bins).astype(int), 0, bins - 1)
     rows = [index == number for number in range(bins) if (index == number).any()]
     columns = [
@@ -175,12 +164,9 @@ def visibly_different(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _clips(run: Rollouts, actions: tuple[str, ...], count: int) -> list[Clip]:
-    """Rollouts that diverge early, in the middle and late or never, of those that go on longest in
-    the recording.
-    """
-    order = run.real_running.sum(1).argsort(descending=True, stable=True)[
-        : max(count, len(run.frames) // 2)
-    ]
+    """Rollouts that diverge early, in the middle and late or never, of the longest recordings."""
+    longest = run.real_running.sum(1).argsort(descending=True, stable=True)
+    order = longest[: max(count, len(run.frames) // 2)]
     clips = sorted(
         (clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.diverged or 10**9
     )
@@ -193,16 +179,8 @@ def clip_of(run: Rollouts, row: int, names: tuple[str, ...]) -> Clip:
     length = int(run.real_running[row].sum())
     dream, real = (_rgb(frames[row, : length + 1]) for frames in (run.frames, run.real_frames))
     different = visibly_different(dream, real)
-    trust, reward, real_reward, end, real_end = (
-        column[row, :length].numpy()
-        for column in (
-            run.trust,
-            run.rewards,
-            run.real_rewards,
-            run.terminations,
-            run.real_terminations,
-        )
-    )
+    columns = (run.trust, run.rewards, run.real_rewards, run.terminations, run.real_terminations)
+    trust, reward, real_reward, end, real_end = (column[row, :length].numpy() for column in columns)
     reasons = {
         "the frames differ": np.flatnonzero(different >= DIVERGED),
         "another reward": 1 + np.flatnonzero(np.abs(reward - real_reward) > 1e-4),

@@ -1,6 +1,4 @@
-"""The page as a whole: one HTML text with its style, script and images inside, which loads
-nothing from anywhere.
-"""
+"""The page as a whole: one HTML text with style, script and images inside; it loads nothing."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -111,7 +109,7 @@ def _beside(found: Findings, folder: Path) -> str:
         "The same start and the same actions in the dream and in the recording. They diverge "
         f"where {explanation()}. "
     )
-    lead += "Where the game draws lots, another draw is no mistake, but they diverge all the same."
+    lead += "Where the game is random, another draw is no error, but they diverge all the same."
     if found.measured is None:
         body = sections.missing("There is no recording here to dream beside.", _collect(found))
     else:

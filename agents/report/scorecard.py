@@ -8,8 +8,9 @@ from world_models.evaluation.worlds.table import find_evaluator
 
 
 class Row(NamedTuple):
-    """A target and what was measured; `value` is None where it was not, `passed` None where the
-    target has no bound.
+    """A target and what was measured of it.
+
+    `value` is None where nothing was, `passed` where the target has no bound.
     """
 
     target: Target
@@ -18,9 +19,7 @@ class Row(NamedTuple):
 
 
 def rows(world: str, figures: dict, card: dict) -> list[Row]:
-    """The scorecard: figures of evaluation.json, else those of the model card under its dotted
-    names.
-    """
+    """The scorecard: figures of evaluation.json, else those of the model card."""
     own = find_evaluator(world).targets
     paths = {target.path for target in own}
     shown = [*own, *(target for target in Evaluator.targets if target.path not in paths)]

@@ -1,8 +1,6 @@
-"""The parts of the page that are figures: scorecard, horizon, outcomes, calibration, training,
-provenance.
+"""The sections of the page: scorecard, horizon, outcomes, calibration, training, provenance.
 
-Each function returns the HTML of one section, and says in a sentence what is missing and which
-command makes it.
+Each function returns the HTML of one section. What is missing is named, with its command.
 """
 
 import csv

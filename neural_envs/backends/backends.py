@@ -1,5 +1,6 @@
-"""What runs a dream's networks: torch as it is, torch.compile, or ONNX Runtime. The dream is the
-same, up to rounding.
+"""What runs a dream's networks: torch as it is, torch.compile, or ONNX Runtime.
+
+The dream is the same, up to rounding.
 
 Only the deterministic networks of a model are replaced, in a shallow copy of it: its noise, its
 draws and its rounding stay what they were.
@@ -28,9 +29,7 @@ class BackendError(ValueError):
 
 
 class Compiled(Standin):
-    """A network whose calls are compiled by torch, for each size of batch until it gives up and
-    makes it a variable.
-    """
+    """A network whose calls are compiled by torch: for each batch size, later for any."""
 
     def __init__(self, original: nn.Module):
         super().__init__(original)
@@ -47,8 +46,7 @@ class Compiled(Standin):
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackendError(
                 f"backend='compile' does not work here ({reason}): torch.compile needs a C++ "
-                "compiler on the CPU and "
-                "Triton on a GPU; use backend='eager'"
+                "compiler on the CPU and Triton on a GPU; use backend='eager'"
             ) from error
 
 
@@ -60,11 +58,11 @@ def checked_backend(backend: str) -> str:
 
 
 def run_by(model: WorldModel, backend: str) -> WorldModel:
-    """The model with its networks run by a backend, the same object for the same model; the model
-    stays as it is.
+    """The model with its networks run by a backend; the model itself is not changed.
 
-    Raises BackendError where a kind of model, a device or this machine does not do, and
-    exported.ExportError, naming the extra, where a package is missing.
+    The same model and backend give the same object. Raises BackendError where the kind of model,
+    the device or this machine cannot do it, and `onnx.ExportError`, naming the extra, where a
+    package is missing.
     """
     return model if checked_backend(backend) == "eager" else _run_by(model, backend)
 

@@ -1,5 +1,4 @@
-"""Networks as ONNX graphs run by ONNX Runtime: exported once, cached in the user's cache directory,
-equal to torch.
+"""Networks as ONNX graphs run by ONNX Runtime: exported once, then cached, equal to torch.
 
 B lanes. Only deterministic calls are exported, each for any B; noise, draws and rounding stay in
 torch, so a seed means the same dream.
@@ -29,13 +28,14 @@ class ExportError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """Where exports are kept: $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else
-    ~/.cache/neural-envs.
+    """Where exports are kept.
+
+    $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else ~/.cache/neural-envs.
     """
     own, shared = os.environ.get("NEURAL_ENVS_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return (
-        Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
-    )
+    if own:
+        return Path(own)
+    return (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
 
 
 def require() -> None:
@@ -75,9 +75,7 @@ class Session(NamedTuple):
 
 
 class Standin(nn.Module):
-    """In the place of a network: its calls are run by `run_call`; anything else is asked of the
-    original.
-    """
+    """Stands in for a network: `run_call` runs its calls, attributes are those of the original."""
 
     def __init__(self, original: nn.Module):
         super().__init__()
@@ -122,9 +120,7 @@ class Exported(Standin):
         return self._sessions[key](tensors)
 
     def _session(self, method: str, key: str, call: Call, tensors: list[Tensor]) -> Session:
-        """Reads the graph, after exporting it where there is none yet, and holds its answer against
-        torch's.
-        """
+        """Read the graph, exported before if there is none yet; compare its result with torch's."""
         digest = hashlib.sha256(f"{self._key} {key}".encode()).hexdigest()[:32]
         file = cache_folder() / "onnx" / f"{type(self.original).__name__}_{method}_{digest}.onnx"
         if not file.exists():
@@ -165,9 +161,8 @@ class Call(nn.Module):
 
 def export(call: Call, tensors: list[Tensor], file: Path) -> None:
     """Write the graph; raises ExportError where torch cannot express it."""
-    pairs = tuple(
-        torch.cat((x[:1], x[:1])).clone() for x in tensors
-    )  # a batch of 1 would be taken for a constant
+    # Pairs: a batch of 1 would be taken for a constant.
+    pairs = tuple(torch.cat((x[:1], x[:1])).clone() for x in tensors)
     names = [f"x{i}" for i in range(len(pairs))]
     lanes = torch.export.Dim("lanes", min=1, max=2**20)
     shapes = (tuple({0: lanes} for _ in pairs),)
@@ -184,9 +179,8 @@ def export(call: Call, tensors: list[Tensor], file: Path) -> None:
                 verbose=False,
                 optimize=True,
             )
-            if any(
-                isinstance(item.shape[0], int) for item in program.model.graph.inputs
-            ):  # torch then only warns
+            # torch only warns where the number of lanes is fixed
+            if any(isinstance(item.shape[0], int) for item in program.model.graph.inputs):
                 raise ValueError(f"its code fixes the number of lanes at {len(pairs[0])}")
             write_atomically(
                 file, lambda path: program.save(str(path), external_data=False), shared=True
@@ -205,9 +199,8 @@ def opened(file: Path, count: int, results: Any) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # or its threads wait on torch's cores
+    # Threads that spin would take the cores from torch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only
     run = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     kept = {item.name for item in run.get_inputs()}

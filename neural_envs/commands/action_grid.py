@@ -15,9 +15,7 @@ from world_models.protocols import SamplingOptions
 
 @dataclass(frozen=True)
 class ActionGridConfig:
-    """Film what a dream makes of each of its actions, held from the same start with the same random
-    numbers.
-    """
+    """Film every action of a dream, held from one start with the same random numbers."""
 
     bundle: str = setting("snake", "released name, directory or Hub repository of a bundle")
     frames: int = setting(32, "steps that each action is held for", least=1)

@@ -1,6 +1,4 @@
-"""`neural-envs play WORLD`, or any bundle: play a dream with the keyboard, alone or beside the real
-game.
-"""
+"""`neural-envs play WORLD`: play a dream with the keyboard, alone or beside the real game."""
 
 from __future__ import annotations
 

@@ -13,9 +13,7 @@ from collectors.video_writers import write_film
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Dream a .dream file again and say whether every frame is what it was; exit code 0 if so, 1 if
-    not.
-    """
+    """Dream a .dream file again; exit code 0 if every frame is what it was, 1 if not."""
 
     file: str = setting(help="the .dream file")
     out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of frames")

@@ -1,6 +1,4 @@
-"""`neural-envs train PRESET a.b=c`: trains a world model; a teacher may be named as a released
-bundle.
-"""
+"""`neural-envs train PRESET a.b=c`: trains a world model; its teacher may be a released bundle."""
 
 from __future__ import annotations
 

@@ -13,9 +13,7 @@ from neural_envs.replays.frame_sources import FrameSource, of_bundle, of_dream_f
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """Write a film of a bundle that a policy plays, of a .dream file, or of one episode of a
-    dataset.
-    """
+    """Film a bundle that a policy plays, a .dream file, or one episode of a dataset."""
 
     source: str = setting(
         help="bundle (released name, directory, Hub repository), .dream file or dataset"

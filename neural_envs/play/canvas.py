@@ -96,9 +96,7 @@ class Canvas:
     def sparkline(
         self, box: pygame.Rect, values: Sequence[float], length: int, color: Color
     ) -> None:
-        """The last `length` values, 0 at the bottom of `box` and 1 at its top, the newest at its
-        right.
-        """
+        """A curve of the last `length` values, the newest at the right, from 0 to 1 over `box`."""
         pygame.draw.line(self.surface, LINE, box.bottomleft, box.bottomright)
         values = values[-length:]
         step = box.width / (length - 1)
@@ -115,9 +113,8 @@ class Canvas:
     def frame(self, frame: np.ndarray, place: tuple[int, int], size: tuple[int, int]) -> None:
         """A frame (H, W, C) uint8 at `place`, enlarged to `size`, width and height."""
         frame = to_rgb(frame)
-        surface = pygame.surfarray.make_surface(
-            np.ascontiguousarray(frame.swapaxes(0, 1))
-        )  # (W, H, 3)
+        columns = np.ascontiguousarray(frame.swapaxes(0, 1))  # (W, H, 3)
+        surface = pygame.surfarray.make_surface(columns)
         self.surface.blit(pygame.transform.scale(surface, size), place)
 
 

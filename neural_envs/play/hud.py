@@ -181,9 +181,7 @@ class Hud:
         self._stats(score, left, area.bottom + 12, area.width)
 
     def _stats(self, score: Score, left: int, top: int, width: int) -> None:
-        """Four columns: return, reward, steps, trust; under them trust as a bar, and its history as
-        a line.
-        """
+        """Four columns: return, reward, steps, trust; below them trust as a bar and as a curve."""
         column, number = width / 4, self.canvas.number
         sign = GREEN if score.reward > 0 else RED if score.reward < 0 else MUTED
         number("RETURN", f"{score.return_:.4g}", TEXT, (left, top))

@@ -14,13 +14,12 @@ LETTERS = frozenset(range(ord("a"), ord("z") + 1))
 
 
 class Keys:
-    """From held keys to actions, by a table ``{(key, ...): action}`` of letters or key codes
-    (`get_keys_to_action`).
+    """From held keys to actions, by a table ``{(key, ...): action}`` as of `get_keys_to_action`.
 
-    The latest key counts first; a tap shorter than a step still acts once. ``()`` in the table is
-    the action of no keys; without it the last action goes on (Snake: the last direction). Keys
-    `reserved` for commands act only where an action has no others; where one of WASD is reserved,
-    so are all letters.
+    Keys are letters or key codes. The latest key counts first; a tap shorter than a step still acts
+    once. ``()`` in the table is the action of no keys; without it the last action goes on (Snake:
+    the last direction). Keys `reserved` for commands act only where an action has no others; where
+    one of WASD is reserved, so are all letters.
     """
 
     def __init__(self, table: Mapping[Any, int], reserved: frozenset[int] = frozenset()):

@@ -54,8 +54,10 @@ class Restorable(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """What is shown of a world. `trust` is None where the world gives none; `ending` is "" while
-    the game runs, else why it is over.
+    """What is shown of a world.
+
+    `trust` is None where the world gives none; `ending` is "" while the game runs, else why it is
+    over.
     """
 
     frame: np.ndarray  # (H, W, C) uint8
@@ -80,8 +82,9 @@ class History(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A view as it was. `state` is that of a `Restorable` world, of any other a copy of the whole
-    environment.
+    """A view as it was.
+
+    `state` is that of a `Restorable` world, of any other a copy of the whole environment.
     """
 
     score: Score
@@ -97,7 +100,7 @@ class PlayerView:
     `recorder` records a dream, so that `dream_file` can give it out.
     """
 
-    history_length = 1  # frames of history that somebody has a use for
+    history_length = 1  # frames of history that are kept
 
     def __init__(self, title: str, env: gymnasium.Env, recorder: DreamRecorder | None = None):
         self.title, self.env, self.recorder = title, env, recorder
@@ -127,8 +130,9 @@ class PlayerView:
             self.recorder.start(self.env, seed, (options or {}).get("context"))
 
     def dream_file(self) -> DreamFile | None:
-        """The file of this game, of the one before while this one has no step yet; None where
-        nothing is recorded.
+        """The file of this game; None where nothing is recorded.
+
+        While this game has no step yet, it is the file of the game before.
         """
         if self.recorder is None:
             return None
@@ -163,9 +167,7 @@ class PlayerView:
             self.recorder.add(action, frame, float(reward), terminated, truncated)
 
     def resync(self, history: History) -> None:
-        """Let the dream of this view go on from the frames of another world; score and steps stay
-        as they are.
-        """
+        """Let this view's dream go on from another world's frames; score and steps stay."""
         context = np.stack(history.frames), np.array(history.actions, np.int64)
         dream: Any = self.env.unwrapped
         frame = dream.continue_from(context)
@@ -199,9 +201,7 @@ class PlayerView:
             wrapper._elapsed_steps = elapsed
 
     def _step_limits(self) -> list[tuple[gymnasium.wrappers.TimeLimit, int]]:
-        """The TimeLimit wrappers around the world and their counts, which its `set_state` does not
-        turn back.
-        """
+        """The TimeLimit wrappers and their counts, which `set_state` of the world leaves alone."""
         found, env = [], self.env
         while isinstance(env, gymnasium.Wrapper):
             if isinstance(env, gymnasium.wrappers.TimeLimit):

@@ -1,5 +1,4 @@
-"""A game being played, without a window: who acts, what both worlds show, pause, single steps,
-snapshots.
+"""A game being played, without a window: who acts, what is shown, pause, steps, snapshots.
 
 A session has one view (the dream) or two (dream and real game) and moves them in step. It knows
 nothing of pygame: the window turns keys into calls, calls `tick` at the world's frame rate, and
@@ -42,12 +41,11 @@ class SavedGame(NamedTuple):
 
 
 class PlaySession:
-    """The worlds `views` (the dream first) under one player: a person's `keys`, or a policy on the
-    frames of each view.
+    """The worlds `views` (the dream first) under one player: a person's `keys`, or a policy.
 
-    `make_policy(actions)` is called when a policy is first asked for; its errors become the
-    message. Where given, `share_start(frame)` makes the `reset` options with which the dream starts
-    from the real game's first frame.
+    The policy acts on the frames of each view. `make_policy(actions)` is called when it is first
+    asked for; its errors become the message. Where given, `share_start(frame)` makes the `reset`
+    options with which the dream starts from the real game's first frame.
     """
 
     def __init__(
@@ -92,9 +90,7 @@ class PlaySession:
         return not (self.keys.active or self.policy_plays or self.over)
 
     def reset(self) -> None:
-        """A new game in every view; the first one from the session's seed, the others from the
-        worlds' own random streams.
-        """
+        """A new game in every view: the first from the session's seed, the others without one."""
         seed = self.seed if self.episode == 0 else None
         options = None
         if self.real is not None:
@@ -112,9 +108,7 @@ class PlaySession:
         self.reset()
 
     def tick(self) -> None:
-        """One frame's time: a step, a wait for the first key, or a new game after an end; nothing
-        while paused.
-        """
+        """One frame's time: a step, a wait for the first key, or a new game; nothing in a pause."""
         self.message_ticks -= 1
         if self.message_ticks <= 0:
             self.message = ""
@@ -152,9 +146,7 @@ class PlaySession:
         self.show_message("the policy plays" if self.policy_plays else "you play")
 
     def load_policy(self) -> None:
-        """Make one policy per view. Raises what `make_policy` raises, ValueError where there is
-        none.
-        """
+        """Make one policy per view. Raises what `make_policy` does, ValueError without one."""
         if self.make_policy is None:
             raise ValueError("no policy for this world; start with --policy NAME")
         spaces: list[Any] = [view.env.action_space for view in self.views]
@@ -192,8 +184,9 @@ class PlaySession:
         self.show_message(f"back at step {self.views[0].score.steps}")
 
     def resync(self) -> None:
-        """Let the dream go on from what the real game shows now, score and steps as they are; show
-        a message, also where that cannot be.
+        """Let the dream go on from what the real game shows now; score and steps stay.
+
+        Where that cannot be, the message says why.
         """
         if self.real is None:
             return self.show_message("there is no real game to follow: start with --real")
@@ -203,8 +196,9 @@ class PlaySession:
         self.show_message(f"the dream goes on from the real game at step {self.real.score.steps}")
 
     def difference(self) -> np.ndarray | None:
-        """(H, W, 3) uint8, gray where dream and real game agree, brighter where not; None without a
-        real game.
+        """(H, W, 3) uint8: gray where dream and real game agree, brighter where not.
+
+        None without a real game.
         """
         if self.real is None:
             return None

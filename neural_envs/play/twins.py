@@ -67,7 +67,7 @@ def default_policy(world: str) -> str:
 def make_dream(world: str, device: str, bundle: Any = None) -> gymnasium.Env:
     """The dream of a world, by its id where it is in the table.
 
-    bundle: a name, directory, repository or loaded Bundle; None is the world's own.
+    `bundle`: a name, directory, repository or loaded Bundle; None is the world's own.
     """
     register_environments()  # those of worlds that were added since this package was imported
     name = WORLDS[world].neural_id if world in WORLDS else "NeuralEnv-v0"
@@ -84,8 +84,8 @@ def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env
     """
     if world not in WORLDS and not twin:
         raise PlayError(
-            f"the bundle says that it dreams {world!r}, and a bundle's word is not run as code: if "
-            f"you know that game, name it with --twin {world}"
+            f"the bundle says that it dreams {world!r}, and no game is imported because a file "
+            f"says so: if you know that game, name it with --twin {world}"
         )
     from collectors.worlds.any_game import twin_options
     from collectors.worlds.registration import ANY_GAME
@@ -116,9 +116,7 @@ def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env
 
 
 def recorder_of(dream: gymnasium.Env) -> Any:
-    """A recorder for a dream; None for an environment of another kind, which no file can
-    describe.
-    """
+    """A recorder for a dream; None for another environment, which no file can describe."""
     from neural_envs.env import NeuralEnv
     from neural_envs.replays.recorder import DreamRecorder
 

@@ -53,11 +53,11 @@ def open_display() -> None:
 
 
 class PlayWindow:
-    """A window on a session. `fps` 0 is the world's own frame rate, `scale` 0 as large as fits.
-    Needs `open_display` first.
+    """A window on a session; call `open_display` first.
 
-    `policy` is the name shown while the policy plays. A recording goes to `record`, or for key V to
-    the next free ``<world>-001.mp4`` in the working directory.
+    `fps` 0 is the world's own frame rate, `scale` 0 as large as fits. `policy` is the name shown
+    while the policy plays. A recording goes to `record`, or for key V to the next free
+    ``<world>-001.mp4`` in the working directory.
     """
 
     def __init__(
@@ -109,9 +109,7 @@ class PlayWindow:
                 self.session.keys.pressed.clear()  # their KEYUP goes to another window
 
     def show(self, record: bool = True) -> None:
-        """Draw the session as it is now; add the image to the recording if one runs and
-        `record`.
-        """
+        """Draw the session as it is now and, if `record`, add that to a recording that runs."""
         status = Status(
             self.clock.get_fps(), self.recording is not None, self.policy, self.filmstrip()
         )
@@ -129,9 +127,7 @@ class PlayWindow:
         return pygame.surfarray.array3d(self.surface).swapaxes(0, 1)
 
     def filmstrip(self) -> list[np.ndarray]:
-        """The frames from noise to result, computed once per step; none while the panel is
-        closed.
-        """
+        """The frames from noise to result, once per step; none while the panel is closed."""
         if not self.panels.filmstrip:
             return []
         dream, frame = self.session.dream, self.session.views[0].score.frame
@@ -140,9 +136,7 @@ class PlayWindow:
         return self._strip[2]
 
     def show_panels(self, difference: bool, filmstrip: bool) -> None:
-        """Open or close the panels beside the worlds, where there is something to show in them;
-        else show why not.
-        """
+        """Open or close the panels beside the worlds; where there is nothing to show, say why."""
         session, reason = self.session, ""
         if self.recording is not None and self.recording.count:
             reason = "the window keeps its size while it is recorded: V ends the recording"
@@ -159,9 +153,7 @@ class PlayWindow:
             self._fit()
 
     def record_actions(self) -> None:
-        """Write a film of every action, held from what the dream shows now, beside the
-        recordings.
-        """
+        """Write a film of every action, held from what the dream shows now."""
         session, dream = self.session, self.session.dream
         found = branches(dream.simulator, dream.get_state(), HELD_FRAMES, dream.sampling)
         path = _free_name(f"{self.world}-actions")

@@ -24,15 +24,15 @@ class DreamRecorder:
     """Records one dream: `start` after each reset, `add` after each step.
 
     Call `resync` after the dream was given another context, and `copy` for a snapshot: the copy
-    goes on from that step. Changed sampler steps and guidance are noticed by themselves.
+    goes on from that step. Changes of `env.sampling` are noticed by themselves.
     """
 
     def start(self, env: gymnasium.Env, seed: int | None = None, context: Any = None) -> None:
         """Begin with the dream that `env` was just reset to.
 
-        env: a `NeuralEnv`, maybe in wrappers; TypeError for another environment. context: what
-        options["context"] of that reset was (see `contexts.context_from`); None where the dream's
-        random stream drew its start.
+        `env`: a `NeuralEnv`, maybe in wrappers; TypeError for another environment. `context`: what
+        options["context"] of that reset was (see `given_contexts.context_from`); None where the
+        dream's random stream drew its start.
         """
         if not isinstance(env.unwrapped, NeuralEnv):
             raise TypeError(f"only a NeuralEnv can be recorded, not a {type(env.unwrapped)}")

@@ -1,5 +1,4 @@
-"""Dreams as files: `NAME.dream` holds what a dream is made of, so that it can be dreamed again,
-frame for frame.
+"""Dreams as files: `NAME.dream` holds what is needed to dream it again, frame for frame.
 
 No frame is stored but those that a dream starts from: a bundle, a random stream and the actions
 give the others. A file is a zip of JSON and plain arrays, without pickle. T steps, K context

@@ -210,6 +210,11 @@ def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_b
         assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 30
 
 
+def test_the_command_refuses_a_bundle_of_another_world_in_a_sentence():
+    with pytest.raises(ValueError, match="'pong' is a dream of pong: give a bundle of Snake"):
+        plan(PlanConfig(bundle="pong"))
+
+
 def test_the_greedy_field_plays_as_sample_says(joint_bundle):
     from world_models.bundles.bundle import load_bundle
 
