@@ -16,7 +16,6 @@ from torch import Tensor
 from collectors.worlds.vector_env import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import run_by
-from world_models.bundles.bundle import Bundle
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -25,6 +24,7 @@ from world_models.protocols import (
     SamplingOptions,
     State,
     Transition,
+    WorldModel,
     check_options,
 )
 
@@ -78,10 +78,10 @@ class Simulator:
     def _load(self) -> None:
         named = isinstance(self.source, str | Path)
         loaded = bundles.load(self.source, str(self.device)) if named else self.source
-        if not isinstance(loaded, Bundle):
+        if isinstance(loaded, WorldModel):
+            kind = type(loaded).__name__
             raise TypeError(
-                "a dream starts from a bundle (a model with start contexts): its name, its "
-                f"directory or a loaded Bundle; got {type(loaded).__name__}"
+                f"a dream starts from a bundle (a model with start contexts), got a {kind}"
             )
         self.config: dict[str, Any] = loaded.config
         self.contexts: Any = loaded.contexts

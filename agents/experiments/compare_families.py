@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents.envs import find_twins
 from collectors.dataset.dataset import Dataset
 from collectors.settings.parse import check_settings, setting
-from collectors.worlds.table import WORLDS, UnknownNameError, unknown
+from collectors.worlds.table import WORLDS, UnknownNameError, find_world, unknown
 from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.pixel import PixelConfig
 from world_models.training.config import TrainConfig
@@ -96,12 +95,14 @@ def resolved(config: CompareConfig) -> CompareConfig:
 
     Raises CompareError where there is nothing to compare on.
     """
-    find_twins(config.world)
+    find_world(config.world)
     out, data = config.out or f"runs/compare-{config.world}", config.data or f"data/{config.world}"
     if not (Path(data) / "manifest.json").is_file():
         raise CompareError(
             f"there is no dataset in {data!r}; record one with: neural-envs collect {config.world}"
         )
+    if not Dataset(data).split()["test"]:
+        raise CompareError(f"the test split of {data} is empty: collect more frames")
     return replace(config, out=out, data=data)
 
 

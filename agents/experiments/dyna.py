@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agents.envs import Kind, action_count, env_id, env_settings, find_twins
+from agents.envs import Kind, action_count, env_id, env_settings
 from agents.evaluation.play import Episodes, play_policy
 from agents.experiments.dyna_report import format_table, report, write_plot
 from agents.experiments.explore import Explorer
@@ -27,7 +27,7 @@ from collectors.recording.collect import collect, damaged_shards, read_options
 from collectors.settings.command import command, first_word
 from collectors.settings.parse import check_settings, setting
 from collectors.worlds.registration import environment_id
-from collectors.worlds.table import WORLDS
+from collectors.worlds.table import WORLDS, find_world
 from neural_envs.bundles import load_model
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -73,7 +73,7 @@ class Loop:
     """One run; a method named after a stage does it for one round and returns its record."""
 
     def __init__(self, config: DynaConfig):
-        find_twins(config.name)
+        find_world(config.name)
         self.config, self.root = config, Path(config.out)
         options = env_settings(config.name, "real", options=config.real_options)
         # Raises ValueError for wrong options.
@@ -277,7 +277,7 @@ def preset(name: str) -> DynaConfig:
 
     Raises UnknownNameError.
     """
-    find_twins(name)
+    find_world(name)
     model = PRESETS[name]()
     model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
     return DynaConfig(name, ppo=ppo_settings(name), world_model=model)

@@ -49,6 +49,8 @@ def agreement(policy: Policy, dataset: Dataset, count: int, seed: int = 0) -> di
     """
     generator = np.random.default_rng(seed)
     episodes = dataset.split()["test"]
+    if not episodes:
+        raise ValueError(f"the test split of {dataset.path} is empty: collect more frames")
     lengths = np.array([dataset.episodes[index].length for index in episodes])
     frames = []
     for number, times in zip(
@@ -93,15 +95,15 @@ def plan(config: PlanConfig) -> dict:
     if isinstance(model, ActionLogits):
         players = {"field": GreedyField(model, config.starts), **players}
     figures: dict = {"episodes": config.episodes, "apples": {}, "agreement": {}}
-    for name, player in players.items():
-        played = play_policy(player, world.real, config.episodes, config.seed, config.horizon)
-        figures["apples"][name] = summarise(played).as_dict(world.event)
     if (Path(config.data) / "manifest.json").is_file():
         dataset = Dataset(config.data)
         own = {name: player for name, player in players.items() if isinstance(player, Planner)}
         figures["agreement"] = {
             name: agreement(p, dataset, config.frames, config.seed) for name, p in own.items()
         }
+    for name, player in players.items():
+        played = play_policy(player, world.real, config.episodes, config.seed, config.horizon)
+        figures["apples"][name] = summarise(played).as_dict(world.event)
     return figures
 
 

@@ -219,9 +219,12 @@ def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake,
 
 
 def test_what_cannot_be_compared_is_an_error_of_one_sentence(calls, config, tmp_path, capsys):
+    short = tmp_path / "short"
+    collect("RealSnake-v0", short, frames=20, policy="random", workers=1, seed=0)
     for change, text in (
         ({"families": ("gan",)}, "chance, edm"),
         ({"data": str(tmp_path)}, "collect snake"),
+        ({"data": str(short)}, "the test split of .* is empty: collect more frames"),
         ({"world": "chess"}, "unknown world"),
         ({"budget": 0.0}, "budget"),
     ):

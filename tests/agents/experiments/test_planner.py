@@ -215,6 +215,15 @@ def test_the_command_refuses_a_bundle_of_another_world_in_a_sentence():
         plan(PlanConfig(bundle="pong"))
 
 
+def test_agreement_on_a_dataset_without_test_episodes_is_refused_in_a_sentence(tmp_path):
+    from collectors.recording.collect import collect
+
+    dataset = collect("RealSnake-v0", tmp_path, frames=20, policy="random", workers=1, seed=0)
+    assert not dataset.split()["test"]
+    with pytest.raises(ValueError, match="the test split of .* is empty: collect more frames"):
+        plan(PlanConfig(data=str(tmp_path)))
+
+
 def test_the_greedy_field_plays_as_sample_says(joint_bundle):
     from world_models.bundles.bundle import load_bundle
 
