@@ -101,14 +101,12 @@ def calls(monkeypatch):
 
 
 @pytest.fixture
-def config(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "manifest.json").write_text("{}")
+def config(tmp_path, small_snake):
     return CompareConfig(
         "snake",
         0.5,
         ("chance", "edm"),
-        str(tmp_path / "data"),
+        str(small_snake),
         str(tmp_path / "out"),
         episodes=4,
         ppo_steps=99,
