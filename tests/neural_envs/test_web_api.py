@@ -109,6 +109,18 @@ def test_a_request_that_takes_too_long_is_given_up(monkeypatch, serve):
     assert time.monotonic() - begin < 2 and not client.app.state.shared.requests.clients
 
 
+def test_the_time_of_a_request_counts_its_waiting(monkeypatch, serve):
+    client = serve()
+    monkeypatch.setattr(api, "MAX_SECONDS", 0.3)
+    ends = time.monotonic() + 5
+    monkeypatch.setattr(
+        api.GenerateJob, "advance", lambda _: time.sleep(0.01) or time.monotonic() > ends
+    )
+    monkeypatch.setattr(api.GenerateJob, "result", lambda _: {})
+    answer = client.post("/api/generate", json={"actions": [0]})
+    assert answer.status_code == 503 and "longer than 0.3 seconds" in answer.json()["error"]
+
+
 def test_a_turn_of_a_request_ends_with_its_slice_and_its_deadline():
     request = protocol.Generate((0,) * 5, bundle="counting")
     job = api.GenerateJob(request, CountingCatalogue(), time.monotonic() + 60)
