@@ -31,6 +31,22 @@ def test_the_manifest_and_the_table_of_episodes_are_the_old_ones_on_a_full_disk(
     assert {path.name for path in tmp_path.iterdir()} == set(before)
 
 
+def test_the_manifest_is_the_old_one_where_only_it_cannot_be_written(tmp_path, monkeypatch):
+    collect("RealSnake-v0", tmp_path, 100, **SETTINGS)
+    manifest, complete = tmp_path / "manifest.json", files.complete
+    before = manifest.read_bytes()
+
+    def complete_others(partial, path):
+        if path == manifest:
+            full(0)
+        complete(partial, path)
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="is full; make room"):
+        patch.setattr(files, "complete", complete_others)
+        collect("RealSnake-v0", tmp_path, 200, resume=True, **SETTINGS)
+    assert manifest.read_bytes() == before and Dataset(tmp_path, verify=True).steps >= 100
+
+
 def test_a_dream_file_is_the_old_one_on_a_full_disk(tmp_path, monkeypatch):
     path = tmp_path / "game.dream"
     path.write_bytes(b"old")

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +71,35 @@ def test_a_worker_that_does_not_end_is_killed(monkeypatch):
         time.sleep(0.5)
         started = time.monotonic()
     assert time.monotonic() - started < 5 and not pool.workers[0].process.is_alive()
+
+
+POOL = """
+import sys, time
+from collectors.recording.worker_pool import WorkerPool
+if __name__ == "__main__":
+    pool = WorkerPool(time.sleep, 1)
+    pool.workers[0].pipe.send(100)
+    print(pool.workers[0].process.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_a_worker_ends_with_a_killed_parent_whatever_it_does(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    root, pipe = Path(__file__).resolve().parents[3], subprocess.PIPE
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "pool.py")],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    )
+    worker = Path(f"/proc/{int(parent.stdout.readline())}/stat")
+    time.sleep(1.5)  # it has its task
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while worker.exists() and " Z " not in worker.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not worker.exists() or " Z " in worker.read_text()
