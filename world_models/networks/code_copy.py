@@ -1,7 +1,6 @@
-"""Copy or generate: a place's next code is generated,
-or copied from a place of the last frame nearby.
+"""Copy or generate: a next code is generated, or copied from a place nearby in the last frame.
 
-p(code) = g0 p_generated(code) + sum over sources m of g_m [code is that of source m], the
+p(code) = g0 p_generated(code) + sum over sources m of g_m [code is that of source m]: the
 pointer-generator mixture (See et al. 2017, arXiv:1704.04368, eq. 9) on a grid. What stands still,
 or moves by whole patches, then costs the network a gate and no bits, however fine the codes are.
 
@@ -66,8 +65,8 @@ class CodeCopy(nn.Module):
 
 
 def chosen_codes(source: Tensor, generated: Tensor, sources: Tensor) -> Tensor:
-    """The codes (B, L) that the chosen source (B, L) gives:
-    generated (B, L), or one of sources (B, L, M).
+    """The codes (B, L) that the chosen source (B, L) gives: generated (B, L), or one of sources (B,
+    L, M).
     """
     copied = sources.gather(2, (source - 1).clamp(min=0)[..., None])[..., 0]
     return torch.where(source == 0, generated, copied)

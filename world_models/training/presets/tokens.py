@@ -21,7 +21,11 @@ def coinrun_tokens() -> TrainConfig:
     --out data/coinrun-many
     """
     return TrainConfig(
-        model=TokensConfig(tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)), tokenizer_share=0.15),
+        model=TokensConfig(
+            tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
+            network=MaskedTokensConfig(copy=(0, 1)),
+            tokenizer_share=0.15,
+        ),
         data=Path("data/coinrun-many"),
         out=Path("runs/coinrun-tokens"),
         updates=20_000,
