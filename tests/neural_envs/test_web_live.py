@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -151,6 +152,8 @@ def test_a_server_on_another_loopback_address_answers_there(host):
 
 def test_ordinary_disconnects_leave_no_traceback_in_the_log(caplog):
     with live() as server:
+        # uvicorn's loggers pass nothing on
+        logging.getLogger("uvicorn.error").addHandler(caplog.handler)
         pages = [server.page() for _ in range(4)]
         token = json.loads(pages[0].recv())["token"]
         for page in pages[1:]:
@@ -165,6 +168,7 @@ def test_ordinary_disconnects_leave_no_traceback_in_the_log(caplog):
         wait_for(lambda: len(server.state.connections) == 1, 10)
         time.sleep(0.3)
         pages[0].close()
+    logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
     assert not [record for record in caplog.records if record.exc_info]
     assert "Traceback" not in caplog.text
 

@@ -1,6 +1,6 @@
-"""`make torture`: kill, disk and lock campaigns, and their table as Markdown.
+"""`make torture`: kill, disk, lock and load campaigns, and their table as Markdown.
 
-    python -m tests.torture --minutes 10 --tries 20 --out build/torture.md kill disk lock
+    python -m tests.torture --minutes 10 --tries 20 --out build/torture.md kill disk lock load
 
 The exit code is 1 where a promise was broken; what broke it is printed.
 """
@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from collectors.files import write_atomically
-from tests.torture import disks, kills, rivals
+from tests.torture import disks, kills, load, rivals
 from tests.torture.runs import Budget, Row
 
 CAMPAIGNS: dict[str, Callable[[Budget], Iterator[Row]]] = {
     "kill": kills.campaign,
     "disk": disks.campaign,
     "lock": rivals.campaign,
+    "load": load.campaign,
 }
 
 
