@@ -1,4 +1,5 @@
-"""Contexts that a caller gives: a history of any length becomes the K frames a model starts from.
+"""Contexts that a caller gives: a history of any length becomes the K frames that a model starts
+from.
 
 B lanes, T frames given, K frames expected, H x W x C per frame.
 """

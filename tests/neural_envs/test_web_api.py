@@ -112,9 +112,9 @@ def test_a_request_that_takes_too_long_is_given_up(monkeypatch, serve):
 def test_the_time_of_a_request_counts_its_waiting(monkeypatch, serve):
     client = serve()
     monkeypatch.setattr(api, "MAX_SECONDS", 0.3)
-    ends = time.monotonic() + 5
+    deadline = time.monotonic() + 5
     monkeypatch.setattr(
-        api.GenerateJob, "advance", lambda _: time.sleep(0.01) or time.monotonic() > ends
+        api.GenerateJob, "advance", lambda _: time.sleep(0.01) or time.monotonic() > deadline
     )
     monkeypatch.setattr(api.GenerateJob, "result", lambda _: {})
     answer = client.post("/api/generate", json={"actions": [0]})

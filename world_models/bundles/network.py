@@ -56,7 +56,7 @@ def unreachable(address: str, seconds: float = ANSWER_SECONDS) -> str:
         except TimeoutError:
             pass
         except (OSError, ValueError) as error:
-            cause = getattr(error, "reason", error)
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
             if not isinstance(cause, TimeoutError):
                 # a certificate is for the Hub's own client to judge
                 certificate = type(cause).__name__.startswith("SSL")
