@@ -22,7 +22,7 @@ from collectors.dataset.dataset import (
     dataset_name,
     read_manifest,
 )
-from collectors.locks import holds_files, locked
+from collectors.locks import LOCK_FILE, holds_files, locked
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.workers import ShardTask, run_tasks
@@ -30,6 +30,9 @@ from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
+
+# what a collector leaves that was killed before its first manifest had its name
+BEGUN = {LOCK_FILE, "episodes.csv", ".episodes.partial.csv", ".manifest.partial.json"}
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
     if not holds_files(path):
         return
     if not (path / "manifest.json").exists():
+        if {file.name for file in path.iterdir()} <= BEGUN:
+            return
         raise DatasetError(f"{path} is not empty and not a dataset; choose another directory")
     manifest = read_manifest(path)
     if not header["spec"]["reward_values"]:  # they are found while collecting

@@ -84,3 +84,12 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
     monkeypatch.setattr(locks.fcntl, "flock", unsupported)
     with locked(tmp_path):
         assert (tmp_path / locks.LOCK_FILE).exists()
+
+
+def test_a_collector_killed_before_its_first_manifest_is_gone_on_from(tmp_path):
+    (tmp_path / "episodes.csv").write_text("id,shard")
+    (tmp_path / ".manifest.partial.json").write_text("{")
+    dataset = collect("RealSnake-v0", tmp_path, 100, "random", resume=True)
+    assert dataset.steps >= 100
+    names = {path.name for path in tmp_path.iterdir()}
+    assert ".manifest.partial.json" not in names and locks.LOCK_FILE not in names
