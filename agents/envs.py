@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
 
 from agents.ppo.vec_env import SB3VecEnv
 from collectors.recording.collect import read_options
-from collectors.settings.command import first_word
+from collectors.settings.run_command import first_word
 from collectors.worlds.any_game import twin_options
 from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from neural_envs.bundles import resolve_bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collectors.untrusted import DamagedFileError
+from collectors.untrusted_files import DamagedFileError
 
 MOST_PIXELS, MOST_CHANNELS, MOST_ACTIONS, MOST_REWARDS = 2**20, 64, 1024, 1024
 MOST_LETTERS, MOST_FPS, MOST_STEPS = 200, 1000, 2**31

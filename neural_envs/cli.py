@@ -12,7 +12,7 @@ import sys
 from importlib.metadata import packages_distributions
 
 from collectors.interrupts import interrupted, interruptible
-from collectors.settings.command import explained, fail
+from collectors.settings.run_command import explained, fail
 from collectors.worlds.table import unknown
 
 PROG = "neural-envs"

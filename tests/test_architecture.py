@@ -36,7 +36,7 @@ FOR_EVERYBODY = (
     "collectors.worlds.vector_env",
     "collectors.files",
     "collectors.spec_checks",
-    "collectors.untrusted",
+    "collectors.untrusted_files",
     "collectors.interrupts",
     "collectors.locks",
     "collectors.media",

@@ -32,8 +32,8 @@ from agents.benchmarks.timing import (
 from agents.envs import env_id
 from collectors.dataset.dataset import Dataset
 from collectors.files import check_writable, write_atomically
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.noise import NoiseStream

@@ -13,8 +13,8 @@ from agents.evaluation.ranking import rank_policies
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import check_writable
 from collectors.policies.policies import make_policy
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import resolve_bundle
 from world_models.bundles.bundle import load_bundle, update_scores

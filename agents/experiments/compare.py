@@ -28,7 +28,7 @@ from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.files import write_atomically
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
-from collectors.settings.command import command
+from collectors.settings.run_command import command
 from neural_envs import bundles
 from neural_envs.bundles import load_model
 from world_models.training.config import TrainConfig, TrainingError

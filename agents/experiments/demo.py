@@ -24,8 +24,8 @@ from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 
 STRIP_FRAMES = 12

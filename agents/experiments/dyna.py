@@ -24,8 +24,8 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, damaged_shards, read_options
-from collectors.settings.command import command, first_word
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command, first_word
 from collectors.worlds.registration import environment_id
 from collectors.worlds.table import WORLDS, find_world
 from neural_envs.bundles import load_model

@@ -14,8 +14,8 @@ from agents.experiments.planner import GreedyField, Planner, Search
 from agents.experiments.stages import write_json
 from collectors.dataset.dataset import Dataset
 from collectors.policies.policies import Policy, make_policy
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from collectors.worlds.snake.expert_transitions import best_moves
 from collectors.worlds.snake.tiles import decode_frames
 from neural_envs import bundles

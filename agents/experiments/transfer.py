@@ -28,8 +28,8 @@ from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 
 HALVES: tuple[Kind, ...] = ("dream", "real")
 MEANS = ("return_mean", "length_mean")  # the third mean is that of what the world calls an event

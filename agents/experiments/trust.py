@@ -20,8 +20,8 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from collectors.worlds.table import UnknownNameError, unknown
 from neural_envs.bundles import load_model
 from world_models.evaluation.evaluation import EvaluationOptions

@@ -31,9 +31,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.ppo.networks import PatchCNN
 from agents.ppo.presets import PPOSettings
 from collectors.files import write_atomically
-from collectors.settings.command import fail
 from collectors.settings.fields import from_dict, to_dict
-from collectors.untrusted import (
+from collectors.settings.run_command import fail
+from collectors.untrusted_files import (
     PARSE_ERRORS,
     DamagedFileError,
     check_size,
@@ -41,7 +41,7 @@ from collectors.untrusted import (
     read_regular_file,
     reason_of,
 )
-from world_models.bundles.budget import AllocationBudget
+from world_models.bundles.memory_budget import AllocationBudget
 
 MEMBER, FORMAT_VERSION = "neural_envs.json", 1
 WEIGHTS = {"policy": "policy.pth", "policy.optimizer": "policy.optimizer.pth"}

@@ -38,8 +38,8 @@ from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import progress
-from collectors.settings.command import command
 from collectors.settings.parse import as_text, setting
+from collectors.settings.run_command import command
 from neural_envs.ray_vector_env import RayVectorEnv
 
 POLICY_FILE = "policy.zip"

@@ -12,7 +12,7 @@ from agents.report.page import html
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import write_atomically
 from collectors.media import write_strip
-from collectors.settings.command import command
+from collectors.settings.run_command import command
 from neural_envs import bundles
 from world_models.evaluation.worlds.table import policies_of
 

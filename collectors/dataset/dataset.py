@@ -33,7 +33,7 @@ from collectors.dataset.shards import (
     write_shard,
 )
 from collectors.files import put_in_place, write_atomically
-from collectors.untrusted import PARSE_ERRORS, DamagedFileError, read_array_header, reason_of
+from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_array_header, reason_of
 
 MOST_REWARDS = 255
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 
 from collectors.dataset.shards import ARRAYS, DatasetError, EpisodeRow, array_name
 from collectors.spec_checks import check_rewards, check_spec, is_whole
-from collectors.untrusted import DamagedFileError, checked_json, read_regular_file, reason_of
+from collectors.untrusted_files import DamagedFileError, checked_json, read_regular_file, reason_of
 
 FORMAT_VERSION = 1
 MOST_BYTES = 64 * 2**20  # of manifest.json

@@ -23,9 +23,9 @@ from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, wri
 from collectors.dataset.episode import Episode
 from collectors.dataset.minari_metadata import own_description, trusted_spec
 from collectors.files import put_in_place
-from collectors.settings.command import command
 from collectors.settings.parse import setting
-from collectors.untrusted import PARSE_ERRORS, reason_of
+from collectors.settings.run_command import command
+from collectors.untrusted_files import PARSE_ERRORS, reason_of
 from collectors.worlds.any_game import is_image, resized
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot

@@ -8,7 +8,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from collectors.dataset.manifest import MOST_SHARDS, check_header
 from collectors.spec_checks import is_whole
-from collectors.untrusted import DamagedFileError, checked_json
+from collectors.untrusted_files import DamagedFileError, checked_json
 from collectors.worlds.registration import ANY_GAME
 from collectors.worlds.table import WORLDS
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from collectors.dataset.episode import Episode
 from collectors.files import write_atomically
-from collectors.untrusted import PARSE_ERRORS, checked_json, read_regular_file, reason_of
+from collectors.untrusted_files import PARSE_ERRORS, checked_json, read_regular_file, reason_of
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
 MOST_TABLE_BYTES = 2**30

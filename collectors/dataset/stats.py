@@ -7,8 +7,8 @@ import numpy as np
 
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.media import enlarge, tile, write_png
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 
 SHEET_COLOR = 90  # gray between the frames
 

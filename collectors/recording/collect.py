@@ -26,8 +26,8 @@ from collectors.locks import LOCK_FILE, holds_files, locked
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import progress
 from collectors.recording.workers import ShardTask, run_tasks
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 

@@ -92,7 +92,7 @@ def _load(path: Path, device: str, times: tuple[int, ...]) -> Bundle:
 
 
 def _download(repository: str) -> Path:
-    from world_models.bundles.network import download_bundle
+    from world_models.bundles.network_access import download_bundle
 
     try:
         return download_bundle(repository)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 from collectors.video_writers import WRITERS, write_video
 from neural_envs.branching import branches, branches_film, start_state
 from neural_envs.simulator import Simulator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from neural_envs.bundles import resolve_bundle
 
 

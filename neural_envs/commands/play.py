@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collectors.interrupts import deferred_interrupts
-from collectors.settings.command import command
+from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.session import PlaySession

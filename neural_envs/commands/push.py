@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectors.settings.command import command
 from collectors.settings.parse import setting
+from collectors.settings.run_command import command
 from neural_envs.bundles import resolve_bundle
 
 
@@ -23,7 +23,7 @@ def run(settings: PushSettings) -> str:
     """Push the bundle; return its address. Raises BundleError with the reason of the Hub."""
     from world_models.bundles import BundleError
     from world_models.bundles.hub import HubBundle
-    from world_models.bundles.network import offline
+    from world_models.bundles.network_access import offline
 
     bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
     if reason := offline():

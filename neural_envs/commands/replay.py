@@ -6,8 +6,8 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 from collectors.video_writers import write_film
 
 

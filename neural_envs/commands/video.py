@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 from collectors.video_writers import write_film
 from neural_envs.replays.frame_sources import FrameSource, of_bundle, of_dream_file, of_episode
 

@@ -13,7 +13,7 @@ import torch
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 from neural_envs.given_contexts import context_from
-from neural_envs.replays.format import RUNNING, SETTINGS, TERMINATED, TRUNCATED, Segment
+from neural_envs.replays.dream_format import RUNNING, SETTINGS, TERMINATED, TRUNCATED, Segment
 from neural_envs.replays.replay_file import DreamFile, frame_bytes, platform_facts
 from neural_envs.simulator import CONTEXT_SALT, Simulator
 from world_models.bundles.identity import bundle_hash

@@ -19,10 +19,10 @@ import torch
 
 from collectors.files import write_atomically
 from collectors.media import to_rgb
-from collectors.untrusted import PARSE_ERRORS, DamagedFileError, read_regular_file, reason_of
+from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_regular_file, reason_of
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
-from neural_envs.replays.format import (
+from neural_envs.replays.dream_format import (
     ARRAYS,
     KEYS,
     MAX_UNPACKED_BYTES,

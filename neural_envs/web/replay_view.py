@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from neural_envs.replays.format import JSON_MEMBER, TERMINATED, TRUNCATED, DreamFileError
+from neural_envs.replays.dream_format import JSON_MEMBER, TERMINATED, TRUNCATED, DreamFileError
 from neural_envs.replays.replay_file import DreamFile, check, replay
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View

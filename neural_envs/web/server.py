@@ -10,7 +10,7 @@ import os
 import socket
 from typing import Any
 
-from collectors.settings.command import command
+from collectors.settings.run_command import command
 from neural_envs.web.access import ALL_ADDRESSES, Access, access_for, bare_host
 from neural_envs.web.config import ServeConfig
 from neural_envs.web.limits import MAX_SOCKETS, MAX_SOCKETS_PER_ADDRESS

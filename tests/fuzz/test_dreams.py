@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from neural_envs import bundles
 from neural_envs.backends.backends import BackendError
 from neural_envs.env import NeuralEnv
-from neural_envs.replays.format import JSON_MEMBER, DreamFileError
+from neural_envs.replays.dream_format import JSON_MEMBER, DreamFileError
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.replays.replay_file import DreamFile, check, replay
 from tests.fuzz.mutations import Files, damaged_array, damaged_bytes, damaged_json, npy, zipped

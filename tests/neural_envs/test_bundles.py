@@ -42,7 +42,7 @@ def test_a_repository_that_cannot_be_fetched_says_so(monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    monkeypatch.setattr("world_models.bundles.network.offline", lambda: "")
+    monkeypatch.setattr("world_models.bundles.network_access.offline", lambda: "")
     with pytest.raises(checkpoint.BundleError, match=r"Hub repository.*\(offline\)"):
         bundles.resolve_bundle("somebody/dream")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.settings.command import EXTRAS, OURS
+from collectors.settings.run_command import EXTRAS, OURS
 from neural_envs import cli
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,8 @@ import pytest
 
 from neural_envs.bundles import resolve_bundle
 from neural_envs.commands import push
-from world_models.bundles import BundleError, network
+from world_models.bundles import BundleError
+from world_models.bundles import network_access as network
 
 QUIET = """
 import sys

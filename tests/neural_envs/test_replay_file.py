@@ -15,7 +15,7 @@ from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.twins import make_session
-from neural_envs.replays.format import DreamFileError
+from neural_envs.replays.dream_format import DreamFileError
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.replays.replay_file import DreamFile, check, frames_hash, replay
 from tests.oracles import counting_bundle, shown

@@ -24,17 +24,17 @@ from safetensors.torch import save
 from collectors.files import write_atomically
 from collectors.settings.fields import to_dict
 from world_models.bundles import FILES, BundleError, notebook_display
-from world_models.bundles.card import model_card
-from world_models.bundles.contexts import Contexts
-from world_models.bundles.identity import EARLIER_HASH, bundle_hash
-from world_models.bundles.migration import FORMAT_VERSION, migrate_config
-from world_models.bundles.parts import (
+from world_models.bundles.assembly import (
     build_model,
     check_plays,
     load_trust,
     load_weights,
     read_contexts,
 )
+from world_models.bundles.card import model_card
+from world_models.bundles.contexts import Contexts
+from world_models.bundles.identity import EARLIER_HASH, bundle_hash
+from world_models.bundles.migration import FORMAT_VERSION, migrate_config
 from world_models.bundles.reading import read_config, read_tensors, stored_elements
 from world_models.protocols import WorldModel
 

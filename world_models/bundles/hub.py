@@ -18,7 +18,7 @@ from huggingface_hub import ModelHubMixin
 from world_models.bundles import FILES, BundleError
 from world_models.bundles.bundle import Bundle, load_bundle
 from world_models.bundles.card import PLACE
-from world_models.bundles.network import download_bundle
+from world_models.bundles.network_access import download_bundle
 
 
 class HubBundle(

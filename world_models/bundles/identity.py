@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from collectors.untrusted import check_regular
+from collectors.untrusted_files import check_regular
 from world_models.bundles.reading import read_config
 
 EARLIER_HASH = "bundle_hash_in_format_"  # in a bundle's provenance, followed by the version

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from collectors.untrusted import (
+from collectors.untrusted_files import (
     PARSE_ERRORS,
     DamagedFileError,
     check_regular,

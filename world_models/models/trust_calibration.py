@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.files import write_atomically
-from collectors.untrusted import read_arrays
+from collectors.untrusted_files import read_arrays
 from world_models.networks.blocks import pool
 
 FILE = "trust.npz"

@@ -21,7 +21,7 @@ from collectors.dataset.dataset import Dataset
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import progress
-from collectors.settings.command import command, first_word
+from collectors.settings.run_command import command, first_word
 from collectors.settings.values import SettingsError
 from collectors.worlds.table import UnknownNameError
 from world_models.protocols import LoadModel
@@ -30,7 +30,7 @@ from world_models.training.config import TrainConfig
 from world_models.training.metrics_log import MetricsWriter
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run_info import command_line, write_record
-from world_models.training.samples import write_samples
+from world_models.training.sample_films import write_samples
 from world_models.training.trackers import Tracker, require
 from world_models.training.trainer import Trainer
 

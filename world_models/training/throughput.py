@@ -22,8 +22,8 @@ from typing import NamedTuple
 import torch
 
 from collectors.files import write_atomically
-from collectors.settings.command import command
 from collectors.settings.parse import check_settings, setting
+from collectors.settings.run_command import command
 from world_models.training.presets.table import find_preset
 from world_models.training.run import MainProcess, start
 from world_models.training.schedules import weighted_sum

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from collectors.settings.command import command, first_word
+from collectors.settings.run_command import command, first_word
 from collectors.settings.values import SettingsError
 
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from collectors.untrusted import ALLOW_LARGE, DamagedFileError, check_size, read_arrays
+from collectors.untrusted_files import ALLOW_LARGE, DamagedFileError, check_size, read_arrays
 from neural_envs.bundles import resolve_bundle
 from world_models.bundles import BundleError
-from world_models.bundles.budget import AllocationBudget
 from world_models.bundles.bundle import load_bundle
 from world_models.bundles.identity import bundle_hash
+from world_models.bundles.memory_budget import AllocationBudget
 
 
 @pytest.fixture

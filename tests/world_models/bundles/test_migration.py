@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from neural_envs.cli import main
 from world_models.bundles import BundleError, bundle, migration
+from world_models.bundles.assembly import build_model
 from world_models.bundles.bundle import OldBundleWarning, load_bundle, migrate_bundle
 from world_models.bundles.identity import bundle_hash, bundle_hashes
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config, migrate_tensors
-from world_models.bundles.parts import build_model
 from world_models.noise import NoiseStream
 
 # What the released bundles were in version 1: their configs and the names of their tensors.

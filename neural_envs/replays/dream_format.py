@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from collectors.untrusted import (
+from collectors.untrusted_files import (
     PARSE_ERRORS,
     DamagedFileError,
     checked_json,

@@ -15,10 +15,16 @@ import torch
 
 from collectors.settings.fields import from_dict
 from collectors.spec_checks import check_spec
-from collectors.untrusted import PARSE_ERRORS, DamagedFileError, check_size, read_arrays, reason_of
+from collectors.untrusted_files import (
+    PARSE_ERRORS,
+    DamagedFileError,
+    check_size,
+    read_arrays,
+    reason_of,
+)
 from world_models.bundles import BundleError
-from world_models.bundles.budget import AllocationBudget, NaNWatch
 from world_models.bundles.contexts import Contexts
+from world_models.bundles.memory_budget import AllocationBudget, NaNWatch
 from world_models.bundles.reading import read_tensors
 from world_models.models.table import family, kinds
 from world_models.models.trust_calibration import FILE as TRUST_FILE

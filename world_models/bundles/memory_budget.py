@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from collectors.untrusted import DamagedFileError, allow_large
+from collectors.untrusted_files import DamagedFileError, allow_large
 
 FACTORIES = {
     torch.empty,
