@@ -158,7 +158,7 @@ def test_the_page_shows_no_real_game_that_only_the_bundle_names(bundle, canary):
     from neural_envs.play.twins import PlayError, make_dream, real_twin
 
     dream = make_dream("evilmod:Game-v0", "cpu", str(bundle))
-    with pytest.raises(PlayError, match="is not run as code"):
+    with pytest.raises(PlayError, match="no game is imported because a file says so"):
         real_twin(dream, "evilmod:Game-v0")
 
 

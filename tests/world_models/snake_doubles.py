@@ -63,8 +63,10 @@ class PerfectSnake(Double):
     def outcome_probabilities(
         self, state: Observed, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        white = (frame == 255).all(-1).flatten(1).any(1).float()
-        return torch.ones(len(frame), 3), white
+        white = (frame == 255).all(-1).flatten(1).any(1)
+        codes = torch.from_numpy(snake_codes.decode_frames(frame.numpy()))
+        won = (codes > snake_codes.FOOD).flatten(1).all(1)  # the snake fills the board
+        return torch.ones(len(frame), 3), (white | won).float()
 
 
 class CopySnake(Double):

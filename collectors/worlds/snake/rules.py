@@ -77,8 +77,9 @@ class SnakeRules(NamedTuple):
         segment to the tail.
         """
         heads = ((codes >= HEAD) & (codes < TAIL)).sum((1, 2))
-        foods = (codes == FOOD).sum((1, 2))
-        return Legality(heads == 1, foods == self.apples, (heads == 1) & self._connected(codes))
+        foods, empty = (codes == FOOD).sum((1, 2)), (codes == EMPTY).sum((1, 2))
+        expected = np.minimum(self.apples, foods + empty)  # a full board has no room for food
+        return Legality(heads == 1, foods == expected, (heads == 1) & self._connected(codes))
 
     def _connected(self, codes: np.ndarray) -> np.ndarray:
         """(B,) bool: links meet links, there is one tail,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from collectors.worlds.snake.rules import (
-    FOOD,
     Legality,
     SnakeRules,
     food_ranks,
@@ -139,9 +138,8 @@ class SnakeEvaluator(Evaluator):
     def rule_figures(self, runs: Runs, generator: np.random.Generator) -> dict:
         """How one-step dreams keep the rules, with the recorded actions and with random ones."""
         run, other, rules = runs.one_step, runs.random_actions, self.rules
-        b, legality = run.decoded, rules.legality(run.decoded.dreamed)
+        legality = rules.legality(run.decoded.dreamed)
         ate, correct = _ate(run), correct_transitions(run)
-        foods = (b.dreamed[ate] == FOOD).sum((1, 2))
         random = rules.agrees(
             rules.outcome(other.decoded.before, other.action.numpy()), other.decoded.dreamed
         )
@@ -149,7 +147,7 @@ class SnakeEvaluator(Evaluator):
             "one_head": mean(legality.one_head),
             "one_food": mean(legality.one_food),
             "connected": mean(legality.connected),
-            "one_food_after_eating": mean(foods == rules.apples),
+            "one_food_after_eating": mean(legality.one_food[ate]),
             "transition_exact_rate": mean(correct),
             "transition_exact_rate_not_eating": mean(correct[~ate]),
             "transition_exact_rate_random_actions": mean(random),
