@@ -29,7 +29,8 @@ from agents.benchmarks.timing import (
     real_env,
     startup,
 )
-from agents.envs import env_id
+from agents.envs import env_id, weights_fingerprint
+from agents.evaluation.how_made import how_made
 from collectors.dataset.dataset import Dataset
 from collectors.files import check_writable, write_atomically
 from collectors.settings.parse import setting
@@ -240,6 +241,8 @@ def bench(config: BenchConfig) -> dict:
     if not recorded:
         throughput["dataset_read_samples"] = throughput["training_samples"] = None
     return {
+        "made": how_made("bench", config, BenchConfig),
+        "weights": {name: weights_fingerprint(name, name) for name in names},
         "machine": {
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from agents.envs import weights_fingerprint
+from agents.evaluation.how_made import how_made
 from agents.evaluation.ranking import rank_policies
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import check_writable
@@ -105,7 +107,9 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         )
     sampling = model.resolve_options(config.sampling)
     about = {
+        "made": how_made("evaluate", config, EvaluateConfig, ("bundle",)),
         "bundle": config.bundle,
+        "weights": weights_fingerprint(spec.world, config.bundle),
         "real": config.real or real_id(spec.world),
         "data": {"path": str(dataset.path), "fingerprint": dataset.fingerprint, "split": "test"},
         "evaluator": describe_evaluator(spec.world),

@@ -21,7 +21,9 @@ from agents.envs import (
     env_settings,
     find_twins,
     named_world,
+    weights_fingerprint,
 )
+from agents.evaluation.how_made import how_made
 from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
@@ -179,7 +181,7 @@ def run_seeds(config: TransferConfig) -> dict:
         },
         "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
     }
-    return _write_result(root, result)
+    return _write_result(config, result)
 
 
 def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
@@ -215,18 +217,21 @@ def _run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
         "budget_steps": config.steps,
         **{f"seconds_{kind}": half["seconds"] for kind, half in made.items()},
     }
-    return _write_result(Path(config.out), result), played
+    return _write_result(config, result), played
 
 
-def _write_result(out: Path, result: dict) -> dict:
+def _write_result(config: TransferConfig, result: dict) -> dict:
     """Write `transfer.json` and return what is in it: a score that is nan becomes None (null)."""
     low, high = result["transfer_ci"]
+    preset_of_world = TransferConfig(config.name, ppo=ppo_settings(config.name))
     result = {
+        "made": how_made("transfer", config, preset_of_world, ("name",)),
+        "weights": weights_fingerprint(config.name, config.bundle),
         **result,
         "transfer": _number(result["transfer"]),
         "transfer_ci": [_number(low), _number(high)],
     }
-    write_json(out / "transfer.json", result)
+    write_json(Path(config.out) / "transfer.json", result)
     return result
 
 
