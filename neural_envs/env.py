@@ -40,6 +40,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
             "model",
             "sampler_steps",
             "guidance",
+            "temperature",
             "backend",
             "starts",
             "world",

@@ -69,3 +69,12 @@ class SamplingMixin:
     @guidance.setter
     def guidance(self, scale: float | None) -> None:
         self.sampling = self.sampling._replace(guidance=scale)
+
+    @property
+    def temperature(self) -> float | None:
+        """Of categorical draws, 0 takes the likeliest; None is the bundle's default."""
+        return self.sampling.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float | None) -> None:
+        self.sampling = self.sampling._replace(temperature=temperature)

@@ -37,7 +37,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     "Disabled"). max_episode_steps: None is the bundle's own limit, -1 none. output: "numpy", or
     "torch" for tensors that stay on `device`. min_trust: truncate a dream whose trust falls below
     it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them; guidance:
-    on the action, where the model has it, and 1 is none. backend: "eager", "onnx" or "compile",
+    on the action, where the model has it, and 1 is none; temperature: of categorical draws, where
+    the model has them, and 0 takes the likeliest. backend: "eager", "onnx" or "compile",
     what runs the networks; the dream is the same up to rounding (docs/speed.md). starts: a recorded
     dataset from whose training episodes dreams branch off at any step; None: where games begin.
     world: what the bundle must be a dream of, else ValueError; the ids of the worlds set it.
@@ -64,6 +65,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         sampler_steps: int | None = None,
         backend: str = "eager",
         guidance: float | None = None,
+        temperature: float | None = None,
         starts: str | Path | None = None,
         world: str | None = None,
     ) -> None:
@@ -79,7 +81,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.world = self.simulator.model.spec
         checks.check_world(world, self.world.world, self.simulator.name)
         self.max_episode_steps = step_limit(max_episode_steps, self.world.max_episode_steps)
-        self.sampling = SamplingOptions(sampler_steps, guidance)
+        self.sampling = SamplingOptions(sampler_steps, guidance, temperature)
         self._set_spaces()
         self._state: DreamState | None = None
         # what the last frames were dreamed from

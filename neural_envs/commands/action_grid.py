@@ -28,6 +28,11 @@ class ActionGridConfig:
     guidance: float | None = setting(
         None, "on the action, where the model has it; none is the bundle's own"
     )
+    temperature: float | None = setting(
+        None,
+        "of categorical draws, where it has them; 0 takes the likeliest; none is the bundle's own",
+        least=0,
+    )
     device: str = setting("cpu", "where the dream is computed, e.g. cuda")
 
     def __post_init__(self) -> None:
@@ -41,7 +46,7 @@ class ActionGridConfig:
 def run(config: ActionGridConfig) -> str:
     """Write the film; returns the return of each action and where the film is."""
     simulator = Simulator(config.bundle, config.device)
-    options = SamplingOptions(config.sampler_steps or None, config.guidance)
+    options = SamplingOptions(config.sampler_steps or None, config.guidance, config.temperature)
     state = start_state(simulator, config.seed)
     found = branches(simulator, state, config.frames, simulator.checked_options(options))
     out = config.out or f"{Path(config.bundle).resolve().name}-actions.mp4"

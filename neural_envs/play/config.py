@@ -40,6 +40,11 @@ class PlayConfig:
     guidance: float | None = setting(
         None, "guidance on the action, 1 for none; none is the bundle's own"
     )
+    temperature: float | None = setting(
+        None,
+        "of categorical draws, where it has them; 0 takes the likeliest; none is the bundle's own",
+        least=0,
+    )
     difference: bool = setting(
         False, "open the panel with the difference between dream and real game (D)"
     )

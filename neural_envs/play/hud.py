@@ -260,4 +260,6 @@ class Hud:
         facts = [f"{status.fps:.0f} fps"] if status.fps else []
         facts += [f"{sampling.steps} sampler steps"] if sampling.steps else []
         facts += [f"guidance {sampling.guidance:g}"] if sampling.guidance is not None else []
+        if sampling.temperature is not None:
+            facts.append(f"temperature {sampling.temperature:g}")
         return [*facts, f"game {session.episode}"]

@@ -19,6 +19,7 @@ from neural_envs.play.player_view import PlayerView
 from neural_envs.play.session import PlaySession, Policy
 from neural_envs.registration import register_environments
 from world_models.protocols import SamplingOptions
+from world_models.sampling_options import DEFAULT_OPTIONS
 
 DEFAULT_WORLD = "snake"
 
@@ -35,8 +36,9 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
     world = world_name(config)
     dream = make_dream(world, config.device, config.bundle or None)
     unwrapped: Any = dream.unwrapped
-    if config.sampler_steps or config.guidance is not None:
-        unwrapped.sampling = SamplingOptions(config.sampler_steps or None, config.guidance)
+    chosen = SamplingOptions(config.sampler_steps or None, config.guidance, config.temperature)
+    if chosen != DEFAULT_OPTIONS:
+        unwrapped.sampling = chosen
     views = [PlayerView("dream", dream, recorder_of(dream))]
     if config.real or config.twin:
         views.append(PlayerView("real", real_twin(dream, world, config.twin)))

@@ -91,7 +91,8 @@ class GenerateJob:
         try:
             world = request.world or ("" if request.bundle else DEFAULT_WORLD)
             found = self.catalogue.find(request.bundle, world)
-            options = {"sampler_steps": request.sampler_steps, "guidance": request.guidance}
+            names = ("sampler_steps", "guidance", "temperature")
+            options = {name: getattr(request, name) for name in names}
             env = NeuralEnv(self.catalogue.load(found), self.catalogue.device, **options)
             _check_actions(request.actions, env.world.action_names)
         except (ValueError, OSError) as error:

@@ -33,6 +33,7 @@ from neural_envs.web.frames import View
 from neural_envs.web.limits import public
 from neural_envs.web.replay_view import ReplayView
 from neural_envs.web.snapshots import SnapshotList
+from world_models.protocols import SamplingOptions
 
 PERSON = "you"  # the player that is no policy
 MENDABLE = (PlayError, ValueError, ImportError, RuntimeError, OSError, gymnasium.error.Error)
@@ -178,6 +179,7 @@ class GameSession:
             "fps": self.spec.fps,
             "sampler_steps": options.steps if "steps" in supported else None,
             "guidance": options.guidance if "guidance" in supported else None,
+            "temperature": options.temperature if "temperature" in supported else None,
             "policies": policy_names(self.spec.world),
         }
 
@@ -243,8 +245,9 @@ class GameSession:
     def _change_settings(self, message: protocol.Settings) -> None:
         self.speed = message.speed
         dream = self.session.dream
-        steps, guidance = message.sampler_steps, message.guidance
-        dream.sampling = dream.sampling._replace(steps=steps, guidance=guidance)
+        dream.sampling = SamplingOptions(
+            message.sampler_steps, message.guidance, message.temperature
+        )
 
     def _resync(self, message: protocol.Resync) -> None:
         self.session.resync()

@@ -15,6 +15,7 @@ DREAM_BYTES = 4_000_000  # longest .dream file that is accepted
 MAX_ACTIONS = 256  # of one request
 MAX_SAMPLER_STEPS = 32  # per frame
 MAX_GUIDANCE = 8.0
+MAX_TEMPERATURE = 10.0
 MIN_SPEED, MAX_SPEED = 0.1, 8.0  # times the world's own frame rate
 MAX_SEED = 2**31 - 1
 
@@ -89,13 +90,14 @@ class ShowViews:
 
 @dataclass(frozen=True)
 class Settings:
-    """The sliders: denoising steps and guidance (None: the bundle's own), and times the world's own
-    frame rate.
+    """The sliders: denoising steps, guidance, temperature (None: the bundle's own), and times the
+    world's own frame rate.
     """
 
     sampler_steps: int | None
     guidance: float | None
     speed: float
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class Generate:
     seed: int = 0
     sampler_steps: int | None = None
     guidance: float | None = None
+    temperature: float | None = None
 
 
 MESSAGES: dict[str, type] = {
@@ -235,6 +238,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "seed": _whole(0, MAX_SEED, optional=True),
     "sampler_steps": _whole(1, MAX_SAMPLER_STEPS, optional=True),
     "guidance": _number(0, MAX_GUIDANCE, optional=True),
+    "temperature": _number(0, MAX_TEMPERATURE, optional=True),
     "speed": _number(MIN_SPEED, MAX_SPEED),
     "snapshot": _whole(0, 10**9),
     "number": _whole(0, 10**12),

@@ -12,12 +12,11 @@ from neural_envs.replays.dream_format import JSON_MEMBER, TERMINATED, TRUNCATED,
 from neural_envs.replays.replay_file import DreamFile, check, replay
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View
-from neural_envs.web.protocol import MAX_GUIDANCE, MAX_SAMPLER_STEPS
+from neural_envs.web.protocol import MAX_GUIDANCE, MAX_SAMPLER_STEPS, MAX_TEMPERATURE
 
 MAX_UNPACKED_BYTES = 32 * 2**20
 MAX_JSON_BYTES = 2**18  # small values in JSON take up to 20 times their text in memory
 MAX_STEPS = 20_000
-MAX_TEMPERATURE = 10.0
 ENDINGS = {TERMINATED: "game over", TRUNCATED: "stopped"}
 
 

@@ -108,6 +108,8 @@ def test_the_command_writes_a_film_and_tells_the_returns(
     [
         (["nowhere"], 1, "no bundle 'nowhere'"),
         (["counting", "--guidance", "2"], 1, "no guidance on the action"),
+        (["counting", "--temperature", "0.5"], 1, "has no temperature"),
+        (["counting", "--temperature", "-1"], 2, "'temperature' got -1"),
         (["counting", "--frames", "0"], 2, "'frames' got 0, expected 1 or more"),
         (["counting", "--out", "a.avi"], 2, ".mp4 or .gif"),
     ],

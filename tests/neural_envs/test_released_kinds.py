@@ -175,6 +175,36 @@ def test_guidance_is_the_environments_own_and_refused_where_there_is_none(bundle
     np.testing.assert_array_equal(made.step(1)[0], frames[1])
 
 
+def test_temperature_is_an_argument_and_a_property_and_refused_where_there_is_none(bundle):
+    made = gym.make("NeuralEnv-v0", bundle=bundle).unwrapped
+    if "temperature" not in made.simulator.model.supported_options:
+        with pytest.raises(ValueError, match="no temperature"):
+            gym.make("NeuralEnv-v0", bundle=bundle, temperature=0.8)
+        with pytest.raises(ValueError, match="no temperature"):
+            made.temperature = 0.8
+        return
+    cold = gym.make_vec("NeuralEnv-v0", num_envs=2, bundle=bundle, temperature=0.0).unwrapped
+    assert cold.temperature == 0.0 and made.temperature is None
+    made.temperature = 0
+    frames = [
+        env.reset(seed=[0, 1])[0] if env is cold else env.reset(seed=0)[0] for env in (cold, made)
+    ]
+    np.testing.assert_array_equal(frames[0][0], frames[1])
+    dreamed = cold.step(np.array([1, 1]))[0][0]
+    np.testing.assert_array_equal(dreamed, made.step(1)[0])
+    hot = gym.make("NeuralEnv-v0", bundle=bundle, temperature=5.0).unwrapped
+    hot.reset(seed=0)
+    assert (hot.step(1)[0] != dreamed).any()
+
+
+@pytest.mark.parametrize("value", [-0.1, "warm", float("inf"), True])
+def test_a_temperature_that_is_none_is_refused(value):
+    from neural_envs.env import NeuralEnv
+
+    with pytest.raises(ValueError, match="temperature is a number of at least 0"):
+        NeuralEnv("snake", temperature=value)
+
+
 @pytest.mark.parametrize("value", [-1, "strong", float("nan"), True])
 def test_a_guidance_that_is_no_strength_is_refused(value):
     from neural_envs.env import NeuralEnv

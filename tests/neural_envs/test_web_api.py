@@ -59,6 +59,8 @@ def test_generate_gives_the_frames_of_the_environment(serve):
         (b'{"actions": [0], "world": "chess"}', 422, "unknown world 'chess'"),
         (b'{"actions": [0], "bundle": "/etc"}', 422, "unknown bundle '/etc'"),
         (b'{"actions": [0], "guidance": 2}', 422, "guidance"),
+        (b'{"actions": [0], "temperature": 0.8}', 422, "no temperature"),
+        (b'{"actions": [0], "temperature": -1}', 422, "'temperature'"),
     ],
 )
 def test_a_wrong_request_gets_its_status_and_a_sentence(serve, body, status, phrase):

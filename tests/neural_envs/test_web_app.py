@@ -56,7 +56,7 @@ def test_the_page_learns_what_the_world_has(serve):
         and page.dream["sampler_steps"] is None
     )
     assert (
-        page.dream["guidance"] is None
+        page.dream["guidance"] is page.dream["temperature"] is None
         and "astar" in page.dream["policies"]
         and "random" in page.dream["policies"]
     )

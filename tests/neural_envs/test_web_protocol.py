@@ -32,6 +32,9 @@ WRONG = {
     '{"type": "settings", "sampler_steps": 1000, "guidance": null, "speed": 1}': "'sampler_steps'",
     '{"type": "settings", "sampler_steps": null, "guidance": NaN, "speed": 1}': "'guidance'",
     '{"type": "settings", "sampler_steps": null, "guidance": null, "speed": 0}': "'speed'",
+    json.dumps(
+        {"type": "settings", "sampler_steps": None, "guidance": None, "speed": 1, "temperature": -1}
+    ): "'temperature'",
     json.dumps({"type": "choose", "bundle": "x" * 300}): "200 characters",
     "x" * 5000: "4096",
 }
@@ -59,6 +62,7 @@ def test_every_kind_of_message_is_read_into_its_dataclass():
         "difference": False,
         "sampler_steps": 2,
         "guidance": 1,
+        "temperature": 0.8,
         "speed": 0.5,
         "snapshot": 1,
         "number": 9,

@@ -299,3 +299,5 @@ def test_guidance_for_a_model_without_it_ends_with_code_1_and_a_sentence(monkeyp
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     assert main(["snake", "--guidance", "2", "--max-steps", "1"]) == 1
     assert "no guidance on the action" in capsys.readouterr().err
+    assert main(["snake", "--temperature", "0.5", "--max-steps", "1"]) == 1
+    assert "has no temperature" in capsys.readouterr().err

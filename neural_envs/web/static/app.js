@@ -75,11 +75,13 @@ function startDream(message) {
   $("show-real").checked = $("show-difference").checked = false;
   $("sampler-steps-row").hidden = dream.sampler_steps === null;
   $("guidance-row").hidden = dream.guidance === null;
+  $("temperature-row").hidden = dream.temperature === null;
   $("no-sliders").hidden = dream.sampler_steps !== null;
   $("no-sliders").textContent = "This model draws a frame in one call: no sampler steps to choose.";
   if (dream.sampler_steps !== null) $("sampler-steps").value = dream.sampler_steps;
   if (dream.guidance !== null) $("guidance").value = dream.guidance;
-  dream.defaultSteps = dream.defaultGuidance = true;
+  if (dream.temperature !== null) $("temperature").value = dream.temperature;
+  dream.defaultSteps = dream.defaultGuidance = dream.defaultTemperature = true;
   buildPad($("pad"), dream.actions, dream.idle, (action, down) => send("action", { action, down }));
   sendSettings();
 }
@@ -89,10 +91,12 @@ function sendSettings() {
   $("speed-value").value = `${Number(speed.toFixed(2))}\u00d7`;
   $("sampler-steps-value").value = $("sampler-steps").value + (dream.defaultSteps ? " (default)" : "");
   $("guidance-value").value = Number($("guidance").value).toFixed(1) + (dream.defaultGuidance ? " (default)" : "");
+  $("temperature-value").value = Number($("temperature").value).toFixed(1) + (dream.defaultTemperature ? " (default)" : "");
   send("settings", {
     speed,
     sampler_steps: dream.sampler_steps === null || dream.defaultSteps ? null : Number($("sampler-steps").value),
     guidance: dream.guidance === null || dream.defaultGuidance ? null : Number($("guidance").value),
+    temperature: dream.temperature === null || dream.defaultTemperature ? null : Number($("temperature").value),
   });
 }
 
@@ -125,6 +129,7 @@ $("show-real").onchange = $("show-difference").onchange = sendViews;
 $("speed").oninput = sendSettings;
 $("sampler-steps").oninput = () => { dream.defaultSteps = false; sendSettings(); };
 $("guidance").oninput = () => { dream.defaultGuidance = false; sendSettings(); };
+$("temperature").oninput = () => { dream.defaultTemperature = false; sendSettings(); };
 $("seed-form").onsubmit = (event) => {
   event.preventDefault();
   send("new", { seed: $("seed").value === "" ? null : Number($("seed").value) });

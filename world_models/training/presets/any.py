@@ -1,11 +1,15 @@
-"""The preset of any Gymnasium game. Each function returns the settings of a training run."""
+"""Presets of any Gymnasium game. Each function returns the settings of a training run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from world_models.models.chance import ChanceConfig
+from world_models.models.tokens import TokensConfig
 from world_models.networks.grid import GridConfig
+from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.tokenizer import TokenizerConfig
 from world_models.training.config import TrainConfig
 
 
@@ -25,4 +29,31 @@ def any_game() -> TrainConfig:
         rollout_from=0.6,
         event_weight=10.0,
         noise=0.05,
+    )
+
+
+def any_tokens() -> TrainConfig:
+    """Any Gymnasium game by tokens: the data decide whether a dictionary of patches is enough, or
+    the first part of the run learns a tokenizer.
+
+    Two passes and temperature 1 let chance appear as often as in the game. `data` is the user's.
+    """
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
+        network=MaskedTokensConfig(copy=(0, 1)),
+        passes=2,
+        temperature=1.0,
+        tokenizer_share=0.15,
+    )
+    return replace(
+        any_game(),
+        model=model,
+        out=Path("runs/any-tokens"),
+        learning_rate=1.5e-3,
+        rollout_steps=2,
+        termination_event_weight=20.0,
+        trust_weight=0.02,
+        noise=0.0,
+        damage=0.0,
+        action_dropout=0.1,
     )

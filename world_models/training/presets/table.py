@@ -32,6 +32,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "pong-tokens": tokens.pong_tokens,
     "snake-tokens": tokens.snake_tokens,
     "any": any.any_game,
+    "any-tokens": any.any_tokens,
     # at the sizes of the reference systems, for a GPU
     "worldmap-transformer": reference.worldmap_transformer,
     "worldmap-transformer-unconditional": reference.worldmap_transformer_unconditional,
