@@ -19,8 +19,9 @@ class UnknownNameError(ValueError):
 class World(NamedTuple):
     """What the project knows of one game.
 
-    `env`, `vector_env` and `evaluator` are "module:class". `evaluator` is only for worlds outside
-    this project: the evaluators of our own are found by name in `world_models.evaluation.worlds`.
+    `env`, `vector_env` and `evaluator` are "module:class", `equivalent_keys` "module:function".
+    `evaluator` is only for worlds outside this project: the evaluators of our own are found by name
+    in `world_models.evaluation.worlds`.
     """
 
     name: str  # "snake": the name on every command line
@@ -32,6 +33,9 @@ class World(NamedTuple):
     ranking: tuple[str, ...]  # policies from random to the best, which is the last one
     vector_env: str | None = None  # "module:class" of the game played in many lanes at once
     evaluator: str | None = None
+    # "module:function" that says which keys the game treats alike: see `policies.equivalent_keys`
+    equivalent_keys: str | None = None
+    held_out: Mapping[str, Any] = {}  # options of the real game that training never played
     collect_options: Mapping[str, Any] = {}  # of the real game, where `collect` is given none
     ppo: Mapping[str, Any] = {}  # PPO settings that differ from the defaults
 
@@ -56,6 +60,8 @@ def noisy(policy: str, *noise: float) -> tuple[str, ...]:
     return ("random", "sticky", *(f"{policy}:{share:g}" for share in noise), policy)
 
 
+RIGHT = (0.1, 0.2, 0.4, 0.5, 0.6)  # CoinRun's players by how often they run right
+
 _ROWS = (
     World(
         name="snake",
@@ -66,6 +72,7 @@ _ROWS = (
         max_episode_steps=1000,
         event="apples",
         ranking=noisy("astar", 0.6, 0.4, 0.2, 0.1, 0.05),
+        equivalent_keys="collectors.worlds.snake.tiles:equivalent_keys",
     ),
     World(
         name="pong",
@@ -76,6 +83,7 @@ _ROWS = (
         max_episode_steps=3000,
         event="points",
         ranking=noisy("scripted", 0.8, 0.6, 0.4, 0.2, 0.1),
+        equivalent_keys="collectors.worlds.pong.frames:equivalent_keys",
         # Points are rare: more gradient steps per rollout. Two frames show the speeds.
         ppo={"n_steps": 64, "n_epochs": 4, "gamma": 0.99, "ent_coef": 0.005, "stack": 2},
     ),
@@ -87,7 +95,8 @@ _ROWS = (
         policies="collectors.worlds.worldmap.policies",
         max_episode_steps=200,
         event="landfalls",
-        ranking=noisy("coast", 0.8, 0.6, 0.4, 0.2),
+        ranking=noisy("coast", 0.9, 0.8, 0.6, 0.4, 0.2),
+        held_out={"region": "test"},
         collect_options={"region": "split"},
         ppo={"width": 32},
     ),
@@ -99,7 +108,9 @@ _ROWS = (
         policies="collectors.worlds.coinrun.policies",
         max_episode_steps=1000,
         event="coins",
-        ranking=("random", "sticky", "right:0.2", "right:0.4", "right:0.6", "right"),
+        ranking=("random", "sticky", *(f"right:{share:g}" for share in RIGHT), "right"),
+        equivalent_keys="collectors.worlds.coinrun.game:equivalent_keys",
+        held_out={"levels": "test"},
         collect_options={"levels": "split"},
         # A coin is far away, a jump shows only in motion, and the frames are rich.
         ppo={

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import collectors  # noqa: F401  registers the ids
+from collectors.policies.equivalent_keys import EquivalentKeyPolicy
 from collectors.policies.policies import (
     BurstPolicy,
     EpsilonPolicy,
@@ -15,9 +16,9 @@ from collectors.policies.policies import (
     make_policy,
 )
 from collectors.recording.rollout import rollout
-from collectors.worlds.snake.policies import AStarPolicy, EquivalentKeyPolicy
+from collectors.worlds.snake.policies import AStarPolicy
 from collectors.worlds.snake.search import board_of, plan, safest_move, shortest_path
-from collectors.worlds.snake.tiles import BODY, FOOD, HEAD, TAIL, draw
+from collectors.worlds.snake.tiles import BODY, FOOD, HEAD, TAIL, draw, equivalent_keys
 from collectors.worlds.table import UnknownNameError
 
 FRAME = np.zeros((64, 64, 3), np.uint8)
@@ -163,7 +164,7 @@ def test_an_unknown_world_or_policy_is_an_error_that_names_the_nearest():
 def test_ignored_keys_lead_to_the_same_game():
     env = gymnasium.make("RealSnake-v0", max_episode_steps=60)
     plain = rollout(env, AStarPolicy(), seed=3)
-    ignored = rollout(env, EquivalentKeyPolicy(AStarPolicy(), 1.0), seed=3)
+    ignored = rollout(env, EquivalentKeyPolicy(AStarPolicy(), equivalent_keys, 1.0), seed=3)
     np.testing.assert_array_equal(plain.frames, ignored.frames)
     changed = plain.actions != ignored.actions
     assert changed.mean() > 0.3

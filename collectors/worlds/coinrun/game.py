@@ -17,6 +17,7 @@ ACTIONS = (
     "left-down", "left", "left-up", "down", "none", "up", "right-down", "right", "right-up",
     "key-d", "key-a", "key-w", "key-s", "key-q", "key-e",
 )  # fmt: skip  # the six keys do nothing in CoinRun
+FIRST_DEAD_KEY = ACTIONS.index("key-d")
 HELD_OUT = {"validation": range(9000, 9050), "test": range(10_000, 11_000)}
 SHARES = {"train": 0.88, "validation": 0.04, "test": 0.08}  # of the episodes, with levels="split"
 MARKS = {True: (0, 255, 0), False: (255, 0, 0)}  # the border of terminal_frame="mark": coin, death
@@ -96,6 +97,15 @@ def split_key(level: int) -> str:
     if level >= HELD_OUT["test"][0]:
         return f"test:{level}"
     return f"validation:{level}" if level in HELD_OUT["validation"] else f"train:{level}"
+
+
+def equivalent_keys(frames: np.ndarray) -> np.ndarray:
+    """(N, 15) int64 for frames (N, H, W, C): the key that does what each key does, see
+    `collectors.policies.equivalent_keys`. The six keys do nothing, as "none" does.
+    """
+    keys = np.arange(len(ACTIONS))
+    keys[FIRST_DEAD_KEY:] = ACTIONS.index("none")
+    return np.tile(keys, (len(frames), 1))
 
 
 class CoinRunGame:

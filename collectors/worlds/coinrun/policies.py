@@ -62,7 +62,26 @@ def coinrun_mix(actions: int) -> MixturePolicy:
     return MixturePolicy(policies, [0.015, 0.025, 0.16, 0.25, 0.35, 0.2])
 
 
+class DeadKeyPolicy(Policy):
+    """RightPolicy that presses one of the six keys that do nothing in a share of the steps."""
+
+    def __init__(self, actions: int, share: float = 0.2):
+        self.inner, self.actions, self.share = RightPolicy(), actions, probability(share)
+        self.name = f"equivalent:{share:g}"
+
+    def reset(self, generator: Generator) -> None:
+        self._generator = generator
+        self.inner.reset(generator)
+
+    def __call__(self, observation: np.ndarray) -> int:
+        action = self.inner(observation)
+        if self._generator.random() >= self.share:
+            return action
+        return int(self._generator.integers(MOVES, self.actions))
+
+
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "right": lambda number, actions: RightPolicy(float(number or 0.8)),
+    "equivalent": lambda number, actions: DeadKeyPolicy(actions, float(number or 0.2)),
     "mix": lambda number, actions: coinrun_mix(actions),
 }

@@ -42,6 +42,9 @@ def _inverse(color: np.ndarray) -> np.ndarray:
 
 
 _LEFT_INVERSE, _RIGHT_INVERSE = _inverse(LEFT_COLOR), _inverse(RIGHT_COLOR)
+# of the frame's width: how far right a ball may be that hits no paddle in this step; and rows from
+# the end of its way within which a paddle is at the end, about half of a step
+FAR, AT_END = 0.8, 0.4
 _SPREAD = 0.2  # how far noise may take a paddle's share of a pixel out of [0, 1]
 _MISSING = 0.3  # a shape of which less than this share is seen is not there
 
@@ -72,6 +75,21 @@ def decode_frames(frames: np.ndarray, points_to_win: int = 5) -> PongState:
             f"{frames.dtype}"
         )
     return renderer_of(frames.shape[1], points_to_win).read(frames)
+
+
+def equivalent_keys(frames: np.ndarray) -> np.ndarray:
+    """(N, 3) int64 for frames (N, S, S, 3): the key that does what each key does, see
+    `collectors.policies.equivalent_keys`. At the end of its way the agent's paddle stays.
+
+    Where the ball may hit it in this step, the keys differ nevertheless: they give the spin.
+    """
+    state, size = decode_frames(frames), frames.shape[1]
+    top = renderer_of(size).top
+    keys = np.tile(np.arange(3), (len(frames), 1))
+    far = ~(state.ball[:, 0] > FAR * size)  # also where there is no ball to be seen
+    keys[far & (state.right < top - 0.5 + AT_END), 1] = 0
+    keys[far & (state.right > size - 0.5 - AT_END), 2] = 0
+    return keys
 
 
 @lru_cache(maxsize=64)

@@ -5,14 +5,15 @@ takes the speed from the last one, says where the ball will come down, and is th
 something silly instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from collectors.policies.batched import chosen_lanes
-from collectors.policies.policies import Generator, Policy
-from collectors.worlds.pong.frames import decode_frames, renderer_of
+from collectors.policies.equivalent_keys import EquivalentKeyPolicy
+from collectors.policies.policies import Generator, Maker, Policy
+from collectors.worlds.pong.frames import decode_frames, equivalent_keys, renderer_of
 from collectors.worlds.pong.physics import BALL, COURT_HEIGHT, COURT_WIDTH, PADDLE_WIDTH, SPEED_X
 
 ACTIONS = 3
@@ -197,8 +198,16 @@ def mix(number: str, actions: int) -> PongPolicy:
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
 
 
-MAKERS: dict[str, Callable[[str, int], PongPolicy]] = {
+def equivalent(number: str, actions: int) -> Policy:
+    """The scripted player, who at the end of its way presses another key that does nothing there;
+    the number after the colon is its share of such steps, by default a half.
+    """
+    return EquivalentKeyPolicy(scripted("", actions), equivalent_keys, float(number or 0.5))
+
+
+MAKERS: dict[str, Maker] = {
     "scripted": scripted,
+    "equivalent": equivalent,
     "rally": rally,
     "mix": mix,
 }

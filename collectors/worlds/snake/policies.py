@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from collectors.policies.equivalent_keys import EquivalentKeyPolicy
 from collectors.policies.policies import (
     BurstPolicy,
     EpsilonPolicy,
@@ -14,7 +15,7 @@ from collectors.policies.policies import (
     probability,
 )
 from collectors.worlds.snake.search import board_of, plan
-from collectors.worlds.snake.tiles import FOOD, HEAD, LINKS, decode_frames, walk_body
+from collectors.worlds.snake.tiles import FOOD, decode_frames, equivalent_keys, walk_body
 
 
 class AStarPolicy(Policy):
@@ -62,33 +63,6 @@ class AStarPolicy(Policy):
         return self._last
 
 
-class EquivalentKeyPolicy(Policy):
-    """Plays as `inner`, but presses the ignored key in place of "straight on"
-    with probability `share`.
-
-    Snake ignores a turn straight back, so two keys lead straight on: the heading's own and the
-    opposite one. Players that take any key that leads to the wanted move press both; A* alone never
-    presses the ignored one.
-    """
-
-    def __init__(self, inner: Policy, share: float = 0.5):
-        self.inner, self.share = inner, probability(share)
-        self.name = f"{inner.name}+equivalent:{share:g}"
-
-    def reset(self, generator: Generator) -> None:
-        self._generator = generator
-        self.inner.reset(generator)
-
-    def __call__(self, observation: np.ndarray) -> int:
-        action = self.inner(observation)
-        codes = observation if observation.ndim == 2 else decode_frames(observation[None])[0]
-        heads = codes[(codes >= HEAD[0]) & (codes <= HEAD[-1])]
-        if len(heads) != 1 or self._generator.random() >= self.share:
-            return action
-        ignored = LINKS[int(heads[0])][0]  # the direction of the neck
-        return ignored if action == ignored ^ 1 else action
-
-
 def snake_mix(actions: int) -> MixturePolicy:
     """10 % random and sticky play, the rest A* with more or less noise, so that beginnings, ends
     and long snakes occur.
@@ -106,8 +80,8 @@ def snake_mix(actions: int) -> MixturePolicy:
         (EpsilonPolicy(AStarPolicy(), 0.4, actions), 0.08),
         (AStarPolicy(wander=0.1), 0.03),
         (AStarPolicy(wander=0.3), 0.06),
-        (EquivalentKeyPolicy(slightly_noisy, 0.5), 0.12),
-        (EquivalentKeyPolicy(AStarPolicy(wander=0.1), 0.8), 0.06),
+        (EquivalentKeyPolicy(slightly_noisy, equivalent_keys, 0.5), 0.12),
+        (EquivalentKeyPolicy(AStarPolicy(wander=0.1), equivalent_keys, 0.8), 0.06),
         (BurstPolicy(astar, RandomPolicy(actions)), 0.09),
         (BurstPolicy(astar, StickyPolicy(actions, 0.9)), 0.08),
     ]
@@ -118,7 +92,7 @@ def equivalent(number: str, actions: int) -> Policy:
     """A* with ignored keys; the number after the colon is their share
     where A* goes straight on, by default a half.
     """
-    return EquivalentKeyPolicy(AStarPolicy(), float(number or 0.5))
+    return EquivalentKeyPolicy(AStarPolicy(), equivalent_keys, float(number or 0.5))
 
 
 def astar(number: str, actions: int) -> Policy:

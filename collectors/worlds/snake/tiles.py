@@ -132,3 +132,18 @@ def body_from_codes(codes: np.ndarray, wrap: bool = False) -> list[tuple[int, in
     grid_size = codes.shape[0]
     body = walk_body(codes.ravel().tolist(), grid_size, wrap)
     return None if body is None else [divmod(cell, grid_size) for cell in body]
+
+
+def equivalent_keys(frames: np.ndarray) -> np.ndarray:
+    """(N, 4) int64 for frames (N, H, W, 3) or codes (N, G, G): the key that does what each key
+    does, see `collectors.policies.equivalent_keys`. A turn straight back is ignored.
+
+    Where a frame does not show exactly one living head, every key stands for itself.
+    """
+    codes = frames if frames.ndim == 3 else decode_frames(frames)
+    keys = np.tile(np.arange(4), (len(codes), 1))
+    heads = (codes >= HEAD[0]) & (codes <= HEAD[-1])
+    rows = np.flatnonzero(heads.sum((1, 2)) == 1)
+    necks = (codes[rows] * heads[rows]).max((1, 2)).astype(np.int64) - HEAD[0]
+    keys[rows, necks] = necks ^ 1
+    return keys
