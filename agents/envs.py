@@ -5,7 +5,6 @@ by a bundle that dreams it.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
 
 from agents.ppo.vec_env import SB3VecEnv
 from collectors.recording.collect import read_options
-from collectors.settings.run_command import first_word
+from collectors.settings.run_command import first_word, option
 from collectors.worlds.any_game import twin_options
 from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from neural_envs.bundles import resolve_bundle
@@ -91,12 +90,6 @@ def named_world(words: Sequence[str], default: str, real: bool = True) -> str:
             f"says so: if you know that game, name it as the first word, {world}"
         )
     return world
-
-
-def option(words: Sequence[str], name: str) -> str | None:
-    """The text that a command line gives for a setting, None where it gives none."""
-    found = re.search(rf"(?:^|\n)(?:--)?{name}[=\n]([^\n]+)", "\n".join(words))
-    return found[1] if found else None
 
 
 def env_id(name: str, kind: Kind, bundle: str | None = None) -> str:

@@ -18,7 +18,7 @@ from collectors.worlds.table import unknown
 PROG = "neural-envs"
 
 VERBS = {
-    "collect": ("collectors.recording.collect:main", "play a real game and record a dataset"),
+    "collect": ("agents.ppo.player:main", "play a real game and record a dataset"),
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
     "export": ("collectors.dataset.minari:export_main", "write a dataset as a Minari set"),
     "import": ("collectors.dataset.minari:import_main", "read a Minari set as a dataset"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from collectors.dataset.coverage import coverage
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.media import enlarge, tile, write_png
 from collectors.settings.parse import check_settings, setting
@@ -30,13 +31,11 @@ class StatsSettings:
 def statistics(dataset: Dataset) -> dict:
     """Counts of a dataset: all of `episodes`, `steps`, `length` and `return` (mean, median,
     maximum), `actions` and `rewards` (share of steps), `terminated` and `truncated` (share of
-    episodes), `policies` (a row each)."""
+    episodes), `policies` (a row each), and those of `coverage`."""
     rows = dataset.episodes
     lengths, returns = (
         np.array([getattr(row, name) for row in rows], float) for name in ("length", "return_")
     )
-    count = len(dataset.spec["action_names"])
-    actions = np.sum([np.bincount(shard.actions, minlength=count) for shard in dataset.shards], 0)
     values, counts = np.unique(
         np.concatenate([shard.rewards for shard in dataset.shards]), return_counts=True
     )
@@ -54,9 +53,7 @@ def statistics(dataset: Dataset) -> dict:
         "steps": dataset.steps,
         "length": _summary(lengths),
         "return": _summary(returns),
-        "actions": dict(
-            zip(dataset.spec["action_names"], (actions / dataset.steps).tolist(), strict=True)
-        ),
+        **coverage(dataset),
         "rewards": dict(zip(values.tolist(), (counts / dataset.steps).tolist(), strict=True)),
         "terminated": float(np.mean([row.terminated for row in rows])),
         "truncated": float(np.mean([row.truncated for row in rows])),
@@ -80,18 +77,20 @@ def table(found: dict) -> str:
     lines = [f"{found['steps']} steps in {found['episodes']} episodes", ""]
     for name in ("length", "return"):
         lines.append(
-            f"{name:12}" + "   ".join(f"{key} {value:.1f}" for key, value in found[name].items())
+            f"{name:16}" + "   ".join(f"{key} {value:.1f}" for key, value in found[name].items())
         )
+    for name in ("actions", "good play", "equivalent keys"):
+        if found[name]:
+            shares = (f"{key} {share:.3f}" for key, share in found[name].items())
+            lines.append(f"{name:16}" + "   ".join(shares))
+    held = (f"{name} {value:.3g}" for name, value in found["held keys"].items())
+    lines.append(f"{'held keys':16}" + "   ".join(held))
     lines.append(
-        f"{'actions':12}"
-        + "   ".join(f"{name} {share:.3f}" for name, share in found["actions"].items())
-    )
-    lines.append(
-        f"{'rewards':12}"
+        f"{'rewards':16}"
         + "   ".join(f"{value:+g}: {share:.4f}" for value, share in found["rewards"].items())
     )
     lines.append(
-        f"{'ends':12}terminated {found['terminated']:.3f}   truncated {found['truncated']:.3f}"
+        f"{'ends':16}terminated {found['terminated']:.3f}   truncated {found['truncated']:.3f}"
     )
     lines += ["", f"{'policy':16}{'episodes':>10}{'of steps':>10}{'length':>10}{'return':>10}"]
     for name, row in found["policies"].items():

@@ -45,8 +45,16 @@ class Policy:
         """The same policy for `lanes` episodes at once: as it stands here, a copy per lane."""
         return LanePolicies(self, lanes)
 
+    def mixture(self) -> list[list]:
+        """What it draws from at the start of an episode, as a dataset records it: pairs of a name
+        and its share of the episodes. A policy that is no mixture is one pair.
+        """
+        return [[self.name, 1.0]]
 
-# (the number after the colon as text, number of actions) -> policy
+
+POLICY_FILE = ".zip"  # the end of the name of a trained agent
+
+# (the number after the colon as text, or a policy file; number of actions) -> policy
 Maker = Callable[[str, int], Policy]
 
 
@@ -143,6 +151,14 @@ class MixturePolicy(Policy):
     def batch(self, lanes: int) -> BatchPolicy:
         return BatchMixture(self, lanes)
 
+    def mixture(self) -> list[list]:
+        pairs = zip(self.policies, self.weights.tolist(), strict=True)
+        return [
+            [name, round(share * weight, 6)]
+            for policy, weight in pairs
+            for name, share in policy.mixture()
+        ]
+
 
 def random_mix(actions: int) -> MixturePolicy:
     """The mix of a world that has none of its own: half random, half sticky."""
@@ -169,13 +185,24 @@ def makers_of(world: World | str | None) -> Mapping[str, Maker]:
     return {**MAKERS, **importlib.import_module(row.policies).MAKERS}
 
 
-def make_policy(name: str, actions: int, world: World | str | None = None) -> Policy:
+def make_policy(
+    name: str, actions: int, world: World | str | None = None, players: Maker | None = None
+) -> Policy:
     """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world`
-    (see `makers_of`) has of its own.
+    (see `makers_of`) has of its own; or FILE.zip[:random], a trained agent, which `players` makes.
 
-    Raises PolicyError for a name or a number that makes no policy, UnknownNameError for a world.
+    Several with commas between them are a mixture by episodes, in equal shares or in those that
+    follow an @: "astar@3,astar:0.3,agent.zip:0.1". Raises PolicyError for a name or a number that
+    makes no policy, UnknownNameError for a world.
     """
+    if "," in name:
+        parts = [_weighted(part) for part in name.split(",")]
+        policies = [make_policy(part, actions, world, players) for part, _ in parts]
+        return MixturePolicy(policies, [weight for _, weight in parts])
+    name, _ = _weighted(name)
     kind, _, number = name.partition(":")
+    if kind.endswith(POLICY_FILE):
+        return _agent(kind, number, actions, players)
     makers = makers_of(world)
     if kind not in makers:
         raise PolicyError(unknown("policy", name, makers))
@@ -187,6 +214,33 @@ def make_policy(name: str, actions: int, world: World | str | None = None) -> Po
         raise PolicyError(
             f"the policy {name!r} has a wrong number after the colon: {error}"
         ) from error
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    """("astar:0.3", 2.0) of "astar:0.3@2"; without an @ the weight is 1. Raises PolicyError."""
+    name, at, weight = part.strip().rpartition("@")
+    if not at:
+        return part.strip(), 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        number = 0.0
+    if not name or not 0 < number < 1e6:
+        raise PolicyError(f"the share after the @ in {part!r} is a number above 0, as in astar@2")
+    return name, number
+
+
+def _agent(file: str, number: str, actions: int, players: Maker | None) -> Policy:
+    """The agent of a policy file, which plays at random in `number` of its steps."""
+    if players is None:
+        raise PolicyError(
+            f"{file} is a trained agent, and only the command `neural-envs collect` plays those"
+        )
+    try:
+        agent = players(file, actions)
+        return EpsilonPolicy(agent, float(number), actions) if number else agent
+    except (ValueError, OSError) as error:
+        raise PolicyError(f"the policy {file!r} cannot play: {error}") from error
 
 
 def probability(value: float) -> float:

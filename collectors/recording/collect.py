@@ -1,5 +1,5 @@
-"""`neural-envs collect WORLD --frames 200000 --out data/WORLD`: plays a real game and writes a
-dataset. Or any other Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
+"""`neural-envs collect WORLD`: plays a real game and writes the dataset that `train WORLD` wants.
+Or any other Gymnasium game: `neural-envs collect --env ALE/Pong-v5`.
 
 Shard k plays its own episodes from seeds made of (seed, k), so what is written does not depend on
 the number of workers, and a collection that was killed goes on to the result it would have had.
@@ -8,8 +8,7 @@ the number of workers, and a collection that was killed goes on to the result it
 import contextlib
 import errno
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,43 +22,17 @@ from collectors.dataset.dataset import (
     read_manifest,
 )
 from collectors.locks import LOCK_FILE, holds_files, locked
-from collectors.policies.policies import Policy, make_policy
+from collectors.policies.policies import POLICY_FILE, Maker, Policy, make_policy
 from collectors.progress import progress
+from collectors.recording import presets
+from collectors.recording.collect_settings import CollectSettings, settings_of
 from collectors.recording.workers import ShardTask, run_tasks
-from collectors.settings.parse import check_settings, setting
-from collectors.settings.run_command import command
+from collectors.settings.run_command import command, first_word, option
 from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
 from collectors.worlds.table import WORLDS
 
 # what a collector leaves that was killed before its first manifest had its name
 BEGUN = {LOCK_FILE, "episodes.csv", ".episodes.partial.csv", ".manifest.partial.json"}
-
-
-@dataclass(frozen=True)
-class CollectSettings:
-    """Plays a real game with a policy and writes a dataset."""
-
-    world: str = setting("", "the game: " + ", ".join(WORLDS) + ", or an id of that kind")
-    env: str = setting("", "instead: any Gymnasium id with images, as ALE/Pong-v5")
-    frames: int = setting(200_000, "steps to collect, at least; may grow with --resume", least=1)
-    policy: str = setting("mix", "random, sticky:0.8, mix, or one of the world's own")
-    workers: int = setting(2, "processes; the data do not depend on their number", least=1)
-    seed: int = setting(0, "decides the data", least=0)
-    out: str = setting("", "directory to write; data/WORLD if empty")
-    shard_steps: int = setting(
-        20_000, "steps per shard; a killed worker loses the one it plays", least=1
-    )
-    lanes: int = setting(
-        16, "games at once in a worker, where that is faster; not in the data", least=1
-    )
-    ray: str = setting("", "play on a Ray cluster: its address, or local to start one")
-    options: tuple[str, ...] = setting((), "of the game, as grid_size=32,wrap=true")
-    resume: bool = setting(False, "go on with the dataset that is there")
-
-    def __post_init__(self):
-        if bool(self.world) == bool(self.env):
-            raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
-        check_settings(self)
 
 
 @runtime_checkable
@@ -96,6 +69,8 @@ def collect(
     how = CollectSettings(env_id, frames=frames, **{"workers": 1, **settings})
     decided = {"seed": how.seed, "shard_steps": how.shard_steps}
     header: dict[str, Any] = _header(env_id, env_options or {}, policy) | decided
+    named = policy if isinstance(policy, str) else ""
+    header["preset"] = presets.matching(env_id, env_options or {}, named, **decided)
     quotas = [min(how.shard_steps, frames - start) for start in range(0, frames, how.shard_steps)]
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
@@ -126,10 +101,13 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
             )
         spec, env_spec = game.world_spec(), env.spec.to_json()
         actions = len(spec["action_names"])
-    if isinstance(policy, str):
-        make_policy(policy, actions, WORLDS.get(spec["world"]))  # an error here, not in a worker
-    name = policy if isinstance(policy, str) else policy.name
-    return {"spec": spec, "env_spec": env_spec, "policy": name}
+    given = policy if isinstance(policy, str) else ""
+    # an error of the name here, not in a worker
+    player = make_policy(given, actions, WORLDS.get(spec["world"])) if given else policy
+    assert isinstance(player, Policy)
+    mixture = player.mixture()
+    name = given or (mixture[0][0] if len(mixture) == 1 else "mixture")
+    return {"spec": spec, "env_spec": env_spec, "policy": name, "mixture": mixture}
 
 
 @contextlib.contextmanager
@@ -155,6 +133,8 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
     manifest = read_manifest(path)
     if not header["spec"]["reward_values"]:  # they are found while collecting
         manifest["spec"]["reward_values"] = []
+    if len(header["mixture"]) == 1:  # of one policy the name says all, and older versions wrote it
+        manifest.setdefault("mixture", header["mixture"])
     manifest, expected = _deciding(manifest), _deciding(header)
     other = [key for key, value in expected.items() if manifest.get(key) != value]
     if other:
@@ -168,10 +148,12 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
 
 
 def _deciding(header: dict) -> dict:
-    """A header with what decides the data of its EnvSpec: not where in the code the game stands."""
+    """A header with what decides the data: of its EnvSpec not where in the code the game stands,
+    and not the name of the recording, which follows from the rest.
+    """
     spec = json.loads(header["env_spec"])
     kept = {key: spec[key] for key in ("id", "max_episode_steps", "kwargs", "additional_wrappers")}
-    return {**header, "env_spec": kept}
+    return {**{key: value for key, value in header.items() if key != "preset"}, "env_spec": kept}
 
 
 def _missing_shards(writer: DatasetWriter, quotas: list[int]) -> list[int]:
@@ -228,14 +210,16 @@ def read_options(words: tuple[str, ...]) -> dict:
     return options
 
 
-def run(settings: CollectSettings) -> str:
-    """Record what the settings ask for; return a line about it.
+def run(settings: CollectSettings, players: Maker | None = None) -> str:
+    """Record what the settings ask for; return a line about it. `players` makes a player of the
+    file of a trained agent.
 
     Raises DatasetError, PolicyError and Gymnasium's errors.
     """
+    world = presets.world_of(settings.world)
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"
-    env_id, options = environment_id(settings.world), read_options(settings.options)
+    env_id, options = environment_id(world), read_options(settings.options)
     if settings.env:
         env_id, options = ANY_GAME["id"], {"env": settings.env, **options}
     with progress(total=settings.frames, desc="collect", unit="step") as bar:
@@ -244,7 +228,7 @@ def run(settings: CollectSettings) -> str:
                 env_id,
                 out,
                 settings.frames,
-                settings.policy,
+                _player(settings.policy, env_id, options, players),
                 options,
                 bar.update,
                 workers=settings.workers,
@@ -262,9 +246,30 @@ def run(settings: CollectSettings) -> str:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return command(CollectSettings, run, argv, "neural-envs collect", ("world",))
+def _player(name: str, env_id: str, options: dict, players: Maker | None) -> str | Policy:
+    """The policy's name, or where a trained agent is in it the policy itself."""
+    if POLICY_FILE not in name:
+        return name
+    with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
+        game: Any = env.unwrapped
+        spec = game.world_spec()
+    return make_policy(name, len(spec["action_names"]), WORLDS.get(spec["world"]), players)
+
+
+def main(argv: list[str] | None = None, players: Maker | None = None) -> int:
+    """Run the command; return its exit code. `players`: see `run`."""
+
+    def defaults(words: Sequence[str]) -> CollectSettings | type[CollectSettings]:
+        name = first_word(words) or option(words, "world")
+        return settings_of(name) if name else CollectSettings
+
+    return command(
+        defaults,
+        lambda settings: run(settings, players),
+        argv,
+        "neural-envs collect",
+        ("world",),
+    )
 
 
 if __name__ == "__main__":

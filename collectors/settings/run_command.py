@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,6 +91,12 @@ def first_word(words: Sequence[str]) -> str | None:
     """The first word of a command line where it is a bare name, neither an option nor `a.b=c`."""
     bare = bool(words) and not words[0].startswith("-") and "=" not in words[0]
     return words[0] if bare else None
+
+
+def option(words: Sequence[str], name: str) -> str | None:
+    """The text that a command line gives for a setting, None where it gives none."""
+    found = re.search(rf"(?:^|\n)(?:--)?{name}[=\n]([^\n]+)", "\n".join(words))
+    return found[1] if found else None
 
 
 def explained(error: Exception) -> str | None:

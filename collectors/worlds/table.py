@@ -38,6 +38,9 @@ class World(NamedTuple):
     held_out: Mapping[str, Any] = {}  # options of the real game that training never played
     collect_options: Mapping[str, Any] = {}  # of the real game, where `collect` is given none
     ppo: Mapping[str, Any] = {}  # PPO settings that differ from the defaults
+    # what `collect NAME` records, by NAME: fields of `collectors.recording.presets.Recording` that
+    # differ from the defaults; the world's own name may be left out
+    recordings: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def real_id(self) -> str:
@@ -86,6 +89,17 @@ _ROWS = (
         equivalent_keys="collectors.worlds.pong.frames:equivalent_keys",
         # Points are rare: more gradient steps per rollout. Two frames show the speeds.
         ppo={"n_steps": 64, "n_epochs": 4, "gamma": 0.99, "ent_coef": 0.005, "stack": 2},
+        recordings={
+            "pong": {"frames": 300_000},
+            # bounces of every kind, for players of points and paddles
+            "pong-many": {"frames": 600_000, "seed": 1, "shard_steps": 50_000},
+            # small frames show no score, so a game is one rally
+            "pong-rally": {
+                "frames": 400_000,
+                "seed": 1,
+                "options": {"size": 24, "points_to_win": 1},
+            },
+        },
     ),
     World(
         name="worldmap",
@@ -120,6 +134,12 @@ _ROWS = (
             "width": 32,
             "features_dim": 256,
             "stack": 4,
+        },
+        # a model of few levels knows these by heart, and what is behind the next hill of no other
+        recordings={
+            "coinrun": {"frames": 300_000, "options": {"num_levels": 5000}},
+            "coinrun-many": {"shard_steps": 25_000, "options": {"num_levels": 5000}},
+            "coinrun-grey": {"frames": 80_000, "options": {"observation": "grey84"}},
         },
     ),
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from collectors.policies.policies import (
+    BurstPolicy,
     Generator,
     MixturePolicy,
     Policy,
@@ -15,10 +16,12 @@ from collectors.policies.policies import (
     StickyPolicy,
     probability,
 )
+from collectors.policies.variations import SweepPolicy
 
 RUN_RIGHT, JUMP_RIGHT = 7, 8
 MOVES = 9  # the actions after these are keys that do nothing
 REPEAT = 0.7
+BIASES, SHARES = (0.4, 0.6, 0.8, 0.95), (0.09, 0.16, 0.23, 0.13)  # of play to the right, in the mix
 
 
 class RightPolicy(Policy):
@@ -46,22 +49,6 @@ class RightPolicy(Policy):
         return int(generator.integers(MOVES))
 
 
-def coinrun_mix(actions: int) -> MixturePolicy:
-    """Mostly to the right, so that whole levels, coins and deaths are seen;
-    some without bias, with all 15 actions.
-
-    Weights count episodes. Play without bias stays near the start for 500 to 800 steps, with bias
-    it ends within 60 to 100: so a quarter of the frames is played without, and an episode has 95
-    steps in the mean.
-    """
-    policies = [
-        RandomPolicy(actions),
-        StickyPolicy(actions, REPEAT),
-        *map(RightPolicy, (0.4, 0.6, 0.8, 0.95)),
-    ]
-    return MixturePolicy(policies, [0.015, 0.025, 0.16, 0.25, 0.35, 0.2])
-
-
 class DeadKeyPolicy(Policy):
     """RightPolicy that presses one of the six keys that do nothing in a share of the steps."""
 
@@ -80,8 +67,37 @@ class DeadKeyPolicy(Policy):
         return int(self._generator.integers(MOVES, self.actions))
 
 
+def coinrun_mix(actions: int) -> MixturePolicy:
+    """Mostly to the right, so that whole levels, coins and deaths are seen;
+    some without bias, with all 15 actions.
+
+    A third presses equivalent keys too, holds a key for a while, or plays at random for a while, so
+    that all keys are seen all over the levels. Weights count episodes. Play without bias stays near
+    the start for 500 to 800 steps, with bias it ends within 60 to 100: so a quarter of the frames
+    is played without.
+    """
+    weights = [
+        (RandomPolicy(actions), 0.012),
+        (StickyPolicy(actions, REPEAT), 0.02),
+        *((RightPolicy(right), share) for right, share in zip(BIASES, SHARES, strict=True)),
+        (DeadKeyPolicy(actions, 0.1), 0.10),
+        (DeadKeyPolicy(actions, 0.3), 0.06),
+        (burst("", actions), 0.10),
+        (SweepPolicy(RightPolicy(0.9), actions), 0.14),
+    ]
+    return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
+
+
+def burst(number: str, actions: int) -> Policy:
+    """burst[:start]: to the right, with bursts in which one key is held, any of the 15."""
+    held = StickyPolicy(actions, 0.95)
+    return BurstPolicy(RightPolicy(0.9), held, float(number or 0.04), 0.08)
+
+
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "right": lambda number, actions: RightPolicy(float(number or 0.8)),
     "equivalent": lambda number, actions: DeadKeyPolicy(actions, float(number or 0.2)),
+    "burst": burst,
+    "sweep": lambda number, actions: SweepPolicy(RightPolicy(float(number or 0.9)), actions),
     "mix": lambda number, actions: coinrun_mix(actions),
 }

@@ -23,7 +23,9 @@ END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
 # engine units: start of a spin, no need to move, still sure to hit
 RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40
 BLOCK = 256  # random numbers are drawn for so many steps at a time
-NOISE, REPEAT, ACTION, AIM = range(4)  # what each of a step's four random numbers decides
+# what each of a step's random numbers decides
+NOISE, REPEAT, ACTION, AIM, BURST = DECISIONS = range(5)
+BURST_ENDS = 0.04  # chance after each of its steps: 25 in the mean, from the middle to an end
 
 
 class Habits(NamedTuple):
@@ -36,6 +38,8 @@ class Habits(NamedTuple):
     aim: float = 0.0  # balls are met up to so far from the middle of the paddle, engine units
     # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
     spin: float = 1.0
+    burst: float = 0.0  # chance that a burst of random or held keys begins
+    held: float = 0.0  # 1: one key is held through a burst; 0: all are random
 
 
 class PongBatch:
@@ -51,7 +55,9 @@ class PongBatch:
         self.names = [habits[0].name] * lanes  # of the habits of every lane
         self._own = np.repeat(self._table[:1], lanes, 0)
         self._generators: dict[int, Generator] = {}  # by lane
-        self._random, self._cursor = np.zeros((lanes, BLOCK, 4)), np.zeros(lanes, np.int64)
+        self._random = np.zeros((lanes, BLOCK, len(DECISIONS)))
+        self._cursor = np.zeros(lanes, np.int64)
+        self._bursting, self._held = np.zeros(lanes, bool), np.zeros(lanes, np.int64)
         self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
         self._last = np.zeros(lanes, np.int64)
 
@@ -62,22 +68,26 @@ class PongBatch:
             self.names[lane], self._own[lane] = self._habits[habit].name, self._table[habit]
             self._generators[lane], self._cursor[lane] = generator, BLOCK
         self._x[lanes] = np.nan
-        self._last[lanes] = 0
+        self._last[lanes], self._bursting[lanes] = 0, False
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """(B,) int64 actions for (B, S, S, 3) uint8 frames, of all lanes whatever the mask."""
-        noise, repeat, wander, aim, spin = self._own.T
+        noise, repeat, wander, aim, spin, burst, held = self._own.T
         chance = self._draw()
         paddle = self._paddle_target(observations, (2 * chance[AIM] - 1) * aim)
         silly = chance[NOISE] < np.where(self._vx < 0, np.maximum(noise, wander), noise)
         drawn = (chance[ACTION] * ACTIONS).astype(np.int64)
         self._last = np.where(chance[REPEAT] < repeat, self._last, drawn)
-        return np.where(silly, self._last, self._play(paddle, spin > 0))
+        begins = ~self._bursting & (chance[BURST] < burst)
+        self._held = np.where(begins, drawn, self._held)
+        self._bursting = begins | (self._bursting & (chance[BURST] >= BURST_ENDS))
+        silly_action = np.where(self._bursting & (held > 0), self._held, self._last)
+        return np.where(silly | self._bursting, silly_action, self._play(paddle, spin > 0))
 
     def _draw(self) -> np.ndarray:
-        """(4, B) uniform numbers, every lane's from its own generator."""
+        """(5, B) uniform numbers, every lane's from its own generator."""
         for lane in np.flatnonzero(self._cursor == BLOCK).tolist():
-            self._random[lane] = self._generators[lane].random((BLOCK, 4))
+            self._random[lane] = self._generators[lane].random((BLOCK, len(DECISIONS)))
             self._cursor[lane] = 0
         numbers = self._random[np.arange(self.lanes), self._cursor].T
         self._cursor += 1
@@ -154,6 +164,11 @@ class PongPolicy(Policy):
         """The same player for many lanes."""
         return PongBatch(self._habits, self._weights, lanes)
 
+    def mixture(self) -> list[list]:
+        """The habits in full, for names do not tell all of them."""
+        pairs, total = zip(self._habits, self._weights, strict=True), sum(self._weights)
+        return [[_in_full(habits), round(weight / total, 6)] for habits, weight in pairs]
+
     def reset(self, generator: Generator) -> None:
         self._batch.reset(np.ones(1, bool), [generator])
 
@@ -175,25 +190,36 @@ def rally(number: str, actions: int) -> PongPolicy:
     )
 
 
+def burst(number: str, actions: int) -> PongPolicy:
+    """burst[:start]: plays to win, with bursts in which one key is held, at the walls too, where
+    it does nothing."""
+    start = _probability(number or "0.01", actions)
+    return PongPolicy([Habits(f"burst:{start:g}", aim=25, burst=start, held=1)])
+
+
 def mix(number: str, actions: int) -> PongPolicy:
     """Points for both sides, fast and slow rallies,
     balls met all over the paddle, paddles everywhere.
 
-    Weights count episodes; a random player's are some hundred steps long, a good one's more than a
-    thousand.
+    Points against the opponent are rare, one in 160 steps of the best player, so most of the frames
+    are of players that can win them. Weights count episodes; a random player's are some hundred
+    steps long, a good one's about a thousand.
     """
     _probability("0", actions)
     if number:
         raise ValueError("mix takes no number")
     table = [
-        (0.25, Habits("random", noise=1.0)),
-        (0.18, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
-        (0.15, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
-        (0.12, Habits("scripted", aim=25)),
+        (0.12, Habits("random", noise=1.0)),
+        (0.09, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
+        (0.10, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
+        (0.22, Habits("scripted", aim=25)),
+        (0.11, Habits("scripted:0.1", noise=0.1, aim=25)),
         (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
-        (0.12, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
-        (0.08, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
-        (0.02, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
+        (0.07, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
+        (0.07, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
+        (0.08, Habits("scripted+burst:random", aim=25, burst=0.012)),
+        (0.08, Habits("scripted+burst:held", aim=25, burst=0.008, held=1)),
+        (0.01, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
     ]
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])
 
@@ -209,6 +235,7 @@ MAKERS: dict[str, Maker] = {
     "scripted": scripted,
     "equivalent": equivalent,
     "rally": rally,
+    "burst": burst,
     "mix": mix,
 }
 
@@ -222,6 +249,14 @@ def _engine_units(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     y = COURT_HEIGHT - (positions.ball[:, 1] + 0.5 - view.top) * view.unit_y - BALL / 2
     paddle = COURT_HEIGHT - (positions.right + 0.5 - view.top) * view.unit_y
     return np.round(x), np.round(y), np.round(paddle)
+
+
+def _in_full(habits: Habits) -> str:
+    """ "scripted:0.2 (noise 0.2, aim 25, spin 1)": the name, and what is not zero."""
+    numbers = (
+        f"{key} {value:g}" for key, value in habits._asdict().items() if key != "name" and value
+    )
+    return f"{habits.name} ({', '.join(numbers)})"
 
 
 def _probability(number: str, actions: int) -> float:

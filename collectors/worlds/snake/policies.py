@@ -14,6 +14,7 @@ from collectors.policies.policies import (
     StickyPolicy,
     probability,
 )
+from collectors.policies.variations import SweepPolicy
 from collectors.worlds.snake.search import board_of, plan
 from collectors.worlds.snake.tiles import FOOD, decode_frames, equivalent_keys, walk_body
 
@@ -84,6 +85,7 @@ def snake_mix(actions: int) -> MixturePolicy:
         (EquivalentKeyPolicy(AStarPolicy(wander=0.1), equivalent_keys, 0.8), 0.06),
         (BurstPolicy(astar, RandomPolicy(actions)), 0.09),
         (BurstPolicy(astar, StickyPolicy(actions, 0.9)), 0.08),
+        (SweepPolicy(AStarPolicy(wander=0.1), actions), 0.06),
     ]
     return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
 
@@ -107,5 +109,6 @@ MAKERS: dict[str, Maker] = {
     "burst": lambda number, actions: BurstPolicy(
         AStarPolicy(), RandomPolicy(actions), float(number or 0.05)
     ),
+    "sweep": lambda number, actions: SweepPolicy(AStarPolicy(), actions),
     "mix": lambda number, actions: snake_mix(actions),
 }

@@ -9,6 +9,7 @@ from math import gcd
 import numpy as np
 
 from collectors.policies.policies import (
+    BurstPolicy,
     EpsilonPolicy,
     Generator,
     MixturePolicy,
@@ -16,6 +17,7 @@ from collectors.policies.policies import (
     RandomPolicy,
     StickyPolicy,
 )
+from collectors.policies.variations import SweepPolicy
 from collectors.worlds.worldmap.env import (
     MIDDLE,
     MOVES,
@@ -158,13 +160,28 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
 
 
 def worldmap_mix(actions: int) -> MixturePolicy:
-    """Aimless walks, short and long, and voyages to the coast with more or less noise. Weights
-    count episodes; aimless ones last longer, so they make most of the frames."""
-    noisy = [EpsilonPolicy(CoastPolicy(actions), epsilon, actions) for epsilon in (0.2, 0.5, 0.8)]
-    walks = [RandomPolicy(actions), StickyPolicy(actions, 0.8), StickyPolicy(actions, 0.95)]
-    return MixturePolicy(
-        [*walks, CoastPolicy(actions), *noisy], [0.1, 0.15, 0.1, 0.1, 0.2, 0.2, 0.15]
-    )
+    """Aimless walks, short and long, and voyages to the coast with more or less noise, with bursts
+    of one held key (beyond the poles it does nothing), and with random play that comes and goes.
+
+    Weights count episodes; aimless ones last longer, so they make most of the frames.
+    """
+    coast = CoastPolicy(actions)
+    weights = [
+        (RandomPolicy(actions), 0.1),
+        (StickyPolicy(actions, 0.8), 0.13),
+        (StickyPolicy(actions, 0.95), 0.1),
+        (coast, 0.1),
+        *((EpsilonPolicy(coast, epsilon, actions), 0.12) for epsilon in (0.2, 0.5, 0.8)),
+        (burst("", actions), 0.11),
+        (SweepPolicy(coast, actions), 0.1),
+    ]
+    return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
+
+
+def burst(number: str, actions: int) -> Policy:
+    """burst[:start]: to the coast, with bursts in which one key is held."""
+    held = StickyPolicy(actions, 0.97)
+    return BurstPolicy(CoastPolicy(actions), held, float(number or 0.1), 0.06)
 
 
 def _coast(number: str, actions: int) -> Policy:
@@ -177,5 +194,7 @@ def _coast(number: str, actions: int) -> Policy:
 
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "coast": _coast,
+    "burst": burst,
+    "sweep": lambda number, actions: SweepPolicy(CoastPolicy(actions), actions),
     "mix": lambda number, actions: worldmap_mix(actions),
 }

@@ -336,4 +336,6 @@ def test_the_world_has_its_own_policies_and_mixture():
         mixture.reset(np.random.default_rng(seed))
         names.add(mixture.name)
     assert isinstance(mixture, MixturePolicy)
-    assert names == {"random", "sticky:0.7", "right:0.4", "right:0.6", "right:0.8", "right:0.95"}
+    plain = {"random", "sticky:0.7", "right:0.4", "right:0.6", "right:0.8", "right:0.95"}
+    varied = {"equivalent:0.1", "equivalent:0.3", "right:0.9+sweep"}
+    assert names == plain | varied | {"right:0.9+burst:sticky:0.95"}

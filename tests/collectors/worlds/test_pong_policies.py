@@ -78,7 +78,16 @@ def test_the_mixture_gives_points_to_both_sides_and_takes_paddles_everywhere():
     assert counts.min() > 0.01 * counts.sum()
 
 
-@pytest.mark.parametrize("name", ["scripted:0.3", "mix"])
+def test_a_burst_holds_one_key_for_some_twenty_steps():
+    player, frame = make("burst:0.1"), np.zeros((64, 64, 3), np.uint8)  # no ball: it stands still
+    player.reset(np.random.default_rng(0))
+    actions = np.array([player(frame) for _ in range(3000)])
+    moving = np.flatnonzero(np.diff(np.concatenate([[0], actions != 0, [0]]).astype(int)))
+    bursts = moving[1::2] - moving[::2]
+    assert set(actions.tolist()) == {0, 1, 2} and 15 < bursts.mean() < 40
+
+
+@pytest.mark.parametrize("name", ["scripted:0.3", "burst:0.1", "mix"])
 def test_a_lane_of_a_batch_does_what_a_player_alone_does(name):
     lanes, alone = 3, [make(name) for _ in range(3)]
     env = gymnasium.make_vec("RealPong-v0", num_envs=lanes, autoreset_mode=AutoresetMode.DISABLED)

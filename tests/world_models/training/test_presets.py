@@ -1,10 +1,14 @@
 """Presets: their names and their budgets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from collectors.recording.presets import recordings
+from collectors.worlds.table import WORLDS
 from world_models.models.table import build_model
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, WorldSpec
@@ -15,6 +19,12 @@ from world_models.training.presets.table import PRESETS
 def test_an_unknown_preset_names_the_nearest(capsys):
     assert training.main(["snaek"]) == 2
     assert "did you mean 'snake'" in capsys.readouterr().err
+
+
+def test_every_preset_of_a_world_trains_on_a_recording_that_collect_knows():
+    named = {config().data for name, config in PRESETS.items() if not name.startswith("any")}
+    assert named <= {Path("data") / name for name in recordings()}
+    assert all(PRESETS[world]().data == Path("data") / world for world in WORLDS)
 
 
 def of_a_reference(name):

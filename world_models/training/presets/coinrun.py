@@ -63,8 +63,7 @@ def coinrun_pixel() -> TrainConfig:
     """CoinRun by regression: gray frames of 84 x 84, stacked by four; four images ahead are
     learned in one pass.
 
-    Its data: neural-envs collect coinrun --options observation=grey84,levels=split --out
-    data/coinrun-grey
+    Its data: neural-envs collect coinrun-grey
     """
     network = FilmConfig(width=64, ahead=4)
     return TrainConfig(

@@ -63,8 +63,7 @@ def pong_forcing() -> TrainConfig:
     three steps per frame, a window of ten frames.
 
     On frames of 24 x 24, as the reference system has them: sixteen patches, which two cores can
-    learn. They show no score, so a game is one rally; `collect pong --options
-    size=24,points_to_win=1 --out data/pong-rally`.
+    learn. They show no score, so a game is one rally; its data: neural-envs collect pong-rally
     """
     objective = FlowMatching(prediction="frame", times="logit-normal", shift=3.0)
     return TrainConfig(

@@ -115,7 +115,7 @@ def pong_forcing_reference() -> TrainConfig:
     )
     return TrainConfig(
         model=ForcingConfig(network=network, sampler=Euler(6), clean=0.0),
-        data=Path("data/pong-24"),
+        data=Path("data/pong-rally"),
         out=Path("runs/pong-forcing-reference"),
         optimizer="muon",
         updates=2_500,

@@ -17,8 +17,7 @@ from world_models.training.config import TrainConfig
 def coinrun_tokens() -> TrainConfig:
     """CoinRun by tokens.
 
-    Its data: neural-envs collect coinrun --policy mix --options num_levels=5000
-    --out data/coinrun-many
+    Its data: neural-envs collect coinrun-many
     """
     return TrainConfig(
         model=TokensConfig(

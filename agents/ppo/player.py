@@ -1,0 +1,76 @@
+"""A trained agent as a policy of `collectors`, and the verb `collect`, which records agents too.
+
+Nothing here is imported from stable-baselines3 or torch until an agent plays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from collectors.policies.policies import Generator, Policy
+from collectors.recording import collect
+
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO
+
+    from agents.evaluation.play import FrameStack
+
+
+class AgentPolicy(Policy):
+    """Plays as the PPO of a policy file does in training: it draws each action from its policy.
+
+    It is named by the file's content, so that a dataset names no place on a machine. A frame is
+    evaluated by itself, whatever is played beside it, so that data do not depend on the number of
+    lanes. Raises FileNotFoundError without the file, PolicyFileError for a foreign or damaged one,
+    and ValueError for an agent of another game.
+    """
+
+    def __init__(self, file: str, actions: int):
+        self.file = str(Path(file).resolve())
+        space = _agent(self.file).action_space
+        if getattr(space, "n", None) != actions:
+            raise ValueError(f"{file} is an agent for {space}, and this game has {actions} actions")
+        self.name = f"agent-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
+        self._stack: FrameStack | None = None
+
+    def reset(self, generator: Generator) -> None:
+        from agents.evaluation.play import FrameStack
+
+        self._generator = generator
+        self._stack = FrameStack(_agent(self.file).observation_space)
+
+    def __call__(self, observation: np.ndarray) -> int:
+        assert self._stack is not None, "an agent is reset before it plays"
+        chances = _probabilities(_agent(self.file), self._stack(observation[None]))
+        return int(np.searchsorted(np.cumsum(chances)[:-1], self._generator.random(), "right"))
+
+
+@lru_cache(maxsize=8)
+def _agent(file: str) -> PPO:
+    """The agent of a file, read once per process."""
+    from agents.ppo.policy_file import read_policy
+
+    return read_policy(file)
+
+
+def _probabilities(agent: PPO, observations: np.ndarray) -> np.ndarray:
+    """(A,) float64: how likely each action is under one stacked frame, (1, H, W, C * frames).
+
+    Raises ValueError for frames of another size than the agent's.
+    """
+    import torch
+
+    with torch.inference_mode():
+        tensor, _ = agent.policy.obs_to_tensor(observations)
+        logits = agent.policy.get_distribution(tensor).distribution.logits  # pyright: ignore
+        return logits[0].double().softmax(0).cpu().numpy()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `collect`, with agents as players; returns the exit code."""
+    return collect.main(argv, AgentPolicy)
