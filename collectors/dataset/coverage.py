@@ -37,7 +37,7 @@ def coverage(dataset: Dataset) -> dict[str, Any]:
         "actions": _shares(names, every),
         "good play": _shares(names, good) if good.any() else {},
         "equivalent keys": _equivalent(dataset),
-        "held keys": _held(np.concatenate(lengths)),
+        "held keys": _durations(np.concatenate(lengths)),
     }
 
 
@@ -83,7 +83,7 @@ def _equivalent(dataset: Dataset) -> dict[str, float]:
     }
 
 
-def _held(lengths: np.ndarray) -> dict[str, float]:
+def _durations(lengths: np.ndarray) -> dict[str, float]:
     long = {f"{least} or more": lengths[lengths >= least].sum() / lengths.sum() for least in LONG}
     found = {"mean": lengths.mean(), **long, "longest": lengths.max()}
     return {name: float(value) for name, value in found.items()}

@@ -83,8 +83,8 @@ def table(found: dict) -> str:
         if found[name]:
             shares = (f"{key} {share:.3f}" for key, share in found[name].items())
             lines.append(f"{name:16}" + "   ".join(shares))
-    held = (f"{name} {value:.3g}" for name, value in found["held keys"].items())
-    lines.append(f"{'held keys':16}" + "   ".join(held))
+    durations = (f"{name} {value:.3g}" for name, value in found["held keys"].items())
+    lines.append(f"{'held keys':16}" + "   ".join(durations))
     lines.append(
         f"{'rewards':16}"
         + "   ".join(f"{value:+g}: {share:.4f}" for value, share in found["rewards"].items())

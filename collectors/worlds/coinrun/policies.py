@@ -90,8 +90,8 @@ def coinrun_mix(actions: int) -> MixturePolicy:
 
 def burst(number: str, actions: int) -> Policy:
     """burst[:start]: to the right, with bursts in which one key is held, any of the 15."""
-    held = StickyPolicy(actions, 0.95)
-    return BurstPolicy(RightPolicy(0.9), held, float(number or 0.04), 0.08)
+    one_key = StickyPolicy(actions, 0.95)
+    return BurstPolicy(RightPolicy(0.9), one_key, float(number or 0.04), 0.08)
 
 
 MAKERS: dict[str, Callable[[str, int], Policy]] = {

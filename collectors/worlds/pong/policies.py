@@ -39,7 +39,7 @@ class Habits(NamedTuple):
     # 1: moves on hitting, to make the ball faster than the opponent; 0: stands still
     spin: float = 1.0
     burst: float = 0.0  # chance that a burst of random or held keys begins
-    held: float = 0.0  # 1: one key is held through a burst; 0: all are random
+    one_key: float = 0.0  # 1: one key is held through a burst; 0: all are random
 
 
 class PongBatch:
@@ -57,7 +57,7 @@ class PongBatch:
         self._generators: dict[int, Generator] = {}  # by lane
         self._random = np.zeros((lanes, BLOCK, len(DECISIONS)))
         self._cursor = np.zeros(lanes, np.int64)
-        self._bursting, self._held = np.zeros(lanes, bool), np.zeros(lanes, np.int64)
+        self._bursting, self._kept_key = np.zeros(lanes, bool), np.zeros(lanes, np.int64)
         self._x, self._y, self._vx, self._vy, self._aim = np.zeros((5, lanes))
         self._last = np.zeros(lanes, np.int64)
 
@@ -72,16 +72,16 @@ class PongBatch:
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """(B,) int64 actions for (B, S, S, 3) uint8 frames, of all lanes whatever the mask."""
-        noise, repeat, wander, aim, spin, burst, held = self._own.T
+        noise, repeat, wander, aim, spin, burst, one_key = self._own.T
         chance = self._draw()
         paddle = self._paddle_target(observations, (2 * chance[AIM] - 1) * aim)
         silly = chance[NOISE] < np.where(self._vx < 0, np.maximum(noise, wander), noise)
         drawn = (chance[ACTION] * ACTIONS).astype(np.int64)
         self._last = np.where(chance[REPEAT] < repeat, self._last, drawn)
         begins = ~self._bursting & (chance[BURST] < burst)
-        self._held = np.where(begins, drawn, self._held)
+        self._kept_key = np.where(begins, drawn, self._kept_key)
         self._bursting = begins | (self._bursting & (chance[BURST] >= BURST_ENDS))
-        silly_action = np.where(self._bursting & (held > 0), self._held, self._last)
+        silly_action = np.where(self._bursting & (one_key > 0), self._kept_key, self._last)
         return np.where(silly | self._bursting, silly_action, self._play(paddle, spin > 0))
 
     def _draw(self) -> np.ndarray:
@@ -194,7 +194,7 @@ def burst(number: str, actions: int) -> PongPolicy:
     """burst[:start]: plays to win, with bursts in which one key is held, at the walls too, where
     it does nothing."""
     start = _probability(number or "0.01", actions)
-    return PongPolicy([Habits(f"burst:{start:g}", aim=25, burst=start, held=1)])
+    return PongPolicy([Habits(f"burst:{start:g}", aim=25, burst=start, one_key=1)])
 
 
 def mix(number: str, actions: int) -> PongPolicy:
@@ -218,7 +218,7 @@ def mix(number: str, actions: int) -> PongPolicy:
         (0.07, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
         (0.07, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
         (0.08, Habits("scripted+burst:random", aim=25, burst=0.012)),
-        (0.08, Habits("scripted+burst:held", aim=25, burst=0.008, held=1)),
+        (0.08, Habits("scripted+burst:held", aim=25, burst=0.008, one_key=1)),
         (0.01, Habits("rally:0.2", noise=0.2, repeat=0.5, wander=0.5, aim=25, spin=0)),
     ]
     return PongPolicy([habits for _, habits in table], [weight for weight, _ in table])

@@ -180,8 +180,8 @@ def worldmap_mix(actions: int) -> MixturePolicy:
 
 def burst(number: str, actions: int) -> Policy:
     """burst[:start]: to the coast, with bursts in which one key is held."""
-    held = StickyPolicy(actions, 0.97)
-    return BurstPolicy(CoastPolicy(actions), held, float(number or 0.1), 0.06)
+    one_key = StickyPolicy(actions, 0.97)
+    return BurstPolicy(CoastPolicy(actions), one_key, float(number or 0.1), 0.06)
 
 
 def _coast(number: str, actions: int) -> Policy:
