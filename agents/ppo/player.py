@@ -31,10 +31,12 @@ class AgentPolicy(Policy):
     """
 
     def __init__(self, file: str, actions: int):
+        from agents.envs import discrete_actions
+
         self.file = str(Path(file).resolve())
-        space = _agent(self.file).action_space
-        if getattr(space, "n", None) != actions:
-            raise ValueError(f"{file} is an agent for {space}, and this game has {actions} actions")
+        own = discrete_actions(_agent(self.file).action_space)
+        if own != actions:
+            raise ValueError(f"the agent has {own} actions, and this game has {actions} actions")
         self.name = f"agent-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
         self._stack: FrameStack | None = None
 
