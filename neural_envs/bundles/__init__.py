@@ -1,6 +1,7 @@
 """Finding and loading bundles: a released name, a local directory, or a Hugging Face repository.
 
-Released bundles are the folders beside this file. Importing this imports no torch.
+Released bundles are the folders beside this file. The largest that are no world's default are in
+the repository only, so that the package stays small. Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from world_models.bundles import FILES, BundleError
+from world_models.bundles.shared_contexts import REFERENCE
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from world_models.protocols import WorldModel
 
 _HERE = Path(__file__).parent
+# in the repository, not in the package: pyproject.toml excludes them
+NOT_PACKAGED = ("coinrun-latent", "pong-forcing")
 
 
 def released_names() -> list[str]:
@@ -45,6 +49,12 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
     parts = name.split("/")
     if len(parts) == 2 and all(parts) and not name.startswith((".", "~")):
         return _download(name)
+    if name in NOT_PACKAGED:
+        raise BundleError(
+            f"the bundle '{name}' does not come with the package, which stays small: train it with "
+            f"`neural-envs release {name}` and give its directory, or clone the project's "
+            f"repository, which has it in neural_envs/bundles/{name}"
+        )
     raise BundleError(
         f"no bundle '{name}': it is neither a released name nor a directory here; "
         f"{_nearest(name)}{_choices()}"
@@ -53,8 +63,8 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
 
 def load(name_or_path: str | Path, device: str = "cpu") -> Bundle:
     """The bundle, loaded once per process for each (path, device), again if its files change."""
-    path = resolve_bundle(name_or_path)
-    times = tuple((path / file).stat().st_mtime_ns for file in FILES if (path / file).exists())
+    path, files = resolve_bundle(name_or_path), (*FILES, REFERENCE)
+    times = tuple((path / file).stat().st_mtime_ns for file in files if (path / file).exists())
     return _load(path, str(checked_device(device)), times)
 
 

@@ -10,6 +10,7 @@ import pytest
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 from world_models.bundles.migration import FORMAT_VERSION
+from world_models.bundles.shared_contexts import contexts_file
 
 checkpoint = pytest.importorskip("world_models.bundles.bundle")
 
@@ -58,11 +59,17 @@ def test_a_bundle_is_loaded_once_until_its_files_change(tmp_path, monkeypatch):
 
 def test_released_bundles_are_complete():
     for name in bundles.released_names():
-        assert all(
-            (bundles.resolve_bundle(name) / file).is_file()
-            for file in bundles.FILES
-            if file != "trust.npz"
-        )
+        path = bundles.resolve_bundle(name)
+        files = [path / file for file in bundles.FILES if file not in ("trust.npz", "contexts.npz")]
+        assert all(file.is_file() for file in [*files, contexts_file(path)])
+
+
+@pytest.mark.parametrize("name", bundles.NOT_PACKAGED)
+def test_a_bundle_that_is_not_packaged_says_how_to_get_it(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "_HERE", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"`neural-envs release {name}`"):
+        bundles.resolve_bundle(name)
 
 
 @pytest.mark.parametrize("id", ["NeuralPong-v0", "NeuralWorldMap-v0", "NeuralCoinRun-v0"])

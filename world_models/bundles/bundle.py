@@ -4,7 +4,7 @@ The files of a bundle:
 
 - config.json: format version, kind of model and its config, WorldSpec, provenance, results
 - model.safetensors: averaged weights in half precision
-- contexts.npz: real start contexts as uint8
+- contexts.npz: real start contexts as uint8 (of packaged bundles perhaps in `shared_contexts`)
 - README.md: the model card
 - trust.npz: only where trust was calibrated, see `models.trust_calibration`
 """
@@ -12,7 +12,6 @@ The files of a bundle:
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from safetensors.torch import save
 
 from collectors.files import write_atomically
 from collectors.settings.fields import to_dict
-from world_models.bundles import FILES, BundleError, notebook_display
+from world_models.bundles import BundleError, notebook_display
 from world_models.bundles.assembly import (
     build_model,
     check_plays,
@@ -36,6 +35,7 @@ from world_models.bundles.contexts import Contexts
 from world_models.bundles.identity import EARLIER_HASH, bundle_hash
 from world_models.bundles.migration import FORMAT_VERSION, migrate_config
 from world_models.bundles.reading import read_config, read_tensors, stored_elements
+from world_models.bundles.shared_contexts import contexts_file, copy_bundle
 from world_models.protocols import WorldModel
 
 
@@ -104,9 +104,7 @@ def migrate_bundle(path: Path, out: Path | None = None) -> Path:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise BundleError(f"{out} is there already: name a directory that is new or empty")
         out.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            if (path / name).is_file():
-                shutil.copyfile(path / name, out / name)
+        copy_bundle(path, out)
         path = out
     if config["format_version"] < FORMAT_VERSION:
         tensors = read_tensors(path / "model.safetensors", config)
@@ -128,7 +126,7 @@ def load_bundle(path: str | Path, device: str | torch.device = "cpu") -> Bundle:
     weights = path / "model.safetensors"
     model = build_model(path, config, stored_elements(weights))
     load_weights(weights, model, stored)
-    contexts = read_contexts(path / "contexts.npz", model.spec, model.context_length)
+    contexts = read_contexts(contexts_file(path), model.spec, model.context_length)
     load_trust(path, model)
     check_plays(path, model, contexts)
     # torch's stubs know no memory_format

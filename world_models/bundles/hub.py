@@ -10,15 +10,15 @@ bundle="organization/repository")` plays it.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from huggingface_hub import ModelHubMixin
 
-from world_models.bundles import FILES, BundleError
+from world_models.bundles import BundleError
 from world_models.bundles.bundle import Bundle, load_bundle
 from world_models.bundles.card import PLACE
 from world_models.bundles.network_access import download_bundle
+from world_models.bundles.shared_contexts import copy_bundle
 
 
 class HubBundle(
@@ -45,11 +45,7 @@ class HubBundle(
             self._repository = ""
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        for name in FILES:
-            if not (self.bundle.path / name).exists():
-                continue  # trust.npz, where trust was not calibrated
-            if (self.bundle.path / name).resolve() != (save_directory / name).resolve():
-                shutil.copyfile(self.bundle.path / name, save_directory / name)
+        copy_bundle(self.bundle.path, save_directory)
         if self._repository:
             card = save_directory / "README.md"
             card.write_text(card.read_text().replace(PLACE, self._repository))

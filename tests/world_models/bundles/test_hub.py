@@ -10,8 +10,8 @@ import torch
 
 import world_models.bundles.bundle as checkpoint
 from neural_envs.cli import main as cli
-from world_models.bundles import BundleError
-from world_models.bundles.hub import FILES, HubBundle
+from world_models.bundles import FILES, BundleError
+from world_models.bundles.hub import HubBundle
 
 SNAKE = Path(checkpoint.__file__).parents[2] / "neural_envs" / "bundles" / "snake"
 
