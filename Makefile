@@ -13,13 +13,14 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 GAMES  := .venv/.games
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-FRAMES ?= 160000
+FRAMES ?= 200000
+WORLD  ?= snake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest torture rooms install train clean
+.PHONY: help demo test check lint types format test-lowest torture rooms install train release clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, train, clean'
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, train, release WORLD=pong, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -62,8 +63,12 @@ rooms: $(STAMP)
 	$(BIN)/python -m tests.room_list
 
 train: $(STAMP)
-	$(BIN)/neural-envs collect snake --frames $(FRAMES) --policy mix --workers 2 --out data/snake --resume
+	$(BIN)/neural-envs collect snake --frames $(FRAMES) --resume
 	$(BIN)/neural-envs train snake
+
+# a released bundle from scratch, by its preset: collect, train, evaluate, card; again goes on where it stopped
+release: $(STAMP)
+	$(BIN)/neural-envs release $(WORLD)
 
 clean:
 	rm -rf .venv .venv-lowest build *.egg-info demo .pytest_cache .ruff_cache .mypy_cache

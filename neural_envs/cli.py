@@ -27,6 +27,10 @@ VERBS = {
         "agents.evaluation.evaluate:main",
         "measure a bundle against the real game",
     ),
+    "release": (
+        "agents.experiments.release:main",
+        "make a released bundle from scratch: collect, train, evaluate, card",
+    ),
     "migrate": ("neural_envs.commands.migrate:main", "write a bundle in the newest format"),
     "push": ("neural_envs.commands.push:main", "put a bundle on the Hugging Face Hub"),
     "play": ("neural_envs.commands.play:main", "play a dream, alone or beside the real game"),

@@ -117,6 +117,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         "seconds": round(time.monotonic() - started, 1),
         "sampler_steps": sampling.steps,
         "guidance": sampling.guidance,
+        "temperature": sampling.temperature,
     }
     file = write_evaluation(Path(config.out), result, about, spec.fps)
     scores = card_scores(result.figures, evaluator)

@@ -91,6 +91,13 @@ def update_scores(path: Path, scores: dict) -> None:
     _write_config(path, {**read_config(path), "scores": scores})
 
 
+def update_provenance(path: Path, facts: dict) -> None:
+    """Puts more facts about how a bundle was made into its config and its model card."""
+    path = migrate_bundle(Path(path))
+    config = read_config(path)
+    _write_config(path, {**config, "provenance": {**config["provenance"], **facts}})
+
+
 def migrate_bundle(path: Path, out: Path | None = None) -> Path:
     """Writes a bundle in the newest format, in place or to the directory `out`; returns where.
 

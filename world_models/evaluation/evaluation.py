@@ -51,6 +51,9 @@ class EvaluationOptions:
     guidance: float | None = setting(
         None, "strength of guidance on the action, 1 for none; none: the bundle's own"
     )
+    temperature: float | None = setting(
+        None, "of categorical draws, where the model has it; none: the bundle's own", least=0
+    )
     trust_transitions: int = setting(
         4_000, "validation transitions that trust is calibrated on; 0 leaves it out", least=0
     )
@@ -63,7 +66,7 @@ class EvaluationOptions:
     @property
     def sampling(self) -> SamplingOptions:
         """How frames are drawn."""
-        return SamplingOptions(self.sampler_steps or None, self.guidance)
+        return SamplingOptions(self.sampler_steps or None, self.guidance, self.temperature)
 
 
 class Evaluation(NamedTuple):
