@@ -21,7 +21,7 @@ from collectors.locks import locked
 from collectors.progress import progress
 from collectors.recording.collect import collect
 from collectors.recording.presets import Recording, recordings
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import load_model
@@ -49,6 +49,9 @@ class ReleaseConfig:
     updates: int = setting(0, "updates to train, for a trial; 0: the preset's own", least=0)
     ranking: bool = setting(True, "rank policies in the dream and in the real game")
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def release(config: ReleaseConfig) -> Path:
