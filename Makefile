@@ -17,10 +17,11 @@ FRAMES ?= 200000
 WORLD  ?= snake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest torture rooms install train release clean
+.PHONY: help demo test check lint types format test-lowest torture rooms results strips install train release clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, train, release WORLD=pong, clean'
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, results, strips,'; \
+	echo '   train, release WORLD=pong, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -61,6 +62,14 @@ torture: $(STAMP)
 # the list of modules in docs/architecture.md, from their docstrings
 rooms: $(STAMP)
 	$(BIN)/python -m tests.room_list
+
+# the tables of README.md and docs/results.md, from the JSON files in agents/results/measured
+results: $(STAMP)
+	$(BIN)/python -m agents.results
+
+# deep dreams above the game, for docs/results.md; minutes, and the real games
+strips: $(STAMP) $(GAMES)
+	$(BIN)/python -m agents.results --strips all
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --resume

@@ -16,6 +16,7 @@ from collectors.files import write_atomically
 
 GAP = 2  # pixels of the world between two films side by side
 GAP_COLOR = (40, 44, 62)
+HEAD = 20  # pixels of the line above a strip's columns
 GAIN = 2.0  # a difference of half the range is shown in full
 DIMMEST, DIM = 22, 0.22  # grays of 22 to 78 where two frames agree
 HOT = (255, 206, 120)  # where they differ
@@ -28,9 +29,11 @@ def write_strip(
     scale: int = 2,
     gap: int = 4,
     labels: Sequence[str] = (),
+    heads: Sequence[str] = (),
 ) -> Path:
-    """Write a PNG with one row of images for each sequence
-    of (H, W, 3) uint8 frames; `labels` name the rows.
+    """Write a PNG with one row of images for each sequence of (H, W, 3) uint8 frames.
+
+    `labels` name the rows and `heads` the columns, whose images then have one width.
     """
     if not rows or not all(len(row) for row in rows):
         raise ValueError("a strip needs at least one row, and every row at least one frame")
@@ -39,6 +42,10 @@ def write_strip(
     strips = [
         _join([enlarge(as_image(frame), scale) for frame in row], gap, axis=1) for row in rows
     ]
+    if heads:
+        width = scale * rows[0][0].shape[1]
+        strips.insert(0, _join([_label(text, HEAD, width) for text in heads], gap, axis=1))
+        labels = ["", *labels] if labels else ()
     if labels:
         margin = max(_text_width(label) for label in labels) + 2 * gap
         strips = [

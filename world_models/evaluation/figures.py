@@ -38,9 +38,15 @@ def _quality(run: OneStep, mask: Tensor) -> dict:
 
     return {
         **means(run.quality),
+        **{f"{name}_ci": _interval(run.quality[name][mask]) for name in ("psnr", "ssim")},
         "copy_last_frame": means(run.copy_quality),
         "samples": int(mask.sum()),
     }
+
+
+def _interval(values: Tensor) -> list[float] | None:
+    """95 % of the mean; None of nothing."""
+    return metrics.interval(values) if len(values) else None
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
@@ -48,7 +54,7 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
     and the first step where copying the start frame is better.
     """
     curves = {name: {"psnr": [], "ssim": []} for name in ("dream", "copy_last_frame")}
-    samples = run.real_running.sum(0).tolist()
+    samples, intervals = run.real_running.sum(0).tolist(), {}
     for h in range(1, len(samples) + 1):
         rows = run.real_running[:, h - 1]
         real = run.real_frames[rows, h]
@@ -56,7 +62,10 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
             ("dream", run.frames[rows, h]),
             ("copy_last_frame", run.real_frames[rows, 0]),
         ):
-            curves[name]["psnr"].append(mean(metrics.psnr(frames, real)))
+            psnr = metrics.psnr(frames, real)
+            curves[name]["psnr"].append(mean(psnr))
+            if name == "dream":
+                intervals[h] = _interval(psnr)
             curves[name]["ssim"].append(mean(metrics.ssim(frames, real)))
     shown = [h for h in HORIZONS if h <= last]
     pick = {
@@ -66,6 +75,7 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
     broken = [h for h, (dream, copy) in enumerate(pairs, 1) if dream is not None and copy > dream]
     return {
         **pick["dream"],
+        "psnr_ci": {str(h): intervals[h] for h in shown},
         "copy_last_frame": pick["copy_last_frame"],
         "break_even_horizon": broken[0] if broken else None,
         "samples": {str(h): samples[h - 1] for h in shown},

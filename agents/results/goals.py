@@ -1,0 +1,112 @@
+"""What a world should reach: the targets of its evaluator, and those of the game as a whole.
+
+A `*` in a path stands for every key there: policies, depths. An absent figure names its command.
+"""
+
+from collections.abc import Mapping
+
+from world_models.evaluation.evaluator import Evaluator, Target
+from world_models.evaluation.worlds.table import find_evaluator
+
+OF_TRANSFER = ("dream", "real", "random", "transfer", "exploitation", "safe_horizon")  # first keys
+
+
+def _near_one(path: str, title: str, reach: float) -> Target:
+    return Target(path, title, 1 - reach, 1 + reach)
+
+
+def _game(returns: float, events: float, ending: bool) -> tuple[Target, ...]:
+    """Dream over real game, per policy: how far from 1 a ratio may be."""
+    shares = (
+        _near_one("game.*.return", "return, dream / game: {}", returns),
+        _near_one("game.*.length", "length of a game, dream / game: {}", 0.25),
+        _near_one("game.*.events_per_1000", "events, dream / game: {}", events),
+    )
+    if not ending:
+        return shares
+    ended = Target("game.*.ends_by_the_rules", "games end by the rules: {}", least=0.98)
+    return (*shares, Target("game.*.final_score", "final score, dream / game: {}"), ended)
+
+
+COMMON = (
+    _near_one("hold.*.sharpness", "sharpness, dream / game: {} deep", 0.1),
+    Target("hold.*.kid", "KID to the game: {} deep", most=0.10),
+    Target("hold.*.counts", "things counted right: {} deep"),
+    Target("control.action_f1", "action recovered from the dream, F1"),
+    Target("decisions.hit_rate", "best of five plans picked"),
+    Target("decisions.regret", "regret of the picked plan", most=0.1),
+    Target("ranking.spearman", "policies ranked as in the game, Spearman"),
+    Target("ranking.kendall", "the same, Kendall"),
+    Target("ranking.mmrv", "the same, mean maximum rank violation", most=0.05),
+    Target("trust.auroc", "trust finds wrong frames, AUROC", least=0.9),
+    Target("trust.aurc", "area under risk and coverage"),
+    Target("dream.return_mean", "return in the game, learned in the dream"),
+    Target("real.return_mean", "return in the game, learned in the game"),
+    Target("random.return_mean", "return in the game, random play"),
+    Target("exploitation.by_step.-1", "dreamed / real return after training", 0.8, 1.25),
+    Target("safe_horizon", "longest dream that agrees with the game", unit="steps"),
+)
+OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
+    "snake": (
+        *_game(0.05, 0.05, False),
+        Target("rules.counts", "one head, one food: all frames", 0.9995),
+        Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
+    ),
+    "pong": (
+        *_game(0.25, 0.15, True),
+        Target("rules.counts", "one ball, two paddles: all frames", 0.995),
+        Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
+    ),
+    "worldmap": (
+        *_game(0.25, 0.25, False),
+        Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
+        Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
+    ),
+    "coinrun": (
+        *_game(0.25, 0.25, False),
+        Target("rules.counts", "one player: all frames", 0.99),
+        Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
+        Target("control.delta_psnr", "PSNR that the true actions gain", 3, unit="dB"),
+    ),
+}
+
+
+TRANSFER = {"snake": 0.95, "pong": 0.95, "worldmap": 0.95, "coinrun": 0.8}
+
+
+def targets_of(world: str) -> list[Target]:
+    """The goals of a world: of its rules, of the game, and what every world is measured by."""
+    own = [*find_evaluator(world).targets, *OF_A_WORLD.get(world, ()), *COMMON]
+    ratio = Target("transfer", "(dream - random) / (game - random)", TRANSFER.get(world))
+    found: dict[str, Target] = {}
+    for target in (*own, ratio, *Evaluator.targets):
+        found.setdefault(target.path, target)
+    return list(found.values())
+
+
+def command_of(path: str, bundle: str, world: str) -> str:
+    """The command that measures a figure."""
+    if path.split(".")[0] in OF_TRANSFER:
+        chosen = "" if bundle == world else f" --bundle {bundle}"
+        return f"neural-envs transfer {world}{chosen}"
+    return f"neural-envs evaluate {bundle}"
+
+
+def _speeds(alone: float | None, many: float | None) -> dict[str, Target]:
+    """Paths in bench.json with {bundle} and {steps}; only ratios mean something elsewhere."""
+    ratio, rate = "ratios.diamond.{bundle}", "bundles.{bundle}.frames_per_second"
+    title = "speed / DIAMOND-sized model"
+    return {
+        f"{ratio}.1.{{steps}}": Target("", f"{title}, 1 lane", alone),
+        f"{ratio}.64.{{steps}}": Target("", f"{title}, 64 lanes", many),
+        f"{rate}.1.{{steps}}": Target("", "frames per second in that run, 1 lane"),
+        f"{rate}.64.{{steps}}": Target("", "frames per second in that run, 64 lanes"),
+    }
+
+
+SPEEDS: Mapping[str, Mapping[str, Target]] = {
+    "snake": _speeds(50, 250),
+    "pong": _speeds(50, 250),
+    "worldmap": _speeds(None, None),
+    "coinrun": _speeds(None, None),
+}

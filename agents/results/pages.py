@@ -1,0 +1,78 @@
+"""README.md and docs/results.md: what stands between two marks is made from files of figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agents.envs import bundle_spec, weights_fingerprint
+from agents.results.released import FOLDER, Source, read_results
+from agents.results.strips import strip_path
+from agents.results.tables import Bundle, Numbering, absent, met, table
+from collectors.files import write_atomically
+from collectors.worlds.table import WORLDS
+
+MARK = "<!-- {}: written by `make results` -->"
+END = "<!-- end of {} -->"
+PAGES = ("README.md", "docs/results.md")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bundles(results: Mapping[str, list[Source]]) -> list[Bundle]:
+    """The default bundle of each world, measured or not, then the other measured ones."""
+    names = [*WORLDS, *(name for name in results if name not in WORLDS)]
+    return [
+        Bundle(
+            name, bundle_spec(name)["world"], weights_fingerprint("", name), results.get(name, [])
+        )
+        for name in names
+    ]
+
+
+def parts(folder: Path = FOLDER) -> dict[str, str]:
+    """The parts of both pages by name. Raises ValueError for a file that cannot be used."""
+    found = bundles(read_results(folder))
+    return {
+        "results": _summary(found),
+        "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
+        "all results": _everything(found),
+    }
+
+
+def written(page: str, text: Mapping[str, str]) -> str:
+    """A page with its parts put between their marks."""
+    for name, part in text.items():
+        begin, end = MARK.format(name), END.format(name)
+        if begin in page:
+            before, rest = page.split(begin)
+            page = f"{before}{begin}\n\n{part}\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def write(root: Path = ROOT, folder: Path = FOLDER) -> list[str]:
+    """Write the pages; returns those that changed."""
+    changed, text = [], parts(folder)
+    for name in PAGES:
+        before = (root / name).read_text()
+        after = written(before, text)
+        if after != before:
+            write_atomically(root / name, after)
+            changed.append(name)
+    return changed
+
+
+def _summary(found: list[Bundle]) -> str:
+    """What has a target, of the default bundles, in one table."""
+    numbers, chosen = Numbering(), [bundle for bundle in found if bundle.name in WORLDS]
+    lines = table(chosen, numbers, goals_only=True)
+    return "\n".join([*lines, "", *numbers.lines()]) + "\n"
+
+
+def _everything(found: list[Bundle]) -> str:
+    """A table and a strip per bundle, and what no file holds."""
+    numbers, lines = Numbering(), []
+    for bundle in found:
+        lines += [f"### {bundle.name}", ""]
+        lines += [*table([bundle], numbers), ""] if bundle.sources else []
+        if (ROOT / "docs" / strip_path(bundle.name)).is_file():
+            lines += [f"![Steps of a dream above the game]({strip_path(bundle.name)})", ""]
+        lines += [f"* {line}" for line in absent(bundle)] + [""]
+    return "\n".join([*lines, "### Where the figures come from", "", *numbers.lines()]) + "\n"

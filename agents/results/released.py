@@ -1,0 +1,88 @@
+"""The figures of the released bundles: files as evaluate, transfer and bench write them.
+
+`measured/BUNDLE/evaluation.json` and `transfer.json`, and `measured/bench.json`. They are part of
+the package, so a report shows them without a recording. They are written by the commands with
+`--out agents/results/measured/BUNDLE`; git takes nothing but the JSON from there.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agents.envs import weights_fingerprint
+from neural_envs.bundles import released_names
+
+FOLDER = Path(__file__).parent / "measured"
+KINDS = ("evaluation", "transfer")
+MADE = {"command", "commit", "date", "machine"}
+OF_A_MACHINE = re.compile(r"^(/|~|\\\\|[A-Za-z]:\\|file:)")
+
+
+class Source(NamedTuple):
+    """A file of figures of one bundle."""
+
+    name: str  # "snake/evaluation.json"
+    figures: Mapping[str, Any]
+    weights: str  # sha256 of the weights that were measured
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """Command, commit, date and machine."""
+        return self.figures["made"]
+
+
+def read_results(folder: Path = FOLDER) -> dict[str, list[Source]]:
+    """The files of each bundle, the bench last.
+
+    Raises ValueError with the remedy for a file that is damaged, that does not say how it was made,
+    or that names a place on somebody's machine.
+    """
+    found: dict[str, list[Source]] = {}
+    for bundle in sorted(path.name for path in folder.iterdir() if path.is_dir()):
+        for kind in KINDS:
+            file = folder / bundle / f"{kind}.json"
+            if file.is_file():
+                figures = _read(file)
+                source = Source(f"{bundle}/{file.name}", figures, figures["weights"])
+                found.setdefault(bundle, []).append(source)
+    bench = folder / "bench.json"
+    if bench.is_file():
+        figures = _read(bench)
+        for bundle, weights in figures["weights"].items():
+            found.setdefault(bundle, []).append(Source(bench.name, figures, weights))
+    return found
+
+
+def results_of(bundle: str, folder: Path = FOLDER) -> list[Source]:
+    """The files of one released bundle that are of the weights it has now."""
+    if bundle not in released_names():
+        return []
+    weights = weights_fingerprint("", bundle)
+    return [source for source in read_results(folder).get(bundle, []) if source.weights == weights]
+
+
+def _read(file: Path) -> dict:
+    name = f"{file.parent.name}/{file.name}"
+    try:
+        figures = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{name} is damaged ({error}); measure again") from None
+    made = figures.get("made") if isinstance(figures, dict) else None
+    if not isinstance(made, dict) or not made.keys() >= MADE or "weights" not in figures:
+        raise ValueError(f"{name} does not say how it was made; measure again")
+    places = [text for text in _texts(figures) if OF_A_MACHINE.match(text)]
+    if places:
+        remedy = "measure again with paths relative to the working tree"
+        raise ValueError(f"{name} names a place on a machine, {places[0]!r}; {remedy}")
+    return figures
+
+
+def _texts(values: Any) -> Iterator[str]:
+    """All words in a file of figures."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, Mapping | list):
+        for value in values.values() if isinstance(values, Mapping) else values:
+            yield from _texts(value)

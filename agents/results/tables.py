@@ -1,0 +1,149 @@
+"""Tables in Markdown, every number of which is read from a file of figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from agents.results.figures import Figure, count_text, find_figure, number_text
+from agents.results.goals import SPEEDS, command_of
+from agents.results.released import Source
+from agents.results.scorecard import Row, given, rows
+from world_models.evaluation.evaluator import Target
+
+COLUMNS = ("figure", "measured", "95 %", "samples", "target", "from")
+OLDER = "†"  # behind the number of a source that measured other weights than the released ones
+
+
+class Bundle(NamedTuple):
+    """A released bundle with the files that there are of it."""
+
+    name: str
+    world: str
+    weights: str
+    sources: Sequence[Source]
+
+
+class Numbering:
+    """The numbers that stand for the sources of a page, in the order of their use."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Source] = {}
+        self.older = False
+
+    def of(self, source: Source, weights: str) -> str:
+        """The mark of a source, with a dagger where it measured other weights."""
+        self.sources.setdefault(source.name, source)
+        number = list(self.sources).index(source.name) + 1
+        self.older |= source.weights != weights
+        return f"[{number}]" + (OLDER if source.weights != weights else "")
+
+    def lines(self) -> list[str]:
+        """What each number stands for: command, data, date, commit, machine."""
+        found = [f"{n}. {origin(source)}" for n, source in enumerate(self.sources.values(), 1)]
+        older = f"{OLDER} of weights that were released earlier; the present ones are not measured."
+        return [*found, "", older] if self.older else found
+
+
+def origin(source: Source) -> str:
+    """How a file was made, in one line."""
+    made, machine = source.made, source.made["machine"]
+    data = source.figures.get("data", {}).get("fingerprint", "")
+    parts = [
+        f"`{made['command']}`",
+        f"data {data[:8]}" if data else "",
+        f"commit {str(made['commit'])[:7]}",
+        str(made["date"]),
+        f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores, "
+        f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def table(bundles: Sequence[Bundle], numbers: Numbering, goals_only: bool = False) -> list[str]:
+    """One table of all bundles; `goals_only` leaves out what has no target."""
+    lines = ["| bundle | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for bundle in bundles:
+        by_name = {source.name: source for source in bundle.sources}
+        for row in all_rows(bundle):
+            if row.figure is None or row.source is None:
+                continue
+            if goals_only and not bounded(row.target):
+                continue
+            mark = numbers.of(by_name[row.source], bundle.weights)
+            lines.append(
+                f"| `{bundle.name}` | " + " | ".join([*cells(row, row.figure), mark]) + " |"
+            )
+    return lines
+
+
+def all_rows(bundle: Bundle) -> list[Row]:
+    """The scorecard and the speeds of a bundle."""
+    return [*rows(bundle.world, given(bundle.sources)), *_speeds(bundle)]
+
+
+def cells(row: Row, figure: Figure) -> list[str]:
+    """Title, number, interval, samples and target of a row."""
+    interval = "" if figure.interval is None else " to ".join(map(number_text, figure.interval))
+    samples = "" if figure.samples is None else count_text(figure.samples)
+    unit = f" {row.target.unit}" if row.target.unit else ""
+    return [row.target.title, f"{number_text(figure.value)}{unit}", interval, samples, goal(row)]
+
+
+def goal(row: Row) -> str:
+    """The range of a target, and whether it is reached."""
+    least, most = row.target.least, row.target.most
+    sign = {True: " ✓", False: " ✗", None: ""}[row.passed]
+    if least is not None and most is not None:
+        return f"{least:g} to {most:g}{sign}"
+    if least is not None:
+        return f"≥ {least:g}{sign}"
+    return f"≤ {most:g}{sign}" if most is not None else ""
+
+
+def absent(bundle: Bundle) -> list[str]:
+    """One line per command that would measure what no file holds."""
+    by_command: dict[str, list[str]] = {}
+    for row in all_rows(bundle):
+        if row.figure is None:
+            command = command_of(row.target.path, bundle.name, bundle.world)
+            by_command.setdefault(command, []).append(row.target.title)
+    return [
+        f"`{bundle.name}`, not measured (`{command}`): {'; '.join(titles)}."
+        for command, titles in by_command.items()
+    ]
+
+
+def met(bundle: Bundle) -> str:
+    """Which goals of a bundle are met, missed and not measured, in a line each."""
+    found = all_rows(bundle)
+    groups = {
+        "met": [row for row in found if row.passed],
+        "missed": [row for row in found if row.passed is False],
+        "not measured": [row for row in found if row.figure is None and bounded(row.target)],
+    }
+    parts = [
+        f"**{word} {len(group)}**: {'; '.join(row.target.title for row in group)}"
+        for word, group in groups.items()
+        if group
+    ]
+    return f"`{bundle.name}`: {'. '.join(parts)}."
+
+
+def bounded(target: Target) -> bool:
+    """Whether a target is a goal: a figure without a bound is only shown."""
+    return target.least is not None or target.most is not None
+
+
+def _speeds(bundle: Bundle) -> list[Row]:
+    """Frames per second, and beside the DIAMOND-sized model in the same run."""
+    found = []
+    for source in bundle.sources:
+        about: Mapping = source.figures.get("bundles", {}).get(bundle.name, {})
+        for path, target in SPEEDS.get(bundle.world, {}).items():
+            steps = about.get("default_sampler_steps", 1)
+            place = path.format(bundle=bundle.name, steps=steps)
+            figure = find_figure(source.figures, place) if about else None
+            if figure is not None:
+                shown = Figure(figure.value, None, source.figures.get("rounds"))
+                passed = None if target.least is None else figure.value >= target.least
+                found.append(Row(target._replace(path=place), shown, source.name, passed))
+    return found

@@ -1,0 +1,201 @@
+"""README's table and docs/results.md say what the files of figures say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from agents.results import pages
+from agents.results.figures import Figure, find_figure, number_text
+from agents.results.intervals import auroc_interval, f1_interval, share_interval
+from agents.results.released import FOLDER, read_results, results_of
+from agents.results.scorecard import CARD, Given, rows
+from collectors.worlds.table import WORLDS
+
+ROOT = Path(__file__).resolve().parents[3]
+NUMBER = re.compile(r"-?\d[\d ]*(?:\.\d+)?(?:e-?\d+)?")
+
+
+def part(page: str, name: str) -> str:
+    """What stands between the marks of a part of a page."""
+    text = (ROOT / page).read_text()
+    return text.partition(pages.MARK.format(name))[2].partition(pages.END.format(name))[0]
+
+
+def leaves(values) -> list[float]:
+    """All numbers of a file."""
+    if isinstance(values, dict):
+        return [leaf for value in values.values() for leaf in leaves(value)]
+    if isinstance(values, list):
+        return [leaf for value in values for leaf in leaves(value)]
+    return [values] if isinstance(values, int | float) else []
+
+
+def test_the_pages_are_in_step_with_the_files():
+    text = pages.parts()
+    for page in pages.PAGES:
+        before = (ROOT / page).read_text()
+        assert pages.written(before, text) == before, f"{page} is not in step: run `make results`"
+
+
+def test_every_number_of_the_readme_s_table_is_in_the_file_that_its_row_names():
+    files = {source.name: source for one in read_results().values() for source in one}
+    lines = part("README.md", "results").splitlines()
+    sources = {
+        line[0]: next(
+            source
+            for source in files.values()
+            if f"`{source.made['command']}`" in line and str(source.made["date"]) in line
+        )
+        for line in lines
+        if re.match(r"\d\. ", line)
+    }
+    table = [[cell.strip() for cell in line[2:-2].split(" | ")] for line in lines if "| `" in line]
+    assert len(table) >= 20
+    for _, title, measured, interval, samples, _, mark in table:
+        known = leaves(dict(sources[mark.strip("[]†")].figures))
+        value = NUMBER.search(measured)[0].strip()
+        assert any(number_text(leaf) == value for leaf in known), title
+        if samples:
+            assert int(samples.replace(" ", "")) in known, title
+        if interval:
+            low, high = map(float, interval.split(" to "))
+            assert low <= float(value) <= high, title
+
+
+def test_a_number_that_no_file_holds_is_not_printed(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    assert "`snake` | next frame exact" in pages.parts(folder)["results"]
+    shutil.rmtree(folder / "snake")
+    (folder / "bench.json").unlink(missing_ok=True)
+    text = pages.parts(folder)
+    assert "| `snake` |" not in text["results"] + text["all results"]
+    assert "`snake`, not measured (`neural-envs evaluate snake`): next frame" in text["all results"]
+
+
+def test_another_number_in_a_file_is_another_number_on_the_page(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    change(folder, "snake", lambda figures: figures["rules"].update(transition_exact_rate=0.125))
+    (row,) = [
+        line
+        for line in pages.parts(folder)["results"].splitlines()
+        if "| next frame exact where" in line
+    ]
+    assert "| 0.125 |" in row and "≥ 0.995 ✗" in row
+
+
+def test_figures_of_other_weights_are_marked(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    change(folder, "pong", lambda figures: figures.update(weights="0" * 64))
+    text = pages.parts(folder)["results"]
+    marked = [line for line in text.splitlines() if line.startswith("| `pong`")]
+    assert marked and all("†" in line for line in marked if "speed" not in line)
+    assert "of weights that were released earlier" in text
+    assert results_of("pong", folder) == [
+        s for s in results_of("pong", folder) if "pong/" not in s.name
+    ]
+
+
+def change(folder: Path, bundle: str, how) -> None:
+    """Change the figures of a bundle's evaluation."""
+    file = folder / bundle / "evaluation.json"
+    figures = json.loads(file.read_text())
+    how(figures)
+    file.write_text(json.dumps(figures))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is damaged"),
+        ("{}", "does not say how it was made"),
+        ('{"made": {"command": "x"}, "weights": ""}', "does not say how it was made"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_sentence(text, sentence, tmp_path):
+    (tmp_path / "snake").mkdir()
+    (tmp_path / "snake" / "evaluation.json").write_text(text)
+    with pytest.raises(ValueError, match=f"snake/evaluation.json {sentence}.*measure again"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["/home/somebody/data", "~/data", "C:\\data", "file:data"])
+def test_a_file_that_names_a_place_on_a_machine_is_refused(place, tmp_path):
+    (tmp_path / "snake").mkdir()
+    made = dict.fromkeys(("command", "commit", "date", "machine"), "")
+    figures = {"made": made, "weights": "", "data": {"path": place}}
+    (tmp_path / "snake" / "evaluation.json").write_text(json.dumps(figures))
+    with pytest.raises(ValueError, match="names a place on a machine"):
+        read_results(tmp_path)
+
+
+def test_a_figure_is_found_with_its_interval_and_its_samples():
+    figures = {
+        "trust": {"auroc": {"value": 0.9, "interval": [0.8, 0.95], "samples": 7}},
+        "rollout": {"psnr": {"32": 20.0}, "psnr_ci": {"32": [19, 21]}, "samples": {"32": 5}},
+        "dream": {"return_mean": 2.0, "return_ci": [1, 3], "episodes": 128},
+        "reward": {"-0.01": {"f1": 0.5, "support": 3, "precision": 0.5, "recall": 0.5}},
+        "exploitation": {"by_step": [{"ratio": 3.0}, {"ratio": 1.5, "ratio_ci": [1, 2]}]},
+        "kid": {"omitted": "too few frames"},
+    }
+    assert find_figure(figures, "trust.auroc") == Figure(0.9, (0.8, 0.95), 7)
+    assert find_figure(figures, "rollout.psnr.32") == Figure(20.0, (19, 21), 5)
+    assert find_figure(figures, "dream.return_mean") == Figure(2.0, (1, 3), 128)
+    assert find_figure(figures, "exploitation.by_step.-1") == Figure(1.5, (1, 2), None)
+    assert find_figure(figures, "reward.-0.01.f1").samples == 3
+    assert find_figure(figures, "kid.value") is None and find_figure(figures, "no.such") is None
+
+
+def test_intervals_hold_their_share_and_shrink_with_the_samples():
+    assert share_interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson 1927
+    assert share_interval(1.0, 10)[1] == 1 and share_interval(1.0, 10)[0] < 0.8
+    assert f1_interval(1.0, 1000)[0] > f1_interval(1.0, 10)[0]
+    wide, narrow = auroc_interval(0.9, 10, 100), auroc_interval(0.9, 100, 1000)
+    assert wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1]
+
+
+def test_each_figure_of_a_scorecard_comes_whole_from_the_first_source_that_has_it():
+    own = Given("own", {"rules": {"transition_exact_rate": 0.99}})
+    card = Given(CARD, {"rules.transition_exact_rate": 1.0, "reward.f1[-1]": 0.5})
+    found = {row.target.path: row for row in rows("snake", [own, card])}
+    row = found["rules.transition_exact_rate"]
+    assert (row.figure, row.source, row.passed) == (Figure(0.99, None, None), "own", False)
+    assert found["reward.one_step.classes.-1.f1"].source == CARD
+    assert found["rules.one_food_after_eating"].figure is None
+
+
+def test_policies_and_depths_are_spelled_out_as_the_file_has_them():
+    kept = {"32": {"sharpness": 1.0}, "500": {"sharpness": 0.5}}
+    played = {"random": {"return": {"value": 1.3, "interval": [1.2, 1.4], "samples": 64}}}
+    found = {
+        row.target.title: row.passed
+        for row in rows("pong", [Given("x", {"hold": kept, "game": played})])
+    }
+    assert found["sharpness, dream / game: 500 steps deep"] is False
+    assert found["sharpness, dream / game: 32 steps deep"] is True
+    assert found["return, dream / game: random"] is False
+    assert found["length of a game, dream / game"] is None
+
+
+def test_near_one_the_last_digits_are_shown():
+    shown = [number_text(value) for value in (0.99975, 0.9921, 0.5, 31.096, 1258.2, 3e-5, 1.0)]
+    assert shown == ["0.99975", "0.9921", "0.500", "31.1", "1258", "3e-05", "1.000"][:5] + [
+        "3e-5",
+        "1.000",
+    ]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_strip_of_deep_dreams_is_a_small_image(world):
+    file = ROOT / "docs" / pages.strip_path(world)
+    assert file.stat().st_size <= 200_000
+    with Image.open(file) as image:
+        assert image.width > 5 * 64 and image.format == "PNG"
