@@ -339,3 +339,13 @@ def test_the_world_has_its_own_policies_and_mixture():
     plain = {"random", "sticky:0.7", "right:0.4", "right:0.6", "right:0.8", "right:0.95"}
     varied = {"equivalent:0.1", "equivalent:0.3", "right:0.9+sweep"}
     assert names == plain | varied | {"right:0.9+burst:sticky:0.95"}
+
+
+def test_the_mix_presses_every_key_in_play_to_the_right():
+    mixture, counts = MAKERS["mix"]("", 15), np.zeros(15)
+    for seed in range(250):
+        mixture.reset(np.random.default_rng(seed))
+        if mixture.name.startswith(("random", "sticky")):
+            continue
+        counts += np.bincount([mixture(np.zeros((1, 1, 3))) for _ in range(80)], minlength=15)
+    assert (counts / counts.sum()).min() > 0.005
