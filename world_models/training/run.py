@@ -29,7 +29,7 @@ from world_models.training.checkpoints import newest_checkpoint, writing
 from world_models.training.config import TrainConfig
 from world_models.training.metrics_log import MetricsWriter
 from world_models.training.presets.table import PRESETS, find_preset
-from world_models.training.run_info import command_line, write_record
+from world_models.training.run_info import command_line, git_commit, write_record
 from world_models.training.sample_films import write_samples
 from world_models.training.trackers import Tracker, require
 from world_models.training.trainer import Trainer
@@ -110,7 +110,8 @@ class MainProcess:
         config, dataset = trainer.config, trainer.dataset
         self.trainer, self.out = trainer, config.out
         data = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps}
-        self.provenance = {**data, "command": "; ".join(trainer.commands)}
+        commit = git_commit(Path(__file__))
+        self.provenance = {**data, "command": "; ".join(trainer.commands), "commit": commit}
         about = {
             "from_update": trainer.update,
             **data,

@@ -219,7 +219,8 @@ class Trainer:
             write_checkpoint(self.config.out, self.state(), self.update, best)
             generator = np.random.default_rng(0)
             contexts = start_contexts(self.training_clips, self.config.contexts, generator)
-            card = {**provenance, "updates": self.update}
+            minutes = round(self.seconds / 60, 1)
+            card = {**provenance, "updates": self.update, "minutes": minutes}
             save_bundle(self.config.out / "bundle", self.average, contexts, card, {})
 
     def state(self) -> dict:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
@@ -21,6 +22,7 @@ from world_models.training import run as training
 from world_models.training.checkpoints import newest_checkpoint
 from world_models.training.config import TrainingError
 from world_models.training.distributed import use_bfloat16
+from world_models.training.run_info import git_commit
 from world_models.training.schedules import learning_rate
 from world_models.training.trainer import Trainer
 
@@ -40,7 +42,9 @@ from world_models.training.trainer import Trainer
 )
 def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tmp_path, name):
     path = training.train(config_for(dataset_path, tmp_path, model=CONFIGS[name]))
-    assert load_bundle(path).config["provenance"]["updates"] == 6
+    made = load_bundle(path).config["provenance"]
+    assert made["updates"] == 6 and made["minutes"] >= 0 and "dataset" in made
+    assert made["commit"] == git_commit(Path(training.__file__))
     rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
     assert [row["update"] for row in rows] == ["3", "6"]
     assert (
