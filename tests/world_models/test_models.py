@@ -195,6 +195,13 @@ def test_what_is_drawn_follows_the_sharp_probabilities():
     assert torch.allclose(drawn, torch.tensor([0.343, 0.008, 0.001]) / 0.352, atol=0.01)
 
 
+def test_a_sure_draw_in_half_precision_is_never_a_stray_one():
+    sure = torch.zeros(2_000, 1, 256).index_fill_(2, torch.tensor([7]), 50.0)
+    sure = sure.log_softmax(2).bfloat16()
+    drawn = straight_through(sure, sure, torch.Generator().manual_seed(0))
+    assert (drawn.argmax(2) == 7).all()
+
+
 def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():
     logits = torch.tensor([[[4.0, 0.0, 0.0]]], requires_grad=True)
     draw = straight_through(
