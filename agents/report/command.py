@@ -1,20 +1,23 @@
 """The verb `report`: gathers what is known of a bundle, dreams what is not, and writes the page."""
 
-import json
-import sys
 import time
 from pathlib import Path
 
 from agents.report import from_bundle as dreamed
 from agents.report.findings import Findings, ReportConfig
-from agents.report.from_dataset import Size, measure
+from agents.report.from_dataset import Measured, Size, measure
 from agents.report.page import html
+from agents.report.sources import find_sources, write_sources
+from agents.results.strips import DEPTHS, depth_strip
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import write_atomically
 from collectors.media import write_strip
 from collectors.settings.run_command import command
 from neural_envs import bundles
+from world_models.bundles.bundle import Bundle
 from world_models.evaluation.worlds.table import policies_of
+
+LANES = 4  # dreams of which the longest is shown by depth
 
 
 def run(config: ReportConfig) -> str:
@@ -35,27 +38,24 @@ def main(argv: list[str] | None = None) -> int:
 def gather(config: ReportConfig) -> Findings:
     """What is known and what is dreamed.
 
-    Raises ValueError for a bundle, dataset or evaluation that is none.
+    Raises ValueError for a bundle, dataset or file of figures that is none.
     """
     started = time.monotonic()
     bundle = bundles.load(config.bundle)
-    world = bundle.model.spec.world
-    figures, file = read_evaluation(config)
-    data = config.data or f"data/{dataset_name(world)}"
-    measured = None
-    if config.data or (Path(data) / "manifest.json").is_file():
-        size = Size(config.transitions, config.rollouts, config.horizon, config.clips)
-        measured = measure(bundle, Dataset(data), size, config.seed)
-    policy = policies_of(world)[-1]
+    sources = find_sources(config, bundle)
+    measured, unmeasured = _measured(config, bundle)
+    policy = policies_of(bundle.model.spec.world)[-1]
     run = Path(config.run) if config.run else _run_of(bundle.path)
     if config.run and not (Path(config.run) / "metrics.csv").is_file():
         raise ValueError(f"{config.run} is not a run directory: it has no metrics.csv")
+    depths = tuple(depth for depth in DEPTHS if depth < config.depth) + (config.depth,)
     return Findings(
         config,
         bundle,
-        figures,
-        file,
+        sources,
         measured,
+        unmeasured,
+        depth_strip(config.bundle, depths, LANES, config.seed) if config.depth else None,
         policy,
         dreamed.play(bundle, policy, config.steps, config.seed),
         dreamed.action_grid(bundle, config.actions_steps, config.seed),
@@ -64,34 +64,20 @@ def gather(config: ReportConfig) -> Findings:
     )
 
 
-def read_evaluation(config: ReportConfig) -> tuple[dict, str]:
-    """(the figures, their file), ({}, "") where there are none.
+def _measured(config: ReportConfig, bundle: Bundle) -> tuple[Measured | None, str]:
+    """What is dreamed on the recording, or why nothing is.
 
-    One that was not asked for must be of this bundle.
+    Raises ValueError where `data` is no dataset or one of another game.
     """
-    file = Path(config.evaluation or "evaluation") / "evaluation.json"
-    if not file.is_file():
-        if config.evaluation:
-            made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
-            raise ValueError(
-                f"{config.evaluation} holds no evaluation.json; make one with `{made}`"
-            )
-        return {}, ""
-    try:
-        figures = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}); evaluate the bundle again") from None
-    if not isinstance(figures, dict) or "one_step" not in figures:
-        raise ValueError(f"{file} is not what evaluate writes; evaluate the bundle again")
-    if Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
-        if config.evaluation:
-            print(
-                f"neural-envs report: note: {file} is of the bundle {figures.get('bundle')}",
-                file=sys.stderr,
-            )
-        else:
-            return {}, ""
-    return figures, str(file)
+    world = bundle.model.spec.world
+    data = config.data or f"data/{dataset_name(world)}"
+    if not (config.data or (Path(data) / "manifest.json").is_file()):
+        return None, "There is no recording here to dream beside."
+    dataset = Dataset(data)
+    if not any(dataset.episodes[episode].length for episode in dataset.split()["test"]):
+        return None, f"The recording {data} is too small: no episode of it is held out."
+    size = Size(config.transitions, config.rollouts, config.horizon, config.clips)
+    return measure(bundle, dataset, size, config.seed), ""
 
 
 def _run_of(path: Path) -> Path | None:
@@ -109,4 +95,5 @@ def write(folder: Path, findings: Findings) -> Path:
     write_strip(folder / "actions.png", rows, 1, labels=list(grid.names))
     shown = findings.play.frames[:: max(1, len(findings.play.frames) // 12)]
     write_strip(folder / "dream.png", [list(shown[:12])], 2)
+    write_sources(folder / "figures.json", findings.sources, findings.bundle)
     return write_atomically(folder / "index.html", html(findings, folder))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from agents.report.from_bundle import Play
 from agents.report.from_dataset import Measured
+from agents.results.scorecard import CARD, Given
+from agents.results.strips import Strip
 from collectors.settings.parse import check_settings, setting
 from neural_envs.branching import Branches
 from world_models.bundles.bundle import Bundle
@@ -20,6 +22,9 @@ class ReportConfig:
     evaluation: str = setting(
         "", "directory that evaluate wrote; none: evaluation, if it is of this bundle"
     )
+    transfer: str = setting(
+        "", "directory that transfer wrote; none: runs/transfer, if it is of this bundle"
+    )
     data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
     run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
     out: str = setting("report", "directory for index.html and the images")
@@ -29,6 +34,9 @@ class ReportConfig:
     rollouts: int = setting(24, "rollouts, with data", least=1)
     horizon: int = setting(48, "steps of a rollout", least=1)
     clips: int = setting(3, "rollouts that are shown", least=1)
+    depth: int = setting(
+        1_000, "steps of the longest dream in the strip by depth; 0 leaves it out", least=0
+    )
     steps: int = setting(48, "steps of the dream that is played, at most", least=1)
     actions_steps: int = setting(16, "steps that each action is held for", least=1)
     seed: int = setting(0, "seed of every choice made here")
@@ -40,16 +48,23 @@ class ReportConfig:
 class Findings(NamedTuple):
     """Everything that the page shows.
 
-    `figures` are those of evaluation.json, {} where there is none.
+    `sources` are files of figures, the nearest first: own ones, those of the release, the card.
     """
 
     config: ReportConfig
     bundle: Bundle
-    figures: dict
-    evaluation: str  # the file of the figures
+    sources: list[Given]
     measured: Measured | None
+    unmeasured: str  # why nothing was dreamed on a recording, a sentence
+    strip: Strip | None
     policy: str
     play: Play
     grid: Branches
     run: Path | None
     seconds: float
+
+    @property
+    def evaluation(self) -> Given:
+        """The first evaluation among the sources; an empty one where there is none."""
+        found = (one for one in self.sources if "one_step" in one.figures and one.name != CARD)
+        return next(found, Given("", {}))

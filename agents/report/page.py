@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from agents.report import sections
+from agents.report import depths, sections, tiles
 from agents.report.charts import Axis, Line, line_chart
 from agents.report.film_player import Row, clip, explanation, player
 from agents.report.findings import Findings
-from agents.report.scorecard import rows
+from agents.report.sources import origins
+from agents.results.scorecard import rows
 from collectors.dataset.dataset import dataset_name
 from collectors.worlds.table import WORLDS
 from neural_envs import __version__
@@ -17,6 +18,7 @@ from world_models.bundles.identity import bundle_hash
 HERE = Path(__file__).parent
 LINKS = (
     "scorecard",
+    "depth",
     "beside",
     "actions",
     "horizon",
@@ -34,6 +36,7 @@ def html(found: Findings, folder: Path) -> str:
     parts = [
         _hero(found),
         _scorecard(found),
+        _depth(found, folder),
         _beside(found, folder),
         _actions(found),
         *_figures(found),
@@ -82,26 +85,35 @@ def _hero(found: Findings) -> str:
 
 
 def _scorecard(found: Findings) -> str:
-    card = found.bundle.config["scores"]
-    source = f"From {escape(found.evaluation)}" if found.figures else "From the model card"
-    if found.figures:
-        data = found.figures.get("data", {})
-        source += (
-            f": {escape(str(data.get('split', 'test')))} split of "
-            f"{escape(str(data.get('path', 'the dataset')))}."
-        )
-    else:
-        source += f"; more with <code>{escape(_evaluate(found))}</code>."
-    body = sections.scorecard(
-        rows(found.bundle.model.spec.world, found.figures, card), source, _evaluate(found)
+    world = found.bundle.model.spec.world
+    body = tiles.scorecard(
+        rows(world, found.sources), origins(found.sources), found.config.bundle, world
     )
     return sections.section(
         "scorecard",
         "Scorecard",
         body,
         "Compared with the real game, on episodes that training never used. Green reaches its "
-        "target, red does not.",
+        "target, red does not. Below each figure: its 95 % interval and samples, its target, and "
+        "where it comes from.",
     )
+
+
+def _depth(found: Findings, folder: Path) -> str:
+    figures = found.evaluation.figures
+    charts = depths.own_charts(figures)
+    body = depths.strip_card(found.strip, folder)
+    body += f'<div class="three">{charts}</div>' if charts else ""
+    played = depths.game_table(figures)
+    table = f"<h3>The same policies in the dream and in the game</h3>{played}" if played else ""
+    lead = f"What the dream keeps as it goes on. {_from(found)}"
+    return sections.section("depth", "Deep dreams and whole games", body + table, lead)
+
+
+def _from(found: Findings) -> str:
+    """Which evaluation the figures of a section are of."""
+    name = found.evaluation.name
+    return f"Figures from {escape(name)}." if name else "No evaluation is here."
 
 
 def _beside(found: Findings, folder: Path) -> str:
@@ -111,7 +123,7 @@ def _beside(found: Findings, folder: Path) -> str:
     )
     lead += "Where the game is random, another draw is no error, but they diverge all the same."
     if found.measured is None:
-        body = sections.missing("There is no recording here to dream beside.", _collect(found))
+        body = sections.missing(found.unmeasured, _collect(found))
     else:
         fps = found.bundle.model.spec.fps
         clips = "".join(
@@ -140,10 +152,12 @@ def _actions(found: Findings) -> str:
 
 
 def _figures(found: Findings) -> list[str]:
-    measured, figures, command = found.measured, found.figures, _evaluate(found)
-    curves = figures.get("rollout", {}).get("curves") or (measured.curves if measured else None)
-    by = f"; {found.config.rollouts} rollouts" if measured else ""
-    by = "; measured by evaluate" if figures.get("rollout", {}).get("curves") else by
+    measured, figures, command = found.measured, found.evaluation.figures, _evaluate(found)
+    curves = figures.get("rollout", {}).get("curves")
+    by = f"; {escape(found.evaluation.name)}"
+    if not curves and measured:
+        curves, by = measured.curves, f"; {found.config.rollouts} rollouts, dreamed for this page"
+    by = by if curves else ""
     horizon = sections.horizon(curves, _collect(found))
     values = found.bundle.model.spec.reward_values
     outcome = sections.outcomes(measured, figures, values, _collect(found))
@@ -160,8 +174,8 @@ def _figures(found: Findings) -> list[str]:
             "outcomes",
             "Rewards and terminations",
             outcome,
-            "Rows are what the game did, columns what the dream did. Rare ones were "
-            "sampled more often.",
+            "Rows are what the game did, columns what the dream did, dreamed for this page with "
+            f"rare ones sampled more often. Precision and recall: {_from(found)}",
         ),
         sections.section(
             "calibration",
@@ -177,8 +191,6 @@ def _figures(found: Findings) -> list[str]:
 
 def _provenance(found: Findings) -> str:
     config, path = found.bundle.config, found.bundle.path
-    spec = {k: v for k, v in config["spec"].items() if k not in ("world", "fps")}
-    model = _flat(config["model"])
     about = {
         "bundle hash": bundle_hash(path),
         "page made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -193,24 +205,14 @@ def _provenance(found: Findings) -> str:
         about["trained on this dataset"] = (
             "yes, on its other episodes" if same else "no: on another, or on more of it"
         )
-    card = {k: v for k, v in config["scores"].items() if v is not None}
-    card = card or {"scores": "not measured yet"}
-    tables = {"Where it comes from": config["provenance"], "This page": about, "World": spec}
-    tables |= {"Model": {"kind": config["kind"], **model}, "Model card": card}
-    return sections.section(
-        "provenance", "Provenance", sections.provenance(tables), "What made this bundle."
+    tables = {"Where it comes from": config["provenance"], "This page": about}
+    link = (
+        '<p class="note">All figures of every source, and the settings of the model: '
+        '<a href="figures.json">figures.json</a>, beside this page.</p>'
     )
-
-
-def _flat(values: dict, prefix: str = "") -> dict:
-    found = {}
-    for key, value in values.items():
-        found |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{key}": value}
-        )
-    return found
+    return sections.section(
+        "provenance", "Provenance", sections.provenance(tables) + link, "What made this bundle."
+    )
 
 
 def _evaluate(found: Findings) -> str:

@@ -1,4 +1,4 @@
-"""The sections of the page: scorecard, horizon, outcomes, calibration, training, provenance.
+"""The sections of the page: horizon, outcomes, calibration, training, provenance.
 
 Each function returns the HTML of one section. What is missing is named, with its command.
 """
@@ -6,7 +6,7 @@ Each function returns the HTML of one section. What is missing is named, with it
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 
 from agents.report.charts import Axis, Line, dot_chart, line_chart, number
 from agents.report.from_dataset import Measured, Reliability
-from agents.report.scorecard import Row
 
 STYLES = ("c0", "c1", "c2", "c3")
 
@@ -31,40 +30,6 @@ def missing(sentence: str, command: str) -> str:
     return (
         f'<div class="card missing"><p>{escape(sentence)}</p><code>{escape(command)}</code></div>'
     )
-
-
-def scorecard(rows: Sequence[Row], source: str, command: str) -> str:
-    """Figures beside their targets."""
-    measured = [(row, row.value) for row in rows if row.value is not None]
-    if not measured:
-        return missing("Nothing of this bundle has been measured yet.", command)
-    tiles = "".join(_tile(row, value) for row, value in measured)
-    absent = [row.target.title for row in rows if row.value is None]
-    note = f'<p class="note">Not measured: {escape(", ".join(absent))}.</p>' if absent else ""
-    return f'<div class="tiles">{tiles}</div>{note}<p class="note">{source}</p>'
-
-
-def _tile(row: Row, value: float) -> str:
-    target, bound = row.target, ""
-    if target.least is not None:
-        bound = f"target: at least {number(target.least)}"
-    if target.most is not None:
-        bound = f"target: at most {number(target.most)}"
-    state, sign = {True: ("good", "✓"), False: ("short", "✗"), None: ("plain", "")}[row.passed]
-    unit = f"<small>{escape(target.unit)}</small>" if target.unit else ""
-    return (
-        f'<div class="tile {state}"><span class="name">{escape(target.title)}</span>'
-        f'<b>{figure(value)}{unit}<i aria-hidden="true">{sign}</i></b><span '
-        f'class="target">{bound}</span></div>'
-    )
-
-
-def figure(value: float) -> str:
-    """A figure of the scorecard: near 1 the last digits are the ones that matter."""
-    if 0.99 < value < 1:
-        return f"{value:.4f}"
-    digits = 3 if 0.01 <= abs(value) < 10 else 1 if 10 <= abs(value) < 1e5 else None
-    return number(value) if digits is None else f"{value:.{digits}f}"
 
 
 def horizon(curves: dict | None, command: str) -> str:
@@ -107,7 +72,7 @@ def broken_even(curves: dict) -> int | None:
 
 
 def outcomes(
-    measured: Measured | None, figures: dict, rewards: Sequence[float], command: str
+    measured: Measured | None, figures: Mapping, rewards: Sequence[float], command: str
 ) -> str:
     """Confusion of rewards and terminations; precision and recall of one step and of rollouts."""
     cards = []
@@ -176,7 +141,7 @@ def _bar(value: float | None) -> str:
     return f'<td><span class="bar" style="--share:{100 * value:.1f}%">{value:.3f}</span></td>'
 
 
-def calibration(reliabilities: dict[str, Reliability], figures: dict, command: str) -> str:
+def calibration(reliabilities: dict[str, Reliability], figures: Mapping, command: str) -> str:
     """How often a claim of some confidence is true."""
     note = _calibration_figures(figures)
     if not reliabilities:
@@ -204,7 +169,7 @@ def calibration(reliabilities: dict[str, Reliability], figures: dict, command: s
     return f'<div class="three">{"".join(cards)}</div>{note}'
 
 
-def _calibration_figures(figures: dict) -> str:
+def _calibration_figures(figures: Mapping) -> str:
     trust = figures.get("trust", {})
     shown = {
         k: v

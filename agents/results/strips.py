@@ -65,7 +65,11 @@ def depth_strip(
 def _game(
     bundle: str, world: str, policy: str, depths: Sequence[int], seed: int
 ) -> list[np.ndarray | None] | None:
-    """The same of the real game, which begins anew where it is over."""
+    """The same of the real game, which begins anew where it is over; None where it is not
+    installed, and for a world of no row: no game is imported because a bundle names it.
+    """
+    if world not in WORLDS:
+        return None
     try:
         settings = env_settings(world, "real", bundle)
         env = make_vector_env(env_id(world, "real", bundle), 1, **settings)

@@ -38,15 +38,18 @@ class Numbering:
 
     def lines(self) -> list[str]:
         """What each number stands for: command, data, date, commit, machine."""
-        found = [f"{n}. {origin(source)}" for n, source in enumerate(self.sources.values(), 1)]
+        found = [
+            f"{n}. {origin_text(source.figures)}"
+            for n, source in enumerate(self.sources.values(), 1)
+        ]
         older = f"{OLDER} of weights that were released earlier; the present ones are not measured."
         return [*found, "", older] if self.older else found
 
 
-def origin(source: Source) -> str:
+def origin_text(figures: Mapping) -> str:
     """How a file was made, in one line."""
-    made, machine = source.made, source.made["machine"]
-    data = source.figures.get("data", {}).get("fingerprint", "")
+    made, machine = figures["made"], figures["made"]["machine"]
+    data = figures.get("data", {}).get("fingerprint", "")
     parts = [
         f"`{made['command']}`",
         f"data {data[:8]}" if data else "",

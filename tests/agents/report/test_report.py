@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.report import charts, film_player, main, sections
-from agents.report.command import read_evaluation
+from agents.report import charts, depths, film_player, main, sections, tiles
 from agents.report.findings import ReportConfig
 from agents.report.from_dataset import DIVERGED, clip_of, reliability, visibly_different
-from agents.report.scorecard import at, rows
+from agents.report.sources import read_evaluation
+from agents.results.scorecard import CARD, Given, rows
 from world_models.evaluation.rollouts import Rollouts
 
 SMALL = [
@@ -27,6 +27,8 @@ SMALL = [
     "3",
     "--horizon",
     "4",
+    "--depth",
+    "6",
 ]
 
 
@@ -93,29 +95,33 @@ def test_reliability_puts_confidences_beside_how_often_they_are_right():
     assert found.samples.tolist() == [1, 3]
 
 
-def test_the_scorecard_takes_evaluation_first_and_the_card_where_there_is_none():
+def test_a_tile_shows_interval_samples_target_and_the_one_source_of_its_figure():
+    own = {"rules": {"transition_exact_rate": 0.99, "samples": 1000}}
+    card = {"rules.transition_exact_rate": 1.0, "rules.one_food_after_eating": 0.5}
+    found = rows("snake", [Given("evaluation/evaluation.json", own), Given(CARD, card)])
+    page = tiles.scorecard(
+        found, {CARD: "old", "evaluation/evaluation.json": "new"}, "snake", "snake"
+    )
+    first, second = re.findall(r'<div class="tile .*?</div>', page)
+    assert "0.990" in first and "to 0.99" in first and "1 000 samples" in first
+    assert "at least 0.995, missed" in first and "evaluation/evaluation.json" in first
+    assert "0.500" in second and "no interval, no count" in second and CARD in second
+    assert CARD not in first and "evaluation.json" not in second
+    assert f"<b>{CARD}</b>: old" in page and "neural-envs transfer snake" in page
+
+
+def test_policies_are_shown_beside_the_game_and_depths_as_charts():
+    side = {"value": 1.5, "interval": [1, 2], "samples": 9}
     figures = {
-        "rules": {"transition_exact_rate": 0.99},
-        "reward": {"one_step": {"classes": {"1": {"f1": 1.0}}}},
+        "game": {"scripted": {"return": {"dream": side, "real": 2.0, "ratio": 0.75}}},
+        "rules": {"rollout": {"ball_error": {"1": 0.1, "32": 5.0}, "samples": {"1": 3, "32": 3}}},
+        "hold": {"1": {"sharpness": side}, "500": {"sharpness": side}},
     }
-    card = {
-        "rules.transition_exact_rate": 1.0,
-        "reward.f1[-1]": 0.5,
-        "termination.f1": 0.995,
-        "one_step.psnr": 60.0,
-    }
-    found = {row.target.path: (row.value, row.passed) for row in rows("snake", figures, card)}
-    assert found["rules.transition_exact_rate"] == (0.99, False)
-    assert found["reward.one_step.classes.1.f1"] == (1.0, True)
-    assert found["reward.one_step.classes.-1.f1"] == (0.5, False)
-    assert found["termination.one_step.f1"] == (0.995, True)
-    assert found["one_step.psnr"] == (60.0, None) and found["trust.auroc"] == (None, None)
-
-
-def test_what_was_left_out_of_an_evaluation_is_not_a_number():
-    assert at({"kid": {"omitted": "why"}}, "kid.value") is None
-    assert at({"rules": {"omitted": "why"}}, "rules.shift_error") is None
-    assert at({"a": {"b": True}}, "a.b") is None and at({"a": {"b": 2}}, "a.b") == 2.0
+    table = depths.game_table(figures)
+    assert "scripted" in table and "1.500 <small>1.000 to 2.000" in table and "2.000" in table
+    charted = depths.own_charts(figures)
+    assert "ball, error in pixels" in charted and "sharpness, dream / game" in charted
+    assert "samples" not in charted and depths.own_charts({}) == depths.game_table({}) == ""
 
 
 def test_a_chart_leaves_out_what_is_not_finite_and_keeps_within_its_frame():
@@ -184,17 +190,21 @@ def test_a_bundle_alone_gives_a_page_that_loads_nothing_and_says_what_is_missing
     assert main(["snake", "--out", "report", *SMALL]) == 0
     page = pages(tmp_path / "report")
     assert (
-        not re.findall(r'(?:src|href)="(?!data:|#)', page)
+        re.findall(r'(?:src|href)="(?!data:|#)([^"]*)', page) == ["figures.json"]
         and "url(" not in page
         and len(page) < 3e6
     )
     for command in ("evaluate snake", "collect snake", "report RUN/bundle"):
         assert f"neural-envs {command}" in page
-    assert "next frame exact where nothing is random" in page and "From the model card" in page
+    assert "next frame exact where nothing is random" in page and "release: snake/" in page
+    sources = json.loads((tmp_path / "report" / "figures.json").read_text())["figures"]
+    assert CARD in sources and "release: snake/evaluation.json" in sources
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "index.html",
         "actions.png",
+        "depths.png",
         "dream.png",
+        "figures.json",
     }
     assert "written: report/index.html" in capsys.readouterr().out
 
@@ -218,10 +228,20 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
     assert main(["snake", "--out", "report", "--run", "run", *SMALL]) == 0
     page = pages(tmp_path / "report")
     assert "12.5" in page and "evaluation/evaluation.json" in page and "auroc 0.75" in page
+    assert "0.750" in page and "9 samples" in page
     assert (
         "real ↓ dreamed →" in page and "validation" in page and 'class="card missing"' not in page
     )
     assert (tmp_path / "report" / "clip_1.png").is_file()
+
+
+def test_a_recording_without_held_out_episodes_is_a_sentence_on_the_page(tmp_path, monkeypatch):
+    from collectors.recording.collect import main as collect
+
+    monkeypatch.chdir(tmp_path)
+    assert collect(["snake", "--frames", "20", "--policy", "random", "--out", "data/snake"]) == 0
+    assert main(["snake", "--out", "report", *SMALL]) == 0
+    assert "data/snake is too small: no episode of it is held out" in pages(tmp_path / "report")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +250,7 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
         (["nosuch"], "no bundle 'nosuch'"),
         (["snake", "--data", "nowhere"], "nowhere is not a dataset"),
         (["snake", "--evaluation", "nowhere"], "nowhere holds no evaluation.json; make one with"),
+        (["snake", "--transfer", "nowhere"], "nowhere holds no transfer.json; make one with"),
         (["snake", "--run", "nowhere"], "nowhere is not a run directory"),
         (["snake", "--out", "file/report"], "cannot write or read file"),
     ],
@@ -246,7 +267,7 @@ def test_an_evaluation_that_is_damaged_or_of_another_bundle_is_not_taken(tmp_pat
     (tmp_path / "evaluation").mkdir()
     file = tmp_path / "evaluation" / "evaluation.json"
     file.write_text(json.dumps({"bundle": "pong", "one_step": {}}))
-    assert read_evaluation(ReportConfig("snake")) == ({}, "")
+    assert read_evaluation(ReportConfig("snake")) is None
     file.write_text("{")
     with pytest.raises(ValueError, match="is damaged .* evaluate the bundle again"):
         read_evaluation(ReportConfig("snake"))

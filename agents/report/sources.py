@@ -1,0 +1,84 @@
+"""Where a report's figures come from: own files of this bundle, those of its release, its card."""
+
+import json
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from agents.envs import weights_fingerprint
+from agents.report.findings import ReportConfig
+from agents.results.released import results_of
+from agents.results.scorecard import CARD, Given
+from agents.results.tables import origin_text
+from collectors.files import write_atomically
+from world_models.bundles.bundle import Bundle
+
+
+def find_sources(config: ReportConfig, bundle: Bundle) -> list[Given]:
+    """All sources of figures of a bundle, the nearest first.
+
+    Raises ValueError for a file that is damaged, and for one that was asked for and is missing.
+    """
+    released = [Given(f"release: {one.name}", one.figures) for one in results_of(config.bundle)]
+    card = Given(CARD, {k: v for k, v in bundle.config["scores"].items() if v is not None})
+    found = [read_evaluation(config), read_transfer(config, bundle), *released, card]
+    return [source for source in found if source is not None and source.figures]
+
+
+def read_evaluation(config: ReportConfig) -> Given | None:
+    """evaluation.json; one that was not asked for must be of this bundle."""
+    file = Path(config.evaluation or "evaluation") / "evaluation.json"
+    made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
+    figures = _read(file, "one_step", made if config.evaluation else "", "evaluate")
+    if figures and Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
+        if not config.evaluation:
+            return None
+        note = f"note: {file} is of the bundle {figures.get('bundle')}"
+        print(f"neural-envs report: {note}", file=sys.stderr)
+    return Given(str(file), figures) if figures else None
+
+
+def read_transfer(config: ReportConfig, bundle: Bundle) -> Given | None:
+    """transfer.json; one that was not asked for must be of these weights."""
+    file = Path(config.transfer or "runs/transfer") / "transfer.json"
+    world = bundle.model.spec.world
+    made = f"neural-envs transfer {world} --bundle {config.bundle} --out {config.transfer}"
+    figures = _read(file, "transfer", made if config.transfer else "", "transfer")
+    own = figures.get("weights") == weights_fingerprint(world, config.bundle)
+    return Given(str(file), figures) if figures and (own or config.transfer) else None
+
+
+def _read(file: Path, key: str, command: str, verb: str) -> dict:
+    """The figures, {} where there is no file; with a command it was asked for."""
+    if not file.is_file():
+        if command:
+            raise ValueError(f"{file.parent} holds no {file.name}; make one with `{command}`")
+        return {}
+    try:
+        figures = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); {verb} the bundle again") from None
+    if not isinstance(figures, dict) or key not in figures:
+        raise ValueError(f"{file} is not what {verb} writes; {verb} the bundle again")
+    return figures
+
+
+def origins(sources: Sequence[Given]) -> dict[str, str]:
+    """How each source was made, as HTML."""
+    return {source.name: _origin(source) for source in sources}
+
+
+def _origin(source: Given) -> str:
+    if source.name == CARD:
+        return "written when the bundle was released; a card keeps no intervals and no counts."
+    if "made" in source.figures:
+        return f"{escape(origin_text(source.figures)).replace('`', '')}."
+    data = source.figures.get("data", {})
+    return f"{escape(str(data.get('split', 'test')))} split of {escape(str(data.get('path', '')))}."
+
+
+def write_sources(path: Path, sources: Sequence[Given], bundle: Bundle) -> Path:
+    """All figures, and the bundle's settings, in one file beside the page."""
+    whole = {"figures": {source.name: source.figures for source in sources}}
+    return write_atomically(path, json.dumps({**whole, "bundle": bundle.config}, indent=1) + "\n")

@@ -1,0 +1,82 @@
+"""The scorecard of the page: a tile per figure, with its interval, samples, target and source."""
+
+from collections.abc import Sequence
+from html import escape
+
+from agents.results.figures import Figure, count_text, number_text
+from agents.results.goals import command_of
+from agents.results.scorecard import Row
+
+GROUPS = (  # title, and the first keys of its figures' paths
+    ("The frame and the rules", "one_step rollout rules reward termination survival kid".split()),
+    ("Deep dreams", ["hold", "loop_closure"]),
+    ("Control", ["control", "action_sensitivity"]),
+    ("The game as a whole", ["game"]),
+    ("Decisions and rankings", ["decisions", "ranking", "policy_ranking"]),
+    ("Learning in it", ["dream", "real", "random", "transfer", "exploitation", "safe_horizon"]),
+    ("Trust in itself", ["trust"]),
+)
+
+
+def scorecard(rows: Sequence[Row], origins: dict[str, str], bundle: str, world: str) -> str:
+    """All figures in groups, what is absent with its command, and what the sources are.
+
+    `origins` says how each source was made, as HTML.
+    """
+    parts = []
+    for title, keys in GROUPS:
+        group = [row for row in rows if row.target.path.split(".")[0] in keys]
+        tiles = "".join(_tile(row, row.figure) for row in group if row.figure)
+        if tiles:
+            parts.append(f'<h3>{escape(title)}</h3><div class="tiles">{tiles}</div>')
+    used = dict.fromkeys(row.source for row in rows if row.source)
+    notes = [f"<b>{escape(name)}</b>: {origins.get(name, '')}" for name in used]
+    lines = "".join(
+        f'<p class="note">{note}</p>' for note in [*absent(rows, bundle, world), *notes]
+    )
+    return "".join(parts) + lines
+
+
+def absent(rows: Sequence[Row], bundle: str, world: str) -> list[str]:
+    """A line per command that would measure what no source has, as HTML."""
+    by_command: dict[str, list[str]] = {}
+    for row in rows:
+        if row.figure is None:
+            command = command_of(row.target.path, bundle, world)
+            by_command.setdefault(command, []).append(row.target.title)
+    return [
+        f"Not measured: {escape('; '.join(titles))}. <code>{escape(command)}</code> measures them."
+        for command, titles in by_command.items()
+    ]
+
+
+def _tile(row: Row, figure: Figure) -> str:
+    state, sign = {True: ("good", "✓"), False: ("short", "✗"), None: ("plain", "")}[row.passed]
+    unit = f"<small>{escape(row.target.unit)}</small>" if row.target.unit else ""
+    return (
+        f'<div class="tile {state}"><span class="name">{escape(row.target.title)}</span>'
+        f'<b>{number_text(figure.value)}{unit}<i aria-hidden="true">{sign}</i></b>'
+        f'<span class="target">{_spread(figure)}</span>'
+        f'<span class="target">{escape(_bound(row))}</span>'
+        f'<span class="target source">{escape(row.source or "")}</span></div>'
+    )
+
+
+def _spread(figure: Figure) -> str:
+    """Interval and samples, or that the source has none."""
+    if figure.samples is None and figure.interval is None:
+        return "no interval, no count"
+    spread = "no interval"
+    if figure.interval is not None:
+        spread = " to ".join(map(number_text, figure.interval))
+    return spread if figure.samples is None else f"{spread}; {count_text(figure.samples)} samples"
+
+
+def _bound(row: Row) -> str:
+    least, most = row.target.least, row.target.most
+    word = {True: ", met", False: ", missed", None: ""}[row.passed]
+    if least is not None and most is not None:
+        return f"target: {least:g} to {most:g}{word}"
+    if least is not None:
+        return f"target: at least {least:g}{word}"
+    return f"target: at most {most:g}{word}" if most is not None else "no target"
