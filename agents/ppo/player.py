@@ -6,6 +6,7 @@ Nothing here is imported from stable-baselines3 or torch until an agent plays.
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,5 +75,10 @@ def _probabilities(agent: PPO, observations: np.ndarray) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The verb `collect`, with agents as players; returns the exit code."""
+    """The verb `collect`, with agents as players; returns the exit code.
+
+    One thread per process unless OMP_NUM_THREADS says otherwise: a frame at a time gains nothing by
+    more, and those of several workers wait for one another.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
     return collect.main(argv, AgentPolicy)
