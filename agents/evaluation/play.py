@@ -1,6 +1,6 @@
 """Play episodes with an agent, several lanes at once, and summarise them with intervals.
 
-Each lane plays a fixed number of episodes. Taking the first so many that finish would favour the
+Each lane plays a fixed number of episodes. Taking the first so many that finish would favor the
 short ones. N lanes, E episodes.
 """
 
@@ -49,6 +49,10 @@ class Episodes(NamedTuple):
     def joined(cls, parts: "list[Episodes]") -> "Episodes":
         """The episodes of all parts."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def first(self, count: int) -> "Episodes":
+        """The first `count` episodes."""
+        return Episodes(*(column[:count] for column in self))
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,13 @@ def play_episodes(
 ) -> Episodes:
     """Play exactly ceil(episodes / N) episodes in each of the N lanes of a SAME_STEP env.
 
+    The first episode of every lane comes first, in the order of the lanes, then the second ones.
     With a `horizon`, an episode is counted after that many steps as if it had ended there.
     """
     quota = np.full(env.num_envs, -(-episodes // env.num_envs))
     limit = np.inf if horizon is None else horizon
     returns, events, lengths = (np.zeros(env.num_envs, dtype=kind) for kind in (float, int, int))
-    rows: list[tuple[float, int, int]] = []
+    rows: list[tuple[int, int, float, int, int]] = []
     observations, _ = env.reset(seed=seed)
     agent.reset(np.ones(env.num_envs, dtype=bool))
     while quota.any():
@@ -170,11 +175,11 @@ def play_episodes(
         events += (rewards > 0) & running
         lengths += running
         for lane in np.flatnonzero(running & (done | (lengths >= limit)) & (quota > 0)):
-            rows.append((returns[lane], events[lane], lengths[lane]))
+            rows.append((-quota[lane], lane, returns[lane], events[lane], lengths[lane]))
             quota[lane] -= 1
         returns[done], events[done], lengths[done] = 0, 0, 0
         agent.reset(done)
-    return Episodes(*(np.array(column) for column in zip(*rows, strict=True)))
+    return Episodes(*(np.array(column) for column in list(zip(*sorted(rows), strict=True))[2:]))
 
 
 def bootstrap(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -210,17 +215,22 @@ def play_policy(
     horizon: int | None = None,
     **settings: Any,
 ) -> Episodes:
-    """Play at least `episodes` episodes of "module:id" with a model or policy, see `play_episodes`.
+    """Play `episodes` episodes of "module:id" with a model or policy; see `play_episodes`.
 
-    `settings` go to the constructor of the environment. The global torch generator, from which
-    stable-baselines3 samples actions, is seeded for the play and restored afterwards.
+    Episode i is that of reset(seed=seed + i), whoever plays: two policies that are given the same
+    seed meet the same games, in the same order. `settings` go to the constructor of the
+    environment. The global torch generator, from which stable-baselines3 samples actions, is seeded
+    for the play and restored afterwards.
     """
     lanes = min(episodes, MAX_LANES)
     env = make_vector_env(env_id, lanes, **settings)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return play_episodes(env, make_agent(policy, lanes, seed), episodes, seed, horizon)
+            agent = make_agent(policy, lanes, seed)
+            starts = range(seed, seed + episodes, lanes)
+            rounds = [play_episodes(env, agent, lanes, start, horizon) for start in starts]
+            return Episodes.joined(rounds).first(episodes)
     finally:
         env.close()
 

@@ -1,17 +1,19 @@
 """`neural-envs transfer WORLD`: does an agent that learned in the dream play the real game?
 
 The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a
-random policy, are measured in the real game. transfer = (dream-trained - random) / (real-trained -
-random), in mean return. With several seeds all is done once per seed, and the means are over all of
-their games. Both halves are measured in the same real game: that of training (CoinRun's training
-levels), or the one of `--real-options levels=test` (held-out levels).
+random policy, are measured in the same real games: that of training (CoinRun's training levels), or
+that of `--real-options levels=test` (held-out levels). All is done once per PPO seed, and the dream's
+half once per world model too: the training run is the unit, and intervals are over runs. transfer =
+(dream-trained - random) / (real-trained - random), in mean return, is the last line, and there is
+none where the real game taught nothing in this budget.
 """
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from agents.envs import (
     WORLD_HELP,
@@ -21,21 +23,24 @@ from agents.envs import (
     env_settings,
     find_twins,
     named_world,
-    weights_fingerprint,
+    option,
 )
 from agents.evaluation.how_made import how_made
-from agents.evaluation.play import Episodes, bootstrap, interval, play_policy, summarise
+from agents.evaluation.play import Episodes, play_policy
+from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
-from agents.ppo.presets import PPOSettings, ppo_settings
+from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
+from agents.experiments.world_model_seeds import WorldModel, trained_bundles, world_models
+from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
+from world_models.training.config import TrainConfig
+from world_models.training.presets.table import PRESETS, find_preset
 
-HALVES: tuple[Kind, ...] = ("dream", "real")
-MEANS = ("return_mean", "length_mean")  # the third mean is that of what the world calls an event
-PLAYERS = (*HALVES, "random")
+FIRST_GAME, MOST_GAMES = 1_000_000, 10_000  # seed of the first measured game; games per PPO seed
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,16 @@ class TransferConfig:
     """Train the same PPO in the dream and in the real game, then measure both in the real game."""
 
     name: str = setting("snake", WORLD_HELP)
-    steps: int = setting(300_000, "training budget of each, in environment steps")
-    episodes: int = setting(128, "real episodes for each policy")
-    out: str = setting("runs/transfer", "folder; finished halves in it are not repeated")
-    seed: int = setting(0, "seed of both trainings and of the evaluation")
-    seeds: tuple[int, ...] = setting((), "several seeds, each with a folder; none: --seed")
+    steps: int = setting(300_000, "training budget of each, in environment steps", least=1)
+    episodes: int = setting(128, "real games per policy", least=1, most=MOST_GAMES)
+    out: str = setting("runs/transfer", "folder; finished stages in it are not repeated")
+    seeds: tuple[int, ...] = setting((0, 1, 2), "of PPO; with one there is no interval")
     bundle: str | None = setting(None, "the dream's model; none: the released one")
+    bundles: tuple[str, ...] = setting((), "several models, each a dream to learn in")
+    world_model_seeds: tuple[int, ...] = setting(
+        (), "train the world model with these seeds, as runs/NAME-seed0, and learn in each"
+    )
+    world_model_preset: str = setting("", "preset of that training; none: the world's")
     min_trust: float | None = setting(
         None, "trust below which the dream is cut short in training; none: never"
     )
@@ -61,65 +70,137 @@ class TransferConfig:
     real_options: tuple[str, ...] = setting(
         (), "of the real game in which all are measured, as levels=test; not of training"
     )
+    exploitation_points: int = setting(
+        8, "moments of the training at which dreamed and real return are compared; 0: none", least=0
+    )
+    exploitation_episodes: int = setting(
+        32, "dreams and real games at each", least=1, most=MOST_GAMES
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
+    world_model: TrainConfig = field(default_factory=PRESETS["snake"])
+
+    def __post_init__(self):
+        check_settings(self)
+        for name in ("seeds", "world_model_seeds", "bundles"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} has one twice: {', '.join(map(str, values))}")
+        if not self.seeds or min((*self.seeds, *self.world_model_seeds)) < 0:
+            raise ValueError("seeds are one or more whole numbers from 0 on, as --seeds 0,1,2")
+        given = ("bundle", "bundles", "world_model_seeds")
+        named = [name for name in given if getattr(self, name)]
+        if len(named) > 1:
+            raise ValueError(f"give one of {' and '.join(named)}: each says what the dreams are")
 
 
-def transfer_score(dream: float, real: float, random: float) -> float:
-    """(dream - random) / (real - random): the dream's share of what the real game teaches.
+class Half(NamedTuple):
+    """One training: in the real game or in a dream."""
 
-    nan (null in JSON) where the real game taught nothing.
-    """
-    learned = real - random
-    return (dream - random) / learned if learned else float("nan")
-
-
-def transfer_interval(returns: dict[str, np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the score; `returns` has (E,) returns of each player."""
-    generator = np.random.default_rng(seed)
-    return _score_interval(*(bootstrap(returns[name], generator) for name in PLAYERS))
+    kind: Kind
+    name: str  # its folder, and the first part of its stages' names
+    bundle: str | None
 
 
-def seeds_interval(returns: list[dict[str, np.ndarray]], seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval over training seeds and their games.
+class SeedWork:
+    """One PPO seed in its folder. Raises StageError as `Stages`."""
 
-    Seeds are drawn with replacement, and so are the games of each drawn seed.
-    """
-    generator = np.random.default_rng(seed)
-    means = {
-        name: np.stack([bootstrap(one[name], generator) for one in returns]) for name in PLAYERS
-    }  # (S, resamples)
-    drawn = generator.integers(len(returns), size=means["dream"].shape)
-    return _score_interval(*(np.take_along_axis(means[name], drawn, 0).mean(0) for name in PLAYERS))
+    def __init__(self, config: TransferConfig, seed: int):
+        self.config, self.seed, self.folder = config, seed, _folder(config, seed)
+        self.stages, self.bundle = Stages(self.folder), config.bundle
 
+    def run(self, models: list[WorldModel]) -> SeedRuns:
+        """Do what is not done yet: all trainings, then all measurements."""
+        self.bundle = models[0].bundle  # by which a game that is not in the table is known
+        real = Half("real", "real", self.bundle)
+        dreams = [Half("dream", model.half, model.bundle) for model in models]
+        made = {half.name: self.train(half) for half in (*dreams, real)}
+        played = {
+            name: self.measure(name, made[name]["policy"] if name in made else "random")
+            for name in (*made, "random")
+        }
+        exploited = [
+            self.exploitation(half, model, made[half.name]["policy"])
+            for half, model in zip(dreams, models, strict=True)
+            if self.config.exploitation_points
+        ]
+        seconds = {
+            "seconds_dream": sum(made[half.name]["seconds"] for half in dreams),
+            "seconds_real": made["real"]["seconds"],
+        }
+        dreamed = [played[half.name] for half in dreams]
+        return SeedRuns(dreamed, played["real"], played["random"], exploited, seconds)
 
-def _score_interval(dream: np.ndarray, real: np.ndarray, random: np.ndarray) -> tuple[float, float]:
-    """The interval of the scores of resampled means."""
-    learned = np.where(real == random, np.nan, real - random)
-    scores = (dream - random) / learned
-    scores = scores[np.isfinite(scores)]
-    return interval(scores) if len(scores) else (float("nan"), float("nan"))
+    def train(self, half: Half) -> dict:
+        """Train one half, unless that is done; the policy's hash and seconds.
 
+        Raises StageError if it was made with other settings or with another model.
+        """
+        config, out = self.config, self.folder / half.name
+        run = PPOConfig(config.name, half.kind, config.steps, str(out), self.seed, half.bundle)
+        run = replace(run, ppo=config.ppo)
+        if half.kind == "dream":
+            run = replace(
+                run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
+            )
+        settings = settings_of(run, ("out", "bundle", "ray", "actors"), model=dreamed_weights(run))
+        product = out / POLICY_FILE
+        kept = config.exploitation_points if half.kind == "dream" else 0
 
-def train_half(config: TransferConfig, kind: Kind, stages: Stages) -> dict:
-    """Train in the dream or in the real game, unless that is done; the policy's hash and seconds.
+        def work() -> dict:
+            train_ppo(run, kept=kept)
+            return {"policy": hashlib.sha256(product.read_bytes()).hexdigest()}
 
-    Raises StageError if the half was made with other settings or with another model.
-    """
-    out = str(Path(config.out) / kind)
-    half = PPOConfig(config.name, kind, config.steps, out, config.seed, config.bundle)
-    half = replace(half, ppo=config.ppo)
-    if kind == "dream":
-        half = replace(
-            half, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
+        return self.stages.run(f"{half.name}/train", work, settings, product, check=_policy_hash)
+
+    def measure(self, name: str, policy: str) -> Episodes:
+        """Play real games with the policy of a half or with the "random" one, unless that is done.
+
+        `policy` is the hash of its file: those of another policy are played again.
+        """
+        config = self.config
+        decided = {"episodes": str(config.episodes), **self._decided(policy)}
+        defaults = {"games": "in turn"}  # of records from when players did not meet the same games
+
+        def work() -> dict[str, list]:
+            game, settings = env_id(config.name, "real", self.bundle), self._real_settings()
+            if name == "random":
+                player = make_policy("random", action_count(game, **settings))
+            else:
+                player = load_policy(self.folder / name / POLICY_FILE)
+            return play_policy(
+                player, game, config.episodes, self.first_game, **settings
+            ).as_dict()
+
+        found = self.stages.run(
+            f"{name}/play",
+            work,
+            Settings(decided, defaults),
+            repeat=True,
+            check=Episodes.check_dict,
         )
-    settings = settings_of(half, ("out", "bundle", "ray", "actors"), model=dreamed_weights(half))
-    product = Path(half.out) / POLICY_FILE
+        return Episodes.from_dict(found)
 
-    def work() -> dict:
-        train_ppo(half)
-        return {"policy": hashlib.sha256(product.read_bytes()).hexdigest()}
+    def exploitation(self, half: Half, model: WorldModel, policy: str) -> RunExploitation:
+        """What the policies of a half in the dream earn there and in the real game."""
+        config, decided = self.config, {**self._decided(policy), "model": model.weights}
+        count, game = config.exploitation_episodes, self._real_settings()
+        run = DreamRun(
+            config.name, half.bundle, half.name, decided, count, self.first_game, game
+        )
+        return measure_run(run, self.stages)
 
-    return stages.run(f"{kind}/train", work, settings, product, check=_policy_hash)
+    def _decided(self, policy: str) -> dict[str, str]:
+        """What decides every measurement of a policy."""
+        options = ",".join(self.config.real_options)
+        return {"policy": policy, "games": str(self.first_game), "real_options": options}
+
+    def _real_settings(self) -> Mapping[str, Any]:
+        return real_settings(self.config, self.bundle)
+
+    @property
+    def first_game(self) -> int:
+        """The seed of the first measured game: every PPO seed has games of its own."""
+        return FIRST_GAME + MOST_GAMES * self.seed
 
 
 def _policy_hash(found: dict) -> None:
@@ -127,140 +208,71 @@ def _policy_hash(found: dict) -> None:
         raise ValueError("no hash of a policy")
 
 
-def measure(config: TransferConfig, name: str, policy: str, stages: Stages) -> Episodes:
-    """Play real episodes with the "dream", "real" or "random" policy, unless that is done.
-
-    `policy` is the hash of its file: those of another policy are played again.
-    """
-    decided = {"episodes": str(config.episodes), "seed": str(config.seed), "policy": policy}
-    decided["real_options"] = ",".join(config.real_options)
-
-    def work() -> dict[str, list]:
-        game = env_id(config.name, "real", config.bundle)
-        settings = _real_settings(config)
-        if name == "random":
-            player = make_policy("random", action_count(game, **settings))
-        else:
-            player = load_policy(Path(config.out) / name / POLICY_FILE)
-        seed = config.seed + 1_000_000
-        return play_policy(player, game, config.episodes, seed, **settings).as_dict()
-
-    found = stages.run(
-        f"{name}/play", work, Settings(decided, {}), repeat=True, check=Episodes.check_dict
-    )
-    return Episodes.from_dict(found)
+def _folder(config: TransferConfig, seed: int) -> Path:
+    """A single seed has the folder to itself."""
+    root = Path(config.out)
+    return root if len(config.seeds) == 1 else root / f"seed_{seed}"
 
 
-def _real_settings(config: TransferConfig) -> dict:
+def real_settings(config: TransferConfig, bundle: str | None) -> Mapping[str, Any]:
     """The constructor settings of the real game in which all are measured."""
-    return env_settings(config.name, "real", config.bundle, config.real_options)
+    return env_settings(config.name, "real", bundle, config.real_options)
+
+
+def dreams_of(config: TransferConfig) -> list[WorldModel]:
+    """The world models to learn in; those of `world_model_seeds` are trained first."""
+    if config.world_model_seeds:
+        folder = Path(config.out) / "world_models"
+        trained = trained_bundles(
+            config.name, config.world_model, config.world_model_seeds, folder
+        )
+        return world_models(config.name, trained)
+    return world_models(config.name, config.bundles or (config.bundle,))
 
 
 def run_transfer(config: TransferConfig) -> dict:
-    """Do what is not done yet, write `transfer.json` and return what is in it."""
-    if not config.seeds:
-        return run_seed(config)[0]
-    with locked(config.out):
-        return run_seeds(config)
-
-
-def run_seeds(config: TransferConfig) -> dict:
-    """Do the transfer of each seed, in folders of their own, and write what they give together."""
-    root = Path(config.out)
-    runs = [replace(config, seed=s, seeds=(), out=str(root / f"seed_{s}")) for s in config.seeds]
-    results, played = zip(*(run_seed(run) for run in runs), strict=True)
-    pooled = {name: Episodes.joined([one[name] for one in played]) for name in PLAYERS}
-    returns = [{name: episodes.returns for name, episodes in one.items()} for one in played]
-    result = {
-        **_summaries(pooled, config),
-        "transfer_ci": list(seeds_interval(returns, config.seeds[0])),
-        "budget_steps": config.steps,
-        **{
-            f"seconds_{kind}": round(sum(one[f"seconds_{kind}"] for one in results), 1)
-            for kind in HALVES
-        },
-        "seeds": {str(seed): one for seed, one in zip(config.seeds, results, strict=True)},
-    }
-    return _write_result(config, result)
-
-
-def _summaries(played: dict[str, Episodes], config: TransferConfig) -> dict:
-    """What each player achieved and the score of the means."""
-    event = find_twins(config.name, config.bundle).event
-    means = {name: float(episodes.returns.mean()) for name, episodes in played.items()}
-    rows = {
-        name: summarise(episodes, config.seed).as_dict(event) for name, episodes in played.items()
-    }
-    return {**rows, "transfer": transfer_score(**means)}
-
-
-def run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
-    """Do one seed's transfer and write its `transfer.json`; return what is in it, and the episodes.
+    """Do what is not done yet, write `transfer.json` and return what is in it.
 
     Raises LockError where another process writes the folder.
     """
-    with locked(config.out):
-        return _run_seed(config)
+    with ExitStack() as opened:
+        for folder in dict.fromkeys([Path(config.out), *(_folder(config, s) for s in config.seeds)]):
+            opened.enter_context(locked(folder))
+        return _run_transfer(config)
 
 
-def _run_seed(config: TransferConfig) -> tuple[dict, dict[str, Episodes]]:
+def _run_transfer(config: TransferConfig) -> dict:
     if config.real_options:  # wrong ones fail before an hour of training
-        action_count(env_id(config.name, "real", config.bundle), **_real_settings(config))
-    stages = Stages(Path(config.out))
-    made = {kind: train_half(config, kind, stages) for kind in HALVES}
-    policies = {**{kind: half["policy"] for kind, half in made.items()}, "random": "random"}
-    played = {name: measure(config, name, policies[name], stages) for name in PLAYERS}
-    returns = {name: episodes.returns for name, episodes in played.items()}
-    result = {
-        **_summaries(played, config),
-        "transfer_ci": list(transfer_interval(returns, config.seed)),
-        "budget_steps": config.steps,
-        **{f"seconds_{kind}": half["seconds"] for kind, half in made.items()},
-    }
-    return _write_result(config, result), played
-
-
-def _write_result(config: TransferConfig, result: dict) -> dict:
-    """Write `transfer.json` and return what is in it: a score that is nan becomes None (null)."""
-    low, high = result["transfer_ci"]
-    preset_of_world = TransferConfig(config.name, ppo=ppo_settings(config.name))
-    result = {
-        "made": how_made("transfer", config, preset_of_world, ("name",)),
-        "weights": weights_fingerprint(config.name, config.bundle),
-        **result,
-        "transfer": _number(result["transfer"]),
-        "transfer_ci": [_number(low), _number(high)],
-    }
-    write_json(Path(config.out) / "transfer.json", result)
+        bundle = (*config.bundles, config.bundle)[0]
+        action_count(env_id(config.name, "real", bundle), **real_settings(config, bundle))
+    works = [SeedWork(config, seed) for seed in config.seeds]
+    models = dreams_of(config)
+    found: dict[int, SeedRuns] = {}
+    for work in works:
+        found[work.seed] = work.run(models)
+        one = replace(config, seeds=(work.seed,))
+        result = _write_result(work.folder, one, models, {work.seed: found[work.seed]})
+    if len(works) > 1:
+        result = _write_result(Path(config.out), config, models, found)
+    write_plots(Path(config.out), result)
     return result
 
 
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def format_table(result: dict) -> str:
-    """The result as lines for a terminal."""
-    event = next(
-        key[: -len("_mean")]
-        for key in result["random"]
-        if key not in MEANS and key.endswith("_mean")
-    )
-    lines = [
-        f"{'trained in':<12}{'return':>8}  {'95 %':<16}{event:>9}  "
-        f"{'95 %':<16}{'steps':>7}{'episodes':>10}"
-    ]
-    for name in PLAYERS:
-        row = result[name]
-        spans = ["{:.2f} to {:.2f}".format(*row[key]) for key in ("return_ci", f"{event}_ci")]
-        lines.append(
-            f"{name:<12}{row['return_mean']:>8.2f}  {spans[0]:<16}{row[f'{event}_mean']:>9.2f}  "
-            f"{spans[1]:<16}{row['length_mean']:>7.0f}{row['episodes']:>10}"
-        )
-    if result["transfer"] is None:
-        return "\n".join([*lines, "transfer: none, for the real game taught nothing"])
-    low, high = (np.nan if end is None else end for end in result["transfer_ci"])
-    return "\n".join([*lines, f"transfer {result['transfer']:.3f} (95 %: {low:.3f} to {high:.3f})"])
+def _write_result(
+    folder: Path, config: TransferConfig, models: list[WorldModel], found: Mapping[int, SeedRuns]
+) -> dict:
+    """Write the `transfer.json` of these seeds and return what is in it."""
+    weights = [model.weights for model in models]
+    about = {
+        "made": how_made("transfer", config, preset([config.name]), ("name",)),
+        "weights": weights if len(weights) > 1 else weights[0],
+        "world": config.name,
+        "budget_steps": config.steps,
+        "world_models": [model.as_dict(config.name) for model in models],
+    }
+    result = report(about, find_twins(config.name, models[0].bundle).event, found)
+    write_json(folder / "transfer.json", result)
+    return result
 
 
 def run(config: TransferConfig) -> str:
@@ -272,7 +284,10 @@ def run(config: TransferConfig) -> str:
 def preset(words: list[str]) -> TransferConfig:
     """The settings of the world that the command line is about."""
     name = named_world(words, TransferConfig.name)
-    return TransferConfig(name=name, ppo=ppo_settings(name))
+    chosen = option(words, "world_model_preset") or option(words, "world-model-preset") or name
+    training = find_preset(chosen) if chosen in PRESETS or chosen != name else PRESETS["any"]()
+    settings = ppo_settings(name)
+    return TransferConfig(name, ppo_steps(name), ppo=settings, world_model=training)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""The checkpoints of a PPO run: the newest, and the one before for when that is damaged."""
+"""The checkpoints of a PPO run: the newest, and the one before for when that is damaged; and the
+policies that are kept from along the training.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from collectors.files import put_in_place
 from collectors.interrupts import StopRequest
 
 NEWEST, BEFORE = "checkpoint.zip", "checkpoint_before.zip"
+POLICY_FILE, KEPT = "policy.zip", "policy_at_*.zip"
 
 
 class Checkpoint(NamedTuple):
@@ -62,3 +65,39 @@ class Checkpoints(BaseCallback):
         if self._rollouts and self._rollouts % self._every == 0:
             save_checkpoint(self.model, self._folder)
         self._rollouts += 1
+
+
+class KeptPolicies(BaseCallback):
+    """Keeps the policy at `count` evenly spaced moments of a training of `steps` steps.
+
+    The last moment is the end, whose policy is not kept apart. A moment that a rollout passes is
+    that rollout's end; of several in one rollout only the last is kept.
+    """
+
+    def __init__(self, folder: Path, count: int, steps: int):
+        super().__init__()
+        self._folder, self._count, self._steps, self._last = folder, count, steps, 0
+
+    def _moment(self) -> int:
+        return self.model.num_timesteps * self._count // self._steps
+
+    def _on_training_start(self) -> None:
+        self._last = self._moment()  # a run that goes on has kept those of before
+
+    def _on_rollout_start(self) -> None:
+        moment = self._moment()
+        file = self._folder / KEPT.replace("*", f"{moment:03}_of_{self._count:03}")
+        if 0 < moment < self._count and (moment > self._last or not file.is_file()):
+            save_policy(self.model, file)
+        self._last = moment
+
+
+def kept_policies(folder: Path) -> list[Path]:
+    """The policies from along a finished training, in their order, the finished one last."""
+    return [*sorted(folder.glob(KEPT)), folder / POLICY_FILE]
+
+
+def remove_kept_policies(folder: Path) -> None:
+    """Delete the policies from along a training, as another one begins."""
+    for path in folder.glob(KEPT):
+        path.unlink()

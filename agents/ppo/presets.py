@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
 
+ANY_GAME_STEPS = 300_000  # of a game that is not in the table
+
 
 @dataclass(frozen=True)
 class PPOSettings:
@@ -41,3 +43,8 @@ def quick(settings: PPOSettings) -> PPOSettings:
 def ppo_settings(name: str) -> PPOSettings:
     """The settings of a world: those of its row in the table of worlds, else `any_game`."""
     return PPOSettings(**WORLDS[name].ppo) if name in WORLDS else any_game()
+
+
+def ppo_steps(name: str) -> int:
+    """The steps after which a world's real game has taught something: those of its row."""
+    return WORLDS[name].ppo_steps if name in WORLDS else ANY_GAME_STEPS

@@ -26,14 +26,17 @@ from agents.envs import (
     weights_fingerprint,
 )
 from agents.ppo.checkpoints import (
+    POLICY_FILE,
     Checkpoint,
     Checkpoints,
+    KeptPolicies,
     newest_checkpoint,
     remove_checkpoints,
+    remove_kept_policies,
     save_checkpoint,
 )
 from agents.ppo.policy_file import make_ppo, read_policy, read_weights, save_policy
-from agents.ppo.presets import PPOSettings, ppo_settings
+from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
 from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
@@ -41,8 +44,6 @@ from collectors.progress import progress
 from collectors.settings.parse import as_text, setting
 from collectors.settings.run_command import command
 from neural_envs.ray_vector_env import RayVectorEnv
-
-POLICY_FILE = "policy.zip"
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,10 @@ class ProgressBar(BaseCallback):
         self._bar.close()
 
 
-def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
+def train_ppo(config: PPOConfig, seconds: float | None = None, kept: int = 0) -> Path:
     """Train as `config` says, at most `seconds` long if given; the path of the saved policy.
 
+    `kept` policies from along the training stay beside it, see `KeptPolicies`.
     The policy appears under its name only when it is complete, so its being there means that the
     run is finished. A run that was killed goes on from its last checkpoint, if that was made with
     the same settings and the same dream; its games start anew, so it is as good as the run it would
@@ -109,7 +111,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None) -> Path:
         found = _open_run(out, run_text(config) + "\n")
         env = _make_env(config, found.steps if found else 0)
         try:
-            model = _learn(config, env, found, seconds, stop)
+            model = _learn(config, env, found, _callbacks(config, found, seconds, kept, stop))
         finally:
             env.close()
         if stop:
@@ -136,24 +138,27 @@ def _make_env(config: PPOConfig, done: int) -> VecEnv:
     return sb3_env(envs, config.seed + done, config.ppo.stack)
 
 
+def _callbacks(
+    config: PPOConfig, found: Checkpoint | None, seconds: float | None, kept: int, stop: StopRequest
+) -> list[BaseCallback]:
+    out, done = Path(config.out), found.steps if found else 0
+    bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
+    keeping = [KeptPolicies(out, kept, config.steps)] if kept else []
+    return [bar, Checkpoints(out, config.save_every, stop), *keeping]
+
+
 def _learn(
-    config: PPOConfig,
-    env: VecEnv,
-    found: Checkpoint | None,
-    seconds: float | None,
-    stop: StopRequest,
+    config: PPOConfig, env: VecEnv, found: Checkpoint | None, callbacks: list[BaseCallback]
 ) -> PPO:
-    """The policy after all steps, or after those until `stop`."""
+    """The policy after all steps, or after those until a callback ends the training."""
     out, done = config.out, found.steps if found else 0
     model = read_policy(found.path, env) if found else make_ppo(env, config.ppo, config.seed)
     if config.init_from and not found:
         begin_with(model, config.init_from)
     table = make_output_format("csv", out, f"_from_{done}" if done else "")
     model.set_logger(Logger(out, [table]))
-    bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
-    saving = Checkpoints(Path(out), config.save_every, stop)
     try:
-        model.learn(config.steps - done, callback=[bar, saving], reset_num_timesteps=not done)
+        model.learn(config.steps - done, callback=callbacks, reset_num_timesteps=not done)
     finally:
         _close(table)
     return model
@@ -200,6 +205,7 @@ def _open_run(out: Path, text: str) -> Checkpoint | None:
     settings = out / "settings.yaml"
     if not (settings.is_file() and settings.read_bytes() == text.encode()):
         remove_checkpoints(out)
+        remove_kept_policies(out)
     write_atomically(settings, text)
     return newest_checkpoint(out)
 
@@ -226,7 +232,7 @@ def run(config: PPOConfig) -> str:
 def preset(words: list[str]) -> PPOConfig:
     """The settings of the world that the command line is about."""
     name = named_world(words, PPOConfig.name, real=option(words, "world") == "real")
-    return PPOConfig(name=name, ppo=ppo_settings(name))
+    return PPOConfig(name=name, steps=ppo_steps(name), ppo=ppo_settings(name))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -38,6 +38,7 @@ class World(NamedTuple):
     held_out: Mapping[str, Any] = {}  # options of the real game that training never played
     collect_options: Mapping[str, Any] = {}  # of the real game, where `collect` is given none
     ppo: Mapping[str, Any] = {}  # PPO settings that differ from the defaults
+    ppo_steps: int = 300_000  # after which PPO in the real game plays better than at random
     # what `collect NAME` records, by NAME: fields of `collectors.recording.presets.Recording` that
     # differ from the defaults; the world's own name may be left out
     recordings: Mapping[str, Mapping[str, Any]] = {}
@@ -89,6 +90,7 @@ _ROWS = (
         equivalent_keys="collectors.worlds.pong.frames:equivalent_keys",
         # Points are rare: more gradient steps per rollout. Two frames show the speeds.
         ppo={"n_steps": 64, "n_epochs": 4, "gamma": 0.99, "ent_coef": 0.005, "stack": 2},
+        ppo_steps=500_000,
         recordings={
             "pong": {"frames": 300_000},
             # bounces of every kind, for players of points and paddles
@@ -113,6 +115,7 @@ _ROWS = (
         held_out={"region": "test"},
         collect_options={"region": "split"},
         ppo={"width": 32},
+        ppo_steps=500_000,
     ),
     World(
         name="coinrun",
@@ -135,6 +138,7 @@ _ROWS = (
             "features_dim": 256,
             "stack": 4,
         },
+        ppo_steps=200_000,
         # a model of few levels knows these by heart, and what is behind the next hill of no other
         recordings={
             "coinrun": {"frames": 300_000, "options": {"num_levels": 5000}},

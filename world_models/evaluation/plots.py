@@ -18,14 +18,24 @@ INK, PAPER = (40, 40, 40), (255, 255, 255)
 
 
 def line_plot(
-    path: str | Path, curves: dict[str, list[float]], title: str, unit: str, along: str = "steps"
+    path: str | Path,
+    curves: dict[str, list[float]],
+    title: str,
+    unit: str,
+    along: str = "steps",
+    bands: dict[str, list[list[float] | None]] | None = None,
 ) -> None:
     """Writes a PNG with one line per curve, through points 1, 2, ... of an axis called `along`; nan
-    where one is missing.
+    where one is missing. `bands` are intervals, by the name of their curve.
     """
     width, height = SIZE
     left, right, top, bottom = 70, width - 20, 40, height - 45
-    values = np.concatenate([np.asarray(curve, float) for curve in curves.values()])
+    intervals = {
+        name: np.array([span or (np.nan, np.nan) for span in spans], float)
+        for name, spans in (bands or {}).items()
+    }
+    lines = [np.asarray(curve, float) for curve in curves.values()]
+    values = np.concatenate([*lines, *(spans.ravel() for spans in intervals.values())])
     low, high = np.nanmin(values), np.nanmax(values)
     high = high if high > low else low + 1
     steps = max(len(curve) for curve in curves.values())
@@ -45,7 +55,13 @@ def line_plot(
         _write(image, label, place, INK)
     for number, (name, curve) in enumerate(curves.items()):
         color = COLORS[number % len(COLORS)]
-        x = np.linspace(left, right, steps)[: len(curve)]
+        x = np.linspace(left, right, steps)[: len(curve)] if steps > 1 else np.array([left])
+        for place, ends in zip(x, intervals.get(name, ()), strict=False):
+            if np.isfinite(ends).all():
+                marks = bottom - (ends - low) / (high - low) * (bottom - top)
+                middle = round(place) + 3 * number  # beside the interval of another curve
+                first, last = ((middle, round(mark)) for mark in marks)
+                cv2.line(image, first, last, color, 1, cv2.LINE_AA)
         y = bottom - (np.asarray(curve, float) - low) / (high - low) * (bottom - top)
         points = np.stack([x, y], 1)[np.isfinite(y)].round().astype(np.int32)
         cv2.polylines(image, [points], False, color, 2, cv2.LINE_AA)
