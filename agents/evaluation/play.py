@@ -18,6 +18,7 @@ from collectors.policies.policies import Policy
 
 RESAMPLES = 10_000
 MAX_LANES = 64
+FIRST_GAME, MOST_GAMES = 1_000_000, 10_000  # seed of the first measured game; games per run
 
 
 class Episodes(NamedTuple):
@@ -164,7 +165,7 @@ def play_episodes(
     quota = np.full(env.num_envs, -(-episodes // env.num_envs))
     limit = np.inf if horizon is None else horizon
     returns, events, lengths = (np.zeros(env.num_envs, dtype=kind) for kind in (float, int, int))
-    rows: list[tuple[int, int, float, int, int]] = []
+    rows: list[tuple[float, ...]] = []
     observations, _ = env.reset(seed=seed)
     agent.reset(np.ones(env.num_envs, dtype=bool))
     while quota.any():
@@ -175,7 +176,7 @@ def play_episodes(
         events += (rewards > 0) & running
         lengths += running
         for lane in np.flatnonzero(running & (done | (lengths >= limit)) & (quota > 0)):
-            rows.append((-quota[lane], lane, returns[lane], events[lane], lengths[lane]))
+            rows.append((-quota[lane], int(lane), returns[lane], events[lane], lengths[lane]))
             quota[lane] -= 1
         returns[done], events[done], lengths[done] = 0, 0, 0
         agent.reset(done)
@@ -233,6 +234,14 @@ def play_policy(
             return Episodes.joined(rounds).first(episodes)
     finally:
         env.close()
+
+
+def first_game(seed: int) -> int:
+    """The seed of the first game on which the runs of a training seed are measured.
+
+    Each training seed has MOST_GAMES games of its own, and training never meets one of them.
+    """
+    return FIRST_GAME + MOST_GAMES * seed
 
 
 def evaluate_policy(

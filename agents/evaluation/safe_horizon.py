@@ -25,6 +25,8 @@ class HorizonReturns(NamedTuple):
     horizons: np.ndarray  # (T,) int64, steps
     dream: np.ndarray  # (N, T) float64
     real: np.ndarray  # (N, T) float64
+    dream_steps: np.ndarray  # (N,) int64, until the end or the last horizon
+    real_steps: np.ndarray  # (N,) int64
 
     def as_dict(self) -> dict[str, list]:
         """The columns as lists, for JSON."""
@@ -34,10 +36,22 @@ class HorizonReturns(NamedTuple):
     def from_dict(cls, values: Mapping[str, list]) -> "HorizonReturns":
         """Inverse of `as_dict`. Raises KeyError, TypeError or ValueError for what it cannot be."""
         found = cls(*(np.asarray(values[name]) for name in cls._fields))
-        shape = (len(found.dream), len(found.horizons))
-        if not (shape[0] and found.dream.shape == found.real.shape == shape):
+        lanes, shape = (len(found.dream),), (len(found.dream), len(found.horizons))
+        right = found.dream.shape == found.real.shape == shape
+        if not (right and found.dream_steps.shape == found.real_steps.shape == lanes != (0,)):
             raise ValueError("returns by horizon are (N, T) numbers")
         return found
+
+    @classmethod
+    def joined(cls, parts: "Sequence[HorizonReturns]") -> "HorizonReturns":
+        """The start states of all parts, which have the same horizons."""
+        columns = [np.concatenate(column) for column in list(zip(*parts, strict=True))[1:]]
+        return cls(parts[0].horizons, *columns)
+
+    def reached(self) -> int:
+        """How many horizons some game, dreamed or real, has reached: longer ones say nothing."""
+        longest = max(self.dream_steps.max(), self.real_steps.max())
+        return int((self.horizons < longest).sum()) + 1
 
 
 def play_same_starts(
@@ -61,7 +75,7 @@ def play_same_starts(
         settings = env_settings(name, "dream", bundle) | {"max_episode_steps": limit - warm_up}
         dream = make_vector_env(env_id(name, "dream", bundle), lanes, **settings)
         try:
-            horizons = sorted({min(steps, limit - warm_up) for steps in HORIZONS})
+            horizons = sorted({min(steps, limit) for steps in HORIZONS})
             return returns_from_same_starts(policy, real, dream, warm_up, horizons, seed)
         finally:
             dream.close()
@@ -88,12 +102,13 @@ def returns_from_same_starts(
         if not running.any():
             raise ValueError("every game ended within the dream's context; play longer games")
         torch.manual_seed(seed + 1)
-        earned = _returns(real, agents[0], frames[:, -1], horizons)
+        earned, lasted = _returns(real, agents[0], frames[:, -1], horizons)
         context = {"frames": frames, "actions": actions}
         start, _ = dream.reset(seed=seed, options={"context": context})
         torch.manual_seed(seed + 1)
-        dreamed = _returns(dream, agents[1], start, horizons)
-    return HorizonReturns(np.asarray(horizons), dreamed[running], earned[running])
+        dreamed, dreamed_steps = _returns(dream, agents[1], start, horizons)
+    columns = (dreamed, earned, dreamed_steps, lasted)
+    return HorizonReturns(np.asarray(horizons), *(column[running] for column in columns))
 
 
 def _warm_up(
@@ -119,20 +134,22 @@ def _warm_up(
 
 def _returns(
     env: VectorEnv, agent: Agent, frames: np.ndarray, horizons: Sequence[int]
-) -> np.ndarray:
-    """(N, T) what each lane's game has earned by each horizon, or by its end."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T) what each lane's game has earned by each horizon or its end, and its steps (N,)."""
     earned, running = np.zeros(env.num_envs), np.ones(env.num_envs, bool)
+    lasted = np.zeros(env.num_envs, np.int64)
     found = np.zeros((env.num_envs, len(horizons)))
     for step in range(horizons[-1]):
         if running.any():
             frames, rewards, terminations, truncations, _ = env.step(agent(frames))
             earned += rewards * running
+            lasted += running
             done = terminations | truncations
             running &= ~done
             agent.reset(done)
         for column in np.flatnonzero(np.asarray(horizons) == step + 1):
             found[:, column] = earned
-    return found
+    return found, lasted
 
 
 def agree(dreamed: float, real: float) -> bool:
@@ -144,10 +161,11 @@ def safe_horizon(returns: HorizonReturns) -> int | None:
     """The longest horizon at which the mean returns agree, and at no shorter one they disagree.
 
     A difference whose 95 % interval over the games holds zero is no disagreement, and no agreement
-    either. None where there is no horizon at which they agree.
+    either. A horizon before which all games have ended says nothing. None where there is no horizon
+    at which they agree.
     """
     safe, generator = None, np.random.default_rng(0)
-    for column, steps in enumerate(returns.horizons):
+    for column, steps in enumerate(returns.horizons[: returns.reached()]):
         dreamed, real = returns.dream[:, column], returns.real[:, column]
         if agree(float(dreamed.mean()), float(real.mean())):
             safe = int(steps)

@@ -45,9 +45,7 @@ def mean_spread(runs: np.ndarray) -> Spread | None:
         return None
     grand = runs.mean()
     by_model, by_seed = runs.mean(1), runs.mean(0)
-    own = [
-        float(means.var(ddof=1)) / len(means) for means in (by_model, by_seed) if len(means) > 1
-    ]
+    own = [float(means.var(ddof=1)) / len(means) for means in (by_model, by_seed) if len(means) > 1]
     freedom = min(count for count in (models, seeds) if count > 1) - 1
     if len(own) == 1:
         return Spread(own[0], freedom)
@@ -68,21 +66,19 @@ def mean_interval(runs: np.ndarray) -> Interval | None:
 def ratio_interval(top: np.ndarray, bottom: np.ndarray) -> Interval | None:
     """The 95 % interval of mean(top) / mean(bottom), paired (M, S) and (M, S) or (1, S) runs.
 
-    All ratios that a t test does not reject (Fieller 1954). None for a single run, and where it has
-    no end because `bottom` may be zero.
+    All ratios that a t test does not reject (Fieller 1954), where the two have as many runs; else
+    each counts with the t of its own degrees of freedom. None for a single run, and where the
+    interval has no end because `bottom` may be zero.
     """
     spread = mean_spread(top)
     if spread is None:
         return None
-    below, both, freedom = mean_spread(bottom), _covariance(top, bottom), spread.freedom
-    variance = 0.0 if below is None else below.variance
-    if below is not None:
-        freedom = min(freedom, below.freedom)
-    squared = t_quantile(freedom) ** 2
+    below = mean_spread(bottom) or Spread(0.0, spread.freedom)
+    wide, narrow = t_quantile(spread.freedom), t_quantile(below.freedom)
     over, under = float(top.mean()), float(bottom.mean())
-    a = under**2 - squared * variance
-    b = over * under - squared * both
-    c = over**2 - squared * spread.variance
+    a = under**2 - narrow**2 * below.variance
+    b = over * under - wide * narrow * _covariance(top, bottom)
+    c = over**2 - wide**2 * spread.variance
     if a <= 0:
         return None
     reach = max(b**2 - a * c, 0.0) ** 0.5

@@ -6,20 +6,22 @@ measures it in the real game (Sutton 1991, "Dyna, an integrated architecture for
 and reacting"). A policy that has learned to exploit a fault of its dream is played in the real game
 next, so the next dream is trained on the consequences.
 
-A finished stage is never repeated, and a killed one goes on from its own checkpoint.
+A finished stage is never repeated, and a killed one goes on from its own checkpoint. With several
+seeds the whole loop is done once per seed: intervals are over loops.
 """
 
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from agents.envs import Kind, action_count, env_id, env_settings
-from agents.evaluation.play import Episodes, play_policy
-from agents.experiments.dyna_report import format_table, report, write_plot
+from agents.evaluation.play import MOST_GAMES, first_game, play_policy
+from agents.experiments.dyna_records import CHECKS, check_played
+from agents.experiments.dyna_report import LoopRun, format_table, report, write_plot
 from agents.experiments.explore import Explorer
 from agents.experiments.stages import StageError, Stages, settings_of, write_json
-from agents.ppo.presets import PPOSettings, ppo_settings
+from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
@@ -34,7 +36,9 @@ from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
 # Settings that may change when a run goes on.
-FREE = ("rounds", "out", "world_model.threads", "world_model.device")
+FREE = ("rounds", "out", "seeds", "world_model.threads", "world_model.device")
+ROUNDS_OF_BUDGET = 3  # in which PPO gets as many steps as teach the real game
+SEEDS_PER_LOOP = 1000  # more than it has rounds: no two loops train with the same one
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
 EVENT_WEIGHT = 20.0  # at least, of the world model: rewards are rare in random play
 
@@ -54,10 +58,10 @@ class DynaConfig:
         2_000, "world model updates per round; the first: world_model's", least=1
     )
     steps: int = setting(100_000, "PPO steps in the dream per round", least=1)
-    episodes: int = setting(128, "games of each measurement", least=1)
+    episodes: int = setting(128, "games of each measurement", least=1, most=MOST_GAMES)
     reference: bool = setting(True, "the same PPO in the real game beside it, for transfer")
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
-    seed: int = setting(0, "seed of everything", least=0)
+    seeds: tuple[int, ...] = setting((0, 1, 2), "a loop each; with one there is no interval")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     ppo: PPOSettings = field(default_factory=PPOSettings)
     # Of the first round; `data` and `out` are set by the loop.
@@ -65,39 +69,38 @@ class DynaConfig:
 
     def __post_init__(self):
         check_settings(self)
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds are different whole numbers from 0 on, as --seeds 0,1,2")
         if self.world_model.schedule != "updates":
             raise ValueError("dyna counts training in updates: leave world_model.schedule=updates")
 
 
 class Loop:
-    """One run; a method named after a stage does it for one round and returns its record."""
+    """One run, of one seed; a method named after a stage does it for one round and returns its
+    record. A single seed has the folder to itself.
+    """
 
-    def __init__(self, config: DynaConfig):
+    def __init__(self, config: DynaConfig, seed: int | None = None):
         find_world(config.name)
-        self.config, self.root = config, Path(config.out)
+        self.seed = config.seeds[0] if seed is None else seed
+        root = Path(config.out)
+        self.root = root if len(config.seeds) == 1 else root / f"seed_{self.seed}"
+        self.config = replace(config, seeds=(self.seed,))
         options = env_settings(config.name, "real", options=config.real_options)
         # Raises ValueError for wrong options.
         self.actions = action_count(env_id(config.name, "real"), **options)
-        self.stages = Stages(self.root, settings_of(config, FREE))
+        self.stages = Stages(self.root, settings_of(config, FREE, seed=str(self.seed)))
 
-    def run(self) -> dict:
-        """Do what is not done yet; return what is in `dyna.json`, written after every round.
-
-        Raises LockError where another process writes the folder.
+    def run(self) -> LoopRun:
+        """Do what is not done yet; what all stages found. `dyna.json` is written after every
+        round.
         """
-        with locked(self.root):
-            return self._run()
-
-    def _run(self) -> dict:
-        random = self.stages.run("random", self.random, check=_check_played("real"))
-        rounds = []
+        found = LoopRun(self.stages.run("random", self.random, check=check_played("real")), [])
         for number in range(1, self.config.rounds + 1):
-            rounds.append(self._round(number))
-            result = report(self.config, random, rounds)
-            write_json(self.root / "dyna.json", result)
-            write_plot(self.root / "dyna.png", result)
+            found.rounds.append(self._round(number))
+            result = _write_result(self.root, self.config, [found])
             print(f"round {number} of {self.config.rounds}\n{format_table(result)}", flush=True)
-        return result
+        return found
 
     def _round(self, number: int) -> dict[str, dict]:
         """What the stages of a round found, by stage and in their order."""
@@ -106,9 +109,7 @@ class Loop:
             works["refer"] = self.refer
         works["measure"] = self.measure
         return {
-            stage: self.stages.run(
-                f"{number}/{stage}", partial(work, number), check=FOUND.get(stage, _anything)
-            )
+            stage: self.stages.run(f"{number}/{stage}", partial(work, number), check=CHECKS[stage])
             for stage, work in works.items()
         }
 
@@ -136,7 +137,7 @@ class Loop:
         shards = {
             "frames": number * config.frames,
             "shard_steps": config.frames,
-            "seed": config.seed,
+            "seed": self.seed,
             "resume": True,
         }
         options = read_options(config.real_options)
@@ -170,7 +171,7 @@ class Loop:
             "init_from": "",
             "resume": True,
         }
-        run = replace(self.config.world_model, **own, seed=self.config.seed + number)
+        run = replace(self.config.world_model, **own, seed=self._training_seed(number))
         if number > 1:
             run = replace(
                 run,
@@ -215,7 +216,9 @@ class Loop:
         bundle, options = (
             (str(self._bundle(number)), ()) if kind == "dream" else (None, config.real_options)
         )
-        run = PPOConfig(config.name, kind, config.steps, str(out), config.seed + number, bundle)
+        run = PPOConfig(
+            config.name, kind, config.steps, str(out), self._training_seed(number), bundle
+        )
         run = replace(run, real_options=options, init_from=before, ppo=config.ppo)
         if not (out / POLICY_FILE).is_file():  # it is there only when it is complete
             train_ppo(run)
@@ -226,7 +229,7 @@ class Loop:
         settings = env_settings(config.name, kind, name, config.real_options)
         identifier = env_id(config.name, kind, name)
         return play_policy(
-            policy, identifier, config.episodes, config.seed + 1_000_000, **settings
+            policy, identifier, config.episodes, first_game(self.seed), **settings
         ).as_dict()
 
     def _policy(self, number: int, kind: Kind):
@@ -235,41 +238,11 @@ class Loop:
     def _bundle(self, number: int) -> Path:
         return self._folder(number, "world_model") / "bundle"
 
+    def _training_seed(self, number: int) -> int:
+        return SEEDS_PER_LOOP * self.seed + number
+
     def _folder(self, number: int, part: str) -> Path:
         return self.root / f"round_{number}" / part
-
-
-def _anything(found: dict) -> None:
-    pass
-
-
-def _check_played(*names: str) -> Callable[[dict], None]:
-    """A check of a stage's record: these are episodes."""
-
-    def check(found: dict) -> None:
-        for name in names:
-            Episodes.check_dict(found[name])
-
-    return check
-
-
-def _check_counts(*names: str) -> Callable[[dict], None]:
-    """A check of a stage's record: these are whole numbers."""
-
-    def check(found: dict) -> None:
-        if not all(type(found[name]) is int for name in names):
-            raise TypeError(f"{', '.join(names)} are whole numbers")
-
-    return check
-
-
-FOUND: dict[str, Callable[[dict], None]] = {
-    "collect": _check_counts("frames", "episodes"),
-    "train": _check_counts("updates"),
-    "learn": _check_counts("steps"),
-    "refer": _check_played("played"),
-    "measure": _check_played("real", "dream"),
-}
 
 
 def preset(name: str) -> DynaConfig:
@@ -280,12 +253,41 @@ def preset(name: str) -> DynaConfig:
     find_world(name)
     model = PRESETS[name]()
     model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
-    return DynaConfig(name, ppo=ppo_settings(name), world_model=model)
+    steps = ppo_steps(name) // ROUNDS_OF_BUDGET
+    return DynaConfig(name, steps=steps, ppo=ppo_settings(name), world_model=model)
+
+
+def run_dyna(config: DynaConfig) -> dict:
+    """Do what is not done yet of all loops; return what is in `dyna.json`.
+
+    Raises LockError where another process writes the folder.
+    """
+    root = Path(config.out)
+    loops = [Loop(config, seed) for seed in config.seeds]
+    with ExitStack() as opened:
+        for folder in dict.fromkeys([root, *(loop.root for loop in loops)]):
+            opened.enter_context(locked(folder))
+        found = []
+        for loop in loops:
+            found.append(loop.run())
+            done = replace(config, seeds=config.seeds[: len(found)])
+            result = _write_result(root, done, found)
+        if len(loops) > 1:
+            print(f"all seeds\n{format_table(result)}", flush=True)
+    return result
+
+
+def _write_result(folder: Path, config: DynaConfig, found: list[LoopRun]) -> dict:
+    """Write `dyna.json` and `dyna.png` of these loops and return what is in the first."""
+    result = report(config, found, preset(config.name))
+    write_json(folder / "dyna.json", result)
+    write_plot(folder / "dyna.png", result)
+    return result
 
 
 def run(config: DynaConfig) -> str:
     """Run the rounds that are not done yet; return where the result is."""
-    Loop(config).run()
+    run_dyna(config)
     return f"written to {Path(config.out) / 'dyna.json'}"
 
 

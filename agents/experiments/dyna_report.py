@@ -1,13 +1,14 @@
 """What `dyna` found, round by round: for JSON, as a table and as a plot."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from agents.envs import find_twins
-from agents.evaluation.play import Episodes, summarise
-from agents.experiments.transfer import transfer_interval, transfer_score
+from agents.evaluation.how_made import how_made
+from agents.evaluation.play import Episodes
+from agents.experiments.transfer_report import NOTHING, player_row, span_text, transfer_row
 from world_models.evaluation.plots import line_plot
 
 if TYPE_CHECKING:
@@ -17,51 +18,60 @@ CURVES = {"real": "real game", "dream": "its dream", "reference": "learned in re
 NONE = "-"
 
 
-def report(config: "DynaConfig", random: dict, rounds: list[dict]) -> dict:
-    """What `dyna.json` says; `random` and `rounds` are what the stages found."""
-    rows = [_row(config, number, random, found) for number, found in enumerate(rounds, 1)]
-    return {"world": config.name, "random": _summary(config, random["real"]), "rounds": rows}
+class LoopRun(NamedTuple):
+    """What the stages of one loop found; each round is a dictionary by stage."""
+
+    random: dict[str, Any]
+    rounds: list[dict[str, dict]]
 
 
-def _row(config: "DynaConfig", number: int, random: dict, found: dict) -> dict:
-    measured = dict(found["measure"])
-    seconds = {stage: values["seconds"] for stage, values in found.items()}
-    measured.pop("seconds")
-    if "refer" in found:
-        measured["reference"] = found["refer"]["played"]
-    names = {
-        "real": "real",
-        "dream": "dream",
-        "before": "policy_before_in_this_dream",
-        "reference": "reference",
+def report(config: "DynaConfig", loops: list[LoopRun], preset: "DynaConfig") -> dict:
+    """What `dyna.json` says of one loop per seed; `preset` has the settings of the world."""
+    random = _player(config, [loop.random["real"] for loop in loops], trained=False)
+    rounds = zip(*(loop.rounds for loop in loops), strict=True)
+    return {
+        "made": how_made("dyna", config, preset, ("name",)),
+        "world": config.name,
+        "seeds": list(config.seeds),
+        "random": random,
+        "rounds": [_row(config, number, random, one) for number, one in enumerate(rounds, 1)],
     }
-    rows = {names[name]: _summary(config, played) for name, played in measured.items()}
+
+
+def _row(config: "DynaConfig", number: int, random: dict, found: tuple[dict, ...]) -> dict:
+    """One round of all loops."""
+    rows = {}
+    for name, stage, key in (
+        ("real", "measure", "real"),
+        ("dream", "measure", "dream"),
+        ("policy_before_in_this_dream", "measure", "before"),
+        ("reference", "refer", "played"),
+    ):
+        if key in found[0].get(stage, {}):
+            rows[name] = _player(config, [one[stage][key] for one in found])
     return {
         "round": number,
-        "real_frames": found["collect"]["frames"],
+        "real_frames": round(np.mean([one["collect"]["frames"] for one in found])),
         "policy_steps": number * config.steps,
         **rows,
-        **_transfer(random["real"], measured),
-        "seconds": seconds,
+        **_transfer(random, rows),
+        "seconds": {
+            stage: round(sum(one[stage]["seconds"] for one in found), 1) for stage in found[0]
+        },
     }
 
 
-def _summary(config: "DynaConfig", played: dict[str, list]) -> dict:
-    """Means and 95 % intervals."""
-    return summarise(Episodes.from_dict(played), config.seed).as_dict(find_twins(config.name).event)
+def _player(config: "DynaConfig", played: list[dict[str, list]], trained: bool = True) -> dict:
+    """Means, and intervals over the loops; of random play over its games."""
+    runs = [[Episodes.from_dict(one) for one in played]]
+    return player_row(runs, find_twins(config.name).event, trained)
 
 
-def _transfer(random: dict, measured: dict) -> dict:
+def _transfer(random: dict, rows: dict[str, dict]) -> dict:
     """The score against the policy that learned as long in the real game; None without one."""
-    if "reference" not in measured:
-        return {"transfer": None, "transfer_ci": None}
-    played = {"dream": measured["real"], "real": measured["reference"], "random": random}
-    returns = {name: Episodes.from_dict(values).returns for name, values in played.items()}
-    score = transfer_score(**{name: float(values.mean()) for name, values in returns.items()})
-    bounds = transfer_interval(returns) if np.isfinite(score) else (score, score)
-    if not np.isfinite(bounds).all():
-        return {"transfer": None, "transfer_ci": None}
-    return {"transfer": score, "transfer_ci": list(bounds)}
+    if "reference" not in rows:
+        return {"learned": None, "transfer": None, "transfer_ci": None}
+    return transfer_row({"dream": rows["real"], "real": rows["reference"], "random": random})
 
 
 def format_table(result: dict) -> str:
@@ -88,24 +98,25 @@ def format_table(result: dict) -> str:
             row["round"],
             row["real_frames"],
             _number(row["real"]),
-            _span(row["real"]["return_ci"]),
+            span_text(row["real"]["return_ci"]),
             *means,
         )
-        cells += (score, _span(row["transfer_ci"]))
+        cells += (score, span_text(row["transfer_ci"]))
         lines.append("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
-    random = result["random"]
-    lines.append(
-        f"random policy in the real game: {_number(random)} ({_span(random['return_ci'])})"
-    )
-    return "\n".join([*lines, "* the policy of the round before, in this round's dream"])
+    random, loops = result["random"], len(result["seeds"])
+    span = span_text(random["return_ci"])
+    lines.append(f"random policy in the real game: {_number(random)} ({span}, over its games)")
+    lines.append("* the policy of the round before, in this round's dream")
+    one = "one loop: no interval over loops; give more --seeds"
+    lines.append(f"95 % intervals are over {loops} loops" if loops > 1 else one)
+    untaught = [str(row["round"]) for row in result["rounds"] if row["learned"] is False]
+    if untaught:
+        lines.append(f"no transfer after round {', '.join(untaught)}: {NOTHING}")
+    return "\n".join(lines)
 
 
 def _number(summary: dict | None) -> str:
     return NONE if summary is None else f"{summary['return_mean']:.2f}"
-
-
-def _span(bounds: list[float] | None) -> str:
-    return NONE if bounds is None else "{:.2f} to {:.2f}".format(*bounds)
 
 
 def write_plot(path: Path, result: dict) -> None:

@@ -1,11 +1,11 @@
 """`neural-envs transfer WORLD`: does an agent that learned in the dream play the real game?
 
-The same PPO with the same budget and seed is trained in the dream and in the real game; both, and a
-random policy, are measured in the same real games: that of training (CoinRun's training levels), or
-that of `--real-options levels=test` (held-out levels). All is done once per PPO seed, and the dream's
-half once per world model too: the training run is the unit, and intervals are over runs. transfer =
-(dream-trained - random) / (real-trained - random), in mean return, is the last line, and there is
-none where the real game taught nothing in this budget.
+The same PPO with the same budget and seed is trained in the dream and in the real game; both, and
+a random policy, are measured in the same real games: that of training (CoinRun's training levels),
+or that of `--real-options levels=test` (held-out levels). All is done once per PPO seed, and the
+dream's half once per world model too: the training run is the unit, and intervals are over runs.
+transfer = (dream-trained - random) / (real-trained - random), in mean return, is the last line, and
+there is none where the real game taught nothing in this budget.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from agents.envs import (
     option,
 )
 from agents.evaluation.how_made import how_made
-from agents.evaluation.play import Episodes, play_policy
+from agents.evaluation.play import MOST_GAMES, Episodes, first_game, play_policy
 from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
@@ -39,8 +39,6 @@ from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS, find_preset
-
-FIRST_GAME, MOST_GAMES = 1_000_000, 10_000  # seed of the first measured game; games per PPO seed
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,7 @@ class SeedWork:
     def __init__(self, config: TransferConfig, seed: int):
         self.config, self.seed, self.folder = config, seed, _folder(config, seed)
         self.stages, self.bundle = Stages(self.folder), config.bundle
+        self.first_game = first_game(seed)
 
     def run(self, models: list[WorldModel]) -> SeedRuns:
         """Do what is not done yet: all trainings, then all measurements."""
@@ -167,9 +166,7 @@ class SeedWork:
                 player = make_policy("random", action_count(game, **settings))
             else:
                 player = load_policy(self.folder / name / POLICY_FILE)
-            return play_policy(
-                player, game, config.episodes, self.first_game, **settings
-            ).as_dict()
+            return play_policy(player, game, config.episodes, self.first_game, **settings).as_dict()
 
         found = self.stages.run(
             f"{name}/play",
@@ -184,9 +181,7 @@ class SeedWork:
         """What the policies of a half in the dream earn there and in the real game."""
         config, decided = self.config, {**self._decided(policy), "model": model.weights}
         count, game = config.exploitation_episodes, self._real_settings()
-        run = DreamRun(
-            config.name, half.bundle, half.name, decided, count, self.first_game, game
-        )
+        run = DreamRun(config.name, half.bundle, half.name, decided, count, self.first_game, game)
         return measure_run(run, self.stages)
 
     def _decided(self, policy: str) -> dict[str, str]:
@@ -196,11 +191,6 @@ class SeedWork:
 
     def _real_settings(self) -> Mapping[str, Any]:
         return real_settings(self.config, self.bundle)
-
-    @property
-    def first_game(self) -> int:
-        """The seed of the first measured game: every PPO seed has games of its own."""
-        return FIRST_GAME + MOST_GAMES * self.seed
 
 
 def _policy_hash(found: dict) -> None:
@@ -223,9 +213,7 @@ def dreams_of(config: TransferConfig) -> list[WorldModel]:
     """The world models to learn in; those of `world_model_seeds` are trained first."""
     if config.world_model_seeds:
         folder = Path(config.out) / "world_models"
-        trained = trained_bundles(
-            config.name, config.world_model, config.world_model_seeds, folder
-        )
+        trained = trained_bundles(config.name, config.world_model, config.world_model_seeds, folder)
         return world_models(config.name, trained)
     return world_models(config.name, config.bundles or (config.bundle,))
 
@@ -236,7 +224,9 @@ def run_transfer(config: TransferConfig) -> dict:
     Raises LockError where another process writes the folder.
     """
     with ExitStack() as opened:
-        for folder in dict.fromkeys([Path(config.out), *(_folder(config, s) for s in config.seeds)]):
+        for folder in dict.fromkeys(
+            [Path(config.out), *(_folder(config, s) for s in config.seeds)]
+        ):
             opened.enter_context(locked(folder))
         return _run_transfer(config)
 

@@ -40,10 +40,10 @@ def transfer_score(dream: float, real: float, random: float) -> float:
 def has_learned(real: Mapping[str, Any], random: Mapping[str, Any]) -> bool:
     """Whether the real-trained policy is above the random one, with separated 95 % intervals.
 
-    Those over the runs, or of a single run those over its games.
+    Those over the runs, of a single run those over its games; those of random play over its games.
     """
-    key = "return_games_ci" if real["return_ci"] is None else "return_ci"
-    return real[key][0] > random[key][1]
+    own = real["return_games_ci"] if real["return_ci"] is None else real["return_ci"]
+    return own[0] > random["return_ci"][1]
 
 
 def report(about: Mapping[str, Any], event: str, found: Mapping[int, SeedRuns]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def report(about: Mapping[str, Any], event: str, found: Mapping[int, SeedRuns]) 
         "real": [[one.real for one in seeds]],
         "random": [[one.random for one in seeds]],
     }
-    rows = {name: player_row(runs, event) for name, runs in played.items()}
+    rows = {name: player_row(runs, event, name != "random") for name, runs in played.items()}
     exploited = list(zip(*(one.exploited for one in seeds), strict=True))
     return {
         **about,
@@ -70,17 +70,19 @@ def report(about: Mapping[str, Any], event: str, found: Mapping[int, SeedRuns]) 
 NOT_MEASURED: dict[str, Any] = {"exploitation": None, "safe_horizon": None}
 
 
-def player_row(runs: list[list[Episodes]], event: str) -> dict[str, Any]:
+def player_row(runs: list[list[Episodes]], event: str, trained: bool = True) -> dict[str, Any]:
     """Means of (M, S) runs: their 95 % intervals over the runs, None for a single one.
 
-    `return_games_ci` is the interval over all games, as if runs did not differ.
+    `return_games_ci` is the interval over all games, as if runs did not differ. A policy that was
+    not `trained` has no runs: its intervals are over its games.
     """
     flat = [one for models in runs for one in models]
     games = summarise(Episodes.joined(flat))
     row: dict[str, Any] = {}
-    for name, column in (("return", "returns"), (event, "events")):
+    columns = (("return", "returns", games.return_ci), (event, "events", games.events_ci))
+    for name, column, games_ci in columns:
         means = np.array([[getattr(one, column).mean() for one in models] for models in runs])
-        span = mean_interval(means)
+        span = mean_interval(means) if trained else games_ci
         row |= {f"{name}_mean": float(means.mean()), f"{name}_ci": span and list(span)}
     returns = [[float(one.returns.mean()) for one in models] for models in runs]
     return {
@@ -88,7 +90,7 @@ def player_row(runs: list[list[Episodes]], event: str) -> dict[str, Any]:
         "return_games_ci": list(games.return_ci),
         "length_mean": games.length_mean,
         "return_by_run": returns,
-        "runs": len(flat),
+        "runs": len(flat) if trained else 0,
         "episodes": games.episodes,
     }
 
@@ -143,11 +145,15 @@ def units_text(result: Mapping[str, Any]) -> str:
     models, seeds = len(result["world_models"]), len(result["seeds"])
     kinds = [f"{count} {name}" for count, name in _kinds(models, seeds) if count > 1]
     if not kinds:
-        spans = ", ".join(f"{name} {span_text(result[name]['return_games_ci'])}" for name in PLAYERS)
-        return f"one run each: no interval over runs; over its games alone: {spans}"
+        games = ", ".join(
+            f"{name} {span_text(result[name]['return_games_ci'])}" for name in PLAYERS[:2]
+        )
+        return f"one run each: no interval over runs; over its games alone: {games}"
     alone = [f"one {name[:-1]}" for count, name in _kinds(models, seeds) if count == 1]
-    words = " and ".join(kinds) + (f" ({', '.join(alone)}, whose spread is not in it)" if alone else "")
-    return f"95 % intervals are over {words}"
+    words = " and ".join(kinds) + (
+        f" ({', '.join(alone)}, whose spread is not in it)" if alone else ""
+    )
+    return f"95 % intervals are over {words}, those of random play over games"
 
 
 def _kinds(models: int, seeds: int) -> list[tuple[int, str]]:
@@ -158,7 +164,9 @@ def _spread_lines(shares: Mapping[str, float | None] | None) -> list[str]:
     if shares is None:
         return []
     names = {"world_models": "world models", "ppo_seeds": "PPO seeds", "games": "games"}
-    parts = [f"{names[key]} {100 * share:.0f} %" for key, share in shares.items() if share is not None]
+    parts = [
+        f"{names[key]} {100 * share:.0f} %" for key, share in shares.items() if share is not None
+    ]
     return [f"spread between dream-trained runs: {', '.join(parts)}"]
 
 

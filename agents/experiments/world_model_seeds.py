@@ -59,7 +59,9 @@ def seed_folder(config: TrainConfig, seed: int) -> Path:
     return config.out.with_name(f"{config.out.name}-seed{seed}")
 
 
-def trained_bundles(name: str, config: TrainConfig, seeds: Sequence[int], folder: Path) -> list[str]:
+def trained_bundles(
+    name: str, config: TrainConfig, seeds: Sequence[int], folder: Path
+) -> list[str]:
     """The bundles of a training run per seed; those that are complete are taken as they are.
 
     `folder` keeps what is done, so that a run which its minutes ended is not trained further.

@@ -81,6 +81,9 @@ class KeptPolicies(BaseCallback):
     def _moment(self) -> int:
         return self.model.num_timesteps * self._count // self._steps
 
+    def _on_step(self) -> bool:
+        return True
+
     def _on_training_start(self) -> None:
         self._last = self._moment()  # a run that goes on has kept those of before
 

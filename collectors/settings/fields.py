@@ -62,7 +62,7 @@ def check_settings(config: Any) -> None:
         if above is not None and not value > above:
             raise ValueError(f"{start} more than {above}")
         if least is not None and not value >= least:
-            expected = f"{least} or more" if most is None else f"at most {most}"
+            expected = f"{least} or more" if most is None else f"{least} to {most}"
             raise ValueError(f"{start} {expected}; the nearest possible value is {least}")
         if most is not None and not value <= most:
             raise ValueError(f"{start} at most {most}; the nearest possible value is {most}")

@@ -53,20 +53,36 @@ def line_plot(
         f"{steps} {along}": (right - 75, bottom + 18),
     }.items():
         _write(image, label, place, INK)
+    scale = (left, right, top, bottom), (low, high), steps
     for number, (name, curve) in enumerate(curves.items()):
         color = COLORS[number % len(COLORS)]
-        x = np.linspace(left, right, steps)[: len(curve)] if steps > 1 else np.array([left])
-        for place, ends in zip(x, intervals.get(name, ()), strict=False):
-            if np.isfinite(ends).all():
-                marks = bottom - (ends - low) / (high - low) * (bottom - top)
-                middle = round(place) + 3 * number  # beside the interval of another curve
-                first, last = ((middle, round(mark)) for mark in marks)
-                cv2.line(image, first, last, color, 1, cv2.LINE_AA)
-        y = bottom - (np.asarray(curve, float) - low) / (high - low) * (bottom - top)
-        points = np.stack([x, y], 1)[np.isfinite(y)].round().astype(np.int32)
-        cv2.polylines(image, [points], False, color, 2, cv2.LINE_AA)
+        shift = 3 * number  # an interval stands beside that of another curve
+        _draw_curve(image, np.asarray(curve, float), intervals.get(name), scale, color, shift)
         _write(image, name, (left + 10 + 190 * number, height - 8), color)
     write_png(path, image)
+
+
+def _draw_curve(
+    image: np.ndarray,
+    curve: np.ndarray,
+    intervals: np.ndarray | None,
+    scale: tuple[tuple[int, int, int, int], tuple[float, float], int],
+    color: tuple[int, int, int],
+    shift: int,
+) -> None:
+    """A line through (T,) values and a mark per interval (T, 2), nan where one is missing."""
+    (left, right, top, bottom), (low, high), steps = scale
+    x = np.linspace(left, right, max(steps, 2))[: len(curve)]
+    rows = np.column_stack([curve, curve if intervals is None else intervals])
+    rows = bottom - (rows - low) / (high - low) * (bottom - top)
+    points = np.stack([x, rows[:, 0]], 1)[np.isfinite(rows[:, 0])].round().astype(np.int32)
+    cv2.polylines(image, [points], False, color, 2, cv2.LINE_AA)
+    if intervals is None:
+        return
+    for place, marks in zip(x, rows[:, 1:], strict=True):
+        if np.isfinite(marks).all():
+            first, last = ((round(place) + shift, round(mark)) for mark in marks)
+            cv2.line(image, first, last, color, 1, cv2.LINE_AA)
 
 
 def _write(

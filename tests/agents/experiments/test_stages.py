@@ -7,9 +7,9 @@ import pytest
 
 from agents.evaluation.play import Episodes
 from agents.experiments import dyna
-from agents.experiments.dyna import Loop
+from agents.experiments.dyna import Loop, run_dyna
 from agents.experiments.stages import StageError, Stages
-from agents.experiments.transfer import TransferConfig, run_seed, run_transfer
+from agents.experiments.transfer import TransferConfig, run_transfer
 from collectors.locks import LockError, locked
 from collectors.recording.collect import collect
 
@@ -56,15 +56,16 @@ def test_a_stage_whose_record_is_wrong_is_done_again_with_a_sentence(tmp_path, c
 
 
 def test_experiments_in_one_folder_do_not_run_at_once(tmp_path):
-    for run in (run_transfer, run_seed):
-        with locked(tmp_path), pytest.raises(LockError, match="being written by process"):
-            run(TransferConfig("snake", out=str(tmp_path)))
-    with locked(tmp_path), pytest.raises(LockError):
-        Loop(dyna.DynaConfig(out=str(tmp_path))).run()
+    for folder in ("t", "t/seed_1"):
+        with locked(tmp_path / folder), pytest.raises(LockError, match="being written by process"):
+            run_transfer(TransferConfig("snake", out=str(tmp_path / "t")))
+    for folder in ("d", "d/seed_1"):
+        with locked(tmp_path / folder), pytest.raises(LockError):
+            run_dyna(dyna.DynaConfig(out=str(tmp_path / "d")))
 
 
 def test_a_damaged_shard_is_not_played_again_by_the_policy_of_another_round(tmp_path):
-    config = dyna.DynaConfig(frames=100, out=str(tmp_path), world_model=dyna.PRESETS["snake"]())
+    config = dyna.DynaConfig(frames=100, out=str(tmp_path), seeds=(0,))
     loop = Loop(config)
     loop.collect(1)
     whole = {file.name: file.read_bytes() for file in (tmp_path / "data").iterdir()}

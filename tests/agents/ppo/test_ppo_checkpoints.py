@@ -11,7 +11,7 @@ import pytest
 from stable_baselines3 import PPO
 
 from agents.ppo import train as ppo
-from agents.ppo.checkpoints import BEFORE, NEWEST, newest_checkpoint
+from agents.ppo.checkpoints import BEFORE, NEWEST, kept_policies, newest_checkpoint
 from agents.ppo.presets import PPOSettings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.files import WriteError
@@ -136,3 +136,24 @@ def test_a_policy_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
         train_ppo(config(tmp_path, save_every=10**6))
     assert not (tmp_path / "run" / ppo.POLICY_FILE).exists()
     assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_policies_from_along_the_training_are_kept_where_asked_for(tmp_path):
+    train_ppo(config(tmp_path))
+    assert [path.name for path in kept_policies(tmp_path / "run")] == ["policy.zip"]
+    train_ppo(config(tmp_path, out=str(tmp_path / "kept")), kept=3)
+    steps = [load_policy(path).num_timesteps for path in kept_policies(tmp_path / "kept")]
+    assert steps == [64, 128, 160]  # the first ends of rollouts of 32 after 53 and 106 steps
+
+
+def test_a_run_that_goes_on_keeps_the_policies_of_before(killed, tmp_path):
+    train_ppo(config(tmp_path), kept=5)  # it was killed after 96 of 160 steps, and kept none
+    steps = [load_policy(path).num_timesteps for path in kept_policies(killed)]
+    assert steps == [96, 128, 160]
+
+
+def test_a_run_of_other_settings_begins_without_the_policies_of_before(tmp_path):
+    train_ppo(config(tmp_path), kept=3)
+    train_ppo(config(tmp_path, seed=1, steps=32), kept=3)
+    steps = [load_policy(path).num_timesteps for path in kept_policies(tmp_path / "run")]
+    assert steps == [32]

@@ -278,7 +278,7 @@ class Oven:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"heat": 20}, "'heat' got 20, expected at most 250; the nearest possible value is 50"),
+        ({"heat": 20}, "'heat' got 20, expected 50 to 250; the nearest possible value is 50"),
         ({"heat": 300}, "'heat' got 300, expected at most 250; the nearest possible value is 250"),
         ({"share": 0.0}, "'share' got 0.0, expected more than 0"),
         ({"share": float("nan")}, "'share' got nan"),

@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from agents.experiments.transfer_report import has_learned, transfer_line, transfer_score
+
+
+def test_transfer_is_the_share_of_the_real_learning():
+    assert transfer_score(dream=7, real=9, random=-1) == pytest.approx(0.8)
+    assert transfer_score(dream=-1, real=9, random=-1) == 0
+    assert np.isnan(transfer_score(dream=5, real=1, random=1))
+
+
+def test_learned_means_separated_intervals_over_runs_where_there_are_any():
+    random = {"return_ci": [-1.0, 0.0]}
+    assert has_learned({"return_ci": [0.1, 9.0], "return_games_ci": [-1, 9]}, random)
+    assert not has_learned({"return_ci": [-0.1, 9.0], "return_games_ci": [1, 9]}, random)
+    assert has_learned({"return_ci": None, "return_games_ci": [1, 9]}, random)
+    assert not has_learned({"return_ci": None, "return_games_ci": [0, 9]}, random)
+
+
+def test_a_ratio_whose_interval_has_no_end_is_printed_with_the_remedy():
+    result = {"learned": True, "transfer": 0.9, "transfer_ci": None, "dream": {"runs": 2}}
+    assert transfer_line(result) == "transfer 0.900 (its interval has no end: give more --seeds)"
