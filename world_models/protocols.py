@@ -92,6 +92,9 @@ class AugmentationOptions(NamedTuple):
     damage: float = 0.0  # share of clips with a patch of their context replaced
     action_dropout: float = 0.0  # share of samples without their action
     rollout_gradient: bool = False  # a step's error also trains the steps before it
+    # share of the posterior's draws of chance variables that are replaced by random ones: sharp
+    # draws may settle before the decoder has learned what a place means, and stay unused
+    random_chance: float = 0.0
     # share of the training that is done, for models that learn one part after another
     progress: float = 1.0
 

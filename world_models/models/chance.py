@@ -142,6 +142,7 @@ class ChanceModel(NextFrameModel):
         """See `NextFrameModel`; sprites learn from the frames as they are,
         and alone at first where that is set.
         """
+        self.chance.random_share.fill_(augmentation.random_chance)
         if self.sprites is None:
             return super().clip_losses(clips, augmentation, steps, generator)
         alone = self.training and augmentation.progress < self.config.sprites_first

@@ -73,6 +73,7 @@ class Chance(nn.Module):
         self.settings, width, variables = settings, grid.width, settings.variables
         if variables:
             self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
+        self.register_buffer("random_share", torch.zeros(()), persistent=False)
         self.target_encoder = PatchEmbed(colors, width, grid.patch)
         if variables:
             self.posterior = nn.Sequential(
@@ -86,6 +87,8 @@ class Chance(nn.Module):
                 MixBlock(width), nn.SiLU(), CategoricalHead(width, *sizes)
             )
             self.code_embed = nn.Linear(settings.codes * settings.categories, width, bias=False)
+
+    random_share: Tensor  # (), of the posterior's draws in training; see `AugmentationOptions`
 
     def condition_on(self, chosen: Chosen, tokens: Tensor) -> Tensor:
         """tokens (B, D, G, G) with what was chosen in them;
@@ -150,6 +153,10 @@ class Chance(nn.Module):
             for name, value in losses.items():
                 terms[name] = terms[name] + value if name in terms else value
             count = posterior.shape[1]
+            if count and self.training:
+                random = torch.rand(logits.shape[:2], generator=generator).to(logits.device)
+                replaced = (random < self.random_share)[..., None]
+                sampling_logits = sampling_logits.masked_fill(replaced, 0.0)
             drawn.append(
                 straight_through(logits, sampling_logits, generator) if count else posterior
             )

@@ -63,6 +63,12 @@ class TrainConfig:
     entropy_until: float = setting(
         0.7, "share of updates over which the entropy loss of chance fades", above=0
     )
+    random_chance: float = setting(
+        0.0,
+        "share of the draws of chance that are random at first, falling to none in half of the run",
+        least=0,
+        most=1,
+    )
     reward_weight: float = setting(0.02, "of the reward head's loss", least=0)
     termination_weight: float = setting(0.02, "of the termination head's loss", least=0)
     trust_weight: float = setting(0.002, "of the trust head's loss", least=0)

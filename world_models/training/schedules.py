@@ -10,6 +10,7 @@ from world_models.training.config import TrainConfig
 
 LATEST_WARMUP = 0.1  # share of a run scheduled by minutes after which its warm-up is over
 FINAL_RATE = 0.02  # of the learning rate
+RANDOM_UNTIL = 0.5  # share of a run after which chance variables are drawn as the posterior says
 
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
@@ -28,6 +29,11 @@ def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
 def rollout_steps(config: TrainConfig, progress: float) -> int:
     """Steps per clip: single ones first, then `config.rollout_steps`."""
     return 1 if progress < config.rollout_from else config.rollout_steps
+
+
+def random_chance(config: TrainConfig, progress: float) -> float:
+    """Share of the posterior's draws that are random: falls to 0 in the first half of the run."""
+    return config.random_chance * max(0.0, 1 - progress / RANDOM_UNTIL)
 
 
 def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float) -> Tensor:

@@ -27,7 +27,12 @@ from world_models.training.encoded_clips import encoded_clips
 from world_models.training.expert_clips import ExpertClips
 from world_models.training.optimizers import build_optimizer
 from world_models.training.prefetch import Prefetcher
-from world_models.training.schedules import learning_rate, rollout_steps, weighted_sum
+from world_models.training.schedules import (
+    learning_rate,
+    random_chance,
+    rollout_steps,
+    weighted_sum,
+)
 from world_models.training.start_contexts import start_contexts
 
 VALIDATION_BATCH = 64  # clips
@@ -142,7 +147,9 @@ class Trainer:
         gradient is divided by N, and those of all processes are added up.
         """
         steps = rollout_steps(self.config, progress)
-        augmentation = self.augmentation._replace(progress=progress)
+        augmentation = self.augmentation._replace(
+            progress=progress, random_chance=random_chance(self.config, progress)
+        )
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         names: list[str] = []
