@@ -16,10 +16,16 @@ from conftest_models import (
 
 from collectors.dataset.dataset import Dataset
 from world_models import frames as pixels
-from world_models.models.chance_variables import divergence, straight_through
+from world_models.models.chance_variables import (
+    Chance,
+    ChanceSettings,
+    divergence,
+    straight_through,
+)
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step
 from world_models.models.outcomes import likeliest_outcome
+from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import (
     AugmentationOptions,
@@ -200,6 +206,21 @@ def test_a_sure_draw_in_half_precision_is_never_a_stray_one():
     sure = sure.log_softmax(2).bfloat16()
     drawn = straight_through(sure, sure, torch.Generator().manual_seed(0))
     assert (drawn.argmax(2) == 7).all()
+
+
+def test_a_share_of_the_posteriors_draws_is_random_in_training_alone():
+    grid = GridConfig(width=8)
+    chance = Chance(ChanceSettings(posterior_scale=1e6), grid, 3)
+    tokens, target = torch.randn(400, 8, 4, 4), torch.randn(400, 3, 16, 16)
+
+    def drawn(share: float) -> torch.Tensor:
+        chance.random_share.fill_(share)
+        return chance.sample_posterior(tokens, target, torch.Generator().manual_seed(0))[0].places
+
+    sure = drawn(0.0).argmax(2)
+    assert 0.3 < (drawn(0.5).argmax(2) != sure).float().mean() < 0.6
+    chance.eval()
+    assert (drawn(0.5).argmax(2) == sure).all()
 
 
 def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():

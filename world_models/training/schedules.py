@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from world_models.protocols import AugmentationOptions
 from world_models.training.config import TrainConfig
 
 LATEST_WARMUP = 0.1  # share of a run scheduled by minutes after which its warm-up is over
@@ -31,9 +32,17 @@ def rollout_steps(config: TrainConfig, progress: float) -> int:
     return 1 if progress < config.rollout_from else config.rollout_steps
 
 
-def random_chance(config: TrainConfig, progress: float) -> float:
-    """Share of the posterior's draws that are random: falls to 0 in the first half of the run."""
-    return config.random_chance * max(0.0, 1 - progress / RANDOM_UNTIL)
+def augmentation(config: TrainConfig, progress: float) -> AugmentationOptions:
+    """How clips are made harder with `progress` of the run done: random draws of chance fade."""
+    random_chance = config.random_chance * max(0.0, 1 - progress / RANDOM_UNTIL)
+    return AugmentationOptions(
+        config.noise,
+        config.damage,
+        config.action_dropout,
+        config.rollout_gradient,
+        random_chance,
+        progress,
+    )
 
 
 def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float) -> Tensor:

@@ -26,7 +26,7 @@ from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from world_models.training.presets.table import find_preset
 from world_models.training.run import MainProcess, start
-from world_models.training.schedules import weighted_sum
+from world_models.training.schedules import augmentation, weighted_sum
 from world_models.training.trainer import Trainer
 
 
@@ -58,13 +58,13 @@ class Round(NamedTuple):
 def forward_backward(trainer: Trainer) -> Callable[[], None]:
     """A function that does what an update cannot do without, and nothing else."""
     parts = trainer.draw_parts(trainer.prefetcher.generator)
-    steps = trainer.config.rollout_steps
+    steps, options = trainer.config.rollout_steps, augmentation(trainer.config, 1.0)
 
     def advance() -> None:
         trainer.model.train()
         for clips in parts:
             with trainer.autocast:
-                losses = trainer.losses(clips, trainer.augmentation, steps, trainer.noise)
+                losses = trainer.losses(clips, options, steps, trainer.noise)
             weighted_sum(losses, trainer.config, 1.0).backward()
         trainer.optimizer.zero_grad(set_to_none=True)
 

@@ -18,7 +18,7 @@ from collectors.dataset.dataset import Dataset
 from world_models.bundles import BundleError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.models.table import build_model
-from world_models.protocols import AugmentationOptions, Clips, LoadModel
+from world_models.protocols import Clips, LoadModel
 from world_models.training.checkpoints import write_checkpoint, writing
 from world_models.training.clips import ClipReader, part_of, read_frames, read_spec
 from world_models.training.config import TrainConfig, TrainingError
@@ -28,8 +28,8 @@ from world_models.training.expert_clips import ExpertClips
 from world_models.training.optimizers import build_optimizer
 from world_models.training.prefetch import Prefetcher
 from world_models.training.schedules import (
+    augmentation,
     learning_rate,
-    random_chance,
     rollout_steps,
     weighted_sum,
 )
@@ -70,9 +70,6 @@ class Trainer:
             config.optimizer, self.model, config.learning_rate, config.weight_decay
         )
         self.losses = compiled(self.model.clip_losses, config, self.device)
-        self.augmentation = AugmentationOptions(
-            config.noise, config.damage, config.action_dropout, config.rollout_gradient
-        )
         self.noise = torch.Generator().manual_seed(config.seed)
         self._open_data()
 
@@ -147,9 +144,6 @@ class Trainer:
         gradient is divided by N, and those of all processes are added up.
         """
         steps = rollout_steps(self.config, progress)
-        augmentation = self.augmentation._replace(
-            progress=progress, random_chance=random_chance(self.config, progress)
-        )
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         names: list[str] = []
@@ -158,7 +152,7 @@ class Trainer:
             if self.config.cuda_graphs:
                 torch.compiler.cudagraph_mark_step_begin()
             with self.autocast:
-                losses = self.losses(clips, augmentation, steps, noise)
+                losses = self.losses(clips, augmentation(self.config, progress), steps, noise)
             minimized = weighted_sum(losses, self.config, progress)
             (minimized if self.parts == 1 else minimized / self.parts).backward()
             names, values = list(losses), (*losses.values(), minimized)
@@ -212,7 +206,7 @@ class Trainer:
         for _ in range(self.config.validation_batches):
             clips = self.draw(self.validation_clips, VALIDATION_BATCH, order)
             losses = self.average.clip_losses(
-                clips, self.augmentation, self.config.rollout_steps, noise
+                clips, augmentation(self.config, 1.0), self.config.rollout_steps, noise
             )
             for name, value in losses.items():
                 rows.setdefault(name, []).append(value.item())

@@ -23,7 +23,7 @@ from world_models.training.checkpoints import newest_checkpoint
 from world_models.training.config import TrainingError
 from world_models.training.distributed import use_bfloat16
 from world_models.training.run_info import git_commit
-from world_models.training.schedules import learning_rate
+from world_models.training.schedules import augmentation, learning_rate
 from world_models.training.trainer import Trainer
 
 
@@ -187,7 +187,7 @@ def test_with_a_rollout_gradient_a_late_error_mends_early_steps(dataset_path, tm
 
         trainer.model.encoder.forward = encode
         terms = trainer.model.clip_losses(
-            last, trainer.augmentation, 3, torch.Generator().manual_seed(0)
+            last, augmentation(trainer.config, 1.0), 3, torch.Generator().manual_seed(0)
         )
         assert [c.requires_grad for c in contexts] == [False, gradient, gradient]
         losses.append(terms["frame"].item())
@@ -232,6 +232,12 @@ def test_muon_moves_the_matrices_of_blocks_and_adamw_the_rest(dataset_path, tmp_
     assert {group["lr"] for group in trainer.optimizer.param_groups} == {
         learning_rate(config, 2, 2 / config.updates)
     }
+
+
+def test_random_draws_of_chance_fade_in_the_first_half_of_a_run(dataset_path, tmp_path):
+    config = config_for(dataset_path, tmp_path, random_chance=0.4)
+    shares = [augmentation(config, progress).random_chance for progress in (0.0, 0.25, 0.5, 1.0)]
+    assert shares == pytest.approx([0.4, 0.2, 0.0, 0.0])
 
 
 def test_an_optimizer_that_does_not_fit_is_refused_in_one_sentence(dataset_path, tmp_path):
