@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 # in the repository, not in the package: pyproject.toml excludes them
 NOT_PACKAGED = ("coinrun-latent", "pong-forcing")
+# names of bundles that were released once and whose presets are still there
+RETIRED = ("snake-edm",)
 
 
 def released_names() -> list[str]:
@@ -54,6 +56,11 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
             f"the bundle '{name}' does not come with the package, which stays small: train it with "
             f"`neural-envs release {name}` and give its directory, or clone the project's "
             f"repository, which has it in neural_envs/bundles/{name}"
+        )
+    if name in RETIRED:
+        raise BundleError(
+            f"the bundle '{name}' is not released any more, for its preset alone did not reach its "
+            f"figures: train it with `neural-envs train {name}` and give runs/{name}/bundle"
         )
     raise BundleError(
         f"no bundle '{name}': it is neither a released name nor a directory here; "

@@ -20,7 +20,7 @@ from tests.fuzz.mutations import Files, damaged_bytes, damaged_json, damaged_npz
 from world_models.bundles import BundleError
 
 pytestmark = pytest.mark.fuzz
-NAMES = ("snake", "snake-eqm", "snake-edm", "pong", "pong-sprites")
+NAMES = ("snake", "snake-eqm", "worldmap", "pong", "pong-sprites")
 WHOLE = {
     name: {
         file.name: file.read_bytes() for file in resolve_bundle(name).iterdir() if file.is_file()

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.fuzz
 @functools.cache
 def whole() -> tuple[dict, dict[str, np.ndarray]]:
     """The parts of a dream, with a change of its settings and a resync."""
-    env, recorder = NeuralEnv("snake-edm"), DreamRecorder()
+    env, recorder = NeuralEnv("worldmap"), DreamRecorder()
     first, _ = env.reset(seed=1)
     recorder.start(env, 1)
     for step in range(4):
@@ -79,7 +79,7 @@ def damaged_dreams(draw: st.DrawFn) -> Files:
 )
 @given(files=damaged_dreams())
 def test_a_damaged_dream_is_dreamed_again_or_refused_by_a_sentence(files):
-    bundle = bundles.load("snake-edm")
+    bundle = bundles.load("worldmap")
     try:
         file = DreamFile.from_bytes(files["dream"] or b"")
         assert isinstance(check(file), str)

@@ -11,17 +11,25 @@ from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 from world_models.bundles.migration import FORMAT_VERSION
 from world_models.bundles.shared_contexts import contexts_file
+from world_models.training.presets.table import PRESETS
 
 checkpoint = pytest.importorskip("world_models.bundles.bundle")
 
 
 def test_a_missing_bundle_is_named_with_what_there_is(monkeypatch):
-    monkeypatch.setattr(bundles, "released_names", lambda: ["snake", "snake-edm"])
+    monkeypatch.setattr(bundles, "released_names", lambda: ["snake", "snake-eqm"])
     with pytest.raises(
         checkpoint.BundleError,
-        match="no bundle 'snaek'.*did you mean 'snake'.*snake, snake-edm.*directory",
+        match="no bundle 'snaek'.*did you mean 'snake'.*snake, snake-eqm.*directory",
     ):
         NeuralEnv("snaek")
+
+
+@pytest.mark.parametrize("name", bundles.RETIRED)
+def test_a_retired_bundle_says_how_to_train_it(name):
+    with pytest.raises(checkpoint.BundleError, match=f"train {name}.*runs/{name}/bundle"):
+        NeuralEnv(name)
+    assert PRESETS[name]().out.name == name
 
 
 def test_a_directory_that_is_no_bundle_says_why(tmp_path):

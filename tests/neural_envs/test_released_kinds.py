@@ -210,7 +210,7 @@ def test_a_guidance_that_is_no_strength_is_refused(value):
     from neural_envs.env import NeuralEnv
 
     with pytest.raises(ValueError, match="at least 0"):
-        NeuralEnv("snake-edm", guidance=value)
+        NeuralEnv("worldmap", guidance=value)
 
 
 def test_a_dream_goes_on_from_other_frames_as_one_that_started_there(bundle):

@@ -175,9 +175,14 @@ def test_a_teacher_of_another_game_is_refused(tmp_path):
         build_model(SPEC, DistilledConfig(teacher_at(tmp_path, spec=other)))
 
 
-@pytest.mark.parametrize("name", ["worldmap-distilled", "snake-edm-distilled"])
-def test_the_presets_teachers_are_released_and_take_more_steps(name):
+def test_the_teacher_of_snakes_student_is_what_its_preset_trains():
+    teacher = PRESETS["snake-edm"]()
+    config = PRESETS["snake-edm-distilled"]().model
+    assert config.teacher == f"{teacher.out}/bundle" and teacher.model.sampler.steps > config.steps
+
+
+def test_the_presets_teacher_is_released_and_takes_more_steps():
     from neural_envs import bundles
 
-    config = PRESETS[name]().model
+    config = PRESETS["worldmap-distilled"]().model
     assert bundles.load(config.teacher).model.default_options.steps > config.steps == 1
