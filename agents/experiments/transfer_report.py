@@ -124,7 +124,7 @@ def format_table(result: Mapping[str, Any]) -> str:
         lines.append(
             f"{name:<12}{row['return_mean']:>8.2f}  {span_text(row['return_ci']):<16}"
             f"{row[f'{event}_mean']:>9.2f}  {span_text(row[f'{event}_ci']):<16}"
-            f"{row['length_mean']:>7.0f}{row['episodes']:>7}{row['runs']:>6}"
+            f"{row['length_mean']:>7.0f}{row['episodes']:>7}{row['runs'] or '-':>6}"
         )
     lines += [units_text(result), *_spread_lines(result["spread"])]
     return "\n".join([*lines, *exploitation_lines(result), transfer_line(result)])
