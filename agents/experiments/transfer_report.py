@@ -211,10 +211,14 @@ def write_plots(folder: Path, result: Mapping[str, Any]) -> None:
     found = result["exploitation"]
     if found is None:
         return
-    world, budget = result["world"], result["budget_steps"]
+    world, budget, safe = result["world"], result["budget_steps"], result["safe_horizon"]
     files = {
         "by_step": ("exploitation.png", f"return along {budget} steps of PPO", "moments"),
-        "by_horizon": ("horizon.png", "return from the same starts", "horizons"),
+        "by_horizon": (
+            "horizon.png",
+            f"return from the same starts; safe: {safe} steps",
+            "horizons",
+        ),
     }
     for key, (file, title, along) in files.items():
         curves = {

@@ -4,6 +4,7 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
+from agents.evaluation import play
 from agents.evaluation.play import (
     Episodes,
     ModelAgent,
@@ -131,6 +132,18 @@ def test_a_policy_is_measured_in_the_real_game_and_a_seed_repeats_it():
     second = play_policy(make_policy("random", 4), "collectors:RealSnake-v0", episodes=8, seed=3)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert evaluate_policy(make_policy("random", 4), "collectors:RealSnake-v0", 8, 3).episodes == 8
+
+
+def test_the_games_are_those_of_their_seeds_whatever_the_lanes(monkeypatch):
+    def lengths(episodes: int, seed: int, lanes: int) -> list[int]:
+        monkeypatch.setattr(play, "MAX_LANES", lanes)
+        policy, game = make_policy("astar", 4, world=WORLDS["snake"]), "collectors:RealSnake-v0"
+        return play_policy(policy, game, episodes, seed, horizon=30).events.tolist()
+
+    seven = lengths(7, 3, lanes=64)
+    assert len(seven) == 7 and len(set(seven)) > 1
+    assert lengths(7, 3, lanes=2) == lengths(7, 3, lanes=3) == seven
+    assert lengths(3, 5, lanes=64) == seven[2:5]
 
 
 def test_rank_correlation_sees_order_only_and_shares_tied_ranks():

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from agents.experiments.transfer_report import has_learned, transfer_line, transfer_score
+from agents.experiments.transfer_report import (
+    has_learned,
+    transfer_line,
+    transfer_score,
+    write_plots,
+)
 
 
 def test_transfer_is_the_share_of_the_real_learning():
@@ -21,3 +26,16 @@ def test_learned_means_separated_intervals_over_runs_where_there_are_any():
 def test_a_ratio_whose_interval_has_no_end_is_printed_with_the_remedy():
     result = {"learned": True, "transfer": 0.9, "transfer_ci": None, "dream": {"runs": 2}}
     assert transfer_line(result) == "transfer 0.900 (its interval has no end: give more --seeds)"
+
+
+def test_plots_show_intervals_where_there_are_any(tmp_path):
+    def drawn(span):
+        row = {"dreamed": 2.0, "dreamed_ci": span, "real": 1.0, "real_ci": span}
+        found = {"by_step": [row] * 3, "by_horizon": [row] * 3}
+        about = {"world": "snake", "budget_steps": 10, "safe_horizon": 8}
+        write_plots(tmp_path, {**about, "exploitation": found})
+        return (tmp_path / "exploitation.png").read_bytes()
+
+    assert drawn([0.0, 3.0]) != drawn([0.5, 3.0]) != drawn(None)
+    write_plots(tmp_path / "nowhere", {"exploitation": None})
+    assert not (tmp_path / "nowhere").exists()
