@@ -1,0 +1,62 @@
+"""Figures with their sample count and a 95 % bootstrap interval, as evaluation.json writes them.
+
+N samples. The interval is the central 95 % of what resampling the samples with replacement gives
+(Efron & Tibshirani 1993, chapter 13).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+RESAMPLES = 2_000
+FEWEST = 2  # samples that an interval needs
+CHUNK = 100  # resamples at a time, which bounds the memory
+
+
+def estimate(value: float | None, interval: list[float] | None, samples: int) -> dict[str, Any]:
+    """One figure for JSON; a value that is not a number is None, and so is its interval."""
+    known = value is not None and np.isfinite(value)
+    return {
+        "value": float(value) if known and value is not None else None,
+        "interval": interval if known else None,
+        "samples": int(samples),
+    }
+
+
+def mean_estimate(values: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
+    """The mean of (N,) values; None of nothing."""
+    values = np.asarray(values, np.float64)
+    if not len(values):
+        return estimate(None, None, 0)
+    interval = bootstrap_interval(lambda rows: values[rows].mean(-1), len(values), generator)
+    return estimate(values.mean(), interval, len(values))
+
+
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], np.ndarray], samples: int, generator: np.random.Generator
+) -> list[float] | None:
+    """The interval of a statistic of `samples` samples; None for fewer than `FEWEST`.
+
+    `statistic` takes picks (R, N) int64, numbers of samples, and returns (R,) values, of which
+    those that are not numbers are left out.
+    """
+    if samples < FEWEST:
+        return None
+    return central(
+        np.concatenate(
+            [
+                statistic(generator.integers(samples, size=(CHUNK, samples)))
+                for _ in range(RESAMPLES // CHUNK)
+            ]
+        )
+    )
+
+
+def central(values: np.ndarray) -> list[float] | None:
+    """[low, high] of the central 95 % of the numbers among (R,) values; None where there is none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    low, high = np.quantile(values, [0.025, 0.975])
+    return [float(low), float(high)]
