@@ -190,6 +190,10 @@ class WorldModel(nn.Module, ABC):
         """
         return []
 
+    def reconstruct(self, frames: Tensor) -> Tensor | None:
+        """Frames (B, H, W, C) uint8 through the model's own encoder and decoder; None: none."""
+        return None
+
     # ------------------------------------------------------------------ files and backends
 
     # prefix of the weights that a bundle keeps in full precision; "": half precision for all

@@ -32,15 +32,12 @@ from world_models.models.trust_calibration import save_scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(EvaluationOptions):
+class EvaluateConfig(EvaluationOptions, GameOptions):
     """Measure a bundle against the real game."""
 
     bundle: str = setting(help="released name or directory of the bundle")
     real: str = setting(
         "", "id of the real environment; none: that of the bundle's world, if it is known"
-    )
-    real_options: tuple[str, ...] = setting(
-        (), "of the real game of the policy ranking, as levels=test"
     )
     data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
     out: str = setting("evaluation", "directory for evaluation.json, plots and films")
@@ -49,6 +46,7 @@ class EvaluateConfig(EvaluationOptions):
     )
     ranking: bool = setting(True, "rank policies in the dream and in the real game")
     device: str = setting("cpu", "torch device")
+    quick: bool = setting(False, "a first look within a minute: few games, few samples, no ranking")
     update_card: bool = setting(
         False, "write the figures into the bundle's config.json and model card"
     )

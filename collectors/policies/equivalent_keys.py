@@ -8,10 +8,11 @@ the plainest one that has the same effect there, itself where there is no other.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from collectors.policies.batched import BatchPolicy, chosen_lanes
 from collectors.policies.policies import Generator, Policy, probability
 from collectors.worlds.table import WORLDS
 
@@ -49,3 +50,39 @@ class EquivalentKeyPolicy(Policy):
         effects = self.keys(observation[None])[0]
         others = np.flatnonzero((effects == effects[action]) & (np.arange(len(effects)) != action))
         return int(others[self._generator.integers(len(others))]) if len(others) else action
+
+    def batch(self, lanes: int) -> BatchPolicy:
+        return EquivalentKeyBatch(self, lanes)
+
+
+class EquivalentKeyBatch:
+    """`EquivalentKeyPolicy` for L lanes at once: each draws what the single one draws."""
+
+    def __init__(self, policy: EquivalentKeyPolicy, lanes: int):
+        self.policy, self.inner = policy, policy.inner.batch(lanes)
+        self._generators: dict[int, Generator] = {}  # by lane
+
+    @property
+    def names(self) -> list[str]:
+        """See `BatchPolicy`."""
+        return [self.policy.name] * len(self.inner.names)
+
+    def reset(self, lanes: np.ndarray, generators: Sequence[Generator | None]) -> None:
+        """See `BatchPolicy`."""
+        self._generators |= dict(chosen_lanes(lanes, generators))
+        self.inner.reset(lanes, generators)
+
+    def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
+        """See `BatchPolicy`."""
+        actions = self.inner(observations, lanes)
+        rows = np.arange(len(actions)) if lanes is None else np.flatnonzero(lanes)
+        chance = np.array([self._generators[lane].random() for lane in rows.tolist()])
+        rows = rows[chance < self.policy.share]
+        effects = self.policy.keys(observations[rows])  # (R, A)
+        same = effects == effects[np.arange(len(rows)), actions[rows]][:, None]
+        same[np.arange(len(rows)), actions[rows]] = False
+        for lane, others in zip(rows.tolist(), same, strict=True):
+            keys = np.flatnonzero(others)
+            if len(keys):
+                actions[lane] = keys[self._generators[lane].integers(len(keys))]
+        return actions

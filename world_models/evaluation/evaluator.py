@@ -8,7 +8,7 @@ their world make measurable. Frames are decoded batch by batch: what `decode_bat
 kept whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -54,6 +54,22 @@ class ExpectedOutcomes(NamedTuple):
     expected_terminations: np.ndarray
 
 
+class Moved(NamedTuple):
+    """What was done in one step of L games and what came of it, (L,) each."""
+
+    action: np.ndarray
+    reward: np.ndarray
+    termination: np.ndarray
+
+
+class GameStep(NamedTuple):
+    """What one step of L games was, as far as rewards and frames show it."""
+
+    events: dict[str, np.ndarray]  # (L,) bool, by name
+    over: np.ndarray | None = None  # (L,) bool: the rules end the game here; None: nobody knows
+    score: np.ndarray | None = None  # (L,) float: the score shown; None: it is the return
+
+
 class Evaluator:
     """Compares frames, rewards and terminations only: the evaluator of any game without rules."""
 
@@ -69,6 +85,12 @@ class Evaluator:
         Target("policy_ranking.spearman", "policies ranked as in the game, Spearman"),
     )
     """The scorecard of this world. Those of this class are shown for every world."""
+
+    things: ClassVar[Mapping[str, int]] = {}
+    """How often each thing that `count_things` counts must be in a frame."""
+
+    opposites: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of actions that undo each other, by name."""
 
     needs_game: ClassVar[bool] = False
     """Whether `build` needs the real environment."""
@@ -99,6 +121,20 @@ class Evaluator:
         NamedTuple of arrays (L, ...), or None.
         """
         return None
+
+    def read(self, frames: np.ndarray) -> Any:
+        """What `count_things` and `game_step` need of frames (L, H, W, C) uint8: the decoded state,
+        or as here the frames themselves.
+        """
+        return frames
+
+    def count_things(self, state: Any) -> dict[str, np.ndarray]:
+        """(L,) int64 for each of `things`: how many there are, all over the frame."""
+        return {}
+
+    def game_step(self, before: Any, moved: Moved, after: Any) -> GameStep:
+        """What a step of L games was; `before` and `after` are what `read` returned."""
+        return GameStep({"rewards": moved.reward > 0, "penalties": moved.reward < 0})
 
     def events(self, run: OneStep) -> Tensor:
         """(N,) bool: recorded transitions with an event,

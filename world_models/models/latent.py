@@ -121,6 +121,10 @@ class LatentModel(DiffusionModel):
             latents = self.autoencoder.encode(x).unflatten(0, (len(frames), -1)).flatten(1, 2)
         return channels_last(latents)
 
+    @torch.inference_mode()
+    def reconstruct(self, frames: Tensor) -> Tensor:
+        return pixels.to_uint8(self.autoencoder.decode(self.latents(pixels.stack(frames[:, None]))))
+
     def init(self, context: Context) -> LatentWindow:
         frames = super().init(context).frames
         latents = self.latents(pixels.stack(frames))

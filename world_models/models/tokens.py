@@ -235,6 +235,9 @@ class TokensModel(WorldModel):
         """Codes (B, G, G) int64 -> frames (B, H, W, C) uint8."""
         return pixels.to_uint8(self.tokenizer.decode(codes).float())
 
+    def reconstruct(self, frames: Tensor) -> Tensor:
+        return self.decode_codes(self.encode_frames(frames))
+
     def outcome(self, features: CodeFeatures, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes (B, G, G)."""
         own = features.tokens[: len(codes)]  # the half with the action

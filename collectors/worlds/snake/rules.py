@@ -81,6 +81,17 @@ class SnakeRules(NamedTuple):
         expected = np.minimum(self.apples, foods + empty)  # a full board has no room for food
         return Legality(heads == 1, foods == expected, (heads == 1) & self._connected(codes))
 
+    def counts(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """(B,) int64 of heads, dead ones too, of foods, and of tails; a full board, which has no
+        room for its food, counts as having it.
+        """
+        foods, empty = (codes == FOOD).sum((1, 2)), (codes == EMPTY).sum((1, 2))
+        return {
+            "heads": ((codes >= HEAD) & (codes < TAIL)).sum((1, 2)),
+            "foods": np.where((foods < self.apples) & (empty == 0), self.apples, foods),
+            "tails": ((codes >= TAIL) & (codes < BODY)).sum((1, 2)),
+        }
+
     def _connected(self, codes: np.ndarray) -> np.ndarray:
         """(B,) bool: links meet links, there is one tail,
         and walking from the head passes every segment.

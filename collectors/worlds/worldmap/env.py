@@ -23,6 +23,7 @@ __all__ = [
     "EarthMap",
     "RealWorldMap",
     "land_mask",
+    "landed",
     "load_map",
     "middle_land",
 ]
@@ -65,6 +66,13 @@ def middle_land(mask: np.ndarray) -> np.ndarray:
     )
     margin = (WINDOW - MIDDLE) // 2
     return counts[margin:-margin, margin:-margin]
+
+
+def landed(frames: np.ndarray) -> np.ndarray:
+    """(N, 64, 64, 3) uint8 -> (N,) bool: the middle 16x16 pixels are at least half land."""
+    margin = (WINDOW - MIDDLE) // 2
+    middle = frames[:, margin : margin + MIDDLE, margin : margin + MIDDLE]
+    return 2 * land_mask(middle).sum((1, 2)) >= MIDDLE**2
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,14 +4,23 @@ N transitions, R rollouts, H horizon.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from world_models.evaluation.closed_loop import ClosedLoop
-from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean
+from world_models.evaluation.evaluator import (
+    Evaluator,
+    GameStep,
+    Moved,
+    Runs,
+    Target,
+    as_tensor,
+    mean,
+)
 from world_models.evaluation.rollouts import OneStep, Rollouts
+from world_models.evaluation.worlds.pong_counts import WHITE, count_balls_and_paddles
 from world_models.evaluation.worlds.pong_figures import (
     DREAM,
     LAST,
@@ -31,7 +40,16 @@ from world_models.evaluation.worlds.pong_figures import (
 from world_models.protocols import WorldSpec
 
 NEAR = 1.0  # pixels within which a dreamed ball or paddle counts as correct
-WHITE = 48  # a pixel of the ball has more in each channel; paddles and pips lack a channel
+
+
+POINT = 0.5  # the reward of a point is larger, either way
+
+
+class PongFrames(NamedTuple):
+    """Frames, and the pips that they show."""
+
+    frames: np.ndarray  # (L, S, S, 3) uint8
+    score: np.ndarray  # (L, 2) int64 left and right
 
 
 class PongEvaluator(Evaluator):
@@ -49,6 +67,7 @@ class PongEvaluator(Evaluator):
         "rules.bounce_accuracy",
         "rules.score_events.rollout.f1",
     )
+    things = {"balls": 1, "left_paddles": 1, "right_paddles": 1}
     needs_game = True
     targets = (
         Target("rules.rollout.ball_error.1", "ball error after 1 step", unit="px"),
@@ -63,8 +82,9 @@ class PongEvaluator(Evaluator):
         self,
         decode: Callable[[np.ndarray], tuple],
         action_names: tuple[str, ...] = ("stay", "up", "down"),
+        points: int = 5,
     ):
-        self.decode, self.actions = decode, len(action_names)
+        self.decode, self.actions, self.points = decode, len(action_names), points
 
     @classmethod
     def build(cls, spec: WorldSpec, game: Any = None) -> "PongEvaluator":
@@ -91,6 +111,19 @@ class PongEvaluator(Evaluator):
 
     def decode_step(self, before: np.ndarray, after: np.ndarray) -> PongState:
         return self.state(after)
+
+    def read(self, frames: np.ndarray) -> PongFrames:
+        return PongFrames(frames, np.stack(self.decode(frames)[3:5], 1))
+
+    def count_things(self, state: PongFrames) -> dict[str, np.ndarray]:
+        return count_balls_and_paddles(state.frames)
+
+    def game_step(self, before: PongFrames, moved: Moved, after: PongFrames) -> GameStep:
+        """The game is over at a full row of pips; the score is the agent's lead."""
+        left, right = after.score.T
+        events = {"points_won": moved.reward > POINT, "points_lost": moved.reward < -POINT}
+        full = after.score.max(1) >= self.points
+        return GameStep(events, full, (right - left).astype(np.float64))
 
     def events(self, run: OneStep) -> Tensor:
         """Points, ends and bounces."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from collectors.worlds.snake.rules import (
+    HEAD,
     Legality,
     SnakeRules,
     food_ranks,
@@ -21,6 +22,8 @@ from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import (
     Evaluator,
     ExpectedOutcomes,
+    GameStep,
+    Moved,
     Runs,
     Target,
     mean,
@@ -88,6 +91,7 @@ class SnakeEvaluator(Evaluator):
 
     def __init__(self, rules: SnakeRules):
         self.rules = rules
+        self.things = {"heads": 1, "foods": rules.apples, "tails": 1}
 
     @classmethod
     def build(cls, spec: WorldSpec, game: Any = None) -> "SnakeEvaluator":
@@ -101,6 +105,19 @@ class SnakeEvaluator(Evaluator):
 
     def decode_step(self, before: np.ndarray, after: np.ndarray) -> Steps:
         return Steps(self.rules.decode(before), self.rules.decode(after))
+
+    def read(self, frames: np.ndarray) -> np.ndarray:
+        return self.rules.decode(frames)
+
+    def count_things(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        """Heads, foods and tails; a board without room for its food counts as having it."""
+        return self.rules.counts(state)
+
+    def game_step(self, before: np.ndarray, moved: Moved, after: np.ndarray) -> GameStep:
+        """The score is the length of the snake; rules say of legal boards only what ends them."""
+        over = self.rules.playable(before) & self.rules.outcome(before, moved.action).termination
+        events = {"meals": moved.reward > 0, "deaths": moved.reward < 0}
+        return GameStep(events, over, (after >= HEAD).sum((1, 2)).astype(np.float64))
 
     def score(self, run: ClosedLoop) -> ClosedLoopScores:
         """Compares every dreamed transition with the rules."""

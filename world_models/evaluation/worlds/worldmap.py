@@ -11,9 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collectors.worlds.worldmap.env import landed
 from world_models.evaluation import metrics
 from world_models.evaluation.closed_loop import ClosedLoop
-from world_models.evaluation.evaluator import Evaluator, Runs, Target, as_tensor, mean, median
+from world_models.evaluation.evaluator import (
+    Evaluator,
+    GameStep,
+    Moved,
+    Runs,
+    Target,
+    as_tensor,
+    mean,
+    median,
+)
 from world_models.evaluation.metrics import IDENTICAL_PSNR
 from world_models.evaluation.rollouts import Rollouts
 from world_models.protocols import WorldSpec
@@ -24,6 +34,7 @@ MARGIN = 2  # pixels beyond the stride in which a shift is looked for
 # gray levels (root mean square) that a frame must differ from itself, moved, to show a shift
 TEXTURE = 2.0
 CORRECT_SHIFT, CORRECT_PSNR = 0.5, 25.0  # pixels, dB: from here on a dreamed frame is correct
+LANDFALL = 0.5  # rewards above are paid for land
 FEWEST = 64  # pixels of a frame that must still be known for it to count
 
 
@@ -57,6 +68,7 @@ class WorldMapEvaluator(Evaluator):
         "rules.landfall.one_step.f1",
         "action_sensitivity.dream_random_actions",
     )
+    opposites = (("up", "down"), ("right", "left"), ("down", "up"), ("left", "right"))
     needs_game = True
     targets = (
         Target("rules.rollout.known_psnr.1", "what was in sight, 1 step", 30, unit="dB"),
@@ -91,6 +103,10 @@ class WorldMapEvaluator(Evaluator):
 
     def decode_step(self, before: np.ndarray, after: np.ndarray) -> MapSteps:
         return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
+
+    def game_step(self, before: np.ndarray, moved: Moved, after: np.ndarray) -> GameStep:
+        """The game is over where at least half of the frame's middle is land."""
+        return GameStep({"landfalls": moved.reward > LANDFALL}, landed(after))
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
         """(N, 2) int64 true shifts of recorded frames (N, H, W, C):
@@ -164,7 +180,7 @@ class WorldMapEvaluator(Evaluator):
             "rollout": (opened.rewards[both], opened.real_rewards[both]),
         }
         return {
-            name: metrics.class_score(*(r > 0.5 for r in pair))._asdict()
+            name: metrics.class_score(*(r > LANDFALL for r in pair))._asdict()
             for name, pair in pairs.items()
         }
 
