@@ -5,16 +5,19 @@ from the dataset's test split, which training never saw, and from dreams that po
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agents.envs import weights_fingerprint
+from agents.evaluation.game import GameOptions, measure_games, write_strips
+from agents.evaluation.game_table import game_table
 from agents.evaluation.how_made import how_made
 from agents.evaluation.ranking import rank_policies
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import check_writable
 from collectors.policies.policies import make_policy
+from collectors.progress import OverallProgress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -29,6 +32,22 @@ from world_models.evaluation.worlds.table import (
     real_id,
 )
 from world_models.models.trust_calibration import save_scale
+
+LOOPS = 5  # over held-out episodes, beside those that policies play
+PLAYERS = 4  # of the games, see `make_players`
+QUICK: dict[str, Any] = {
+    "transitions": 500,
+    "random_actions": 200,
+    "rollouts": 16,
+    "horizon": 32,
+    "kid_frames": 16,
+    "survival_steps": 50,
+    "survival_lanes": 8,
+    "trust_transitions": 300,
+    "ranking": False,
+    "game_lanes": 16,
+    "game_steps": 100,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +76,7 @@ class Report(NamedTuple):
 
     scores: dict[str, float | None]  # the figures of the model card
     path: Path  # evaluation.json, with all figures
+    games: str  # the figures of whole games, as a table
     evaluator: str  # which evaluator it was, in words
     seconds: float
 
@@ -73,11 +93,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def as_text(report: Report) -> str:
-    """The figures of the model card, one per line, and where the others are."""
+    """The figures of the model card, one per line, those of games, and where the others are."""
     lines = [
         f"{name:44s} {'-' if value is None else format(value, '.5g')}"
         for name, value in report.scores.items()
     ]
+    lines += [report.games] if report.games else []
     lines += [f"evaluator: {report.evaluator}", f"written: {report.path} ({report.seconds} s)"]
     return "\n".join(lines)
 
@@ -87,6 +108,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
 
     Raises ValueError with the remedy where there is nothing to evaluate on.
     """
+    config = replace(config, **QUICK) if config.quick else config
     started, path = time.monotonic(), resolve_bundle(config.bundle)
     check_writable(config.out)
     bundle = load_bundle(path, config.device)
@@ -98,11 +120,18 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     def maker(name: str):
         return lambda: make_policy(name, len(spec.action_names), world=WORLDS.get(spec.world))
 
-    result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
-    if config.ranking:
-        result.figures["policy_ranking"] = rank_policies(
-            spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
-        )
+    with OverallProgress(_phases(config, len(names))) as overall:
+        overall.phase("held-out episodes", loops=LOOPS + len(names))
+        result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
+        overall.phase("games", loops=2 * PLAYERS)
+        games = measure_games(path, model, evaluator, config, config)
+        result.figures.update(games.figures)
+        result.figures["rules"]["counts"] = games.counts
+        overall.phase("ranking")
+        if config.ranking:
+            result.figures["policy_ranking"] = rank_policies(
+                spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
+            )
     sampling = model.resolve_options(config.sampling)
     about = {
         "made": how_made("evaluate", config, EvaluateConfig, ("bundle",)),
@@ -118,12 +147,23 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         "temperature": sampling.temperature,
     }
     file = write_evaluation(Path(config.out), result, about, spec.fps)
+    write_strips(Path(config.out), games.plays)
     scores = card_scores(result.figures, evaluator)
     if config.update_card:
         update_scores(path, scores)
         if result.trust_scale is not None:
             save_scale(path, result.trust_scale)
-    return Report(scores, file, about["evaluator"], about["seconds"])
+    return Report(scores, file, game_table(result.figures), about["evaluator"], about["seconds"])
+
+
+def _phases(config: EvaluateConfig, policies: int) -> dict[str, float]:
+    """About how many frames each phase dreams; a real game costs little beside its dream."""
+    one = config.transitions + config.random_actions + 2 * config.trust_transitions
+    closed = policies * config.survival_steps * config.survival_lanes
+    games = config.game * PLAYERS * config.game_lanes * config.game_steps
+    ranked = 9 * 32 * 300 if config.ranking else 0  # players, episodes, steps of `rank_policies`
+    held_out = one + config.rollouts * config.horizon + closed
+    return {"held-out episodes": held_out, "games": games, "ranking": ranked}
 
 
 def open_dataset(data: str, world: str) -> Dataset:

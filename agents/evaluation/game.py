@@ -163,9 +163,7 @@ def play_all(
     return plays
 
 
-def fitting_lanes(
-    dream: str, settings: dict[str, Any], options: GameOptions, players: int
-) -> int:
+def fitting_lanes(dream: str, settings: dict[str, Any], options: GameOptions, players: int) -> int:
     """As many lanes as are asked for, or fewer, where dreaming them would take too long here."""
     if not options.game_minutes:
         return options.game_lanes
@@ -224,7 +222,5 @@ def _omitted(why: str) -> Games:
 
 def write_strips(folder: Path, plays: Plays) -> list[Path]:
     """A PNG per policy: frames by depth, the dream above and the real game below."""
-    paths = [
-        write_hold_strip(folder / f"hold_{name}.png", *pair) for name, pair in plays.items()
-    ]
+    paths = [write_hold_strip(folder / f"hold_{name}.png", *pair) for name, pair in plays.items()]
     return [path for path in paths if path is not None]

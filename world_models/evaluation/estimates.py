@@ -54,7 +54,7 @@ def bootstrap_interval(
 
 
 def central(values: np.ndarray) -> list[float] | None:
-    """[low, high] of the central 95 % of the numbers among (R,) values; None where there is none."""
+    """[low, high] of the central 95 % of the numbers among (R,) values; None without any."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None

@@ -86,7 +86,7 @@ class Evaluator:
     )
     """The scorecard of this world. Those of this class are shown for every world."""
 
-    things: ClassVar[Mapping[str, int]] = {}
+    things: Mapping[str, int] = {}
     """How often each thing that `count_things` counts must be in a frame."""
 
     opposites: ClassVar[tuple[tuple[str, str], ...]] = ()

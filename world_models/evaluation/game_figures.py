@@ -33,7 +33,7 @@ def game_figures(
     return {
         "return": of("return"),
         "length": of("length"),
-        "events_per_1000": compared(*total, generator),
+        "events_per_1000": compared(total[0], total[1], generator),
         "events": {name: compared(rates[0][name], rates[1][name], generator) for name in names},
         "final_score": of("final_score"),
         "ends_by_the_rules": _ends(dream, real, limit, generator),
@@ -93,20 +93,25 @@ def count_figures(plays: dict[str, tuple[GamePlay, GamePlay]], generator: np.ran
 
     `plays`: (dream, real) by policy. The unit of the interval is the lane.
     """
-    figures: dict[str, Any] = {}
     if not any(dream.right for dream, _ in plays.values()):
         return {"omitted": "the frames of this world show nothing that can be counted"}
-    for side, name in enumerate(("dream", "real")):
-        lanes = [pair[side].all_right.mean(0) for pair in plays.values()]
-        figures[name] = mean_estimate(np.concatenate(lanes), generator)
-        things = next(iter(plays.values()))[side].right
-        figures[name]["frames"] = sum(pair[side].rewards.size for pair in plays.values())
-        figures[name]["things"] = {
-            thing: float(np.mean([pair[side].right[thing].mean() for pair in plays.values()]))
-            for thing in things
-        }
+    sides = {
+        name: _counted([pair[side] for pair in plays.values()], generator)
+        for side, name in enumerate(("dream", "real"))
+    }
     policies = {
         name: mean_estimate(dream.all_right.mean(0), generator)
         for name, (dream, _) in plays.items()
     }
-    return {**figures["dream"], "real": figures["real"], "policies": policies}
+    return {**sides["dream"], "real": sides["real"], "policies": policies}
+
+
+def _counted(plays: list[GamePlay], generator: np.random.Generator) -> dict[str, Any]:
+    """The share of all frames with everything right, and of each thing alone."""
+    things = {
+        thing: float(np.mean([play.right[thing].mean() for play in plays]))
+        for thing in plays[0].right
+    }
+    lanes = np.concatenate([play.all_right.mean(0) for play in plays])
+    frames = sum(play.rewards.size for play in plays)
+    return {**mean_estimate(lanes, generator), "frames": frames, "things": things}

@@ -47,9 +47,9 @@ class GamePlay(NamedTuple):
     deep: dict[int, DeepFrames]  # by depth
 
     @property
-    def all_right(self) -> np.ndarray | None:
-        """(T, L) bool: every thing as often as it must be; None where nothing is counted."""
-        return np.logical_and.reduce(list(self.right.values())) if self.right else None
+    def all_right(self) -> np.ndarray:
+        """(T, L) bool: every thing as often as it must be; True where nothing is counted."""
+        return np.logical_and.reduce([np.ones_like(self.terminations), *self.right.values()])
 
 
 def play_game(

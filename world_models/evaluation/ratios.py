@@ -13,21 +13,20 @@ from world_models.evaluation.estimates import CHUNK, RESAMPLES, central, estimat
 def compared(dream: np.ndarray, real: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
     """{"value", "interval", "samples", "dream", "real"}: the ratio of two means first.
 
-    dream (L,) and real (M,) are not paired; numbers that are not finite are left out. The ratio is
-    None where the real mean is zero or a side has no numbers. Its interval may lack an upper end in
-    truth where the real mean may be zero; then it is that of the resamples where it was not.
+    dream (L,) and real (M,) are not paired; numbers that are not finite are left out. There is no
+    ratio where the real mean may be zero by its interval, or a side has no numbers.
     """
     top, bottom = (values[np.isfinite(values)] for values in (dream, real))
-    known = len(top) and len(bottom) and bottom.mean() != 0
-    return {
-        **estimate(
-            top.mean() / bottom.mean() if known else None,
-            ratio_interval(top, bottom, generator) if known else None,
-            min(len(top), len(bottom)),
-        ),
-        "dream": mean_estimate(top, generator),
-        "real": mean_estimate(bottom, generator),
-    }
+    sides = {"dream": mean_estimate(top, generator), "real": mean_estimate(bottom, generator)}
+    ratio, interval = None, None
+    if len(top) and _apart_from_zero(sides["real"]):
+        ratio, interval = top.mean() / bottom.mean(), ratio_interval(top, bottom, generator)
+    return {**estimate(ratio, interval, min(len(top), len(bottom))), **sides}
+
+
+def _apart_from_zero(found: dict[str, Any]) -> bool:
+    low, high = found["interval"] or (found["value"] or 0.0,) * 2
+    return low > 0 or high < 0
 
 
 def ratio_interval(

@@ -249,9 +249,7 @@ class TokensModel(WorldModel):
     def outcome_probabilities(
         self, state: CodeWindow, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The head's probabilities for a dreamed frame: reward classes (B, R) and termination
-        (B,).
-        """
+        """The head's probabilities for a dreamed frame: rewards (B, R), termination (B,)."""
         features = self.context_features(state, action)
         reward, termination, _ = self.head(features, self.network.codes(self.encode_frames(frame)))
         return reward.softmax(1), termination.sigmoid()
