@@ -7,7 +7,7 @@ Work in several phases has one bar over all of them, see `OverallProgress`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -66,8 +66,8 @@ class _Loop(tqdm):
     """A silent bar that moves an overall one."""
 
     def __init__(self, overall: OverallProgress, iterable: Iterable | None, total: float | None):
-        if total is None and hasattr(iterable, "__len__"):
-            total = len(iterable)  # pyright: ignore[reportArgumentType]
+        if total is None and isinstance(iterable, Sized):
+            total = len(iterable)
         self.overall, self.count = overall, total or 0
         super().__init__(iterable, total=total, disable=True)
 

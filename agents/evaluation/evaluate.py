@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents.envs import weights_fingerprint
-from agents.evaluation.game import GameOptions, measure_games, write_strips
+from agents.evaluation.game import GameOptions, Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
 from agents.evaluation.how_made import how_made
 from agents.evaluation.ranking import rank_policies
@@ -22,8 +22,14 @@ from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import resolve_bundle
-from world_models.bundles.bundle import load_bundle, update_scores
-from world_models.evaluation.evaluation import EvaluationOptions, evaluate, write_evaluation
+from world_models.bundles.bundle import Bundle, load_bundle, update_scores
+from world_models.evaluation.evaluation import (
+    Evaluation,
+    EvaluationOptions,
+    evaluate,
+    write_evaluation,
+)
+from world_models.evaluation.evaluator import Evaluator
 from world_models.evaluation.figures import card_scores
 from world_models.evaluation.worlds.table import (
     describe_evaluator,
@@ -35,7 +41,7 @@ from world_models.models.trust_calibration import save_scale
 
 LOOPS = 5  # over held-out episodes, beside those that policies play
 PLAYERS = 4  # of the games, see `make_players`
-QUICK: dict[str, Any] = {
+FIRST_LOOK: dict[str, Any] = {
     "transitions": 500,
     "random_actions": 200,
     "rollouts": 16,
@@ -108,30 +114,14 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
 
     Raises ValueError with the remedy where there is nothing to evaluate on.
     """
-    config = replace(config, **QUICK) if config.quick else config
+    config = replace(config, **FIRST_LOOK) if config.quick else config
     started, path = time.monotonic(), resolve_bundle(config.bundle)
     check_writable(config.out)
     bundle = load_bundle(path, config.device)
     model, spec = bundle.model, bundle.model.spec
     dataset = open_dataset(config.data, spec.world)
     evaluator = make_evaluator(spec, config.real)
-    names = config.policies or policies_of(spec.world)
-
-    def maker(name: str):
-        return lambda: make_policy(name, len(spec.action_names), world=WORLDS.get(spec.world))
-
-    with OverallProgress(_phases(config, len(names))) as overall:
-        overall.phase("held-out episodes", loops=LOOPS + len(names))
-        result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
-        overall.phase("games", loops=2 * PLAYERS)
-        games = measure_games(path, model, evaluator, config, config)
-        result.figures.update(games.figures)
-        result.figures["rules"]["counts"] = games.counts
-        overall.phase("ranking")
-        if config.ranking:
-            result.figures["policy_ranking"] = rank_policies(
-                spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
-            )
+    result, games = _measure(config, path, bundle, dataset, evaluator)
     sampling = model.resolve_options(config.sampling)
     about = {
         "made": how_made("evaluate", config, EvaluateConfig, ("bundle",)),
@@ -154,6 +144,31 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         if result.trust_scale is not None:
             save_scale(path, result.trust_scale)
     return Report(scores, file, game_table(result.figures), about["evaluator"], about["seconds"])
+
+
+def _measure(
+    config: EvaluateConfig, path: Path, bundle: Bundle, dataset: Dataset, evaluator: Evaluator
+) -> tuple[Evaluation, Games]:
+    """Everything but the files, under one progress bar."""
+    spec = bundle.model.spec
+    names = config.policies or policies_of(spec.world)
+
+    def maker(name: str):
+        return lambda: make_policy(name, len(spec.action_names), world=WORLDS.get(spec.world))
+
+    with OverallProgress(_phases(config, len(names))) as overall:
+        overall.phase("held-out episodes", loops=LOOPS + len(names))
+        result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
+        overall.phase("games", loops=2 * PLAYERS)
+        games = measure_games(path, bundle.model, evaluator, config, config)
+        result.figures.update(games.figures)
+        result.figures["rules"]["counts"] = games.counts
+        overall.phase("ranking")
+        if config.ranking:
+            result.figures["policy_ranking"] = rank_policies(
+                spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
+            )
+    return result, games
 
 
 def _phases(config: EvaluateConfig, policies: int) -> dict[str, float]:

@@ -133,8 +133,8 @@ def measure_games(
         world, len(model.spec.action_names), options.policy_file, evaluation.seed
     )
     lanes = fitting_lanes(env_id(world, "dream"), dream_settings, options, len(players))
-    sides = ((env_id(world, "dream"), dream_settings), (env_id(world, "real"), real_settings))
-    envs = [make_vector_env(name, lanes, max_episode_steps=-1, **more) for name, more in sides]
+    twins = ((env_id(world, "dream"), dream_settings), (env_id(world, "real"), real_settings))
+    envs = [make_vector_env(name, lanes, max_episode_steps=-1, **more) for name, more in twins]
     try:
         plays = play_all(envs, players, evaluator, options.game_steps, evaluation.seed)
         return _measured(plays, envs, model, evaluator, evaluation)
@@ -194,16 +194,16 @@ def _measured(
         again = model.reconstruct(torch.from_numpy(frames).to(device_of(model)))
         return None if again is None else again.cpu().numpy()
 
-    ends = {name: plays[name] for name in (names[0], WORLDS[spec.world].best_policy)}
+    extremes = {name: plays[name] for name in (names[0], WORLDS[spec.world].best_policy)}
     figures = {
         "game": {
             name: game_figures(dream, real, spec.max_episode_steps, generator)
             for name, (dream, real) in plays.items()
         },
-        "hold": hold_figures(ends, reconstruct, evaluation.kid_frames, generator),
+        "hold": hold_figures(extremes, reconstruct, evaluation.kid_frames, generator),
         "loop_closure": _loops(envs, evaluator, spec.action_names, evaluation.seed),
     }
-    return Games(figures, count_figures(plays, generator), ends)
+    return Games(figures, count_figures(plays, generator), extremes)
 
 
 def _loops(

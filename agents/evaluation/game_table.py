@@ -24,7 +24,7 @@ def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping]]:
             yield f"game.{policy}.{name}", found[name]
         for name, figure in found["events"].items():
             yield f"game.{policy}.events.{name}", figure
-    counts = _measured(_measured(figures.get("rules")).get("counts"))
+    counts = _measured(figures.get("rules", {}).get("counts"))
     if counts:
         yield "rules.counts", counts
     for depth, found in _measured(figures.get("hold")).items():
@@ -43,9 +43,9 @@ def _measured(found: Any) -> Mapping[str, Any]:
 def _line(name: str, figure: Mapping[str, Any]) -> str:
     low_high = figure.get("interval")
     interval = f"[{low_high[0]:.3g}, {low_high[1]:.3g}]" if low_high else ""
-    sides = [_number(figure.get(side)) for side in ("dream", "real")]
+    means = [_number(figure.get(side)) for side in ("dream", "real")]
     value, samples = _number(figure.get("value")), figure.get("samples", "")
-    return f"{name:44s} {value:>9s} {interval:>19s} {sides[0]:>9s} {sides[1]:>9s} {samples!s:>7s}"
+    return f"{name:44s} {value:>9s} {interval:>19s} {means[0]:>9s} {means[1]:>9s} {samples!s:>7s}"
 
 
 def _number(figure: Any) -> str:

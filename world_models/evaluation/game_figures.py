@@ -36,7 +36,7 @@ def game_figures(
         "events_per_1000": compared(total[0], total[1], generator),
         "events": {name: compared(rates[0][name], rates[1][name], generator) for name in names},
         "final_score": of("final_score"),
-        "ends_by_the_rules": _ends(dream, real, limit, generator),
+        "ends_by_the_rules": _endings(dream, real, limit, generator),
         "unfinished": of("unfinished"),
         "steps": {"dream": len(dream.rewards), "real": len(real.rewards)},
         "lanes": {"dream": dream.rewards.shape[1], "real": real.rewards.shape[1]},
@@ -60,7 +60,7 @@ def _first_games(play: GamePlay, limit: int) -> dict[str, np.ndarray]:
     }
 
 
-def _ends(
+def _endings(
     dream: GamePlay, real: GamePlay, limit: int, generator: np.random.Generator
 ) -> dict[str, Any]:
     """Of the games that end, or should by the rules, the share that do both at once.
@@ -95,7 +95,7 @@ def count_figures(plays: dict[str, tuple[GamePlay, GamePlay]], generator: np.ran
     """
     if not any(dream.right for dream, _ in plays.values()):
         return {"omitted": "the frames of this world show nothing that can be counted"}
-    sides = {
+    both = {
         name: _counted([pair[side] for pair in plays.values()], generator)
         for side, name in enumerate(("dream", "real"))
     }
@@ -103,7 +103,7 @@ def count_figures(plays: dict[str, tuple[GamePlay, GamePlay]], generator: np.ran
         name: mean_estimate(dream.all_right.mean(0), generator)
         for name, (dream, _) in plays.items()
     }
-    return {**sides["dream"], "real": sides["real"], "policies": policies}
+    return {**both["dream"], "real": both["real"], "policies": policies}
 
 
 def _counted(plays: list[GamePlay], generator: np.random.Generator) -> dict[str, Any]:

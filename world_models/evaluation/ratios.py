@@ -17,11 +17,11 @@ def compared(dream: np.ndarray, real: np.ndarray, generator: np.random.Generator
     ratio where the real mean may be zero by its interval, or a side has no numbers.
     """
     top, bottom = (values[np.isfinite(values)] for values in (dream, real))
-    sides = {"dream": mean_estimate(top, generator), "real": mean_estimate(bottom, generator)}
+    means = {"dream": mean_estimate(top, generator), "real": mean_estimate(bottom, generator)}
     ratio, interval = None, None
-    if len(top) and _apart_from_zero(sides["real"]):
+    if len(top) and _apart_from_zero(means["real"]):
         ratio, interval = top.mean() / bottom.mean(), ratio_interval(top, bottom, generator)
-    return {**estimate(ratio, interval, min(len(top), len(bottom))), **sides}
+    return {**estimate(ratio, interval, min(len(top), len(bottom))), **means}
 
 
 def _apart_from_zero(found: dict[str, Any]) -> bool:

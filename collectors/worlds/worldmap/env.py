@@ -143,6 +143,7 @@ class RealWorldMap(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
     land_mask = staticmethod(land_mask)
+    landed = staticmethod(landed)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from collectors.recording.collect import collect
 from neural_envs.bundles import resolve_bundle
 
 SIZES = {"transitions": 40, "random_actions": 20, "rollouts": 4, "horizon": 8, "kid_frames": 0}
+SIZES |= {"game_lanes": 2, "game_steps": 6, "game_minutes": 0}
 SIZES |= {"survival_steps": 10, "survival_lanes": 2, "kid_depth": 4, "trust_transitions": 64}
 
 
@@ -42,10 +43,14 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"]
     assert saved["evaluator"] == "SnakeEvaluator" and saved["real"] == "RealSnake-v0"
     assert set(saved["survival"]) == {"random", "astar"}
+    assert set(saved["game"]) == {"random", "astar+random", "equivalent", "astar"}
+    assert saved["rules"]["counts"]["real"]["value"] == 1 and set(saved["hold"]) == {"1"}
+    assert "no actions" in saved["loop_closure"]["omitted"]
     assert saved["policy_ranking"] == ranking and asked[0][0] == "snake"
     assert asked[0][1]["real_options"] == ("apples=1",)
     assert scales == [resolve_bundle("snake")]  # trust was calibrated on the validation split
     printed = capsys.readouterr().out
+    assert "game.astar.return" in printed and "rules.counts" in printed
     assert "evaluator: SnakeEvaluator" in printed and "evaluation.json" in printed
 
 

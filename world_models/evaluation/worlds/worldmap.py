@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collectors.worlds.worldmap.env import landed
 from world_models.evaluation import metrics
 from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import (
@@ -78,14 +77,15 @@ class WorldMapEvaluator(Evaluator):
         Target("rules.landfall.one_step.f1", "landfall, F1"),
     )
 
-    def __init__(self, stride: int, action_names: tuple[str, ...] = tuple(DIRECTIONS)):
+    def __init__(self, stride: int, action_names: tuple[str, ...] = tuple(DIRECTIONS), landed=None):
+        self.landed = landed  # of the game: frames (N, H, W, C) -> (N,) bool; None: not known
         self.stride, self.reach = stride, stride + MARGIN
         self.moves = stride * np.array([DIRECTIONS[name] for name in action_names])  # (A, 2)
 
     @classmethod
     def build(cls, spec: WorldSpec, game: Any = None) -> "WorldMapEvaluator":
         """With the stride of `game`, a RealWorldMap."""
-        return cls(game.stride, spec.action_names)
+        return cls(game.stride, spec.action_names, game.landed)
 
     def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
@@ -105,8 +105,8 @@ class WorldMapEvaluator(Evaluator):
         return MapSteps(measured_shift(before, after, self.reach), textured(before, self.reach))
 
     def game_step(self, before: np.ndarray, moved: Moved, after: np.ndarray) -> GameStep:
-        """The game is over where at least half of the frame's middle is land."""
-        return GameStep({"landfalls": moved.reward > LANDFALL}, landed(after))
+        over = self.landed(after) if self.landed else None
+        return GameStep({"landfalls": moved.reward > LANDFALL}, over)
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
         """(N, 2) int64 true shifts of recorded frames (N, H, W, C):
