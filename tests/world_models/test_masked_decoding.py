@@ -10,7 +10,9 @@ from world_models.models.masked_decoding import (
     draw_masks,
     mask_shares,
     still_masked,
+    without_rare,
 )
+from world_models.models.token_losses import some_new_only
 from world_models.networks.code_copy import CodeCopy, chosen_codes
 from world_models.networks.masked_tokens import CodeHead
 from world_models.noise import NoiseStream
@@ -67,13 +69,37 @@ def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_ou
 
 
 def test_every_place_is_decided_after_the_last_pass():
-    assert [still_masked(256, n, 4) for n in (1, 2, 3, 4)] == [236, 181, 97, 0]
-    assert still_masked(256, 1, 1) == 0
+    unsure = torch.tensor([256, 32, 0])
+    left = [still_masked(unsure, n, 4).tolist() for n in (1, 2, 3, 4)]
+    assert left == [[236, 29, 0], [181, 22, 0], [97, 12, 0], [0, 0, 0]]
+    assert still_masked(unsure, 1, 1).tolist() == [0, 0, 0]
     for passes in (1, 2, 5):
         model = make_model("tokens", passes=passes)
         state = model.init(make_context(model, 2))
         codes = model.step(state, torch.tensor([0, 1]), stream(2)).state.codes
         assert codes.min() >= 0 and codes.max() < model.tokenizer.codes
+
+
+def test_where_one_choice_is_sure_no_other_is_drawn():
+    logits = torch.tensor([[[9.0, 0.0, 1.0], [1.0, 0.0, 0.5]]])
+    kept = without_rare(logits)
+    assert kept[0, 0].softmax(0).tolist() == [1.0, 0.0, 0.0]
+    assert torch.equal(kept[0, 1], logits[0, 1])
+
+
+def test_half_of_the_samples_show_what_could_be_copied_and_hide_only_what_is_new():
+    count, generator = 4000, torch.Generator().manual_seed(0)
+    target = torch.tensor([[5, 6], [7, 8]]).repeat(count, 1, 1)
+    sources = target.flatten(1)[..., None].repeat(1, 1, 2)
+    sources[:, 3] = 0  # the last place is new
+    everything = torch.ones(count, 2, 2, dtype=torch.bool)
+    masked = some_new_only(everything, sources, target, generator)
+    assert masked[:, 1, 1].all()
+    assert 0.47 < masked[:, 0, 0].float().mean() < 0.53
+    assert torch.equal(masked[:, 0, 0], masked[:, 1, 0])
+    known = everything.clone()
+    known[:, 1, 1] = False  # nothing new is hidden: the mask stays
+    assert torch.equal(some_new_only(known, sources, target, generator), known)
 
 
 def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():

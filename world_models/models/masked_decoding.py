@@ -1,6 +1,10 @@
 """Masked decoding: a frame's codes in a few passes, the places of highest probability first
 (MaskGIT, arXiv:2202.04200, section 3.2).
 
+The schedule counts only the places of which the first pass is unsure. Where most of a frame is
+copied, all of its places would otherwise fill the early passes, and the last one would draw what is
+new at once, each place by itself.
+
 B lanes, L = G * G places, M logits of a softmax. All draws come from the lanes' noise streams.
 """
 
@@ -18,6 +22,7 @@ from world_models.networks.masked_tokens import CodeFeatures, CodeHead, MaskedTo
 from world_models.noise import FRAME_SALT, NoiseStream
 
 DIGITS = 8  # salts that a pass may use
+SURE = math.log(0.9)  # a place that is more probable than this waits for no other pass
 
 
 class Decided(NamedTuple):
@@ -62,9 +67,12 @@ class MaskedDecoding(NamedTuple):
             masked = codes == mask
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
-            if left := still_masked(places, number, self.passes):
-                rank = torch.where(masked, log_probability, math.inf)
-                codes = codes.scatter(1, rank.topk(left, dim=1, largest=False).indices, mask)
+            if number < self.passes:
+                if number == 1:
+                    unsure = (log_probability < SURE).sum(1)  # (B,)
+                left = still_masked(unsure, number, self.passes)
+                rank = torch.where(masked, log_probability, math.inf).argsort(1).argsort(1)
+                codes = codes.masked_fill(rank < left[:, None], mask)
             yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
 
     def choose(
@@ -83,7 +91,7 @@ class MaskedDecoding(NamedTuple):
         sources = network.copy.sources(features.last[:lanes])
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
-        source, log_probability = self.pick(gates, noise, salt + DIGITS - 1)
+        source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability
 
@@ -121,9 +129,21 @@ class MaskedDecoding(NamedTuple):
         return choice, log_probability.gather(2, choice[:, :, None])[:, :, 0]
 
 
-def still_masked(places: int, number: int, passes: int) -> int:
-    """How many places are undecided after pass `number`: cosine schedule, none after the last."""
-    return 0 if number == passes else int(places * math.cos(math.pi / 2 * number / passes))
+def without_rare(logits: Tensor) -> Tensor:
+    """Logits (B, L, M) without the other choices of a place where one is sure: one place in a
+    hundred that is generated where it should be copied stays in sight for long.
+    """
+    best = logits.amax(2, keepdim=True)
+    sure = best - logits.logsumexp(2, keepdim=True) > SURE
+    return logits.masked_fill(sure & (logits < best), -math.inf)
+
+
+def still_masked(unsure: Tensor, number: int, passes: int) -> Tensor:
+    """How many of `unsure` (B,) places are undecided (B,) int64 after pass `number`: the cosine
+    schedule, none after the last pass.
+    """
+    share = 0.0 if number == passes else math.cos(math.pi / 2 * number / passes)
+    return (unsure * share).long()
 
 
 def mask_shares(count: int, all_masked: float, generator: torch.Generator) -> Tensor:

@@ -93,6 +93,10 @@ def step_losses(
     if model.training:
         shares = mask_shares(count, model.config.all_masked, generator)
     masked = draw_masks(shares, shape, generator).to(device)
+    if model.training and network.copy is not None:
+        masked = some_new_only(
+            masked, network.copy.sources(context[:, -1]), target.codes, generator
+        )
     features = network.encode(context, actions[:, :-1], action, model.level_of(level))
     h = network(torch.where(masked, network.mask_code, target.codes), features)
     losses = network.losses(h, features, target.codes.flatten(1))
@@ -102,6 +106,22 @@ def step_losses(
     terms = {"frame": (error * masked).sum((1, 2)) / masked.sum((1, 2))}
     wrong = wrong_share(model, filled, target.codes)
     return terms | outcome_losses(logits, target.reward_class, target.termination, wrong), filled
+
+
+def some_new_only(
+    masked: Tensor, sources: Tensor, target: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Masks (B, G, G) of which those of half of the samples show all that could be copied.
+
+    sources (B, L, M) are the codes to copy, target (B, G, G) the codes of the next frame. That is
+    what the later passes of a dream see: the frame but for what is new in it. Without this the new
+    strip of a frame that scrolls is a small part of the loss.
+    """
+    new = (sources != target.flatten(1)[..., None]).all(2).view_as(masked)
+    chosen = (torch.rand(len(masked), generator=generator) < 0.5).to(masked.device)
+    hidden = masked & new
+    chosen &= hidden.flatten(1).any(1)
+    return torch.where(chosen[:, None, None], hidden, masked)
 
 
 def wrong_share(model: TokensModel, codes: Tensor, target: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class TokenizerConfig:
     width: int = setting(64, "channels of fsq's encoder and decoder", least=1)
     encoder_depth: int = setting(2, "residual blocks", least=0)
     decoder_depth: int = setting(3, "residual blocks", least=0)
+    texture: float = setting(0.0, "weight of the loss that keeps fsq's texture sharp", least=0)
 
     def __post_init__(self):
         check_settings(self)
@@ -153,7 +154,7 @@ class FSQTokenizer(nn.Module):
         super().__init__()
         width, size = config.width, len(config.levels)
         self.sizes, self.codes = grouped(config.levels), math.prod(config.levels)
-        self.quantizer = ScalarQuantizer(config.levels)
+        self.quantizer, self.texture = ScalarQuantizer(config.levels), config.texture
         self.encoder = nn.Sequential(
             PatchEmbed(colors, width, config.patch),
             *(PatchBlock(width) for _ in range(config.encoder_depth)),
@@ -185,13 +186,26 @@ class FSQTokenizer(nn.Module):
         return codes + (moved - level) * basis[which]
 
     def losses(self, frames: Tensor) -> dict[str, Tensor]:
-        """5 x squared + 0.3 x absolute error: the first for the brightness of areas,
-        the second for thin lines.
+        """5 x squared + 0.3 x absolute error: the first for the brightness of areas, the second for
+        thin lines. With `texture` also how much each patch is too smooth or too rough: relief that
+        the codes cannot place is blurred by the first two, but its amount is known.
         """
         values = self.quantizer(self.encoder(frames).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         decoded = self.decoder(values).float()
         squared, absolute = F.mse_loss(decoded, frames), F.l1_loss(decoded, frames)
-        return {"reconstruction": 5 * squared + 0.3 * absolute, "mse": squared.detach()}
+        loss = 5 * squared + 0.3 * absolute
+        if self.texture:
+            loss = loss + self.texture * F.l1_loss(roughness(decoded), roughness(frames))
+        return {"reconstruction": loss, "mse": squared.detach()}
+
+
+def roughness(frames: Tensor, area: int = 4) -> Tensor:
+    """Mean absolute Laplacian of areas of so many pixels a side: frames (B, C, H, W) ->
+    (B * C, 1, H / area, W / area).
+    """
+    kernel = frames.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+    edges = F.conv2d(frames.flatten(0, 1)[:, None], kernel[None, None])
+    return F.avg_pool2d(edges.abs(), area, ceil_mode=True)
 
 
 class PatchBlock(nn.Module):

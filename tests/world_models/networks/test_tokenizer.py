@@ -16,6 +16,7 @@ from world_models.networks.tokenizer import (
     TokenizerConfig,
     build_tokenizer,
     grouped,
+    roughness,
 )
 
 
@@ -88,3 +89,16 @@ def test_what_makes_no_tokenizer_is_refused():
         build_tokenizer(TokenizerConfig("auto"), 3)
     with pytest.raises(ValueError, match="two levels"):
         TokenizerConfig(levels=(8, 1))
+
+
+def test_the_texture_loss_notices_a_blur_that_keeps_the_brightness():
+    frames = torch.rand(2, 3, 16, 16) * 2 - 1
+    blurred = torch.nn.functional.avg_pool2d(frames, 3, 1, 1)
+    assert roughness(blurred).mean() < 0.4 * roughness(frames).mean()
+    torch.manual_seed(0)
+    plain = FSQTokenizer(FSQ, 3)
+    textured = FSQTokenizer(replace(FSQ, texture=1.0), 3)
+    textured.load_state_dict(plain.state_dict())
+    plain, textured = plain.losses(frames), textured.losses(frames)
+    assert textured["mse"] == plain["mse"]
+    assert textured["reconstruction"] > plain["reconstruction"] + 0.1

@@ -50,11 +50,12 @@ def worldmap_tokens() -> TrainConfig:
     A move is 8 pixels, two places, and what was in sight is copied from there.
     """
     model = TokensConfig(
-        tokenizer=TokenizerConfig(levels=(8,) * 6),
+        tokenizer=TokenizerConfig(levels=(8,) * 10, width=96, texture=0.3),
         network=MaskedTokensConfig(copy=(0, 2)),
         context_length=2,
         passes=4,
         temperature=1.0,
+        tokenizer_share=0.25,
         all_masked=0.1,
     )
     return replace(
