@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents.envs import weights_fingerprint
+from agents.evaluation.control import LOOPS as CONTROL_LOOPS
+from agents.evaluation.control import ControlOptions, measure_control
 from agents.evaluation.game import GameOptions, Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
 from agents.evaluation.how_made import how_made
-from agents.evaluation.ranking import rank_policies
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import check_writable
-from collectors.policies.policies import make_policy
+from collectors.policies.policies import POLICY_FILE, make_policy
 from collectors.progress import OverallProgress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
@@ -50,6 +51,8 @@ FIRST_LOOK: dict[str, Any] = {
     "survival_steps": 50,
     "survival_lanes": 8,
     "trust_transitions": 300,
+    "control_clips": 64,
+    "decision_states": 16,
     "ranking": False,
     "game_lanes": 16,
     "game_steps": 100,
@@ -57,7 +60,7 @@ FIRST_LOOK: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(EvaluationOptions, GameOptions):
+class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
     """Measure a bundle against the real game."""
 
     bundle: str = setting(help="released name or directory of the bundle")
@@ -67,9 +70,8 @@ class EvaluateConfig(EvaluationOptions, GameOptions):
     data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
     out: str = setting("evaluation", "directory for evaluation.json, plots and films")
     policies: tuple[str, ...] = setting(
-        (), "names of a random and a good policy; none: the world's own"
+        (), "a random and a good policy, none: the world's own; FILE.zip: an agent that is ranked"
     )
-    ranking: bool = setting(True, "rank policies in the dream and in the real game")
     device: str = setting("cpu", "torch device")
     quick: bool = setting(False, "a first look within a minute: few games, few samples, no ranking")
     update_card: bool = setting(
@@ -151,7 +153,8 @@ def _measure(
 ) -> tuple[Evaluation, Games]:
     """Everything but the files, under one progress bar."""
     spec = bundle.model.spec
-    names = config.policies or policies_of(spec.world)
+    agents = [name for name in config.policies if name.endswith(POLICY_FILE)]
+    names = [name for name in config.policies if name not in agents] or policies_of(spec.world)
 
     def maker(name: str):
         return lambda: make_policy(name, len(spec.action_names), world=WORLDS.get(spec.world))
@@ -163,11 +166,12 @@ def _measure(
         games = measure_games(path, bundle.model, evaluator, config, config)
         result.figures.update(games.figures)
         result.figures["rules"]["counts"] = games.counts
-        overall.phase("ranking")
-        if config.ranking:
-            result.figures["policy_ranking"] = rank_policies(
-                spec.world, bundle=str(path), seed=config.seed, real_options=config.real_options
+        overall.phase("control", loops=CONTROL_LOOPS)
+        result.figures.update(
+            measure_control(
+                path, bundle.model, dataset, config, config, config.real_options, agents
             )
+        )
     return result, games
 
 
@@ -176,9 +180,10 @@ def _phases(config: EvaluateConfig, policies: int) -> dict[str, float]:
     one = config.transitions + config.random_actions + 2 * config.trust_transitions
     closed = policies * config.survival_steps * config.survival_lanes
     games = config.game * PLAYERS * config.game_lanes * config.game_steps
-    ranked = 9 * 32 * 300 if config.ranking else 0  # players, episodes, steps of `rank_policies`
+    control = 20 * config.control_clips + 100 * config.decision_states
+    control += 9 * config.ranking * config.ranking_episodes * config.ranking_steps
     held_out = one + config.rollouts * config.horizon + closed
-    return {"held-out episodes": held_out, "games": games, "ranking": ranked}
+    return {"held-out episodes": held_out, "games": games, "control": control}
 
 
 def open_dataset(data: str, world: str) -> Dataset:

@@ -1,6 +1,6 @@
-"""Does the dream rank policies as the real game does? Spearman's correlation of their returns.
+"""Does the dream rank policies as the real game does? Rank statistics of their returns.
 
-P policies.
+P policies, E episodes.
 """
 
 from collections.abc import Sequence
@@ -10,63 +10,57 @@ import numpy as np
 
 from agents.envs import KINDS, action_count, env_id, env_settings
 from agents.evaluation.play import play_policy
-from collectors.policies.policies import make_policy
+from agents.ppo.train import load_policy
+from collectors.policies.policies import POLICY_FILE, make_policy, makers_of
+from collectors.progress import progress
 from collectors.worlds.table import WORLDS
+from world_models.evaluation.rank_statistics import rank_figures
+
+EQUIVALENT = "equivalent"  # the policy of worlds whose row names equivalent keys
 
 
-def ranks(values: Sequence[float]) -> np.ndarray:
-    """(P,) ranks from 0; equal values share their mean rank."""
-    array = np.asarray(values, dtype=float)
-    below = (array[None, :] < array[:, None]).sum(axis=1)
-    equal = (array[None, :] == array[:, None]).sum(axis=1)
-    return below + (equal - 1) / 2
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """The rank correlation in [-1, 1]; nan if either does not vary.
-
-    Raises ValueError for different lengths.
+def ranked_policies(world: str, agents: Sequence[str] = ()) -> list[str]:
+    """The policies of a world's row from random to the best, the player of equivalent keys where
+    there is one, and the files of trained agents.
     """
-    if len(first) != len(second):
-        raise ValueError(
-            f"spearman needs two sequences of one length, got {len(first)} and {len(second)}"
-        )
-    a, b = ranks(first) - (len(first) - 1) / 2, ranks(second) - (len(second) - 1) / 2
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale else float("nan")
+    more = [EQUIVALENT] if EQUIVALENT in makers_of(world) else []
+    return [*WORLDS[world].ranking, *more, *agents]
 
 
 def rank_policies(
     name: str,
     bundle: str | None = None,
     episodes: int = 32,
-    horizon: int = 300,
+    horizon: int = 100,
     seed: int = 0,
     real_options: Sequence[str] = (),
+    agents: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Play a world's policies in its dream and in its real game.
+    """Play a world's policies, and trained `agents` by their files, in its dream and in its real
+    game.
 
-    Returns {"spearman", "episodes", "horizon", "policies"}; the returns are means over `episodes`
-    episodes, of each the first `horizon` steps. {"omitted": reason} for a game that is not in the
-    table of worlds. `real_options` are the real game's, as ("levels=test",): CoinRun without
-    options plays its training levels.
+    Returns {"spearman", "kendall", "mmrv"}, see `rank_figures`, and {"episodes", "horizon",
+    "policies"}; the returns are means over `episodes` episodes, of each the first `horizon` steps.
+    {"omitted": reason} for a game that is not in the table of worlds. `real_options` are the real
+    game's, as ("levels=test",): CoinRun without options plays its training levels.
     """
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}
-    rows: list[dict[str, Any]] = []
+    names = ranked_policies(name, agents)
     actions = action_count(env_id(name, "real"))
-    for policy_name in WORLDS[name].ranking:
-        means = {}
+    returns: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    for policy_name in progress(names, desc="ranking"):
         for kind in KINDS:
-            policy = make_policy(policy_name, actions, world=WORLDS.get(name))
+            if policy_name.endswith(POLICY_FILE):
+                policy = load_policy(policy_name)
+            else:
+                policy = make_policy(policy_name, actions, world=name)
             settings = env_settings(name, kind, bundle, real_options)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
-            means[kind] = float(played.returns.mean())
-        rows.append({"policy": policy_name, **means})
-    score = spearman([row["dream"] for row in rows], [row["real"] for row in rows])
-    return {
-        "spearman": None if np.isnan(score) else score,
-        "episodes": episodes,
-        "horizon": horizon,
-        "policies": rows,
-    }
+            returns[kind].append(played.returns)
+    rows = [
+        {"policy": policy, **{kind: float(returns[kind][number].mean()) for kind in KINDS}}
+        for number, policy in enumerate(names)
+    ]
+    figures = rank_figures(returns["real"], returns["dream"], np.random.default_rng(seed))
+    return {**figures, "episodes": episodes, "horizon": horizon, "policies": rows}

@@ -6,6 +6,7 @@ to real and to dreamed next frames of the test split, and to the last frame agai
 recognizes there comes from habits of the policies, not from the frame.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from world_models.evaluation.evaluator import Evaluator, Runs, mean
 from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
 
+# frames (N, H, W, C) uint8 -> (N, A) int64: for each action the plainest one of the same effect
+EquivalentKeys = Callable[[np.ndarray], np.ndarray]
 TRANSITIONS, PASSES, BATCH, WIDTH, LEARNING_RATE = 6_000, 5, 64, 32, 2e-3
 CELLS = 4  # features are averaged over this many cells along each axis
 
@@ -51,13 +54,20 @@ def _two(past: Tensor) -> tuple[Tensor, Tensor]:
     return past[:, max(0, past.shape[1] - 2)], past[:, -1]
 
 
-def train_probe(episodes: SplitReader, actions: int, seed: int = 0) -> ActionProbe:
+def train_probe(
+    episodes: SplitReader, actions: int, seed: int = 0, keys: EquivalentKeys | None = None
+) -> ActionProbe:
     """A probe that learned the actions of `TRANSITIONS` transitions, at most; seeded, some ten
     seconds on one core.
+
+    `keys` that are equivalent are one action to it, the plainest of them.
     """
     order = np.random.default_rng(seed)
     window = episodes.window(episodes.transitions(TRANSITIONS, order))
     past, after, action = window.context.frames[:, -2:], window.frames[:, 1], window.actions[:, 0]
+    if keys is not None:
+        effects = torch.from_numpy(keys(past[:, -1].numpy()))
+        action = effects.gather(1, action[:, None])[:, 0]
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator
         torch.manual_seed(seed)
         probe = ActionProbe(after.shape[-1], actions)

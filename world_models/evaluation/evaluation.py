@@ -21,6 +21,7 @@ from world_models.bundles.bundle import Bundle
 from world_models.evaluation import figures, plots
 from world_models.evaluation.closed_loop import PixelPolicy, closed_loop
 from world_models.evaluation.evaluator import Evaluator, Runs
+from world_models.evaluation.risk_coverage import risk_figures
 from world_models.evaluation.rollouts import Drawing, OneStep, Rollouts, one_step, rollouts
 from world_models.evaluation.test_split import SplitReader
 from world_models.evaluation.trust_scores import (
@@ -168,7 +169,8 @@ def _figures(
         one, opened, evaluator.expected(runs), spec.reward_values
     )
     depth = min(options.kid_depth, options.horizon)
-    trust = figures.trust_figures(*evaluator.correctness(runs))
+    trust, correct = evaluator.correctness(runs)
+    risk = risk_figures(trust.numpy(), correct.numpy(), np.random.default_rng(options.seed))
     return {
         "one_step": figures.one_step_figures(one, evaluator.events(one)),
         "rollout": figures.rollout_figures(opened, options.horizon),
@@ -177,7 +179,11 @@ def _figures(
         "termination": termination,
         "action_sensitivity": evaluator.action_figures(runs),
         "rules": evaluator.rule_figures(runs, generator),
-        "trust": {**trust, **signal_figures(evaluator, runs)},
+        "trust": {
+            **figures.trust_figures(trust, correct),
+            **risk,
+            **signal_figures(evaluator, runs),
+        },
         "policy_ranking": {"omitted": "no policy ranking was asked for"},
         "survival": {
             name: {

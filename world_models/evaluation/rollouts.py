@@ -199,9 +199,13 @@ def rollouts(
     places: list[Place],
     horizon: int,
     options: SamplingOptions = DEFAULT_OPTIONS,
+    actions: Tensor | None = None,
 ) -> Rollouts:
-    """Dreams of `horizon` steps from R real contexts with the recorded actions."""
+    """Dreams of `horizon` steps from R real contexts with the recorded actions, or with `actions`
+    (R, H).
+    """
     window = test_split.window(places, horizon)
+    window = window if actions is None else window._replace(actions=actions)
     state, device = model.init(to_model(window.context, model)), device_of(model)
     noise = to_model(NoiseStream.from_seeds(torch.arange(len(places)) + ROLLOUT_SEED), model)
     running, frames, rows = torch.ones(len(places), dtype=torch.bool), [window.frames[:, 0]], []

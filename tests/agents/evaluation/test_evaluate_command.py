@@ -5,13 +5,21 @@ from types import SimpleNamespace
 
 import pytest
 
+from agents.evaluation import control
 from agents.evaluation import evaluate as command
 from collectors.recording.collect import collect
 from neural_envs.bundles import resolve_bundle
+from world_models.evaluation import action_probe
 
 SIZES = {"transitions": 40, "random_actions": 20, "rollouts": 4, "horizon": 8, "kid_frames": 0}
 SIZES |= {"game_lanes": 2, "game_steps": 6, "game_minutes": 0}
 SIZES |= {"survival_steps": 10, "survival_lanes": 2, "kid_depth": 4, "trust_transitions": 64}
+SIZES |= {"control_clips": 8, "decision_states": 0}
+
+
+@pytest.fixture(autouse=True)
+def little_training(monkeypatch):
+    monkeypatch.setattr(action_probe, "TRANSITIONS", 200)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +38,8 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     written, scales = {}, []
     monkeypatch.setattr(command, "update_scores", lambda path, scores: written.update(scores))
     monkeypatch.setattr(command, "save_scale", lambda path, scale: scales.append(path))
-    ranking = {"spearman": 0.5}
-    asked = []
-    monkeypatch.setattr(
-        command, "rank_policies", lambda world, **options: asked.append((world, options)) or ranking
-    )
+    asked, ranking = [], {"spearman": {"value": 0.5}, "episodes": 2, "horizon": 9, "policies": []}
+    monkeypatch.setattr(control, "rank_policies", lambda *words: asked.append(words) or ranking)
     out = tmp_path / "out"
     words = [f"--{name}={value}" for name, value in SIZES.items()]
     words += ["--update-card", "--real-options=apples=1"]
@@ -46,8 +51,11 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert set(saved["game"]) == {"random", "astar+random", "equivalent", "astar"}
     assert saved["rules"]["counts"]["real"]["value"] == 1 and set(saved["hold"]) == {"1"}
     assert "no actions" in saved["loop_closure"]["omitted"]
-    assert saved["policy_ranking"] == ranking and asked[0][0] == "snake"
-    assert asked[0][1]["real_options"] == ("apples=1",)
+    assert saved["ranking"] == ranking and saved["policy_ranking"]["spearman"] == 0.5
+    assert asked[0][0] == "snake" and asked[0][5] == ("apples=1",)
+    assert saved["control"]["delta_psnr"]["samples"] == 8
+    assert set(saved["control"]) == {"delta_psnr", "action_f1", "equivalent"}
+    assert "omitted" in saved["decisions"]
     assert scales == [resolve_bundle("snake")]  # trust was calibrated on the validation split
     printed = capsys.readouterr().out
     assert "game.astar.return" in printed and "rules.counts" in printed
@@ -55,7 +63,7 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
 
 
 def test_without_a_ranking_no_policies_are_ranked(monkeypatch, tmp_path, data):
-    monkeypatch.setattr(command, "rank_policies", None)
+    monkeypatch.setattr(control, "rank_policies", None)
     config = command.EvaluateConfig(
         bundle="snake", data=str(data), out=str(tmp_path), ranking=False, **SIZES
     )

@@ -21,7 +21,7 @@ def test_the_command_is_what_differs_from_the_defaults_and_gives_the_same_settin
     )
     text = command_text("evaluate", config, EvaluateConfig, BUNDLE)
     assert text == (
-        "neural-envs evaluate snake --transitions 5 --policies random,astar --no-ranking"
+        "neural-envs evaluate snake --no-ranking --transitions 5 --policies random,astar"
     )
     again = parse(EvaluateConfig, text.split()[2:], "evaluate", BUNDLE)
     assert again == replace(config, out=EvaluateConfig.out)

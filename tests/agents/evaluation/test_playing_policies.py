@@ -15,7 +15,7 @@ from agents.evaluation.play import (
     play_policy,
     summarise,
 )
-from agents.evaluation.ranking import rank_policies, spearman
+from agents.evaluation.ranking import rank_policies, ranked_policies
 from agents.ppo.vec_env import SB3VecEnv
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import WORLDS
@@ -113,9 +113,11 @@ def test_a_world_that_is_not_in_the_table_has_no_ranking():
     assert "ALE/Pong-v5" in rank_policies("ALE/Pong-v5")["omitted"]
 
 
-@pytest.mark.parametrize("name", WORLDS)
-def test_every_world_ranks_six_policies_or_more_from_random_on(name):
-    assert len(WORLDS[name].ranking) >= 6 and WORLDS[name].ranking[0] == "random"
+@pytest.mark.parametrize("name", ["snake", "pong", "worldmap", "coinrun"])
+def test_every_world_ranks_eight_policies_or_more_from_random_on(name):
+    names = ranked_policies(name, ["agent.zip"])
+    assert len(names) >= 9 and names[0] == "random" and names[-1] == "agent.zip"
+    assert len(WORLDS[name].ranking) >= 8
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_episodes():
@@ -144,10 +146,3 @@ def test_the_games_are_those_of_their_seeds_whatever_the_lanes(monkeypatch):
     assert len(seven) == 7 and len(set(seven)) > 1
     assert lengths(7, 3, lanes=2) == lengths(7, 3, lanes=3) == seven
     assert lengths(3, 5, lanes=64) == seven[2:5]
-
-
-def test_rank_correlation_sees_order_only_and_shares_tied_ranks():
-    assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1)
-    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(0.9486833)
-    assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
