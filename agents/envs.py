@@ -18,6 +18,7 @@ from agents.ppo.vec_env import SB3VecEnv
 from collectors.recording.collect import read_options
 from collectors.settings.run_command import first_word, option
 from collectors.worlds.any_game import twin_options
+from collectors.worlds.registration import unknown_option
 from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from neural_envs.bundles import resolve_bundle
 from neural_envs.ray_vector_env import make_lanes
@@ -163,7 +164,12 @@ def _made(make, identifier: str, settings: Mapping[str, Any], **rest: Any):
     try:
         return make(identifier, **rest, **settings)
     except TypeError as error:
-        raise ValueError(f"{identifier} cannot be made with {settings}: {error}") from error
+        reason = unknown_option(identifier, settings)
+        raise ValueError(
+            f"{identifier} cannot be made: {reason}"
+            if reason
+            else f"{identifier} cannot be made with {settings}: {error}"
+        ) from error
 
 
 def sb3_env(env: VectorEnv, seed: int, stack: int = 1) -> VecMonitor | VecFrameStack:

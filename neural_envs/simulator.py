@@ -7,7 +7,7 @@ by `put_lanes`, and every lane has a random stream of its own, so no lane depend
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from world_models.protocols import (
     SamplingOptions,
     State,
     Transition,
-    WorldModel,
     check_options,
 )
 
@@ -60,6 +59,18 @@ class Outcome(NamedTuple):
         return cls(zero, no, no, zero + 1, no)
 
 
+@runtime_checkable
+class StartsDreams(Protocol):
+    """What is needed of a loaded bundle."""
+
+    @property
+    def model(self) -> Any: ...
+    @property
+    def contexts(self) -> Any: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+
 class Simulator:
     """A bundle on a device.
 
@@ -78,10 +89,12 @@ class Simulator:
     def _load(self) -> None:
         named = isinstance(self.source, str | Path)
         loaded = bundles.load(self.source, str(self.device)) if named else self.source
-        if isinstance(loaded, WorldModel):
-            kind = type(loaded).__name__
+        if not isinstance(loaded, StartsDreams):
+            plain = loaded is None or isinstance(loaded, int | float)
             raise TypeError(
-                f"a dream starts from a bundle (a model with start contexts), got a {kind}"
+                "a dream starts from a bundle: its name, its directory, or what "
+                "`neural_envs.bundles.load` returns (a model with start contexts); got "
+                f"{repr(loaded) if plain else f'a {type(loaded).__name__}'}"
             )
         self.config: dict[str, Any] = loaded.config
         self.contexts: Any = loaded.contexts

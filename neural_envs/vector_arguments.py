@@ -25,6 +25,17 @@ def one_of(name: str, value: Any, choices: tuple) -> Any:
     return value
 
 
+def trust_threshold(min_trust: Any) -> float | None:
+    """The value. Raises ValueError unless it is None or a number of 0 to 1."""
+    if min_trust is None:
+        return None
+    if isinstance(min_trust, (int, float, np.integer, np.floating)) and 0 <= min_trust <= 1:
+        return float(min_trust)
+    raise ValueError(
+        f"min_trust is a probability from 0 to 1, or None for no limit; got {min_trust!r}"
+    )
+
+
 def check_world(expected: str | None, found: str, bundle: str) -> None:
     """Raises ValueError where the bundle is a dream of another world than its id names."""
     if expected not in (None, found):

@@ -75,7 +75,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.render_mode = checks.one_of(
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
-        self.min_trust = min_trust
+        self.min_trust = checks.trust_threshold(min_trust)
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle = self.simulator.device, self.simulator.config
         self.world = self.simulator.model.spec

@@ -159,12 +159,16 @@ class Loop:
         if damaged:
             shard = damaged[0]
             raise StageError(
-                f"shard {shard} of {self.root / 'data'} is damaged, and this round's policy is not "
-                f"the one that played it; put its files back, or delete {self.root} and begin anew"
+                f"shard {shard} of {self.root / 'data'} is damaged, and the policy that played it "
+                f"is not this round's; put its files back, or delete {self.root} and begin anew"
             )
 
     def train(self, number: int) -> dict:
-        """The world model on all data: first from scratch, then from the round before."""
+        """The world model on all data: first from scratch, then from the round before.
+
+        Raises StageError where a shard is damaged.
+        """
+        self._check_shards(number)
         own = {
             "data": self.root / "data",
             "out": self._folder(number, "world_model"),

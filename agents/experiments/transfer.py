@@ -57,7 +57,7 @@ class TransferConfig:
     )
     world_model_preset: str = setting("", "preset of that training; none: the world's")
     min_trust: float | None = setting(
-        None, "trust below which the dream is cut short in training; none: never"
+        None, "trust below which the dream is cut short in training; none: never", least=0, most=1
     )
     starts: str = setting(
         "", "a dataset: dreams branch off anywhere in its training episodes, not at starts"
@@ -89,6 +89,9 @@ class TransferConfig:
         named = [name for name in given if getattr(self, name)]
         if len(named) > 1:
             raise ValueError(f"give one of {' and '.join(named)}: each says what the dreams are")
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 class Half(NamedTuple):

@@ -20,7 +20,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import UnknownNameError, unknown
 from neural_envs.bundles import load_model
@@ -57,7 +57,7 @@ class TrustConfig:
     name: str = setting("snake", "the world")
     frames: int = setting(2_000, "of random play, all that the dream learns from")
     steps: int = setting(80_000, "of each PPO, all lanes together")
-    min_trust: float = setting(0.5, "trust below which a dream is truncated")
+    min_trust: float = setting(0.5, "trust below which a dream is truncated", least=0, most=1)
     seeds: tuple[int, ...] = setting((0, 1), "of the PPO runs")
     episodes: int = setting(64, "real episodes for each policy")
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
@@ -65,6 +65,9 @@ class TrustConfig:
     ppo: PPOSettings = field(default_factory=PPOSettings)
     # `data` and `out` are set by the experiment.
     world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 def few_updates(name: str) -> TrainConfig:

@@ -41,7 +41,7 @@ from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import progress
-from collectors.settings.parse import as_text, setting
+from collectors.settings.parse import as_text, check_settings, setting
 from collectors.settings.run_command import command
 from neural_envs.ray_vector_env import RayVectorEnv
 
@@ -62,7 +62,10 @@ class PPOConfig:
     ray: str = setting("", "lanes on a Ray cluster: its address, or local to start one")
     actors: int = setting(2, "with ray: processes that share the lanes; not in the result")
     min_trust: float | None = setting(
-        None, "end a dream, as a truncation, where its trust falls below this; see docs/trust.md"
+        None,
+        "end a dream, as a truncation, where its trust falls below this; see docs/trust.md",
+        least=0,
+        most=1,
     )
     starts: str = setting(
         "", "a dataset: dreams branch off anywhere in its training episodes, not at starts"
@@ -71,6 +74,9 @@ class PPOConfig:
         None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
     ppo: PPOSettings = field(default_factory=PPOSettings)
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 class ProgressBar(BaseCallback):

@@ -1,6 +1,6 @@
 """The dataset format, writer and reader. A dataset is a directory:
 
-    manifest.json    format version, spec, EnvSpec, policy, seed, shards with counts and sha256
+    manifest.json    format version, spec, EnvSpec, policy and its mixture, seed, shards with sha256
     episodes.csv     a row per episode
     shard_000000_{frames,actions,rewards,terminated,truncated}.npy    memory-mapped
 
@@ -240,6 +240,12 @@ def dataset_name(world: str) -> str:
     return world.replace("/", "-").replace(":", "-")
 
 
+def sha256_of(file: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _check_files(path: Path, entry: dict, verify: bool) -> None:
     for name, expected in entry["files"].items():
         file = path / name
@@ -252,11 +258,10 @@ def _check_files(path: Path, entry: dict, verify: bool) -> None:
                 "again"
             )
         if verify:
-            with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
-                    raise DatasetError(
-                        f"{file} is altered; delete it and `collect --resume` makes it again"
-                    )
+            if sha256_of(file) != expected["sha256"]:
+                raise DatasetError(
+                    f"{file} is altered; delete it and `collect --resume` makes it again"
+                )
 
 
 def _check_rows(path: Path, entry: dict, rows: list[EpisodeRow]) -> None:

@@ -72,6 +72,16 @@ def check_header(header: Any) -> None:
             raise DamagedFileError(f"{name} is no text")
     if not is_whole(header["seed"], -(2**63), 2**64):
         raise DamagedFileError("seed is no whole number")
+    rows = header.get("mixture", [])
+    if not isinstance(rows, list) or not all(map(_is_share, rows)):
+        raise DamagedFileError("mixture is no list of policies with their shares")
+
+
+def _is_share(row: Any) -> bool:
+    """Whether this is a policy's name with its share of the episodes."""
+    if not isinstance(row, list) or list(map(type, row)) not in ([str, float], [str, int]):
+        return False
+    return 0 <= row[1] <= 1
 
 
 def check_entry(entry: Any, frame_shape: Collection[int]) -> None:

@@ -20,6 +20,7 @@ from collectors.dataset.dataset import (
     DatasetWriter,
     dataset_name,
     read_manifest,
+    sha256_of,
 )
 from collectors.locks import LOCK_FILE, holds_files, locked
 from collectors.policies.policies import POLICY_FILE, Maker, Policy, make_policy
@@ -28,7 +29,12 @@ from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.run_command import command, first_word, option
-from collectors.worlds.registration import ANY_GAME, collect_options, environment_id
+from collectors.worlds.registration import (
+    ANY_GAME,
+    collect_options,
+    environment_id,
+    unknown_option,
+)
 from collectors.worlds.table import WORLDS
 
 # what a collector leaves that was killed before its first manifest had its name
@@ -137,6 +143,11 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
         manifest.setdefault("mixture", header["mixture"])
     manifest, expected = _deciding(manifest), _deciding(header)
     other = [key for key, value in expected.items() if manifest.get(key) != value]
+    if other == ["mixture"]:
+        raise DatasetError(
+            f"{path} was recorded with another mixture of policies; choose another --out, or the "
+            "--policy that it was recorded with"
+        )
     if other:
         raise DatasetError(
             f"{path} was collected with another {', '.join(other)}; choose another directory"
@@ -184,14 +195,19 @@ def _has_its_files(path: Path, entry: dict) -> bool:
 
 
 def damaged_shards(path: str | Path) -> list[int]:
-    """The shards of a dataset that lack a file or have one of another size: those that `collect`
-    with `resume` plays anew. None where there is no dataset yet.
+    """The shards of a dataset that lack a file, or have one of another size or sha256. None where
+    there is no dataset yet.
     """
     path = Path(path)
     if not (path / "manifest.json").is_file():
         return []
     entries = read_manifest(path)["shards"]
-    return [entry["index"] for entry in entries if not _has_its_files(path, entry)]
+    return [
+        entry["index"]
+        for entry in entries
+        if not _has_its_files(path, entry)
+        or any(sha256_of(path / name) != file["sha256"] for name, file in entry["files"].items())
+    ]
 
 
 def read_options(words: tuple[str, ...]) -> dict:
@@ -239,7 +255,8 @@ def run(settings: CollectSettings, players: Maker | None = None) -> str:
                 ray=settings.ray,
             )
         except TypeError as error:  # an option that the game's constructor does not know
-            raise DatasetError(f"{name} cannot be made: {error}") from error
+            reason = unknown_option(env_id, options) or error
+            raise DatasetError(f"{name} cannot be made: {reason}") from error
     return (
         f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
         f"{dataset.fingerprint[:16]}"

@@ -1,8 +1,11 @@
 """Gymnasium ids of the real games, from the table of worlds."""
 
-from typing import Any
+import inspect
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 from collectors.worlds.table import WORLDS, UnknownNameError, World, unknown
 
@@ -39,3 +42,28 @@ def collect_options(env_id: str) -> dict:
     """The options with which an id is collected by default."""
     rows = (dict(row.collect_options) for row in WORLDS.values() if row.real_id == env_id)
     return next(rows, {})
+
+
+@runtime_checkable
+class NamesOptions(Protocol):
+    """A game that takes its options as `**options` and says which there are."""
+
+    option_names: tuple[str, ...]
+
+
+def unknown_option(env_id: str, options: Iterable[str]) -> str:
+    """The sentence, with the nearest name, for the first of `options` that the constructor of a
+    registered game, "id" or "module:id", does not know; "" where it knows them all, or where that
+    cannot be told.
+    """
+    creator: Any = gymnasium.spec(env_id.rpartition(":")[2]).entry_point
+    made = load_env_creator(creator) if isinstance(creator, str) else creator
+    parameters = inspect.signature(made).parameters.values()
+    known = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
+    if isinstance(made, NamesOptions):
+        known += made.option_names
+    elif len(known) < len(parameters):
+        return ""  # it hands them on
+    other = [name for name in options if name not in known]
+    names = [name for name in known if name != "render_mode"]
+    return unknown("option", other[0], names) if other else ""

@@ -148,10 +148,10 @@ def check_settings_of(settings: Any) -> None:
     steps = settings.get("sampler_steps")
     if steps is not None and not _is_whole(steps, 1, MAX_SAMPLER_STEPS + 1):
         raise DamagedFileError(f"sampler_steps is no whole number of 1 to {MAX_SAMPLER_STEPS}")
-    for key in ("guidance", "temperature", "min_trust"):
+    for key, most in {"guidance": MAX_NUMBER, "temperature": MAX_NUMBER, "min_trust": 1}.items():
         value = settings.get(key)
-        if value is not None and not (type(value) in (int, float) and 0 <= value <= MAX_NUMBER):
-            raise DamagedFileError(f"{key} is no number of 0 to {MAX_NUMBER:g}")
+        if value is not None and not (type(value) in (int, float) and 0 <= value <= most):
+            raise DamagedFileError(f"{key} is no number of 0 to {most:g}")
     backend = settings.get("backend", "eager")
     if not isinstance(backend, str) or len(backend) > 40:
         raise DamagedFileError("backend is no name")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
+from neural_envs.env import NeuralEnv
 from neural_envs.vector_env import NeuralVectorEnv
 from tests.oracles import counting_bundle
 
@@ -76,6 +77,9 @@ def test_a_wrong_reset_mask(mask):
         ({"render_mode": "ansi"}, "'rgb_array', 'human'"),
         ({"max_episode_steps": 0}, "max_episode_steps is a whole number of 1 or more"),
         ({"sampler_steps": 0}, "sampler_steps is a whole number"),
+        ({"min_trust": 2}, "min_trust is a probability from 0 to 1, .* got 2"),
+        ({"min_trust": float("nan")}, "min_trust is a probability from 0 to 1"),
+        ({"min_trust": "half"}, "min_trust is a probability from 0 to 1"),
         ({"device": "gpu"}, "usable here: cpu"),
         ({"device": "cuda:77"}, "usable here: cpu"),
     ],
@@ -93,6 +97,17 @@ def test_an_unknown_reset_option():
 def test_a_bare_model_instead_of_a_bundle():
     with pytest.raises(TypeError, match="got a CountingModel"):
         NeuralVectorEnv(1, model=counting_bundle().model)
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_a_number_instead_of_a_bundle(make):
+    with pytest.raises(TypeError, match="a dream starts from a bundle: .* got 1"):
+        make("neural_envs:NeuralSnake-v0", model=1)
+
+
+def test_a_wrong_min_trust_of_one_dream():
+    with pytest.raises(ValueError, match="min_trust is a probability from 0 to 1"):
+        NeuralEnv(counting_bundle(), min_trust=2)
 
 
 @pytest.mark.parametrize("make", [gym.make, gym.make_vec])

@@ -5,6 +5,7 @@ Run right, jump, take the coin.
 B lanes.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class RealCoinRun(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
     idle_action = 4  # what it means to press no key
+    option_names = tuple(field.name for field in dataclasses.fields(CoinRunOptions))
 
     def __init__(self, render_mode: str | None = None, **options):
         check_choice("render_mode", render_mode, (None, "rgb_array"))

@@ -230,7 +230,7 @@ def test_a_damaged_record_and_a_folder_of_something_else_are_sentences(tmp_path)
         (["snake", "world_model.batchsize=3"], 2, "did you mean 'world_model.batch_size'"),
         (["snake", "--seeds", "1,1"], 2, "seeds are different whole numbers"),
         (["snok"], 1, "did you mean 'snake'"),
-        (["snake", "--real-options", "levels=test"], 1, "cannot be made with"),
+        (["snake", "--real-options", "levels=test"], 1, "unknown option 'levels'"),
     ],
 )
 def test_wrong_settings_are_one_sentence(words, code, sentence, tmp_path, capsys):

@@ -72,14 +72,25 @@ def test_a_damaged_shard_is_not_played_again_by_the_policy_of_another_round(tmp_
     damaged = tmp_path / "data" / "shard_000000_frames.npy"
     damaged.write_bytes(b"torn")
     with pytest.raises(
-        StageError, match="shard 0 of .*data is damaged.*not the one that played it"
+        StageError, match="shard 0 of .*data is damaged.*that played it is not this"
     ):
         loop._check_shards(1)
     with pytest.raises(StageError, match="shard 0 of"):
         loop.collect(2)
     assert damaged.read_bytes() == b"torn"
+    with pytest.raises(StageError, match="shard 0 of"):
+        loop.train(1)
     loop.collect(1)  # the first round's own shard is played anew
     assert {file.name: file.read_bytes() for file in (tmp_path / "data").iterdir()} == whole
+
+
+def test_a_shard_that_is_damaged_and_has_its_size_is_noticed_by_its_hash(tmp_path):
+    collect("RealSnake-v0", tmp_path, 100, "random", shard_steps=50)
+    file = tmp_path / "shard_000001_actions.npy"
+    data = bytearray(file.read_bytes())
+    data[-8] ^= 1
+    file.write_bytes(data)
+    assert dyna.damaged_shards(tmp_path) == [1]
 
 
 def test_collecting_names_no_damaged_shard_where_there_is_none(tmp_path):

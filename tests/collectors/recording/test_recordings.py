@@ -62,8 +62,17 @@ def test_a_dataset_of_another_mixture_under_the_same_name_is_not_gone_on_with(tm
     manifest = json.loads(file.read_text())
     manifest["mixture"][0][1] /= 2
     file.write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match="another mixture"):
+    with pytest.raises(DatasetError, match="another mixture of policies; choose another --out, or"):
         collect("RealSnake-v0", tmp_path, 80, "mix", shard_steps=20, resume=True)
+
+
+@pytest.mark.parametrize("mixture", ["all", [["random"]], [["random", "much"]], [[1, 0.5]], [1]])
+def test_a_mixture_that_is_no_list_of_shares_is_damage(tmp_path, mixture):
+    collect("RealSnake-v0", tmp_path, 20, "random", shard_steps=20)
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"mixture": mixture}))
+    with pytest.raises(DatasetError, match="mixture is no list of policies with their shares"):
+        Dataset(tmp_path)
 
 
 def test_a_mixture_in_words_is_refused_where_a_share_is_none():

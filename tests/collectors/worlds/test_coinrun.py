@@ -18,6 +18,7 @@ from collectors.recording.collect import collect
 from collectors.worlds.coinrun.env import RealCoinRun, RealCoinRunVector
 from collectors.worlds.coinrun.game import ACTIONS, CoinRunOptions, split_key
 from collectors.worlds.coinrun.policies import JUMP_RIGHT, MAKERS, RUN_RIGHT, RightPolicy
+from collectors.worlds.registration import unknown_option
 
 needs_engine = pytest.mark.skipif(
     importlib.util.find_spec("envpool") is None, reason="needs the extra coinrun"
@@ -58,6 +59,13 @@ def test_without_the_engine_the_error_names_the_command_that_installs_it(monkeyp
         gymnasium.error.DependencyNotInstalled, match=r'pip install "neural-envs\[coinrun\]"'
     ):
         gymnasium.make("RealCoinRun-v0")
+
+
+def test_an_unknown_option_is_named_with_the_nearest_one():
+    words = ("RealCoinRun-v0", {"levels": "split", "level": "train"})
+    assert unknown_option(*words).startswith("unknown option 'level'; did you mean 'levels'?")
+    assert unknown_option("RealCoinRun-v0", ["stack", "render_mode"]) == ""
+    assert unknown_option("AnyGame-v0", ["anything"]) == ""  # it is the game's own to know
 
 
 def test_held_out_levels_are_never_training_levels():
