@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-ALLOW_LARGE = "NEURAL_ENVS_ALLOW_LARGE"  # environment variable; 1 lifts the limits of sizes
+from collectors.size_limits import REMEDY, allow_large
+
 MOST_JSON_BYTES = 16 * 2**20
 MOST_MEMBERS = 4096  # of a zip
 # what the standard library, numpy, torch and safetensors raise for damaged content
@@ -50,18 +51,10 @@ class DamagedFileError(ValueError):
     """Content that is not what its format says. A reader turns it into its own error."""
 
 
-def allow_large() -> bool:
-    """Whether the user lifted the limits of sizes."""
-    return os.environ.get(ALLOW_LARGE, "") not in ("", "0")
-
-
 def check_size(what: str, found: float, most: float, unit: str = "bytes") -> None:
     """Raises DamagedFileError above the limit, unless the user lifted the limits."""
     if found > most and not allow_large():
-        raise DamagedFileError(
-            f"{what} has {found:.4g} {unit}, more than {most:.4g}; if you trust it, set the "
-            f"environment variable {ALLOW_LARGE}=1"
-        )
+        raise DamagedFileError(f"{what} has {found:.4g} {unit}, more than {most:.4g}; {REMEDY}")
 
 
 def check_regular(path: str | Path, most: float = math.inf) -> int:

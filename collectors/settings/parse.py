@@ -27,6 +27,7 @@ from collectors.settings.fields import (
     nested_dataclass,
     setting,
 )
+from collectors.settings.renamed import GONE, RENAMED
 from collectors.settings.values import KindOf, SettingsError, convert, type_name, value_text
 from collectors.settings.yaml_file import as_text, file_words, take_files
 
@@ -252,14 +253,22 @@ def _option(name: str) -> str:
 def _find(settings: Mapping[str, Setting], key: str) -> Setting:
     if _normal(key) in settings:
         return settings[_normal(key)]
+    last = _normal(key).rpartition(".")[2]
+    if last in GONE:
+        raise SettingsError(f"unknown setting '{key}': {GONE[last]}")
+    if now := _with_last_part(settings, RENAMED.get(last, "")):
+        raise SettingsError(f"setting '{key}' of earlier versions is called '{now[0]}' now")
     near = difflib.get_close_matches(_normal(key), settings, n=1, cutoff=0.4)
-    leaves = [
-        name for name in settings if name.rpartition(".")[2] == _normal(key).rpartition(".")[2]
-    ]
+    leaves = _with_last_part(settings, last)
     nearest = (leaves or near or [None])[0]
     raise SettingsError(
         f"unknown setting '{key}'; " + (f"did you mean '{nearest}'?" if nearest else "see --help")
     )
+
+
+def _with_last_part(settings: Mapping[str, Setting], last: str) -> list[str]:
+    """The dotted names that end so."""
+    return [name for name in settings if name.rpartition(".")[2] == last]
 
 
 def _default_text(default: Any) -> str:

@@ -32,12 +32,13 @@ def released_names() -> list[str]:
     return sorted(path.parent.name for path in _HERE.glob("*/config.json"))
 
 
-def resolve_bundle(name_or_path: str | Path) -> Path:
+def resolve_bundle(name_or_path: str | Path, network: bool = True) -> Path:
     """The directory of a bundle.
 
     Tried in turn: a released name ("snake"), an existing local directory, a Hub repository
     ("organization/repository", downloaded once). Raises BundleError, listing the released names,
-    where none of them fits.
+    where none of them fits. `network=False` is for names that a file gave and nobody typed: of a
+    repository only the copy that was downloaded before is taken.
     """
     name = str(name_or_path)
     if name in released_names():
@@ -48,9 +49,8 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
                 f"the directory '{name}' holds no config.json, so it is not a bundle; {_choices()}"
             )
         return Path(name).resolve()
-    parts = name.split("/")
-    if len(parts) == 2 and all(parts) and not name.startswith((".", "~")):
-        return _download(name)
+    if is_repository(name):
+        return _download(name) if network else _downloaded(name)
     if name in NOT_PACKAGED:
         raise BundleError(
             f"the bundle '{name}' does not come with the package, which stays small: train it with "
@@ -66,6 +66,13 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
         f"no bundle '{name}': it is neither a released name nor a directory here; "
         f"{_nearest(name)}{_choices()}"
     )
+
+
+def is_repository(name: str) -> bool:
+    """Whether this can only name a Hub repository: it is no released name and no directory here."""
+    parts = name.split("/")
+    looks_so = len(parts) == 2 and all(parts) and not name.startswith((".", "~"))
+    return looks_so and not Path(name).is_dir()
 
 
 def load(name_or_path: str | Path, device: str = "cpu") -> Bundle:
@@ -118,6 +125,18 @@ def _download(repository: str) -> Path:
             f"no bundle '{repository}': there is no such directory here, and the Hub repository of "
             f"that name could not be fetched ({error}); {_choices()}"
         ) from error
+
+
+def _downloaded(repository: str) -> Path:
+    from world_models.bundles.network_access import download_bundle
+
+    try:
+        return download_bundle(repository, local_files_only=True)
+    except BundleError:
+        raise BundleError(
+            f"the file asks for the Hub repository '{repository}', and no file reaches the network "
+            f"by itself; if you trust that repository, give it as --bundle {repository}"
+        ) from None
 
 
 def _nearest(name: str) -> str:

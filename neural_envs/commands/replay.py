@@ -47,13 +47,14 @@ def replayed(config: ReplayConfig) -> tuple[bool, str]:
     `replay_file.replay` does.
     """
     from neural_envs.replays.frame_sources import fps_of
-    from neural_envs.replays.replay_file import DreamFile, HashedFrames, check, replay
+    from neural_envs.replays.replay_file import DreamFile, HashedFrames, check, own_bundle, replay
 
     file, bundle = DreamFile.load(config.file), config.bundle or None
     difference = check(file, bundle)
     frames = HashedFrames(replay(file, bundle, config.device))
     if config.out:
-        write_film(config.out, frames, config.fps or fps_of(bundle or file.bundle), config.scale)
+        fps = config.fps or fps_of(bundle or own_bundle(file))
+        write_film(config.out, frames, fps, config.scale)
     else:
         deque(frames, maxlen=0)  # dream them all, keep none
     steps = f"{len(file.actions)} steps of {file.world}, return {float(file.rewards.sum()):g}"

@@ -19,6 +19,7 @@ class VideoConfig:
         help="bundle (released name, directory, Hub repository), .dream file or dataset"
     )
     out: str = setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of frames")
+    bundle: str = setting("", "dream a .dream file with this bundle instead of its own")
     policy: str = setting("random", "who plays the bundle: random, or the world's own, as astar")
     steps: int = setting(
         300,
@@ -57,7 +58,7 @@ def open_source(config: VideoConfig) -> FrameSource:
     """
     path = Path(config.source)
     if path.suffix == ".dream" or path.is_file():
-        return of_dream_file(path, config.steps, config.device)
+        return of_dream_file(path, config.steps, config.device, config.bundle or None)
     if (path / "manifest.json").is_file():
         return of_episode(path, config.episode, config.steps)
     if not config.steps:

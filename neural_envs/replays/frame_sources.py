@@ -23,15 +23,20 @@ class FrameSource(NamedTuple):
     about: str  # what they are, for a person
 
 
-def of_dream_file(path: str | Path, steps: int = 0, device: str = "cpu") -> FrameSource:
-    """A `.dream` file, up to `steps` steps; 0 is all of them. DreamFileError where it is none."""
-    from neural_envs.replays.replay_file import DreamFile, replay
+def of_dream_file(
+    path: str | Path, steps: int = 0, device: str = "cpu", bundle: Any = None
+) -> FrameSource:
+    """A `.dream` file, up to `steps` steps; 0 is all of them. `bundle` is dreamed with instead of
+    its own. Raises DreamFileError where it is none, BundleError where its bundle is not here.
+    """
+    from neural_envs.replays.replay_file import DreamFile, own_bundle, replay
 
     file = DreamFile.load(path)
+    bundle = bundle or own_bundle(file)
     count = min(steps or len(file.actions), len(file.actions))
-    frames = zip(replay(file, device=device), range(count + 1), strict=False)
+    frames = zip(replay(file, bundle, device), range(count + 1), strict=False)
     about = f"{count} of {len(file.actions)} steps of a dream of {file.world}"
-    return FrameSource((frame for frame, _ in frames), fps_of(file.bundle), about)
+    return FrameSource((frame for frame, _ in frames), fps_of(bundle), about)
 
 
 def of_episode(path: str | Path, number: int, steps: int = 0) -> FrameSource:

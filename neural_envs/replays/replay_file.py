@@ -118,7 +118,7 @@ def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator
     Raises BundleError where the bundle is missing, DreamFileError where the file does not fit it.
     """
     env = NeuralEnv(
-        bundle or file.bundle,
+        bundle or own_bundle(file),
         device,
         max_episode_steps=-1,
         backend=file.settings.get("backend", "eager"),
@@ -142,11 +142,20 @@ def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator
             yield to_rgb(env.step(int(file.actions[number]))[0])
 
 
+def own_bundle(file: DreamFile) -> str:
+    """The name or directory of the bundle that a file names. A file from anywhere reaches no
+    network: of a Hub repository it is the copy on this machine. Raises BundleError without one.
+    """
+    if bundles.is_repository(file.bundle):
+        return str(bundles.resolve_bundle(file.bundle, network=False))
+    return file.bundle
+
+
 def check(file: DreamFile, bundle: Any = None) -> str:
     """Why the frames of a replay will or may differ, as a sentence; "" where they should not."""
     name = bundle or file.bundle
     try:
-        found = bundle_hashes(bundles.resolve_bundle(name))
+        found = bundle_hashes(bundles.resolve_bundle(bundle or own_bundle(file)))
     except ValueError as error:
         return f"it cannot be dreamed here: {error}"
     if file.bundle_hash not in found:

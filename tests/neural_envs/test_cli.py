@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from collectors.settings.run_command import EXTRAS, OURS
+from collectors.size_limits import ALLOW_LARGE, allow_large
 from neural_envs import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,3 +133,16 @@ def test_every_extra_that_is_named_exists():
 def test_all_four_packages_carry_the_marker():
     for package in OURS:
         assert cli.foreign(package) == "", package
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_switch_for_large_files_is_taken_by_every_verb(place, monkeypatch):
+    monkeypatch.delenv(ALLOW_LARGE, raising=False)
+    found = []
+    stub = types.SimpleNamespace(main=lambda words: found.append((words, allow_large())) or 0)
+    monkeypatch.setattr(cli, "foreign", lambda package: "")
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: stub)
+    words = ["play", "snake"]
+    words.insert(place, "--allow-large")
+    assert cli.main(words) == 0 and cli.main(["play", "snake"]) == 0
+    assert found == [(["snake"], True), (["snake"], False)]

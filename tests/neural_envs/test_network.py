@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -12,7 +13,9 @@ import time
 import pytest
 
 from neural_envs.bundles import resolve_bundle
-from neural_envs.commands import push
+from neural_envs.commands import push, replay, video
+from neural_envs.env import NeuralEnv
+from neural_envs.replays.recorder import DreamRecorder
 from world_models.bundles import BundleError
 from world_models.bundles import network_access as network
 
@@ -106,3 +109,57 @@ def test_whatever_answers_is_a_network():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=answer, daemon=True).start()
         assert network.unreachable(f"http://127.0.0.1:{listening.getsockname()[1]}", 3) == ""
+
+
+def answer_and_stall(listening: socket.socket) -> None:
+    """A Hub that answers whoever asks whether it is there, and then nobody."""
+    lines = []
+    while True:
+        line, _ = listening.accept()
+        lines.append(line)
+        if line.recv(4) == b"HEAD":
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            line.close()
+
+
+def test_a_hub_that_answers_and_then_stalls_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        use_hub(monkeypatch, listening.getsockname()[1])
+        threading.Thread(target=answer_and_stall, args=(listening,), daemon=True).start()
+        begin = time.monotonic()
+        with pytest.raises(BundleError, match="answered, and then sent nothing for 0.5 seconds"):
+            resolve_bundle("somebody/snake")
+        assert time.monotonic() - begin < 10
+
+
+def test_a_slow_download_is_waited_for_as_long_as_it_goes_on(tmp_path):
+    def slowly() -> str:
+        for number in range(8):
+            time.sleep(0.1)
+            (tmp_path / str(number)).write_text("a part")
+        return "whole"
+
+    assert network.unstalled(slowly, lambda: network.bytes_in(tmp_path), "it", 0.5) == "whole"
+    with pytest.raises(KeyError):
+        network.unstalled(lambda: {}["x"], lambda: 0, "it", 0.5)
+
+
+def test_a_dream_file_reaches_no_network_unless_its_bundle_is_given(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(network, "offline", lambda: asked.append("the Hub") or "no network")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    env, recorder = NeuralEnv("snake"), DreamRecorder()
+    env.reset(seed=1)
+    recorder.start(env, 1)
+    foreign = dataclasses.replace(recorder.file(), bundle="somebody/snake")
+    file = str(foreign.save(tmp_path / "a.dream"))
+    film = f"--out={tmp_path / 'a.gif'}"
+    for main in (replay.main, video.main):
+        assert main([file, film]) == 1
+        error = capsys.readouterr().err
+        assert "no file reaches the network" in error and "--bundle somebody/snake" in error
+        assert asked == []
+        assert main([file, film, "--bundle=snake"]) == 0
+    assert replay.main([file, "--bundle=somebody/snake"]) == 1 and set(asked) == {"the Hub"}

@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from collectors.untrusted_files import DamagedFileError
 from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.twins import make_session
-from neural_envs.replays.dream_format import DreamFileError
+from neural_envs.replays.dream_format import DreamFileError, check_head, pack, unpack
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.replays.replay_file import DreamFile, check, frames_hash, replay
 from tests.oracles import counting_bundle, shown
@@ -183,6 +184,65 @@ def test_a_dream_of_another_world_is_refused(snake):
 def test_a_damaged_file_is_one_sentence(snake, members, words):
     with pytest.raises(DreamFileError, match=words):
         DreamFile.from_bytes(altered(snake, **members))
+
+
+HEAD = {
+    "bundle": "snake",
+    "bundle_hash": "0",
+    "world": "snake",
+    "seed": 1,
+    "noise": [1, 0],
+    "settings": {},
+    "frames_hash": "0",
+    "platform": {},
+    "segments": [],
+}
+SEGMENT = {"start": 0, "noise": [1, 0], "settings": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"surprise": 1}, r"unknown keys \['surprise'\], missing keys \[\]"),
+        ({"bundle": 1}, "bundle is no text of at most 4000 letters"),
+        ({"world": "s" * 4001}, "world is no text of at most 4000 letters"),
+        ({"frames_hash": None}, "frames_hash is no text"),
+        ({"seed": 2**64}, "the seed is no whole number of 64 bits"),
+        ({"seed": 1.0}, "the seed is no whole number of 64 bits"),
+        ({"seed": True}, "the seed is no whole number of 64 bits"),
+        ({"platform": []}, "the platform is no table"),
+        ({"platform": {"torch": "2" * 4000}}, "the platform is no table, or too long"),
+        ({"segments": {}}, "segments is no list"),
+        ({"segments": [{"start": 0}]}, "a segment has other entries"),
+        ({"segments": [{**SEGMENT, "more": 1}]}, "a segment has other entries"),
+        ({"segments": [{**SEGMENT, "start": -1}]}, "a segment starts at no whole number"),
+        ({"segments": [{**SEGMENT, "noise": [1]}]}, "a random stream is a seed and a step"),
+        ({"segments": [{**SEGMENT, "settings": 3}]}, "settings is no table"),
+        ({"noise": [2**63, 0]}, "there is no such random stream"),
+        ({"noise": [1, -1]}, "there is no such random stream"),
+        ({"settings": {"volume": 3}}, "settings has entries that no dream has"),
+        ({"settings": {"sampler_steps": 1001}}, "sampler_steps is no whole number of 1 to 1000"),
+        ({"settings": {"sampler_steps": 0}}, "sampler_steps is no whole number of 1 to 1000"),
+        ({"settings": {"guidance": -0.1}}, r"guidance is no number of 0 to 1e\+06"),
+        ({"settings": {"temperature": "hot"}}, "temperature is no number"),
+        ({"settings": {"min_trust": 1.5}}, "min_trust is no number of 0 to 1$"),
+        ({"settings": {"backend": "x" * 41}}, "backend is no name"),
+    ],
+)
+def test_the_head_of_a_dream_says_what_the_format_says_or_is_refused(change, words):
+    check_head(HEAD)
+    with pytest.raises(DamagedFileError, match=words):
+        check_head({**HEAD, **change})
+    with pytest.raises(
+        DreamFileError, match=f"a.dream is not a dream, or it is damaged: .*{words}"
+    ):
+        unpack(pack({**HEAD, **change}, {}), "a.dream")
+
+
+def test_a_head_lacks_no_key():
+    for key in HEAD:
+        with pytest.raises(DamagedFileError, match=f"missing keys \\['{key}'\\]"):
+            check_head({name: value for name, value in HEAD.items() if name != key})
 
 
 def test_arrays_that_do_not_fit_and_pickles_are_refused(snake):

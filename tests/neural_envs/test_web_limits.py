@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from tests.neural_envs.web_double import RIGHT, CountingCatalogue, Page
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx2")
+
+from starlette.websockets import WebSocketDisconnect
 
 
 def dream_of(page, client) -> bytes:
@@ -255,3 +259,36 @@ def test_an_error_of_a_dream_shows_no_path(serve, monkeypatch):
     page = Page(serve())
     page.send("resync")
     assert page.message("notice")["message"] == "cannot open rom.bin"
+
+
+GONE = [
+    WebSocketDisconnect(1006),
+    ConnectionResetError("reset by peer"),
+    RuntimeError('Cannot call "send" once a close message has been sent.'),
+]
+
+
+@pytest.mark.parametrize("error", [*GONE, KeyError("a bug")], ids=repr)
+def test_a_page_that_has_left_while_it_was_sent_to_is_no_error_in_the_log(error, caplog):
+    sent = []
+
+    class LeftPage:
+        async def receive(self):
+            await asyncio.sleep(60)
+
+        async def send_text(self, text):
+            sent.append(text)
+            if len(sent) == 1:
+                raise error
+
+        async def close(self, *reason):
+            pass
+
+    async def visit():
+        connection = Connection(LeftPage(), CountingCatalogue(), ThreadPoolExecutor(1), 60.0)
+        connection.send({"type": "hello"})
+        await connection.serve()
+
+    asyncio.run(visit())
+    logged = [record for record in caplog.records if record.exc_info]
+    assert len(logged) == (error not in GONE) and len(sent) == 1 + len(logged)

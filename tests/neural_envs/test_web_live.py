@@ -14,6 +14,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("websockets")
 
 from neural_envs.web import game as games
+from neural_envs.web import transport
 from tests.neural_envs.web_double import wait_for
 from tests.neural_envs.web_live import REQUEST, is_closed, live, longest_gap, play
 
@@ -71,6 +72,35 @@ def test_a_page_that_was_shown_out_is_gone_though_it_stays():
         thread.join(8)
         assert ended and ended[0] - begin < 6
         wait_for(lambda: not server.table.open, 5)
+
+
+def shown_out(server) -> socket.socket:
+    """The line of a page that broke the rules and does not answer the closing frame."""
+    line = server.connect()
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    line.sendall(b"GET /play HTTP/1.1\r\nHost: 127.0.0.1\r\n" + upgrade + key + b"\r\n")
+    assert line.recv(12) == b"HTTP/1.1 101"
+    line.sendall(b"\x81\x82\0\0\0\0{}" * 20)
+    wait_for(lambda: not server.state.connections, 10)
+    return line
+
+
+def test_a_page_that_was_shown_out_and_keeps_quiet_is_cut_after_a_while(monkeypatch):
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 0.3)
+    with live() as server, shown_out(server) as line:
+        assert is_closed(line, 4)
+
+
+def test_a_page_that_was_shown_out_and_sends_on_is_cut_at_once(monkeypatch):
+    monkeypatch.setattr(transport, "CLOSE_SECONDS", 60)
+    with live() as server, shown_out(server) as line:
+        begin = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while (
+                time.monotonic() - begin < 5
+            ):  # read and thrown away, it goes on for twice as long
+                line.sendall(b"\x81\x82\0\0\0\0{}" * 500)
 
 
 def test_a_flood_leaves_the_neighbours_their_frames():

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from collectors.untrusted_files import DamagedFileError, allow_large
+from collectors.size_limits import allow_large
+from collectors.untrusted_files import DamagedFileError
 
 FACTORIES = {
     torch.empty,

@@ -132,8 +132,8 @@ def test_the_command_writes_a_dataset_with_the_games_options_and_refuses_wrong_o
     assert dataset.fingerprint[:16] in capsys.readouterr().out
     assert read_options(("wrap=true", "start=centre")) == {"wrap": True, "start": "centre"}
     assert main([*words, "--out", str(tmp_path / "e"), "--options", "colour=3"]) == 1
-    said = capsys.readouterr().err
-    assert "unknown option 'colour'; there are grid_size, wrap" in said and "kwarg" not in said
+    shown = capsys.readouterr().err
+    assert "unknown option 'colour'; there are grid_size, wrap" in shown and "kwarg" not in shown
     with pytest.raises(SystemExit) as stop:
         main([*words, "--frames", "0"])
     assert stop.value.code == 2

@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from collectors.untrusted_files import ALLOW_LARGE, DamagedFileError, check_size, read_arrays
+from collectors.size_limits import ALLOW_LARGE
+from collectors.untrusted_files import DamagedFileError, check_size, read_arrays
 from neural_envs.bundles import resolve_bundle
 from world_models.bundles import BundleError
 from world_models.bundles.bundle import load_bundle
@@ -70,7 +71,7 @@ def test_a_budget_is_checked_before_memory_is_taken():
 
 
 def test_a_user_may_lift_the_limits(monkeypatch):
-    with pytest.raises(DamagedFileError, match=ALLOW_LARGE):
+    with pytest.raises(DamagedFileError, match=f"give --allow-large .*{ALLOW_LARGE}=1"):
         check_size("it", 2, 1)
     monkeypatch.setenv(ALLOW_LARGE, "1")
     check_size("it", 2, 1)
