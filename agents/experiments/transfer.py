@@ -90,9 +90,6 @@ class TransferConfig:
         if len(named) > 1:
             raise ValueError(f"give one of {' and '.join(named)}: each says what the dreams are")
 
-    def __post_init__(self):
-        check_settings(self)
-
 
 class Half(NamedTuple):
     """One training: in the real game or in a dream."""
