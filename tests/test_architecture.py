@@ -36,6 +36,7 @@ FOR_EVERYBODY = (
     "collectors.worlds.vector_env",
     "collectors.files",
     "collectors.spec_checks",
+    "collectors.size_limits",
     "collectors.untrusted_files",
     "collectors.interrupts",
     "collectors.locks",
