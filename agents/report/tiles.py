@@ -66,10 +66,13 @@ def _spread(figure: Figure) -> str:
     """Interval and samples, or that the source has none."""
     if figure.samples is None and figure.interval is None:
         return "no interval, no count"
-    spread = "no interval"
+    spread, sides = "no interval", ""
+    if figure.sides is not None:
+        sides = "dream {}, game {}; ".format(*map(number_text, figure.sides))
     if figure.interval is not None:
         spread = " to ".join(map(number_text, figure.interval))
-    return spread if figure.samples is None else f"{spread}; {count_text(figure.samples)} samples"
+    count = "" if figure.samples is None else f"; {count_text(figure.samples)} samples"
+    return f"{sides}{spread}{count}"
 
 
 def _bound(row: Row) -> str:

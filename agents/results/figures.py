@@ -41,6 +41,7 @@ class Figure(NamedTuple):
     value: float
     interval: Interval | None
     samples: int | None
+    sides: tuple[float, float] | None = None  # what a ratio is of: dream and game
 
 
 def find_figure(figures: Mapping, path: str) -> Figure | None:
@@ -58,13 +59,22 @@ def find_figure(figures: Mapping, path: str) -> Figure | None:
         value, samples = as_number(found), _samples(above, leaf)
     if value is None:
         return None
-    return Figure(value, interval or _computed(beside, leaf, value, samples), samples)
+    interval = interval or _computed(beside, leaf, value, samples)
+    return Figure(value, interval, samples, _sides(found))
 
 
 def as_number(value: Any) -> float | None:
     """The value as float, None where it is no number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number else None
+
+
+def _sides(found: Any) -> tuple[float, float] | None:
+    """Dream and game where the figure holds both."""
+    if not isinstance(found, Mapping):
+        return None
+    dream, real = (find_figure(found, name) for name in ("dream", "real"))
+    return (dream.value, real.value) if dream and real else None
 
 
 def _above(figures: Any, keys: list[str]) -> list | None:

@@ -6,7 +6,7 @@ A `*` in a path stands for every key there: policies, depths. An absent figure n
 from collections.abc import Mapping
 
 from world_models.evaluation.evaluator import Evaluator, Target
-from world_models.evaluation.worlds.table import find_evaluator
+from world_models.evaluation.worlds.table import find_evaluator, policies_of
 
 OF_TRANSFER = ("dream", "real", "random", "transfer", "exploitation", "safe_horizon")  # first keys
 
@@ -33,6 +33,9 @@ COMMON = (
     Target("hold.*.kid", "KID to the game: {} deep", most=0.10),
     Target("hold.*.counts", "things counted right: {} deep"),
     Target("control.action_f1", "action recovered from the dream, F1"),
+    Target("control.action_f1.actions.*.f1", "the same, by action: {}"),
+    Target("control.equivalent.same_frame", "keys of one effect: equal frames"),
+    Target("control.equivalent.same_outcome", "keys of one effect: equal outcomes"),
     Target("decisions.hit_rate", "best of five plans picked"),
     Target("decisions.regret", "regret of the picked plan", most=0.1),
     Target("ranking.spearman", "policies ranked as in the game, Spearman"),
@@ -59,6 +62,7 @@ OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     ),
     "worldmap": (
         *_game(0.25, 0.25, False),
+        Target("loop_closure.4", "there and back, PSNR: 4 steps", 30, unit="dB"),
         Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
@@ -82,6 +86,20 @@ def targets_of(world: str) -> list[Target]:
     for target in (*own, ratio, *Evaluator.targets):
         found.setdefault(target.path, target)
     return list(found.values())
+
+
+BRIEF_GAME = ("return", "events_per_1000", "ends_by_the_rules")
+BRIEF_DEPTHS = ("32", "500")
+
+
+def in_summary(path: str, world: str) -> bool:
+    """Whether a goal is in the short table: of whole games the random and the best policy, of
+    depths two.
+    """
+    first, *rest = path.split(".")
+    if first == "game" and len(rest) == 2:
+        return rest[0] in policies_of(world) and rest[1] in BRIEF_GAME
+    return first != "hold" or rest[0] in BRIEF_DEPTHS
 
 
 def command_of(path: str, bundle: str, world: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agents.results.figures import Figure, count_text, find_figure, number_text
-from agents.results.goals import SPEEDS, command_of
+from agents.results.goals import SPEEDS, command_of, in_summary
 from agents.results.released import Source
 from agents.results.scorecard import Row, given, rows
 from world_models.evaluation.evaluator import Target
@@ -69,7 +69,8 @@ def table(bundles: Sequence[Bundle], numbers: Numbering, goals_only: bool = Fals
         for row in all_rows(bundle):
             if row.figure is None or row.source is None:
                 continue
-            if goals_only and not bounded(row.target):
+            shown = bounded(row.target) and in_summary(row.target.path, bundle.world)
+            if goals_only and not shown:
                 continue
             mark = numbers.of(by_name[row.source], bundle.weights)
             lines.append(
@@ -88,7 +89,10 @@ def cells(row: Row, figure: Figure) -> list[str]:
     interval = "" if figure.interval is None else " to ".join(map(number_text, figure.interval))
     samples = "" if figure.samples is None else count_text(figure.samples)
     unit = f" {row.target.unit}" if row.target.unit else ""
-    return [row.target.title, f"{number_text(figure.value)}{unit}", interval, samples, goal(row)]
+    value = f"{number_text(figure.value)}{unit}"
+    if figure.sides is not None:
+        value += " ({} / {})".format(*map(number_text, figure.sides))
+    return [row.target.title, value, interval, samples, goal(row)]
 
 
 def goal(row: Row) -> str:

@@ -12,10 +12,13 @@ from PIL import Image
 
 from agents.results import pages
 from agents.results.figures import Figure, find_figure, number_text
+from agents.results.goals import in_summary
 from agents.results.intervals import auroc_interval, f1_interval, share_interval
 from agents.results.released import FOLDER, read_results, results_of
-from agents.results.scorecard import CARD, Given, rows
+from agents.results.scorecard import CARD, Given, Row, rows
+from agents.results.tables import cells
 from collectors.worlds.table import WORLDS
+from world_models.evaluation.evaluator import Target
 
 ROOT = Path(__file__).resolve().parents[3]
 NUMBER = re.compile(r"-?\d[\d ]*(?:\.\d+)?(?:e-?\d+)?")
@@ -183,6 +186,21 @@ def test_policies_and_depths_are_spelled_out_as_the_file_has_them():
     assert found["sharpness, dream / game: 32 steps deep"] is True
     assert found["return, dream / game: random"] is False
     assert found["length of a game, dream / game"] is None
+
+
+def test_the_two_sides_of_a_ratio_are_shown_beside_it():
+    sides = {"dream": {"value": 3.0, "samples": 64}, "real": {"value": 2.0, "samples": 64}}
+    figure = find_figure({"return": {"value": 1.5, "samples": 64, **sides}}, "return")
+    assert figure == Figure(1.5, None, 64, (3.0, 2.0))
+    row = Row(Target("return", "return", 0.75, 1.25), figure, "file", False)
+    assert cells(row, figure)[1] == "1.500 (3.000 / 2.000)"
+
+
+def test_the_short_table_has_two_players_and_two_depths():
+    kept = ("game.random.return", "game.astar.events_per_1000", "hold.32.kid", "rules.counts")
+    left = ("game.equivalent.return", "game.astar.length", "hold.1.kid")
+    assert all(in_summary(path, "snake") for path in kept)
+    assert not any(in_summary(path, "snake") for path in left)
 
 
 def test_near_one_the_last_digits_are_shown():
