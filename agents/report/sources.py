@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.envs import weights_fingerprint
 from agents.report.findings import ReportConfig
-from agents.results.released import results_of
+from agents.results.released import Source, results_of
 from agents.results.scorecard import CARD, Given
 from agents.results.tables import origin_text
 from collectors.files import write_atomically
@@ -45,7 +45,8 @@ def read_transfer(config: ReportConfig, bundle: Bundle) -> Given | None:
     world = bundle.model.spec.world
     made = f"neural-envs transfer {world} --bundle {config.bundle} --out {config.transfer}"
     figures = _read(file, "transfer", made if config.transfer else "", "transfer")
-    own = figures.get("weights") == weights_fingerprint(world, config.bundle)
+    found = Source(str(file), figures, figures.get("weights", ""))
+    own = found.is_of(weights_fingerprint(world, config.bundle))
     return Given(str(file), figures) if figures and (own or config.transfer) else None
 
 

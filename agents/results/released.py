@@ -25,7 +25,11 @@ class Source(NamedTuple):
 
     name: str  # "snake/evaluation.json"
     figures: Mapping[str, Any]
-    weights: str  # sha256 of the weights that were measured
+    weights: str | list[str]  # sha256 of what was measured; of several world models each
+
+    def is_of(self, weights: str) -> bool:
+        """Whether these weights were measured, perhaps beside others."""
+        return weights == self.weights or weights in list(self.weights)
 
     @property
     def made(self) -> Mapping[str, Any]:
@@ -60,7 +64,7 @@ def results_of(bundle: str, folder: Path = FOLDER) -> list[Source]:
     if bundle not in released_names():
         return []
     weights = weights_fingerprint("", bundle)
-    return [source for source in read_results(folder).get(bundle, []) if source.weights == weights]
+    return [source for source in read_results(folder).get(bundle, []) if source.is_of(weights)]
 
 
 def _read(file: Path) -> dict:

@@ -33,8 +33,8 @@ class Numbering:
         """The mark of a source, with a dagger where it measured other weights."""
         self.sources.setdefault(source.name, source)
         number = list(self.sources).index(source.name) + 1
-        self.older |= source.weights != weights
-        return f"[{number}]" + (OLDER if source.weights != weights else "")
+        self.older |= not source.is_of(weights)
+        return f"[{number}]" + ("" if source.is_of(weights) else OLDER)
 
     def lines(self) -> list[str]:
         """What each number stands for: command, data, date, commit, machine."""
