@@ -1,7 +1,8 @@
 """The figures of the released bundles: files as evaluate, transfer and bench write them.
 
-`measured/BUNDLE/evaluation.json` and `transfer.json`, and `measured/bench.json`. They are part of
-the package, so a report shows them without a recording. They are written by the commands with
+`measured/BUNDLE/evaluation.json` and `transfer.json`, and `measured/bench.json`; `games.json` is a
+second evaluation, whose figures are shown where the first has none. They are part of the package,
+so a report shows them without a recording. They are written by the commands with
 `--out agents/results/measured/BUNDLE`; git takes nothing but the JSON from there.
 """
 
@@ -15,7 +16,7 @@ from agents.envs import weights_fingerprint
 from neural_envs.bundles import released_names
 
 FOLDER = Path(__file__).parent / "measured"
-KINDS = ("evaluation", "transfer")
+KINDS = ("evaluation", "games", "transfer")
 MADE = {"command", "commit", "date", "machine"}
 OF_A_MACHINE = re.compile(r"^(/|~|\\\\|[A-Za-z]:\\|file:)")
 

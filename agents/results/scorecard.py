@@ -83,7 +83,9 @@ def _spelled_out(target: Target, sources: Sequence[Given]) -> list[Target]:
 
 def _words(key: str) -> str:
     """A key as a person reads it: policy names as they are, depths as steps."""
-    return f"{int(key):,} steps".replace(",", " ") if key.isdigit() else key
+    if not key.isdigit():
+        return key
+    return f"{int(key):,} step{'s' * (key != '1')}".replace(",", " ")
 
 
 def _of_card(card: Mapping, path: str) -> Figure | None:

@@ -49,11 +49,12 @@ class Numbering:
 def origin_text(figures: Mapping) -> str:
     """How a file was made, in one line."""
     made, machine = figures["made"], figures["made"]["machine"]
+    commit = str(made["commit"])
     data = figures.get("data", {}).get("fingerprint", "")
     parts = [
         f"`{made['command']}`",
         f"data {data[:8]}" if data else "",
-        f"commit {str(made['commit'])[:7]}",
+        f"commit {commit[:7]}" + (" with changes" if "+" in commit else ""),
         str(made["date"]),
         f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores, "
         f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}",
