@@ -66,13 +66,13 @@ def _spread(figure: Figure) -> str:
     """Interval and samples, or that the source has none."""
     if figure.samples is None and figure.interval is None:
         return "no interval, no count"
-    spread, sides = "no interval", ""
-    if figure.sides is not None:
-        sides = "dream {}, game {}; ".format(*map(number_text, figure.sides))
+    spread, pair = "no interval", ""
+    if figure.pair is not None:
+        pair = "dream {}, game {}; ".format(*map(number_text, figure.pair))
     if figure.interval is not None:
         spread = " to ".join(map(number_text, figure.interval))
     count = "" if figure.samples is None else f"; {count_text(figure.samples)} samples"
-    return f"{sides}{spread}{count}"
+    return f"{pair}{spread}{count}"
 
 
 def _bound(row: Row) -> str:

@@ -41,7 +41,7 @@ class Figure(NamedTuple):
     value: float
     interval: Interval | None
     samples: int | None
-    sides: tuple[float, float] | None = None  # what a ratio is of: dream and game
+    pair: tuple[float, float] | None = None  # what a ratio is of: dream and game
 
 
 def find_figure(figures: Mapping, path: str) -> Figure | None:
@@ -60,7 +60,7 @@ def find_figure(figures: Mapping, path: str) -> Figure | None:
     if value is None:
         return None
     interval = interval or _computed(beside, leaf, value, samples)
-    return Figure(value, interval, samples, _sides(found))
+    return Figure(value, interval, samples, _pair(found))
 
 
 def as_number(value: Any) -> float | None:
@@ -69,7 +69,7 @@ def as_number(value: Any) -> float | None:
     return float(value) if is_number else None
 
 
-def _sides(found: Any) -> tuple[float, float] | None:
+def _pair(found: Any) -> tuple[float, float] | None:
     """Dream and game where the figure holds both."""
     if not isinstance(found, Mapping):
         return None

@@ -91,8 +91,8 @@ def cells(row: Row, figure: Figure) -> list[str]:
     samples = "" if figure.samples is None else count_text(figure.samples)
     unit = f" {row.target.unit}" if row.target.unit else ""
     value = f"{number_text(figure.value)}{unit}"
-    if figure.sides is not None:
-        value += " ({} / {})".format(*map(number_text, figure.sides))
+    if figure.pair is not None:
+        value += " ({} / {})".format(*map(number_text, figure.pair))
     return [row.target.title, value, interval, samples, goal(row)]
 
 

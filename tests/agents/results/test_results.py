@@ -189,8 +189,8 @@ def test_policies_and_depths_are_spelled_out_as_the_file_has_them():
 
 
 def test_the_two_sides_of_a_ratio_are_shown_beside_it():
-    sides = {"dream": {"value": 3.0, "samples": 64}, "real": {"value": 2.0, "samples": 64}}
-    figure = find_figure({"return": {"value": 1.5, "samples": 64, **sides}}, "return")
+    pair = {"dream": {"value": 3.0, "samples": 64}, "real": {"value": 2.0, "samples": 64}}
+    figure = find_figure({"return": {"value": 1.5, "samples": 64, **pair}}, "return")
     assert figure == Figure(1.5, None, 64, (3.0, 2.0))
     row = Row(Target("return", "return", 0.75, 1.25), figure, "file", False)
     assert cells(row, figure)[1] == "1.500 (3.000 / 2.000)"
