@@ -71,3 +71,15 @@ def test_coinruns_player_presses_dead_keys_in_a_share_of_the_steps():
     policy.reset(np.random.default_rng(0))
     actions = np.array([policy(np.zeros((64, 64, 3), np.uint8)) for _ in range(1000)])
     assert 0.25 < (actions >= 9).mean() < 0.35
+
+
+def test_many_lanes_press_what_each_would_press_alone():
+    policy = make_policy("equivalent", 4, world="snake")
+    env = gymnasium.make("collectors:RealSnake-v0")
+    frames = np.stack([env.reset(seed=seed)[0] for seed in range(6)])
+    batch = policy.batch(6)
+    batch.reset(np.ones(6, bool), [np.random.default_rng(lane) for lane in range(6)])
+    together = np.stack([batch(frames) for _ in range(8)], 1)
+    for lane, frame in enumerate(frames):
+        policy.reset(np.random.default_rng(lane))
+        assert [policy(frame) for _ in range(8)] == together[lane].tolist()

@@ -1,0 +1,71 @@
+"""Who plays whole games for `evaluate`, and what it says where there are none to play."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.evaluation.game import (
+    GameOptions,
+    NoisyAgent,
+    fitting_lanes,
+    make_players,
+    measure_games,
+)
+from agents.evaluation.game_table import game_table
+from tests.oracles import CountingModel
+from world_models.evaluation.evaluation import EvaluationOptions
+from world_models.evaluation.evaluator import Evaluator
+
+
+class Still:
+    """Always takes action 3."""
+
+    def reset(self, lanes):
+        pass
+
+    def __call__(self, observations):
+        return np.full(len(observations), 3)
+
+
+def test_a_noisy_player_takes_the_inner_action_in_the_rest_of_its_steps():
+    agent = NoisyAgent(Still(), 0.6, 4, seed=0)
+    taken = np.concatenate([agent(np.zeros((50, 1))) for _ in range(100)])
+    shares = np.bincount(taken, minlength=4) / len(taken)
+    assert shares == pytest.approx([0.15, 0.15, 0.15, 0.55], abs=0.02)
+
+
+@pytest.mark.parametrize("world", ["snake", "pong", "coinrun"])
+def test_every_world_with_equivalent_keys_has_a_player_that_presses_them(world):
+    players = make_players(world, {"snake": 4, "pong": 3, "coinrun": 15}[world], "", 0)
+    assert list(players)[0] == "random" and "equivalent" in players and len(players) == 4
+
+
+def test_a_policy_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        make_players("snake", 4, str(tmp_path / "nothing.zip"), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [(GameOptions(), "no row"), (GameOptions(game=False), "asked for")]
+)
+def test_where_no_game_can_be_played_every_figure_says_why(options, why):
+    model = CountingModel()
+    games = measure_games(Path("none"), model, Evaluator(model.spec), options, EvaluationOptions())
+    assert set(games.figures) == {"game", "hold", "loop_closure"} and not games.plays
+    assert all(why in found["omitted"] for found in (*games.figures.values(), games.counts))
+    assert game_table({**games.figures, "rules": {"counts": games.counts}}) == ""
+
+
+@pytest.mark.parametrize("name", ["game_lanes", "game_steps"])
+def test_a_count_of_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        GameOptions(**{name: 0})
+
+
+def test_fewer_games_are_played_where_dreaming_them_would_take_too_long():
+    def lanes(minutes):
+        options = GameOptions(game_lanes=20, game_steps=10_000, game_minutes=minutes)
+        return fitting_lanes("neural_envs:NeuralSnake-v0", {}, options, 4)
+
+    assert lanes(0) == 20 and lanes(1e-3) == 16 and lanes(1e6) == 20
