@@ -82,7 +82,7 @@ class TokensConfig(ModelConfig):
             raise ValueError(
                 "a token model needs its tokenizer: train it in the same run "
                 "(model.tokenizer_share=0.25), or give a bundle that has one "
-                "(init_from=runs/coinrun-tokens/bundle)"
+                "(init_from=runs/coinrun/bundle)"
             )
 
 

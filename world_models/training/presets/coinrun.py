@@ -13,15 +13,15 @@ from world_models.networks.pixel_network import FilmConfig
 from world_models.training.config import TrainConfig
 
 
-def coinrun() -> TrainConfig:
-    """CoinRun: the camera moves by parts of a pixel, so patches are warped copies;
+def coinrun_chance() -> TrainConfig:
+    """CoinRun by chance: the camera moves by parts of a pixel, so patches are warped copies;
     four frames show the speeds.
     """
     grid = GridConfig(width=64, encoder_depth=2, decoder_depth=2, copy=(0,), flow=8.0)
     return TrainConfig(
         model=ChanceConfig(grid=grid, context_length=4, change_weight=0.0),
         data=Path("data/coinrun"),
-        out=Path("runs/coinrun"),
+        out=Path("runs/coinrun-chance"),
         updates=14_000,
         learning_rate=1e-3,
         rollout_from=0.9,

@@ -14,8 +14,8 @@ from world_models.networks.tokenizer import TokenizerConfig
 from world_models.training.config import TrainConfig
 
 
-def coinrun_tokens() -> TrainConfig:
-    """CoinRun by tokens.
+def coinrun() -> TrainConfig:
+    """CoinRun by tokens: the bundle `coinrun`.
 
     Its data: neural-envs collect coinrun-many
     """
@@ -26,7 +26,7 @@ def coinrun_tokens() -> TrainConfig:
             tokenizer_share=0.15,
         ),
         data=Path("data/coinrun-many"),
-        out=Path("runs/coinrun-tokens"),
+        out=Path("runs/coinrun"),
         updates=20_000,
         learning_rate=1.5e-3,
         rollout_steps=2,
@@ -59,7 +59,7 @@ def worldmap_tokens() -> TrainConfig:
         all_masked=0.1,
     )
     return replace(
-        coinrun_tokens(),
+        coinrun(),
         model=model,
         data=Path("data/worldmap"),
         out=Path("runs/worldmap-tokens"),
@@ -77,7 +77,7 @@ def pong_tokens() -> TrainConfig:
         tokenizer_share=0.15,
     )
     return replace(
-        coinrun_tokens(),
+        coinrun(),
         model=model,
         data=Path("data/pong"),
         out=Path("runs/pong-tokens"),
@@ -99,7 +99,7 @@ def snake_tokens() -> TrainConfig:
         corruption=0.02,
     )
     return replace(
-        coinrun_tokens(),
+        coinrun(),
         model=model,
         data=Path("data/snake"),
         out=Path("runs/snake-tokens"),
