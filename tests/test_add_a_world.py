@@ -27,7 +27,8 @@ IDS = ("RealCorridor-v0", "NeuralCorridor-v0")
 SMALL = "updates=3 batch_size=4 contexts=8 validation_batches=1 threads=1".split()
 SIZES = (
     "--transitions=40 --random-actions=20 --rollouts=4 --horizon=8 --kid-frames=0 "
-    "--survival-steps=10 --survival-lanes=2 --kid-depth=4"
+    "--survival-steps=10 --survival-lanes=2 --kid-depth=4 "
+    "--game-lanes=2 --game-steps=20 --control-clips=8 --decision-states=4"
 ).split()
 
 
@@ -89,7 +90,7 @@ def test_its_dream_is_evaluated_by_its_own_evaluator(run):
     words = [str(run / "bundle"), f"--data={run / 'data'}", f"--out={run / 'evaluation'}", *SIZES]
     assert evaluate(words) == 0
     figures = json.loads((run / "evaluation" / "evaluation.json").read_text())
-    assert set(figures["rules"]) == {"walker_right", "lamp_right"}
+    assert set(figures["rules"]) == {"walker_right", "lamp_right", "counts"}
     assert set(figures["survival"]) == {"random", "walk"}
 
 

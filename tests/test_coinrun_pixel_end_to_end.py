@@ -66,6 +66,7 @@ def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
         "--kid-frames=0",
     ]
     sizes += ["--survival-steps=6", "--survival-lanes=2", "--kid-depth=4", "--no-ranking"]
+    sizes += ["--no-game", "--control-clips=8", "--decision-states=0"]
     assert (
         evaluate(
             [str(run / "bundle"), f"--data={run / 'data'}", f"--out={run / 'evaluation'}", *sizes]

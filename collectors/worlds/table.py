@@ -141,8 +141,7 @@ _ROWS = (
         ppo_steps=200_000,
         # a model of few levels knows these by heart, and what is behind the next hill of no other
         recordings={
-            "coinrun": {"frames": 300_000, "options": {"num_levels": 5000}},
-            "coinrun-many": {"shard_steps": 25_000, "options": {"num_levels": 5000}},
+            "coinrun": {"shard_steps": 25_000, "options": {"num_levels": 5000}},
             "coinrun-grey": {"frames": 80_000, "options": {"observation": "grey84"}},
         },
     ),

@@ -78,6 +78,8 @@ def damaged_bundles(draw: st.DrawFn) -> dict[str, bytes | None]:
         files[file] = None
     elif file == "config.json":
         files[file] = draw(damaged_json(json.loads(WHOLE[name][file])))
+    elif file == "contexts.json":
+        files[file] = draw(damaged_json(json.loads(WHOLE[name][file])))
     elif file == "model.safetensors":
         files[file] = draw(damaged_weights(name))
     else:

@@ -1,8 +1,11 @@
 """A real game is branched from a state, and a model that is the game chooses the best branch."""
 
 import importlib
+import runpy
+from pathlib import Path
 from typing import NamedTuple
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -13,9 +16,13 @@ from agents.evaluation.branches import BranchOptions, find_choices
 from agents.evaluation.decisions import decide, players_of
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import WORLDS, add_world
-from tests.toy_world.env import ACTIONS, LAMP, PLACES, SIZE, WALKER
 from world_models.protocols import DEFAULT_OPTIONS, Transition, WorldModel, WorldSpec
 
+# By its path: importing the toy world while tests are collected would add its row for all of them.
+TOY = runpy.run_path(str(Path(__file__).parents[2] / "toy_world" / "env.py"))
+ACTIONS, LAMP, PLACES, SIZE, WALKER = (
+    TOY[name] for name in ("ACTIONS", "LAMP", "PLACES", "SIZE", "WALKER")
+)
 SPEC = WorldSpec("corridor", (SIZE, SIZE, 3), ACTIONS, (0.0, 1.0), 5, 20)
 
 
@@ -64,6 +71,8 @@ def corridor(monkeypatch):
     monkeypatch.setattr(branches, "LANES", 8)
     yield add_world(importlib.import_module("tests.toy_world").CORRIDOR)
     WORLDS.pop("corridor", None)
+    for name in ("RealCorridor-v0", "NeuralCorridor-v0"):
+        gymnasium.registry.pop(name, None)
 
 
 def found(seed=0, **options):

@@ -17,7 +17,7 @@ from world_models.training.config import TrainConfig
 def coinrun() -> TrainConfig:
     """CoinRun by tokens: the bundle `coinrun`.
 
-    Its data: neural-envs collect coinrun-many
+    Its data: neural-envs collect coinrun
     """
     return TrainConfig(
         model=TokensConfig(
@@ -25,7 +25,7 @@ def coinrun() -> TrainConfig:
             network=MaskedTokensConfig(copy=(0, 1)),
             tokenizer_share=0.15,
         ),
-        data=Path("data/coinrun-many"),
+        data=Path("data/coinrun"),
         out=Path("runs/coinrun"),
         updates=20_000,
         learning_rate=1.5e-3,
