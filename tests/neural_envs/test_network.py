@@ -141,9 +141,11 @@ def test_a_slow_download_is_waited_for_as_long_as_it_goes_on(tmp_path):
             (tmp_path / str(number)).write_text("a part")
         return "whole"
 
-    assert network.unstalled(slowly, lambda: network.bytes_in(tmp_path), "it", 0.5) == "whole"
+    assert (
+        network.run_unless_stalled(slowly, lambda: network.bytes_in(tmp_path), "it", 0.5) == "whole"
+    )
     with pytest.raises(KeyError):
-        network.unstalled(lambda: {}["x"], lambda: 0, "it", 0.5)
+        network.run_unless_stalled(lambda: {}["x"], lambda: 0, "it", 0.5)
 
 
 def test_a_dream_file_reaches_no_network_unless_its_bundle_is_given(tmp_path, monkeypatch, capsys):

@@ -32,7 +32,7 @@ def download_bundle(repository: str, **options: Any) -> Path:
     folder = cache / f"models--{repository.replace('/', '--')}"
     try:
         return Path(
-            unstalled(
+            run_unless_stalled(
                 lambda: snapshot_download(repository, **options),
                 lambda: bytes_in(folder),
                 f"{constants.ENDPOINT} answered, and then",
@@ -54,7 +54,7 @@ def bytes_in(folder: Path) -> int:
     return sizes
 
 
-def unstalled(
+def run_unless_stalled(
     work: Callable[[], T], progress: Callable[[], object], who: str, seconds: float | None = None
 ) -> T:
     """What `work` returns, as long as `progress` changes at least every `seconds`, by default

@@ -140,7 +140,7 @@ def equivalent_keys(frames: np.ndarray) -> np.ndarray:
 
     Where a frame does not show exactly one living head, every key stands for itself.
     """
-    codes = frames if frames.ndim == 3 else decode_frames(frames)
+    codes = np.asarray(frames if frames.ndim == 3 else decode_frames(frames))
     keys = np.tile(np.arange(4), (len(codes), 1))
     heads = (codes >= HEAD[0]) & (codes <= HEAD[-1])
     rows = np.flatnonzero(heads.sum((1, 2)) == 1)
