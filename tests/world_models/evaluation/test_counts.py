@@ -64,6 +64,8 @@ def test_a_player_of_coinrun_is_a_body_of_its_color_and_not_a_lone_pixel():
     frames[1:, 30:33, 31:34] = (224, 209, 175)
     frames[2, 5, 5] = (224, 209, 175)
     frames[3, 50:53, 10:13] = (233, 223, 199)
+    # a blurred edge of the ground: brown and gray mix to cream, but darker
+    frames[1, 40:44, 20:40] = (193, 174, 148)
     spec = WorldSpec("coinrun", (64, 64, 3), ("left", "right"), (0.0, 10.0), 15, 1000)
     assert CoinRunEvaluator(spec).count_things(frames)["players"].tolist() == [0, 1, 1, 2]
 

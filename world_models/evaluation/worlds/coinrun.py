@@ -7,9 +7,10 @@ from world_models.evaluation.evaluator import GameStep, Moved, Target
 from world_models.evaluation.shape_counts import find_shapes
 
 # The cream of the player's body, in the easy mode: warm and bright. Ground and saws are bluish,
-# crates and the edges of the ground far redder, coins far yellower.
-LEAST_RED, BLUE_GAP, GREEN_GAP = 150, (25, 65), (3, 25)
-LEAST_AREA = 4  # pixels; a body has 9 to 12, a lone pixel of a coin's rim may be cream
+# crates and the edges of the ground far redder, coins far yellower. Where a dream blurs the edge of
+# the ground, brown and gray mix to cream as well, but never as bright as the body.
+LEAST_RED, BLUE_GAP, GREEN_GAP = 205, (20, 65), (3, 25)
+LEAST_AREA = 4  # pixels; a body has 9 to 12
 
 
 class CoinRunEvaluator(ProbingEvaluator):
