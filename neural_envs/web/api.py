@@ -8,6 +8,7 @@ number of actions where the game ends.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +38,27 @@ def read_request(body: bytes) -> Generate:
 class GenerateJob:
     """The dream of one request, made in turns on worker threads.
 
-    `deadline` is a time of time.monotonic.
+    `deadline` is a time of time.monotonic. Raises Refusal 422 where there is no such bundle.
     """
 
     def __init__(self, request: Generate, catalogue: BundleCatalogue, deadline: float):
         self.request, self.catalogue, self.deadline = request, catalogue, deadline
+        world = request.world or ("" if request.bundle else DEFAULT_WORLD)
+        try:
+            self.info = catalogue.find(request.bundle, world)
+        except ValueError as error:
+            raise Refusal(422, public(error)) from None
         self.env: NeuralEnv | None = None
-        self.bundle, self.world = "", ""
         self.frames: list[str] = []  # PNG in base64
         self.steps: list[tuple[float, bool, bool, float]] = []
         self.done = False
+
+    async def load(self) -> None:
+        """Wait for the bundle, on no worker thread. Refusal 422 where it cannot be loaded."""
+        try:
+            await asyncio.wrap_future(self.catalogue.loading(self.info))
+        except (ValueError, OSError) as error:
+            raise Refusal(422, public(error)) from None
 
     def advance(self) -> bool:
         """Work for about `SLICE_SECONDS`; whether it is done.
@@ -65,8 +77,8 @@ class GenerateJob:
         names = ("rewards", "terminations", "truncations", "trust")
         columns = zip(names, zip(*self.steps, strict=True), strict=True)
         return {
-            "bundle": self.bundle,
-            "world": self.world,
+            "bundle": self.info.name,
+            "world": self.info.world,
             "seed": self.request.seed,
             "frames": self.frames,
             **{name: list(column) for name, column in columns},
@@ -89,15 +101,12 @@ class GenerateJob:
 
         request = self.request
         try:
-            world = request.world or ("" if request.bundle else DEFAULT_WORLD)
-            found = self.catalogue.find(request.bundle, world)
             names = ("sampler_steps", "guidance", "temperature")
             options = {name: getattr(request, name) for name in names}
-            env = NeuralEnv(self.catalogue.load(found), self.catalogue.device, **options)
+            env = NeuralEnv(self.catalogue.load(self.info), self.catalogue.device, **options)
             _check_actions(request.actions, env.world.action_names)
         except (ValueError, OSError) as error:
             raise Refusal(422, public(error)) from None
-        self.bundle, self.world = found.name, found.world
         frame, _ = env.reset(seed=request.seed)
         self.frames.append(png(to_rgb(frame)))
         return env

@@ -25,7 +25,7 @@ from neural_envs.web.limits import (
     public,
 )
 from neural_envs.web.protocol import DREAM_BYTES, REQUEST_BYTES
-from neural_envs.web.replay_view import ReplayView
+from neural_envs.web.replay_view import ReplayView, read_dream
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -123,7 +123,9 @@ class AppState:
         connection.uploading = True
         try:
             data = await read_body(request, DREAM_BYTES, "a .dream file")
-            replay = await connection.work(lambda: ReplayView(data, self.catalogue))
+            file, info = await connection.work(lambda: read_dream(data, self.catalogue))
+            await asyncio.wrap_future(self.catalogue.loading(info))
+            replay = await connection.work(lambda: ReplayView(file, info, self.catalogue))
             connection.show_replay(replay)
         except ValueError as error:
             raise Refusal(422, public(error)) from None
@@ -139,11 +141,12 @@ class AppState:
         """Actions in, frames out: see `api`."""
         self._check_origin(request)
         asked = api.read_request(await read_body(request, REQUEST_BYTES, "a request"))
+        job = api.GenerateJob(asked, self.catalogue, time.monotonic() + api.MAX_SECONDS)
         client = address_of(request)
         self.requests.enter(client)
-        job = api.GenerateJob(asked, self.catalogue, time.monotonic() + api.MAX_SECONDS)
         try:
             async with asyncio.timeout(api.MAX_SECONDS):
+                await job.load()
                 while not await self._take_turn(job):
                     if await request.is_disconnected():
                         raise Refusal(503, "nobody waits for this any more")

@@ -1,7 +1,8 @@
 """The bundles that a server offers, each loaded once.
 
 All connections share the models, which no step changes: a dream's sampling options are arguments of
-its steps, so threads need no lock between them.
+its steps, so threads need no lock between them. A bundle is read on a thread of its own, for which
+no thread that steps dreams waits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +41,7 @@ class BundleCatalogue:
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
         self.device, self.lock = device, threading.Lock()
         self.loaded: dict[str, Bundle] = {}
+        self.coming: dict[str, Future[Bundle]] = {}  # those that are read now
         self.hashes: dict[str, tuple[str, ...]] = {}
         self.bundles: dict[str, BundleInfo] = {}
         for source in (*more, *released_names()):
@@ -85,15 +88,41 @@ class BundleCatalogue:
 
     def hashes_of(self, info: BundleInfo) -> tuple[str, ...]:
         """The hashes by which a `.dream` file may name the bundle."""
-
-        with self.lock:
-            if info.name not in self.hashes:
-                self.hashes[info.name] = bundle_hashes(resolve_bundle(info.source))
-            return self.hashes[info.name]
+        if info.name not in self.hashes:  # two that ask at once find the same
+            self.hashes[info.name] = bundle_hashes(resolve_bundle(info.source))
+        return self.hashes[info.name]
 
     def load(self, info: BundleInfo) -> Bundle:
-        """The bundle, loaded when it is first asked for and kept from then on."""
+        """The bundle, loaded when it is first asked for and kept from then on; waits for it."""
+        return self.loading(info).result()
+
+    def loading(self, info: BundleInfo) -> Future[Bundle]:
+        """The bundle to come, read once however many ask for it meanwhile; where that fails, the
+        next one who asks has it tried again.
+        """
         with self.lock:
-            if info.name not in self.loaded:
-                self.loaded[info.name] = load(info.source, self.device)
-            return self.loaded[info.name]
+            if info.name in self.coming:
+                return self.coming[info.name]
+            future: Future[Bundle] = Future()
+            future.set_running_or_notify_cancel()  # nobody who goes away takes it from the others
+            if info.name in self.loaded:
+                future.set_result(self.loaded[info.name])
+                return future
+            self.coming[info.name] = future
+        threading.Thread(
+            target=self._read, args=(info, future), name=f"load {info.name}", daemon=True
+        ).start()
+        return future
+
+    def _read(self, info: BundleInfo, future: Future[Bundle]) -> None:
+        try:
+            bundle = load(info.source, self.device)
+        except BaseException as error:
+            with self.lock:
+                del self.coming[info.name]
+            future.set_exception(error)
+            return
+        with self.lock:
+            self.loaded[info.name] = bundle
+            del self.coming[info.name]
+        future.set_result(bundle)

@@ -41,6 +41,8 @@ MAX_OUTBOX = 64  # texts not yet sent
 MAX_MISTAKES = 20
 # close codes of a WebSocket
 MISUSE, TOO_BIG, BROKEN, BUSY, IDLE = 1008, 1009, 1011, 1013, 4001
+# what choosing a bundle may raise that the page is told
+MENDABLE = (ValueError, OSError, ImportError, RuntimeError)
 T = TypeVar("T")
 
 
@@ -155,6 +157,7 @@ class Connection:
             runs = self.game is not None and not self.game.paused
             await self._wait(next_step - loop.time() if runs else None)
             messages, begin = self.inbox.batch(), loop.time()
+            messages = [message for message in messages if await self._is_loaded(message)]
             step = runs and begin >= next_step
             update = await self.work(lambda m=messages, s=step: self._advance(m, s))
             if step and self.game is not None:
@@ -166,6 +169,19 @@ class Connection:
             self.ready.set()
             if not step:  # a flood of messages makes no flood of frames
                 await asyncio.sleep(max(0.0, begin + 1 / UPDATES_PER_SECOND - loop.time()))
+
+    async def _is_loaded(self, message: Any) -> bool:
+        """Wait for the bundle that a message asks for, if any; False, with a notice, where it
+        cannot be loaded. No worker thread waits.
+        """
+        if isinstance(message, protocol.ChooseBundle):
+            try:
+                info = self.catalogue.find(message.bundle)
+                await asyncio.wrap_future(self.catalogue.loading(info))
+            except MENDABLE as error:
+                self.send({"type": "notice", "message": public(error)})
+                return False
+        return True
 
     async def _send(self) -> None:
         while True:
@@ -236,7 +252,7 @@ class Connection:
         """
         try:
             game = GameSession(self.catalogue, self.catalogue.find(message.bundle))
-        except (ValueError, OSError, ImportError, RuntimeError) as error:
+        except MENDABLE as error:
             return [{"type": "notice", "message": public(error)}]
         before, self.game = self.game, game
         if before is not None:

@@ -20,17 +20,22 @@ MAX_STEPS = 20_000
 ENDINGS = {TERMINATED: "game over", TRUNCATED: "stopped"}
 
 
-class ReplayView:
-    """The dream of `data`, a `.dream` file from anywhere. DreamFileError where it is none, or of no
-    bundle here.
+def read_dream(data: bytes, catalogue: BundleCatalogue) -> tuple[DreamFile, BundleInfo]:
+    """A `.dream` file from anywhere, and its bundle, found by its hash in the catalogue, never by
+    the name or the path in the file. DreamFileError where it is none, or of no bundle here.
+    """
+    file = _checked_file(data)
+    return file, _bundle_of(file, catalogue)
 
-    The bundle is found by its hash in the catalogue, never by the name or the path in the file.
+
+class ReplayView:
+    """The dream of what `read_dream` found. DreamFileError where its bundle cannot dream it.
+
     `remark` says why frames may differ from the recorded ones.
     """
 
-    def __init__(self, data: bytes, catalogue: BundleCatalogue):
-        file = _checked_file(data)
-        self.file, self.info = file, _bundle_of(file, catalogue)
+    def __init__(self, file: DreamFile, info: BundleInfo, catalogue: BundleCatalogue):
+        self.file, self.info = file, info
         bundle = catalogue.load(self.info)
         count = len(bundle.model.spec.action_names)
         if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < count:

@@ -76,18 +76,19 @@ def test_a_wrong_request_gets_its_status_and_a_sentence(serve, body, status, phr
 
 def test_one_request_at_a_time_a_client_and_a_short_queue(monkeypatch, serve):
     client, go = serve(), threading.Event()
+    body = {"bundle": "counting", "actions": [0]}
     monkeypatch.setattr(api.GenerateJob, "advance", lambda _: go.wait(20))
     monkeypatch.setattr(api.GenerateJob, "result", lambda _: {"frames": []})
     answers = []
-    ask = lambda: answers.append(client.post("/api/generate", json={"actions": [0]}).status_code)  # noqa: E731
+    ask = lambda: answers.append(client.post("/api/generate", json=body).status_code)  # noqa: E731
     first = threading.Thread(target=ask)
     first.start()
     requests = client.app.state.shared.requests
     wait_for(lambda: requests.clients)
-    assert client.post("/api/generate", json={"actions": [0]}).status_code == 429
+    assert client.post("/api/generate", json=body).status_code == 429
     (name,) = requests.clients
     requests.clients = Counter({str(i): 1 for i in range(MAX_GENERATING)})
-    refused = client.post("/api/generate", json={"actions": [0]})
+    refused = client.post("/api/generate", json=body)
     assert (
         refused.status_code == 503
         and refused.headers["retry-after"]
@@ -119,7 +120,7 @@ def test_the_time_of_a_request_counts_its_waiting(monkeypatch, serve):
         api.GenerateJob, "advance", lambda _: time.sleep(0.01) or time.monotonic() > deadline
     )
     monkeypatch.setattr(api.GenerateJob, "result", lambda _: {})
-    answer = client.post("/api/generate", json={"actions": [0]})
+    answer = client.post("/api/generate", json={"bundle": "counting", "actions": [0]})
     assert answer.status_code == 503 and "longer than 0.3 seconds" in answer.json()["error"]
 
 
