@@ -12,6 +12,7 @@ by readers.
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +80,14 @@ class Dataset:
         self.spec: dict = self.manifest["spec"]
         entries = self.manifest["shards"]
         rows = read_rows(self.path, entries)
+        unnumbered = _by_shard(rows)
         for entry in entries:
-            _check_rows(self.path, entry, [row for row in rows if row.shard == entry["index"]])
+            _check_rows(self.path, entry, unnumbered[entry["index"]])
         self.episodes = number_rows(rows)
         for entry in entries:
             _check_files(self.path, entry, verify)
-        self.shards = [self._open(entry) for entry in entries]
+        own = _by_shard(self.episodes)
+        self.shards = [self._open(entry, own[entry["index"]]) for entry in entries]
         self._position = {entry["index"]: position for position, entry in enumerate(entries)}
 
     @property
@@ -142,12 +145,11 @@ class Dataset:
             parts[forced if ":" in row.key and forced in parts else part].append(row.id)
         return parts
 
-    def _open(self, entry: dict) -> Shard:
+    def _open(self, entry: dict, rows: list[EpisodeRow]) -> Shard:
         arrays = [
             _map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS
         ]
         _check_values(self.path, entry, self.spec, arrays)
-        rows = [row for row in self.episodes if row.shard == entry["index"]]
         lengths = np.array([row.length for row in rows], np.int64)
         steps = np.cumsum(lengths) - lengths
         frames, actions, rewards, terminations, truncations = arrays
@@ -244,6 +246,13 @@ def sha256_of(file: Path) -> str:
     """The sha256 of a file's content, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _by_shard(rows: list[EpisodeRow]) -> defaultdict[int, list[EpisodeRow]]:
+    found: defaultdict[int, list[EpisodeRow]] = defaultdict(list)
+    for row in rows:
+        found[row.shard].append(row)
+    return found
 
 
 def _check_files(path: Path, entry: dict, verify: bool) -> None:
