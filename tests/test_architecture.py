@@ -64,7 +64,7 @@ IN_FUNCTIONS = {  # imported only when somebody asks for a real game, a policy o
     "neural_envs/play/twins.py": ("collectors.worlds", "collectors.policies.policies"),
     "neural_envs/replays/frame_sources.py": ("collectors.dataset.dataset",),
 }
-EXTRAS = {"ray", "minari", "envpool", "yaml"}  # imported where they are asked for
+EXTRAS = {"ray", "minari", "h5py", "envpool", "yaml"}  # imported where they are asked for
 COLLECTORS_MAY_USE = {
     "collectors",
     "numpy",

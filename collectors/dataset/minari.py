@@ -22,11 +22,18 @@ from gymnasium.envs.registration import EnvSpec
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.minari_metadata import own_description, trusted_spec
+from collectors.dataset.minari_reading import (
+    SET_ERRORS,
+    check_set,
+    damaged_set,
+    read_episodes,
+    set_folder,
+)
 from collectors.files import put_in_place
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
-from collectors.untrusted_files import PARSE_ERRORS, reason_of
-from collectors.worlds.any_game import is_image, resized
+from collectors.spec_checks import MOST_ACTIONS, check_spec
+from collectors.worlds.any_game import is_image
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 SHARD_STEPS = 20_000
@@ -113,24 +120,22 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out} is not empty; choose another directory")
+    data = set_folder(name)
     try:
+        check_set(data)
         source = minari.load_dataset(name)
-    except (FileNotFoundError, ValueError) as error:
-        raise DatasetError(
-            f"Minari holds no set {name} here ({error}); get it by `minari download {name}`"
-        ) from error
-    try:
         header, shards = _description(source, name, size)
     except DatasetError:
         raise
-    except PARSE_ERRORS as error:
-        raise _damaged(name, error) from error
+    except SET_ERRORS as error:
+        raise damaged_set(name, error) from error
     temporary = out.with_name(out.name + ".importing")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         writer = DatasetWriter(temporary, header)
-        for index, quota, episodes in _grouped(_episodes(source, name, size), shards):
+        for index, quota, episodes in _grouped(read_episodes(source, name, size), shards):
             writer.add(write_shard(temporary, index, quota, episodes))
+        _check_written(temporary, name)
         if out.exists():
             out.rmdir()
         put_in_place(temporary, out)
@@ -140,15 +145,19 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
         ) from error
     except DatasetError:
         raise
-    except PARSE_ERRORS as error:
-        raise _damaged(name, error) from error
+    except SET_ERRORS as error:
+        raise damaged_set(name, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Dataset(out)
 
 
-def _damaged(name: str, error: BaseException) -> DatasetError:
-    return DatasetError(f"the Minari set {name} is damaged ({reason_of(error)}); get it again")
+def _check_written(path: Path, name: str) -> None:
+    """Raises DatasetError where what was taken over is no dataset; nothing is in place yet."""
+    try:
+        Dataset(path)
+    except DatasetError as error:
+        raise damaged_set(name, error) from error
 
 
 def _header(dataset: Dataset) -> dict:
@@ -200,10 +209,13 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
     actions, images = source.action_space, source.observation_space
     if not isinstance(actions, spaces.Discrete) or actions.start:
         raise DatasetError(
-            f"{name} has the actions {actions}; a dataset needs discrete ones that count from 0"
+            f"{name} has the actions {actions!s:.200}; "
+            "a dataset needs discrete ones that count from 0"
         )
+    if actions.n > MOST_ACTIONS:
+        raise DatasetError(f"{name} has {actions.n} actions; a dataset has {MOST_ACTIONS} at most")
     if not is_image(images):
-        raise DatasetError(f"{name} has no images: it observes {images}")
+        raise DatasetError(f"{name} has no images: it observes {images!s:.200}")
     shape = (size, size, 3) if size else images.shape
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] % PATCH or shape[2] != 3:
         raise DatasetError(
@@ -220,32 +232,9 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
         "fps": FRAMES_PER_SECOND,
         "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,
     }
+    check_spec(spec, open_rewards=True)
     policy = str(source.storage.metadata.get("algorithm_name") or "unknown")
     return {"spec": spec, "env_spec": env.to_json() if env else "", "policy": policy, "seed": 0}, []
-
-
-def _episodes(source, name: str, size: int) -> Iterator[Episode]:
-    """The episodes of a set. One without a seed gets its number."""
-    metadata = source.storage.get_episode_metadata(source.episode_indices)
-    for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
-        frames = np.asarray(found.observations)
-        if len(frames) != len(found.rewards) + 1:
-            raise DatasetError(
-                f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps"
-            )
-        if size:
-            frames = np.stack([resized(frame, size) for frame in frames])
-        seed = about.get("seed")
-        yield Episode(
-            frames,
-            np.asarray(found.actions, np.int64),
-            np.asarray(found.rewards, np.float32),
-            np.asarray(found.terminations, bool),
-            np.asarray(found.truncations, bool),
-            number if seed is None else int(seed),
-            str(about.get("policy", "unknown")),
-            str(about.get("split_key", "")),
-        )
 
 
 def _grouped(

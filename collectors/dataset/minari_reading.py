@@ -1,0 +1,127 @@
+"""Minari sets that anybody may have made: checked before Minari reads them, their episodes read,
+and every library's error turned into a sentence.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from PIL import Image
+
+from collectors.dataset.episode import Episode
+from collectors.dataset.shards import DatasetError
+from collectors.spec_checks import is_whole
+from collectors.untrusted_files import (
+    PARSE_ERRORS,
+    DamagedFileError,
+    check_regular,
+    check_size,
+    checked_json,
+    read_regular_file,
+    reason_of,
+)
+from collectors.worlds.any_game import resized
+
+MOST_LETTERS = 500  # of a library's reason in a message
+SET_ERRORS = (*PARSE_ERRORS, gymnasium.error.Error, Image.DecompressionBombError)
+MOST_EPISODES = 10**7
+MOST_EPISODE_BYTES = 2**31  # an episode is read as a whole
+
+
+def set_folder(name: str) -> Path:
+    """Where Minari keeps the files of a set. Raises DatasetError where there are none."""
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    try:
+        path = Path(get_dataset_path(name)) / "data"
+    except ValueError as error:
+        raise DatasetError(f"{name} is no name of a Minari set: {error}") from error
+    if not path.exists():
+        raise DatasetError(
+            f"Minari holds no set {name} here, in {path}; get it by `minari download {name}`"
+        )
+    return path
+
+
+def check_set(path: Path) -> None:
+    """Raises DamagedFileError for a Minari set that is not to be opened: one that lacks a space, as
+    Minari would make the game that the set names and so run its code, one of too many episodes
+    or too large ones, and one that takes its values from other files.
+    """
+    about = checked_json(read_regular_file(path / "metadata.json"), finite=False)
+    if not isinstance(about, dict):
+        raise DamagedFileError("its metadata is no table")
+    for name in ("observation_space", "action_space", "data_format"):
+        if not isinstance(about.get(name), str):
+            raise DamagedFileError(f"its metadata has no {name}")
+    if not is_whole(about.get("total_episodes"), 0, MOST_EPISODES):
+        raise DamagedFileError(f"total_episodes is no whole number up to {MOST_EPISODES}")
+    if about["data_format"] == "hdf5":
+        _check_hdf5(path / "main_data.hdf5")
+
+
+def _check_hdf5(file: Path) -> None:
+    import h5py
+
+    check_regular(file)
+    with h5py.File(file, "r") as content:
+        for name in content:
+            check_size(f"its {name:.60}", _bytes_of(content, str(name)), MOST_EPISODE_BYTES)
+
+
+def _bytes_of(group: Any, name: str) -> int:
+    """Bytes of the arrays of a member of an HDF5 group, unpacked."""
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise DamagedFileError(f"its {name:.60} is a link")
+    found = group[name]
+    if isinstance(found, h5py.Group):
+        return sum(_bytes_of(found, str(part)) for part in found)
+    if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+        raise DamagedFileError(f"its {name:.60} is no array of its own")
+    return found.nbytes
+
+
+def damaged_set(name: str, error: BaseException) -> DatasetError:
+    """The error for a set of which a library says that it is wrong."""
+    reason = reason_of(error)[:MOST_LETTERS]
+    return DatasetError(f"the Minari set {name} is damaged ({reason}); get it again")
+
+
+def read_episodes(source, name: str, size: int) -> Iterator[Episode]:
+    """The episodes of a set. One without a seed gets its number. Raises DatasetError."""
+    try:
+        yield from _unpacked(source, name, size)
+    except DatasetError:
+        raise
+    except SET_ERRORS as error:
+        raise damaged_set(name, error) from error
+
+
+def _unpacked(source, name: str, size: int) -> Iterator[Episode]:
+    metadata = source.storage.get_episode_metadata(source.episode_indices)
+    for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
+        frames = np.asarray(found.observations)
+        if len(frames) != len(found.rewards) + 1:
+            raise DatasetError(
+                f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps"
+            )
+        actions = np.asarray(found.actions)
+        if actions.dtype.kind not in "iu":
+            raise DatasetError(f"{name}: episode {number} has actions that are no whole numbers")
+        if size:
+            frames = np.stack([resized(frame, size) for frame in frames])
+        seed = about.get("seed")
+        yield Episode(
+            frames,
+            actions.astype(np.int64),
+            np.asarray(found.rewards, np.float32),
+            np.asarray(found.terminations, bool),
+            np.asarray(found.truncations, bool),
+            number if seed is None else int(seed),
+            str(about.get("policy", "unknown")),
+            str(about.get("split_key", "")),
+        )
