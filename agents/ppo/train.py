@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.envs import (
@@ -37,6 +37,7 @@ from agents.ppo.checkpoints import (
 )
 from agents.ppo.policy_file import make_ppo, read_policy, read_weights, save_policy
 from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
+from agents.ppo.progress_table import ProgressTable
 from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
@@ -161,21 +162,13 @@ def _learn(
     model = read_policy(found.path, env) if found else make_ppo(env, config.ppo, config.seed)
     if config.init_from and not found:
         begin_with(model, config.init_from)
-    table = make_output_format("csv", out, f"_from_{done}" if done else "")
+    table = ProgressTable(Path(out), done)
     model.set_logger(Logger(out, [table]))
     try:
         model.learn(config.steps - done, callback=callbacks, reset_num_timesteps=not done)
     finally:
-        _close(table)
-    return model
-
-
-def _close(table: KVWriter) -> None:
-    """Close a table, also on a full disk, where the rows that wait cannot be written."""
-    try:
         table.close()
-    except OSError:
-        pass  # the error that is being raised is the one to read; a row more or less is none
+    return model
 
 
 def begin_with(model: PPO, path: str) -> None:

@@ -6,13 +6,15 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from collectors.dataset.episode import Episode
-from collectors.files import write_atomically
+from collectors.files import write_atomically, writing
 from collectors.untrusted_files import PARSE_ERRORS, checked_json, read_regular_file, reason_of
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
@@ -51,24 +53,34 @@ class WrittenShard(NamedTuple):
 
 def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
     """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add`
-    makes them count.
+    makes them count. Raises WriteError, and leaves nothing, where the disk does not take them.
     """
     directory = Path(path) / f"{TEMPORARY}{index:06d}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    try:
+    with _removed_on_failure(directory):
         return _write_shard(directory, index, quota, episodes)
-    except OSError:  # a full disk: what was written of the shard only takes room
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
 
 
 def mark_finished(written: WrittenShard) -> WrittenShard:
     """Leaves a note beside a shard's arrays, so that it counts even if nobody lives to hear of
-    it.
+    it. Raises WriteError, and leaves nothing of the shard, where the note cannot be written.
     """
-    write_atomically(Path(written.directory) / NOTE, json.dumps([written.entry, written.rows]))
+    directory = Path(written.directory)
+    with _removed_on_failure(directory):
+        write_atomically(directory / NOTE, json.dumps([written.entry, written.rows]))
     return written
+
+
+@contextmanager
+def _removed_on_failure(directory: Path) -> Iterator[None]:
+    """On a full disk what was written of a shard only takes room."""
+    try:
+        with writing(directory.parent):
+            yield
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def read_finished(directory: Path) -> WrittenShard | None:

@@ -81,7 +81,7 @@ def collect(
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
     tasks = [ShardTask(*fixed, index, quota, how.lanes) for index, quota in enumerate(quotas)]
-    with _full_disk_explained(out), locked(out):
+    with _full_disk_explained(out, how.resume), locked(out):
         _check_directory(Path(out), header, how.resume)
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
@@ -117,14 +117,16 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
 
 
 @contextlib.contextmanager
-def _full_disk_explained(out: str | Path):
+def _full_disk_explained(out: str | Path, resume: bool):
+    """What resumes already, as the rounds of `dyna` do, goes on by the same command."""
+    remedy = "then the same command goes on" if resume else "then `--resume` goes on"
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DatasetError(
-            f"the disk of {out} is full; make room, then `--resume` goes on from its shards"
+            f"the disk of {out} is full; make room, {remedy} from its shards"
         ) from error
 
 

@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import CSVOutputFormat
 
 from agents.ppo import train as ppo
 from agents.ppo.checkpoints import BEFORE, NEWEST, kept_policies, newest_checkpoint
@@ -115,6 +116,16 @@ def test_a_full_disk_keeps_the_checkpoint_and_is_a_sentence(killed, tmp_path, mo
             train_ppo(config(tmp_path))
     assert newest_checkpoint(killed).steps == 96
     assert not list(killed.glob(".*"))
+
+
+def test_a_table_that_cannot_be_written_is_named_and_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(self, *args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(CSVOutputFormat, "write", full)
+    with pytest.raises(WriteError, match=r"progress.csv cannot be written \(No space.*make room"):
+        train_ppo(config(tmp_path))
+    assert not (tmp_path / "run" / "progress.csv").exists()
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
