@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agents.envs import Kind, action_count, env_id, find_twins
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_families import CompareConfig, chosen, resolved, training
+from agents.experiments.compare_records import check_family, check_reference
 from agents.experiments.compare_table import markdown
 from agents.experiments.stages import Settings, StageError, Stages, settings_of, write_json
 from agents.ppo.presets import ppo_settings
@@ -63,7 +65,8 @@ def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) 
 
     try:
         settings = decided_by(config, plan, preset=preset)
-        return stages.run(f"family/{family}", work, settings, plan.out / "bundle")
+        check = partial(check_family, name)
+        return stages.run(f"family/{family}", work, settings, plan.out / "bundle", check=check)
     except StageError:
         raise
     except (ValueError, TrainingError) as error:
@@ -139,7 +142,8 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
 
     works = {"random": random, "real": real} if config.real else {"random": random}
     return {
-        name: stages.run(f"reference/{name}", work, settings)["ppo"] for name, work in works.items()
+        name: stages.run(f"reference/{name}", work, settings, check=check_reference)["ppo"]
+        for name, work in works.items()
     }
 
 

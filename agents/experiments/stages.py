@@ -1,6 +1,7 @@
 """An experiment in stages that are each done once; what a run has finished is in one file."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -112,8 +113,10 @@ class Stages:
             return None
         try:
             seconds, settings = made["seconds"], made.get("settings", {})
-            if not (isinstance(seconds, (int, float)) and isinstance(settings, dict)):
+            if not (type(seconds) in (int, float) and isinstance(settings, dict)):
                 raise TypeError("no seconds or settings")
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"it took {seconds} seconds")
             check(made)
             return made
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -242,3 +242,51 @@ def test_a_preset_of_another_world_is_fitted_to_the_data(small_snake):
         and forcing.network.patch == 8
         and pixel.stack == 1
     )
+
+
+WRONG = {
+    "family": "edm",
+    "preset": 3,
+    "updates": -1,
+    "parameters": "many",
+    "macs_per_frame": 1.5,
+    "train_seconds": float("nan"),
+    "cpu_seconds_per_second": -0.5,
+    "load_average_before": True,
+    "seconds": -1,
+}
+
+
+def played(**wrong):
+    return {"return_mean": 1.0, "return_ci": [0.0, 2.0], "episodes": 4, "steps": 96} | wrong
+
+
+@pytest.mark.parametrize(
+    ("stage", "wrong"),
+    [
+        *(("family/chance", {name: value}) for name, value in WRONG.items()),
+        ("family/chance", {"scores": [30.0]}),
+        ("family/chance", {"scores": {"one_step.psnr": "high"}}),
+        ("family/chance", {"ppo": played(return_ci=[3.0, 2.0])}),
+        ("family/chance", {"ppo": played(return_ci=[float("-inf"), 2.0])}),
+        ("family/chance", {"ppo": {"return_mean": 1.0}}),
+        ("reference/random", {"ppo": played(return_ci=None)}),
+        ("reference/random", {"ppo": played(episodes=0)}),
+        ("reference/real", {"ppo": played(steps="96")}),
+    ],
+)
+def test_a_row_whose_record_is_wrong_is_measured_again_with_a_sentence(
+    calls, config, capsys, stage, wrong
+):
+    config = replace(config, families=("chance",))
+    first = compare.compare(config)
+    file = compare.Path(config.out) / "state.json"
+    state = json.loads(file.read_text())
+    state["done"][stage] |= wrong
+    file.write_text(json.dumps(state))
+    capsys.readouterr()
+    again = compare.compare(config)
+    assert f"passing over '{stage}' in {file}" in capsys.readouterr().err
+    assert again["references"] == first["references"]
+    assert again["families"][0]["scores"] == SCORES and again["families"][0]["updates"] == 42
+    assert compare.compare(config) == again and capsys.readouterr().err == ""
