@@ -47,9 +47,17 @@ def run(config: ServeConfig) -> str | None:
 
     access = access_for(config.host, config.names)
     app, listening = make_server(config, access), listen(config.host, config.port)
-    print(_greeting(config.host, listening.getsockname()[1], access), flush=True)
+    greeting = _greeting(config.host, listening.getsockname()[1], access)
+
+    class Server(uvicorn.Server):
+        """Greets only once it serves and ends well on a signal."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(greeting, flush=True)
+
     protocols = guarded_protocols(*socket_limits(config))
-    uvicorn.Server(uvicorn.Config(app, **UVICORN, **protocols)).run(sockets=[listening])
+    Server(uvicorn.Config(app, **UVICORN, **protocols)).run(sockets=[listening])
     return None
 
 
