@@ -6,6 +6,7 @@ from html import escape
 from agents.results.figures import Figure, count_text, number_text
 from agents.results.goals import command_of
 from agents.results.scorecard import Row
+from agents.results.tables import range_text
 
 GROUPS = (  # title, and the first keys of its figures' paths
     ("The frame and the rules", "one_step rollout rules reward termination survival kid".split()),
@@ -76,10 +77,6 @@ def _spread(figure: Figure) -> str:
 
 
 def _bound(row: Row) -> str:
-    least, most = row.target.least, row.target.most
     word = {True: ", met", False: ", missed", None: ""}[row.passed]
-    if least is not None and most is not None:
-        return f"target: {least:g} to {most:g}{word}"
-    if least is not None:
-        return f"target: at least {least:g}{word}"
-    return f"target: at most {most:g}{word}" if most is not None else "no target"
+    text = range_text(row.target, "at least", "at most")
+    return f"target: {text}{word}" if text else "no target"

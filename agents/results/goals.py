@@ -33,7 +33,7 @@ COMMON = (
     Target("hold.*.kid", "KID to the game: {} deep", most=0.10),
     Target("hold.*.counts", "things counted right: {} deep"),
     Target("control.action_f1", "action recovered from the dream, F1"),
-    Target("control.action_f1.actions.*.f1", "the same, by action: {}"),
+    Target("control.action_f1.actions.*.f1", "action recovered from the dream, F1: {}"),
     Target("control.equivalent.same_frame", "keys of one effect: equal frames"),
     Target("control.equivalent.same_outcome", "keys of one effect: equal outcomes"),
     Target("decisions.hit_rate", "best of five plans picked"),

@@ -98,13 +98,18 @@ def cells(row: Row, figure: Figure) -> list[str]:
 
 def goal(row: Row) -> str:
     """The range of a target, and whether it is reached."""
-    least, most = row.target.least, row.target.most
     sign = {True: " ✓", False: " ✗", None: ""}[row.passed]
+    return f"{range_text(row.target, '≥', '≤')}{sign}"
+
+
+def range_text(target: Target, at_least: str, at_most: str) -> str:
+    """A target's range, with these words where it has one end; "" where it has none."""
+    least, most = target.least, target.most
     if least is not None and most is not None:
-        return f"{least:g} to {most:g}{sign}"
+        return f"{least:g} to {most:g}"
     if least is not None:
-        return f"≥ {least:g}{sign}"
-    return f"≤ {most:g}{sign}" if most is not None else ""
+        return f"{at_least} {least:g}"
+    return f"{at_most} {most:g}" if most is not None else ""
 
 
 def absent(bundle: Bundle) -> list[str]:

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neural_envs.bundles import resolve_bundle
 from neural_envs.env import NeuralEnv
-from tests.fuzz.mutations import Files, damaged_bytes, damaged_json, damaged_npz
+from tests.fuzz.mutations import FUZZ, Files, damaged_bytes, damaged_json, damaged_npz
 from world_models.bundles import BundleError
 
 pytestmark = pytest.mark.fuzz
@@ -87,13 +87,7 @@ def damaged_bundles(draw: st.DrawFn) -> dict[str, bytes | None]:
     return Files(files)
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(files=damaged_bundles())
 def test_a_damaged_bundle_is_played_or_refused_by_a_sentence(files, tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzz") / "bundle"

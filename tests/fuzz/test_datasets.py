@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.dataset.stats import contact_sheet, statistics, table
 from collectors.recording.collect import collect
-from tests.fuzz.mutations import Files, damaged_array, damaged_bytes, damaged_json
+from tests.fuzz.mutations import FUZZ, Files, damaged_array, damaged_bytes, damaged_json
 
 pytestmark = pytest.mark.fuzz
 
@@ -92,13 +92,7 @@ def _bytes(content: bytes):
     return io.BytesIO(content)
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(files=damaged_datasets())
 def test_a_damaged_dataset_is_read_to_the_end_or_refused_by_a_sentence(files):
     with tempfile.TemporaryDirectory() as folder:

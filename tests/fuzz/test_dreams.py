@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neural_envs import bundles
@@ -20,7 +20,15 @@ from neural_envs.env import NeuralEnv
 from neural_envs.replays.dream_format import JSON_MEMBER, DreamFileError
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.replays.replay_file import DreamFile, check, replay
-from tests.fuzz.mutations import Files, damaged_array, damaged_bytes, damaged_json, npy, zipped
+from tests.fuzz.mutations import (
+    FUZZ,
+    Files,
+    damaged_array,
+    damaged_bytes,
+    damaged_json,
+    npy,
+    zipped,
+)
 from world_models.bundles import BundleError
 
 pytestmark = pytest.mark.fuzz
@@ -70,13 +78,7 @@ def damaged_dreams(draw: st.DrawFn) -> Files:
     return Files(dream=draw(damaged_bytes(content)) if what == "zip" else content)
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(files=damaged_dreams())
 def test_a_damaged_dream_is_dreamed_again_or_refused_by_a_sentence(files):
     bundle = bundles.load("worldmap")

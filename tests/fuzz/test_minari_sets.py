@@ -18,13 +18,13 @@ pytest.importorskip("hypothesis")
 pytest.importorskip("minari")
 pytest.importorskip("h5py")
 import h5py
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.dataset.dataset import DatasetError
 from collectors.dataset.minari import OURS, export_dataset, import_dataset
 from collectors.recording.collect import collect
-from tests.fuzz.mutations import Files, damaged_bytes, damaged_json
+from tests.fuzz.mutations import FUZZ, Files, damaged_bytes, damaged_json
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 SET, ABOUT, DATA = "ours/pong-v0", "metadata.json", "main_data.hdf5"
@@ -169,13 +169,7 @@ def tried(files: Files) -> str:
         return ""
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@FUZZ
 @given(files=damaged_sets())
 def test_a_damaged_set_is_imported_or_refused_by_a_sentence(evil, files):
     tried(files)

@@ -59,11 +59,12 @@ class MaskedDecoding(NamedTuple):
         places, mask = shape.numel(), network.mask_code
         codes = torch.full((lanes, places), mask, device=features.tokens.device)
         found = torch.zeros(lanes, places, device=codes.device)
+        sources = network.sources(features.last[:lanes])
         yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
         for number in range(1, self.passes + 1):
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
-            chosen, log_probability = self.choose(network, features, h, noise, salt)
+            chosen, log_probability = self.choose(network, sources, h, noise, salt)
             masked = codes == mask
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
@@ -78,17 +79,16 @@ class MaskedDecoding(NamedTuple):
     def choose(
         self,
         network: MaskedTokens,
-        features: CodeFeatures,
+        sources: Tensor | None,
         h: Tensor,
         noise: NoiseStream,
         salt: int,
     ) -> tuple[Tensor, Tensor]:
-        """h (B or 2 B, L, D) -> codes (B, L) and their log-probabilities (B, L)."""
+        """h (B or 2 B, L, D), sources (B, L, M) -> codes and their log-probabilities (B, L)."""
         h, lanes = network.head.norm(h), len(noise.seeds)
         codes, generated = self.generate(network.head, h, noise, salt)
-        if network.copy is None:
+        if network.copy is None or sources is None:
             return codes, generated
-        sources = network.copy.sources(features.last[:lanes])
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
         source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
@@ -142,8 +142,7 @@ def still_masked(unsure: Tensor, number: int, passes: int) -> Tensor:
     """How many of `unsure` (B,) places are undecided (B,) int64 after pass `number`: the cosine
     schedule, none after the last pass.
     """
-    share = 0.0 if number == passes else math.cos(math.pi / 2 * number / passes)
-    return (unsure * share).long()
+    return (unsure * math.cos(math.pi / 2 * number / passes)).long()
 
 
 def mask_shares(count: int, all_masked: float, generator: torch.Generator) -> Tensor:

@@ -89,23 +89,28 @@ def step_losses(
         context, level = corrupt(model, context, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = torch.where(drop, model.null_action, action)
-    shares = torch.ones(count)
-    if model.training:
-        shares = mask_shares(count, model.config.all_masked, generator)
-    masked = draw_masks(shares, shape, generator).to(device)
-    if model.training and network.copy is not None:
-        masked = some_new_only(
-            masked, network.copy.sources(context[:, -1]), target.codes, generator
-        )
+    sources = network.sources(context[:, -1])
+    masked = hidden_places(model, sources, target.codes, generator)
     features = network.encode(context, actions[:, :-1], action, model.level_of(level))
     h = network(torch.where(masked, network.mask_code, target.codes), features)
-    losses = network.losses(h, features, target.codes.flatten(1))
+    losses = network.losses(h, sources, target.codes.flatten(1))
     error, best = (x.unflatten(1, shape) for x in losses)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
     logits = model.head(features.tokens, network.codes(filled).detach())
     terms = {"frame": (error * masked).sum((1, 2)) / masked.sum((1, 2))}
     wrong = wrong_share(model, filled, target.codes)
     return terms | outcome_losses(logits, target.reward_class, target.termination, wrong), filled
+
+
+def hidden_places(
+    model: TokensModel, sources: Tensor | None, target: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Which codes of the next frame (B, G, G) are hidden: (B, G, G) bool, all in validation."""
+    if not model.training:
+        return torch.ones_like(target, dtype=torch.bool)
+    shares = mask_shares(len(target), model.config.all_masked, generator)
+    masked = draw_masks(shares, target.shape[1:], generator).to(target.device)
+    return masked if sources is None else some_new_only(masked, sources, target, generator)
 
 
 def some_new_only(

@@ -263,12 +263,17 @@ class MaskedTokens(nn.Module):
         x = features.tokens + self.decided(self.codes.partly(codes).permute(0, 3, 1, 2))
         return self.decoder(x, features.condition).permute(0, 2, 3, 1).flatten(1, 2)
 
-    def losses(self, h: Tensor, features: CodeFeatures, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (B, L) of codes (B, L) given h of `forward`, and the likeliest codes."""
+    def sources(self, last: Tensor) -> Tensor | None:
+        """The codes (B, L, M) that may be copied from the last codes (B, G, G), if any may."""
+        return None if self.copy is None else self.copy.sources(last)
+
+    def losses(self, h: Tensor, sources: Tensor | None, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy (B, L) of codes (B, L) given h of `forward` and `sources`, and the
+        likeliest codes (B, L).
+        """
         loss, best = self.head.losses(h, codes)
-        if self.copy is None:
+        if self.copy is None or sources is None:
             return loss, best
-        sources = self.copy.sources(features.last)
         loss, source = self.copy.losses(self.head.norm(h), sources, codes, loss)
         return loss, chosen_codes(source, best, sources)
 

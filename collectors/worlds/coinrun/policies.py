@@ -49,7 +49,7 @@ class RightPolicy(Policy):
         return int(generator.integers(MOVES))
 
 
-class DeadKeyPolicy(Policy):
+class IgnoredKeyPolicy(Policy):
     """RightPolicy that presses one of the six keys that do nothing in a share of the steps."""
 
     def __init__(self, actions: int, share: float = 0.2):
@@ -80,8 +80,8 @@ def coinrun_mix(actions: int) -> MixturePolicy:
         (RandomPolicy(actions), 0.012),
         (StickyPolicy(actions, REPEAT), 0.02),
         *((RightPolicy(right), share) for right, share in zip(BIASES, SHARES, strict=True)),
-        (DeadKeyPolicy(actions, 0.1), 0.10),
-        (DeadKeyPolicy(actions, 0.3), 0.06),
+        (IgnoredKeyPolicy(actions, 0.1), 0.10),
+        (IgnoredKeyPolicy(actions, 0.3), 0.06),
         (burst("", actions), 0.10),
         (SweepPolicy(RightPolicy(0.9), actions), 0.14),
     ]
@@ -96,7 +96,7 @@ def burst(number: str, actions: int) -> Policy:
 
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "right": lambda number, actions: RightPolicy(float(number or 0.8)),
-    "equivalent": lambda number, actions: DeadKeyPolicy(actions, float(number or 0.2)),
+    "equivalent": lambda number, actions: IgnoredKeyPolicy(actions, float(number or 0.2)),
     "burst": burst,
     "sweep": lambda number, actions: SweepPolicy(RightPolicy(float(number or 0.9)), actions),
     "mix": lambda number, actions: coinrun_mix(actions),

@@ -23,6 +23,7 @@ def coinrun() -> TrainConfig:
         model=TokensConfig(
             tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
             network=MaskedTokensConfig(copy=(0, 1)),
+            temperature=0.6,  # with the likeliest codes levels run empty
             tokenizer_share=0.15,
         ),
         data=Path("data/coinrun"),
