@@ -199,8 +199,11 @@ class MP4Writer(_Writer):
     def _failure(self) -> WriteError:
         """ffmpeg does not say why: a full disk is found by its free space."""
         full = shutil.disk_usage(self.path.parent).free < ROOM
-        reason = OSError(errno.ENOSPC, "") if full else OSError("ffmpeg cannot write there")
-        return write_error(self.path, reason)
+        if full:
+            return write_error(self.path, OSError(errno.ENOSPC, ""))
+        return write_error(
+            self.path, OSError("ffmpeg ended too early"), "write a .gif, which needs no ffmpeg"
+        )
 
 
 class GIFWriter(_Writer):

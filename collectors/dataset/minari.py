@@ -127,6 +127,8 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
         header, shards = _description(source, name, size)
     except DatasetError:
         raise
+    except ImportError as error:  # of what another format than hdf5 needs
+        raise DatasetError(f"the Minari set {name} cannot be read: {error}") from error
     except SET_ERRORS as error:
         raise damaged_set(name, error) from error
     temporary = out.with_name(out.name + ".importing")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import DatasetError
+from collectors.size_limits import REMEDY, allow_large
 from collectors.spec_checks import is_whole
 from collectors.untrusted_files import (
     PARSE_ERRORS,
@@ -48,7 +49,8 @@ def set_folder(name: str) -> Path:
 def check_set(path: Path) -> None:
     """Raises DamagedFileError for a Minari set that is not to be opened: one that lacks a space, as
     Minari would make the game that the set names and so run its code, one of too many episodes
-    or too large ones, and one that takes its values from other files.
+    or too large ones, and one that takes its values from other files. DatasetError for one in
+    another format than hdf5, unless the user lifted the limits.
     """
     about = checked_json(read_regular_file(path / "metadata.json"), finite=False)
     if not isinstance(about, dict):
@@ -60,6 +62,11 @@ def check_set(path: Path) -> None:
         raise DamagedFileError(f"total_episodes is no whole number up to {MOST_EPISODES}")
     if about["data_format"] == "hdf5":
         _check_hdf5(path / "main_data.hdf5")
+    elif not allow_large():
+        raise DatasetError(
+            f"the Minari set in {path} is kept as {about['data_format']:.20}, which may unpack to "
+            f"any size, and not as hdf5; {REMEDY}"
+        )
 
 
 def _check_hdf5(file: Path) -> None:

@@ -79,6 +79,17 @@ def test_a_film_that_the_disk_does_not_take_is_a_sentence_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == [] and capfd.readouterr().err == ""
 
 
+def test_an_mp4_that_ffmpeg_gives_up_where_there_is_room_names_the_gif(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, limits[1]))
+    try:
+        with pytest.raises(WriteError, match=r"write a \.gif, which needs no ffmpeg$"):
+            write_video(tmp_path / "film.mp4", noisy(2), scale=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_mp4_without_its_last_box_is_not_whole(tmp_path):
     path = write_video(tmp_path / "film.mp4", film(), scale=2)
     assert is_whole_mp4(path)

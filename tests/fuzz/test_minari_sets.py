@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from collectors.dataset.dataset import DatasetError
 from collectors.dataset.minari import OURS, export_dataset, import_dataset
 from collectors.recording.collect import collect
+from collectors.size_limits import ALLOW_LARGE, ALLOW_LARGE_SWITCH
 from tests.fuzz.mutations import FUZZ, Files, damaged_bytes, damaged_json
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
@@ -200,6 +201,14 @@ def test_counts_that_fill_the_memory_are_refused(change, words):
     about = json.loads(whole()[ABOUT]) | change
     about = {key: value for key, value in about.items() if value is not None}
     assert words in tried(Files({**whole(), ABOUT: json.dumps(about).encode()}))
+
+
+def test_a_set_whose_size_is_told_nowhere_waits_for_the_word_of_the_user(monkeypatch):
+    about = json.loads(whole()[ABOUT]) | {"data_format": "arrow"}
+    files = Files({**whole(), ABOUT: json.dumps(about).encode()})
+    assert "is kept as arrow" in (refused := tried(files)) and ALLOW_LARGE_SWITCH in refused
+    monkeypatch.setenv(ALLOW_LARGE, "1")
+    assert "is kept as arrow" not in tried(files)  # and Minari says what it lacks
 
 
 def test_an_array_that_unpacks_to_much_or_lies_elsewhere_is_refused():

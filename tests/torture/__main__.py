@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
                 Budget(Path(folder) / name, settings.tries, seconds, settings.seed)
             ):
                 rows.append(row)
-                print(f"{name}: {row.promise}: {row.tries} tries, {row.result}", flush=True)
+                print(f"{name}: {row.promise}: {row.result} (tried: {row.tries})", flush=True)
                 for broken in row.broken:
                     print(f"  {broken}", file=sys.stderr, flush=True)
     write_atomically(settings.out, f"{table(rows)}\n\nMade at {kills.commit()}.\n")
