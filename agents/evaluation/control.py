@@ -31,8 +31,10 @@ class ControlOptions:
     control_clips: int = setting(256, "held-out clips dreamed with true and other actions", least=0)
     decision_states: int = setting(128, "real states to choose in; 0 leaves it out", least=0)
     ranking: bool = setting(True, "rank policies in the dream and in the real game")
-    ranking_episodes: int = setting(32, "episodes of each policy that is ranked", least=2)
-    ranking_steps: int = setting(100, "steps of each that count", least=1)
+    ranking_episodes: int = setting(16, "episodes of each policy that is ranked", least=2)
+    ranking_steps: int = setting(
+        300, "steps of each that count: Pong's good players seldom score in a hundred", least=1
+    )
 
     def __post_init__(self):
         check_settings(self)

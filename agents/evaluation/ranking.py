@@ -30,8 +30,8 @@ def ranked_policies(world: str, agents: Sequence[str] = ()) -> list[str]:
 def rank_policies(
     name: str,
     bundle: str | None = None,
-    episodes: int = 32,
-    horizon: int = 100,
+    episodes: int = 16,
+    horizon: int = 300,
     seed: int = 0,
     real_options: Sequence[str] = (),
     agents: Sequence[str] = (),

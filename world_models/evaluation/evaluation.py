@@ -28,6 +28,7 @@ from world_models.evaluation.trust_scores import (
     TrustSignals,
     calibrate,
     calibrated_figures,
+    motion_figures,
     signal_figures,
 )
 from world_models.models.trust_calibration import TrustScale
@@ -183,6 +184,7 @@ def _figures(
             **figures.trust_figures(trust, correct),
             **risk,
             **signal_figures(evaluator, runs),
+            "by_motion": motion_figures(one),
         },
         "policy_ranking": {"omitted": "no policy ranking was asked for"},
         "survival": {

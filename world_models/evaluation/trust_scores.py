@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.evaluation import metrics
 from world_models.evaluation.evaluator import Evaluator, Runs
-from world_models.evaluation.rollouts import device_of, to_model
+from world_models.evaluation.rollouts import OneStep, device_of, to_model
 from world_models.evaluation.test_split import SplitReader
 from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
 from world_models.noise import NoiseStream
@@ -25,6 +25,8 @@ from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, State, Worl
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
 CONTEXTS = 4_000  # training transitions to which the distance is fitted
+MOTION_MARGIN = 6.0  # dB: half the distance of a copy, or less
+STILL_PSNR = 40.0  # dB
 REPORTED = ("disagreement", "distance", "gradient_norm")
 
 
@@ -109,6 +111,26 @@ def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
             signal, correct = with_signal(evaluator, runs, name)
             found[f"auroc_{name}"] = metrics.auroc(signal, ~correct)
     return found
+
+
+def motion_figures(run: OneStep) -> dict:
+    """AUROC of each signal for frames that are wrong by how much there was to get right: {"auroc",
+    "auroc_NAME", "wrong", "samples", "margin"}.
+
+    A frame counts as correct where it is `MOTION_MARGIN` dB nearer to the real one than the last
+    frame, copied, is; where next to nothing moved, from `STILL_PSNR` on. A frame of a fast scene
+    may be far from the real one and still show the motion; a still scene forgives no error.
+    """
+    least = (run.copy_quality["psnr"] + MOTION_MARGIN).clamp(max=STILL_PSNR)
+    wrong = run.quality["psnr"] < least
+    signals = {f"auroc_{name}": run.signals[name] for name in REPORTED if name in run.signals}
+    return {
+        "auroc": metrics.auroc(1 - run.trust, wrong),
+        **{name: metrics.auroc(values, wrong) for name, values in signals.items()},
+        "wrong": int(wrong.sum()),
+        "samples": len(wrong),
+        "margin": MOTION_MARGIN,
+    }
 
 
 def calibrated_figures(

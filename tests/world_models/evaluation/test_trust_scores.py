@@ -8,7 +8,8 @@ from conftest_models import FORCING, make_context, make_contexts, make_model
 from world_models.bundles import BundleError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.evaluation.metrics import auroc, calibration_error
-from world_models.evaluation.trust_scores import TrustSignals
+from world_models.evaluation.rollouts import OneStep
+from world_models.evaluation.trust_scores import TrustSignals, motion_figures
 from world_models.models.trust_calibration import (
     MahalanobisDistance,
     TrustScale,
@@ -134,3 +135,18 @@ def test_a_damaged_scale_is_named(tmp_path):
         BundleError, match=r"trust.npz is damaged: .*do not fit features of 16 channels"
     ):
         load_bundle(tmp_path)
+
+
+def test_a_frame_is_wrong_by_how_much_there_was_to_get_right():
+    nothing = torch.zeros(4)
+    psnr, copied = torch.tensor([20.0, 24.0, 39.0, 41.0]), torch.tensor([10.0, 22.0, 60.0, 60.0])
+    run = OneStep(
+        {"psnr": psnr}, {"psnr": copied}, nothing, nothing, nothing,
+        torch.tensor([0.9, 0.2, 0.1, 0.8]), nothing, nothing, None, None, None,
+        {"distance": torch.tensor([4.0, 3.0, 2.0, 1.0])},
+    )  # fmt: skip
+    figures = motion_figures(run)
+    # twice as near as a copy is right at 20 dB, 24 dB beside a copy of 22 dB is not, nor is 39 dB
+    # where nothing moved
+    assert figures["wrong"] == 2 and figures["samples"] == 4 and figures["auroc"] == 1
+    assert figures["auroc_distance"] == 0.5
