@@ -2,6 +2,7 @@
 #   make demo    a dreamed game beside the real one, an agent trained in the dream and measured in the real game
 #   make test    the default test suite, with the games that it can install
 #   make check   what a commit must pass before the tests: style, spelling, types
+#   make docs    the documentation site in build/docs; a warning is an error
 #   make format  puts the code into shape: imports, quotes, line breaks
 # Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
 
@@ -12,16 +13,18 @@ TORCH  ?= 2.13.0
 BIN    := .venv/bin
 STAMP  := .venv/.installed
 GAMES  := .venv/.games
+SITE   := .venv/.docs
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 200000
 WORLD  ?= snake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format test-lowest torture rooms results strips install train release clean
+.PHONY: help demo test check lint types format docs test-lowest torture rooms results strips gallery install train \
+	release clean
 
 help:
 	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, results, strips,'; \
-	echo '   train, release WORLD=pong, clean'
+	echo '   gallery, train, release WORLD=pong, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
@@ -59,17 +62,30 @@ format: $(STAMP)
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture --minutes 10 --out build/torture.md $(CAMPAIGNS)
 
+# the documentation site, by Sphinx: every warning, a link that leads nowhere among them, is an error
+docs: $(STAMP) $(SITE)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+$(SITE): $(STAMP)
+	@$(PIP) install --quiet --editable ".[docs]"
+	@touch $@
+
 # the list of modules in docs/architecture.md, from their docstrings
 rooms: $(STAMP)
 	$(BIN)/python -m tests.room_list
 
-# the tables of README.md and docs/results.md, from the JSON files in agents/results/measured
+# the tables of README.md and docs/results.md, from the JSON files in agents/results/measured, and docs/envs
 results: $(STAMP)
 	$(BIN)/python -m agents.results
 
 # deep dreams above the game, for docs/results.md; minutes, and the real games
 strips: $(STAMP) $(GAMES)
 	$(BIN)/python -m agents.results --strips all
+
+# moving images of dreams beside their games, for README.md and docs/envs; a minute, and the real games
+gallery: $(STAMP) $(GAMES)
+	$(BIN)/python -m agents.results.gallery
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --resume

@@ -44,12 +44,12 @@ def write_strip(
     ]
     if heads:
         width = scale * rows[0][0].shape[1]
-        strips.insert(0, _join([_label(text, HEAD, width) for text in heads], gap, axis=1))
+        strips.insert(0, _join([label(text, HEAD, width) for text in heads], gap, axis=1))
         labels = ["", *labels] if labels else ()
     if labels:
-        margin = max(_text_width(label) for label in labels) + 2 * gap
+        margin = max(_text_width(text) for text in labels) + 2 * gap
         strips = [
-            _join([_label(text, len(strip), margin), strip], 0, axis=1)
+            _join([label(text, len(strip), margin), strip], 0, axis=1)
             for text, strip in zip(labels, strips, strict=True)
         ]
     body = _join(strips, gap, axis=0)
@@ -191,7 +191,7 @@ def _join(
     return canvas
 
 
-def _label(text: str, height: int, width: int) -> np.ndarray:
+def label(text: str, height: int, width: int) -> np.ndarray:
     """(height, width, 3): `text` in the middle of the height, at the left."""
     from PIL import Image, ImageDraw
 

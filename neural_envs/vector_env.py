@@ -32,21 +32,29 @@ from world_models.protocols import Context, SamplingOptions
 class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     """B dreams of one bundle.
 
-    num_envs: lanes. bundle: released name, directory, Hub repository, or a loaded Bundle (`model`
-    takes one too). autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep",
-    "Disabled"). max_episode_steps: None is the bundle's own limit, -1 none. output: "numpy", or
-    "torch" for tensors that stay on `device`. min_trust: truncate a dream whose trust falls below
-    it, with info["low_trust"]. sampler_steps: denoising steps, where the model has them; guidance:
-    on the action, where the model has it, and 1 is none; temperature: of categorical draws, where
-    the model has them, and 0 takes the likeliest. backend: "eager", "onnx" or "compile",
-    what runs the networks; the dream is the same up to rounding (docs/speed.md). starts: a recorded
-    dataset from whose training episodes dreams branch off at any step; None: where games begin.
-    world: what the bundle must be a dream of, else ValueError; the ids of the worlds set it.
-
     reset(options=...) takes "reset_mask" ((B,) bool, the lanes that start anew) and "context" (see
     `context_from`). Lane i of reset(seed=s) draws the stream of a single env's reset(seed=s + i).
     Under SAME_STEP, info["final_obs"] is dense: the frame each lane's step ended in, with the mask
     "_final_obs" for those that finished.
+
+    Info: `trust`, the probability that the frame is right; `low_trust`, where `min_trust` is set.
+
+    Arguments:
+        num_envs: lanes, the dreams that are stepped at once.
+        bundle: a released name, a directory, a Hub repository, or a loaded Bundle.
+        device: where the model runs, as "cuda".
+        autoreset_mode: an AutoresetMode or its value ("SameStep", "NextStep", "Disabled").
+        max_episode_steps: None is the bundle's own limit, -1 none.
+        output: "numpy", or "torch" for tensors that stay on `device`.
+        min_trust: truncate a dream whose trust falls below it.
+        render_mode: "rgb_array", "human" (a window) or None.
+        model: a loaded Bundle or model, in place of `bundle`.
+        sampler_steps: denoising steps, where the model has them; None is the bundle's own number.
+        backend: "eager", "onnx" or "compile", what runs the networks (docs/speed.md).
+        guidance: on the action, where the model has it; 1 is none.
+        temperature: of categorical draws, where the model has them; 0 takes the likeliest.
+        starts: a dataset from whose training episodes dreams branch off; None: where games begin.
+        world: what the bundle must be a dream of, else ValueError; the ids of the worlds set it.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}

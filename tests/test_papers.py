@@ -15,7 +15,7 @@ PLACES = "collectors|world_models|neural_envs|agents|tests|docs|examples"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem != "experiments"),
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.stem != "experiments"),
 ]
 
 
@@ -43,6 +43,6 @@ def missing(page: Path) -> list[str]:
     return wrong + [link for link in links if not (page.parent / link).exists()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_names_exists(page):
     assert missing(page) == []

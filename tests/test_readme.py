@@ -1,4 +1,4 @@
-"""The README does what it says: its Python runs, its commands parse."""
+"""README and the pages of commands do what they say: their Python runs, their commands parse."""
 
 from __future__ import annotations
 
@@ -8,39 +8,50 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = "README.md"
+PAGES = (  # whose commands are understood
+    README,
+    "docs/quickstart.md",
+    "docs/commands.md",
+    *(f"docs/tutorials/{page.name}" for page in sorted((ROOT / "docs/tutorials").glob("*.md"))),
+)
+RUN = (README, "docs/quickstart.md")  # whose Python is run
 BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[tuple[int, str]]:
+def blocks(page: str, language: str) -> list[tuple[int, str]]:
     """(line number, text) of every fenced block of `language`."""
-    text = README.read_text()
-    found = [
+    text = (ROOT / page).read_text()
+    return [
         (text[: match.start(2)].count("\n"), match[2])
         for match in BLOCK.finditer(text)
         if match[1] == language
     ]
-    return found
 
 
-def commands() -> list[str]:
+def commands(page: str) -> list[str]:
     """The `neural-envs ...` commands of the bash blocks, comments cut off, continued lines
     joined.
     """
-    lines = "\n".join(text for _, text in blocks("bash")).replace("\\\n", " ").splitlines()
-    return [line.partition(" #")[0].strip() for line in lines if line.startswith("neural-envs ")]
+    text = "\n".join(text for _, text in blocks(page, "bash")).replace("\\\n", " ")
+    lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line.startswith("neural-envs ")]
+
+
+PROGRAMS = [(page, *block) for page in RUN for block in blocks(page, "python")]
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), blocks("python"), ids=[f"line_{line}" for line, _ in blocks("python")]
+    ("page", "line", "code"), PROGRAMS, ids=[f"{page}:{line}" for page, line, _ in PROGRAMS]
 )
-def test_a_python_block_of_the_readme_runs(line, code, tmp_path, monkeypatch):
+def test_a_python_block_of_a_page_runs(page, line, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile("\n" * line + code, str(README), "exec"), {"__name__": "__main__"})
+    exec(compile("\n" * line + code, page, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_readme_is_understood(command, capsys):
+@pytest.mark.parametrize("command", sorted({one for page in PAGES for one in commands(page)}))
+def test_a_command_of_a_page_is_understood(command, capsys):
     """``--cfg`` makes a verb print what it would do and stop."""
     from neural_envs.cli import main
 
@@ -52,5 +63,5 @@ def test_a_command_of_the_readme_is_understood(command, capsys):
 
 
 def test_the_readme_shows_python_and_commands():
-    assert len(blocks("python")) >= 1
-    assert len(commands()) >= 6
+    assert len(blocks(README, "python")) >= 1
+    assert len(commands(README)) >= 5

@@ -1,9 +1,12 @@
-"""README.md and docs/results.md: what stands between two marks is made from files of figures."""
+"""README.md, docs/results.md and docs/envs: what stands between two marks is made from files of
+figures, and a page per world from its docstring and the cards of its bundles.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from agents.envs import bundle_spec, weights_fingerprint
+from agents.results import environment_pages
 from agents.results.released import FOLDER, Source, read_results
 from agents.results.strips import strip_path
 from agents.results.tables import Bundle, Numbering, absent, met, table
@@ -12,7 +15,7 @@ from collectors.worlds.table import WORLDS
 
 MARK = "<!-- {}: written by `make results` -->"
 END = "<!-- end of {} -->"
-PAGES = ("README.md", "docs/results.md")
+PAGES = ("README.md", "docs/results.md", "docs/envs/index.md")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +37,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "results": _summary(found),
         "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
         "all results": _everything(found),
+        "arguments of every dream": environment_pages.dream_arguments() + "\n",
     }
 
 
@@ -49,14 +53,17 @@ def written(page: str, text: Mapping[str, str]) -> str:
 
 def write(root: Path = ROOT, folder: Path = FOLDER) -> list[str]:
     """Write the pages; returns those that changed."""
-    changed, text = [], parts(folder)
-    for name in PAGES:
-        before = (root / name).read_text()
-        after = written(before, text)
-        if after != before:
-            write_atomically(root / name, after)
-            changed.append(name)
+    text = parts(folder)
+    made = {name: written((root / name).read_text(), text) for name in PAGES}
+    made |= environment_pages.pages()
+    changed = [name for name, after in made.items() if after != _text(root / name)]
+    for name in changed:
+        write_atomically(root / name, made[name])
     return changed
+
+
+def _text(page: Path) -> str:
+    return page.read_text() if page.is_file() else ""
 
 
 def _summary(found: list[Bundle]) -> str:

@@ -49,6 +49,7 @@ class NamesOptions(Protocol):
     """A game that takes its options as `**options` and says which there are."""
 
     option_names: tuple[str, ...]
+    options_class: type  # a dataclass with a field per option
 
 
 def unknown_option(env_id: str, options: Iterable[str]) -> str:

@@ -33,19 +33,48 @@ def _world_spec(options: CoinRunOptions, max_episode_steps: int | None) -> dict:
 
 
 class RealCoinRun(gymnasium.Env):
-    """Reward 10 for the coin, which ends the game; an enemy, a saw, lava end it without.
+    """Run right, jump, take the coin: CoinRun of the Procgen benchmark.
 
-    Time is up after 1000 steps.
+    Levels are generated, and a level's number decides all of it; those from 10000 on are held out.
+    The C++ engine is EnvPool's, with the extra `coinrun`.
 
-    Options (keywords, see `CoinRunOptions`): `distribution_mode`, `levels`, `num_levels`,
-    `start_level`, `observation`, `stack`, `terminal_frame`. `reset(seed=...)` decides the level and
-    so, with the actions, the whole episode; `reset(options={"level": 7})` asks for one level.
-    `info` holds `level`, `split_key` ("train:7", "validation:9000", "test:10000": episodes of a
-    level belong to one split) and `coin` (it was taken in this step).
+    Actions: left, right, up (jump) and down (from a crate), and their combinations. Six more keys
+    of the benchmark do nothing in CoinRun.
+
+    Observation: a frame of the level around the player. The engine never returns a game's last
+    frame, so the one before is repeated (`terminal_frame`). One frame shows no speeds: look at
+    four.
+
+    Reward: 10 for the coin.
+
+    Start: at the left of a level that the seed draws; `reset(options={"level": 7})` asks for one.
+
+    Termination: the coin, an enemy, a saw, lava.
+
+    Truncation: after 1000 steps.
+
+    Info: `level`; `split_key`, as "test:10003": the split in which all episodes of the level are;
+    `coin`, whether it was taken in this step.
+
+    Arguments:
+        distribution_mode: "easy": one look. "hard": background, ground and player vary, and there
+            are more enemies.
+        levels: "train" plays `num_levels` levels from `start_level` on, "validation" levels 9000 to
+            9049, "test" levels 10000 to 10999, "split" all three, 88 : 4 : 8 by episode.
+        num_levels: how many levels are for training; 0 is all there are.
+        start_level: the first of them.
+        observation: "rgb" (64, 64, 3), or "grey84": (84, 84, 1), gray.
+        stack: frames in an observation, oldest first, in the channels; None is 1 of rgb, 4 of gray.
+        terminal_frame: "hold" repeats the last frame seen; "mark" draws a border around it, green
+            for the coin and red for death.
+        render_mode: "rgb_array", or None.
+
+    Versions: `v0`, the first one.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
     idle_action = 4  # what it means to press no key
+    options_class = CoinRunOptions
     option_names = tuple(field.name for field in dataclasses.fields(CoinRunOptions))
 
     def __init__(self, render_mode: str | None = None, **options):

@@ -24,14 +24,37 @@ FRAMES_PER_SECOND = 60  # of the engine; one of our frames is `frame_skip` of it
 
 
 class RealPong(gymnasium.Env):
-    """The right paddle against one that follows the ball. +1 for a point won,
-    -1 for one lost; `points_to_win` end it.
+    """Pong against a paddle that follows the ball, with the rules of PufferLib's: first to five.
 
-    The opponent can follow a ball that rises or falls by up to 8 a substep; a paddle that moves as
-    it hits adds 3 to that, up to 13. `bounce_reward` is paid for each ball returned (the original
-    engine pays 0.1). The step that scores shows the new pip together with the next serve, the last
-    one of a game too. The observation is a (size, size, 3) uint8 frame; at 64 the score is a row of
-    pips, at 24 there is none. One frame shows no speeds: look at two.
+    The agent has the right paddle. The left one follows the ball at 8 units per substep, so a point
+    is won by a ball that rises or falls faster: a paddle that moves as it hits adds 3, up to 13. An
+    action holds for `frame_skip` substeps, of which there are 60 per second.
+
+    Actions: the paddle stays, or moves by 8 of the court's 640 units per substep.
+
+    Observation: a frame with the score as a row of pips above the court; at `size=24` there is no
+    score. The step that scores shows the new pip together with the next serve, the last one of a
+    game too. One frame shows no speeds: look at two.
+
+    Reward: +1 for a point won, -1 for one lost, `bounce_reward` for a ball returned.
+
+    Start: both paddles in the middle; the ball is served from the left towards the agent, level or
+    falling slightly, at random.
+
+    Termination: one side has `points_to_win` points.
+
+    Truncation: after 3000 steps.
+
+    Info: `left_score` and `right_score`, the points of the opponent and of the agent.
+
+    Arguments:
+        points_to_win: points that end a game, 1 to 21.
+        bounce_reward: reward for each ball returned, 0 or more; the original engine pays 0.1.
+        frame_skip: substeps per step, 1 to 8.
+        size: pixels per side of a frame, 64 or 24.
+        render_mode: "rgb_array", or None.
+
+    Versions: `v0`, the first one.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}

@@ -31,14 +31,40 @@ START_LENGTH = 3
 
 
 class RealSnake(gymnasium.Env):
-    """Eat and grow.
+    """Eat and grow: Snake on a board of 16x16 cells.
 
-    Reward +1 for food, -1 for death, else -`step_penalty`; a full board ends the game as won.
+    The head moves one cell per step. Food makes the snake longer by one cell, and new food appears.
 
-    Turning straight back is ignored: the snake goes on. The cell that the tail leaves in the same
-    step is safe unless `tail_deadly`. New food appears uniformly over the free cells. The frame of
-    death shows the snake as it was with a white head. The observation is a (4G, 4G, 3) uint8 frame
-    ("rgb") or the (G, G) uint8 codes of `collectors.worlds.snake.tiles` ("grid").
+    Actions: the direction in which the head goes next. Turning straight back is ignored: the snake
+    goes on.
+
+    Observation: a frame of 4x4 pixels per cell; segments are linked, so one frame shows the whole
+    state. The frame of death shows the snake as it was, with a white head.
+
+    Reward: +1 for food, -1 for death, else -`step_penalty`.
+
+    Start: a straight snake of three cells anywhere on the board, with a free cell ahead of it, and
+    food on a free cell, both uniformly at random.
+
+    Termination: the head runs into a wall or into the body; the cell that the tail leaves in the
+    same step is safe unless `tail_deadly`. Or the snake fills the board, which wins.
+
+    Truncation: after 1000 steps.
+
+    Info: `apples`, food eaten so far; `length`, cells of the snake; `won`, whether it fills the
+    board.
+
+    Arguments:
+        grid_size: cells per side of the board, 4 or more; a frame has 4 * `grid_size` pixels.
+        wrap: a snake that leaves at one side comes back at the other; there are no walls.
+        apples: how much food lies on the board at a time.
+        start: "random" as above, or "centre": in the middle, facing right.
+        tail_deadly: the cell that the tail leaves in the same step kills as well.
+        step_penalty: what a step without food costs, 0 or more.
+        observation: "rgb" frames, or "grid": (G, G) uint8 codes of `collectors.worlds.snake.tiles`.
+        render_mode: "rgb_array", or None.
+
+    Versions: `v0`, the first one.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}

@@ -125,20 +125,37 @@ def _decode(path: Path, changed: int) -> EarthMap:
 
 
 class RealWorldMap(gymnasium.Env):
-    """Sail to land. The observation is a (64, 64, 3) uint8 window on the map.
+    """Sail over a relief map of the Earth until land is reached.
 
-    An action moves the window by `stride` pixels: east and west around the Earth, north and south
-    up to the map's edge, where a move that would leave the map does nothing. In the task "landfall"
-    an episode starts where the middle 16x16 pixels of the window show no land, each step pays
-    -0.01, and the first window whose middle is at least half land pays +1 and ends the episode.
-    `task=None` starts anywhere, pays nothing and never ends. `map` is the path of another image, at
-    least 64 pixels a side.
+    The frame is a window that moves over the map of 2700x1350 pixels.
 
-    `region` keeps an episode within one band of longitude (`BANDS`), so that episodes of "train",
-    "validation" and "test" share no pixel; an episode is truncated where the window's next step
-    east or west could leave the band (no invisible walls). "split" draws one of the three for each
-    episode. reset's info then holds `split_key`, such as "train:1", the second band of the train
-    region. Every info holds `position`, the window's top left (row, column).
+    Actions: the window moves by `stride` pixels, east and west around the Earth, north and south up
+    to the map's edge. A move that would leave the map does nothing.
+
+    Observation: the window, 64x64 pixels.
+
+    Reward: -0.01 per step, +1 for a landfall; without a task none.
+
+    Start: anywhere where the middle 16x16 pixels show no land, uniformly at random; without a task
+    anywhere.
+
+    Termination: a landfall: the middle 16x16 pixels are at least half land. Without a task never.
+
+    Truncation: after 200 steps; with a `region` also where the next step east or west could leave
+    its band of longitude, for there are no invisible walls.
+
+    Info: `position`, the window's top left (row, column); `split_key`, as "train:1", in `reset`
+    with a `region`: the split and the band.
+
+    Arguments:
+        map: the path of another image, at least 64 pixels per side.
+        stride: pixels per move, 1 to 64.
+        task: "landfall", or None: no reward and no end.
+        region: None: the whole Earth. "train", "validation" and "test" are bands of longitude that
+            share no pixel (`BANDS`); "split" draws one of the three for each episode.
+        render_mode: "rgb_array", or None.
+
+    Versions: `v0`, the first one.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
