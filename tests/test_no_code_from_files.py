@@ -109,6 +109,12 @@ FILES = {  # a settings file, and the verb that reads it
     "a tag of YAML": ("train", "model: !!python/object/apply:os.system ['touch CANARY']"),
     "a game": ("collect", "env: evilmod:Game-v0"),
     "a game among options": ("collect", "options: ['env=evilmod:Game-v0']"),
+    "a game as a kind": ("collect", "env: {type: 'evilmod:Game-v0'}"),
+    "a game in a key": ("collect", "'env=evilmod:Game-v0': ''"),
+    "a game behind a line break": ("collect", 'env: "evilmod:\\nGame-v0"'),
+    "a game that begins with a number": ("collect", "env: 'evilmod:0Game-v0'"),
+    "a game in a list in a list": ("collect", "options: [[env=evilmod:Game-v0]]"),
+    "a module by a letter beyond ASCII": ("collect", "env: 'évilmod:Game-v0'"),
     "a twin": ("play", "twin: evilmod:Game-v0"),
     "a policy maker": ("evaluate", "policy_maker: 'evilmod:make'"),
 }
@@ -125,6 +131,20 @@ def test_a_settings_file_names_no_code(name, canary, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, *first, "--config", str(file)])
     assert stop.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+def test_aliases_that_unfold_without_end_are_refused_at_once(tmp_path):
+    from collectors.settings.yaml_file import file_words
+
+    file = tmp_path / "settings.yaml"
+    rows = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 12)]
+    for text in ["\n".join(["x0: &x0 [1, 2]", *rows]), "x: &x [*x]", "x: &x {y: *x}"]:
+        file.write_text(text)
+        with pytest.raises(ValueError, match="aliases"):
+            file_words(file)
+    file.write_text("x: " + "[" * 100_000)
+    with pytest.raises(ValueError, match="is no YAML"):
+        file_words(file)
 
 
 def test_a_settings_file_may_name_policies_with_numbers_and_devices(tmp_path):

@@ -11,7 +11,11 @@ from collectors.settings.fields import to_dict
 from collectors.settings.values import value_text
 
 # module:name, alone or after "key=" or a comma; not a policy as astar:0.2 or an address
-CODE = re.compile(r"(?:^|[=,\[( ])[A-Za-z_][\w.]*:[A-Za-z_]")
+CODE = re.compile(r"(?:^|[=,\[(\s\"'])[^\W\d][\w.]*:[^\W\d]")
+# settings that choose a game, where anything before a colon is imported
+OF_GAMES = {"env", "twin", "real", "name", "world", "options", "real_options", "policy_maker"}
+KEY = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
+MOST_VALUES = 10_000  # of a file: aliases of YAML unfold to any number
 
 
 def as_text(config: Any) -> str:
@@ -59,10 +63,12 @@ def file_words(path: Path) -> list[str]:
 
     try:
         values = yaml.safe_load(path.read_text())
+        _check_count(values)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no YAML: {reason}") from None
     if values is None:
         return []
     if not isinstance(values, Mapping):
@@ -70,23 +76,39 @@ def file_words(path: Path) -> list[str]:
     return list(_words(values, ""))
 
 
+def _check_count(values: Any) -> None:
+    """Raises ValueError for more values than settings have, before aliases are written out."""
+    left, count = [values], 0
+    while left:
+        value = left.pop()
+        parts = value.values() if isinstance(value, Mapping) else value
+        left += parts if isinstance(value, Mapping | list | tuple | set) else ()
+        count += 1
+        if count + len(left) > MOST_VALUES:
+            raise ValueError(
+                f"a settings file has more than {MOST_VALUES} values, its aliases (*name) written "
+                "out: leave them out"
+            )
+
+
 def _words(values: Mapping[Any, Any], prefix: str):
     for key, value in values.items():
         name = f"{prefix}{key}"
+        if not KEY.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a setting: write it as name: value")
         if isinstance(value, Mapping):
             yield from _words(value, f"{name}.")
-        elif key == "type" and prefix:
-            yield f"{prefix.removesuffix('.')}={value}"
-        else:
-            _check_names_no_code(name, value)
-            yield f"{name}={value if isinstance(value, str) else value_text(value)}"
+            continue
+        name = prefix.removesuffix(".") if key == "type" and prefix else name
+        text = value if isinstance(value, str) else value_text(value)
+        _check_names_no_code(name, text)
+        yield f"{name}={text}"
 
 
-def _check_names_no_code(name: str, value: Any) -> None:
+def _check_names_no_code(name: str, text: str) -> None:
     """Raises ValueError for "module:name": what a file says is never imported."""
-    for part in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(part, str) and CODE.search(part):
-            raise ValueError(
-                f"setting '{name}' is {part!r}, which names code; a file may not: give it on the "
-                "command line"
-            )
+    if CODE.search(text) or (":" in text and name.rpartition(".")[2].replace("-", "_") in OF_GAMES):
+        raise ValueError(
+            f"setting '{name}' is {text!r:.200}, which names code; a file may not: give it on the "
+            "command line"
+        )
