@@ -17,7 +17,7 @@ from collectors.progress import progress
 from world_models.evaluation.decisions import Choices
 from world_models.protocols import Context
 
-LANES = 64  # games at a time
+LANES, FEWEST = 64, 16  # games at a time, at most and at least: fewer where few states are wanted
 SEED = 40_000_003  # of the first game: far from those that are recorded
 
 
@@ -55,10 +55,11 @@ def find_choices(
     elsewhere there is often nothing to choose. Each state is of a game of its own.
     """
     generator, found, tried, kept = np.random.default_rng(seed), [], 0, 0
-    env = make_vector_env(game, LANES, **settings)
+    lanes = min(max(options.states, FEWEST), LANES)
+    env = make_vector_env(game, lanes, **settings)
     try:
-        for attempt in progress(range(-(-options.attempts * options.states // LANES)), desc="real"):
-            seeds = SEED + seed * 1_000_003 + attempt * LANES
+        for attempt in progress(range(-(-options.attempts * options.states // lanes)), desc="real"):
+            seeds = SEED + seed * 1_000_003 + attempt * lanes
             choices = _branches(env, players, seeds, context_length, options, generator)
             tried += len(choices.lengths)
             found.append(choices.take(np.flatnonzero(choices.matters)))

@@ -74,8 +74,9 @@ def measure_control(
         training = SplitReader(dataset, model.context_length, "train")
         held_out = SplitReader(dataset, model.context_length)
         figures["control"] = control_figures(
-            drawn, training, held_out, options.control_clips, equivalent_keys_of(world)
-        )
+            drawn, training, held_out, options.control_clips, equivalent_keys_of(world),
+            evaluation.probe_transitions,
+        )  # fmt: skip
     if options.decision_states:
         branches = BranchOptions(states=options.decision_states)
         figures["decisions"] = _played(

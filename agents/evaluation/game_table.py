@@ -7,19 +7,29 @@ SHOWN = ("return", "length", "events_per_1000", "final_score", "ends_by_the_rule
 
 
 def game_table(figures: Mapping[str, Any]) -> str:
-    """Lines of `game`, `rules.counts`, `hold` and `loop_closure` of evaluation.json; "" of none."""
+    """Lines of `game`, `rules.counts`, `hold`, `loop_closure` and `trust.min_trust` of
+    evaluation.json; "" of none.
+    """
     rows = list(_rows(figures))
     if not rows:
         return ""
     head = (
         f"{'':44s} {'value':>9s} {'95 % interval':>19s} {'dream':>9s} {'real':>9s} {'samples':>7s}"
     )
-    return "\n".join([head, *(_line(name, figure) for name, figure in rows)])
+    lines = [_line(name, figure) for name, figure in rows]
+    lines += [
+        f"game.{policy}: {found['omitted']}"
+        for policy, found in _measured(figures.get("game")).items()
+        if "omitted" in found
+    ]
+    return "\n".join([head, *lines])
 
 
 def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping]]:
     """(name, figure) of everything that was measured."""
     for policy, found in _measured(figures.get("game")).items():
+        if "omitted" in found:
+            continue
         for name in SHOWN:
             yield f"game.{policy}.{name}", found[name]
         for name, figure in found["events"].items():
@@ -33,6 +43,14 @@ def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping]]:
                 yield f"hold.{depth}.{name} ({found['policy']})", found[name]
     for steps, figure in _measured(figures.get("loop_closure")).items():
         yield f"loop_closure.{steps}", figure
+        if _measured(figure.get("in_sight")):
+            yield f"loop_closure.{steps}.in_sight", figure["in_sight"]
+    cut = _measured(figures.get("trust", {}).get("min_trust"))
+    if cut:
+        for side in ("without", "with"):
+            for name, figure in cut[side].items():
+                yield f"trust.min_trust.{side}.{name} ({cut['policy']})", figure
+        yield f"trust.min_trust.cuts_per_1000 ({cut['policy']})", cut["cuts_per_1000"]
 
 
 def _measured(found: Any) -> Mapping[str, Any]:

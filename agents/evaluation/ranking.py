@@ -10,13 +10,12 @@ import numpy as np
 
 from agents.envs import KINDS, action_count, env_id, env_settings
 from agents.evaluation.play import play_policy
+from agents.evaluation.players import EQUIVALENT
 from agents.ppo.train import load_policy
 from collectors.policies.policies import POLICY_FILE, make_policy, makers_of
 from collectors.progress import progress
 from collectors.worlds.table import WORLDS
 from world_models.evaluation.rank_statistics import rank_figures
-
-EQUIVALENT = "equivalent"  # the policy of worlds whose row names equivalent keys
 
 
 def ranked_policies(world: str, agents: Sequence[str] = ()) -> list[str]:

@@ -105,6 +105,8 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
         "random_actions": max(1, config.transitions // 4),
         "kid_depth": min(32, config.horizon),
     }
+    # the same counts for every family, however fast it dreams
+    counts |= {"minutes": 0, "game": False, "control_clips": 0, "decision_states": 0}
     out = str(folder / "evaluation")
     return evaluate_bundle(
         EvaluateConfig(bundle=str(bundle), data=config.data, out=out, ranking=False, **counts)

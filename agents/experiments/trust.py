@@ -136,6 +136,9 @@ class Experiment:
                 out=str(self.root / "evaluation"),
                 update_card=True,
                 ranking=False,
+                game=False,
+                control_clips=0,
+                decision_states=0,
                 **asdict(COUNTS),
             )
         )

@@ -91,6 +91,8 @@ def game_table(figures: Mapping[str, Any]) -> str:
 
 
 def _game_row(policy: str, key: str, found: Any) -> str:
+    if key == "omitted":
+        return f'<tr><th>{escape(policy)}</th><td colspan="3">{escape(str(found))}</td></tr>'
     if not isinstance(found, Mapping):
         return ""
     cells = []

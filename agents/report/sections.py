@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from agents.report.charts import Axis, Line, dot_chart, line_chart, number
 from agents.report.from_dataset import Measured, Reliability
+from agents.results.figures import Figure, find_figure
 
 STYLES = ("c0", "c1", "c2", "c3")
 
@@ -181,8 +183,31 @@ def _calibration_figures(figures: Mapping) -> str:
     text = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in shown.items())
     return (
         f'<p class="note">Trust, measured by evaluate on {trust.get("samples", "?")} '
-        f"transitions: {text}.</p>"
+        f"transitions: {text}.</p>{_min_trust(trust.get('min_trust'))}"
     )
+
+
+def _min_trust(found: Any) -> str:
+    """What cutting dreams of low trust does to whole games, in a sentence; "" of nothing."""
+    figures = {side: find_figure(found or {}, f"{side}.return") for side in ("without", "with")}
+    cuts = find_figure(found or {}, "cuts_per_1000")
+    if cuts is None:
+        return ""
+    ratios = [
+        f"{'no ratio' if one is None else _ratio(one)} {side} it" for side, one in figures.items()
+    ]
+    return (
+        f'<p class="note">Cut where trust is below {number(found["threshold"])} '
+        f"(<code>min_trust</code>), dreams that {escape(found['policy'])} plays end early "
+        f"{number(cuts.value)} times per 1 000 steps; their return, dream / game: "
+        f"{', '.join(ratios)}.</p>"
+    )
+
+
+def _ratio(figure: Figure) -> str:
+    if figure.interval is None:
+        return number(figure.value)
+    return f"{number(figure.value)} ({' to '.join(map(number, figure.interval))})"
 
 
 def training(run: Path | None) -> str:

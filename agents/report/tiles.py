@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from agents.results.figures import Figure, count_text, number_text
-from agents.results.goals import command_of
+from agents.results.goals import OF_TRANSFER, command_of
 from agents.results.scorecard import Row
 from agents.results.tables import range_text
 
@@ -14,7 +14,7 @@ GROUPS = (  # title, and the first keys of its figures' paths
     ("Control", ["control", "action_sensitivity"]),
     ("The game as a whole", ["game"]),
     ("Decisions and rankings", ["decisions", "ranking", "policy_ranking"]),
-    ("Learning in it", ["dream", "real", "random", "transfer", "exploitation", "safe_horizon"]),
+    ("Learning in it", [*OF_TRANSFER]),
     ("Trust in itself", ["trust"]),
 )
 

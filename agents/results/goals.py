@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from world_models.evaluation.evaluator import Evaluator, Target
 from world_models.evaluation.worlds.table import find_evaluator, policies_of
 
-OF_TRANSFER = ("dream", "real", "random", "transfer", "exploitation", "safe_horizon")  # first keys
+# first keys
+OF_TRANSFER = ("dream", "real", "random", "transfer", "exploitation", "safe_horizon", "spread")
 
 
 def _near_one(path: str, title: str, reach: float) -> Target:
@@ -43,11 +44,13 @@ COMMON = (
     Target("ranking.mmrv", "the same, mean maximum rank violation", most=0.05),
     Target("trust.auroc", "trust finds wrong frames, AUROC", least=0.9),
     Target("trust.aurc", "area under risk and coverage"),
+    Target("trust.min_trust.with.return", "return, dream / game, cut at low trust"),
     Target("dream.return_mean", "return in the game, learned in the dream"),
     Target("real.return_mean", "return in the game, learned in the game"),
     Target("random.return_mean", "return in the game, random play"),
     Target("exploitation.by_step.-1", "dreamed / real return after training", 0.8, 1.25),
     Target("safe_horizon", "longest dream that agrees with the game", unit="steps"),
+    Target("spread.world_models", "spread of returns that is between world models"),
 )
 OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     "snake": (
@@ -62,7 +65,7 @@ OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     ),
     "worldmap": (
         *_game(0.25, 0.25, False),
-        Target("loop_closure.4", "there and back, PSNR: 4 steps", 30, unit="dB"),
+        Target("loop_closure.4.in_sight", "4 steps and back, what stayed in sight", 30, unit="dB"),
         Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
@@ -104,6 +107,8 @@ def in_summary(path: str, world: str) -> bool:
 
 def command_of(path: str, bundle: str, world: str) -> str:
     """The command that measures a figure."""
+    if path.startswith("spread."):
+        return f"neural-envs transfer {world} --world-model-seeds 0,1,2"
     if path.split(".")[0] in OF_TRANSFER:
         chosen = "" if bundle == world else f" --bundle {bundle}"
         return f"neural-envs transfer {world}{chosen}"

@@ -1,7 +1,8 @@
 """The figures of the released bundles: files as evaluate, transfer and bench write them.
 
 `measured/BUNDLE/evaluation.json` and `transfer.json`, and `measured/bench.json`; `games.json` is a
-second evaluation, whose figures are shown where the first has none. They are part of the package,
+second evaluation, whose figures are shown where the first has none, and `spread.json` a transfer
+from several world models of the bundle's preset. They are part of the package,
 so a report shows them without a recording. They are written by the commands with
 `--out agents/results/measured/BUNDLE`; git takes nothing but the JSON from there.
 """
@@ -16,7 +17,8 @@ from agents.envs import weights_fingerprint
 from neural_envs.bundles import released_names
 
 FOLDER = Path(__file__).parent / "measured"
-KINDS = ("evaluation", "games", "transfer")
+SPREAD = "spread"  # the kind of a file that is of a preset, not of the bundle
+KINDS = ("evaluation", "games", "transfer", SPREAD)
 MADE = {"command", "commit", "date", "machine"}
 OF_A_MACHINE = re.compile(r"^(/|~|\\\\|[A-Za-z]:\\|file:)")
 
@@ -29,8 +31,9 @@ class Source(NamedTuple):
     weights: str | list[str]  # sha256 of what was measured; of several world models each
 
     def is_of(self, weights: str) -> bool:
-        """Whether these weights were measured, perhaps beside others."""
-        return weights == self.weights or weights in list(self.weights)
+        """Whether these weights were measured, perhaps beside others, or a preset of any."""
+        of_a_preset = self.name.endswith(f"/{SPREAD}.json")
+        return of_a_preset or weights == self.weights or weights in list(self.weights)
 
     @property
     def made(self) -> Mapping[str, Any]:

@@ -49,8 +49,10 @@ def dreamed_frames(model, contexts, lanes: int) -> torch.Tensor:
     state = model.init(contexts.choose(lane % len(contexts)))
     action, noise = lane % len(model.spec.action_names), NoiseStream.from_seeds(lane)
     with torch.inference_mode():
-        predicted = model.predict(model.encode_state(state, action), noise)
-        return model.tokenizer.decode(predicted) if model.kind == "tokens" else predicted
+        features = model.encode_state(state, action)
+        if model.kind == "tokens":
+            return model.tokenizer.decode(model.decide_codes(features, noise).codes)
+        return model.predict(features, noise)
 
 
 @pytest.mark.parametrize("kind", [k for k in MODELS if k != "forcing"])

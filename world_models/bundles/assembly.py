@@ -28,7 +28,7 @@ from world_models.bundles.memory_budget import AllocationBudget, NaNWatch
 from world_models.bundles.reading import read_tensors
 from world_models.models.table import family, kinds
 from world_models.models.trust_calibration import FILE as TRUST_FILE
-from world_models.models.trust_calibration import load_scale
+from world_models.models.trust_calibration import DrawsCodes, load_scale
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel, WorldSpec
 
@@ -113,7 +113,7 @@ def load_trust(path: Path, model: WorldModel) -> None:
     if model.feature_width is None:
         return
     try:
-        model.trust_scale = load_scale(path, model.feature_width)
+        model.trust_scale = load_scale(path, model.feature_width, isinstance(model, DrawsCodes))
     except PARSE_ERRORS as error:
         raise BundleError(f"{path / TRUST_FILE} is damaged: {reason_of(error)}") from None
 

@@ -55,15 +55,19 @@ def _two(past: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def train_probe(
-    episodes: SplitReader, actions: int, seed: int = 0, keys: EquivalentKeys | None = None
+    episodes: SplitReader,
+    actions: int,
+    seed: int = 0,
+    keys: EquivalentKeys | None = None,
+    transitions: int = TRANSITIONS,
 ) -> ActionProbe:
-    """A probe that learned the actions of `TRANSITIONS` transitions, at most; seeded, some ten
-    seconds on one core.
+    """A probe that learned the actions of so many transitions, at most; seeded, some ten seconds
+    on one core.
 
     `keys` that are equivalent are one action to it, the plainest of them.
     """
     order = np.random.default_rng(seed)
-    window = episodes.window(episodes.transitions(TRANSITIONS, order))
+    window = episodes.window(episodes.transitions(transitions, order))
     past, after, action = window.context.frames[:, -2:], window.frames[:, 1], window.actions[:, 0]
     if keys is not None:
         effects = torch.from_numpy(keys(past[:, -1].numpy()))
@@ -105,9 +109,11 @@ class ProbingEvaluator(Evaluator):
         super().__init__(spec)
         self.probe: ActionProbe | None = None
 
-    def fit(self, episodes: SplitReader, seed: int) -> None:
+    def fit(self, episodes: SplitReader, seed: int, transitions: int) -> None:
         """Trains the probe."""
-        self.probe = train_probe(episodes, len(self.spec.action_names), seed)
+        self.probe = train_probe(
+            episodes, len(self.spec.action_names), seed, transitions=transitions
+        )
 
     def decode_batch(self, context, real, dreamed, action):
         if self.probe is None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from collectors.progress import progress
 from world_models.evaluation import metrics
-from world_models.evaluation.action_probe import EquivalentKeys, train_probe
+from world_models.evaluation.action_probe import TRANSITIONS, EquivalentKeys, train_probe
 from world_models.evaluation.estimates import bootstrap_interval, estimate, mean_estimate
 from world_models.evaluation.rollouts import device_of, on_cpu, rollouts, to_model
 from world_models.evaluation.test_split import Place, SplitReader
@@ -45,11 +45,13 @@ def control_figures(
     held_out: SplitReader,
     clips: int,
     keys: EquivalentKeys | None = None,
+    transitions: int = TRANSITIONS,
 ) -> dict[str, Any]:
-    """All of them, from `clips` held-out clips; the probe learns from `training`. `keys` says which
-    the game treats alike, None that it has no such keys.
+    """All of them, from `clips` held-out clips; the probe learns from so many `transitions` of
+    `training`. `keys` says which the game treats alike, None that it has no such keys.
     """
-    probe = train_probe(training, len(drawn.model.spec.action_names), keys=keys)
+    actions = len(drawn.model.spec.action_names)
+    probe = train_probe(training, actions, keys=keys, transitions=transitions)
     return {
         "delta_psnr": delta_psnr(drawn, held_out, clips),
         "action_f1": action_f1(drawn, probe, held_out, clips, keys),

@@ -59,6 +59,15 @@ class EvaluationOptions:
     trust_transitions: int = setting(
         4_000, "validation transitions that trust is calibrated on; 0 leaves it out", least=0
     )
+    trust_contexts: int = setting(
+        4_000, "training contexts that the distance of others is measured from", least=2
+    )
+    trust_draws: int = setting(
+        2, "further samples per transition that the dreamed one is compared with", least=0
+    )
+    probe_transitions: int = setting(
+        6_000, "training transitions from which a small network learns to tell actions", least=1
+    )
     batch: int = setting(128, "transitions in one forward", least=1)
     seed: int = setting(0, "seed of every choice made here", least=0)
 
@@ -98,8 +107,11 @@ def evaluate(
     training = SplitReader(dataset, model.context_length, "train")
     generator = np.random.default_rng(options.seed)
 
-    evaluator.fit(training, options.seed)
-    signals = TrustSignals.of(model, training, np.random.default_rng(options.seed + 1), sampling)
+    evaluator.fit(training, options.seed, options.probe_transitions)
+    signals = TrustSignals.of(
+        model, training, np.random.default_rng(options.seed + 1), sampling, options.trust_contexts
+    )
+    signals = replace(signals, draws=options.trust_draws)
 
     one, random = _one_steps(
         signals, test_split, options.transitions, evaluator, options, generator

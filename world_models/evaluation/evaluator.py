@@ -103,8 +103,10 @@ class Evaluator:
         """The evaluator of a world; `game` is its real environment where `needs_game`."""
         return cls(spec)
 
-    def fit(self, episodes: SplitReader, seed: int) -> None:
-        """Learn from training episodes before anything is dreamed; by default nothing."""
+    def fit(self, episodes: SplitReader, seed: int, transitions: int) -> None:
+        """Learn from so many transitions of training episodes before anything is dreamed; by
+        default nothing.
+        """
 
     def decode_batch(
         self, context: np.ndarray, real: np.ndarray, dreamed: np.ndarray, action: np.ndarray
@@ -135,6 +137,15 @@ class Evaluator:
     def game_step(self, before: Any, moved: Moved, after: Any) -> GameStep:
         """What a step of L games was; `before` and `after` are what `read` returned."""
         return GameStep({"rewards": moved.reward > 0, "penalties": moved.reward < 0})
+
+    def psnr_in_sight(
+        self, first: np.ndarray, last: np.ndarray, action: np.ndarray, steps: int
+    ) -> np.ndarray | None:
+        """(L,) dB: PSNR of `last` to `first`, frames (L, H, W, C) uint8, on the pixels that never
+        left the sight when action (L,) was taken so many times and then undone; nan where nothing
+        is left. None where nobody knows.
+        """
+        return None
 
     def events(self, run: OneStep) -> Tensor:
         """(N,) bool: recorded transitions with an event,

@@ -17,17 +17,25 @@ from torch.nn import functional as F
 from world_models import frames as pixels
 from world_models.evaluation import metrics
 from world_models.evaluation.evaluator import Evaluator, Runs
+from world_models.evaluation.risk_coverage import aurc
 from world_models.evaluation.rollouts import OneStep, device_of, to_model
 from world_models.evaluation.test_split import SplitReader
-from world_models.models.trust_calibration import MahalanobisDistance, TrustScale, fitted, logits_of
+from world_models.models.trust_calibration import (
+    DrawsCodes,
+    MahalanobisDistance,
+    TrustScale,
+    fitted,
+    logits_of,
+)
 from world_models.noise import NoiseStream
 from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, State, WorldModel
 
 OTHER_DRAWS = 0x0DD5EED  # keeps the seeds of further samples apart from those of the dream
+BATCH = 128  # contexts in one forward
 CONTEXTS = 4_000  # training transitions to which the distance is fitted
 MOTION_MARGIN = 6.0  # dB: half the distance of a copy, or less
 STILL_PSNR = 40.0  # dB
-REPORTED = ("disagreement", "distance", "gradient_norm")
+REPORTED = ("disagreement", "distance", "surprise", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,16 @@ class TrustSignals:
         training: SplitReader,
         generator: np.random.Generator,
         options: SamplingOptions = DEFAULT_OPTIONS,
-        batch: int = 128,
+        contexts: int = CONTEXTS,
     ) -> TrustSignals:
-        """With the distance to the contexts of the training split, where the model has features."""
+        """With the distance to so many contexts of the training split, where the model has
+        features.
+        """
         if model.feature_width is None:
             return cls(model, None, options=options)
-        places, tokens = training.transitions(CONTEXTS, generator), []
-        for start in range(0, len(places), batch):
-            window = training.window(places[start : start + batch])
+        places, tokens = training.transitions(contexts, generator), []
+        for start in range(0, len(places), BATCH):
+            window = training.window(places[start : start + BATCH])
             state = model.init(to_model(window.context, model))
             action = window.actions[:, 0].to(device_of(model))
             tokens.append(model.context_features(state, action, options))
@@ -73,6 +83,9 @@ class TrustSignals:
         if self.distance is not None:
             features = self.model.context_features(state, action, self.options)
             found["distance"] = self.distance(features)
+        if isinstance(self.model, DrawsCodes):
+            features = self.model.encode_state(state, action, self.options)
+            found["surprise"] = self.model.decide_codes(features, noise, self.options).surprise
         found |= self.model.trust_signals(state, action, frame)
         return {name: value.float().cpu() for name, value in found.items()}
 
@@ -115,7 +128,8 @@ def signal_figures(evaluator: Evaluator, runs: Runs) -> dict:
 
 def motion_figures(run: OneStep) -> dict:
     """AUROC of each signal for frames that are wrong by how much there was to get right: {"auroc",
-    "auroc_NAME", "wrong", "samples", "margin"}.
+    "auroc_NAME", "wrong", "samples", "margin"}, and "auroc_stillness": what needs no model, for a
+    signal says something only beyond it.
 
     A frame counts as correct where it is `MOTION_MARGIN` dB nearer to the real one than the last
     frame, copied, is; where next to nothing moved, from `STILL_PSNR` on. A frame of a fast scene
@@ -123,9 +137,12 @@ def motion_figures(run: OneStep) -> dict:
     """
     least = (run.copy_quality["psnr"] + MOTION_MARGIN).clamp(max=STILL_PSNR)
     wrong = run.quality["psnr"] < least
+    # what is decided by how much moved alone: a still scene is wrong more easily
+    stillness = metrics.auroc(run.copy_quality["psnr"], wrong)
     signals = {f"auroc_{name}": run.signals[name] for name in REPORTED if name in run.signals}
     return {
         "auroc": metrics.auroc(1 - run.trust, wrong),
+        "auroc_stillness": stillness,
         **{name: metrics.auroc(values, wrong) for name, values in signals.items()},
         "wrong": int(wrong.sum()),
         "samples": len(wrong),
@@ -136,19 +153,19 @@ def motion_figures(run: OneStep) -> dict:
 def calibrated_figures(
     evaluator: Evaluator, runs: Runs, scale: TrustScale | None, learned_from: int
 ) -> dict:
-    """AUROC and expected calibration error of calibrated trust on the same frames;
-    {} where there is no scale.
+    """AUROC, AURC and expected calibration error of calibrated trust on the same frames; {} where
+    there is no scale.
     """
     if scale is None:
         return {}
     trust, correct = evaluator.correctness(runs)
-    distance, _ = with_signal(evaluator, runs, "distance")
-    believed = scale.cpu().combined(logits_of(trust), distance)
+    believed = scale.cpu().combined(logits_of(trust), *_fitted_signals(evaluator, runs))
     return {
         "auroc_calibrated": metrics.auroc(1 - believed, ~correct),
+        "aurc_calibrated": float(aurc(believed.numpy(), ~correct.numpy())),
         "calibration_error_calibrated": metrics.calibration_error(believed, correct),
         "calibration": {
-            **dict(zip(("head", "distance", "bias"), scale.weights.tolist(), strict=True)),
+            **dict(zip(scale.names, scale.weights.tolist(), strict=True)),
             "samples": learned_from,
         },
     }
@@ -161,5 +178,14 @@ def calibrate(
     and their number of frames.
     """
     trust, correct = evaluator.correctness(runs)
+    distance, surprise = _fitted_signals(evaluator, runs)
+    weights = fitted(logits_of(trust), distance, correct, surprise)
+    return TrustScale(features, weights), len(correct)
+
+
+def _fitted_signals(evaluator: Evaluator, runs: Runs) -> tuple[Tensor, Tensor | None]:
+    """(distance, surprise) of the frames that are scored; None for a model without surprise."""
     distance, _ = with_signal(evaluator, runs, "distance")
-    return TrustScale(features, fitted(logits_of(trust), distance, correct)), len(correct)
+    if "surprise" not in runs.one_step.signals:
+        return distance, None
+    return distance, with_signal(evaluator, runs, "surprise")[0]

@@ -31,6 +31,11 @@ class Decided(NamedTuple):
     codes: Tensor  # (B, G, G) int64
     log_probability: Tensor  # (B, G, G) float32
 
+    @property
+    def surprise(self) -> Tensor:
+        """(B,) the mean negative log-probability of a frame's codes, in nats."""
+        return -self.log_probability.mean((1, 2))
+
 
 class MaskedDecoding(NamedTuple):
     """`passes` calls of the decoder; a temperature

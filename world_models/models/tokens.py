@@ -12,7 +12,6 @@ R reward classes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from collectors.settings.parse import check_settings, setting
 from world_models import frames as pixels
-from world_models.models.masked_decoding import MaskedDecoding
+from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import final_classes, likeliest_outcome
 from world_models.models.token_losses import dynamics_losses, some_frames
 from world_models.networks.masked_tokens import (
@@ -31,7 +30,12 @@ from world_models.networks.masked_tokens import (
     MaskedTokensConfig,
 )
 from world_models.networks.patch_counts import count_patches
-from world_models.networks.tokenizer import PatchDictionary, TokenizerConfig, build_tokenizer
+from world_models.networks.tokenizer import (
+    PatchDictionary,
+    TokenizerConfig,
+    build_tokenizer,
+    digit_values,
+)
 from world_models.noise import NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -139,12 +143,7 @@ class TokensModel(WorldModel):
 
     def init_embeddings(self) -> None:
         """Gives codes that look alike embeddings that are alike."""
-        sizes, device = self.tokenizer.sizes, self.reward_values.device
-        steps = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
-        digits = zip(sizes, steps, strict=True)
-        codes = [torch.arange(size, device=device) * step for size, step in digits]
-        limit = self.tokenizer.codes - 1
-        self.network.codes.start_from([self.tokenizer.values(c.clamp(max=limit)) for c in codes])
+        self.network.codes.start_from(digit_values(self.tokenizer, self.reward_values.device))
 
     # ------------------------------------------------------------------ a dream
 
@@ -199,19 +198,20 @@ class TokensModel(WorldModel):
     ) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.encode_state(state, action, options)
-        codes = self.predict(features, noise, options)
+        codes, _ = decided = self.decide_codes(features, noise, options)
         after = CodeWindow(
             torch.cat((state.codes[:, 1:], codes[:, None].to(self.code_type)), 1),
             torch.cat((state.actions, action[:, None]), 1)[:, 1:],
         )
-        return Transition(after, self.decode_codes(codes), *self.outcome(features, codes))
+        return Transition(after, self.decode_codes(codes), *self.outcome(features, decided))
 
-    def predict(
+    def decide_codes(
         self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
-    ) -> Tensor:
-        """Codes (B, G, G) int64 of a next frame."""
-        codes = self.decoding(options)(self.network, features, noise).codes
-        return codes.clamp(max=self.tokenizer.codes - 1)  # digits can write a few more
+    ) -> Decided:
+        """The codes of a next frame, and how probable each was."""
+        codes, log_probability = self.decoding(options)(self.network, features, noise)
+        codes = codes.clamp(max=self.tokenizer.codes - 1)  # digits can write a few more
+        return Decided(codes, log_probability)
 
     def denoising(
         self,
@@ -238,11 +238,12 @@ class TokensModel(WorldModel):
     def reconstruct(self, frames: Tensor) -> Tensor:
         return self.decode_codes(self.encode_frames(frames))
 
-    def outcome(self, features: CodeFeatures, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes (B, G, G)."""
-        own = features.tokens[: len(codes)]  # the half with the action
-        reward, termination, trust = self.head(own, self.network.codes(codes))
-        trust = trust.sigmoid() if self.trust_scale is None else self.trust_scale(trust, own)
+    def outcome(self, features: CodeFeatures, decided: Decided) -> tuple[Tensor, Tensor, Tensor]:
+        """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes."""
+        own = features.tokens[: len(decided.codes)]  # the half with the action
+        reward, termination, trust = self.head(own, self.network.codes(decided.codes))
+        scale = self.trust_scale
+        trust = trust.sigmoid() if scale is None else scale(trust, own, decided.surprise)
         chosen, over = likeliest_outcome(reward.float(), termination.float(), self.final)
         return self.reward_values[chosen], over, trust.float()
 

@@ -295,3 +295,12 @@ def build_tokenizer(config: TokenizerConfig, colors: int) -> FSQTokenizer | Patc
             "tokenizer.kind=auto is decided by a dataset: train it, or name fsq or patches"
         )
     return FSQTokenizer(config, colors) if config.kind == "fsq" else PatchDictionary(config, colors)
+
+
+def digit_values(tokenizer: Tokenizer, device: torch.device) -> list[Tensor]:
+    """For each digit of a code the values (size, E') of the codes that have it, all others 0."""
+    sizes = tokenizer.sizes
+    steps = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    digits = zip(sizes, steps, strict=True)
+    codes = [torch.arange(size, device=device) * step for size, step in digits]
+    return [tokenizer.values(c.clamp(max=tokenizer.codes - 1)) for c in codes]

@@ -9,17 +9,11 @@ from agents.evaluation import control
 from agents.evaluation import evaluate as command
 from collectors.recording.collect import collect
 from neural_envs.bundles import resolve_bundle
-from world_models.evaluation import action_probe
 
 SIZES = {"transitions": 40, "random_actions": 20, "rollouts": 4, "horizon": 8, "kid_frames": 0}
-SIZES |= {"game_lanes": 2, "game_steps": 6, "game_minutes": 0}
+SIZES |= {"game_lanes": 2, "game_steps": 6, "minutes": 0}
 SIZES |= {"survival_steps": 10, "survival_lanes": 2, "kid_depth": 4, "trust_transitions": 64}
-SIZES |= {"control_clips": 8, "decision_states": 0}
-
-
-@pytest.fixture(autouse=True)
-def little_training(monkeypatch):
-    monkeypatch.setattr(action_probe, "TRANSITIONS", 200)
+SIZES |= {"control_clips": 8, "decision_states": 0, "probe_transitions": 200}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +45,7 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert set(saved["game"]) == {"random", "astar+random", "equivalent", "astar"}
     assert saved["rules"]["counts"]["real"]["value"] == 1 and set(saved["hold"]) == {"1"}
     assert "no actions" in saved["loop_closure"]["omitted"]
+    assert saved["trust"]["min_trust"]["policy"] == "astar" and saved["reduced"] == {}
     assert saved["ranking"] == ranking and saved["policy_ranking"]["spearman"] == 0.5
     assert asked[0][0] == "snake" and asked[0][5] == ("apples=1",)
     assert saved["control"]["delta_psnr"]["samples"] == 8

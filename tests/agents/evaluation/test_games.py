@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.evaluation.game import (
-    GameOptions,
-    NoisyAgent,
-    fitting_lanes,
-    make_players,
-    measure_games,
-)
+from agents.evaluation.game import GameOptions, measure_games, play_all
 from agents.evaluation.game_table import game_table
+from agents.evaluation.players import EquivalentKeyAgent, NoisyAgent, make_players
+from tests.agents.stub_envs import CountingVectorEnv
 from tests.oracles import CountingModel
+from world_models.bundles.bundle import Bundle
+from world_models.bundles.contexts import Contexts
 from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.evaluation.evaluator import Evaluator
+
+NO_CONTEXTS = Contexts(np.zeros((0, 1, 8, 8, 3), np.uint8), np.zeros((0, 0), np.int64))
 
 
 class Still:
@@ -51,9 +51,13 @@ def test_a_policy_file_that_is_not_there_is_named(tmp_path):
 )
 def test_where_no_game_can_be_played_every_figure_says_why(options, why):
     model = CountingModel()
-    games = measure_games(Path("none"), model, Evaluator(model.spec), options, EvaluationOptions())
+    bundle = Bundle(model, NO_CONTEXTS, {}, Path("none"))
+    games = measure_games(bundle, Evaluator(model.spec), options, EvaluationOptions())
     assert set(games.figures) == {"game", "hold", "loop_closure"} and not games.plays
-    assert all(why in found["omitted"] for found in (*games.figures.values(), games.counts))
+    assert all(
+        why in found["omitted"]
+        for found in (*games.figures.values(), games.counts, games.min_trust)
+    )
     assert game_table({**games.figures, "rules": {"counts": games.counts}}) == ""
 
 
@@ -63,9 +67,20 @@ def test_a_count_of_nothing_is_refused(name):
         GameOptions(**{name: 0})
 
 
-def test_fewer_games_are_played_where_dreaming_them_would_take_too_long():
-    def lanes(minutes):
-        options = GameOptions(game_lanes=20, game_steps=10_000, game_minutes=minutes)
-        return fitting_lanes("neural_envs:NeuralSnake-v0", {}, options, 4)
+def played_by(keys):
+    """`play_all` of a player whose keys are alike as `keys` says."""
 
-    assert lanes(0) == 20 and lanes(1e-3) == 16 and lanes(1e6) == 20
+    def player(lanes):
+        return EquivalentKeyAgent(Still(), keys)
+
+    envs = {kind: CountingVectorEnv([9, 9], [1, 1]) for kind in ("dream", "real")}
+    evaluator = Evaluator(CountingModel().spec)
+    return play_all(envs, {"equivalent": player}, evaluator, 6, 0)
+
+
+def test_a_player_that_never_meets_two_keys_of_one_effect_is_told_and_not_counted_twice():
+    plays, unmet = played_by(lambda frames: np.tile(np.arange(4), (len(frames), 1)))
+    assert not plays and "no state" in unmet["equivalent"]["omitted"]
+    assert "no state" in game_table({"game": {**unmet}, "loop_closure": {"4": {"value": 1.0}}})
+    plays, unmet = played_by(lambda frames: np.tile([0, 1, 2, 2], (len(frames), 1)))
+    assert set(plays) == {"equivalent"} and not unmet

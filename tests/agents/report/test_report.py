@@ -124,6 +124,21 @@ def test_policies_are_shown_beside_the_game_and_depths_as_charts():
     assert "samples" not in charted and depths.own_charts({}) == depths.game_table({}) == ""
 
 
+def test_what_min_trust_does_to_games_and_what_was_not_played_are_sentences():
+    ratio = {"value": 0.97, "interval": [0.9, 1.0], "samples": 8}
+    cut = {"threshold": 0.5, "policy": "astar", "cuts_per_1000": {"value": 12.5, "samples": 8}}
+    cut |= {"with": {"return": ratio}, "without": {"return": {"value": None}}}
+    trust = {"auroc": 0.9, "samples": 10, "min_trust": cut}
+    text = sections.calibration({}, {"trust": trust}, "evaluate")
+    assert "12.5 times per 1 000 steps" in text and "no ratio without it, 0.97 (0.9 to 1)" in text
+    none = sections.calibration(
+        {}, {"trust": {**trust, "min_trust": {"omitted": "no"}}}, "evaluate"
+    )
+    assert "min_trust" not in none
+    rows = depths.game_table({"game": {"equivalent": {"omitted": "it met no such keys"}}})
+    assert "it met no such keys" in rows
+
+
 def test_a_chart_leaves_out_what_is_not_finite_and_keeps_within_its_frame():
     lines = [charts.Line("a <b>", [(0, 0.0), (1, None), (2, float("nan")), (3, 10.0)])]
     text = charts.line_chart(lines, charts.Axis(0, 3), charts.Axis(0, 10))

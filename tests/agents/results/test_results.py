@@ -115,6 +115,17 @@ def change(folder: Path, bundle: str, how) -> None:
     file.write_text(json.dumps(figures))
 
 
+def test_the_spread_between_world_models_is_of_a_preset_and_not_of_older_weights(tmp_path):
+    folder = tmp_path / "measured"
+    (folder / "snake").mkdir(parents=True)
+    evaluation = json.loads((FOLDER / "snake" / "evaluation.json").read_text())
+    made = {"made": evaluation["made"], "weights": ["a", "b", "c"], "transfer": None}
+    found = {**made, "spread": {"world_models": 0.625, "ppo_seeds": 0.25, "games": 0.125}}
+    (folder / "snake" / "spread.json").write_text(json.dumps(found))
+    text = pages.parts(folder)["all results"]
+    assert "between world models | 0.625 |" in text and "†" not in text
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

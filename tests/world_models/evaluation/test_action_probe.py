@@ -10,7 +10,6 @@ import torch
 from snake_doubles import CopySnake, PerfectSnake
 from test_evaluation import dataset, evaluated  # noqa: F401  (the recording is a fixture)
 
-from world_models.evaluation import action_probe
 from world_models.evaluation.action_probe import ProbingEvaluator, train_probe
 from world_models.evaluation.test_split import SplitReader
 
@@ -39,10 +38,11 @@ def test_a_frozen_dream_tells_no_more_than_the_habits_of_the_players(figures):
     assert frozen["real"] == figures["perfect"]["real"] and frozen["samples"] == 600
 
 
-def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(dataset, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(action_probe, "TRANSITIONS", 200)
+def test_a_probe_is_decided_by_its_seed_and_leaves_the_global_generator_alone(dataset):  # noqa: F811
     episodes, before = SplitReader(dataset, 1, "train"), torch.random.get_rng_state()
-    first, again, other = (train_probe(episodes, 4, seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (
+        train_probe(episodes, 4, seed, transitions=200).state_dict() for seed in (0, 0, 1)
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["action_logits.weight"], other["action_logits.weight"])

@@ -18,9 +18,11 @@ from world_models.evaluation.holding import hold_figures, sharpness, write_hold_
 from world_models.evaluation.loop_closure import loop_figures, walk_back
 from world_models.evaluation.ratios import compared
 from world_models.evaluation.worlds.snake import SnakeEvaluator
+from world_models.evaluation.worlds.worldmap import WorldMapEvaluator
 from world_models.protocols import WorldSpec
 
 SNAKE = SnakeEvaluator.build(WorldSpec.from_dict(RealSnake().world_spec()), RealSnake())
+MAP = WorldMapEvaluator(8)
 COUNTING = Evaluator(WorldSpec("counting", (16, 16, 3), ("a", "b", "c", "d"), (0.0,), 10, 1000))
 
 
@@ -163,13 +165,18 @@ def test_a_walk_there_and_back_ends_where_it_began_and_a_dream_that_forgets_does
         return noise.integers(256, size=frames.shape).astype(np.uint8)
 
     envs = [RealWorldMapVector(6, max_episode_steps=-1) for _ in range(2)]
-    found = loop_figures(Altered(envs[0], forget), envs[1], pairs, seed=0)
+    found = loop_figures(Altered(envs[0], forget), envs[1], pairs, MAP, seed=0)
     assert set(found) == {"4", "8", "16"}
     assert found["4"]["real"]["value"] == 100 and found["4"]["value"] < 15
+    kept = found["4"]["in_sight"]
+    assert kept["real"]["value"] == 100 and kept["value"] < 15 and kept["samples"] == 6
+    assert "nothing of the start" in found["8"]["in_sight"]["omitted"]
 
 
 def test_lanes_whose_game_ends_on_the_way_are_left_out_of_a_walk():
-    assert len(walk_back(CountingVectorEnv([4, 90, 5, 90], [0] * 4), [(0, 1)], 4, 0)) == 2
+    env = CountingVectorEnv([4, 90, 5, 90], [0] * 4)
+    walk = walk_back(env, [(0, 1)], 4, 0, COUNTING)
+    assert len(walk.whole) == 2 and walk.in_sight is None
 
 
 def test_the_strip_has_the_dream_above_the_game_and_is_left_out_without_frames(tmp_path, real):

@@ -11,6 +11,7 @@ from world_models.evaluation.metrics import auroc, calibration_error
 from world_models.evaluation.rollouts import OneStep
 from world_models.evaluation.trust_scores import TrustSignals, motion_figures
 from world_models.models.trust_calibration import (
+    DrawsCodes,
     MahalanobisDistance,
     TrustScale,
     fitted,
@@ -81,6 +82,21 @@ def test_distance_never_speaks_for_a_frame():
     assert fitted(logit, distance, distance < 1)[1] > 1
 
 
+def test_surprise_counts_where_it_tells_wrong_frames_and_never_speaks_for_one():
+    generator = torch.Generator().manual_seed(1)
+    logit, surprise = (torch.randn(4000, generator=generator) for _ in range(2))
+    surprise, near = surprise.exp(), torch.ones(4000)
+    wrong = torch.rand(4000, generator=generator) < (surprise.log() - logit).sigmoid()
+    weights = fitted(logit, near, ~wrong, surprise)
+    assert weights.shape == (4,) and weights[2] == pytest.approx(1, abs=0.25)
+    scale = TrustScale(MahalanobisDistance(torch.zeros(1), torch.ones(1, 1)), weights)
+    alone = TrustScale(scale.distance, fitted(logit, near, ~wrong))
+    with_it, without = (one.combined(logit, near, surprise) for one in (scale, alone))
+    assert auroc(1 - with_it, wrong) > auroc(1 - without, wrong) + 0.05
+    assert scale.names[2] == "surprise" and "surprise" not in alone.names
+    assert fitted(logit, near, wrong, surprise)[2] == 0
+
+
 def test_where_nothing_was_wrong_the_head_is_nearly_left_alone():
     logit, one = torch.full((50,), 8.0), torch.ones(50)
     weights = fitted(logit, one, torch.ones(50, dtype=torch.bool))
@@ -98,6 +114,7 @@ def test_signals_are_numbers_for_every_kind_of_model(name):
     state, action, frame, noise = stepped(model)
     distance = scale_of(model).distance if model.feature_width else None
     found = TrustSignals(model, distance)(state, action, frame, noise)
+    assert ("surprise" in found) == isinstance(model, DrawsCodes) == (name == "tokens")
     assert {"disagreement"} <= set(found) and ("gradient_norm" in found) == (name == "joint")
     assert all(value.shape == (4,) and torch.isfinite(value).all() for value in found.values())
     assert (found["disagreement"] > 0).any() == (name not in ("regression", "pixel"))
@@ -126,6 +143,23 @@ def test_a_bundle_keeps_its_scale_and_its_dreams_are_trusted_by_it(tmp_path, nam
     )
 
 
+def test_a_model_of_probabilities_trusts_less_what_it_held_improbable(tmp_path):
+    model = make_model("tokens")
+    save_bundle(tmp_path, model, make_contexts(model), {}, {})
+    save_scale(tmp_path, scale_of(model, (1.0, 0.0, 2.0, -1.0)))
+    model = load_bundle(tmp_path).model
+    state, noise = model.init(make_context(model, 4)), NoiseStream.from_seeds(LANES)
+    one = model.step(state, LANES % 2, noise)
+    own = model.with_trust_scale(None).step(state, LANES % 2, noise).trust.logit()
+    features = model.encode_state(state, LANES % 2)
+    surprise = model.decide_codes(features, noise).surprise
+    assert (surprise > 0).all()
+    expected = (own - 2 * (surprise + 0.01).log() - 1).sigmoid()
+    assert torch.allclose(one.trust, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="shapes"):
+        load_scale(tmp_path, 16)
+
+
 def test_a_damaged_scale_is_named(tmp_path):
     model = make_model("chance")
     save_bundle(tmp_path, model, make_contexts(model), {}, {})
@@ -149,4 +183,4 @@ def test_a_frame_is_wrong_by_how_much_there_was_to_get_right():
     # twice as near as a copy is right at 20 dB, 24 dB beside a copy of 22 dB is not, nor is 39 dB
     # where nothing moved
     assert figures["wrong"] == 2 and figures["samples"] == 4 and figures["auroc"] == 1
-    assert figures["auroc_distance"] == 0.5
+    assert figures["auroc_distance"] == 0.5 and figures["auroc_stillness"] == 0.625

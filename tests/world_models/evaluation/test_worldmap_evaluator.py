@@ -195,3 +195,12 @@ def test_survival_counts_moves_by_the_stride_or_none_at_the_edge():
     assert EVALUATOR.survival_figures(run, None) == {"lawful_moves": 1, "frames_with_texture": 1}
     run.actions = (actions[:, None] + 1) % 4
     assert EVALUATOR.survival_figures(run, None)["lawful_moves"] == 0
+
+
+def test_what_left_the_sight_on_a_walk_does_not_count_for_what_stayed():
+    first = windows(np.array([[150, 150], [150, 150]]))
+    last = first.copy()
+    last[:, :, :32] = 0  # what is left behind on four steps to the right
+    found = EVALUATOR.psnr_in_sight(first, last, np.array([RIGHT, LEFT]), 4)
+    assert found[0] == 100 and found[1] < 20
+    assert np.isnan(EVALUATOR.psnr_in_sight(first, last, np.array([UP, DOWN]), 8)).all()

@@ -23,8 +23,8 @@ from world_models.evaluation.evaluator import (
     mean,
     median,
 )
-from world_models.evaluation.metrics import IDENTICAL_PSNR
 from world_models.evaluation.rollouts import Rollouts
+from world_models.evaluation.worlds.worldmap_windows import masked_psnr, shown, window
 from world_models.protocols import WorldSpec
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
@@ -107,6 +107,14 @@ class WorldMapEvaluator(Evaluator):
     def game_step(self, before: np.ndarray, moved: Moved, after: np.ndarray) -> GameStep:
         over = self.landed(after) if self.landed else None
         return GameStep({"landfalls": moved.reward > LANDFALL}, over)
+
+    def psnr_in_sight(
+        self, first: np.ndarray, last: np.ndarray, action: np.ndarray, steps: int
+    ) -> np.ndarray:
+        away = -steps * self.moves[action]
+        kept = window(away, away, first.shape[1:3])
+        enough = kept.sum((1, 2)) >= FEWEST
+        return np.where(enough, masked_psnr(last, first, kept), np.nan)
 
     def motion(self, last: np.ndarray, real: np.ndarray, action: np.ndarray) -> np.ndarray:
         """(N, 2) int64 true shifts of recorded frames (N, H, W, C):
@@ -229,38 +237,6 @@ def _length(shift: np.ndarray) -> np.ndarray:
 def shift_error(decoded: MapTransitions) -> np.ndarray:
     """(N,) pixels between the shift in the dream and in the recording, measured alike."""
     return _length(decoded.dream_shift - decoded.real_shift)
-
-
-def shown(last: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Frames (N, H, W, C) after windows moved by (N, 2) whole pixels;
-    what comes into sight is the edge's last row.
-    """
-    height, width = last.shape[1:3]
-    rows = np.clip(np.arange(height) + shift[:, :1], 0, height - 1)[:, :, None]  # (N, H, 1)
-    columns = np.clip(np.arange(width) + shift[:, 1:], 0, width - 1)[:, None]  # (N, 1, W)
-    return last[np.arange(len(last))[:, None, None], rows, columns]
-
-
-def window(top: np.ndarray, bottom: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(N, H, W) bool: the pixels of a window that others show too, which lie up to `top` (N, 2)
-    pixels before it and `bottom` (N, 2) behind (negative). One window that moved by s: window(s, s,
-    size).
-    """
-    axes = []
-    for axis, cells in enumerate(size):
-        cell = np.arange(cells)
-        before, behind = np.maximum(top[:, axis], 0), np.minimum(bottom[:, axis], 0)
-        axes.append((cell < cells - before[:, None]) & (cell >= -behind[:, None]))
-    return axes[0][:, :, None] & axes[1][:, None, :]
-
-
-def masked_psnr(frames: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(N,) dB on the pixels of a mask (N, H, W); nan where it is empty."""
-    square = np.square(frames.astype(np.float32) - target).mean(-1)  # (N, H, W)
-    count = mask.sum((1, 2))
-    error = (square * mask).sum((1, 2)) / np.maximum(count, 1)
-    found = np.where(error > 0, 10 * np.log10(255.0**2 / np.maximum(error, 1e-12)), IDENTICAL_PSNR)
-    return np.where(count > 0, found, np.nan)
 
 
 def mismatch(last: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
