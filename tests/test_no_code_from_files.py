@@ -235,6 +235,20 @@ def test_pickled_weights_of_a_policy_are_refused(policy, canary):
             load_policy(policy)
 
 
+@pytest.mark.parametrize(
+    "weights", [3, None, [1], {"a": 3}, {"a": torch.zeros(2, 2).to_sparse()}], ids=range(5)
+)
+def test_a_policy_whose_weights_are_no_tensors_is_a_sentence(policy, weights):
+    from agents.ppo.policy_file import PolicyFileError
+    from agents.ppo.train import load_policy
+
+    target = io.BytesIO()
+    torch.save(weights, target)
+    rewrite(policy, {"policy.pth": target.getvalue()})
+    with pytest.raises(PolicyFileError, match="its weights are no tensors"):
+        load_policy(policy)
+
+
 def test_a_foreign_policy_is_refused_with_the_way_to_convert_it(policy, canary, tmp_path):
     from agents.ppo.policy_file import MEMBER, PolicyFileError, main
     from agents.ppo.train import load_policy

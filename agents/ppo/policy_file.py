@@ -202,15 +202,30 @@ def _members(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             name: torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             for name, content in read.items()
         }
+        finite = _all_finite(weights["policy"])
     except FileNotFoundError:
         raise
     except PolicyFileError:
         raise
     except PARSE_ERRORS as error:
         raise _damaged(path, error) from None
-    if not all(value.isfinite().all() for value in weights["policy"].values()):
+    if not finite:
         raise PolicyFileError(f"{path} has weights that are no finite numbers; train it again")
     return stored, weights
+
+
+def _all_finite(tensors: Any) -> bool:
+    """Whether these weights hold finite numbers; DamagedFileError where they are no plain
+    tensors.
+    """
+    if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.values())):
+        raise DamagedFileError("its weights are no tensors")
+    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+
+
+def _is_plain(value: Any) -> bool:
+    kind = isinstance(value, torch.Tensor) and (value.layout, value.device.type, value.is_quantized)
+    return kind == (torch.strided, "cpu", False)
 
 
 def _checked(stored: Any) -> dict[str, Any]:

@@ -32,7 +32,14 @@ MOST_CONFIG_BYTES = 4 * 2**20
 MOST_HEADER_BYTES = 32 * 2**20
 MOST_ELEMENTS = 500_000_000  # numbers in all tensors
 MOST_COUNT = 2**20  # any whole number of a model's settings
-MOST_BY_NAME = {"steps": 1000, "timesteps": 10_000, "depth": 256, "length": 256, "window": 4096}
+MOST_BY_NAME = {
+    "steps": 1000,
+    "timesteps": 10_000,
+    "passes": 256,  # of a token model, each step
+    "depth": 256,
+    "length": 256,
+    "window": 4096,
+}
 MOST_NUMBER, MOST_PARTS, MOST_NESTING = 1e9, 1000, 8
 
 

@@ -22,6 +22,7 @@ from world_models.bundles import BundleError
 from world_models.bundles.bundle import load_bundle
 from world_models.bundles.identity import bundle_hash
 from world_models.bundles.memory_budget import AllocationBudget
+from world_models.bundles.reading import check_numbers
 
 
 @pytest.fixture
@@ -61,6 +62,13 @@ def test_a_config_that_asks_for_too_much_is_refused_before_anything_is_built(bun
     with pytest.raises(BundleError):
         load_bundle(bundle)
     assert time.monotonic() - begin < 5
+
+
+def test_work_without_end_in_every_step_is_refused_by_its_name():
+    for place, most in {"passes": 256, "sampler.steps": 1000}.items():
+        check_numbers(most, f"model.{place}")
+        with pytest.raises(DamagedFileError, match=f"model.{place} has .* more than"):
+            check_numbers(most + 1, f"model.{place}")
 
 
 def test_a_budget_is_checked_before_memory_is_taken():
