@@ -25,6 +25,8 @@ from neural_envs.ray_vector_env import make_lanes
 from world_models.bundles.reading import read_config
 
 Kind = Literal["dream", "real"]
+Backend = Literal["auto", "eager", "compile", "onnx", "openvino", "openvino-bf16"]
+BACKEND_HELP = "what runs dreams: auto, the fastest here, or one of docs/speed.md"
 KINDS: tuple[Kind, ...] = ("dream", "real")
 WORLD_HELP = "the world: " + ", ".join(WORLDS) + "; with --bundle and no name the bundle's"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -121,15 +123,23 @@ def env_settings(
     return {**find_twins(name, bundle).options, **read_options(tuple(options))}
 
 
-def dream_settings(min_trust: float | None, starts: str, horizon: int | None) -> dict[str, Any]:
+def dream_settings(
+    min_trust: float | None, starts: str, horizon: int | None, backend: str = "eager"
+) -> dict[str, Any]:
     """The constructor settings of a dream to train in, beyond its bundle.
 
     `min_trust`: truncate it where its trust falls below. `starts`: a dataset; the dream begins
     anywhere in its training episodes. `horizon`: truncate it after that many steps and bootstrap
     from the learner's value, because a dream is closest to the game in its first steps (branched
-    rollouts: Janner et al. 2019, "When to Trust Your Model", arXiv:1906.08253).
+    rollouts: Janner et al. 2019, "When to Trust Your Model", arXiv:1906.08253). `backend`: what
+    runs it (docs/speed.md).
     """
-    settings = {"min_trust": min_trust, "starts": starts or None, "max_episode_steps": horizon}
+    settings = {
+        "min_trust": min_trust,
+        "starts": starts or None,
+        "max_episode_steps": horizon,
+        "backend": None if backend == "eager" else backend,
+    }
     return {name: value for name, value in settings.items() if value is not None}
 
 

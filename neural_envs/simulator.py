@@ -15,7 +15,7 @@ from torch import Tensor
 
 from collectors.worlds.vector_env import lane_seeds
 from neural_envs import bundles
-from neural_envs.backends.backends import run_by
+from neural_envs.backends.backends import Steps, steps_by
 from world_models.lanes import put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -75,7 +75,7 @@ class Simulator:
     """A bundle on a device.
 
     source: released name, directory, Hub repository (pickled as such), or a loaded Bundle. backend:
-    what runs its networks, see `backends`. starts: a recording; dreams start from any step of its
+    what runs its steps, see `backends`. starts: a recording; dreams start from any step of its
     training episodes. None: from the bundle's contexts.
     """
 
@@ -104,7 +104,8 @@ class Simulator:
             self.contexts = RecordedStarts(
                 self.starts, loaded.model.spec, loaded.model.context_length
             )
-        self.model = run_by(loaded.model if named else loaded.model.to(self.device), self.backend)
+        self.model: Any = loaded.model if named else loaded.model.to(self.device)
+        self.steps: Steps | None = steps_by(self.model, loaded.contexts, self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what `_load` brings back: from a named bundle, a recording, for a backend."""
@@ -112,14 +113,14 @@ class Simulator:
         if isinstance(self.source, str | Path):
             loaded |= {"model", "contexts", "config"}
         if self.backend != "eager":
-            loaded |= {"model"}
+            loaded |= {"steps"}
         if self.starts is not None:
-            loaded |= {"model", "contexts"}
+            loaded |= {"model", "steps", "contexts"}
         return {name: value for name, value in self.__dict__.items() if name not in loaded}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if "model" not in state:
+        if "model" not in state or "steps" not in state:
             self._load()
 
     @property
@@ -148,7 +149,19 @@ class Simulator:
         self, state: DreamState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Transition:
         """The model's step, drawn as the options say."""
-        return self.model.step(state.model, action, state.noise, options)
+        step = self.model.step if self.steps is None else self.steps
+        return step(state.model, action, state.noise, options)
+
+    def running_backend(self, lanes: int, options: SamplingOptions = DEFAULT_OPTIONS) -> str:
+        """What runs the steps of so many lanes; its graph is made now where it is not there yet."""
+        return "eager" if self.steps is None else self.steps.opened(lanes, options)[0]
+
+    def backend_info(self, lanes: int, options: SamplingOptions) -> dict[str, np.ndarray]:
+        """That as a vector environment's info; empty where no backend was asked for."""
+        if self.steps is None:
+            return {}
+        name = self.running_backend(lanes, options)
+        return {"backend": np.full(lanes, name), "_backend": np.ones(lanes, bool)}
 
     def denoising(
         self, state: DreamState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS

@@ -37,7 +37,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     Under SAME_STEP, info["final_obs"] is dense: the frame each lane's step ended in, with the mask
     "_final_obs" for those that finished.
 
-    Info: `trust`, the probability that the frame is right; `low_trust`, where `min_trust` is set.
+    Info: `trust`, the probability that the frame is right; `low_trust`, where `min_trust` is set; of
+    a reset `backend`, what runs the steps, where one was asked for.
 
     Arguments:
         num_envs: lanes, the dreams that are stepped at once.
@@ -50,7 +51,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         render_mode: "rgb_array", "human" (a window) or None.
         model: a loaded Bundle or model, in place of `bundle`.
         sampler_steps: denoising steps, where the model has them; None is the bundle's own number.
-        backend: "eager", "onnx" or "compile", what runs the networks (docs/speed.md).
+        backend: what runs the steps, "auto" is the fastest here (docs/speed.md).
         guidance: on the action, where the model has it; 1 is none.
         temperature: of categorical draws, where the model has them; 0 takes the likeliest.
         starts: a dataset from whose training episodes dreams branch off; None: where games begin.
@@ -130,7 +131,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             )
             self._last_step = None
             info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
-        return self._shown(), self._out(info)
+        backend = self.simulator.backend_info(self.num_envs, self.sampling)
+        return self._shown(), self._out(info) | backend
 
     def step(self, actions):
         """(frames, rewards float32, terminations, truncations, info), one row per lane."""

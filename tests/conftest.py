@@ -12,4 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch  # after the environment is set
 
+from neural_envs.backends import backends
+
 torch.set_num_threads(1)
+backends.CANDIDATES = ()  # to time graphs takes minutes; `auto` is tested where it is made

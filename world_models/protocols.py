@@ -198,9 +198,9 @@ class WorldModel(nn.Module, ABC):
 
     # prefix of the weights that a bundle keeps in full precision; "": half precision for all
     full_precision: ClassVar[str] = ""
-    # dotted names of the deterministic networks that a step calls, which a backend may run; names
-    # that a config leaves out are passed over; (): the model runs eagerly only
-    backend_networks: ClassVar[tuple[str, ...]] = ()
+    # whether a step can be exported as one graph: for given lanes and options it does the same
+    # whatever the numbers are, and all that is random comes from `noise.uniform` and `.normal`
+    one_graph: ClassVar[bool] = False
 
     # ------------------------------------------------------------------ training
 

@@ -3,7 +3,8 @@
 import statistics
 
 from agents.benchmarks.timing import Advance, dream
-from neural_envs.backends.backends import BackendError, checked_backend
+from neural_envs.backends.backends import checked_backend
+from neural_envs.backends.errors import BackendError
 
 
 def backend_subjects(

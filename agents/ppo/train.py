@@ -14,7 +14,9 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.envs import (
+    BACKEND_HELP,
     WORLD_HELP,
+    Backend,
     Kind,
     dream_settings,
     env_id,
@@ -74,6 +76,7 @@ class PPOConfig:
     horizon: int | None = setting(
         None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
+    backend: Backend = setting("auto", BACKEND_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
     def __post_init__(self):
@@ -131,7 +134,8 @@ def train_ppo(config: PPOConfig, seconds: float | None = None, kept: int = 0) ->
 
 def _make_env(config: PPOConfig, done: int) -> VecEnv:
     """The environment of a run after `done` steps."""
-    dreamed = dream_settings(config.min_trust, config.starts, config.horizon)
+    backend = config.backend if config.world == "dream" else "eager"
+    dreamed = dream_settings(config.min_trust, config.starts, config.horizon, backend)
     constructor = env_settings(
         config.name, config.world, config.bundle, config.real_options, dreamed
     )
@@ -190,7 +194,9 @@ def begin_with(model: PPO, path: str) -> None:
 
 def run_text(config: PPOConfig) -> str:
     """All that decides a run, as text: the settings and the model that is dreamed."""
-    settings = as_text(replace(config, out="", ray="", actors=PPOConfig.actors))
+    settings = as_text(
+        replace(config, out="", ray="", actors=PPOConfig.actors, backend=PPOConfig.backend)
+    )
     return f"{settings}\nmodel: {dreamed_weights(config)}"
 
 

@@ -1,53 +1,128 @@
-"""What runs a dream's networks: torch as it is, torch.compile, or ONNX Runtime.
+"""What runs a dream's steps: torch as it is, or one graph for the whole step.
 
-The dream is the same, up to rounding.
-
-Only the deterministic networks of a model are replaced, in a shallow copy of it: its noise, its
-draws and its rounding stay what they were.
+The dream is the same, up to rounding: noise is drawn in torch, by the lanes' own streams.
 """
 
 from __future__ import annotations
 
-import copy
+import warnings
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from neural_envs.backends.onnx import Exported, Standin, require
+from neural_envs.backends.agreement import Step, agreement
+from neural_envs.backends.errors import BackendError, ExportError
+from neural_envs.backends.fastest import best_of, choice_file, fastest, keep_choice, kept_choice
+from neural_envs.backends.runtimes import RUNTIMES, Compute, require
+from neural_envs.backends.step_function import StepFunction
+from world_models.lanes import map_leaves
 from world_models.models.table import FAMILIES
-from world_models.protocols import WorldModel
+from world_models.noise import NoiseStream
+from world_models.protocols import SamplingOptions, State, Transition, WorldModel
 
-Module = TypeVar("Module", bound=nn.Module)
-
-BACKENDS = ("eager", "compile", "onnx")
-
-
-class BackendError(ValueError):
-    """A backend that cannot be used here; the message names the remedy."""
+BACKENDS = ("eager", *RUNTIMES, "auto")
+CANDIDATES = ("onnx", "openvino", "openvino-bf16")  # of auto: those that are ready in seconds
 
 
-class Compiled(Standin):
-    """A network whose calls are compiled by torch: for each batch size, later for any."""
+class Graph(NamedTuple):
+    """The step of a number of lanes as one graph; called as `WorldModel.step`."""
 
-    def __init__(self, original: nn.Module):
-        super().__init__(original)
-        self._calls: dict[str, Any] = {}
+    function: StepFunction
+    compute: Compute
 
-    def run_call(self, method: str, arguments: tuple) -> Any:
-        if method not in self._calls:
-            self._calls[method] = torch.compile(getattr(self.original, method))
-        try:
-            return self._calls[method](*arguments)
-        except Exception as error:
-            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise  # of the network itself, not of its compilation
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise BackendError(
-                f"backend='compile' does not work here ({reason}): torch.compile needs a C++ "
-                "compiler on the CPU and Triton on a GPU; use backend='eager'"
-            ) from error
+    def __call__(
+        self, state: State, action: Tensor, noise: NoiseStream, options: SamplingOptions
+    ) -> Transition:
+        tensors = self.function.tensors(state, action, noise)
+        return self.function.transition(self.compute(tensors))
+
+
+class Steps:
+    """The steps of a model by a backend. A graph is made at the first step of so many lanes with
+    such options.
+    """
+
+    def __init__(self, model: WorldModel, contexts: Any, backend: str):
+        self.model, self.contexts, self.backend = model, contexts, backend
+        self.device = next(model.parameters()).device
+        # (lanes, options) -> the name of what runs, and its step
+        self._opened: dict[tuple[int, SamplingOptions], tuple[str, Step]] = {}
+
+    def __call__(
+        self, state: State, action: Tensor, noise: NoiseStream, options: SamplingOptions
+    ) -> Transition:
+        """See `WorldModel.step`."""
+        return self.opened(len(action), options)[1](state, action, noise, options)
+
+    def opened(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
+        """What runs the steps of so many lanes, by name, and its step.
+
+        Raises ExportError where a graph cannot be made of them.
+        """
+        found = self._opened.get((lanes, options))
+        if found is None:
+            with torch.inference_mode():
+                choose = self._fastest if self.backend == "auto" else self._agreeing
+                found = self._opened[lanes, options] = choose(lanes, options)
+        return found
+
+    def _agreeing(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
+        """The backend itself, or eager torch with a warning where it dreams something else."""
+        graph, refusal = self._graph(self.backend, lanes, options)
+        if graph is not None:
+            return self.backend, graph
+        warnings.warn(
+            f"backend={self.backend!r} is refused for this bundle at {lanes} lanes: {refusal}; "
+            "eager torch runs it",
+            stacklevel=2,
+        )
+        return "eager", self.model.step
+
+    def _fastest(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
+        """The fastest backend that agrees, timed unless a choice is kept."""
+        file = choice_file(self.model, lanes, options)
+        chosen, found, figures = kept_choice(file), {}, {}
+        for name in CANDIDATES if chosen is None else {chosen} & set(CANDIDATES):
+            try:
+                require(name, self.device)
+                graph, refusal = self._graph(name, lanes, options)
+            except (BackendError, ExportError):
+                continue
+            if graph is None:
+                figures[name] = refusal
+            else:
+                found[name] = graph
+        if not found and not figures:
+            return "eager", self.model.step
+        found["eager"] = self.model.step
+        if chosen is not None:
+            chosen = chosen if chosen in found else "eager"
+            return chosen, found[chosen]
+        arguments = (*self._example(lanes), options)
+        ratios = fastest({name: lambda step=step: step(*arguments) for name, step in found.items()})
+        chosen = best_of(ratios)
+        keep_choice(file, chosen, {**figures, **ratios})
+        return chosen, found[chosen]
+
+    def _graph(
+        self, backend: str, lanes: int, options: SamplingOptions
+    ) -> tuple[Graph | None, str]:
+        """A graph that agrees with torch, or None and why it is refused."""
+        with torch.inference_mode(False), torch.no_grad():
+            example = [map_leaves(part, torch.clone) for part in self._example(lanes)]
+            function = StepFunction(self.model, options, *example)
+            tensors = function.tensors(*example)
+        graph = Graph(function, RUNTIMES[backend].open(function, tensors))
+        refusal = agreement(self.model, graph, self.contexts, lanes, options).refusal
+        return (None, refusal) if refusal else (graph, "")
+
+    def _example(self, lanes: int) -> tuple[State, Tensor, NoiseStream]:
+        """State, action and noise of a first step."""
+        lane = torch.arange(lanes, device=self.device)
+        state = self.model.init(self.contexts.choose(lane % len(self.contexts)))
+        return state, lane % len(self.model.spec.action_names), NoiseStream.from_seeds(lane)
 
 
 def checked_backend(backend: str) -> str:
@@ -57,50 +132,25 @@ def checked_backend(backend: str) -> str:
     return backend
 
 
-def run_by(model: WorldModel, backend: str) -> WorldModel:
-    """The model with its networks run by a backend; the model itself is not changed.
+def steps_by(model: WorldModel, contexts: Any, backend: str) -> Steps | None:
+    """The steps of a model by a backend, checked on contexts; None: the model steps by itself.
 
-    The same model and backend give the same object. Raises BackendError where the kind of model,
-    the device or this machine cannot do it, and `onnx.ExportError`, naming the extra, where a
-    package is missing.
+    The same model, contexts and backend give the same object. Raises BackendError where the kind of
+    model, the device or this machine cannot do it, and ExportError, naming the extra, where a
+    package is missing; `auto` takes the model's own steps then.
     """
-    return model if checked_backend(backend) == "eager" else _run_by(model, backend)
-
-
-@lru_cache(maxsize=16)
-def _run_by(model: WorldModel, backend: str) -> WorldModel:
-    if not model.backend_networks:
-        fits = ", ".join(sorted({row.kind for row in FAMILIES if row.backend_networks}))
+    if checked_backend(backend) == "eager" or (backend == "auto" and not model.one_graph):
+        return None
+    if not model.one_graph:
+        fits = ", ".join(sorted({row.kind for row in FAMILIES if row.one_graph}))
         raise BackendError(
             f"backend={backend!r} runs models of kind {fits}, not {model.kind!r}: leave it out"
         )
-    if backend == "onnx":
-        require()
-        if (device := next(model.parameters()).device).type != "cpu":
-            raise BackendError(
-                f"backend='onnx' runs on the CPU, not on {device}: there use backend='compile'"
-            )
-    wrap = Exported if backend == "onnx" else Compiled
-    twin = _shallow(model)
-    for name in model.backend_networks:
-        _replace(twin, name.split("."), wrap)
-    return twin
+    if backend != "auto":
+        require(backend, next(model.parameters()).device)
+    return _steps(model, contexts, backend)
 
 
-def _shallow(module: Module) -> Module:
-    """A copy that shares all weights, and whose parts can be exchanged."""
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
-
-
-def _replace(module: nn.Module, path: list[str], wrap: type[Standin]) -> None:
-    """Wraps the part at a path, if there is one, in copies of the modules on the way."""
-    name, *rest = path
-    part = module._modules.get(name)
-    if part is None:
-        return
-    if rest:
-        part = _shallow(part)
-        _replace(part, rest, wrap)
-    module._modules[name] = part if rest else wrap(part)
+@lru_cache(maxsize=16)
+def _steps(model: WorldModel, contexts: Any, backend: str) -> Steps:
+    return Steps(model, contexts, backend)

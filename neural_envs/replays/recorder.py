@@ -86,7 +86,7 @@ class DreamRecorder:
             outcomes=np.array(self.outcomes, np.uint8),
             settings={
                 **self.first.settings,
-                "backend": self.env.simulator.backend,
+                "backend": self.env.simulator.running_backend(1, self.env.sampling),
                 "min_trust": self.env._dream.min_trust,
             },
             frames_hash=self.digest.hexdigest(),

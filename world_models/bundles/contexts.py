@@ -14,7 +14,7 @@ from torch import Tensor
 from world_models.protocols import Context
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a set equals itself alone, as a key
 class Contexts:
     """A set of real start histories."""
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from world_models import frames as pixels
-from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, ChanceSettings, Chosen
+from world_models.models.chance_variables import Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, reads_frames
@@ -60,7 +60,7 @@ class ChanceModel(NextFrameModel):
 
     kind = "chance"
     full_precision = "sprites."  # positions to a hundredth of a pixel
-    backend_networks = ("encoder", *CHANCE_NETWORKS, "decoder", "head")
+    one_graph = True
     config_class = ChanceConfig
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):

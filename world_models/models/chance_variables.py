@@ -22,7 +22,6 @@ from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import NetworkConfig
 
-CHANCE_NETWORKS = ("chance.prior", "chance.code_prior")  # that a dream calls
 CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a start context (salt 0)
 
 

@@ -13,7 +13,7 @@ from world_models import frames as pixels
 from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import EDM, OBJECTIVES, Objective
 from world_models.diffusion.samplers import SAMPLERS, Euler, Sampler, check_fit
-from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, ChanceSettings
+from world_models.models.chance_variables import Chance, ChanceSettings
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampler_model import SampledModel
 from world_models.networks import NETWORK_CONFIGS, build_network
@@ -69,7 +69,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
 
     kind = "diffusion"
     config_class = DiffusionConfig
-    backend_networks = ("network", *CHANCE_NETWORKS, "head")
+    one_graph = True
     network: Any  # a module that is a `protocols.Network`
 
     def __init__(self, spec: WorldSpec, config: DiffusionConfig, channels: int = 0, scale: int = 1):

@@ -28,7 +28,7 @@ from world_models.diffusion.objectives import Objective
 from world_models.diffusion.trajectory import RecordingField
 from world_models.lanes import take_lanes
 from world_models.models.augment import rarity
-from world_models.models.chance_variables import CHANCE_NETWORKS, Chance, Chosen
+from world_models.models.chance_variables import Chance, Chosen
 from world_models.models.joint_config import JointConfig
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampler_model import SampledModel
@@ -72,7 +72,7 @@ class JointModel(NextFrameModel, SampledModel):
 
     kind = "joint"
     config_class = JointConfig
-    backend_networks = ("context_encoder", "frame_codec", "field", *CHANCE_NETWORKS, "head")
+    one_graph = True
     field: Any  # an EqMField, which a sampler takes for a network
 
     def __init__(self, spec: WorldSpec, config: JointConfig):

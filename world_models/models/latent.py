@@ -98,7 +98,6 @@ class LatentModel(DiffusionModel):
 
     kind = "latent"
     config_class = LatentConfig
-    backend_networks = ("autoencoder", *DiffusionModel.backend_networks)
     config: LatentConfig
 
     def __init__(self, spec: WorldSpec, config: LatentConfig):

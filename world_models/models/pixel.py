@@ -72,7 +72,7 @@ class PixelModel(NextFrameModel):
 
     kind = "pixel"
     config_class = PixelConfig
-    backend_networks = ("network", "head")
+    one_graph = True
     network: Any  # a module that is a `protocols.Network`
 
     def __init__(self, spec: WorldSpec, config: PixelConfig):

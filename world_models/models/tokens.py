@@ -103,7 +103,7 @@ class TokensModel(WorldModel):
     kind = "tokens"
     config_class = TokensConfig
     full_precision = "tokenizer."  # a frame keeps its codes
-    backend_networks = ("network", "tokenizer", "head")
+    one_graph = True
     config: TokensConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool

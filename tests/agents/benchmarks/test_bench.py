@@ -11,7 +11,7 @@ from torch import nn
 
 from agents.benchmarks import bench, reference_models, timing
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
-from neural_envs.backends.backends import BackendError
+from neural_envs.backends.errors import BackendError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import Regression

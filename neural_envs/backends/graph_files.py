@@ -1,0 +1,86 @@
+"""Graphs of steps on disk: exported to ONNX once per bundle, lanes and sampling options, then read
+from a cache under a name made from the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from collectors.files import write_atomically
+from neural_envs import __version__
+from neural_envs.backends.errors import ExportError
+from neural_envs.backends.step_function import StepFunction
+from world_models.protocols import WorldModel
+
+EXPORT_VERSION = 3  # counts up when what is written changes; old files are then no longer found
+
+
+def cache_folder() -> Path:
+    """Where graphs are kept.
+
+    $NEURAL_ENVS_CACHE, else $XDG_CACHE_HOME/neural-envs, else ~/.cache/neural-envs.
+    """
+    own, shared = os.environ.get("NEURAL_ENVS_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own)
+    return (Path(shared) if shared else Path.home() / ".cache") / "neural-envs"
+
+
+def fingerprint(model: WorldModel) -> str:
+    """sha256 of what a step follows from: classes, settings, weights, calibration; and of the
+    versions that export it.
+    """
+    facts = (EXPORT_VERSION, __version__, torch.__version__, model, model.spec, model.config)
+    digest = hashlib.sha256(" ".join(map(str, facts)).encode())
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def graph_file(function: StepFunction, tensors: list[Tensor]) -> Path:
+    """The ONNX file of a step on tensors of these shapes, exported where it is not there yet.
+
+    Its inputs are x0, x1, ...; those that it does not need are missing. Raises ExportError where
+    torch cannot express it.
+    """
+    model, form = function.model, [(str(x.dtype), tuple(x.shape)) for x in tensors]
+    facts = f"{fingerprint(model)} {model.resolve_options(function.options)} {form}"
+    digest = hashlib.sha256(facts.encode()).hexdigest()[:32]
+    file = cache_folder() / "steps" / f"{model.kind}_{len(tensors[0])}_{digest}.onnx"
+    if not file.exists():
+        export(function, tensors, file)
+    return file
+
+
+def export(function: StepFunction, tensors: list[Tensor], file: Path) -> None:
+    """Write the graph. Raises ExportError."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                function,
+                tuple(x.clone() for x in tensors),
+                dynamo=True,
+                input_names=[f"x{i}" for i in range(len(tensors))],
+                verbose=False,
+                optimize=True,
+            )
+            write_atomically(
+                file, lambda path: program.save(str(path), external_data=False), shared=True
+            )
+    except Exception as error:  # the exporter raises many kinds
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ExportError(
+            f"a step of a {function.model.kind} model cannot be exported to ONNX ({reason}); use "
+            "backend='eager'"
+        ) from error

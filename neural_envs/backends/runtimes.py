@@ -1,0 +1,172 @@
+"""What computes the graph of a step: ONNX Runtime, OpenVINO, torch.compile.
+
+A runtime is opened on a step function and example tensors, and gives a function from tensors to
+tensors. It computes on as many threads as torch uses.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from neural_envs.backends.errors import BackendError, ExportError
+from neural_envs.backends.graph_files import graph_file
+from neural_envs.backends.step_function import StepFunction
+
+Compute = Callable[[list[Tensor]], list[Tensor]]
+# the nodes of OpenVINO that compute in bfloat16; what follows them may stay in float32
+HEAVY = {"Convolution", "GroupConvolution", "MatMul"}
+SOURCES = HEAVY | {"Parameter", "Constant"}
+
+
+class Runtime(NamedTuple):
+    """One way to compute steps."""
+
+    open: Callable[[StepFunction, list[Tensor]], Compute]
+    packages: tuple[str, ...] = ()
+    extra: str = ""  # what installs them
+    devices: tuple[str, ...] = ("cpu",)
+
+
+def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
+    """ONNX Runtime, in float32."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    # Threads that spin would take the cores from torch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors only
+    file = str(graph_file(function, tensors))
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    inputs = [(item.name, int(item.name[1:])) for item in session.get_inputs()]
+
+    def compute(given: list[Tensor]) -> list[Tensor]:
+        named = {name: given[place].contiguous().numpy() for name, place in inputs}
+        return [torch.from_numpy(array) for array in session.run(None, named)]
+
+    return compute
+
+
+def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor]) -> Compute:
+    """OpenVINO, in "f32" or "bf16"."""
+    import openvino
+
+    core = openvino.Core()
+    graph = core.read_model(str(graph_file(function, tensors)))
+    count = len(graph.outputs)
+    if precision == "bf16":
+        graph.add_outputs(decisions(graph))
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # other processes dream too
+    }
+    compiled = core.compile_model(graph, "CPU", settings)
+    places = [int(port.any_name[1:]) for port in compiled.inputs]
+    requests = threading.local()
+
+    def compute(given: list[Tensor]) -> list[Tensor]:
+        if not hasattr(requests, "own"):
+            requests.own = compiled.create_infer_request()
+        request = requests.own
+        arrays = [given[place].contiguous().numpy() for place in places]  # outlive the call
+        for number, array in enumerate(arrays):
+            request.set_input_tensor(number, openvino.Tensor(array, shared_memory=True))
+        request.infer()
+        return [torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in range(count)]
+
+    return compute
+
+
+def decisions(graph: Any) -> list[Any]:
+    """The numbers of an openvino.Model by which it decides: draws, choices, roundings.
+
+    A draw in bfloat16 is none: one uniform number in 512 would be rounded to 1. OpenVINO computes
+    in float32 whatever lies between the last heavy node and an output; so these become outputs.
+    """
+    final = _tail([result.input_value(0) for result in graph.get_results()])
+    found = []
+    for node in graph.get_ordered_ops():
+        if node.get_friendly_name() in final or node.get_type_name() in SOURCES:
+            continue
+        if not all(output.get_element_type().is_real() for output in node.outputs()):
+            found += [value for value in node.input_values() if value.get_element_type().is_real()]
+    return [value for value in found if value.get_node().get_type_name() not in SOURCES]
+
+
+def _tail(values: list[Any]) -> set[str]:
+    """Names of the nodes between the last heavy nodes and these values."""
+    names: set[str] = set()
+    while values:
+        node = values.pop().get_node()
+        if node.get_friendly_name() not in names and node.get_type_name() not in SOURCES:
+            names.add(node.get_friendly_name())
+            values += node.input_values()
+    return names
+
+
+def open_compiled(function: StepFunction, tensors: list[Tensor]) -> Compute:
+    """torch.compile; on a GPU with CUDA graphs."""
+    cuda = tensors[0].is_cuda
+    compiled = torch.compile(function, dynamic=False, mode="reduce-overhead" if cuda else "default")
+
+    def compute(given: list[Tensor]) -> list[Tensor]:
+        try:
+            found = compiled(*given)
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise  # of the network itself, not of its compilation
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise BackendError(
+                f"backend='compile' does not work here ({reason}): torch.compile needs a C++ "
+                "compiler on the CPU and Triton on a GPU; use backend='eager'"
+            ) from error
+        return [x.clone() for x in found] if cuda else list(found)  # a graph writes in place
+
+    return compute
+
+
+EXPORTER = ("onnx", "onnxscript")
+RUNTIMES = {
+    "compile": Runtime(open_compiled, devices=("cpu", "cuda")),
+    "onnx": Runtime(open_onnx, (*EXPORTER, "onnxruntime"), "onnx"),
+    "openvino": Runtime(partial(open_openvino, "f32"), (*EXPORTER, "openvino"), "fast"),
+    "openvino-bf16": Runtime(partial(open_openvino, "bf16"), (*EXPORTER, "openvino"), "fast"),
+}
+
+
+def require(name: str, device: torch.device) -> None:
+    """Raises ExportError naming the extra where a package is missing, BackendError where the
+    runtime does not compute on the device or this processor.
+    """
+    runtime = RUNTIMES[name]
+    if device.type not in runtime.devices:
+        raise BackendError(
+            f"backend={name!r} runs on the CPU, not on {device}: there use backend='compile'"
+        )
+    for package in runtime.packages:
+        if importlib.util.find_spec(package) is None:
+            raise ExportError(
+                f"backend={name!r} needs {package}, which is not installed: pip install "
+                f"'neural-envs[{runtime.extra}]'"
+            )
+    if name == "openvino-bf16" and not has_bfloat16():
+        raise BackendError(
+            "backend='openvino-bf16' needs a processor that computes in bfloat16 (AVX512_BF16 or "
+            "AMX), or it is many times slower: use backend='openvino'"
+        )
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO finds instructions for bfloat16."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,111 @@
+"""A dream's step as one pure function of tensors: state, action and draws go in, the transition
+comes out.
+
+The draws are made outside, by the lanes' own noise streams, so a seed means the same dream whatever
+computes the function. Lanes and sampling options are fixed; loops over denoising
+steps and passes are unrolled when it is exported.
+
+B lanes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from world_models.noise import NoiseStream
+from world_models.protocols import SamplingOptions, State, Transition, WorldModel
+
+
+class Draw(NamedTuple):
+    """One use of a noise stream within a step."""
+
+    method: str  # uniform or normal
+    shape: tuple[int, ...]
+    salt: int
+
+    def of(self, noise: NoiseStream) -> Tensor:
+        """(B, *shape) float32."""
+        return getattr(noise, self.method)(self.shape, self.salt)
+
+
+class KeptNoise(NoiseStream):
+    """A noise stream that keeps what was drawn and draws nothing twice."""
+
+    kept: dict[Draw, Tensor]
+
+    @classmethod
+    def of(cls, noise: NoiseStream, kept: dict[Draw, Tensor]) -> KeptNoise:
+        """The stream, of which some draws may be made already."""
+        stream = cls(*noise)
+        stream.kept = kept
+        return stream
+
+    def _draw(self, draw: Draw) -> Tensor:
+        if draw not in self.kept:
+            self.kept[draw] = draw.of(NoiseStream(*self))
+        return self.kept[draw]
+
+    def uniform(self, shape: tuple[int, ...], salt: int) -> Tensor:
+        return self._draw(Draw("uniform", tuple(shape), salt))
+
+    def normal(self, shape: tuple[int, ...], salt: int) -> Tensor:
+        return self._draw(Draw("normal", tuple(shape), salt))
+
+
+class Layout:
+    """How a tree of tensors is written as a list: leaves without any number are left out."""
+
+    def __init__(self, tree: Any):
+        leaves, self.tree = pytree.tree_flatten(tree)
+        self.empty = [leaf if leaf.numel() == 0 else None for leaf in leaves]
+
+    def leaves(self, tree: Any) -> list[Tensor]:
+        """The tensors of a tree of this form."""
+        return [leaf for leaf in pytree.tree_leaves(tree) if leaf.numel()]
+
+    def restored(self, leaves: list[Tensor]) -> Any:
+        """Inverse of `leaves`."""
+        given = iter(leaves)
+        whole = [next(given) if empty is None else empty for empty in self.empty]
+        return pytree.tree_unflatten(whole, self.tree)
+
+
+class StepFunction(nn.Module):
+    """`model.step` with fixed options, on the tensors that `tensors` lists; see the module.
+
+    What it draws, and the forms of state and transition, are found by one step on the arguments.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        options: SamplingOptions,
+        state: State,
+        action: Tensor,
+        noise: NoiseStream,
+    ):
+        super().__init__()
+        self.model, self.options = model, options
+        stream = KeptNoise.of(noise, {})
+        self.before = Layout(state)
+        self.after = Layout(model.step(state, action, stream, options))
+        self.draws = tuple(stream.kept)
+
+    def tensors(self, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
+        """What goes in: state, action and the draws of the streams."""
+        return [*self.before.leaves(state), action, *(draw.of(noise) for draw in self.draws)]
+
+    def transition(self, tensors: list[Tensor]) -> Transition:
+        """What came out."""
+        return self.after.restored(tensors)
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        given = list(tensors)
+        count = len(given) - len(self.draws) - 1
+        state, action = self.before.restored(given[:count]), given[count]
+        kept = dict(zip(self.draws, given[count + 1 :], strict=True))
+        stream = KeptNoise.of(NoiseStream(action, action), kept)
+        return tuple(self.after.leaves(self.model.step(state, action, stream, self.options)))
