@@ -37,8 +37,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     Under SAME_STEP, info["final_obs"] is dense: the frame each lane's step ended in, with the mask
     "_final_obs" for those that finished.
 
-    Info: `trust`, the probability that the frame is right; `low_trust`, where `min_trust` is set; of
-    a reset `backend`, what runs the steps, where one was asked for.
+    Info: `trust`, the probability that the frame is right; `low_trust`, where `min_trust` is set.
 
     Arguments:
         num_envs: lanes, the dreams that are stepped at once.
@@ -51,7 +50,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         render_mode: "rgb_array", "human" (a window) or None.
         model: a loaded Bundle or model, in place of `bundle`.
         sampler_steps: denoising steps, where the model has them; None is the bundle's own number.
-        backend: what runs the steps, "auto" is the fastest here (docs/speed.md).
+        backend: what runs the steps, as "auto"; a reset's info says which (docs/speed.md).
         guidance: on the action, where the model has it; 1 is none.
         temperature: of categorical draws, where the model has them; 0 takes the likeliest.
         starts: a dataset from whose training episodes dreams branch off; None: where games begin.
@@ -93,7 +92,6 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.sampling = SamplingOptions(sampler_steps, guidance, temperature)
         self._set_spaces()
         self._state: DreamState | None = None
-        # what the last frames were dreamed from
         self._last_step: tuple[DreamState, Tensor] | None = None
         self._window: Window | None = None
 
