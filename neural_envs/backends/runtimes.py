@@ -71,11 +71,9 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
     }
     compiled = core.compile_model(graph, "CPU", settings)
     places = [int(port.any_name[1:]) for port in compiled.inputs]
-    requests = threading.local()
+    requests = Requests(compiled)
 
     def compute(given: list[Tensor]) -> list[Tensor]:
-        if not hasattr(requests, "own"):
-            requests.own = compiled.create_infer_request()
         request = requests.own
         arrays = [given[place].contiguous().numpy() for place in places]  # outlive the call
         for number, array in enumerate(arrays):
@@ -84,6 +82,13 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
         return [torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in range(count)]
 
     return compute
+
+
+class Requests(threading.local):
+    """A request of a compiled openvino.Model for each thread, as one serves one call at a time."""
+
+    def __init__(self, compiled: Any):
+        self.own = compiled.create_infer_request()
 
 
 def decisions(graph: Any) -> list[Any]:

@@ -22,13 +22,13 @@ from world_models.protocols import SamplingOptions, State, Transition, WorldMode
 class Draw(NamedTuple):
     """One use of a noise stream within a step."""
 
-    method: str  # uniform or normal
+    normal: bool  # else uniform
     shape: tuple[int, ...]
     salt: int
 
     def of(self, noise: NoiseStream) -> Tensor:
         """(B, *shape) float32."""
-        return getattr(noise, self.method)(self.shape, self.salt)
+        return (noise.normal if self.normal else noise.uniform)(self.shape, self.salt)
 
 
 class KeptNoise(NoiseStream):
@@ -49,10 +49,10 @@ class KeptNoise(NoiseStream):
         return self.kept[draw]
 
     def uniform(self, shape: tuple[int, ...], salt: int) -> Tensor:
-        return self._draw(Draw("uniform", tuple(shape), salt))
+        return self._draw(Draw(False, tuple(shape), salt))
 
     def normal(self, shape: tuple[int, ...], salt: int) -> Tensor:
-        return self._draw(Draw("normal", tuple(shape), salt))
+        return self._draw(Draw(True, tuple(shape), salt))
 
 
 class Layout:
