@@ -81,7 +81,11 @@ class Steps:
         return "eager", self.model.step
 
     def _fastest(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
-        """The fastest backend that agrees, timed unless a choice is kept."""
+        """The fastest backend that agrees, timed unless a choice is kept; eager torch for other
+        sampling options than the model's own, of which there are too many to keep graphs of.
+        """
+        if self.model.resolve_options(options) != self.model.default_options:
+            return "eager", self.model.step
         file = choice_file(self.model, lanes, options)
         chosen, found, figures = kept_choice(file), {}, {}
         for name in CANDIDATES if chosen is None else {chosen} & set(CANDIDATES):

@@ -26,7 +26,7 @@ from tests.oracles import counting_bundle
 from world_models.bundles.bundle import Bundle
 from world_models.bundles.contexts import Contexts
 from world_models.noise import NoiseStream
-from world_models.protocols import DEFAULT_OPTIONS, Transition
+from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, Transition
 
 GRAPHS = [kind for kind in MODELS if kind != "forcing"]
 
@@ -203,6 +203,12 @@ def test_auto_takes_the_fastest_that_agrees_and_keeps_its_choice(toys, monkeypat
     file.write_text("{")
     Steps(bundle.model, bundle.contexts, "auto").opened(2, DEFAULT_OPTIONS)
     assert len(asked) == 3
+
+
+def test_auto_keeps_no_graph_of_sampling_options_that_are_not_the_bundles_own(toys):
+    bundle = tiny("diffusion")
+    steps = Steps(bundle.model, bundle.contexts, "auto")
+    assert steps.opened(2, SamplingOptions(steps=7))[0] == "eager" and not toys.exists()
 
 
 def test_auto_without_any_package_is_eager_and_keeps_nothing(toys, monkeypatch):
