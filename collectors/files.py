@@ -19,6 +19,10 @@ REMEDIES = {
 TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream error")
 
 
+class ExistingFileError(ValueError):
+    """A file of an earlier command would be replaced; the message says what to do."""
+
+
 class WriteError(OSError):
     """Something cannot be written; the message says what, why, and what to do. It has the `errno`
     of the system's error, None where a library hid it.
@@ -117,6 +121,17 @@ def disk_error(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def check_free(path: str | Path, overwrite: bool) -> None:
+    """Raise ExistingFileError where `path` is there already, unless it may be replaced.
+
+    For commands, before their work: what somebody waited for is never replaced unasked.
+    """
+    if not overwrite and Path(path).exists():
+        raise ExistingFileError(
+            f"{path} is there already; --overwrite replaces it, --out NAME writes elsewhere"
+        )
 
 
 def check_writable(folder: str | Path) -> None:

@@ -10,11 +10,15 @@ import importlib
 import os
 import sys
 from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING
 
 from collectors.interrupts import interrupted, interruptible
 from collectors.settings.run_command import explained, fail
 from collectors.size_limits import ALLOW_LARGE_SWITCH, limits_lifted
 from collectors.worlds.table import unknown
+
+if TYPE_CHECKING:
+    from neural_envs.play.session import Policy
 
 PROG = "neural-envs"
 
@@ -52,7 +56,7 @@ VERBS = {
         "agents.report:main",
         "one page about a bundle: scorecard, curves, films, calibration, provenance",
     ),
-    "ppo": ("agents.ppo.train:main", "train an agent with PPO in a dream or in the real game"),
+    "ppo": ("agents.ppo.command:main", "train an agent with PPO in a dream or in the real game"),
     "transfer": (
         "agents.experiments.transfer:main",
         "compare dream-trained with real-trained agents in the real game",
@@ -81,6 +85,9 @@ VERBS = {
 }
 
 
+WITH_AGENTS = ("play", "serve", "video")  # verbs that are handed `trained_agent`
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns its exit code.
 
@@ -107,8 +114,9 @@ def main(argv: list[str] | None = None) -> int:
         reason = foreign(module.split(".")[0])
         if reason:
             return fail(PROG, reason)
+        handed = (trained_agent,) if verb in WITH_AGENTS else ()
         with interruptible():
-            code = getattr(importlib.import_module(module), function)(rest)
+            code = getattr(importlib.import_module(module), function)(rest, *handed)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -123,6 +131,16 @@ def main(argv: list[str] | None = None) -> int:
         if text is None:
             raise
         return fail(PROG, f"{verb}: {text}")
+
+
+def trained_agent(file: str, actions: int, world: str) -> Policy:
+    """The agent of a policy file; `agents`, and what learns in it, is imported only for one.
+
+    Raises what `agents.ppo.player.AgentPolicy` does, ImportError where `agents` is not ours.
+    """
+    if reason := foreign("agents"):
+        raise ImportError(reason)
+    return importlib.import_module("agents.ppo.player").AgentPolicy(file, actions, world)
 
 
 def foreign(package: str) -> str:

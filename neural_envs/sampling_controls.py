@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neural_envs.render_window import keys_to_action
+from neural_envs.action_keys import keys_to_action
 from neural_envs.simulator import Simulator
 from world_models.protocols import SamplingOptions
 

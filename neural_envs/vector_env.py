@@ -18,10 +18,10 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from collectors.media import tile, to_rgb
+from collectors.render_window import Window
 from collectors.worlds.vector_env import as_autoreset_mode, step_limit
 from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin
-from neural_envs.render_window import Window
 from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import DreamState, Outcome, Simulator, positive, streams
 from world_models.lanes import map_leaves, put_lanes, take_lanes

@@ -115,7 +115,8 @@ def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeyp
 def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
     from agents.envs import env_id, env_settings
     from agents.evaluation.play import play_policy
-    from agents.ppo.train import load_policy, main
+    from agents.ppo.command import main
+    from agents.ppo.train import load_policy
 
     small = ["ppo.num_envs=2", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1", "--steps=16"]
     words = [GAME, f"--world={kind}", "--bundle", str(run / "bundle")]
@@ -128,7 +129,7 @@ def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
 
 
 def test_a_world_that_is_neither_in_the_table_nor_in_the_bundle_is_refused(run, capsys):
-    from agents.ppo.train import main
+    from agents.ppo.command import main
 
     assert main(["nogame", "--bundle", str(run / "bundle")]) == 1
     assert f"coinrun, {GAME}" in capsys.readouterr().err

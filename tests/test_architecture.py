@@ -44,6 +44,7 @@ FOR_EVERYBODY = (
     "collectors.video_writers",
     "collectors.progress",
     "collectors.ray_cluster",
+    "collectors.render_window",
 )  # what knows nothing of games and data
 READERS_OF_DATA = tuple(
     f"world_models/{name}.py"
@@ -73,6 +74,7 @@ COLLECTORS_MAY_USE = {
     "PIL",
     "cv2",
     "imageio_ffmpeg",
+    "pygame",
     *EXTRAS,
     *sys.stdlib_module_names,
 }

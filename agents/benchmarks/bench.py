@@ -32,7 +32,7 @@ from agents.benchmarks.timing import (
 from agents.envs import env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
 from collectors.dataset.dataset import Dataset
-from collectors.files import check_writable, write_atomically
+from collectors.files import check_free, check_writable, write_atomically
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -53,6 +53,7 @@ class BenchConfig:
     """Settings of `neural-envs bench`."""
 
     out: str = setting("bench.json", "file for the figures")
+    overwrite: bool = setting(False, "replace the file where it is there already")
     bundles: tuple[str, ...] = setting((), "bundles to time; none means all that are released")
     lanes: tuple[int, ...] = setting((1, 16, 64, 256), "dreams in one batch")
     sampler_steps: tuple[int, ...] = setting(
@@ -260,6 +261,7 @@ def bench(config: BenchConfig) -> dict:
 
 def run(config: BenchConfig) -> str:
     """Measure, write the figures to `config.out`; return them as lines."""
+    check_free(config.out, config.overwrite)
     check_writable(Path(config.out).parent)  # before minutes of measuring
     figures = bench(config)
     write_atomically(config.out, json.dumps(figures, indent=1) + "\n")

@@ -5,6 +5,7 @@ from the dataset's test split, which training never saw, and from dreams that po
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,12 @@ from agents.evaluation.time_budget import (
     reduced,
 )
 from collectors.dataset.dataset import Dataset, dataset_name
-from collectors.files import check_writable
+from collectors.files import check_free, check_writable
 from collectors.policies.policies import make_policy
 from collectors.progress import OverallProgress
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
-from neural_envs.bundles import resolve_bundle
+from neural_envs.bundles import label_of, resolve_bundle
 from world_models.bundles.bundle import Bundle, load_bundle, update_scores
 from world_models.evaluation.evaluation import (
     Evaluation,
@@ -62,13 +63,15 @@ class Report(NamedTuple):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return command(
-        EvaluateConfig,
-        lambda config: as_text(evaluate_bundle(config)),
-        argv,
-        "neural-envs evaluate",
-        ("bundle",),
-    )
+    return command(EvaluateConfig, run, argv, "neural-envs evaluate", ("bundle",))
+
+
+def run(config: EvaluateConfig) -> str:
+    """Evaluate into a folder of the bundle's own; return the figures as lines."""
+    resolve_bundle(config.bundle)
+    config = replace(config, out=config.out or f"evaluation/{label_of(config.bundle)}")
+    check_free(Path(config.out) / "evaluation.json", config.overwrite)
+    return as_text(evaluate_bundle(config))
 
 
 def as_text(report: Report) -> str:

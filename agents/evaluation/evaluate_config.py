@@ -41,10 +41,14 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
         "", "id of the real environment; none: that of the bundle's world, if it is known"
     )
     data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
-    out: str = setting("evaluation", "directory for evaluation.json, plots and films")
+    out: str = setting(
+        "", "directory for evaluation.json, plots and films; none: evaluation/BUNDLE"
+    )
+    overwrite: bool = setting(False, "replace the evaluation that the directory holds already")
     policies: tuple[str, ...] = setting(
         (), "a random and a good policy, none: the world's own; FILE.zip: an agent that is ranked"
     )
+    policy: str = setting("", "a trained agent, policy.zip of ppo: it is ranked among the others")
     device: str = setting("cpu", "torch device")
     minutes: float = setting(
         10.0, "all may take so long on this machine, else less of it is measured; 0: no limit",
@@ -66,4 +70,5 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
     @property
     def agents(self) -> list[str]:
         """The files of trained agents among the policies."""
-        return [name for name in self.policies if name.endswith(POLICY_FILE)]
+        files = [name for name in self.policies if name.endswith(POLICY_FILE)]
+        return [*files, self.policy] if self.policy else files

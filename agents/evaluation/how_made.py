@@ -16,7 +16,7 @@ from collectors.settings.parse import list_settings
 from neural_envs import __version__
 from world_models.training.run_info import git_commit
 
-PLACES = ("out",)  # settings that say where something is written, not what is measured
+PLACES = ("out", "overwrite")  # settings of where something is written, not of what is measured
 
 
 def how_made(verb: str, config: Any, defaults: Any, positional: tuple[str, ...] = ()) -> dict:

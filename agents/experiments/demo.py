@@ -8,27 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import gymnasium as gym
-import numpy as np
-
-from agents.envs import (
-    WORLD_HELP,
-    action_count,
-    discrete_actions,
-    env_id,
-    env_settings,
-    find_twins,
-    named_world,
-)
+from agents.envs import WORLD_HELP, action_count, find_twins, named_world
 from agents.evaluation.play import Evaluation, evaluate_policy
+from agents.evaluation.twin_film import film_twins
 from agents.ppo.presets import ppo_settings, quick
-from agents.ppo.train import PPOConfig, load_policy, train_ppo
+from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
-from collectors.worlds.table import WORLDS
-
-STRIP_FRAMES = 12
 
 
 @dataclass(frozen=True)
@@ -45,54 +32,13 @@ class DemoConfig:
     bundle: str | None = setting(None, "the dream's model; none: the released one")
 
 
-def make_dream(config: DemoConfig) -> gym.Env:
-    """Make the world's dream."""
-    dream = env_id(config.name, "dream", config.bundle)
-    return gym.make(dream, **env_settings(config.name, "dream", config.bundle))
-
-
-def play_film(
-    env: gym.Env, policy, frames: int, seed: int, options: dict | None = None
-) -> tuple[np.ndarray, float]:
-    """Play one game of at most `frames` frames; the film (T, H, W, C) uint8 and the return."""
-    policy.reset(np.random.default_rng(seed))
-    frame, _ = env.reset(seed=seed, options=options)
-    film, total, ended = [frame], 0.0, False
-    while not ended and len(film) < frames:
-        frame, reward, termination, truncation, _ = env.step(policy(frame))
-        film.append(frame)
-        total += float(reward)
-        ended = termination or truncation
-    env.close()
-    return np.stack(film), total
-
-
 def film_both(config: DemoConfig) -> list[str]:
     """Write both games side by side, as a video and as a strip; return lines that say so."""
-    from collectors.media import side_by_side, write_strip
-    from collectors.video_writers import write_video
-
-    world = find_twins(config.name, config.bundle)
-    game = gym.make(world.real, **world.options)
-    actions = discrete_actions(game.action_space)
-    player = make_policy(world.ranking[-1], actions, WORLDS.get(config.name))
-    real, real_return = play_film(game, player, config.frames, config.seed)
-    start = {"context": real[0]}  # the dream goes on from the real game's first frame
-    dream, dream_return = play_film(make_dream(config), player, config.frames, config.seed, start)
-    films = side_by_side(dream, real)
-    try:
-        video = write_video(Path(config.out) / "dream_vs_real.mp4", films)
-    except ImportError:  # no ffmpeg on this machine
-        video = write_video(Path(config.out) / "dream_vs_real.gif", films)
-    rows = [
-        film[np.linspace(0, min(len(dream), len(real)) - 1, STRIP_FRAMES).astype(int)]
-        for film in (dream, real)
-    ]
-    strip = write_strip(Path(config.out) / "strip.png", rows, labels=("dream", "real"))
+    player = find_twins(config.name, config.bundle).ranking[-1]
+    film = film_twins(config.name, config.bundle, player, config.frames, config.seed, config.out)
     return [
-        f"  dream (left): {len(dream) - 1} steps, return {dream_return:.0f}; "
-        f"real game (right): {len(real) - 1} steps, return {real_return:.0f}",
-        f"  video {video}, strip {strip}",
+        f"  dream (left): {film.dream}; real game (right): {film.real}",
+        f"  video {film.video}, strip {film.strip}",
     ]
 
 
@@ -139,7 +85,12 @@ def run(config: DemoConfig) -> str:
         flush=True,
     )
     print(format_table(learn_and_measure(config), world.event))
-    return f"done in {time.monotonic() - start:.0f} s"
+    policy = Path(config.out) / "ppo" / POLICY_FILE
+    return (
+        f"done in {time.monotonic() - start:.0f} s; watch what was learned: neural-envs play "
+        f"{config.name} --real --policy {policy}\n"
+        "or play yourself, in the browser: neural-envs serve"
+    )
 
 
 def preset(words: list[str]) -> DemoConfig:

@@ -23,6 +23,7 @@ from agents.experiments.explore import Explorer
 from agents.experiments.stages import StageError, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
+from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, damaged_shards, read_options
@@ -258,7 +259,8 @@ def preset(name: str) -> DynaConfig:
     model = PRESETS[name]()
     model = replace(model, event_weight=max(model.event_weight, EVENT_WEIGHT))
     steps = ppo_steps(name) // ROUNDS_OF_BUDGET
-    return DynaConfig(name, steps=steps, ppo=ppo_settings(name), world_model=model)
+    out = f"runs/dyna/{dataset_name(name)}"
+    return DynaConfig(name, out=out, steps=steps, ppo=ppo_settings(name), world_model=model)
 
 
 def run_dyna(config: DynaConfig) -> dict:

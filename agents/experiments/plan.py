@@ -13,6 +13,7 @@ from agents.evaluation.play import play_policy, summarise
 from agents.experiments.planner import GreedyField, Planner, Search
 from agents.experiments.stages import write_json
 from collectors.dataset.dataset import Dataset
+from collectors.files import check_free
 from collectors.policies.policies import Policy, make_policy
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
@@ -33,6 +34,7 @@ class PlanConfig:
         "data/snake", "dataset whose held-out frames measure agreement with A*, if it is there"
     )
     out: str = setting("", "file for the figures")
+    overwrite: bool = setting(False, "replace the file where it is there already")
     episodes: int = setting(32, "real games of each player")
     frames: int = setting(2000, "held-out frames for agreement")
     seed: int = setting(0, "of games and noise")
@@ -109,6 +111,8 @@ def plan(config: PlanConfig) -> dict:
 
 def run(config: PlanConfig) -> str:
     """Play and compare; write the figures where `config.out` says; return them as lines."""
+    if config.out:
+        check_free(config.out, config.overwrite)
     figures = plan(config)
     if config.out:
         write_json(Path(config.out), figures)

@@ -33,6 +33,7 @@ from agents.experiments.transfer_report import SeedRuns, format_table, report, w
 from agents.experiments.world_model_seeds import WorldModel, trained_bundles, world_models
 from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
+from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.settings.parse import check_settings, setting
@@ -277,7 +278,8 @@ def preset(words: list[str]) -> TransferConfig:
     chosen = option(words, "world_model_preset") or option(words, "world-model-preset") or name
     training = find_preset(chosen) if chosen in PRESETS or chosen != name else PRESETS["any"]()
     settings = ppo_settings(name)
-    return TransferConfig(name, ppo_steps(name), ppo=settings, world_model=training)
+    out = f"runs/transfer/{dataset_name(name)}"
+    return TransferConfig(name, ppo_steps(name), out=out, ppo=settings, world_model=training)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from agents.evaluation.play import Episodes, play_policy, summarise
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.ppo.presets import PPOSettings, ppo_settings
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
+from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
@@ -235,7 +236,8 @@ def run(config: TrustConfig) -> str:
 def preset(words: list[str]) -> TrustConfig:
     """The settings of the world that the command line is about."""
     name = named_world(words, TrustConfig.name)
-    return TrustConfig(name, ppo=ppo_settings(name), world_model=few_updates(name))
+    out = f"runs/trust/{dataset_name(name)}"
+    return TrustConfig(name, out=out, ppo=ppo_settings(name), world_model=few_updates(name))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collectors.policies.policies import Generator, Policy
-from collectors.recording import collect
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -27,14 +26,19 @@ class AgentPolicy(Policy):
 
     It is named by the file's content, so that a dataset names no place on a machine. A frame is
     evaluated by itself, whatever is played beside it, so that data do not depend on the number of
-    lanes. Raises FileNotFoundError without the file, PolicyFileError for a foreign or damaged one,
-    and ValueError for an agent of another game.
+    lanes. `world` is the name of the game that it is to play, where that is known. Raises
+    FileNotFoundError without the file, PolicyFileError for a foreign or damaged one, and ValueError
+    for an agent of another game.
     """
 
-    def __init__(self, file: str, actions: int):
+    def __init__(self, file: str, actions: int, world: str = ""):
         from agents.envs import discrete_actions
+        from agents.ppo.policy_file import read_origin
 
         self.file = str(Path(file).resolve())
+        learned = read_origin(self.file).world
+        if world and learned and learned != world:
+            raise ValueError(f"the agent learned {learned}, and this game is {world}")
         own = discrete_actions(_agent(self.file).action_space)
         if own != actions:
             raise ValueError(f"the agent has {own} actions, and this game has {actions} actions")
@@ -81,4 +85,6 @@ def main(argv: list[str] | None = None) -> int:
     more, and those of several workers wait for one another.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
+    from collectors.recording import collect
+
     return collect.main(argv, AgentPolicy)

@@ -18,7 +18,7 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,10 +50,20 @@ NET_ARCH = [64]
 SPARE_ELEMENTS = 2**22  # of what stable-baselines3 makes for itself
 MOST_ROLLOUT_BYTES = 2**32
 KEYS = {"format_version", "settings", "seed", "frames", "actions", "lanes", "num_timesteps"}
+MOST_ORIGIN = 200  # characters of each word of an origin
 
 
 class PolicyFileError(ValueError):
     """A file that is no policy of ours, or a damaged one; the message says what to do."""
+
+
+class Origin(NamedTuple):
+    """Where an agent learned, as its file says; "" for what it does not say."""
+
+    world: str = ""  # name of the game
+    kind: str = ""  # dream or real
+    bundle: str = ""  # a released name, else a label: no place on a machine
+    weights: str = ""  # sha256 of the dream's model
 
 
 def make_ppo(
@@ -95,9 +105,10 @@ def make_ppo(
     return model
 
 
-def save_policy(model: BaseAlgorithm, path: Path) -> Path:
+def save_policy(model: BaseAlgorithm, path: Path, origin: Origin | None = None) -> Path:
     """Write a PPO that `make_ppo` made as a zip file; a reader never sees half of it."""
-    text = json.dumps(_facts(model))
+    learned = {} if origin is None else {"origin": origin._asdict()}
+    text = json.dumps({**_facts(model), **learned})
 
     def write(partial: Path) -> None:
         model.save(partial)
@@ -138,6 +149,11 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     Raises as `read_policy`.
     """
     return _members(Path(path))[1]
+
+
+def read_origin(path: str | Path) -> Origin:
+    """Where the agent of a policy file learned. Raises as `read_policy`."""
+    return Origin(**_members(Path(path))[0].get("origin", {}))
 
 
 def convert(foreign: str | Path, out: str | Path) -> Path:
@@ -230,7 +246,7 @@ def _is_plain(value: Any) -> bool:
 
 def _checked(stored: Any) -> dict[str, Any]:
     """The settings of a policy file, their types and ranges checked."""
-    if not isinstance(stored, dict) or set(stored) != KEYS:
+    if not isinstance(stored, dict) or set(stored) - {"origin"} != KEYS:
         raise DamagedFileError(f"{MEMBER} has other keys than {sorted(KEYS)}")
     if stored["format_version"] != FORMAT_VERSION:
         raise DamagedFileError(f"format {stored['format_version']!r} is not {FORMAT_VERSION}")
@@ -248,7 +264,17 @@ def _checked(stored: Any) -> dict[str, Any]:
         raise DamagedFileError("num_timesteps is a whole number")
     if stored["seed"] is not None and type(stored["seed"]) is not int:
         raise DamagedFileError("the seed is a whole number or null")
+    _check_origin(stored.get("origin", {}))
     return stored
+
+
+def _check_origin(origin: Any) -> None:
+    known = isinstance(origin, dict) and set(origin) <= set(Origin._fields)
+    if not known or not all(
+        isinstance(word, str) and len(word) <= MOST_ORIGIN and (word.isprintable())
+        for word in origin.values()
+    ):
+        raise DamagedFileError(f"its origin is no short words for {', '.join(Origin._fields)}")
 
 
 def _fits(env: VecEnv, stored: Mapping[str, Any]) -> bool:

@@ -21,9 +21,8 @@ from agents.envs import (
     dream_settings,
     env_id,
     env_settings,
+    find_twins,
     make_vector_env,
-    named_world,
-    option,
     sb3_env,
     weights_fingerprint,
 )
@@ -37,15 +36,16 @@ from agents.ppo.checkpoints import (
     remove_kept_policies,
     save_checkpoint,
 )
-from agents.ppo.policy_file import make_ppo, read_policy, read_weights, save_policy
-from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
+from agents.ppo.policy_file import Origin, make_ppo, read_policy, read_weights, save_policy
+from agents.ppo.presets import PPOSettings
 from agents.ppo.progress_table import ProgressTable
+from agents.ppo.run_folder import SETTINGS_FILE
 from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import progress
 from collectors.settings.parse import as_text, check_settings, setting
-from collectors.settings.run_command import command
+from neural_envs.bundles import label_of
 from neural_envs.ray_vector_env import RayVectorEnv
 
 
@@ -127,7 +127,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None, kept: int = 0) ->
         if stop:
             save_checkpoint(model, out)
             stop.end(f"{model.num_timesteps} steps are saved in {out}, the same command goes on")
-        policy = save_policy(model, out / POLICY_FILE)
+        policy = save_policy(model, out / POLICY_FILE, origin(config))
         remove_checkpoints(out)
     return policy
 
@@ -205,9 +205,18 @@ def dreamed_weights(config: PPOConfig) -> str:
     return weights_fingerprint(config.name, config.bundle) if config.world == "dream" else "none"
 
 
+def origin(config: PPOConfig) -> Origin:
+    """What the policy file says of where its agent learned."""
+    weights = dreamed_weights(config)
+    if config.world == "real":
+        return Origin(config.name, config.world)
+    bundle = label_of(config.bundle or find_twins(config.name).bundle)
+    return Origin(config.name, config.world, bundle, weights)
+
+
 def _open_run(out: Path, text: str) -> Checkpoint | None:
     """Write the run's settings; return its own newest checkpoint to go on from, if any."""
-    settings = out / "settings.yaml"
+    settings = out / SETTINGS_FILE
     if not (settings.is_file() and settings.read_bytes() == text.encode()):
         remove_checkpoints(out)
         remove_kept_policies(out)
@@ -225,21 +234,3 @@ def load_policy(path: str | Path) -> PPO:
             f"no trained policy at {path}; train one with: neural-envs ppo WORLD --out FOLDER"
         )
     return read_policy(path)
-
-
-def run(config: PPOConfig) -> str:
-    """Train; return how long it took and where the policy is."""
-    start = time.monotonic()
-    path = train_ppo(config)
-    return f"{config.steps} steps in {time.monotonic() - start:.0f} s; policy: {path}"
-
-
-def preset(words: list[str]) -> PPOConfig:
-    """The settings of the world that the command line is about."""
-    name = named_world(words, PPOConfig.name, real=option(words, "world") == "real")
-    return PPOConfig(name=name, steps=ppo_steps(name), ppo=ppo_settings(name))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return command(preset, run, argv, "neural-envs ppo", ("name",))

@@ -10,7 +10,7 @@ from agents.report.page import html
 from agents.report.sources import find_sources, write_sources
 from agents.results.strips import DEPTHS, depth_strip
 from collectors.dataset.dataset import Dataset, dataset_name
-from collectors.files import write_atomically
+from collectors.files import check_free, write_atomically
 from collectors.media import write_strip
 from collectors.settings.run_command import command
 from neural_envs import bundles
@@ -23,7 +23,8 @@ LANES = 4  # dreams of which the longest is shown by depth
 def run(config: ReportConfig) -> str:
     """Write the page; return where it is."""
     bundles.resolve_bundle(config.bundle)
-    folder = Path(config.out)
+    folder = Path(config.out or f"report/{bundles.label_of(config.bundle)}")
+    check_free(folder / "index.html", config.overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     findings = gather(config)
     page = write(folder, findings)
@@ -44,7 +45,7 @@ def gather(config: ReportConfig) -> Findings:
     bundle = bundles.load(config.bundle)
     sources = find_sources(config, bundle)
     measured, unmeasured = _measured(config, bundle)
-    policy = policies_of(bundle.model.spec.world)[-1]
+    policy = config.policy or policies_of(bundle.model.spec.world)[-1]
     run = Path(config.run) if config.run else _run_of(bundle.path)
     if config.run and not (Path(config.run) / "metrics.csv").is_file():
         raise ValueError(f"{config.run} is not a run directory: it has no metrics.csv")

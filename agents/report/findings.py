@@ -20,14 +20,18 @@ class ReportConfig:
 
     bundle: str = setting(help="released name, directory or Hub repository of the bundle")
     evaluation: str = setting(
-        "", "directory that evaluate wrote; none: evaluation, if it is of this bundle"
+        "", "directory that evaluate wrote; none: evaluation/BUNDLE, if it is there"
     )
     transfer: str = setting(
-        "", "directory that transfer wrote; none: runs/transfer, if it is of this bundle"
+        "", "directory that transfer wrote; none: runs/transfer/WORLD, if it is of this bundle"
     )
     data: str = setting("", "dataset whose test split is dreamed; none: data/WORLD, if it is there")
     run: str = setting("", "run directory with metrics.csv; none: the one that the bundle lies in")
-    out: str = setting("report", "directory for index.html and the images")
+    out: str = setting("", "directory for index.html and the images; none: report/BUNDLE")
+    overwrite: bool = setting(False, "replace the page that the directory holds already")
+    policy: str = setting(
+        "", "who plays the dream that is shown: none, the world's best; or policy.zip of ppo"
+    )
     transitions: int = setting(
         1_200, "transitions of the test split that are dreamed, with data", least=1
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.envs import discrete_actions
+from agents.ppo.player import AgentPolicy
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import WORLDS
@@ -32,7 +33,8 @@ def play(bundle: Bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
     world = WORLDS.get(bundle.model.spec.world)
-    policy = make_policy(policy_name, discrete_actions(env.action_space), world=world)
+    actions = discrete_actions(env.action_space)
+    policy = make_policy(policy_name, actions, world, AgentPolicy)
     return max(
         (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),
         key=lambda found: len(found.frames),

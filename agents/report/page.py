@@ -216,7 +216,7 @@ def _provenance(found: Findings) -> str:
 
 
 def _evaluate(found: Findings) -> str:
-    return f"neural-envs evaluate {found.config.bundle} --out evaluation"
+    return f"neural-envs evaluate {found.config.bundle}"
 
 
 def _collect(found: Findings) -> str:

@@ -11,7 +11,9 @@ from agents.report.findings import ReportConfig
 from agents.results.released import Source, results_of
 from agents.results.scorecard import CARD, Given
 from agents.results.tables import origin_text
+from collectors.dataset.dataset import dataset_name
 from collectors.files import write_atomically
+from neural_envs.bundles import label_of
 from world_models.bundles.bundle import Bundle
 
 
@@ -28,7 +30,8 @@ def find_sources(config: ReportConfig, bundle: Bundle) -> list[Given]:
 
 def read_evaluation(config: ReportConfig) -> Given | None:
     """evaluation.json; one that was not asked for must be of this bundle."""
-    file = Path(config.evaluation or "evaluation") / "evaluation.json"
+    folder = config.evaluation or f"evaluation/{label_of(config.bundle)}"
+    file = Path(folder) / "evaluation.json"
     made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
     figures = _read(file, "one_step", made if config.evaluation else "", "evaluate")
     if figures and Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
@@ -41,8 +44,8 @@ def read_evaluation(config: ReportConfig) -> Given | None:
 
 def read_transfer(config: ReportConfig, bundle: Bundle) -> Given | None:
     """transfer.json; one that was not asked for must be of these weights."""
-    file = Path(config.transfer or "runs/transfer") / "transfer.json"
     world = bundle.model.spec.world
+    file = Path(config.transfer or f"runs/transfer/{dataset_name(world)}") / "transfer.json"
     made = f"neural-envs transfer {world} --bundle {config.bundle} --out {config.transfer}"
     figures = _read(file, "transfer", made if config.transfer else "", "transfer")
     found = Source(str(file), figures, figures.get("weights", ""))

@@ -56,6 +56,8 @@ POLICY_FILE = ".zip"  # the end of the name of a trained agent
 
 # (the number after the colon as text, or a policy file; number of actions) -> policy
 Maker = Callable[[str, int], Policy]
+# (policy file, number of actions, name of the world or "") -> the trained agent; `agents` has it
+AgentMaker = Callable[[str, int, str], Policy]
 
 
 class RandomPolicy(Policy):
@@ -186,10 +188,10 @@ def makers_of(world: World | str | None) -> Mapping[str, Maker]:
 
 
 def make_policy(
-    name: str, actions: int, world: World | str | None = None, players: Maker | None = None
+    name: str, actions: int, world: World | str | None = None, agents: AgentMaker | None = None
 ) -> Policy:
     """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world`
-    (see `makers_of`) has of its own; or FILE.zip[:random], a trained agent, which `players` makes.
+    (see `makers_of`) has of its own; or FILE.zip[:random], a trained agent, which `agents` makes.
 
     Several with commas between them are a mixture by episodes, in equal shares or in those that
     follow an @: "astar@3,astar:0.3,agent.zip:0.1". Raises PolicyError for a name or a number that
@@ -197,12 +199,13 @@ def make_policy(
     """
     if "," in name:
         parts = [_weighted(part) for part in name.split(",")]
-        policies = [make_policy(part, actions, world, players) for part, _ in parts]
+        policies = [make_policy(part, actions, world, agents) for part, _ in parts]
         return MixturePolicy(policies, [weight for _, weight in parts])
     name, _ = _weighted(name)
     kind, _, number = name.partition(":")
     if kind.endswith(POLICY_FILE):
-        return _agent(kind, number, actions, players)
+        known = world.name if isinstance(world, World) else world or ""
+        return _agent(kind, number, known, actions, agents)
     makers = makers_of(world)
     if kind not in makers:
         raise PolicyError(unknown("policy", name, makers))
@@ -230,14 +233,12 @@ def _weighted(part: str) -> tuple[str, float]:
     return name, number
 
 
-def _agent(file: str, number: str, actions: int, players: Maker | None) -> Policy:
+def _agent(file: str, number: str, world: str, actions: int, agents: AgentMaker | None) -> Policy:
     """The agent of a policy file, which plays at random in `number` of its steps."""
-    if players is None:
-        raise PolicyError(
-            f"{file} is a trained agent, and only the command `neural-envs collect` plays those"
-        )
+    if agents is None:
+        raise PolicyError(f"{file} is a trained agent, and here only scripted policies play")
     try:
-        agent = players(file, actions)
+        agent = agents(file, actions, world)
         return EpsilonPolicy(agent, float(number), actions) if number else agent
     except (ValueError, OSError) as error:
         raise PolicyError(f"the policy {file!r} cannot play: {error}") from error

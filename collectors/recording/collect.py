@@ -23,7 +23,7 @@ from collectors.dataset.dataset import (
     sha256_of,
 )
 from collectors.locks import LOCK_FILE, holds_files, locked
-from collectors.policies.policies import POLICY_FILE, Maker, Policy, make_policy
+from collectors.policies.policies import POLICY_FILE, AgentMaker, Policy, make_policy
 from collectors.progress import progress
 from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
@@ -228,8 +228,8 @@ def read_options(words: tuple[str, ...]) -> dict:
     return options
 
 
-def run(settings: CollectSettings, players: Maker | None = None) -> str:
-    """Record what the settings ask for; return a line about it. `players` makes a player of the
+def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
+    """Record what the settings ask for; return a line about it. `agents` makes a player of the
     file of a trained agent.
 
     Raises DatasetError, PolicyError and Gymnasium's errors.
@@ -246,7 +246,7 @@ def run(settings: CollectSettings, players: Maker | None = None) -> str:
                 env_id,
                 out,
                 settings.frames,
-                _player(settings.policy, env_id, options, players),
+                _player(settings.policy, env_id, options, agents),
                 options,
                 bar.update,
                 workers=settings.workers,
@@ -265,18 +265,18 @@ def run(settings: CollectSettings, players: Maker | None = None) -> str:
     )
 
 
-def _player(name: str, env_id: str, options: dict, players: Maker | None) -> str | Policy:
+def _player(name: str, env_id: str, options: dict, agents: AgentMaker | None) -> str | Policy:
     """The policy's name, or where a trained agent is in it the policy itself."""
     if POLICY_FILE not in name:
         return name
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         game: Any = env.unwrapped
         spec = game.world_spec()
-    return make_policy(name, len(spec["action_names"]), WORLDS.get(spec["world"]), players)
+    return make_policy(name, len(spec["action_names"]), WORLDS.get(spec["world"]), agents)
 
 
-def main(argv: list[str] | None = None, players: Maker | None = None) -> int:
-    """Run the command; return its exit code. `players`: see `run`."""
+def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int:
+    """Run the command; return its exit code. `agents`: see `run`."""
 
     def defaults(words: Sequence[str]) -> CollectSettings | type[CollectSettings]:
         name = first_word(words) or option(words, "world")
@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None, players: Maker | None = None) -> int:
 
     return command(
         defaults,
-        lambda settings: run(settings, players),
+        lambda settings: run(settings, agents),
         argv,
         "neural-envs collect",
         ("world",),

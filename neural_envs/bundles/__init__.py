@@ -68,6 +68,21 @@ def resolve_bundle(name_or_path: str | Path, network: bool = True) -> Path:
     )
 
 
+def label_of(name_or_path: str | Path) -> str:
+    """A short name for the files that are made of a bundle, which no bundle beside it shares.
+
+    "snake" is the released one's, "runs-snake" that of runs/snake/bundle, "org-name" that of a
+    repository.
+    """
+    name = str(name_or_path)
+    if name in released_names():
+        return name
+    parts = name.split("/") if is_repository(name) else list(Path(name).resolve().parts)
+    if parts[-1] == "bundle" and len(parts) > 2:
+        parts.pop()
+    return "-".join(part for part in parts[-2:] if part.strip("/"))
+
+
 def is_repository(name: str) -> bool:
     """Whether this can only name a Hub repository: it is no released name and no directory here."""
     parts = name.split("/")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from collectors.files import check_free
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.video_writers import WRITERS, write_video
 from neural_envs.branching import branches, branches_film, start_state
+from neural_envs.bundles import label_of
 from neural_envs.simulator import Simulator
 from world_models.protocols import SamplingOptions
 
@@ -20,7 +21,8 @@ class ActionGridConfig:
     bundle: str = setting("snake", "released name, directory or Hub repository of a bundle")
     frames: int = setting(32, "steps that each action is held for", least=1)
     seed: int = setting(0, "of the start and of the dream's random numbers", least=0)
-    out: str = setting("", "the .mp4 or .gif to write; none: <bundle>-actions.mp4 here")
+    out: str = setting("", "the .mp4 or .gif to write; none: BUNDLE-actions.mp4 here")
+    overwrite: bool = setting(False, "replace the file where it is there already")
     fps: int = setting(0, "frames per second; 0 is the world's own rate", least=0)
     sampler_steps: int = setting(
         0, "denoising steps per frame, where the model has them; 0 is the bundle's own", least=0
@@ -45,11 +47,12 @@ class ActionGridConfig:
 
 def run(config: ActionGridConfig) -> str:
     """Write the film; returns the return of each action and where the film is."""
+    out = config.out or f"{label_of(config.bundle)}-actions.mp4"
+    check_free(out, config.overwrite)
     simulator = Simulator(config.bundle, config.device)
     options = SamplingOptions(config.sampler_steps or None, config.guidance, config.temperature)
     state = start_state(simulator, config.seed)
     found = branches(simulator, state, config.frames, simulator.checked_options(options))
-    out = config.out or f"{Path(config.bundle).resolve().name}-actions.mp4"
     fps = config.fps or simulator.model.spec.fps
     path = write_video(out, branches_film(found), fps, scale=1)
     lines = []

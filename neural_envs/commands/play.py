@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collectors.files import check_free
 from collectors.interrupts import deferred_interrupts
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -12,17 +13,23 @@ from neural_envs.play.session import PlaySession
 from neural_envs.play.twins import PlayError, default_policy, make_session, world_name
 
 if TYPE_CHECKING:
+    from neural_envs.play.twins import AgentMaker
     from neural_envs.play.window import PlayWindow
 
 
-def run(config: PlayConfig) -> str:
-    """Open the window and play until it is closed; returns the scores and the files written."""
+def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
+    """Open the window and play until it is closed; returns the scores and the files written.
+
+    `agents` makes trained agents of files.
+    """
+    for file in filter(None, (config.record, config.dream_file)):
+        check_free(file, config.overwrite)
     try:
         from neural_envs.play.window import RESERVED, PlayWindow, open_display
     except ImportError as error:
         raise PlayError(f"the window needs pygame: pip install pygame ({error})") from error
     open_display()
-    session = make_session(config, RESERVED)
+    session = make_session(config, RESERVED, agents)
     name = world_name(config)
     policy = config.policy or default_policy(name)
     window = PlayWindow(session, name, policy, config.fps, config.scale, config.record)
@@ -54,6 +61,8 @@ def saved(session: PlaySession, window: PlayWindow, config: PlayConfig) -> list[
     return lines
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `play`; returns the exit code."""
-    return command(PlayConfig, run, argv, "neural-envs play", ("world",))
+def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int:
+    """The verb `play`; returns the exit code. `agents`: see `run`."""
+    return command(
+        PlayConfig, lambda config: run(config, agents), argv, "neural-envs play", ("world",)
+    )

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 
+from collectors.files import check_free
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.video_writers import write_film
@@ -17,6 +18,7 @@ class ReplayConfig:
 
     file: str = setting(help="the .dream file")
     out: str = setting("", "write what is dreamed: .mp4, .gif, or .png for a strip of frames")
+    overwrite: bool = setting(False, "replace that file where it is there already")
     bundle: str = setting("", "dream with this bundle of the same world instead of the file's own")
     scale: int = setting(4, "image pixels per world pixel", least=1)
     fps: int = setting(0, "frames per second; 0 is the world's own rate", least=0)
@@ -28,6 +30,8 @@ class ReplayConfig:
 
 def run(config: ReplayConfig) -> int:
     """Dream the file again and print whether the frames are the same; returns the exit code."""
+    if config.out:
+        check_free(config.out, config.overwrite)
     same, result = replayed(config)
     print(result, file=sys.stdout if same else sys.stderr)
     if config.out:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from collectors.files import check_free
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.video_writers import write_film
+from neural_envs.bundles import label_of
 from neural_envs.replays.frame_sources import FrameSource, of_bundle, of_dream_file, of_episode
+
+if TYPE_CHECKING:
+    from neural_envs.play.twins import AgentMaker
 
 
 @dataclass(frozen=True)
@@ -18,9 +24,16 @@ class VideoConfig:
     source: str = setting(
         help="bundle (released name, directory, Hub repository), .dream file or dataset"
     )
-    out: str = setting("video.mp4", "what to write: .mp4, .gif, or .png for a strip of frames")
+    out: str = setting(
+        "",
+        "what to write: .mp4, .gif, or .png for a strip of frames; none: an .mp4 here, named after "
+        "what it shows",
+    )
+    overwrite: bool = setting(False, "replace the file where it is there already")
     bundle: str = setting("", "dream a .dream file with this bundle instead of its own")
-    policy: str = setting("random", "who plays the bundle: random, or the world's own, as astar")
+    policy: str = setting(
+        "random", "who plays the bundle: random, the world's own, as astar, or policy.zip of ppo"
+    )
     steps: int = setting(
         300,
         "steps at most; a dream that ends is followed by the next one; 0 for files: all",
@@ -38,20 +51,38 @@ class VideoConfig:
         check_settings(self)
 
 
-def run(config: VideoConfig) -> str:
-    """Write the film or strip; returns where it is and what it shows."""
-    source = open_source(config)
+def run(config: VideoConfig, agents: AgentMaker | None = None) -> str:
+    """Write the film or strip; returns where it is and what it shows. `agents` makes trained
+    agents of files.
+    """
+    out = config.out or default_name(config)
+    check_free(out, config.overwrite)
+    source = open_source(config, agents)
     fps = config.fps or source.fps
-    path = write_film(config.out, source.frames, fps, config.scale, config.images)
+    path = write_film(out, source.frames, fps, config.scale, config.images)
     return f"written: {path}, {source.about}"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `video`; returns the exit code."""
-    return command(VideoConfig, run, argv, "neural-envs video", ("source",))
+def default_name(config: VideoConfig) -> str:
+    """snake-astar.mp4, data-snake-episode-0.mp4 or game.mp4: a name for what is filmed."""
+    path = Path(config.source)
+    if path.suffix == ".dream":
+        return f"{path.stem}.mp4"
+    label = label_of(config.source)
+    if (path / "manifest.json").is_file():
+        return f"{label}-episode-{config.episode}.mp4"
+    player = Path(config.policy).name.partition(":")[0].partition(",")[0]
+    return f"{label}-{'agent' if player.endswith('.zip') else player}.mp4"
 
 
-def open_source(config: VideoConfig) -> FrameSource:
+def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int:
+    """The verb `video`; returns the exit code. `agents`: see `run`."""
+    return command(
+        VideoConfig, lambda config: run(config, agents), argv, "neural-envs video", ("source",)
+    )
+
+
+def open_source(config: VideoConfig, agents: AgentMaker | None = None) -> FrameSource:
     """What `config` names: a `.dream` file, a dataset or else a bundle.
 
     Raises ValueError for a source that is none, or what its reader raises.
@@ -64,4 +95,6 @@ def open_source(config: VideoConfig) -> FrameSource:
     if not config.steps:
         raise ValueError("a dream of a bundle has no end of its own: give --steps 1 or more")
     steps, sampler_steps = config.steps, config.sampler_steps or None
-    return of_bundle(config.source, config.policy, steps, config.seed, sampler_steps, config.device)
+    return of_bundle(
+        config.source, config.policy, steps, config.seed, sampler_steps, config.device, agents
+    )

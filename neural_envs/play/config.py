@@ -28,7 +28,9 @@ class PlayConfig:
         "show this real game beside the dream, any Gymnasium id; --real is that of a world of ours",
     )
     policy: str = setting(
-        "", "let this policy play from the start (TAB takes over): random or the world's, as astar"
+        "",
+        "let this policy play from the start (TAB takes over): random, the world's own, as astar, "
+        "or policy.zip of ppo",
     )
     bundle: str = setting(
         "", "another bundle of any game: released name, directory or Hub repository"
@@ -57,6 +59,7 @@ class PlayConfig:
         least=0,
     )
     record: str = setting("", "record from the start into this .mp4 or .gif")
+    overwrite: bool = setting(False, "replace the files of record and dream_file where they exist")
     dream_file: str = setting(
         "", "save the last dream into this .dream file on leaving; replay and video read it"
     )

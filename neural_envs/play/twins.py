@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -21,6 +21,9 @@ from neural_envs.registration import register_environments
 from world_models.protocols import SamplingOptions
 from world_models.sampling_options import DEFAULT_OPTIONS
 
+if TYPE_CHECKING:
+    from collectors.policies.policies import AgentMaker as AgentMaker
+
 DEFAULT_WORLD = "snake"
 
 
@@ -28,10 +31,13 @@ class PlayError(RuntimeError):
     """Something that was asked for is not there; the message is a sentence for the player."""
 
 
-def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> PlaySession:
+def make_session(
+    config: PlayConfig, reserved: frozenset[int] = frozenset(), agents: AgentMaker | None = None
+) -> PlaySession:
     """The worlds and policies that `config` names, ready to be played.
 
-    `reserved` are keys that no action may use. Raises PlayError, or what the bundle raises.
+    `reserved` are keys that no action may use; `agents` makes trained agents of files. Raises
+    PlayError, or what the bundle raises.
     """
     world = world_name(config)
     dream = make_dream(world, config.device, config.bundle or None)
@@ -43,7 +49,7 @@ def make_session(config: PlayConfig, reserved: frozenset[int] = frozenset()) -> 
     if config.real or config.twin:
         views.append(PlayerView("real", real_twin(dream, world, config.twin)))
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
-    make_policy = policy_maker(config.policy or default_policy(world), world)
+    make_policy = policy_maker(config.policy or default_policy(world), world, agents)
     keys = Keys.of_dream(unwrapped, reserved)
     session = PlaySession(views, keys, make_policy, share_start, seed)
     if config.policy:
@@ -125,7 +131,9 @@ def recorder_of(dream: gymnasium.Env) -> Any:
     return DreamRecorder() if isinstance(dream.unwrapped, NeuralEnv) else None
 
 
-def policy_maker(name: str, world: str = "") -> Callable[[int], Policy]:
+def policy_maker(
+    name: str, world: str = "", agents: AgentMaker | None = None
+) -> Callable[[int], Policy]:
     """A function from the number of actions to a world's policy of this name.
 
     Calling it raises PolicyError where there is no such policy.
@@ -134,7 +142,7 @@ def policy_maker(name: str, world: str = "") -> Callable[[int], Policy]:
     def make(actions: int) -> Policy:
         from collectors.policies.policies import make_policy
 
-        return make_policy(name, actions, WORLDS.get(world))
+        return make_policy(name, actions, WORLDS.get(world), agents)
 
     return make
 

@@ -13,6 +13,7 @@ from collectors.media import to_rgb
 if TYPE_CHECKING:
     from neural_envs.env import NeuralEnv
     from neural_envs.play.session import Policy
+    from neural_envs.play.twins import AgentMaker
 
 
 class FrameSource(NamedTuple):
@@ -61,8 +62,10 @@ def of_bundle(
     seed: int = 0,
     sampler_steps: int | None = None,
     device: str = "cpu",
+    agents: AgentMaker | None = None,
 ) -> FrameSource:
     """`steps` steps of a bundle that a policy plays; a dream that ends is followed by the next one.
+    `agents` makes trained agents of files.
 
     Raises BundleError or PolicyError where there is none of that name.
     """
@@ -71,7 +74,7 @@ def of_bundle(
 
     env = NeuralEnv(bundle, device, sampler_steps=sampler_steps)
     actions: Any = env.action_space
-    player = policy_maker(policy, env.world.world)(int(actions.n))
+    player = policy_maker(policy, env.world.world, agents)(int(actions.n))
     about = f"{steps} steps of {env.world.world} dreamed, played by {policy}"
     return FrameSource(_played(env, player, steps, seed), env.world.fps, about)
 

@@ -11,11 +11,11 @@ import json
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.worlds.table import WORLDS, unknown
-from neural_envs.bundles import load, released_names, resolve_bundle
+from neural_envs.bundles import label_of, load, released_names, resolve_bundle
+from neural_envs.web.agent_list import AgentList
 from world_models.bundles.identity import bundle_hashes
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class BundleCatalogue:
 
     def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
         self.device, self.lock = device, threading.Lock()
+        self.agents = AgentList()
         self.loaded: dict[str, Bundle] = {}
         self.coming: dict[str, Future[Bundle]] = {}  # those that are read now
         self.hashes: dict[str, tuple[str, ...]] = {}
@@ -52,8 +53,8 @@ class BundleCatalogue:
             load(source, device)  # a wrong one is found now, not when somebody plays it
 
     def _free_name(self, source: str) -> str:
-        """The folder's name, with a number where another bundle has it: never a whole path."""
-        stem = name = Path(source).resolve().name
+        """A short name, with a number where another bundle has it: never a whole path."""
+        stem = name = label_of(source)
         taken, number = {*self.bundles, *released_names()}, 1
         while name in taken:
             number += 1

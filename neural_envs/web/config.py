@@ -16,6 +16,9 @@ class ServeConfig:
     bundle: tuple[str, ...] = setting(
         (), "further bundles beside the released ones: directories or Hub repositories"
     )
+    policy: tuple[str, ...] = setting(
+        (), "trained agents, policy.zip of ppo: players on the page beside the scripted ones"
+    )
     host: str = setting(
         "127.0.0.1",
         "address to listen on; 0.0.0.0 lets everybody in who can reach this machine and knows the "

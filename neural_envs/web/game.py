@@ -17,7 +17,7 @@ import gymnasium
 from collectors.media import to_rgb
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView, Score
-from neural_envs.play.session import PlaySession
+from neural_envs.play.session import PlaySession, Policy
 from neural_envs.play.twins import (
     PlayError,
     make_dream,
@@ -54,7 +54,7 @@ class GameSession:
     """
 
     def __init__(self, catalogue: BundleCatalogue, info: BundleInfo, seed: int | None = None):
-        self.info, self.lock = info, threading.RLock()
+        self.info, self.lock, self.agents = info, threading.RLock(), catalogue.agents
         self.env = make_dream(info.world, catalogue.device, catalogue.load(info))
         self.model = catalogue.load(info).model
         self.spec = self.model.spec
@@ -180,8 +180,11 @@ class GameSession:
             "sampler_steps": options.steps if "steps" in supported else None,
             "guidance": options.guidance if "guidance" in supported else None,
             "temperature": options.temperature if "temperature" in supported else None,
-            "policies": policy_names(self.spec.world),
+            "policies": [*policy_names(self.spec.world), *self._agent_names()],
         }
+
+    def _agent_names(self) -> list[str]:
+        return self.agents.names(len(self.spec.action_names), self.spec.world)
 
     def _options(self) -> dict[str, Any]:
         views = {"real": self.shows_real, "difference": self.shows_difference}
@@ -219,9 +222,14 @@ class GameSession:
     def _choose_player(self, message: protocol.ChoosePlayer) -> None:
         session = self.session
         if message.name != PERSON:
-            session.make_policy = policy_maker(message.name, self.spec.world)
+            session.make_policy = self._policy_maker(message.name)
             session.load_policy()
         session.policy_plays, self.player = message.name != PERSON, message.name
+
+    def _policy_maker(self, name: str) -> Callable[[int], Policy]:
+        if name in self.agents.files:
+            return lambda actions: self.agents.make(name, actions, self.spec.world)
+        return policy_maker(name, self.spec.world)  # which plays no file that a page names
 
     def _show_views(self, message: protocol.ShowViews) -> None:
         session, needed = self.session, message.real or message.difference

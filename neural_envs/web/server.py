@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors.settings.run_command import command
 from neural_envs.web.access import ALL_ADDRESSES, Access, access_for, bare_host
 from neural_envs.web.config import ServeConfig
 from neural_envs.web.limits import MAX_SOCKETS, MAX_SOCKETS_PER_ADDRESS
+
+if TYPE_CHECKING:
+    from neural_envs.play.twins import AgentMaker
 
 try:
     import resource
@@ -33,8 +36,10 @@ UVICORN: dict[str, Any] = {
 }
 
 
-def run(config: ServeConfig) -> str | None:
-    """Serve until interrupted, or measure the load and return the result as text."""
+def run(config: ServeConfig, agents: AgentMaker | None = None) -> str | None:
+    """Serve until interrupted, or measure the load and return the result as text. `agents` makes
+    trained agents of files.
+    """
     import starlette  # noqa: F401  a missing extra is named before anything is loaded
     import uvicorn
     import websockets  # noqa: F401
@@ -46,7 +51,7 @@ def run(config: ServeConfig) -> str | None:
     from neural_envs.web.transport import guarded_protocols
 
     access = access_for(config.host, config.names)
-    app, listening = make_server(config, access), listen(config.host, config.port)
+    app, listening = make_server(config, access, agents), listen(config.host, config.port)
     greeting = _greeting(config.host, listening.getsockname()[1], access)
 
     class Server(uvicorn.Server):
@@ -61,20 +66,24 @@ def run(config: ServeConfig) -> str | None:
     return None
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The verb `serve`; returns the exit code."""
-    return command(ServeConfig, run, argv, "neural-envs serve")
+def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int:
+    """The verb `serve`; returns the exit code. `agents`: see `run`."""
+    return command(ServeConfig, lambda config: run(config, agents), argv, "neural-envs serve")
 
 
-def make_server(config: ServeConfig, access: Access) -> Any:
-    """The Starlette application that `config` asks for. BundleError for a bundle that is none."""
+def make_server(config: ServeConfig, access: Access, agents: AgentMaker | None = None) -> Any:
+    """The Starlette application that `config` asks for. BundleError for a bundle that is none,
+    ValueError for a policy file that no world here can use.
+    """
     import torch
 
+    from neural_envs.web.agent_list import AgentList
     from neural_envs.web.app import AppState, make_app
     from neural_envs.web.catalogue import BundleCatalogue
 
     torch.set_num_threads(1)
     catalogue = BundleCatalogue(config.bundle, config.device)
+    catalogue.agents = AgentList(config.policy, agents)
     threads = config.threads or cores()
     state = AppState(catalogue, config.connections, config.idle, threads, config.per_address)
     return make_app(state, access)

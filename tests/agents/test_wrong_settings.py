@@ -5,7 +5,8 @@ import pytest
 from agents.envs import make_vector_env
 from agents.experiments.transfer import TransferConfig
 from agents.experiments.trust import TrustConfig
-from agents.ppo.train import PPOConfig, main
+from agents.ppo.command import main
+from agents.ppo.train import PPOConfig
 
 
 @pytest.mark.parametrize("config", [PPOConfig, TransferConfig, TrustConfig])

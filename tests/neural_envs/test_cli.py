@@ -139,7 +139,9 @@ def test_all_four_packages_carry_the_marker():
 def test_the_switch_for_large_files_is_taken_by_every_verb(place, monkeypatch):
     monkeypatch.delenv(ALLOW_LARGE, raising=False)
     found = []
-    stub = types.SimpleNamespace(main=lambda words: found.append((words, allow_large())) or 0)
+    stub = types.SimpleNamespace(
+        main=lambda words, agents: found.append((words, allow_large())) or 0
+    )
     monkeypatch.setattr(cli, "foreign", lambda package: "")
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: stub)
     words = ["play", "snake"]

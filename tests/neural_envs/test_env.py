@@ -152,7 +152,7 @@ def test_the_window_shows_the_frame_enlarged_by_a_whole_number():
     import pygame
 
     from collectors.media import tile
-    from neural_envs.render_window import Window
+    from collectors.render_window import Window
 
     window, frame = (
         Window("test", fps=1000),
@@ -177,7 +177,7 @@ def test_the_keyboard_has_arrows_and_letters():
 def test_keys_are_combined_numbered_or_absent_by_the_names_of_the_actions():
     import pygame
 
-    from neural_envs.render_window import keys_to_action
+    from neural_envs.action_keys import keys_to_action
 
     keys = keys_to_action(("noop", "up_left", "jump"))
     assert keys == {(): 0, (pygame.K_UP, pygame.K_LEFT): 1, ("w", "a"): 1, ("2",): 2}

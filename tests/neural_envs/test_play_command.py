@@ -33,7 +33,7 @@ def walk_world(monkeypatch, tmp_path):
         spec = gymnasium.envs.registration.EnvSpec(name, entry_point=_maker(double))
         monkeypatch.setitem(gymnasium.registry, name, spec)
     monkeypatch.setitem(table.WORLDS, "walk", WALK)
-    monkeypatch.setattr(twins, "policy_maker", lambda name, world: Homing)
+    monkeypatch.setattr(twins, "policy_maker", lambda name, world, agents: Homing)
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)
 

@@ -6,7 +6,10 @@ import base64
 
 import numpy as np
 
+from collectors.policies.policies import RandomPolicy
+from neural_envs.play.twins import policy_names
 from neural_envs.web import protocol
+from neural_envs.web.agent_list import AgentList
 from neural_envs.web.game import GameSession
 from neural_envs.web.snapshots import MAX_SNAPSHOTS
 from tests.neural_envs.web_double import COUNTING, RIGHT, CountingCatalogue
@@ -90,3 +93,28 @@ def test_a_missing_real_game_is_a_sentence_with_its_command_and_the_dream_goes_o
     )
     game.tick()
     assert names(game) == ["dream"] and game.show()[0]["step"] == 1
+
+
+def test_trained_agents_are_players_by_the_names_that_the_server_gave_them():
+    def make(file: str, actions: int, world: str) -> RandomPolicy:
+        if file != "runs/ppo/counting/policy.zip":
+            raise ValueError("of another game")
+        return RandomPolicy(actions)
+
+    catalogue = CountingCatalogue()
+    files = ["runs/ppo/counting/policy.zip", "runs/ppo/pong/policy.zip"]
+    catalogue.agents = AgentList(files, make)
+    game = GameSession(catalogue, COUNTING, seed=0)
+    assert game.about()["policies"] == [*policy_names("counting"), "agent counting"]
+    game.apply(protocol.ChoosePlayer("agent counting"))
+    game.tick()
+    assert game.show()[0]["step"] == 1 and game.show()[0]["player"] == "agent counting"
+    for name in ("runs/ppo/counting/policy.zip", "agent pong"):  # no file that a page names
+        game.take_messages()
+        game.apply(protocol.ChoosePlayer(name))
+        assert "notice" in [message["type"] for message in game.take_messages()]
+        assert game.player == "agent counting"
+
+
+def test_agents_of_one_folder_name_have_numbers():
+    assert list(AgentList(["a/x/1.zip", "b/x/2.zip"]).files) == ["agent x", "agent x 2"]

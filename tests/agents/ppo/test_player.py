@@ -67,7 +67,7 @@ def test_an_agent_of_another_game_and_no_agent_are_refused_with_a_sentence(file,
         make_policy(file, 3, "pong", AgentPolicy)
     with pytest.raises(PolicyError, match="nowhere.zip"):
         make_policy("nowhere.zip", 4, "snake", AgentPolicy)
-    with pytest.raises(PolicyError, match="only the command"):
+    with pytest.raises(PolicyError, match="only scripted policies play"):
         make_policy(file, 4, "snake")
     with pytest.raises(PolicyError, match="between 0 and 1"):
         make_policy(f"{file}:3", 4, "snake", AgentPolicy)

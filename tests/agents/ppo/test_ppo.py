@@ -7,8 +7,8 @@ from gymnasium.spaces import Box
 from stable_baselines3 import PPO
 
 from agents.evaluation.play import play_policy
-from agents.ppo import train as ppo
 from agents.ppo.networks import PatchCNN
+from agents.ppo.policy_file import save_policy
 from agents.ppo.presets import PPOSettings
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 
@@ -27,7 +27,7 @@ def test_two_iterations_train_and_the_saved_policy_acts_as_the_trained_one(tmp_p
     assert model.num_timesteps == 64
     assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
     frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-    again = load_policy(ppo.save_policy(model, tmp_path / "copy.zip"))
+    again = load_policy(save_policy(model, tmp_path / "copy.zip"))
     assert np.array_equal(
         model.predict(frames, deterministic=True)[0], again.predict(frames, deterministic=True)[0]
     )
@@ -73,9 +73,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path):
     run = config(tmp_path)
     train_ppo(run)
-    ppo.save_policy(
-        load_policy(tmp_path / "run" / "policy.zip"), tmp_path / "run" / "checkpoint.zip"
-    )
+    save_policy(load_policy(tmp_path / "run" / "policy.zip"), tmp_path / "run" / "checkpoint.zip")
     assert load_policy(train_ppo(dataclasses.replace(run, seed=1, steps=32))).num_timesteps == 32
 
 
@@ -91,22 +89,6 @@ def test_a_policy_of_several_frames_is_trained_saved_and_measured(tmp_path):
 
 def test_a_time_limit_ends_the_training_early(tmp_path):
     assert load_policy(train_ppo(config(tmp_path, steps=10_000_000), seconds=0)).num_timesteps == 4
-
-
-def test_the_command_trains_and_says_where_the_policy_is(tmp_path, capsys):
-    words = ["snake", "--world", "real", "--steps", "32", "--out", str(tmp_path / "run")]
-    small = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1"]
-    assert ppo.main(words + small) == 0
-    assert "policy.zip" in capsys.readouterr().out
-    assert "n_steps: 8" in (tmp_path / "run" / "settings.yaml").read_text()
-
-
-def test_the_command_refuses_an_unknown_setting_and_an_unknown_world(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        ppo.main(["snake", "--stepz", "3"])
-    assert stop.value.code == 2
-    assert ppo.main(["snok", "--world", "real", "--out", str(tmp_path)]) == 1
-    assert "did you mean 'snake'" in capsys.readouterr().err
 
 
 def test_the_network_sees_the_same_neighbourhood_at_every_place():
@@ -132,26 +114,6 @@ def test_a_policy_goes_on_from_another_ones_weights(tmp_path):
     assert begun.num_timesteps == 4
     weights = zip(load_policy(first).policy.parameters(), begun.policy.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
-
-
-def test_a_policy_of_another_network_to_begin_with_is_a_sentence(tmp_path, capsys):
-    first = train_ppo(config(tmp_path, steps=32))
-    wide = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.width=8"]
-    words = [
-        "snake",
-        "--world",
-        "real",
-        "--steps",
-        "32",
-        "--out",
-        str(tmp_path / "b"),
-        *wide,
-        "--init-from",
-    ]
-    assert ppo.main([*words, str(first)]) == 1
-    assert "is of another network or game" in capsys.readouterr().err
-    assert ppo.main([*words, str(tmp_path / "none.zip")]) == 1
-    assert "no trained policy at" in capsys.readouterr().err
 
 
 @pytest.mark.ray

@@ -229,20 +229,20 @@ def test_data_an_evaluation_and_a_run_fill_the_page(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     assert collect(["snake", "--frames", "700", "--policy", "random", "--out", "data/snake"]) == 0
-    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/snake").mkdir(parents=True)
     figures = {
         "bundle": "snake",
         "one_step": {"psnr": 12.5},
         "trust": {"auroc": 0.75, "samples": 9},
     }
-    (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(figures))
+    (tmp_path / "evaluation/snake/evaluation.json").write_text(json.dumps(figures))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.csv").write_text(
         "update,train_frame,validation_frame\n10,0.5,0.6\n20,0.1,\n"
     )
     assert main(["snake", "--out", "report", "--run", "run", *SMALL]) == 0
     page = pages(tmp_path / "report")
-    assert "12.5" in page and "evaluation/evaluation.json" in page and "auroc 0.75" in page
+    assert "12.5" in page and "evaluation/snake/evaluation.json" in page and "auroc 0.75" in page
     assert "0.750" in page and "9 samples" in page
     assert (
         "real ↓ dreamed →" in page and "validation" in page and 'class="card missing"' not in page
@@ -279,8 +279,8 @@ def test_what_cannot_be_reported_on_is_one_sentence(words, sentence, tmp_path, m
 
 def test_an_evaluation_that_is_damaged_or_of_another_bundle_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "evaluation").mkdir()
-    file = tmp_path / "evaluation" / "evaluation.json"
+    (tmp_path / "evaluation/snake").mkdir(parents=True)
+    file = tmp_path / "evaluation/snake/evaluation.json"
     file.write_text(json.dumps({"bundle": "pong", "one_step": {}}))
     assert read_evaluation(ReportConfig("snake")) is None
     file.write_text("{")
