@@ -65,3 +65,10 @@ def test_a_command_of_a_page_is_understood(command, capsys):
 def test_the_readme_shows_python_and_commands():
     assert len(blocks(README, "python")) >= 1
     assert len(commands(README)) >= 5
+
+
+def test_the_readme_is_short_and_begins_with_a_moving_image():
+    text = (ROOT / README).read_text()
+    images = re.findall(r"!\[[^]]*\]\((?!https)([^)]+)\)", text)
+    assert len(text.encode()) <= 7000
+    assert images[0].endswith(".gif") and all((ROOT / image).is_file() for image in images)

@@ -12,8 +12,8 @@ from agents.results.docstrings import Docstring, defaults, read_docstring
 from agents.results.figures import number_text
 from collectors.worlds.registration import NamesOptions
 from collectors.worlds.table import WORLDS, World
+from neural_envs.action_keys import keys_to_action
 from neural_envs.bundles import NOT_PACKAGED, released_names, resolve_bundle
-from neural_envs.render_window import keys_to_action
 from neural_envs.vector_env import NeuralVectorEnv
 from world_models.bundles.reading import read_config
 from world_models.bundles.shared_contexts import contexts_file

@@ -9,6 +9,7 @@ from agents.envs import bundle_spec, weights_fingerprint
 from agents.results import environment_pages
 from agents.results.released import FOLDER, Source, read_results
 from agents.results.strips import strip_path
+from agents.results.summary import summary
 from agents.results.tables import Bundle, Numbering, absent, met, table
 from collectors.files import write_atomically
 from collectors.worlds.table import WORLDS
@@ -34,7 +35,8 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
     """The parts of both pages by name. Raises ValueError for a file that cannot be used."""
     found = bundles(read_results(folder))
     return {
-        "results": _summary(found),
+        "summary": summary([bundle for bundle in found if bundle.name in WORLDS]),
+        "results": _goals(found),
         "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
@@ -66,7 +68,7 @@ def _text(page: Path) -> str:
     return page.read_text() if page.is_file() else ""
 
 
-def _summary(found: list[Bundle]) -> str:
+def _goals(found: list[Bundle]) -> str:
     """What has a target, of the default bundles, in one table."""
     numbers, chosen = Numbering(), [bundle for bundle in found if bundle.name in WORLDS]
     lines = table(chosen, numbers, goals_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agents.results import pages
+from agents.results import pages, summary
 from agents.results.figures import Figure, find_figure, number_text
 from agents.results.goals import in_summary
 from agents.results.intervals import auroc_interval, f1_interval, share_interval
@@ -46,9 +46,30 @@ def test_the_pages_are_in_step_with_the_files():
         assert pages.written(before, text) == before, f"{page} is not in step: run `make results`"
 
 
-def test_every_number_of_the_readme_s_table_is_in_the_file_that_its_row_names():
+def test_every_number_of_the_readme_s_table_is_in_a_file_of_its_world():
+    results = read_results()
+    rows = [line for line in part("README.md", "summary").splitlines() if line.startswith("| `")]
+    assert len(rows) == len(WORLDS)
+    for row in rows:
+        world, *cells, _ = [cell.strip() for cell in row[2:-2].split(" | ")]
+        name = world.strip("`")
+        known = [leaf for source in results[name] for leaf in leaves(dict(source.figures))]
+        derived = [bound for line in whole_table(name) for bound in line[3].split(" to ")]
+        shown = {number_text(leaf) for leaf in known} | set(derived)
+        for cell in cells:
+            numbers = NUMBER.findall(cell.replace("32 steps", ""))
+            assert [text for text in numbers if text.strip() not in shown] == [], (name, cell)
+
+
+def whole_table(bundle: str) -> list[list[str]]:
+    """The rows of a bundle in docs/results.md: its name, title, measured, interval, ..."""
+    lines = part("docs/results.md", "all results").splitlines()
+    return [line[2:-2].split(" | ") for line in lines if line.startswith(f"| `{bundle}` |")]
+
+
+def test_every_number_of_the_table_of_goals_is_in_the_file_that_its_row_names():
     files = {source.name: source for one in read_results().values() for source in one}
-    lines = part("README.md", "results").splitlines()
+    lines = part("docs/results.md", "results").splitlines()
     sources = {
         line[0]: next(
             source
@@ -92,6 +113,18 @@ def test_another_number_in_a_file_is_another_number_on_the_page(tmp_path):
         if "| next frame exact where" in line
     ]
     assert "| 0.125 |" in row and "≥ 0.995 ✗" in row
+
+
+def test_a_world_s_row_says_what_is_not_measured_and_how_many_goals_are_met(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    change(folder, "snake", lambda figures: figures.update(transfer=1.5, weights="0" * 64))
+    rows = pages.parts(folder)["summary"].splitlines()
+    (snake,) = [row for row in rows if row.startswith("| `snake` |")]
+    assert "| 1.500† |" in snake and " met, " in snake and " missed, " in snake
+    shutil.rmtree(folder / "pong")
+    (pong,) = [row for row in pages.parts(folder)["summary"].splitlines() if "`pong`" in row]
+    assert pong.count(summary.ABSENT) == len(summary.HEAD) - 1
 
 
 def test_figures_of_other_weights_are_marked(tmp_path):

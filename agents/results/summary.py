@@ -1,0 +1,79 @@
+"""README.md's table: a row per world with the figures that say most of it, from the same files.
+
+A figure has its 95 % interval in parentheses; where no file holds it, the cell says so.
+"""
+
+from collections.abc import Sequence
+
+from agents.results.figures import number_text
+from agents.results.scorecard import Row
+from agents.results.tables import OLDER, Bundle, all_rows, bounded
+from collectors.worlds.table import WORLDS
+
+ABSENT = "not measured"
+HEAD = (
+    "world",
+    "next frame",
+    "deep in a dream",
+    "return, dream / game",
+    "transfer",
+    "trust, AUROC",
+)
+OWN = {  # world -> path and short name of what says most of one step, and of many
+    "snake": (
+        ("rules.transition_exact_rate", "exact:"),
+        ("survival.astar.one_head_one_food", "one head, one food:"),
+    ),
+    "pong": (
+        ("rules.rollout.ball_error.1", "ball off by"),
+        ("rules.rollout.ball_error.32", "ball after 32 steps off by"),
+    ),
+    "worldmap": (
+        ("rules.rollout.known_psnr.1", "terrain kept:"),
+        ("rules.rollout.known_psnr.32", "terrain kept for 32 steps:"),
+    ),
+    "coinrun": (("one_step.psnr", "PSNR"), ("rollout.psnr.32", "PSNR after 32 steps")),
+}
+
+
+def summary(bundles: Sequence[Bundle]) -> str:
+    """The table, with what it leaves out in a line below."""
+    lines = [f"| {' | '.join((*HEAD, 'goals'))} |", "|---" * (len(HEAD) + 1) + "|"]
+    older = False
+    for bundle in bundles:
+        cells = [_cell(bundle, path, name) for path, name in _columns(bundle.world)]
+        older |= any(cell.endswith(OLDER) for cell in cells)
+        lines.append(f"| `{bundle.name}` | {' | '.join([*cells, _goals(bundle)])} |")
+    if older:
+        lines += ["", f"{OLDER} of weights that were released earlier."]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(world: str) -> list[tuple[str, str]]:
+    best = WORLDS[world].best_policy
+    return [*OWN[world], (f"game.{best}.return", ""), ("transfer", ""), ("trust.auroc", "")]
+
+
+def _cell(bundle: Bundle, path: str, name: str) -> str:
+    row = next((row for row in all_rows(bundle) if row.target.path == path), None)
+    if row is None or row.figure is None:
+        return ABSENT
+    value = " ".join(filter(None, (name, number_text(row.figure.value), row.target.unit)))
+    if row.figure.interval is not None:
+        value += " ({} to {})".format(*map(number_text, row.figure.interval))
+    return value + _older(bundle, row)
+
+
+def _older(bundle: Bundle, row: Row) -> str:
+    source = next(source for source in bundle.sources if source.name == row.source)
+    return "" if source.is_of(bundle.weights) else OLDER
+
+
+def _goals(bundle: Bundle) -> str:
+    rows = [row for row in all_rows(bundle) if bounded(row.target)]
+    counts = [
+        (sum(row.passed is True for row in rows), "met"),
+        (sum(row.passed is False for row in rows), "missed"),
+        (sum(row.figure is None for row in rows), "open"),
+    ]
+    return ", ".join(f"{count} {word}" for count, word in counts if count)
