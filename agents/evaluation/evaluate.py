@@ -17,8 +17,8 @@ from agents.evaluation.game import Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
 from agents.evaluation.how_made import how_made
 from agents.evaluation.time_budget import (
-    PLAYERS,
     dreamed_frames,
+    dreams_played,
     fitted,
     frames_per_second,
     reduced,
@@ -164,7 +164,7 @@ def _measure(
 
     overall.phase("held-out episodes", loops=LOOPS + len(names))
     result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})
-    overall.phase("games", loops=2 * PLAYERS + 1)
+    overall.phase("games", loops=2 * dreams_played(config) - bool(config.min_trust))
     calibrated = result.trust_scale or model.trust_scale
     bundle = bundle._replace(model=model.with_trust_scale(calibrated))
     games = measure_games(bundle, evaluator, config, config)

@@ -21,7 +21,7 @@ FIRST_LOOK: dict[str, Any] = {
     "trust_transitions": 300,
     "trust_contexts": 300,
     "trust_draws": 0,
-    "probe_transitions": 1_000,
+    "probe_transitions": 500,
     "control_clips": 64,
     "decision_states": 16,
     "ranking": False,

@@ -41,12 +41,18 @@ def dreamed_frames(config: EvaluateConfig, world: str, policies: int) -> dict[st
     calibration = config.trust_transitions + min(config.random_actions, config.trust_transitions)
     closed = policies * config.survival_steps * config.survival_lanes
     held_out = one + calibration + config.trust_contexts / 2 + config.rollouts * config.horizon
-    plays = (PLAYERS if config.all_players else 2) + bool(config.min_trust)
-    games = config.game * config.game_lanes * (plays * config.game_steps + WALKS)
+    played = dreams_played(config) * config.game_steps + WALKS
+    games = config.game * config.game_lanes * played
     ranked = len(ranked_policies(world, config.agents)) if world in WORLDS else 0
     ranking = ranked * config.ranking * config.ranking_episodes * config.ranking_steps
     control = 12 * config.control_clips + SEQUENCE * config.decision_states + ranking
     return {"held-out episodes": held_out + closed, "games": games, "control": control}
+
+
+def dreams_played(config: EvaluateConfig) -> int:
+    """How often the dreams are played for whole games, by all players."""
+    players = (PLAYERS if config.all_players else 2) + bool(config.policy_file)
+    return players + bool(config.min_trust)
 
 
 def fitted(config: EvaluateConfig, rate: float, world: str, policies: int) -> EvaluateConfig:
