@@ -95,6 +95,33 @@ def test_the_workers_of_a_killed_collector_end(tmp_path):
         collect("RealSnake-v0", out, 100, "random", **settings)
 
 
+BUSY = """
+import time
+from collectors.recording.worker_pool import WorkerPool
+if __name__ == "__main__":
+    with WorkerPool(time.sleep, 1) as pool:
+        print(pool.workers[0].process.pid, flush=True)
+        list(pool.map([600]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_a_worker_in_the_midst_of_a_long_task_ends_with_its_killed_parent(tmp_path):
+    (tmp_path / "busy.py").write_text(BUSY)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(tmp_path / "busy.py")]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        time.sleep(5)  # until it sleeps in its task
+        process.kill()
+        process.wait()
+        ended = wait_for(lambda: not alive(worker), 5)
+        if not ended:
+            os.kill(worker, signal.SIGKILL)
+        assert ended
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
