@@ -278,6 +278,17 @@ def test_a_checkpoint_that_somebody_put_into_a_run_is_not_unpickled(policy, cana
     assert f"passing over {checkpoint}" in capsys.readouterr().err
 
 
+def test_a_training_checkpoint_that_somebody_put_into_a_run_is_not_unpickled(
+    canary, tmp_path, capsys
+):
+    from world_models.training.checkpoints import newest_checkpoint
+
+    checkpoint = tmp_path / "checkpoint_0000001.pt"
+    torch.save({"progress": Touch(canary)}, checkpoint)
+    assert newest_checkpoint(tmp_path) is None
+    assert f"passing over {checkpoint}" in capsys.readouterr().err
+
+
 def test_stable_baselines_itself_reads_a_policy_of_ours(policy):
     from stable_baselines3 import PPO
 

@@ -16,6 +16,7 @@ from neural_envs.commands.replay import main
 from neural_envs.env import NeuralEnv
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.twins import make_session
+from neural_envs.replays import dream_format
 from neural_envs.replays.dream_format import DreamFileError, check_head, pack, unpack
 from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.replays.replay_file import DreamFile, check, frames_hash, replay
@@ -252,6 +253,14 @@ def test_arrays_that_do_not_fit_and_pickles_are_refused(snake):
     np.lib.format.write_array(pickled, np.array([{}], object), allow_pickle=True)
     with pytest.raises(DreamFileError, match="damaged"):
         DreamFile.from_bytes(altered(snake, actions=pickled.getvalue()))
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused_before_anything_is_unpacked(snake, monkeypatch):
+    data = altered(snake, dream=b" " * 3 * 2**20)
+    monkeypatch.setattr(dream_format, "MAX_UNPACKED_BYTES", 2**21)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    with pytest.raises(DreamFileError, match="unpacks to more than 2 MB"):
+        DreamFile.from_bytes(data)
 
 
 def test_bytes_that_are_no_zip_and_files_that_are_not_there_are_refused(snake, tmp_path):
