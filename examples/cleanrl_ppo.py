@@ -130,7 +130,8 @@ def main(argv: list[str] | None = None) -> list[float]:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    env = gym.make_vec(args.env, num_envs=args.num_envs, device=args.device, output="torch")
+    lanes = {"num_envs": args.num_envs, "autoreset_mode": "SameStep"}
+    env = gym.make_vec(args.env, device=args.device, output="torch", **lanes)
     frames, actions = env.single_observation_space, env.single_action_space
     assert isinstance(frames, gym.spaces.Box) and isinstance(actions, gym.spaces.Discrete)
     agent = Agent(frames.shape, int(actions.n)).to(args.device)

@@ -20,9 +20,9 @@ def main(argv: list[str] | None = None) -> TensorDictBase:
     for name, default in (("num-envs", 16), ("steps", 64), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args(argv)
-    dreams = gym.make_vec(
-        args.env, num_envs=args.num_envs, output="torch"
-    )  # SAME_STEP; TorchRL takes DISABLED too
+    dreams = gym.make_vec(  # TorchRL takes "Disabled" too
+        args.env, num_envs=args.num_envs, output="torch", autoreset_mode="SameStep"
+    )
     env = GymWrapper(dreams)
     env.set_seed(args.seed)
     batch = env.rollout(args.steps, break_when_any_done=False)

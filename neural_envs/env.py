@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from neural_envs.notebook_display import DisplayMixin
+from collectors.worlds.lane_arguments import check_action, whole_seed
+from neural_envs import vector_arguments as checks
+from neural_envs.notebook_display import DisplayMixin, show_in_notebooks
 from neural_envs.registration import has_registered_limit
 from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import DreamState, Simulator
@@ -29,31 +32,38 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
 
     def __init__(
         self,
-        bundle: Any = "snake",
+        bundle: Any = None,
         device: str = "cpu",
         render_mode: str | None = None,
-        **settings: Any,
+        max_episode_steps: int | None = None,
+        min_trust: float | None = None,
+        model: Any = None,
+        sampler_steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        backend: str = "eager",
+        starts: str | Path | None = None,
+        world: str | None = None,
+        **unknown: Any,
     ) -> None:
-        known = (
-            "max_episode_steps",
-            "min_trust",
-            "model",
-            "sampler_steps",
-            "guidance",
-            "temperature",
-            "backend",
-            "starts",
-            "world",
-        )
-        unknown = set(settings).difference(known)
-        if unknown:
-            raise TypeError(
-                f"NeuralEnv has no argument {sorted(unknown)}; autoreset and output belong to "
-                "gym.make_vec"
-            )
+        checks.no_unknown_arguments("NeuralEnv", unknown, NeuralEnv.__init__)
         self._dream = NeuralVectorEnv(
-            1, bundle, device, AutoresetMode.DISABLED, render_mode=render_mode, **settings
+            1,
+            bundle,
+            device,
+            AutoresetMode.DISABLED,
+            max_episode_steps,
+            render_mode=render_mode,
+            min_trust=min_trust,
+            model=model,
+            sampler_steps=sampler_steps,
+            guidance=guidance,
+            temperature=temperature,
+            backend=backend,
+            starts=starts,
+            world=world,
         )
+        show_in_notebooks()
         self.render_mode = render_mode
         self.observation_space = self._dream.single_observation_space
         self.action_space = self._dream.single_action_space
@@ -66,6 +76,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
 
         options["context"]: dream on from given frames, see `given_contexts.context_from`.
         """
+        seed = None if seed is None else whole_seed(seed)
         super().reset(seed=seed)
         if self.spec is not None and has_registered_limit(self.spec.id):
             self._dream.max_episode_steps = 2**62  # gym.make counts
@@ -75,9 +86,11 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """(frame, reward, terminated, truncated, info), with info["trust"].
 
-        Where min_trust is set, info["low_trust"] too.
+        Where min_trust is set, info["low_trust"] too. Raises UnknownActionError, which is an
+        InvalidAction of Gymnasium, and ResetNeeded after the end.
         """
-        frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
+        action = check_action(action, self._dream.world.action_names)
+        frames, rewards, terminated, truncated, info = self._dream.step(np.array([action]))
         return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
 
     def render(self) -> np.ndarray | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+import gymnasium
 
 from collectors.media import png, tile, to_rgb
 
@@ -35,3 +38,17 @@ class DisplayMixin:
         if dream._state is None:
             return None
         return png(tile(to_rgb(dream._state.frame.cpu().numpy())), NOTEBOOK_SCALE)
+
+
+def show_in_notebooks() -> None:
+    """In IPython: a wrapped environment, as gym.make returns it, shows the picture of its dream."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].for_type(gymnasium.Wrapper, wrapped_png)
+
+
+def wrapped_png(env: gymnasium.Wrapper) -> bytes | None:
+    """The current frame of a wrapped dream as PNG; None for another game and before a reset."""
+    inner = env.unwrapped
+    return inner._repr_png_() if isinstance(inner, DisplayMixin) else None

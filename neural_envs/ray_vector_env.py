@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from collectors.ray_cluster import cluster
-from collectors.worlds.vector_env import as_autoreset_mode, lane_seeds, reset_mask
+from collectors.worlds.lane_arguments import as_autoreset_mode, lane_seeds, reset_mask
 
 PATIENCE = 10.0  # seconds for actors that have ended to give back their processors
 
@@ -90,7 +90,7 @@ class RayVectorEnv(VectorEnv):
         num_envs: int,
         actors: int = 2,
         address: str = "local",
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         actor_options: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:

@@ -42,6 +42,10 @@ class SamplingMixin:
         keys = keys_to_action(self.simulator.model.spec.action_names)
         return {pressed: action for pressed, action in keys.items() if pressed}
 
+    def get_action_meanings(self) -> list[str]:
+        """The names of the actions, in their order, as Atari's environments have them."""
+        return list(self.simulator.model.spec.action_names)
+
     @property
     def guides(self) -> bool:
         """Whether the model has guidance on the action."""

@@ -6,6 +6,7 @@ by `put_lanes`, and every lane has a random stream of its own, so no lane depend
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collectors.worlds.vector_env import lane_seeds
+from collectors.worlds.lane_arguments import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import Steps, steps_by
 from world_models.lanes import put_lanes, take_lanes
@@ -28,6 +29,11 @@ from world_models.protocols import (
 )
 
 CONTEXT_SALT = 0x5EED
+
+if hasattr(os, "register_at_fork"):
+    # A child made by fork has none of the threads that its parent's torch computed with, and would
+    # wait for them for ever, as in Gymnasium's AsyncVectorEnv.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class DreamState(NamedTuple):

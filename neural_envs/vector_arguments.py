@@ -5,14 +5,23 @@ B lanes, H x W x C per frame.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.error import ResetNeeded
 from torch import Tensor
 
-from collectors.worlds.table import WORLDS
-from collectors.worlds.vector_env import check_reset_options, reset_mask
+from collectors.worlds.lane_arguments import (
+    check_reset_options,
+    lane_seeds,
+    reset_mask,
+    unknown_actions,
+)
+from collectors.worlds.table import WORLDS, unknown
+from neural_envs import bundles
 from neural_envs.given_contexts import context_from
 from neural_envs.simulator import DreamState
 from world_models.protocols import Context, WorldModel
@@ -36,6 +45,51 @@ def trust_threshold(min_trust: Any) -> float | None:
     )
 
 
+def no_unknown_arguments(
+    name: str, given: Mapping[str, Any], constructor: Callable[..., None]
+) -> None:
+    """Raises TypeError for an argument that a constructor does not know, in Python's words.
+
+    TorchRL asks for `frameskip=` and goes on without it where it reads these words.
+    """
+    if not given:
+        return
+    word = sorted(given)[0]
+    if word in ("autoreset_mode", "output", "num_envs"):
+        remedy = "it is an argument of gym.make_vec"
+    else:
+        known = list(inspect.signature(constructor).parameters)[1:-1]
+        remedy = unknown("argument", word, known).partition("; ")[2]
+    raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{word}'; {remedy}")
+
+
+def check_given(bundle: Any, model: Any) -> None:
+    """Raises ValueError where nothing says what is dreamed."""
+    if bundle is None and model is None:
+        names = ", ".join(bundles.released_names())
+        raise ValueError(
+            "say what is dreamed: bundle= a released name, a directory or a Hub repository; "
+            f"released are {names}"
+        )
+
+
+def lane_seeds_drawn(
+    seed: list[int | None], lanes: int, generator: np.random.Generator
+) -> list[int | None]:
+    """A seed per lane: a lane without one draws it."""
+    seeds = lane_seeds(seed, lanes)
+    return [int(generator.integers(2**63)) if one is None else one for one in seeds]
+
+
+def reset_needed(lanes: list[int], count: int) -> ResetNeeded:
+    """The error for a step of lanes whose episodes have ended."""
+    if count == 1:
+        return ResetNeeded("this episode has ended: call reset() before the next step()")
+    return ResetNeeded(
+        f"lanes {lanes} have finished: call reset() or reset(options={{'reset_mask': mask}}) first"
+    )
+
+
 def check_world(expected: str | None, found: str, bundle: str) -> None:
     """Raises ValueError where the bundle is a dream of another world than its id names."""
     if expected not in (None, found):
@@ -47,7 +101,7 @@ def check_world(expected: str | None, found: str, bundle: str) -> None:
 
 
 def action_tensor(actions: Any, lanes: int, names: tuple[str, ...]) -> Tensor:
-    """Actions as (B,) int64. Raises ValueError that lists the actions."""
+    """Actions as (B,) int64. Raises UnknownActionError, which lists the actions."""
     given = actions if isinstance(actions, Tensor) else np.asarray(actions)
     if isinstance(given, Tensor):
         whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
@@ -55,8 +109,7 @@ def action_tensor(actions: Any, lanes: int, names: tuple[str, ...]) -> Tensor:
         whole = given.dtype.kind in "iu"
     if whole and given.shape == (lanes,) and not ((given < 0) | (given >= len(names))).any():
         return torch.as_tensor(given).to(torch.int64)
-    listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
-    raise ValueError(f"actions are ({lanes},) whole numbers among {listed}; got {actions!r}")
+    raise unknown_actions(actions, lanes, names)
 
 
 def reset_arguments(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from collectors.media import tile, to_rgb
 from collectors.render_window import Window
-from collectors.worlds.vector_env import as_autoreset_mode, step_limit
+from collectors.worlds.lane_arguments import as_autoreset_mode, step_limit, whole_seed
 from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin
 from neural_envs.sampling_controls import SamplingMixin
@@ -62,9 +62,9 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        bundle: Any = "snake",
+        bundle: Any = None,
         device: str = "cpu",
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
         output: str = "numpy",
         min_trust: float | None = None,
@@ -84,6 +84,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
         self.min_trust = checks.trust_threshold(min_trust)
+        checks.check_given(bundle, model)
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle = self.simulator.device, self.simulator.config
         self.world = self.simulator.model.spec
@@ -116,7 +117,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     ):
         """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of all lanes."""
         self._check_open()
-        seed = int(seed) if isinstance(seed, np.integer) else seed
+        seed = whole_seed(seed) if isinstance(seed, int | np.integer) else seed
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask, context = self._options(options)
         noise = self._streams(seed)
@@ -137,11 +138,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         before, names = self._current(), self.world.action_names
         action = checks.action_tensor(actions, self.num_envs, names).to(self.device)
         if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
-            done = before.finished.nonzero()[:, 0].tolist()
-            raise ResetNeeded(
-                f"lanes {done} have finished: call reset() or reset(options={{'reset_mask': "
-                f"mask}}) first"
-            )
+            raise checks.reset_needed(before.finished.nonzero()[:, 0].tolist(), self.num_envs)
         with torch.inference_mode():
             after, outcome = self._advance(before, action)
             if self.autoreset_mode is AutoresetMode.NEXT_STEP:
@@ -279,7 +276,10 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         old = None if self._state is None else self._state.noise
         if seed is None and old is not None:
             return old
-        seed = int(self.np_random.integers(2**63)) if seed is None else seed
+        if seed is None:
+            seed = int(self.np_random.integers(2**63))
+        elif old is None and not isinstance(seed, int):  # lanes without a seed draw one
+            seed = checks.lane_seeds_drawn(seed, self.num_envs, self.np_random)
         return streams(seed, old, self.num_envs, self.device)
 
     def _options(self, options: dict[str, Any] | None) -> tuple[Tensor, Context | None]:

@@ -21,6 +21,7 @@ PYTHON = [
 LOOKED_UP = {
     "sched_getaffinity": "os has it on Linux only",
     "pthread_sigmask": "signal has it on Unix only",
+    "register_at_fork": "os has it on Unix only",
     "isatty": "the stderr of a notebook may be any object",
     "_is_amx_tile_supported": "private to torch, so it may go",
     "get_keys_to_action": "Gymnasium's convention for games that can be played by hand",

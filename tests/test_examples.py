@@ -55,7 +55,8 @@ def test_play_and_keep_writes_a_dream_that_is_dreamed_again(tmp_path):
 
 def test_cleanrl_ppo_learns_on_tensors_alone(capsys):
     module = example("cleanrl_ppo")
-    env = module.gym.make_vec("NeuralSnake-v0", num_envs=2, output="torch")
+    lanes = {"num_envs": 2, "autoreset_mode": "SameStep"}
+    env = module.gym.make_vec("NeuralSnake-v0", output="torch", **lanes)
     batch = module.Rollout(env, seed=0)(module.Agent((64, 64, 3), 4), steps=3)
     assert [type(part) for part in batch] == [torch.Tensor] * 5 and {
         len(part) for part in batch

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -140,7 +141,12 @@ def _make_env(config: PPOConfig, done: int) -> VecEnv:
         config.name, config.world, config.bundle, config.real_options, dreamed
     )
     make = (
-        partial(RayVectorEnv, actors=config.actors, address=config.ray)
+        partial(
+            RayVectorEnv,
+            actors=config.actors,
+            address=config.ray,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )
         if config.ray
         else make_vector_env
     )

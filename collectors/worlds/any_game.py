@@ -10,6 +10,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from collectors.worlds.lane_arguments import check_action
+from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
+
 # register ids
 PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}
 LIMIT = 10_000  # steps, for a game that sets itself none
@@ -20,7 +23,7 @@ class AnyGameError(gymnasium.error.Error):
     """A game that cannot be collected; the message says why."""
 
 
-class AnyGame(gymnasium.Env):
+class AnyGame(RealGameEnv):
     """The game `env` (a Gymnasium id, also module:id),
     its frames resized to (size, size, 3) uint8 by area.
 
@@ -30,7 +33,7 @@ class AnyGame(gymnasium.Env):
     game without discrete actions or without images.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 30}
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class AnyGame(gymnasium.Env):
         self.limit = (
             max_steps or (self.game.spec.max_episode_steps if self.game.spec else 0) or LIMIT
         )
+        self._names = self._action_names()
         self._frame, self._steps = np.zeros((size, size, 3), np.uint8), 0
 
     def world_spec(self) -> dict:
@@ -69,7 +73,7 @@ class AnyGame(gymnasium.Env):
         return {
             "world": self.name,
             "frame_shape": [self.size, self.size, 3],
-            "action_names": self._action_names(),
+            "action_names": self._names,
             "reward_values": [-1.0, 0.0, 1.0] if self.reward == "sign" else [],
             "fps": self.metadata["render_fps"],
             "max_episode_steps": self.limit,
@@ -81,26 +85,25 @@ class AnyGame(gymnasium.Env):
             seed=None if seed is None else seed % 2**31, options=options
         )
         self._steps = 0
-        return self._observe(observation), info
+        frame = self._observe(observation)
+        self.shown()
+        return frame, info
 
     def step(self, action):
-        observation, reward, terminated, truncated, info = self.game.step(
-            int(action) + self._first_action
-        )
+        self.check_open()
+        action = check_action(action, self._names) + self._first_action
+        observation, reward, terminated, truncated, info = self.game.step(action)
         self._steps += 1
         reward = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
-        return (
-            self._observe(observation),
-            reward,
-            bool(terminated),
-            bool(truncated) or self._steps >= self.limit,
-            info,
-        )
+        frame, cut = self._observe(observation), bool(truncated) or self._steps >= self.limit
+        self.shown()
+        return frame, reward, bool(terminated), cut, info
 
-    def render(self) -> np.ndarray | None:
-        return self._frame.copy() if self.render_mode == "rgb_array" else None
+    def image(self) -> np.ndarray:
+        return self._frame.copy()
 
     def close(self) -> None:
+        super().close()
         self.game.close()
 
     def _observe(self, observation) -> np.ndarray:

@@ -5,17 +5,25 @@ B lanes, each a game of its own with a generator of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
-from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-NO_LIMIT = 2**62  # steps
+from collectors.media import tile
+from collectors.render_window import Window
+from collectors.worlds.lane_arguments import (
+    as_autoreset_mode,
+    check_actions,
+    check_reset_options,
+    lane_seeds,
+    reset_mask,
+    step_limit,
+)
 
 
 class LaneVectorEnv(VectorEnv):
@@ -27,7 +35,7 @@ class LaneVectorEnv(VectorEnv):
     "_final_obs" for those that finished, and info["final_info"] is what they reported then. Under
     NEXT_STEP a finished lane ignores its next action and starts anew; under DISABLED it must be
     reset before the next step, else ResetNeeded. max_episode_steps: None is the game's own limit,
-    -1 none.
+    -1 none. render_mode="human" shows all lanes in one window.
 
     A subclass gives `begin`, `advance`, `observe` and `describe`; `self.single` is one game that is
     never played, for spaces and names.
@@ -40,13 +48,14 @@ class LaneVectorEnv(VectorEnv):
         self,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **options: Any,
     ):
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        self.single = self.single_class(render_mode=render_mode, **options)
+        self.single = self.single_class(render_mode=_of_one(render_mode), **options)
+        self._window: Window | None = None
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = as_autoreset_mode(autoreset_mode)
         self.metadata = {**self.single.metadata, "autoreset_mode": self.autoreset_mode}
@@ -94,10 +103,15 @@ class LaneVectorEnv(VectorEnv):
         """Keys for `gymnasium.utils.play`."""
         return self.single.get_keys_to_action()
 
+    def get_action_meanings(self) -> list[str]:
+        """The names of the actions, in their order, as Atari's environments have them."""
+        return list(self._action_names)
+
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride]  # None for a lane goes on
         self, *, seed: int | Sequence[int | None] | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all lanes, or those of the mask; (observations of all lanes, infos of those)."""
+        self._check_open()
         options = check_reset_options(options, self.reset_options)
         mask = reset_mask(options, self.num_envs, started=bool(self.generators))
         seeds = lane_seeds(seed, self.num_envs)
@@ -107,7 +121,9 @@ class LaneVectorEnv(VectorEnv):
             if (lane_seed := seeds[lane]) is not None:
                 self.generators[lane] = seeding.np_random(lane_seed)[0]
         self._begin(mask, options)
-        return self.observe(), self.describe(mask)
+        observations = self.observe()
+        self._show()
+        return observations, self.describe(mask)
 
     def step(
         self, actions: Any
@@ -116,6 +132,7 @@ class LaneVectorEnv(VectorEnv):
 
         Raises InvalidAction that lists the actions, and ResetNeeded.
         """
+        self._check_open()
         if not self.generators:
             raise ResetNeeded("no game is running; call reset() before step()")
         waiting = self._finished.copy()
@@ -136,11 +153,40 @@ class LaneVectorEnv(VectorEnv):
         frames, infos = self.observe(), {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._finished.any():
             frames, infos = self._restart_finished(frames)
+        self._show()
         return frames, rewards, ended, cut, self.describe(np.ones_like(waiting)) | infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """One (H, W, 3) uint8 image per lane under "rgb_array", else None."""
-        return tuple(self.observe()) if self.render_mode == "rgb_array" else None
+        """rgb_array: one (H, W, 3) uint8 image per lane. human: None; a window with all lanes."""
+        if self.render_mode is None:
+            return None
+        images = self.images()
+        if self.render_mode == "rgb_array":
+            return images
+        if self._window is None:
+            title = f"neural-envs: the real {self.single.world_spec()['world']}"
+            self._window = Window(title, int(self.metadata["render_fps"]))
+        self._window.show(tile(np.stack(images)))
+        return None
+
+    def images(self) -> tuple[np.ndarray, ...]:
+        """What every lane shows now, (H, W, 3) uint8 each."""
+        return tuple(self.observe())
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window."""
+        window = getattr(self, "_window", None)  # close() also follows a constructor that raised
+        if window is not None:
+            window.close()
+        self._window = None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError("these games were closed: make new ones with make_vec")
 
     def _begin(self, mask: np.ndarray, options: Mapping[str, Any]) -> None:
         self.begin(np.flatnonzero(mask), options)
@@ -165,13 +211,13 @@ class SingleEnvLanes(LaneVectorEnv):
         self,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **options: Any,
     ):
         super().__init__(num_envs, max_episode_steps, autoreset_mode, render_mode, **options)
-        self.envs: list[gymnasium.Env] = [
-            self.single_class(render_mode=render_mode, **options) for _ in range(num_envs)
+        self.envs: list[Any] = [
+            self.single_class(render_mode=_of_one(render_mode), **options) for _ in range(num_envs)
         ]
         space: Any = self.single_observation_space
         self._frames = np.zeros((num_envs, *space.shape), space.dtype)
@@ -203,81 +249,15 @@ class SingleEnvLanes(LaneVectorEnv):
             infos = self._add_info(infos, self._infos[lane], lane)
         return infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        if self.render_mode != "rgb_array":
-            return None
+    def images(self) -> tuple[np.ndarray, ...]:
         return tuple(np.asarray(env.render()) for env in self.envs)
 
     def close_extras(self, **kwargs: Any) -> None:
+        super().close_extras(**kwargs)
         for env in (self.single, *self.envs):
             env.close()
 
 
-def as_autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    """A mode or its value; ValueError with the three that there are."""
-    value, known = getattr(mode, "value", mode), [known.value for known in AutoresetMode]
-    if value not in known:
-        raise ValueError(f"autoreset_mode is one of {', '.join(map(repr, known))}; got {value!r}")
-    return AutoresetMode(value)
-
-
-def step_limit(steps: int | None, default: int) -> int:
-    """The limit that `max_episode_steps` asks for: None is `default`, -1 none at all."""
-    if steps is None:
-        return default
-    if not isinstance(steps, (int, np.integer)) or (steps != -1 and steps < 1):
-        raise ValueError(
-            f"max_episode_steps is a whole number of 1 or more, or -1 for no limit; got {steps!r}"
-        )
-    return NO_LIMIT if steps == -1 else int(steps)
-
-
-def check_reset_options(
-    options: Mapping[str, Any] | None, known: Iterable[str] = ()
-) -> dict[str, Any]:
-    """reset's options as a dictionary; ValueError names those that there are."""
-    names = ["reset_mask", *known]
-    if unknown := sorted(set(options or {}) - set(names)):
-        there = " and ".join(f"'{name}'" for name in names)
-        raise ValueError(f"unknown reset options {unknown}; there is {there}")
-    return dict(options or {})
-
-
-def reset_mask(options: dict[str, Any], lanes: int, started: bool) -> np.ndarray:
-    """Takes the lanes to reset, (B,) bool, out of reset's options; all without a mask.
-
-    Raises ValueError for a mask of another kind and ResetNeeded where the first reset (not
-    `started`) leaves lanes out.
-    """
-    mask = np.asarray(options.pop("reset_mask", np.ones(lanes, bool)))
-    if mask.dtype != bool or mask.shape != (lanes,) or not mask.any():
-        raise ValueError(f"reset_mask is ({lanes},) bool with at least one True, got {mask}")
-    if not started and not mask.all():
-        raise ResetNeeded(
-            "the first reset starts every lane: call reset() without a reset_mask first"
-        )
-    return mask
-
-
-def lane_seeds(seed: int | Sequence[int | None] | None, lanes: int) -> list[int | None]:
-    """A seed or None per lane: of a number s, lane i gets s + i; ValueError for too many or few."""
-    if seed is None:
-        return [None] * lanes
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + lane for lane in range(lanes)]
-    seeds = [None if one is None else int(one) for one in seed]
-    if len(seeds) != lanes:
-        raise ValueError(
-            f"{len(seeds)} seeds for {lanes} lanes: give one int, or one for each lane"
-        )
-    return seeds
-
-
-def check_actions(actions: Any, lanes: int, names: Sequence[str]) -> np.ndarray:
-    """(B,) int64; InvalidAction that lists the actions where one is none of them."""
-    given = np.asarray(actions)
-    whole = given.dtype.kind in "iu" and given.shape == (lanes,)
-    if not whole or ((given < 0) | (given >= len(names))).any():
-        known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-        raise InvalidAction(f"an action, one per game, is one of {known}; got {given.tolist()}")
-    return given.astype(np.int64)
+def _of_one(render_mode: str | None) -> str | None:
+    """The render mode of one lane: a window shows all of them as images."""
+    return "rgb_array" if render_mode == "human" else render_mode

@@ -21,7 +21,8 @@ def recording(tmp_path_factory):
 
 
 def dreams(recording, **settings) -> gym.vector.VectorEnv:
-    return gym.make_vec("NeuralSnake-v0", num_envs=LANES, starts=recording, **settings)
+    lanes = {"num_envs": LANES, "autoreset_mode": "SameStep"}
+    return gym.make_vec("NeuralSnake-v0", starts=recording, **lanes, **settings)
 
 
 def test_dreams_begin_at_any_step_of_a_training_episode_and_of_no_other(recording):

@@ -151,7 +151,7 @@ class TestTwoActors:
             adapter.close()
             return frames
 
-        spread = run(RayVectorEnv(REAL, 4, 2))
+        spread = run(RayVectorEnv(REAL, 4, 2, autoreset_mode="SameStep"))
         one = run(make_lanes(REAL, 4, AutoresetMode.SAME_STEP))
         np.testing.assert_array_equal(spread[0], one[0])
         for (frames, rewards, dones, infos), (expected, own_rewards, ended, own_infos) in zip(

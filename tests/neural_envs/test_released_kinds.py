@@ -94,7 +94,7 @@ def test_it_passes_the_checker_of_gymnasium(bundle):
 
 
 def test_lanes_are_single_environments_up_to_rounding_through_resets(bundle):
-    env = gym.make_vec("NeuralEnv-v0", 3, bundle=bundle)
+    env = gym.make_vec("NeuralEnv-v0", 3, bundle=bundle, autoreset_mode="SameStep")
     singles = [gym.make("NeuralEnv-v0", bundle=bundle) for _ in range(3)]
     frames, _ = env.reset(seed=8)
     np.testing.assert_array_equal(

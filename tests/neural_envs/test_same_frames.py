@@ -52,7 +52,8 @@ def dream_hash(name: str) -> str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        envs = gym.make_vec("NeuralEnv-v0", num_envs=LANES, bundle=name)
+        lanes = {"num_envs": LANES, "autoreset_mode": "SameStep"}
+        envs = gym.make_vec("NeuralEnv-v0", bundle=name, **lanes)
         digest = hashlib.sha256(envs.reset(seed=SEED)[0].tobytes())
         actions = np.random.default_rng(SEED).integers(
             envs.single_action_space.n, size=(STEPS, LANES)

@@ -30,7 +30,9 @@ from world_models.lanes import take_lanes
 
 
 def make(num_envs=4, **settings):
-    return NeuralVectorEnv(num_envs, counting_bundle(), **settings)
+    return NeuralVectorEnv(
+        num_envs, counting_bundle(), **{"autoreset_mode": "SameStep", **settings}
+    )
 
 
 def run(env, steps=12, seed=0):
@@ -238,7 +240,7 @@ class TestSnapshots:
         snapshot = env.get_state()
         env.reset()
         env.set_state(snapshot)
-        with pytest.raises(ResetNeeded, match="lanes .0."):
+        with pytest.raises(ResetNeeded, match="this episode has ended"):
             env.step([0])
 
 

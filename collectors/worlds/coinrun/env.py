@@ -9,13 +9,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from collectors.settings.values import check_choice
 from collectors.worlds.coinrun.game import ACTIONS, CoinRunGame, CoinRunOptions
+from collectors.worlds.lane_arguments import check_action
+from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
 from collectors.worlds.vector_env import LaneVectorEnv
 
 FPS = 15
@@ -32,7 +33,7 @@ def _world_spec(options: CoinRunOptions, max_episode_steps: int | None) -> dict:
     }
 
 
-class RealCoinRun(gymnasium.Env):
+class RealCoinRun(RealGameEnv):
     """Run right, jump, take the coin: CoinRun of the Procgen benchmark.
 
     Levels are generated, and a level's number decides all of it; those from 10000 on are held out.
@@ -67,18 +68,18 @@ class RealCoinRun(gymnasium.Env):
         stack: frames in an observation, oldest first, in the channels; None is 1 of rgb, 4 of gray.
         terminal_frame: "hold" repeats the last frame seen; "mark" draws a border around it, green
             for the coin and red for death.
-        render_mode: "rgb_array", or None.
+        render_mode: "rgb_array", "human" (a window) or None.
 
     Versions: `v0`, the first one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": FPS}
     idle_action = 4  # what it means to press no key
     options_class = CoinRunOptions
     option_names = tuple(field.name for field in dataclasses.fields(CoinRunOptions))
 
     def __init__(self, render_mode: str | None = None, **options):
-        check_choice("render_mode", render_mode, (None, "rgb_array"))
+        check_choice("render_mode", render_mode, (None, *RENDER_MODES))
         self.render_mode, self.options = render_mode, CoinRunOptions(**options)
         self._game = CoinRunGame(self.options)
         self.observation_space = spaces.Box(0, 255, self.options.frame_shape, np.uint8)
@@ -99,14 +100,18 @@ class RealCoinRun(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
         observation = self._game.start(self.np_random, (options or {}).get("level"))
+        self.shown()
         return observation, self._game.info()
 
     def step(self, action):
-        self._game.send(int(action))
-        return *self._game.receive(), self._game.info()
+        self.check_open()
+        self._game.send(check_action(action, ACTIONS))
+        outcome = self._game.receive()
+        self.shown()
+        return *outcome, self._game.info()
 
-    def render(self) -> np.ndarray | None:
-        return self._game.image.copy() if self.render_mode == "rgb_array" else None
+    def image(self) -> np.ndarray:
+        return self._game.image.copy()
 
 
 class RealCoinRunVector(LaneVectorEnv):
@@ -122,7 +127,7 @@ class RealCoinRunVector(LaneVectorEnv):
         self,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **options: Any,
     ):
@@ -158,9 +163,7 @@ class RealCoinRunVector(LaneVectorEnv):
         columns = {key: np.array([info[key] for info in infos], kinds[key]) for key in kinds}
         return {**columns, **{f"_{key}": mask.copy() for key in kinds}}
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        if self.render_mode != "rgb_array":
-            return None
+    def images(self) -> tuple[np.ndarray, ...]:
         return tuple(game.image.copy() for game in self._games)
 
 

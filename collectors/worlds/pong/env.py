@@ -4,16 +4,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from collectors.settings.values import check_choice
+from collectors.worlds.lane_arguments import check_action
 from collectors.worlds.pong.frames import SIZES, PongState, decode_frames, renderer_of
 from collectors.worlds.pong.physics import PongCore
-from collectors.worlds.vector_env import LaneVectorEnv, check_actions
+from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
+from collectors.worlds.vector_env import LaneVectorEnv
 
 __all__ = ["PongState", "RealPong", "RealPongVector"]
 
@@ -23,7 +24,7 @@ MAX_EPISODE_STEPS = 3000
 FRAMES_PER_SECOND = 60  # of the engine; one of our frames is `frame_skip` of its
 
 
-class RealPong(gymnasium.Env):
+class RealPong(RealGameEnv):
     """Pong against a paddle that follows the ball, with the rules of PufferLib's: first to five.
 
     The agent has the right paddle. The left one follows the ball at 8 units per substep, so a point
@@ -52,12 +53,12 @@ class RealPong(gymnasium.Env):
         bounce_reward: reward for each ball returned, 0 or more; the original engine pays 0.1.
         frame_skip: substeps per step, 1 to 8.
         size: pixels per side of a frame, 64 or 24.
-        render_mode: "rgb_array", or None.
+        render_mode: "rgb_array", "human" (a window) or None.
 
     Versions: `v0`, the first one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 30}
     decode_frames = staticmethod(decode_frames)
 
     def __init__(
@@ -89,23 +90,20 @@ class RealPong(gymnasium.Env):
         super().reset(seed=seed)
         self._core.reset(np.zeros(1, np.int64), [self.np_random])
         self._playing = True
-        return self._renderer.draw(self._core)[0], self._info()
+        self.shown()
+        return self.image(), self._info()
 
     def step(self, action):
+        self.check_open()
         if not self._playing:
             raise ResetNeeded("the game is not running; call reset() before step()")
-        rewards, ended = self._core.step(check_actions(np.asarray(action).reshape(-1), 1, ACTIONS))
+        rewards, ended = self._core.step(np.array([check_action(action, ACTIONS)]))
         self._playing = not ended[0]
-        return (
-            self._renderer.draw(self._core)[0],
-            float(rewards[0]),
-            bool(ended[0]),
-            False,
-            self._info(),
-        )
+        self.shown()
+        return self.image(), float(rewards[0]), bool(ended[0]), False, self._info()
 
-    def render(self) -> np.ndarray | None:
-        return self._renderer.draw(self._core)[0] if self.render_mode == "rgb_array" else None
+    def image(self) -> np.ndarray:
+        return self._renderer.draw(self._core)[0]
 
     def _info(self) -> dict:
         return {
@@ -123,7 +121,7 @@ class RealPongVector(LaneVectorEnv):
         self,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **options: Any,
     ):
@@ -178,4 +176,4 @@ def _check_options(points_to_win, bounce_reward, frame_skip, size, render_mode) 
     if not 0 <= bounce_reward < math.inf:
         raise ValueError(f"bounce_reward must be 0 or more, got {bounce_reward}")
     check_choice("size", size, SIZES)
-    check_choice("render_mode", render_mode, (None, "rgb_array"))
+    check_choice("render_mode", render_mode, (None, *RENDER_MODES))

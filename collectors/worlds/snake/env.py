@@ -8,6 +8,8 @@ import numpy as np
 from gymnasium import spaces
 
 from collectors.settings.values import check_choice
+from collectors.worlds.lane_arguments import check_action
+from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
 from collectors.worlds.snake import tiles
 from collectors.worlds.snake.tiles import (
     BODY,
@@ -30,7 +32,7 @@ ACTIONS = ("up", "down", "left", "right")
 START_LENGTH = 3
 
 
-class RealSnake(gymnasium.Env):
+class RealSnake(RealGameEnv):
     """Eat and grow: Snake on a board of 16x16 cells.
 
     The head moves one cell per step. Food makes the snake longer by one cell, and new food appears.
@@ -62,12 +64,12 @@ class RealSnake(gymnasium.Env):
         tail_deadly: the cell that the tail leaves in the same step kills as well.
         step_penalty: what a step without food costs, 0 or more.
         observation: "rgb" frames, or "grid": (G, G) uint8 codes of `collectors.worlds.snake.tiles`.
-        render_mode: "rgb_array", or None.
+        render_mode: "rgb_array", "human" (a window) or None.
 
     Versions: `v0`, the first one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}
     EMPTY = EMPTY
     FOOD = FOOD
     HEAD = HEAD
@@ -137,6 +139,7 @@ class RealSnake(gymnasium.Env):
             self._canvas[:] = tiles.draw(self._board())
         for _ in range(self.apples):
             self._place_food()
+        self.shown()
         return self._observation(), self._info()
 
     def set_board(self, codes: np.ndarray) -> None:
@@ -159,13 +162,10 @@ class RealSnake(gymnasium.Env):
             self._canvas[:] = tiles.draw(codes)
 
     def step(self, action):
+        self.check_open()
         if not self._playing:
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")
-        action = int(action)
-        if not 0 <= action < len(ACTIONS):
-            raise gymnasium.error.InvalidAction(
-                f"action {action} is not one of 0 up, 1 down, 2 left, 3 right"
-            )
+        action = check_action(action, ACTIONS)
         direction = self._direction if action == self._direction ^ 1 else action
         target = self._neighbors[self._body[0]][direction]
         if self._deadly(target):
@@ -177,10 +177,11 @@ class RealSnake(gymnasium.Env):
             self._leave_tail()
             self._advance(target, direction)
             reward = 0.0 - self.step_penalty
+        self.shown()
         return self._observation(), reward, not self._playing, False, self._info()
 
-    def render(self) -> np.ndarray | None:
-        return tiles.draw(self._board()) if self.render_mode == "rgb_array" else None
+    def image(self) -> np.ndarray:
+        return tiles.draw(self._board())
 
     def _deadly(self, target: int) -> bool:
         """Whether moving the head to `target` (-1: the wall) kills."""

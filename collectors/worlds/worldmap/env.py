@@ -14,6 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from collectors.settings.values import check_choice
+from collectors.worlds.lane_arguments import check_action
+from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
 from collectors.worlds.vector_env import SingleEnvLanes
 
 __all__ = [
@@ -124,7 +126,7 @@ def _decode(path: Path, changed: int) -> EarthMap:
     return EarthMap(pixels, 2 * counts >= MIDDLE**2, counts == 0)
 
 
-class RealWorldMap(gymnasium.Env):
+class RealWorldMap(RealGameEnv):
     """Sail over a relief map of the Earth until land is reached.
 
     The frame is a window that moves over the map of 2700x1350 pixels.
@@ -153,12 +155,12 @@ class RealWorldMap(gymnasium.Env):
         task: "landfall", or None: no reward and no end.
         region: None: the whole Earth. "train", "validation" and "test" are bands of longitude that
             share no pixel (`BANDS`); "split" draws one of the three for each episode.
-        render_mode: "rgb_array", or None.
+        render_mode: "rgb_array", "human" (a window) or None.
 
     Versions: `v0`, the first one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}
     land_mask = staticmethod(land_mask)
     landed = staticmethod(landed)
 
@@ -215,16 +217,14 @@ class RealWorldMap(gymnasium.Env):
             self._left, right = _edges(self._width, part, band)
             self._inner = (self.stride, right - self._left - WINDOW - self.stride)
             info["split_key"] = f"{part}:{band}"
+        self.shown()
         return self._observation(), info
 
     def step(self, action):
+        self.check_open()
         if not self._playing:
             raise gymnasium.error.ResetNeeded("the game is not running; call reset() before step()")
-        action = int(action)
-        if not 0 <= action < len(ACTIONS):
-            raise gymnasium.error.InvalidAction(
-                f"action {action} is not one of 0 up, 1 down, 2 left, 3 right"
-            )
+        action = check_action(action, ACTIONS)
         rows, columns = self._moves[action]
         if 0 <= self._row + rows <= self._last_row:
             self._row += rows
@@ -233,10 +233,11 @@ class RealWorldMap(gymnasium.Env):
         truncated = not landed and self.region is not None and self._at_border()
         self._playing = not (landed or truncated)
         reward = 0.0 if self.task is None else LANDFALL_REWARD if landed else STEP_REWARD
+        self.shown()
         return self._observation(), reward, landed, truncated, self._info()
 
-    def render(self) -> np.ndarray | None:
-        return self._observation() if self.render_mode == "rgb_array" else None
+    def image(self) -> np.ndarray:
+        return self._observation()
 
     def _at_border(self) -> bool:
         """Whether a step east or west could show pixels of another band."""

@@ -285,7 +285,7 @@ def test_the_spec_tells_rewards_and_speed_by_the_options():
         ({"bounce_reward": -0.1}, "bounce_reward"),
         ({"bounce_reward": float("nan")}, "bounce_reward"),
         ({"size": 32}, "size must be one of"),
-        ({"render_mode": "human"}, "render_mode"),
+        ({"render_mode": "ansi"}, "render_mode"),
     ],
 )
 def test_options_that_make_no_game_are_refused_with_a_sentence(options, message):

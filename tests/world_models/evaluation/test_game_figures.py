@@ -58,7 +58,7 @@ class Altered(VectorWrapper):
 
 
 def play(change=None, depths=(1, 8)):
-    env = RealSnakeVector(10)
+    env = RealSnakeVector(10, autoreset_mode="SameStep")
     return play_game(Altered(env, change) if change else env, Drawn(), SNAKE, 40, 3, depths)
 
 
@@ -164,7 +164,8 @@ def test_a_walk_there_and_back_ends_where_it_began_and_a_dream_that_forgets_does
     def forget(frames):
         return noise.integers(256, size=frames.shape).astype(np.uint8)
 
-    envs = [RealWorldMapVector(6, max_episode_steps=-1) for _ in range(2)]
+    lanes = {"max_episode_steps": -1, "autoreset_mode": "SameStep"}
+    envs = [RealWorldMapVector(6, **lanes) for _ in range(2)]
     found = loop_figures(Altered(envs[0], forget), envs[1], pairs, MAP, seed=0)
     assert set(found) == {"4", "8", "16"}
     assert found["4"]["real"]["value"] == 100 and found["4"]["value"] < 15
