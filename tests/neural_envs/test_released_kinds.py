@@ -24,6 +24,7 @@ from world_models.models.diffusion_forcing import ForcingConfig, ForcingModel
 from world_models.models.joint import JointConfig, JointModel
 from world_models.models.latent import LatentConfig, LatentModel
 from world_models.models.pixel import PixelConfig, PixelModel
+from world_models.models.scene import SceneConfig, SceneModel
 from world_models.models.tokens import TokensConfig, TokensModel
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
@@ -45,6 +46,7 @@ LATENT = LatentConfig(
 CAUSAL = CausalDiTConfig(width=24, patch=8, depth=1, heads=2, window=4)
 PAIRS = EqMFieldConfig(width=16, depth=1, heads=2, latent=4, field_width=16, field_depth=1)
 FSQ = TokenizerConfig("fsq", levels=(4, 4, 5), width=8, encoder_depth=1, decoder_depth=1)
+SCENE = SceneConfig(2, 5, 4, 2, 16, 1, moves=5, places=3, patches=4, changing=6)
 TOKENS = TokensConfig(FSQ, MaskedTokensConfig(8, 4, 1, 1), 2, passes=3, temperature=1.0)
 MODELS = {
     "chance": lambda: ChanceModel(SPEC, ChanceConfig(grid=GRID)),
@@ -62,6 +64,7 @@ MODELS = {
     "pixel": lambda: PixelModel(
         SPEC, PixelConfig(network=FilmConfig(8, 4, 1, 1, 4, 16), context_length=2)
     ),
+    "scene": lambda: SceneModel(SPEC, SCENE),
     "tokens": lambda: TokensModel(SPEC, TOKENS),
     "regression": lambda: DiffusionModel(
         SPEC, DiffusionConfig(network=GRID, objective=Regression(), sampler=Direct())

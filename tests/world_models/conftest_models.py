@@ -22,6 +22,7 @@ from world_models.models.diffusion_forcing import ForcingConfig
 from world_models.models.joint import JointConfig
 from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
+from world_models.models.scene import SceneConfig
 from world_models.models.table import build_model
 from world_models.models.tokens import TokensConfig
 from world_models.networks.autoencoder import AutoencoderConfig
@@ -31,6 +32,7 @@ from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.pixel_network import FilmConfig
+from world_models.networks.scene import Scene
 from world_models.networks.tokenizer import PatchDictionary, TokenizerConfig
 from world_models.networks.unet import UNetConfig
 from world_models.protocols import Context, WorldSpec
@@ -194,6 +196,7 @@ CONFIGS = {
         sampler=Direct(),
         context_length=2,
     ),
+    "scene": SceneConfig(2, 5, 4, 3, 16, 1, moves=5, places=3, patches=4, changing=6),
     "tokens": TokensConfig(FSQ, MASKED, 3, passes=3, temperature=1.0),
     "tokens-likeliest": TokensConfig(FSQ, replace(MASKED, attention=False), 1, tokenizer_share=0.0),
     "tokens-guided": TokensConfig(FSQ, MASKED, 2, temperature=0.5, guidance=2.0),
@@ -208,7 +211,7 @@ FORCING = [name for name, config in CONFIGS.items() if isinstance(config, Forcin
 PIXEL = [name for name, config in CONFIGS.items() if isinstance(config, PixelConfig)]
 TOKENS = [name for name, config in CONFIGS.items() if isinstance(config, TokensConfig)]
 STEPWISE = [
-    name for name in CONFIGS if name not in (*FORCING, *PIXEL, *TOKENS)
+    name for name in CONFIGS if name not in (*FORCING, *PIXEL, *TOKENS, "scene")
 ]  # one action and one frame make a `Step`
 COMPOSED = [name for name, config in CONFIGS.items() if isinstance(config, DiffusionConfig)]
 
@@ -235,6 +238,11 @@ def make_model(name: str, seed: int = 0, **changes):
     for module in model.modules():
         if isinstance(module, PatchDictionary):
             module.fill(torch.randint(256, module.entries.shape, dtype=torch.uint8))
+        if isinstance(module, Scene):
+            for part, scale in ((module.moves, 3), (module.places, 16), (module.patches, 255)):
+                part.copy_(scale * torch.rand_like(part))
+            module.images.uniform_()
+            module.changing.copy_(torch.arange(len(module.changing)))
     return model.to(memory_format=torch.channels_last).eval()
 
 

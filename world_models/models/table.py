@@ -12,6 +12,7 @@ from world_models.models.distilled import DistilledModel
 from world_models.models.joint import JointModel
 from world_models.models.latent import LatentModel
 from world_models.models.pixel import PixelModel
+from world_models.models.scene import SceneModel
 from world_models.models.tokens import TokensModel
 from world_models.protocols import LoadModel, TrainingFrames, WorldModel, WorldSpec
 
@@ -23,6 +24,7 @@ FAMILIES: list[type[WorldModel]] = [
     JointModel,
     LatentModel,
     PixelModel,
+    SceneModel,
     TokensModel,
 ]
 

@@ -48,12 +48,16 @@ class SpriteDetector(nn.Module):
 
         Linear in how much of a pixel is covered, so centroids are exact.
         """
+        return (self.raw_contrast(x) - MIN_CONTRAST).clamp(min=0)
+
+    def raw_contrast(self, x: Tensor) -> Tensor:
+        """The same without the least contrast, and negative where a sprite is not."""
         # (C, N, H, W): three planes are quick to combine
         difference = (x - self.background).transpose(0, 1).contiguous()
-        maps = []
-        for contrast in self.contrasts:
-            sums = [weighted_sum(difference, terms) for terms in contrast]
-            maps.append((reduce(torch.minimum, sums) - MIN_CONTRAST).clamp(min=0))
+        maps = [
+            reduce(torch.minimum, [weighted_sum(difference, terms) for terms in contrast])
+            for contrast in self.contrasts
+        ]
         return torch.stack(maps, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

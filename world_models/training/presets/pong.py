@@ -9,6 +9,7 @@ from world_models.diffusion.objectives import FlowMatching
 from world_models.diffusion.samplers import Euler
 from world_models.models.chance import ChanceConfig
 from world_models.models.diffusion_forcing import ForcingConfig
+from world_models.models.scene import SceneConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.grid import GridConfig
 from world_models.training.config import TrainConfig
@@ -55,6 +56,28 @@ def pong_sprites() -> TrainConfig:
         learning_rate=3e-3,
         noise=0.01,
         damage=0.1,
+    )
+
+
+def pong_scene() -> TrainConfig:
+    """Pong as sprites before patches, all of it in entries of dictionaries.
+
+    An update is numbers only, so there are many: each reads sixteen steps of every clip.
+    """
+    return TrainConfig(
+        model=SceneConfig(),
+        data=Path("data/pong-many"),
+        out=Path("runs/pong-scene"),
+        updates=30_000,
+        batch_size=64,
+        rollout_steps=16,
+        rollout_from=0.0,
+        event_weight=10.0,
+        termination_event_weight=20.0,
+        learning_rate=1e-3,
+        reward_weight=1.0,
+        validate_every=2_000,
+        validation_batches=2,
     )
 
 

@@ -18,6 +18,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "snake-edm-distilled": snake.snake_edm_distilled,
     "pong": pong.pong,
     "pong-sprites": pong.pong_sprites,
+    "pong-scene": pong.pong_scene,
     "pong-forcing": pong.pong_forcing,
     "worldmap": worldmap.worldmap,
     "worldmap-flow": worldmap.worldmap_flow,

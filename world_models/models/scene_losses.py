@@ -1,0 +1,88 @@
+"""What a scene model learns from: clips as steps, and how likely it takes what became of sprites.
+
+B clips or lanes, K context frames, S steps of a clip, P sprites, A changing patches, M moves and U
+places along an axis.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from world_models.networks.scene_dynamics import SceneLogits
+from world_models.protocols import Clips
+
+if TYPE_CHECKING:
+    from world_models.models.scene import SceneModel
+
+NEVER = -1e4  # log-probability of what does not explain the next frame
+
+
+class SceneState(NamedTuple):
+    """The state of a scene model."""
+
+    center: Tensor  # (B, K, P, 2) float32 row and column of each sprite, pixels; oldest first
+    there: Tensor  # (B, K, P) bool
+    codes: Tensor  # (B, A) int64, of the changing patches
+    actions: Tensor  # (B, K - 1) int64, between the frames
+
+
+def windows(
+    model: SceneModel, clips: Clips, numbers: Tensor, steps: int
+) -> tuple[SceneState, Tensor, tuple[tuple[Tensor, Tensor], Tensor]]:
+    """All B * S steps of clips: states before, actions, and ((centers, presence), codes) after;
+    numbers (B, K + S, 3 P + A).
+    """
+    length = model.context_length
+    if clips.context_actions is None:
+        raise ValueError("a scene model learns from clips with the actions of their context")
+    center, there, codes = model.unpack(numbers[:, : length + steps])
+    past = torch.cat((clips.context_actions, clips.actions[:, :steps]), 1).to(numbers.device)
+    actions = past.unfold(1, length, 1).flatten(0, 1)  # (B * S, K)
+    center_before, there_before = (
+        part[:, :-1].unfold(1, length, 1).movedim(-1, 2).flatten(0, 1) for part in (center, there)
+    )
+    before = codes[:, length - 1 : -1].flatten(0, 1)
+    state = SceneState(center_before, there_before, before, actions[:, :-1])
+    next_center, next_there, next_codes = (
+        part[:, length:].flatten(0, 1) for part in (center, there, codes)
+    )
+    return state, actions[:, -1], ((next_center, next_there), next_codes)
+
+
+def sprite_losses(
+    model: SceneModel, logits: SceneLogits, state: SceneState, center: Tensor, there: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood (B,) of centers (B, P, 2) and presence (B, P), and whether the
+    likeliest choices miss one (B,) bool.
+
+    A sprite may have moved, or been put, where it is: both explain it, and their probabilities
+    add up. What no entry explains counts as nothing.
+    """
+    fate = logits.fate.log_softmax(2)
+    moves = model.scene.move_codes(center - state.center[:, -1])
+    seen = (there & state.there[:, -1])[..., None]
+    moves = torch.where(seen, moves, model.config.moves)
+    places = torch.where(there[..., None], model.scene.place_codes(center), model.config.places)
+    by_move, best_move = explained(logits.move, moves)
+    by_place, best_place = explained(logits.place, places)
+    gone = torch.where(there, NEVER, 0.0)
+    ways = torch.stack((by_place, by_move, gone), 2)  # in the order of PUT, MOVE, GONE
+    known = ways.amax(2) > NEVER / 2
+    missed = -torch.where(known, (fate + ways).logsumexp(2), 0.0).sum(1)
+    right = torch.stack((best_place, best_move, ~there), 2)
+    chosen = right.gather(2, logits.fate.argmax(2, keepdim=True))[..., 0]
+    return missed, (~chosen & known).any(1)
+
+
+def explained(logits: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability (B, P) of codes (B, P, 2) in both axes under logits (B, P, 2, N), `NEVER`
+    where there is no such code; and whether they are the likeliest.
+    """
+    known = codes < logits.shape[-1]
+    index = torch.where(known, codes, 0)
+    likelihood = logits.log_softmax(-1).gather(-1, index[..., None])[..., 0]
+    likelihood = torch.where(known, likelihood, NEVER).sum(2).clamp(min=NEVER)
+    return likelihood, ((logits.argmax(-1) == codes) & known).all(2)

@@ -1,0 +1,176 @@
+"""What happens next in a scene, as categories: first the outcome of the step, then, given it, what
+becomes of every sprite and of every patch that can change.
+
+All inputs are rows of one table that are added up; a place or a distance between two rows is a
+mixture of both, so that thresholds can be sharper than a pixel. Each answer is a choice: a sprite
+moves by an entry of its dictionary, is put at one, or is gone; a patch stays unless a change is
+likelier.
+
+B lanes, K context frames, P sprites, A changing patches, N patches in the dictionary, M moves and U
+places along an axis, R outcomes (a reward class with or without the end), D channels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.networks.initialization import zeroed
+from world_models.networks.scene import AROUND, SceneSizes
+
+PUT, MOVE, GONE = range(3)  # what becomes of a sprite
+PATCH_WIDTH = 64  # channels of the network that decides a patch
+TABLE_SCALE = 0.1  # standard deviation of the numbers in a table at first
+
+
+class SceneHistory(NamedTuple):
+    """What the network reads."""
+
+    center: Tensor  # (B, P, 2) row and column now, pixels
+    moved: Tensor  # (B, P, 2) pixels, the last move; 0 where there is none
+    moves: Tensor  # (B, K - 1, P, 2) int64 entries, oldest first; M for none
+    there: Tensor  # (B, K, P) bool
+    actions: Tensor  # (B, K) int64, the last one is the step's
+    codes: Tensor  # (B, A) int64
+
+
+class SceneLogits(NamedTuple):
+    """Logits of what becomes of sprites and patches."""
+
+    fate: Tensor  # (B, P, 3) PUT, MOVE, GONE
+    move: Tensor  # (B, P, 2, M)
+    place: Tensor  # (B, P, 2, U)
+    patch: Tensor  # (B, A, 1 + N): stays, or becomes an entry
+
+
+class SceneDynamics(nn.Module):
+    """`read` a history, then choose the `outcome`, then `forward` with it."""
+
+    pairs: Tensor  # (2, pairs) of sprites
+    offsets: Tensor  # first row of each input in the table
+
+    def __init__(
+        self, sizes: SceneSizes, shape: tuple[int, int], frames: int, actions: int, outcomes: int,
+        width: int, depth: int,
+    ):  # fmt: skip
+        """shape: (H, W) of a frame. `frames`: K. `depth`: residual blocks after each reading."""
+        super().__init__()
+        self.sizes, self.longest_side, count = sizes, max(shape), sizes.sprites
+        pairs = torch.triu_indices(count, count, 1)
+        self.register_buffer("pairs", pairs, persistent=False)
+        absolute, relative = self.longest_side + 1, 2 * self.longest_side + 1
+        past = (frames - 1) * count * 2
+        # of the last and of the expected centers and distances; moves; actions; presence; codes
+        self.rows = [
+            *[absolute] * (4 * count),
+            *[relative] * (4 * pairs.shape[1]),
+            *[sizes.moves + 1] * past,
+            *[actions + 1] * frames,
+            *[2] * (frames * count),
+            *[sizes.patches] * sizes.changing,
+        ]
+        offsets = torch.tensor([0, *self.rows]).cumsum(0)[:-1]
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.table = nn.EmbeddingBag(sum(self.rows), width, mode="sum")
+        nn.init.normal_(self.table.weight, std=TABLE_SCALE)
+        self.first = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
+        self.outcome = nn.Linear(width, outcomes)
+        self.chosen = nn.Embedding(outcomes, width)
+        self.second = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
+        answers = count * (3 + 2 * sizes.moves + 2 * sizes.places)
+        self.out = nn.Linear(width, answers)
+        # what moved so before mostly does again: the quickest way from an entry to itself
+        self.again = nn.EmbeddingBag(past * (sizes.moves + 1), sizes.moves, mode="sum")
+        nn.init.zeros_(self.again.weight)
+        self.patches = PatchNetwork(sizes, width)
+
+    def read(self, history: SceneHistory) -> Tensor:
+        """(B, D)."""
+        rows, weights = self._rows(history)
+        return self.first(self.table(rows, per_sample_weights=weights))
+
+    def _rows(self, history: SceneHistory) -> tuple[Tensor, Tensor]:
+        """Rows of the table (B, n) int64 and how much of each."""
+        center, ahead = history.center, history.center + history.moved
+        i, j = self.pairs
+        distances = torch.cat([(c[:, i] - c[:, j]).flatten(1) for c in (center, ahead)], 1)
+        places = torch.cat([c.flatten(1) for c in (center, ahead)], 1)
+        value = torch.cat((places, distances + self.longest_side), 1)
+        limit = torch.tensor(self.rows[: value.shape[1]], device=value.device) - 1
+        value = value.clamp(min=0).minimum(limit)
+        low = value.floor().minimum(limit - 1)
+        share, low = value - low, low.long() + self.offsets[: value.shape[1]]
+        whole = [
+            history.moves.flatten(1),
+            history.actions,
+            history.there.flatten(1).long(),
+            history.codes,
+        ]
+        exact = torch.cat(whole, 1) + self.offsets[value.shape[1] :]
+        weights = torch.cat((1 - share, share, torch.ones_like(exact, dtype=share.dtype)), 1)
+        return torch.cat((low, low + 1, exact), 1), weights
+
+    def forward(
+        self, read: Tensor, outcome: Tensor, history: SceneHistory, neighbors: Tensor
+    ) -> SceneLogits:
+        """What a history, `read` (B, D), leads to where the outcome is this one (B,) int64.
+
+        `neighbors`: `Scene.neighbors`.
+        """
+        sizes, count = self.sizes, self.sizes.sprites
+        x = self.second(read + self.chosen(outcome))
+        parts = self.out(x).split((3 * count, 2 * count * sizes.moves, 2 * count * sizes.places), 1)
+        fate, move, place = (part.unflatten(1, (count, -1)) for part in parts)
+        again = self._again(history.moves)
+        return SceneLogits(
+            fate,
+            move.unflatten(2, (2, -1)) + again,
+            place.unflatten(2, (2, -1)),
+            self.patches(x, history.codes, neighbors),
+        )
+
+    def _again(self, moves: Tensor) -> Tensor:
+        """Moves (B, K - 1, P, 2) -> (B, P, 2, M)."""
+        past, entries = moves[0].numel(), self.sizes.moves + 1
+        rows = moves + torch.arange(past, device=moves.device).view(moves.shape[1:]) * entries
+        rows = rows.permute(0, 2, 3, 1)  # (B, P, 2, K - 1)
+        return self.again(rows.flatten(0, 2)).unflatten(0, rows.shape[:3])
+
+
+class ResidualBlock(nn.Module):
+    """x (B, D) + a hidden layer of its normalized self."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.hidden = nn.LayerNorm(width), nn.Linear(width, width)
+        self.out = zeroed(nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(F.silu(self.hidden(self.norm(x))))
+
+
+class PatchNetwork(nn.Module):
+    """Whether a patch changes: from its own code and the next changing ones', from where it is, and
+    from what happens.
+    """
+
+    def __init__(self, sizes: SceneSizes, width: int):
+        super().__init__()
+        self.codes = sizes.patches
+        self.table = nn.EmbeddingBag(len(AROUND) * (self.codes + 1), PATCH_WIDTH, mode="sum")
+        self.place = nn.Parameter(TABLE_SCALE * torch.randn(sizes.changing, PATCH_WIDTH))
+        self.happening = nn.Linear(width, PATCH_WIDTH)
+        self.hidden = nn.Linear(PATCH_WIDTH, PATCH_WIDTH)
+        self.out = zeroed(nn.Linear(PATCH_WIDTH, 1 + self.codes))
+
+    def forward(self, x: Tensor, codes: Tensor, neighbors: Tensor) -> Tensor:
+        """x (B, D), codes (B, A), `Scene.neighbors` -> logits (B, A, 1 + N)."""
+        none = torch.full_like(codes[:, :1], self.codes)
+        near = torch.cat((codes, none), 1)[:, neighbors]  # (B, A, 5)
+        rows = near + torch.arange(len(AROUND), device=codes.device) * (self.codes + 1)
+        local = self.table(rows.flatten(0, 1)).unflatten(0, codes.shape)
+        y = F.silu(local + self.place + self.happening(x)[:, None])
+        return self.out(F.silu(self.hidden(y)))
