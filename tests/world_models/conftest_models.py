@@ -196,7 +196,7 @@ CONFIGS = {
         sampler=Direct(),
         context_length=2,
     ),
-    "scene": SceneConfig(2, 5, 4, 3, 16, 1, moves=5, places=3, patches=4, changing=6),
+    "scene": SceneConfig(2, 5, 4, 3, 16, 1, 5, 3, 4, 6, least_share=0.0),
     "tokens": TokensConfig(FSQ, MASKED, 3, passes=3, temperature=1.0),
     "tokens-likeliest": TokensConfig(FSQ, replace(MASKED, attention=False), 1, tokenizer_share=0.0),
     "tokens-guided": TokensConfig(FSQ, MASKED, 2, temperature=0.5, guidance=2.0),

@@ -19,12 +19,11 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from collectors.settings.parse import check_settings, setting
 from world_models import frames as pixels
-from world_models.models.outcomes import final_classes
-from world_models.models.scene_losses import NEVER, SceneState, sprite_losses, windows
+from world_models.models.outcomes import OUTCOMES, final_classes
+from world_models.models.scene_losses import NEVER, SceneState, step_losses
 from world_models.networks.scene import Scene, SceneSizes
 from world_models.networks.scene_dynamics import (
     GONE,
@@ -93,6 +92,7 @@ class SceneModel(WorldModel):
     config: SceneConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool
+    null_action: int  # the one of an action that is not known
 
     def __init__(self, spec: WorldSpec, config: SceneConfig):
         super().__init__(spec, config)
@@ -102,7 +102,8 @@ class SceneModel(WorldModel):
         self.register_buffer("final", final_classes(spec), persistent=False)
         self.scene = Scene(config.sizes, config.patch, spec.frame_shape)
         shape = (spec.frame_shape[0], spec.frame_shape[1])
-        counts = (config.context_length, len(spec.action_names), 2 * len(spec.reward_values))
+        self.null_action = len(spec.action_names)
+        counts = (config.context_length, self.null_action, 2 * len(spec.reward_values))
         self.dynamics = SceneDynamics(config.sizes, shape, *counts, config.width, config.depth)
 
     @classmethod
@@ -254,27 +255,12 @@ class SceneModel(WorldModel):
         numbers = clips.frames
         if numbers.ndim == 5:
             numbers = self.encode_frames(numbers)
-        state, action, after = windows(self, clips, numbers.to(self.reward_values.device), steps)
-        valid = clips.valid[:, :steps].to(action.device).flatten().float()
-        outcome = 2 * clips.reward_classes[:, :steps] + clips.terminations[:, :steps].long()
-        outcome = outcome.to(action.device).flatten()
-        history = self.history(state, action)
-        if self.training and self.config.jitter:
-            noise = torch.randn(history.center.shape, generator=generator).to(history.center)
-            history = history._replace(center=history.center + self.config.jitter * noise)
-        read = self.dynamics.read(history)
-        logits = self.dynamics(read, outcome, history, self.scene.neighbors)
-        seen, codes = after
-        missed, wrong = sprite_losses(self, logits, state, *seen)
-        target = torch.where(codes == state.codes, 0, codes + 1)
-        patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
-        wrong = wrong | (logits.patch.argmax(2) != target).any(1)
-        rare = (1 / clips.sampling_weight) / (1 / clips.sampling_weight).mean()
-        rare = rare.to(valid)[:, None].expand(-1, steps).flatten()
-        ends = F.cross_entropy(self.outcome_logits(read), outcome, reduction="none")
-        terms = {
-            "frame": missed + patches.unflatten(0, target.shape).sum(1),
-            "reward": ends * rare,
-            "wrong": wrong.float(),
+        numbers = numbers[:, : self.context_length + steps].to(self.reward_values.device)
+        terms = step_losses(self, numbers, clips, augmentation.action_dropout, generator)
+        valid = clips.valid[:, :steps].to(numbers.device).flatten().float()
+        importance = (1 / clips.sampling_weight) / (1 / clips.sampling_weight).mean()
+        importance = importance.to(valid)[:, None].expand(-1, steps).flatten()
+        return {
+            name: (value * valid * (importance if name in OUTCOMES else 1)).sum() / valid.sum()
+            for name, value in terms.items()
         }
-        return {name: (value * valid).sum() / valid.sum() for name, value in terms.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from world_models.networks.scene_dynamics import SceneLogits
 from world_models.protocols import Clips
@@ -29,10 +30,49 @@ class SceneState(NamedTuple):
     actions: Tensor  # (B, K - 1) int64, between the frames
 
 
+def step_losses(
+    model: SceneModel, numbers: Tensor, clips: Clips, dropout: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Losses (B * S,) by name of all steps of clips, S as in numbers (B, K + S, 3 P + A).
+
+    "wrong" is no loss: whether a likeliest choice is not what happened.
+    """
+    steps, device = numbers.shape[1] - model.context_length, numbers.device
+    state, action, after = windows(model, clips, numbers, steps)
+    if model.training:
+        drop = torch.rand(len(action), generator=generator).to(device) < dropout
+        action = torch.where(drop, model.null_action, action)
+    history = model.history(state, action)
+    if model.training and model.config.jitter:
+        noise = torch.randn(history.center.shape, generator=generator).to(device)
+        history = history._replace(center=history.center + model.config.jitter * noise)
+    reward, over = (
+        part[:, :steps].to(device).flatten() for part in (clips.reward_classes, clips.terminations)
+    )
+    outcome = 2 * reward + over.long()
+    read = model.dynamics.read(history)
+    logits = model.dynamics(read, outcome, history, model.scene.neighbors)
+    missed, wrong = sprite_losses(model, logits, state, *after[:2])
+    target = torch.where(after[2] == state.codes, 0, after[2] + 1)
+    patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
+    wrong = (wrong | (logits.patch.argmax(2) != target).any(1)).float()
+    joint = model.outcome_logits(read).log_softmax(1)
+    of_reward = joint.unflatten(1, (-1, 2)).logsumexp(2).gather(1, reward[:, None])[:, 0]
+    of_both = joint.gather(1, outcome[:, None])[:, 0]
+    sure = likelihood_of_best(logits).exp().clamp(1e-6, 1 - 1e-6)
+    return {
+        "frame": missed + patches.unflatten(0, target.shape).sum(1),
+        "reward": -of_reward,
+        "termination": of_reward - of_both,
+        "trust": F.binary_cross_entropy(sure, 1 - wrong, reduction="none"),
+        "wrong": wrong,
+    }
+
+
 def windows(
     model: SceneModel, clips: Clips, numbers: Tensor, steps: int
-) -> tuple[SceneState, Tensor, tuple[tuple[Tensor, Tensor], Tensor]]:
-    """All B * S steps of clips: states before, actions, and ((centers, presence), codes) after;
+) -> tuple[SceneState, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """All B * S steps of clips: states before, actions, and (centers, presence, codes) after;
     numbers (B, K + S, 3 P + A).
     """
     length = model.context_length
@@ -49,7 +89,7 @@ def windows(
     next_center, next_there, next_codes = (
         part[:, length:].flatten(0, 1) for part in (center, there, codes)
     )
-    return state, actions[:, -1], ((next_center, next_there), next_codes)
+    return state, actions[:, -1], (next_center, next_there, next_codes)
 
 
 def sprite_losses(
@@ -86,3 +126,14 @@ def explained(logits: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
     likelihood = logits.log_softmax(-1).gather(-1, index[..., None])[..., 0]
     likelihood = torch.where(known, likelihood, NEVER).sum(2).clamp(min=NEVER)
     return likelihood, ((logits.argmax(-1) == codes) & known).all(2)
+
+
+def likelihood_of_best(logits: SceneLogits) -> Tensor:
+    """(B,) log-probability that all likeliest choices are right."""
+    fate, which = logits.fate.log_softmax(2).max(2)
+    place, move = (part.log_softmax(3).amax(3).sum(2) for part in (logits.place, logits.move))
+    detail = torch.stack(
+        (place, move, torch.zeros_like(move)), 2
+    )  # in the order of PUT, MOVE, GONE
+    sprites = fate + detail.gather(2, which[..., None])[..., 0]
+    return sprites.sum(1) + logits.patch.log_softmax(2).amax(2).sum(1)

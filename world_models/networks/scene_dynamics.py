@@ -68,7 +68,7 @@ class SceneDynamics(nn.Module):
             *[absolute] * (4 * count),
             *[relative] * (4 * pairs.shape[1]),
             *[sizes.moves + 1] * past,
-            *[actions + 1] * frames,
+            *[actions] * (frames - 1),
             *[2] * (frames * count),
             *[sizes.patches] * sizes.changing,
         ]
@@ -76,6 +76,8 @@ class SceneDynamics(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
         self.table = nn.EmbeddingBag(sum(self.rows), width, mode="sum")
         nn.init.normal_(self.table.weight, std=TABLE_SCALE)
+        self.action = nn.Embedding(actions + 1, width)  # of the step; the last row is for none
+        nn.init.normal_(self.action.weight, std=TABLE_SCALE)
         self.first = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
         self.outcome = nn.Linear(width, outcomes)
         self.chosen = nn.Embedding(outcomes, width)
@@ -90,7 +92,8 @@ class SceneDynamics(nn.Module):
     def read(self, history: SceneHistory) -> Tensor:
         """(B, D)."""
         rows, weights = self._rows(history)
-        return self.first(self.table(rows, per_sample_weights=weights))
+        known = self.table(rows, per_sample_weights=weights)
+        return self.first(known + self.action(history.actions[:, -1]))
 
     def _rows(self, history: SceneHistory) -> tuple[Tensor, Tensor]:
         """Rows of the table (B, n) int64 and how much of each."""
@@ -105,7 +108,7 @@ class SceneDynamics(nn.Module):
         share, low = value - low, low.long() + self.offsets[: value.shape[1]]
         whole = [
             history.moves.flatten(1),
-            history.actions,
+            history.actions[:, :-1],
             history.there.flatten(1).long(),
             history.codes,
         ]

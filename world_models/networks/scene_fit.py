@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def fit_scene(
     frames: TrainingFrames, spec: WorldSpec, sprites: int, size: int, patch: int
 ) -> Scene:
     """The scene of all frames of the training episodes."""
-    some = torch.from_numpy(np.concatenate(list(spread(frames(), IMAGE_PARTS))))
+    some = torch.from_numpy(np.concatenate(list(spread(frames, IMAGE_PARTS))))
     scene = Scene(SceneSizes(sprites, size, 0, 0, 0, 0), patch, spec.frame_shape)
     step = max(1, len(some) // FRAMES_OF_BACKGROUND)
     median = some[::step].float().median(0).values
@@ -52,14 +53,15 @@ def fit_scene(
     scene.detector.background.copy_(scene.background)
     scene.area.copy_(areas(scene, some))
     fit_images(scene, some)
-    return with_dictionaries(scene, spread(frames(), MOVE_PARTS), spec)
+    return with_dictionaries(scene, spread(frames, MOVE_PARTS), spec)
 
 
-def spread(parts: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """`count` of the parts, or all if there are fewer, evenly spread."""
-    everything = list(parts)
-    step = max(1, len(everything) // count)
-    yield from everything[::step]
+def spread(frames: TrainingFrames, count: int) -> Iterator[np.ndarray]:
+    """`count` of the parts of all frames or some more, or all if there are fewer, evenly spread:
+    counted first, as all of them may not fit into memory.
+    """
+    step = max(1, sum(1 for _ in frames()) // count)
+    yield from islice(frames(), 0, None, step)
 
 
 def batches(frames: Tensor) -> Iterator[Tensor]:

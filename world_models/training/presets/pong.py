@@ -68,7 +68,7 @@ def pong_scene() -> TrainConfig:
         model=SceneConfig(),
         data=Path("data/pong-many"),
         out=Path("runs/pong-scene"),
-        updates=30_000,
+        updates=12_000,
         batch_size=64,
         rollout_steps=16,
         rollout_from=0.0,
@@ -76,6 +76,7 @@ def pong_scene() -> TrainConfig:
         termination_event_weight=20.0,
         learning_rate=1e-3,
         reward_weight=1.0,
+        termination_weight=1.0,
         validate_every=2_000,
         validation_batches=2,
     )
