@@ -170,7 +170,8 @@ def count_tiles(scene: Scene, clean: Tensor, tiles: Counter[tuple[int, bytes]]) 
     cut = cut_patches(gray, scene.patch).flatten(1, 2)  # (B + 1, G * G, p * p * C)
     other = (cut[:-1] != cut[-1]).any(2)
     for place in other.any(0).nonzero()[:, 0].tolist():
-        found, counts = np.unique(cut[:-1, place].numpy(), axis=0, return_counts=True)
+        changed = cut[:-1, place][other[:, place]]
+        found, counts = np.unique(changed.numpy(), axis=0, return_counts=True)
         rows = zip(found, counts, strict=True)
         tiles.update({(place, tile.tobytes()): int(count) for tile, count in rows})
 
