@@ -164,7 +164,8 @@ class PatchNetwork(nn.Module):
         super().__init__()
         self.codes = sizes.patches
         self.table = nn.EmbeddingBag(len(AROUND) * (self.codes + 1), PATCH_WIDTH, mode="sum")
-        self.place = nn.Parameter(TABLE_SCALE * torch.randn(sizes.changing, PATCH_WIDTH))
+        self.place = nn.Parameter(torch.empty(sizes.changing, PATCH_WIDTH))
+        nn.init.normal_(self.place, std=TABLE_SCALE)
         self.happening = nn.Linear(width, PATCH_WIDTH)
         self.hidden = nn.Linear(PATCH_WIDTH, PATCH_WIDTH)
         self.out = zeroed(nn.Linear(PATCH_WIDTH, 1 + self.codes))
