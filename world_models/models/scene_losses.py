@@ -103,8 +103,8 @@ def sprite_losses(
     """
     fate = logits.fate.log_softmax(2)
     moves = model.scene.move_codes(center - state.center[:, -1])
-    seen = (there & state.there[:, -1])[..., None]
-    moves = torch.where(seen, moves, model.config.moves)
+    present = (there & state.there[:, -1])[..., None]
+    moves = torch.where(present, moves, model.config.moves)
     places = torch.where(there[..., None], model.scene.place_codes(center), model.config.places)
     by_move, best_move = explained(logits.move, moves)
     by_place, best_place = explained(logits.place, places)
