@@ -92,9 +92,8 @@ _ROWS = (
         ppo={"n_steps": 64, "n_epochs": 4, "gamma": 0.99, "ent_coef": 0.005, "stack": 2},
         ppo_steps=500_000,
         recordings={
-            "pong": {"frames": 300_000},
-            # bounces of every kind, for players of points and paddles
-            "pong-many": {"frames": 600_000, "seed": 1, "shard_steps": 50_000},
+            # bounces of every kind, as the models of points and sprites need them
+            "pong": {"frames": 600_000},
             # small frames show no score, so a game is one rally
             "pong-rally": {
                 "frames": 400_000,

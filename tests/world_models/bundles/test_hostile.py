@@ -127,7 +127,7 @@ def test_an_array_of_objects_is_never_unpickled():
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "contexts.npz", "trust.npz"])
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name):
-    path = shutil.copytree(resolve_bundle("pong"), tmp_path / "bundle")
+    path = shutil.copytree(resolve_bundle("pong-chance"), tmp_path / "bundle")
     (path / name).unlink()
     os.mkfifo(path / name)
     with pytest.raises(BundleError, match="regular file"):
@@ -147,7 +147,7 @@ def test_weights_that_are_no_numbers_are_refused(bundle, number):
 
 
 def test_a_trust_that_is_no_number_is_refused(tmp_path):
-    path = shutil.copytree(resolve_bundle("pong"), tmp_path / "bundle")
+    path = shutil.copytree(resolve_bundle("pong-chance"), tmp_path / "bundle")
     with np.load(path / "trust.npz") as arrays:
         found = dict(arrays)
     np.savez(path / "trust.npz", **{**found, "weights": found["weights"] * np.nan})
@@ -156,7 +156,7 @@ def test_a_trust_that_is_no_number_is_refused(tmp_path):
 
 
 def test_contexts_with_actions_that_the_game_has_not_are_refused(tmp_path):
-    path = shutil.copytree(resolve_bundle("pong"), tmp_path / "bundle")
+    path = shutil.copytree(resolve_bundle("pong-chance"), tmp_path / "bundle")
     with np.load(path / "contexts.npz") as arrays:
         found = dict(arrays)
     np.savez(path / "contexts.npz", **{**found, "actions": found["actions"] + 3})

@@ -19,14 +19,14 @@ PONG_MODEL = ChanceConfig(
 )
 
 
-def pong() -> TrainConfig:
-    """Pong: four frames show the speeds; most of the run trains single steps,
+def pong_chance() -> TrainConfig:
+    """Pong by chance: four frames show the speeds; most of the run trains single steps,
     where precision is learned.
     """
     return TrainConfig(
         model=PONG_MODEL,
         data=Path("data/pong"),
-        out=Path("runs/pong"),
+        out=Path("runs/pong-chance"),
         updates=8_000,
         rollout_steps=3,
         rollout_from=0.9,
@@ -42,13 +42,13 @@ def pong_sprites() -> TrainConfig:
 
     They learn first, at the high rates: a move is a few numbers.
 
-    `data/pong-many` has bounces of every kind: with a quarter of its moves the ball is twice as far
+    The recording has bounces of every kind: with a quarter of its moves the ball is twice as far
     off.
     """
     return replace(
-        pong(),
+        pong_chance(),
         model=replace(PONG_MODEL, sprites=3, sprites_first=0.6),
-        data=Path("data/pong-many"),
+        data=Path("data/pong"),
         out=Path("runs/pong-sprites"),
         updates=20_000,
         rollout_from=0.95,
@@ -59,15 +59,15 @@ def pong_sprites() -> TrainConfig:
     )
 
 
-def pong_scene() -> TrainConfig:
-    """Pong as sprites before patches, all of it in entries of dictionaries.
+def pong() -> TrainConfig:
+    """Pong as sprites before patches, all of it in entries of dictionaries: the bundle `pong`.
 
     An update is numbers only, so there are many: each reads sixteen steps of every clip.
     """
     return TrainConfig(
         model=SceneConfig(),
-        data=Path("data/pong-many"),
-        out=Path("runs/pong-scene"),
+        data=Path("data/pong"),
+        out=Path("runs/pong"),
         updates=12_000,
         batch_size=64,
         rollout_steps=16,
