@@ -35,7 +35,7 @@ def take_lanes(state: Any, lanes: Tensor) -> Any:
     return _like(state, [take_lanes(leaf, lanes) for leaf in state])
 
 
-def map_leaves(state: Any, function: Callable[[Tensor], Tensor]) -> Any:
+def map_leaves(state: Any, function: Callable[[Tensor], Any]) -> Any:
     """A state with every tensor replaced by function(tensor)."""
     if isinstance(state, Tensor):
         return function(state)

@@ -3,8 +3,9 @@
 import statistics
 
 from agents.benchmarks.timing import Advance, dream
+from collectors.progress import progress
 from neural_envs.backends.backends import checked_backend
-from neural_envs.backends.errors import BackendError
+from neural_envs.backends.errors import BackendError, ExportError
 
 
 def backend_subjects(
@@ -12,20 +13,22 @@ def backend_subjects(
 ) -> dict[tuple, Advance]:
     """("backend", bundle, backend, lanes) -> steps of such a dream, eager first; maybe empty.
 
-    A bundle that a backend does not run is left out, and a line says so. Raises BackendError for an
-    unknown backend, and ExportError naming the extra where a package is missing.
+    What a backend does not run, or refuses, is left out, and a line says so. Raises BackendError
+    for an unknown backend.
     """
     subjects: dict[tuple, Advance] = {}
-    for backend in map(checked_backend, backends):
-        for name in names:
-            try:
-                found = {
-                    ("backend", name, backend, n): dream(name, n, None, backend) for n in lanes
-                }
-            except BackendError as error:
-                print(f"{name} is not timed: {error}")
-                continue
-            subjects |= {("backend", name, "eager", n): dream(name, n, None) for n in lanes} | found
+    wanted = [(n, name, b) for name in names for n in lanes for b in map(checked_backend, backends)]
+    for n, name, backend in progress(wanted, desc="opening backends"):
+        try:
+            advance = dream(name, n, None, backend)
+        except (BackendError, ExportError) as error:
+            print(f"{name} is not timed at {n} lanes: {error}")
+            continue
+        if backend not in ("auto", advance.backend):
+            continue  # it was refused with a warning
+        subjects[("backend", name, backend, n)] = advance
+        if ("backend", name, "eager", n) not in subjects:
+            subjects[("backend", name, "eager", n)] = dream(name, n, None)
     return subjects
 
 

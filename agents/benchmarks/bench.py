@@ -19,6 +19,7 @@ import torch
 
 from agents.benchmarks import reference_models as reference
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
+from agents.benchmarks.ppo import ppo_lines, ppo_report
 from agents.benchmarks.timing import (
     Advance,
     convolution_peak,
@@ -29,10 +30,11 @@ from agents.benchmarks.timing import (
     real_env,
     startup,
 )
-from agents.envs import env_id, weights_fingerprint
+from agents.envs import BACKEND_HELP, Backend, env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
 from collectors.dataset.dataset import Dataset
 from collectors.files import check_free, check_writable, write_atomically
+from collectors.progress import progress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -71,11 +73,15 @@ class BenchConfig:
     real: str = setting("collectors:RealSnake-v0", "id of the real environment")
     preset: str = setting("snake", "training preset to time")
     memory_lanes: int = setting(64, "lanes of the dream whose memory is measured")
+    backend: Backend = setting("auto", BACKEND_HELP)
     backends: tuple[str, ...] = setting(
-        (), "onnx, compile: also time these beside eager, at backend_lanes"
+        ("onnx", "openvino", "openvino-bf16", "auto"),
+        "each timed beside eager, at backend_lanes; those that are not installed are left out",
     )
     backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
     threads: int = setting(0, "CPU threads, 0 for torch's choice")
+    ppo: bool = setting(False, "also time PPO in each dream beside PPO in its real game")
+    ppo_steps: int = setting(16_384, "environment steps of such a training", least=1)
 
 
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
@@ -84,9 +90,13 @@ def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
     A bundle without a sampler takes one call per frame.
     """
     subjects = {}
-    for name in names:
+    for name in progress(names, desc="opening bundles"):
         steps = own_steps(bundles.load(name).model, config.sampler_steps)
-        subjects |= {(name, n, s or 1): dream(name, n, s) for n in config.lanes for s in steps}
+        subjects |= {
+            (name, n, s or 1): dream(name, n, s, config.backend)
+            for n in config.lanes
+            for s in steps
+        }
     return subjects
 
 
@@ -256,6 +266,9 @@ def bench(config: BenchConfig) -> dict:
         "ratios": ratios(names, rates),
         "backends": backend_report(backend_rates),
         "per_second": throughput,
+        "ppo": ppo_report(names, config.ppo_steps, config.rounds, config.backend)
+        if config.ppo
+        else {},
     }
 
 
@@ -282,7 +295,7 @@ def lines(figures: dict) -> list[str]:
         for name, by_lanes in rows.items():
             ratios = ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items())
             found.append(f"{name} / {other}: {ratios}")
-    return found + backend_lines(figures["backends"])
+    return found + backend_lines(figures["backends"]) + ppo_lines(figures["ppo"])
 
 
 def main(argv: list[str] | None = None) -> int:

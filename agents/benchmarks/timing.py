@@ -34,27 +34,34 @@ def rates_in_turn(
 ) -> dict[Name, list[float]]:
     """The rates of all subjects, each warmed up by one call, measured in turn, `rounds` times."""
     found: dict[Name, list[float]] = {name: [] for name in subjects}
-    for advance in subjects.values():
+    for advance in progress(list(subjects.values()), desc="warming up"):
         advance()
     for name in progress(list(subjects) * rounds, desc="timing"):
         found[name].append(rate(subjects[name], seconds))
     return found
 
 
-def dream(bundle: str, lanes: int, steps: int | None, backend: str = "eager") -> Advance:
-    """Steps of a vector environment of dreams with random actions; counts frames."""
-    env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps, backend=backend)
-    env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(
-        discrete_actions(env.single_action_space), size=(64, lanes)
-    )
-    number = iter(range(10**9))
+class Dream:
+    """Steps of a vector environment of dreams with random actions; a call counts frames."""
 
-    def advance() -> int:
-        env.step(actions[next(number) % 64])
-        return lanes
+    def __init__(self, bundle: str, lanes: int, steps: int | None, backend: str):
+        self.env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps, backend=backend)
+        self.env.reset(seed=0)
+        # what runs it
+        self.backend = self.env.simulator.running_backend(lanes, self.env.sampling)
+        count = discrete_actions(self.env.single_action_space)
+        self.actions = np.random.default_rng(0).integers(count, size=(64, lanes))
+        self.number = 0
 
-    return advance
+    def __call__(self) -> int:
+        self.number += 1
+        self.env.step(self.actions[self.number % 64])
+        return self.env.num_envs
+
+
+def dream(bundle: str, lanes: int, steps: int | None, backend: str = "eager") -> Dream:
+    """A dream to time."""
+    return Dream(bundle, lanes, steps, backend)
 
 
 def network_dream(frames: Iterator[torch.Tensor]) -> Advance:

@@ -8,6 +8,7 @@ from pathlib import Path
 from agents.envs import bundle_spec, weights_fingerprint
 from agents.results import environment_pages
 from agents.results.released import FOLDER, Source, read_results
+from agents.results.speed_table import speed_table
 from agents.results.strips import strip_path
 from agents.results.summary import summary
 from agents.results.tables import Bundle, Numbering, absent, met, table
@@ -16,7 +17,7 @@ from collectors.worlds.table import WORLDS
 
 MARK = "<!-- {}: written by `make results` -->"
 END = "<!-- end of {} -->"
-PAGES = ("README.md", "docs/results.md", "docs/envs/index.md")
+PAGES = ("README.md", "docs/results.md", "docs/envs/index.md", "docs/speed.md")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,6 +41,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
+        "speed of backends": speed_table(folder / "bench.json"),
     }
 
 

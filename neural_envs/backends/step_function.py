@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from world_models.lanes import map_leaves
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, State, Transition, WorldModel
 
@@ -56,21 +56,24 @@ class KeptNoise(NoiseStream):
 
 
 class Layout:
-    """How a tree of tensors is written as a list: leaves without any number are left out."""
+    """How a state or a transition is written as a list of tensors.
+
+    Those without any number are left out.
+    """
 
     def __init__(self, tree: Any):
-        leaves, self.tree = pytree.tree_flatten(tree)
-        self.empty = [leaf if leaf.numel() == 0 else None for leaf in leaves]
+        self.tree = tree
 
     def leaves(self, tree: Any) -> list[Tensor]:
         """The tensors of a tree of this form."""
-        return [leaf for leaf in pytree.tree_leaves(tree) if leaf.numel()]
+        found: list[Tensor] = []
+        map_leaves(tree, found.append)
+        return [leaf for leaf in found if leaf.numel()]
 
     def restored(self, leaves: list[Tensor]) -> Any:
         """Inverse of `leaves`."""
         given = iter(leaves)
-        whole = [next(given) if empty is None else empty for empty in self.empty]
-        return pytree.tree_unflatten(whole, self.tree)
+        return map_leaves(self.tree, lambda leaf: next(given) if leaf.numel() else leaf)
 
 
 class StepFunction(nn.Module):

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from agents.benchmarks import backends as backend_timing
 from agents.benchmarks import bench, reference_models, timing
+from agents.benchmarks import ppo as ppo_timing
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
-from neural_envs.backends.errors import BackendError
+from neural_envs.backends.errors import BackendError, ExportError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import Regression
@@ -148,6 +150,8 @@ def test_the_command_writes_every_figure(tiny_bundle, tmp_path, capsys):
         "",
         "--rounds",
         "1",
+        "--backends",
+        "",
     ]
     words += [
         "--seconds",
@@ -193,3 +197,24 @@ def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
     assert backend_subjects(["snake"], (), (1,)) == {}
     with pytest.raises(BackendError, match="got 'tpu'"):
         backend_subjects(["snake"], ("tpu",), (1,))
+
+
+def test_a_backend_that_is_missing_or_refused_is_left_out_with_a_line(monkeypatch, capsys):
+    class Fake:
+        def __init__(self, name, lanes, steps, backend="eager"):
+            if backend == "onnx":
+                raise ExportError("backend='onnx' needs onnx")
+            self.backend = "eager" if backend == "compile" else backend
+
+    monkeypatch.setattr(backend_timing, "dream", Fake)
+    found = backend_subjects(["a"], ("onnx", "compile", "openvino"), (1,))
+    assert {key[2] for key in found} == {"openvino", "eager"}
+    assert "a is not timed at 1 lanes: backend='onnx' needs onnx" in capsys.readouterr().out
+
+
+def test_ppo_is_timed_in_the_dream_and_in_the_real_game(monkeypatch):
+    runs = []
+    monkeypatch.setattr(ppo_timing, "train_ppo", lambda config: runs.append(config))
+    report = ppo_timing.ppo_report(["snake"], 64, 2, "eager")
+    assert [(run.world, run.steps) for run in runs[1:]] == [("dream", 64), ("real", 64)] * 2
+    assert report["snake"]["ratio"] > 0 and "in the real game" in ppo_timing.ppo_lines(report)[0]

@@ -1,0 +1,62 @@
+"""How long PPO takes in a dream and in its real game: the same short training, timed in turn."""
+
+import statistics
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import gymnasium
+
+from agents.envs import KINDS, Kind
+from agents.ppo.presets import ppo_settings
+from agents.ppo.train import PPOConfig, train_ppo
+from neural_envs import bundles
+
+
+def ppo_report(names: list[str], steps: int, rounds: int, backend: str) -> dict:
+    """{bundle: {dream_seconds, real_seconds, ratio}}, medians over rounds; the ratio is dream /
+    real of the same round. A bundle whose real game is missing is left out, and a line says so.
+    """
+    report: dict = {}
+    for name in names:
+        try:
+            seconds(name, "dream", 1, backend)  # graphs are made before anything is timed
+            pairs = [[seconds(name, kind, steps, backend) for kind in KINDS] for _ in range(rounds)]
+        except (ImportError, gymnasium.error.Error) as error:
+            print(f"PPO of {name} is not timed: {error}")
+            continue
+        dream, real = zip(*pairs, strict=True)
+        report[name] = {
+            "steps": steps,
+            "dream_seconds": statistics.median(dream),
+            "real_seconds": statistics.median(real),
+            "ratio": statistics.median(d / r for d, r in pairs),
+        }
+    return report
+
+
+def seconds(name: str, kind: Kind, steps: int, backend: str) -> float:
+    """The wall time of a training with the settings of the bundle's world."""
+    world = bundles.load(name).model.spec.world
+    with TemporaryDirectory() as folder:
+        config = PPOConfig(
+            world,
+            kind,
+            steps,
+            str(Path(folder) / "ppo"),
+            bundle=name,
+            backend=backend,  # pyright: ignore[reportArgumentType]  # checked where it is set
+            ppo=ppo_settings(world),
+        )
+        begun = time.perf_counter()
+        train_ppo(config)
+        return time.perf_counter() - begun
+
+
+def ppo_lines(report: dict) -> list[str]:
+    """The report for a terminal."""
+    return [
+        f"{name:12s} PPO of {row['steps']} steps: {row['dream_seconds']:.1f} s in the dream, "
+        f"{row['real_seconds']:.1f} s in the real game, {row['ratio']:.2f}x"
+        for name, row in report.items()
+    ]
