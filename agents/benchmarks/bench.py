@@ -81,7 +81,7 @@ class BenchConfig:
     backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
     threads: int = setting(0, "CPU threads, 0 for torch's choice")
     ppo: bool = setting(False, "also time PPO in each dream beside PPO in its real game")
-    ppo_steps: int = setting(16_384, "environment steps of such a training", least=1)
+    ppo_steps: int = setting(16_384, "environment steps of such a training")
 
 
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
