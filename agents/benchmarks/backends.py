@@ -17,8 +17,10 @@ def backend_subjects(
     for an unknown backend.
     """
     subjects: dict[tuple, Advance] = {}
-    wanted = [(n, name, b) for name in names for n in lanes for b in map(checked_backend, backends)]
-    for n, name, backend in progress(wanted, desc="opening backends"):
+    combinations = [
+        (n, name, b) for name in names for n in lanes for b in map(checked_backend, backends)
+    ]
+    for n, name, backend in progress(combinations, desc="opening backends"):
         try:
             advance = dream(name, n, None, backend)
         except (BackendError, ExportError) as error:
