@@ -111,7 +111,7 @@ def test_an_unknown_argument_is_a_type_error_in_pythons_words():
     with pytest.raises(TypeError, match=words):  # TorchRL's GymEnv reads them
         gym.make("NeuralSnake-v0", frameskip=1)
     with pytest.raises(TypeError, match="did you mean 'bundle'"):
-        gym.make("NeuralSnake-v0", bundel="snake")
+        gym.make("NeuralSnake-v0", bundl="snake")
     with pytest.raises(TypeError, match="argument of gym.make_vec"):
         gym.make("NeuralSnake-v0", autoreset_mode="NextStep")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 # in the repository, not in the package: pyproject.toml excludes them
-NOT_PACKAGED = ("coinrun-latent", "pong-forcing")
+NOT_PACKAGED = ("coinrun-latent", "coinrun-pixel", "pong-forcing", "worldmap-ddpm")
 # names of bundles that were released once and whose presets are still there
 RETIRED = ("snake-edm",)
 

@@ -72,7 +72,7 @@ def little_work(monkeypatch):
     figures = {"rollout": {"curves": {"random": {"psnr": [30.0, 20.0], "ssim": [0.9, 0.8]}}}}
     runs = SimpleNamespace(rollouts=rollouts, closed={"astar": SimpleNamespace(frames=film[0])})
     depth = {1: SimpleNamespace(frames=film[0].numpy())}
-    games = Games({}, {}, {"astar": (SimpleNamespace(deep=depth),) * 2})
+    games = Games({}, {}, {}, {"astar": (SimpleNamespace(deep=depth),) * 2})
     measured = Evaluation(figures, runs, None), games
     monkeypatch.setattr(evaluate, "_measure", lambda *_: measured)
     monkeypatch.setattr(evaluate, "card_scores", lambda *_: {})

@@ -10,9 +10,10 @@ from collectors.worlds.registration import ANY_GAME
 from collectors.worlds.table import WORLDS
 from neural_envs.registration import environments
 
-SETTINGS = {
-    ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"}
-}  # of an id that is made with some
+SETTINGS = {  # of an id that is made with some
+    ANY_GAME["id"]: {"env": "neural_envs:NeuralSnake-v0"},
+    "NeuralEnv-v0": {"bundle": "snake"},
+}
 GAMES = [ANY_GAME["id"], *(world.real_id for world in WORLDS.values())]
 IDS = [f"collectors:{name}" for name in GAMES]
 IDS += [f"neural_envs:{row.id}" for row in environments()]

@@ -157,8 +157,8 @@ def test_a_dream_file_reaches_no_network_unless_its_bundle_is_given(tmp_path, mo
     recorder.start(env, 1)
     foreign = dataclasses.replace(recorder.file(), bundle="somebody/snake")
     file = str(foreign.save(tmp_path / "a.dream"))
-    film = f"--out={tmp_path / 'a.gif'}"
-    for main in (replay.main, video.main):
+    for number, main in enumerate((replay.main, video.main)):
+        film = f"--out={tmp_path / str(number)}.gif"
         assert main([file, film]) == 1
         error = capsys.readouterr().err
         assert "no file reaches the network" in error and "--bundle somebody/snake" in error

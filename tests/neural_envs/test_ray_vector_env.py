@@ -9,6 +9,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 
+from collectors.worlds.lane_arguments import UnknownActionError
 from neural_envs.env import NeuralEnv
 from neural_envs.ray_vector_env import DeadActorError, RayVectorEnv, make_lanes
 from tests.contracts import VectorEnvContract
@@ -122,7 +123,7 @@ class TestTwoActors:
         spread.reset(seed=0)
         with pytest.raises(ValueError, match=r"0 up, 1 down, 2 left, 3 right") as error:
             spread.step(np.full(5, 9))
-        assert type(error.value) is ValueError
+        assert type(error.value) is UnknownActionError
 
     def test_an_error_in_the_making_is_raised_as_it_was_there(self, two_processors):
         with pytest.raises(ValueError, match="no bundle 'nowhere'"):

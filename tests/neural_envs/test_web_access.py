@@ -156,7 +156,7 @@ def test_an_idle_time_that_is_no_time_is_refused(idle):
         ServeConfig(idle=idle)
 
 
-def test_bundles_of_one_folder_name_are_numbered_and_no_path_is_shown(tmp_path, monkeypatch):
+def test_bundles_of_one_folder_name_are_told_apart_and_no_path_is_shown(tmp_path, monkeypatch):
     import shutil
 
     from neural_envs.bundles import resolve_bundle
@@ -167,5 +167,5 @@ def test_bundles_of_one_folder_name_are_numbered_and_no_path_is_shown(tmp_path, 
         shutil.copytree(resolve_bundle("snake"), folder)
     catalogue = BundleCatalogue([str(folder) for folder in folders])
     own = [info.name for info in catalogue.ordered()[:2]]
-    assert own == ["snake-2", "snake-3"] and catalogue.bundles["snake"].source == "snake"
+    assert own == ["one-snake", "two-snake"] and catalogue.bundles["snake"].source == "snake"
     assert not any("/" in name for name in catalogue.bundles)

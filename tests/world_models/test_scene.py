@@ -32,7 +32,7 @@ def box(row: float, column: float, lit: bool) -> np.ndarray:
 
 
 def path(steps: int) -> np.ndarray:
-    """(steps, 2): centers of a box that flies to and fro and sinks slowly."""
+    """(steps, 2): centers of a box that goes back and forth and sinks slowly."""
     to_and_fro = np.abs(np.arange(steps) * SPEED % 22 - 11)
     return np.stack((10 + np.arange(steps) * 0.4 % 9, 6.5 + to_and_fro), 1)
 

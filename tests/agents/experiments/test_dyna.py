@@ -82,7 +82,7 @@ def config(tmp_path) -> DynaConfig:
 FIRST = [
     "play random in RealSnake-v0",
     "collect 100 random",
-    "train 4500 from nothing",
+    "train 8000 from nothing",
     "learn dream from nothing",
     "learn real from nothing",
     "play real in RealSnake-v0",
@@ -107,7 +107,7 @@ def test_each_round_goes_on_from_the_one_before(parts, config):
 
 
 def test_a_killed_loop_repeats_no_finished_stage(parts, config):
-    for deadly in ("train 4500 from nothing", "learn real from nothing", "train 2000 from round_1"):
+    for deadly in ("train 8000 from nothing", "learn real from nothing", "train 2000 from round_1"):
         parts.deadly = deadly
         with pytest.raises(KeyboardInterrupt):
             run_dyna(config)

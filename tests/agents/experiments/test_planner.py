@@ -200,7 +200,12 @@ def joint_bundle(tmp_path_factory):
 
 def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle):
     config = PlanConfig(
-        str(joint_bundle / "bundle"), str(joint_bundle / "data"), "", 2, 30, 0, 6, Search(2, 2)
+        bundle=str(joint_bundle / "bundle"),
+        data=str(joint_bundle / "data"),
+        episodes=2,
+        frames=30,
+        horizon=6,
+        search=Search(2, 2),
     )
     figures = plan(config)
     assert set(figures["apples"]) == {"field", "planner", "astar"} and set(

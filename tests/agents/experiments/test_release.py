@@ -36,7 +36,7 @@ def tiny(tmp_path, monkeypatch):
 def measured(config):
     """What `evaluate_bundle` returns and writes, without the measuring."""
     update_scores(config.bundle, {"one_step.psnr": 12.5})
-    return Report({"one_step.psnr": 12.5}, Path(config.out), "", "none", 0.0)
+    return Report({"one_step.psnr": 12.5}, Path(config.out), "", "none", 0.0, {})
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -301,7 +301,7 @@ def test_many_lanes_come_from_gymnasium_with_the_registered_limit():
     lanes = gymnasium.make_vec("RealCoinRun-v0", num_envs=2, max_episode_steps=5)
     assert (
         isinstance(lanes, RealCoinRunVector)
-        and lanes.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+        and lanes.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     )
     lanes.reset(seed=0)
     truncated = [lanes.step(np.full(2, NONE))[3].tolist() for _ in range(5)]
