@@ -56,7 +56,7 @@ def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
 
 def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor]) -> Compute:
     """OpenVINO, in "f32" or "bf16"."""
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]
 
     core = openvino.Core()
     graph = core.read_model(str(graph_file(function, tensors)))
@@ -172,6 +172,6 @@ def require(name: str, device: torch.device) -> None:
 
 def has_bfloat16() -> bool:
     """Whether OpenVINO finds instructions for bfloat16."""
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
