@@ -92,7 +92,9 @@ class AppState:
             return await socket.close(BUSY, refusal.message[:100])
         connection = Connection(socket, self.catalogue, self.workers, self.idle)
         self.connections[connection.token] = connection
-        bundles = [{"name": i.name, "world": i.world} for i in self.catalogue.ordered()]
+        bundles = [
+            {"name": i.name, "world": i.world, "about": i.about} for i in self.catalogue.ordered()
+        ]
         hello = {"token": connection.token, "bundles": bundles, "idle": self.idle}
         try:
             connection.send({"type": "hello", **hello})

@@ -50,7 +50,7 @@ def test_the_button_of_an_action_plays_too(serve):
 
 def test_the_page_learns_what_the_world_has(serve):
     page = Page(serve("snake"), "snake")
-    assert [row["name"] for row in page.hello["bundles"]] == ["counting", "snake"]
+    assert [row["name"] for row in page.hello["bundles"]] == ["snake", "counting"]
     assert (
         page.dream["actions"] == ["up", "down", "left", "right"]
         and page.dream["sampler_steps"] is None

@@ -1,11 +1,12 @@
 // The connection to the server and the controls: messages out, frames in. The server decides what a key means.
 import { drawViews, showScore, showSnapshots, toast } from "./view.js";
-import { buildPad } from "./pad.js";
+import { buildPad, swipe } from "./pad.js";
 
 const $ = (id) => document.getElementById(id);
 const SHORTCUTS = { r: "new-game", p: "pause", n: "single-step", k: "take-snapshot", l: "resync" };
 const ARROWS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
-let socket, token, bundles = [], dream = null, header = null, closed = false, unanswered = 0;
+const MOST_STEPS = 32; // sampler steps that the server takes beside a model's own number
+let socket, token, bundles = [], dream = null, header = null, closed = false, unanswered = 0, watched = null, linked = { seed: null };
 const heldKeys = new Set();
 
 const send = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
@@ -28,8 +29,9 @@ function handleMessage(message) {
   if (message.type === "hello") {
     ({ token, bundles } = message);
     fillWorlds();
-    const [world, name] = location.hash.slice(1).split("/");
-    const first = bundles.find((b) => b.name === name) ?? bundles.find((b) => b.world === world) ?? bundles[0];
+    linked = readLink();
+    const { world, bundle } = linked;
+    const first = bundles.find((b) => b.name === bundle) ?? bundles.find((b) => b.world === world) ?? bundles[0];
     chooseBundle(first.name);
   } else if (message.type === "dream") startDream(message);
   else if (message.type === "snapshots") showSnapshots(message.snapshots, (id) => send("restore", { snapshot: id }), (id) => send("discard", { snapshot: id }));
@@ -41,6 +43,14 @@ function handleMessage(message) {
     $("show-difference").checked = message.difference;
   } else if (message.type === "notice") toast(message.message);
   else if (message.type === "closing") showClosed({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "Connection closed", message.message);
+}
+
+// #snake/snake, or #world=snake&bundle=snake&seed=7, which is the same dream again
+function readLink() {
+  const text = location.hash.slice(1);
+  if (!text.includes("=")) return { world: text.split("/")[0], bundle: text.split("/")[1], seed: null };
+  const values = new URLSearchParams(text), seed = values.get("seed") ?? "";
+  return { world: values.get("world"), bundle: values.get("bundle"), seed: /^[0-9]{1,9}$/.test(seed) ? Number(seed) : null };
 }
 
 function showClosed(title, text) {
@@ -60,7 +70,7 @@ function fillWorlds() {
 function chooseBundle(name) {
   const { world } = bundles.find((b) => b.name === name);
   $("world").value = world;
-  $("bundle").replaceChildren(...bundles.filter((b) => b.world === world).map((b) => new Option(b.name)));
+  $("bundle").replaceChildren(...bundles.filter((b) => b.world === world).map((b) => new Option(b.about ? `${b.name} (${b.about})` : b.name, b.name)));
   $("bundle").value = name;
   $("state").textContent = "loading";
   $("state").className = "badge";
@@ -78,12 +88,21 @@ function startDream(message) {
   $("temperature-row").hidden = dream.temperature === null;
   $("no-sliders").hidden = dream.sampler_steps !== null;
   $("no-sliders").textContent = "This model draws a frame in one call: no sampler steps to choose.";
-  if (dream.sampler_steps !== null) $("sampler-steps").value = dream.sampler_steps;
-  if (dream.guidance !== null) $("guidance").value = dream.guidance;
-  if (dream.temperature !== null) $("temperature").value = dream.temperature;
+  reach("sampler-steps", 16, dream.sampler_steps);
+  reach("guidance", 4, dream.guidance);
+  reach("temperature", 2, dream.temperature);
   dream.defaultSteps = dream.defaultGuidance = dream.defaultTemperature = true;
   buildPad($("pad"), dream.actions, dream.idle, (action, down) => send("action", { action, down }));
   sendSettings();
+  if (linked.seed !== null) send("new", { seed: linked.seed });
+  linked.seed = null;
+}
+
+// every bundle's own setting is within the range of its slider
+function reach(id, most, own) {
+  if (own === null) return;
+  $(id).max = Math.max(most, own);
+  $(id).value = own;
 }
 
 function sendSettings() {
@@ -107,10 +126,15 @@ function showFrame(data) {
   showScore(header);
   $("resync").disabled = header.real === null;
   $("pause").textContent = header.paused ? "Resume" : "Pause";
+  $("file-row").hidden = !header.replay;
+  $("replay").disabled = watched === null;
 }
 
 const buttons = {
-  "new-game": () => send("new"),
+  "new-game": () => newGame(null),
+  leave: () => newGame(null),
+  replay: () => watched && watch(watched),
+  "copy-link": copyLink,
   pause: () => send("pause", { on: !header?.paused }),
   "single-step": () => send("step"),
   "take-snapshot": () => send("snapshot"),
@@ -127,12 +151,19 @@ const sendChoice = (type, values) => { unanswered++; send(type, values); };
 const sendViews = () => sendChoice("views", { real: $("show-real").checked, difference: $("show-difference").checked });
 $("show-real").onchange = $("show-difference").onchange = sendViews;
 $("speed").oninput = sendSettings;
-$("sampler-steps").oninput = () => { dream.defaultSteps = false; sendSettings(); };
-$("guidance").oninput = () => { dream.defaultGuidance = false; sendSettings(); };
-$("temperature").oninput = () => { dream.defaultTemperature = false; sendSettings(); };
+$("sampler-steps").oninput = () => {
+  const own = dream.sampler_steps;
+  if (Number($("sampler-steps").value) > MOST_STEPS) $("sampler-steps").value = own;
+  dream.defaultSteps = Number($("sampler-steps").value) === own;
+  sendSettings();
+};
+$("guidance").oninput = () => { dream.defaultGuidance = Number($("guidance").value) === dream.guidance; sendSettings(); };
+$("temperature").oninput = () => { dream.defaultTemperature = Number($("temperature").value) === dream.temperature; sendSettings(); };
+// the arrows go back to the game once a slider was dragged; who reached it by Tab keeps it
+for (const range of document.querySelectorAll("input[type=range]")) range.addEventListener("pointerup", () => range.blur());
 $("seed-form").onsubmit = (event) => {
   event.preventDefault();
-  send("new", { seed: $("seed").value === "" ? null : Number($("seed").value) });
+  newGame($("seed").value === "" ? null : Number($("seed").value));
   $("seed").blur();
 };
 $("save").onclick = () => { if (token) location.assign(`/dreams/${token}`); };
@@ -140,11 +171,26 @@ $("open").onclick = () => $("file").click();
 $("file").onchange = async () => {
   const [file] = $("file").files;
   $("file").value = "";
-  if (!file) return;
+  if (file) await watch(file);
+};
+
+function newGame(seed) {
+  send("new", { seed });
+  if (header?.paused) send("pause", { on: false });
+}
+
+async function copyLink() {
+  const link = `${location.origin}/#world=${dream.world}&bundle=${dream.bundle}&seed=${header?.seed ?? ""}`;
+  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+  toast(copied ? `Copied: ${link}` : link);
+}
+
+async function watch(file) {
+  watched = file;
   const answer = await fetch(`/dreams/${token}`, { method: "POST", body: file }).catch(() => null);
   const result = answer && (await answer.json().catch(() => ({})));
   if (!answer?.ok) toast(result?.error ?? "The file could not be sent.");
-};
+}
 $("reconnect").onclick = () => { $("closed").close(); connect(); };
 
 const isTyping = (event) => event.target.matches("input[inputmode], select, input[type=range]");
@@ -163,4 +209,5 @@ addEventListener("keyup", (event) => {
 addEventListener("blur", () => { heldKeys.clear(); send("release"); });
 document.body.classList.toggle("touch", matchMedia("(pointer: coarse)").matches);
 addEventListener("touchstart", () => document.body.classList.add("touch"), { once: true, passive: true });
+swipe($("views"), $("pad"), (action, down) => send("action", { action, down }));
 connect();

@@ -1,5 +1,6 @@
 // Buttons for the world's actions: directions on a cross, everything else beside it.
 const ARROWS = { "0,-1": "\u2191", "0,1": "\u2193", "-1,0": "\u2190", "1,0": "\u2192", "-1,-1": "\u2196", "1,-1": "\u2197", "-1,1": "\u2199", "1,1": "\u2198" };
+const SWIPE_PIXELS = 24;
 const DIRECTIONS = { up: [0, -1], forward: [0, -1], down: [0, 1], left: [-1, 0], right: [1, 0] };
 
 export function buildPad(box, names, idle, send) {
@@ -40,4 +41,25 @@ function pressable(button, action, send) {
   button.addEventListener("pointerdown", set(true));
   for (const name of ["pointerup", "pointercancel", "pointerleave", "lostpointercapture"]) button.addEventListener(name, set(false));
   button.addEventListener("contextmenu", (event) => event.preventDefault());
+}
+
+// A finger on the picture presses the direction that it moves in, until it is lifted.
+export function swipe(area, box, send) {
+  let from = null, pressed = null;
+  const press = (action) => {
+    if (action === pressed) return;
+    if (pressed !== null) send(pressed, false);
+    if (action !== null) send(action, true);
+    pressed = action;
+  };
+  area.addEventListener("touchstart", ({ touches: [touch] }) => { from = [touch.clientX, touch.clientY]; }, { passive: true });
+  area.addEventListener("touchmove", ({ touches: [touch] }) => {
+    const x = touch.clientX - from[0], y = touch.clientY - from[1];
+    if (Math.max(Math.abs(x), Math.abs(y)) < SWIPE_PIXELS) return;
+    const at = Math.abs(x) > Math.abs(y) ? [Math.sign(x), 0] : [0, Math.sign(y)];
+    const button = box.querySelector(`[data-at="${at}"]`);
+    if (button) press(Number(button.dataset.action));
+    from = [touch.clientX, touch.clientY];
+  }, { passive: true });
+  for (const name of ["touchend", "touchcancel"]) area.addEventListener(name, () => press(null));
 }

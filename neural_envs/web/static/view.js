@@ -12,6 +12,7 @@ export function drawViews(header, data, offset) {
     setText(figure.firstChild.firstChild, name);
     setText(figure.firstChild.lastChild, noteOf(header, name));
     const canvas = figure.lastChild;
+    describe(canvas, name, header);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const pixels = new Uint8ClampedArray(data, offset, width * height * 4);
     canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
@@ -19,7 +20,16 @@ export function drawViews(header, data, offset) {
   });
 }
 
+// the picture in words, for who does not see it
+function describe(canvas, name, header) {
+  const score = name === "real" && header.real ? header.real : header;
+  const words = name === "difference" ? "Where dream and real game differ" : `The ${name}: return ${formatNumber(score.return)}${score.ending ? `, ${score.ending}` : ""}`;
+  if (canvas.getAttribute("aria-label") !== words) canvas.setAttribute("aria-label", words);
+}
+
 export function showScore(header) {
+  const news = `Return ${formatNumber(header.return)}${header.ending ? `, ${header.ending}` : ""}`;
+  setText($("announce"), news);
   signed($("reward"), header.reward);
   setText($("return"), formatNumber(header.return));
   setText($("step"), header.replay ? `${header.step}/${header.steps}` : String(header.step));
@@ -92,7 +102,9 @@ function noteOf(header, name) {
 function newFigure() {
   const figure = document.createElement("figure"), caption = document.createElement("figcaption");
   caption.append(document.createElement("b"), document.createElement("span"));
-  figure.append(caption, document.createElement("canvas"));
+  const canvas = document.createElement("canvas");
+  canvas.setAttribute("role", "img");
+  figure.append(caption, canvas);
   return figure;
 }
 
