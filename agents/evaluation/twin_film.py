@@ -62,8 +62,13 @@ def film_twins(
     dream_id, settings = env_id(name, "dream", bundle), env_settings(name, "dream", bundle)
     env = gym.make(dream_id, disable_env_checker=True, **settings)
     dream = play_film(env, player, frames, seed, {"context": real.frames[0]})
+    return write_twins(dream, real, folder, float(env.metadata.get("render_fps") or 10))
+
+
+def write_twins(dream: Game, real: Game, folder: str | Path, fps: float) -> TwinFilm:
+    """The files of `film_twins` for two games."""
     shown, out = (dream.frames, real.frames), Path(folder)
-    films, fps = side_by_side(*shown), float(env.metadata.get("render_fps") or 10)
+    films = side_by_side(*shown)
     try:
         video = write_video(out / "dream_vs_real.mp4", films, fps)
     except ImportError:  # no ffmpeg on this machine

@@ -1,7 +1,7 @@
 """Finding and loading bundles: a released name, a local directory, or a Hugging Face repository.
 
-Released bundles are the folders beside this file. The largest that are no world's default are in
-the repository only, so that the package stays small. Importing this imports no torch.
+Released bundles are the folders beside this file. Some that are no world's default are in the
+repository only, so that the package stays small. Importing this imports no torch.
 """
 
 from __future__ import annotations

@@ -52,18 +52,28 @@ def step_losses(
     outcome = 2 * reward + over.long()
     read = model.dynamics.read(history)
     logits = model.dynamics(read, outcome, history, model.scene.neighbors)
-    missed, wrong = sprite_losses(model, logits, state, *after[:2])
-    target = torch.where(after[2] == state.codes, 0, after[2] + 1)
-    patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
-    wrong = (wrong | (logits.patch.argmax(2) != target).any(1)).float()
     joint = model.outcome_logits(read).log_softmax(1)
     of_reward = joint.unflatten(1, (-1, 2)).logsumexp(2).gather(1, reward[:, None])[:, 0]
     of_both = joint.gather(1, outcome[:, None])[:, 0]
+    outcomes = {"reward": -of_reward, "termination": of_reward - of_both}
+    return {**scene_losses(model, logits, state, after), **outcomes}
+
+
+def scene_losses(
+    model: SceneModel,
+    logits: SceneLogits,
+    state: SceneState,
+    after: tuple[Tensor, Tensor, Tensor],
+) -> dict[str, Tensor]:
+    """Losses (B,) of the scene after a step, (centers, presence, codes); see `step_losses`."""
+    *sprites, codes = after
+    missed, wrong = sprite_losses(model, logits, state, *sprites)
+    target = torch.where(codes == state.codes, 0, codes + 1)
+    patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
+    wrong = (wrong | (logits.patch.argmax(2) != target).any(1)).float()
     sure = likelihood_of_best(logits).exp().clamp(1e-6, 1 - 1e-6)
     return {
         "frame": missed + patches.unflatten(0, target.shape).sum(1),
-        "reward": -of_reward,
-        "termination": of_reward - of_both,
         "trust": F.binary_cross_entropy(sure, 1 - wrong, reduction="none"),
         "wrong": wrong,
     }

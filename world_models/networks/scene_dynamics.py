@@ -59,19 +59,9 @@ class SceneDynamics(nn.Module):
         """shape: (H, W) of a frame. `frames`: K. `depth`: residual blocks after each reading."""
         super().__init__()
         self.sizes, self.longest_side, count = sizes, max(shape), sizes.sprites
-        pairs = torch.triu_indices(count, count, 1)
-        self.register_buffer("pairs", pairs, persistent=False)
-        absolute, relative = self.longest_side + 1, 2 * self.longest_side + 1
+        self.register_buffer("pairs", torch.triu_indices(count, count, 1), persistent=False)
         past = (frames - 1) * count * 2
-        # of the last and of the expected centers and distances; moves; actions; presence; codes
-        self.rows = [
-            *[absolute] * (4 * count),
-            *[relative] * (4 * pairs.shape[1]),
-            *[sizes.moves + 1] * past,
-            *[actions] * (frames - 1),
-            *[2] * (frames * count),
-            *[sizes.patches] * sizes.changing,
-        ]
+        self.rows = self._table_rows(frames, actions)
         offsets = torch.tensor([0, *self.rows]).cumsum(0)[:-1]
         self.register_buffer("offsets", offsets, persistent=False)
         self.table = nn.EmbeddingBag(sum(self.rows), width, mode="sum")
@@ -88,6 +78,20 @@ class SceneDynamics(nn.Module):
         self.again = nn.EmbeddingBag(past * (sizes.moves + 1), sizes.moves, mode="sum")
         nn.init.zeros_(self.again.weight)
         self.patches = PatchNetwork(sizes, width)
+
+    def _table_rows(self, frames: int, actions: int) -> list[int]:
+        """How many rows of the table each input has: last and expected centers, their distances,
+        moves, past actions, presence, codes.
+        """
+        sizes, count = self.sizes, self.sizes.sprites
+        return [
+            *[self.longest_side + 1] * (4 * count),
+            *[2 * self.longest_side + 1] * (4 * self.pairs.shape[1]),
+            *[sizes.moves + 1] * ((frames - 1) * count * 2),
+            *[actions] * (frames - 1),
+            *[2] * (frames * count),
+            *[sizes.patches] * sizes.changing,
+        ]
 
     def read(self, history: SceneHistory) -> Tensor:
         """(B, D)."""

@@ -146,20 +146,27 @@ def with_dictionaries(scene: Scene, parts: Iterable[np.ndarray], spec: WorldSpec
         put.append(torch.where(near, torch.nan, path[1:]))
     moves = entries(torch.cat(moved), SPACING)
     places = entries(torch.cat(put), PLACE_TOLERANCE)
+    changing, patches = changing_patches(scene, tiles)
+    sizes = (moves.shape[2], places.shape[2], len(patches), len(changing))
+    other = Scene(SceneSizes(*scene.sizes[:2], *sizes), scene.patch, spec.frame_shape)
+    own = {"moves": moves, "places": places, "changing": changing, "patches": patches}
+    own["neighbors"] = neighbors_of(changing, scene.shape[1] // scene.patch)
+    other.load_state_dict({**scene.state_dict(), **own})
+    return other
+
+
+def changing_patches(scene: Scene, tiles: Counter[tuple[int, bytes]]) -> tuple[Tensor, Tensor]:
+    """Where patches change often, numbers (A,) in reading order, and the dictionary (N, p * p * C)
+    of what is seen there, from the counts of `count_tiles`.
+    """
     usual = cut_patches(pixels.to_uint8(scene.background[None]), scene.patch).flatten(1, 2)[0]
     often = [key for key, count in tiles.most_common() if count >= LEAST_COUNT]
     changing = torch.tensor(sorted({place for place, _ in often}) or [0])
     kept = sorted(
         {tile for _, tile in often} | {tile.numpy().tobytes() for tile in usual[changing]}
     )
-    sizes = (moves.shape[2], places.shape[2], len(kept), len(changing))
-    other = Scene(SceneSizes(*scene.sizes[:2], *sizes), scene.patch, spec.frame_shape)
     patches = np.stack([np.frombuffer(tile, np.uint8) for tile in kept])
-    own = {"moves": moves, "places": places, "changing": changing}
-    own["neighbors"] = neighbors_of(changing, scene.shape[1] // scene.patch)
-    own["patches"] = torch.from_numpy(patches).float()
-    other.load_state_dict({**scene.state_dict(), **own})
-    return other
+    return changing, torch.from_numpy(patches).float()
 
 
 def count_tiles(scene: Scene, clean: Tensor, tiles: Counter[tuple[int, bytes]]) -> None:
