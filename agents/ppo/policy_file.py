@@ -271,7 +271,7 @@ def _checked(stored: Any) -> dict[str, Any]:
 def _check_origin(origin: Any) -> None:
     known = isinstance(origin, dict) and set(origin) <= set(Origin._fields)
     if not known or not all(
-        isinstance(word, str) and len(word) <= MOST_ORIGIN and (word.isprintable())
+        isinstance(word, str) and len(word) <= MOST_ORIGIN and word.isprintable()
         for word in origin.values()
     ):
         raise DamagedFileError(f"its origin is no short words for {', '.join(Origin._fields)}")
