@@ -7,7 +7,7 @@ import torch
 from tests.world_models.conftest_models import make_context, make_model
 from world_models import frames as pixels
 from world_models.models.scene_losses import likelihood_of_best
-from world_models.networks.scene_dynamics import SceneLogits
+from world_models.networks.scene_dynamics import RowSums, SceneLogits
 from world_models.networks.scene_fit import dictionary, fit_scene, spread
 from world_models.noise import NoiseStream
 from world_models.protocols import WorldSpec
@@ -107,3 +107,12 @@ def test_what_is_not_chosen_to_change_stays():
     assert torch.equal(codes, state.codes) and there.all()
     assert torch.allclose(center, state.center[:, -1] + model.scene.moves[:, :, 1])
     assert torch.allclose(likelihood_of_best(logits), sure, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", [None, torch.rand(4, 6)])
+def test_rows_add_up_to_the_same_in_a_graph(weights, monkeypatch):
+    torch.manual_seed(0)
+    sums, rows = RowSums(9, 5), torch.randint(9, (4, 6))
+    eager = sums(rows, weights)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(sums(rows, weights), eager)

@@ -89,6 +89,7 @@ class SceneModel(WorldModel):
     kind = "scene"
     config_class = SceneConfig
     full_precision = "scene."  # places to a thousandth of a pixel
+    one_graph = True
     config: SceneConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool

@@ -64,7 +64,7 @@ class SceneDynamics(nn.Module):
         self.rows = self._table_rows(frames, actions)
         offsets = torch.tensor([0, *self.rows]).cumsum(0)[:-1]
         self.register_buffer("offsets", offsets, persistent=False)
-        self.table = nn.EmbeddingBag(sum(self.rows), width, mode="sum")
+        self.table = RowSums(sum(self.rows), width)
         nn.init.normal_(self.table.weight, std=TABLE_SCALE)
         self.action = nn.Embedding(actions + 1, width)  # of the step; the last row is for none
         nn.init.normal_(self.action.weight, std=TABLE_SCALE)
@@ -75,7 +75,7 @@ class SceneDynamics(nn.Module):
         answers = count * (3 + 2 * sizes.moves + 2 * sizes.places)
         self.out = nn.Linear(width, answers)
         # what moved so before mostly does again: the quickest way from an entry to itself
-        self.again = nn.EmbeddingBag(past * (sizes.moves + 1), sizes.moves, mode="sum")
+        self.again = RowSums(past * (sizes.moves + 1), sizes.moves)
         nn.init.zeros_(self.again.weight)
         self.patches = PatchNetwork(sizes, width)
 
@@ -96,7 +96,7 @@ class SceneDynamics(nn.Module):
     def read(self, history: SceneHistory) -> Tensor:
         """(B, D)."""
         rows, weights = self._rows(history)
-        known = self.table(rows, per_sample_weights=weights)
+        known = self.table(rows, weights)
         return self.first(known + self.action(history.actions[:, -1]))
 
     def _rows(self, history: SceneHistory) -> tuple[Tensor, Tensor]:
@@ -147,6 +147,21 @@ class SceneDynamics(nn.Module):
         return self.again(rows.flatten(0, 2)).unflatten(0, rows.shape[:3])
 
 
+class RowSums(nn.EmbeddingBag):
+    """Sums of the rows of a table."""
+
+    def __init__(self, rows: int, width: int):
+        super().__init__(rows, width, mode="sum")
+
+    def forward(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Rows (N, n) int64, each `weights` (N, n) times or once -> (N, D)."""
+        if not torch.compiler.is_compiling():
+            return super().forward(rows, per_sample_weights=weights)
+        # In a graph a bag becomes a loop over lanes, which OpenVINO refuses.
+        found = F.embedding(rows, self.weight)
+        return (found if weights is None else found * weights[..., None]).sum(1)
+
+
 class ResidualBlock(nn.Module):
     """x (B, D) + a hidden layer of its normalized self."""
 
@@ -167,7 +182,7 @@ class PatchNetwork(nn.Module):
     def __init__(self, sizes: SceneSizes, width: int):
         super().__init__()
         self.codes = sizes.patches
-        self.table = nn.EmbeddingBag(len(AROUND) * (self.codes + 1), PATCH_WIDTH, mode="sum")
+        self.table = RowSums(len(AROUND) * (self.codes + 1), PATCH_WIDTH)
         self.place = nn.Parameter(torch.empty(sizes.changing, PATCH_WIDTH))
         nn.init.normal_(self.place, std=TABLE_SCALE)
         self.happening = nn.Linear(width, PATCH_WIDTH)
