@@ -11,7 +11,9 @@ from world_models.training.config import TrainConfig
 
 LATEST_WARMUP = 0.1  # share of a run scheduled by minutes after which its warm-up is over
 FINAL_RATE = 0.02  # of the learning rate
-RANDOM_UNTIL = 0.5  # share of a run after which chance variables are drawn as the posterior says
+# Share of a run after which chance variables are drawn as the posterior says. Once they are, the
+# decoder comes to need the draw where nothing is random, and the prior to miss where something is.
+RANDOM_UNTIL = 0.95
 
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
