@@ -65,7 +65,7 @@ class TrainConfig:
     )
     random_chance: float = setting(
         0.0,
-        "share of the draws of chance that are random at first, falling to none just before the end",
+        "share of the draws of chance that are random at first, falling to none near the end",
         least=0,
         most=1,
     )
