@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 
+from collectors.extras import optional
 from collectors.media import enlarge
 
 _LONGEST_SIDE = 512  # pixels on the screen
@@ -22,7 +22,7 @@ class Window:
 
     def show(self, frame: np.ndarray) -> None:
         """Draw one frame (H, W, 3) uint8 and wait, so that there are `fps` frames per second."""
-        pygame = pygame_module()
+        pygame = optional("pygame")
         scale = max(1, _LONGEST_SIDE // max(frame.shape[:2]))
         image = enlarge(frame, scale).swapaxes(0, 1)  # (W, H, 3)
         if self._surface is None:
@@ -38,14 +38,5 @@ class Window:
     def close(self) -> None:
         """Close the window; it may be closed already."""
         if self._surface is not None:
-            pygame_module().display.quit()
+            optional("pygame").display.quit()
             self._surface = self._clock = None
-
-
-def pygame_module() -> Any:
-    """pygame; DependencyNotInstalled, with the remedy, where it is not installed."""
-    try:
-        import pygame
-    except ImportError as error:
-        raise DependencyNotInstalled("a window needs pygame: pip install pygame") from error
-    return pygame

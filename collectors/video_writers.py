@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from collectors.extras import MissingExtra, optional
 from collectors.files import WriteError, complete, partial_path, remove, write_error, writing
 from collectors.media import as_image, difference, enlarge, side_by_side, to_rgb, write_strip
 
@@ -253,12 +254,10 @@ def is_whole_mp4(path: Path) -> bool:
 
 
 def _ffmpeg():
+    instead = "write a .gif instead"
+    imageio_ffmpeg = optional("imageio_ffmpeg", instead=instead)
     try:
-        import imageio_ffmpeg
-
         imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            "MP4 files need ffmpeg: pip install 'imageio[ffmpeg]', or write a .gif instead"
-        ) from error
+    except RuntimeError as error:
+        raise MissingExtra(f"MP4 files need ffmpeg: install it, or {instead}") from error
     return imageio_ffmpeg

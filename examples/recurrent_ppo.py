@@ -1,6 +1,6 @@
 """RecurrentPPO of sb3-contrib in a dream, then in the real game: no stacked frames are needed.
 
-pip install "neural-envs[agents]" sb3-contrib
+pip install -e ".[agents]" sb3-contrib
 python examples/recurrent_ppo.py snake --steps 200000
 """
 

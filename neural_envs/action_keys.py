@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from collectors.render_window import pygame_module
+from neural_envs.play.keyboard import ARROWS
 
 _IDLE = ("noop", "none", "stay", "nothing")
 
@@ -16,13 +16,7 @@ def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:
     Arrows and WASD are directions ("up_left" and "upleft" are two keys at once). Any other action
     has the key of its number, from 10 on a letter that is free: e, t, y, ...
     """
-    pygame = pygame_module()
-    arrows = {
-        "up": pygame.K_UP,
-        "down": pygame.K_DOWN,
-        "left": pygame.K_LEFT,
-        "right": pygame.K_RIGHT,
-    }
+    arrows = dict(ARROWS)
     letters = {"up": "w", "down": "s", "left": "a", "right": "d", "fire": " ", "serve": " "}
     if "up" not in action_names:
         arrows["forward"], letters["forward"] = arrows["up"], letters["up"]

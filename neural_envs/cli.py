@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING
 
+from collectors.extras import install
 from collectors.interrupts import interrupted, interruptible
 from collectors.settings.run_command import explained, fail
 from collectors.size_limits import ALLOW_LARGE_SWITCH, limits_lifted
@@ -127,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         stop = interrupted(error)
         return fail(PROG, f"{verb}: {stop}", stop.code)
     except Exception as error:
-        text = explained(error)
+        text = explained(error, VERBS[verb][0].split(".")[0])
         if text is None:
             raise
         return fail(PROG, f"{verb}: {text}")
@@ -149,15 +150,17 @@ def foreign(package: str) -> str:
         found = importlib.import_module(package)
         if getattr(found, "__neural_envs__", False):
             return ""
+        incomplete = not (found.__spec__ and found.__spec__.has_location)  # without __init__.py
     except ModuleNotFoundError as error:
-        if error.name == package:
-            remedy = "reinstall with pip install --force-reinstall neural-envs"
-            return f"the package '{package}' is missing: {remedy}"
-    except Exception:
-        pass  # somebody else's package that cannot even be imported: named below
+        incomplete = error.name == package
+    except Exception:  # somebody else's package that cannot even be imported
+        incomplete = False
     owners = [name for name in packages_distributions().get(package, []) if name != "neural-envs"]
-    if owners:
-        owner, remedy = f"the distribution '{owners[0]}'", f"pip uninstall {owners[0]}"
+    if owners:  # its files may lie over ours, so uninstalling it does not bring ours back
+        owner = f"the distribution '{owners[0]}'"
+        remedy = f"pip uninstall -y {owners[0]}, then {install()}"
+    elif incomplete:
+        return f"files of the package '{package}' are missing; bring them back: {install()}"
     else:
         owner = f"another '{package}' first on the Python path"
         remedy = "start from another directory"

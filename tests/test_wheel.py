@@ -1,6 +1,12 @@
-"""The package: what is in the wheel, and that it stays small."""
+"""The package: what is in the wheel, that it stays small, and that it runs where nothing else is.
+
+`make wheel` runs the slow ones: they build the wheel and install it.
+"""
 
 import hashlib
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -8,11 +14,27 @@ import zipfile
 from collections import defaultdict
 
 import pytest
+import torch
 
 from neural_envs.bundles import NOT_PACKAGED
 from tests.source_tree import ROOT
 
 MOST_BYTES = 20e6
+OPTIONAL = {"accelerate", "huggingface-hub", "imageio-ffmpeg", "opencv-python-headless", "pygame"}
+USE = """
+import gymnasium as gym
+import neural_envs
+for world in ("Snake", "Pong", "WorldMap", "CoinRun"):
+    env = gym.make(f"Neural{world}-v0")
+    env.reset(seed=0)
+    for _ in range(20):
+        if any(env.step(env.action_space.sample())[2:4]):
+            env.reset()
+envs = gym.make_vec("NeuralSnake-v0", num_envs=4)
+envs.reset(seed=0)
+envs.step(envs.action_space.sample())
+print(neural_envs.__file__)
+"""
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 
 
@@ -51,17 +73,69 @@ def test_the_bundles_that_are_not_packaged_are_those_that_the_package_names():
     assert all((ROOT / "neural_envs" / "bundles" / name).is_dir() for name in NOT_PACKAGED)
 
 
-@pytest.mark.slow
-def test_the_wheel_that_is_built_is_small_and_has_what_is_listed(tmp_path):
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of what git tracks here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().split("\0"):
         if (file := ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes(file.read_bytes())
     build = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--quiet"]
-    subprocess.run([*build, "--wheel-dir", str(tmp_path)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*build, "--wheel-dir", str(folder)], check=True)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.mark.slow
+def test_the_wheel_that_is_built_is_small_and_has_what_is_listed(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert wheel.stat().st_size < MOST_BYTES
     assert names == {str(file.relative_to(ROOT)) for file in packaged()}
+
+
+@pytest.fixture
+def empty_environment(tmp_path):
+    """The folder of a new virtual environment, removed afterwards: torch alone has 700 MB."""
+    folder = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def install_torch(pip):
+    """The build of torch that runs these tests, found as the Makefile does: others are huge."""
+    command = [*pip, "--retries", "1", f"torch=={torch.__version__}"]
+    index = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+    if subprocess.run(command, capture_output=True).returncode:
+        subprocess.run([*command, *index], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_wheel_in_an_empty_environment_makes_and_steps_dreams(
+    wheel, empty_environment, tmp_path
+):
+    python = str(empty_environment / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install_torch(pip)
+    subprocess.run([*pip, str(wheel)], check=True)
+    outside = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def run(*words):
+        done = subprocess.run(
+            words, cwd=tmp_path, env=outside, capture_output=True, text=True, timeout=300
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, output = run(python, "-c", USE)
+    assert code == 0, output
+    assert output.splitlines()[-1].startswith(str(empty_environment))
+    assert run(python, "-m", "neural_envs", "--version")[0] == 0
+    verb = str(empty_environment / "bin" / "neural-envs")
+    code, output = run(verb, "serve", "--port", "0")
+    assert code == 1 and f'pip install "neural-envs[web] @ {wheel.as_uri()}"' in output
+    listed = run(python, "-m", "pip", "list", "--format", "freeze")[1].lower().replace("_", "-")
+    assert not OPTIONAL & set(re.findall(r"^([\w-]+)==", listed, re.MULTILINE))

@@ -8,26 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from collectors.extras import EXTRAS, missing
 from collectors.files import REMEDIES
 from collectors.interrupts import interrupted, interruptible
 from collectors.settings.parse import SettingsError, parse
 
-EXTRAS = {  # top-level module -> the extra of this distribution that brings it
-    "stable_baselines3": "agents",
-    "tensorboard": "tensorboard",
-    "wandb": "wandb",
-    "aim": "aim",
-    "ray": "ray",
-    "minari": "minari",
-    "h5py": "minari",
-    "huggingface_sb3": "hub",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "onnx",
-    "starlette": "web",
-    "uvicorn": "web",
-    "websockets": "web",
-}
 OURS = ("collectors", "world_models", "neural_envs", "agents")
 MENDABLE = (ValueError, OSError, ImportError)  # what a command ends with one sentence about
 
@@ -99,13 +84,13 @@ def option(words: Sequence[str], name: str) -> str | None:
     return found[1] if found else None
 
 
-def explained(error: Exception) -> str | None:
-    """The sentence for an error of this project, of Gymnasium or of a missing extra, else None."""
-    if isinstance(error, ModuleNotFoundError):
-        extra = EXTRAS.get((error.name or "").split(".")[0])
-        if extra:
-            remedy = f'pip install "neural-envs[{extra}]"'
-            return f"{error.name} is needed and not installed: {remedy}"
+def explained(error: Exception, package: str = "") -> str | None:
+    """The sentence for an error of this project, of Gymnasium or of a missing extra, else None.
+
+    `package`: the one of ours that it was raised in, as in `collectors.extras.missing`.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
+        return missing(error.name or "", package=package)
     ours = type(error).__module__.split(".")[0] in (*OURS, "gymnasium")
     return sentence(error) if ours else None
 

@@ -5,11 +5,11 @@
 import importlib
 from typing import Any
 
-import cv2
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from collectors.extras import optional
 from collectors.worlds.lane_arguments import check_action
 from collectors.worlds.real_game import RENDER_MODES, RealGameEnv
 
@@ -153,6 +153,7 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     if image.ndim == 2 or image.shape[2] == 1:
         image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     shrinks = min(image.shape[:2]) >= size
+    cv2 = optional("cv2")
     method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
     return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=method))
 

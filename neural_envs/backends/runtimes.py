@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from collectors.extras import install
 from neural_envs.backends.errors import BackendError, ExportError
 from neural_envs.backends.graph_files import graph_file
 from neural_envs.backends.step_function import StepFunction
@@ -160,8 +161,8 @@ def require(name: str, device: torch.device) -> None:
     for package in runtime.packages:
         if importlib.util.find_spec(package) is None:
             raise ExportError(
-                f"backend={name!r} needs {package}, which is not installed: pip install "
-                f"'neural-envs[{runtime.extra}]'"
+                f"backend={name!r} needs {package}, which is not installed: "
+                f"{install(runtime.extra)}"
             )
     if name == "openvino-bf16" and not has_bfloat16():
         raise BackendError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collectors.extras import install
 from collectors.files import check_free
 from collectors.interrupts import deferred_interrupts
 from collectors.settings.run_command import command
@@ -27,7 +28,7 @@ def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
     try:
         from neural_envs.play.window import RESERVED, PlayWindow, open_display
     except ImportError as error:
-        raise PlayError(f"the window needs pygame: pip install pygame ({error})") from error
+        raise PlayError(f"the window needs pygame: {install('play')} ({error})") from error
     open_display()
     session = make_session(config, RESERVED, agents)
     name = world_name(config)

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from neural_envs.play.player_view import Dream
 
 QUEUED_TAPS = 2  # quick taps kept for the next steps, so that a fast double turn is not lost
+ARROWS = {  # the key codes of SDL, and so of pygame
+    "right": 1 << 30 | 79,
+    "left": 1 << 30 | 80,
+    "down": 1 << 30 | 81,
+    "up": 1 << 30 | 82,
+}
 LETTERS = frozenset(range(ord("a"), ord("z") + 1))
 
 

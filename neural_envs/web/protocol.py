@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from neural_envs.play.keyboard import ARROWS
+
 MESSAGE_BYTES = 4096  # longest message of a page
 REQUEST_BYTES = 65_536  # longest body of /api/generate
 DREAM_BYTES = 4_000_000  # longest .dream file that is accepted
@@ -272,15 +274,8 @@ def read_generate(text: str) -> Generate:
 
 def key_code(key: str) -> int | None:
     """The code, as in `Keys`, of a key as browsers call it; None for one that no game uses."""
-    import pygame
-
-    arrows = {
-        "Up": pygame.K_UP,
-        "Down": pygame.K_DOWN,
-        "Left": pygame.K_LEFT,
-        "Right": pygame.K_RIGHT,
-    }
-    return ord(key.lower()) if len(key.lower()) == 1 else arrows.get(key.removeprefix("Arrow"))
+    name = key.lower()
+    return ord(name) if len(name) == 1 else ARROWS.get(name.removeprefix("arrow"))
 
 
 def brief(value: Any) -> str:

@@ -2,9 +2,16 @@
 
 import pygame
 
+from neural_envs.play import keyboard
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.window import RESERVED
 from tests.neural_envs.walk_doubles import ARROWS, DOWN, LEFT, RIGHT, UP
+
+
+def test_the_codes_of_arrows_are_those_of_pygame():
+    assert keyboard.ARROWS == {
+        name: getattr(pygame, f"K_{name.upper()}") for name in ("up", "down", "left", "right")
+    }
 
 
 def test_a_held_key_acts_and_without_a_key_the_last_action_goes_on():

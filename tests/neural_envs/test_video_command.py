@@ -83,9 +83,7 @@ def test_without_ffmpeg_a_gif_is_offered_before_anything_is_dreamed(tmp_path, mo
         raise RuntimeError("No ffmpeg exe could be found.")
 
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", gone)
-    with pytest.raises(
-        ImportError, match=r"MP4 files need ffmpeg: pip install .* or write a \.gif instead"
-    ):
+    with pytest.raises(ImportError, match=r"MP4 files need ffmpeg: .* or write a \.gif instead"):
         open_video(tmp_path / "film.mp4", 10)
     assert main(["snake", "--out", str(tmp_path / "film.mp4"), "--steps", "2"]) == 1
     assert "write a .gif instead" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from collectors.extras import optional
 from world_models.bundles import FILES, BundleError
 
 ANSWER_SECONDS = 5.0  # for the first sign of the Hub, names looked up included
@@ -23,7 +24,8 @@ def download_bundle(repository: str, **options: Any) -> Path:
 
     `options` are those of `huggingface_hub.snapshot_download`. Raises BundleError with the reason.
     """
-    from huggingface_hub import constants, snapshot_download
+    constants = optional("huggingface_hub.constants")
+    snapshot_download = optional("huggingface_hub").snapshot_download
 
     local = options.pop("local_files_only", False)
     reason = "" if local else offline()
@@ -88,8 +90,7 @@ def run_unless_stalled(
 
 def offline() -> str:
     """Why the Hub cannot be asked, as half a sentence; "" where it can."""
-    from huggingface_hub import constants
-
+    constants = optional("huggingface_hub.constants")
     if constants.HF_HUB_OFFLINE:
         return "no network: HF_HUB_OFFLINE is set"
     return unreachable(constants.ENDPOINT)

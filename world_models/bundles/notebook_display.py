@@ -6,10 +6,9 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from collectors.media import to_rgb
+from collectors.media import png, to_rgb
 
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
@@ -36,8 +35,7 @@ def html(bundle: Bundle) -> str:
     frames = to_rgb(bundle.contexts.frames[starts, -1])  # (N, H, W, 3)
     padded = np.pad(frames, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
     strip = np.concatenate(list(padded), 1)
-    _, png = cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))  # OpenCV writes BGR
-    source = f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"
+    source = f"data:image/png;base64,{base64.b64encode(png(strip)).decode()}"
     style = f"width:{round(SCALE * strip.shape[1])}px;max-width:100%;image-rendering:pixelated"
     scores = bundle.config.get("scores", {})
     rows = "".join(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from collectors.extras import install
 from collectors.media import to_rgb
 
 # dB of equal frames; one gray level in one pixel of 64 x 64 x 3 is already 89 dB
@@ -185,7 +186,7 @@ def kid(real: Tensor, others: dict[str, Tensor]) -> dict:
 
         extractor = _efficientnet_features()
     except ImportError as error:
-        return {"omitted": f"{error.name} is not installed; run: pip install 'neural-envs[kid]'"}
+        return {"omitted": f"{error.name} is not installed: {install('kid')}"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it keeps all features, as it should
         metric = KernelInceptionDistance(

@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from collectors.extras import optional
 from world_models.training.config import TrainingError
 
 
@@ -26,12 +27,10 @@ class Processes:
     """
 
     def __init__(self, device: str = "auto"):
-        from accelerate import Accelerator  # takes more than a second to import
-
-        # a process alone may change its device from run to run
-        shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        self.accelerator = Accelerator(cpu=shared and device == "cpu")
-        self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.count, self.rank = 1, 0
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self.accelerator: Any = optional("accelerate").Accelerator(cpu=device == "cpu")
+            self.count, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device = find_device(device) if self.count == 1 else self._shared_device(device)
 
     def _shared_device(self, name: str) -> torch.device:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.extras import install, optional
 from collectors.settings.parse import list_settings
 from world_models.training.config import TrainConfig, TrainingError
 
@@ -22,8 +23,7 @@ def require(tracker: str) -> None:
     """Raises TrainingError with the pip command where a tracker's package is not installed."""
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise TrainingError(
-            f"tracker={tracker} needs {tracker}, which is not installed: pip install "
-            f'"neural-envs[{tracker}]"'
+            f"tracker={tracker} needs {tracker}, which is not installed: {install(tracker)}"
         )
 
 
@@ -45,9 +45,9 @@ class Tracker:
         self.kept = config.out / f"{config.tracker}.id"
         if self.name == "none":
             return
-        from accelerate import Accelerator
-
-        self.accelerator = Accelerator(log_with=self.name, project_dir=str(config.out))
+        self.accelerator: Any = optional("accelerate").Accelerator(
+            log_with=self.name, project_dir=str(config.out)
+        )
         earlier = self.kept.read_text().strip() if update and self.kept.exists() else None
         self.accelerator.init_trackers(
             PROJECT, flat(config), {self.name: self._options(config, update, earlier)}

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-COMMAND = 'pip install "neural-envs[coinrun]"'
+from collectors.extras import install
+
 TASKS = {"easy": "CoinrunEasy-v0", "hard": "CoinrunHard-v0"}
 TIMEOUT = 1000  # steps after which the engine ends an episode
 SIDE = 64
@@ -87,7 +88,7 @@ def load_envpool():
     except (ImportError, OSError) as error:
         raise gymnasium.error.DependencyNotInstalled(
             f"RealCoinRun-v0 needs the CoinRun engine, which cannot be loaded ({error}); install "
-            f"it with {COMMAND}"
+            f"it with {install('coinrun')}"
         ) from error
     return envpool
 

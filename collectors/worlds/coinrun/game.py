@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import gymnasium
 import numpy as np
 
+from collectors.extras import optional
 from collectors.settings.parse import check_settings, setting
 from collectors.worlds.coinrun.engine import SIDE, Engine
 
@@ -155,6 +155,7 @@ class CoinRunGame:
         """The newest frame as the player gets it: (64, 64, 3), or (84, 84, 1)."""
         if self.options.observation == "rgb":
             return self.image
+        cv2 = optional("cv2")
         return cv2.resize(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), (84, 84))[..., None]
 
     def _observation(self) -> np.ndarray:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from PIL import Image
 
 from collectors.settings.values import check_choice
 from collectors.worlds.lane_arguments import check_action
@@ -110,17 +110,19 @@ def load_map(path: str | Path = DEFAULT_MAP) -> EarthMap:
 @lru_cache(maxsize=2)
 def _decode(path: Path, changed: int) -> EarthMap:
     """The map in a file as it was at the time `changed`."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"the map {path} is not an image that can be read; PNG, JPEG and WebP can")
+    try:
+        image = np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"the map {path} is not an image that can be read ({error}); PNG, JPEG and WebP can"
+        ) from error
     height, width, _ = image.shape
     if min(height, width) < WINDOW:
         raise ValueError(
             f"the map {path} has {height} rows and {width} columns of pixels, but the window needs "
             f"{WINDOW} of each"
         )
-    pixels = np.concatenate([image, image[:, : WINDOW - 1]], axis=1)[..., ::-1]  # BGR -> RGB
-    pixels = np.ascontiguousarray(pixels)
+    pixels = np.concatenate([image, image[:, : WINDOW - 1]], axis=1)
     counts = middle_land(land_mask(pixels))
     pixels.setflags(write=False)
     return EarthMap(pixels, 2 * counts >= MIDDLE**2, counts == 0)

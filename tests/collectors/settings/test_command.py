@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from collectors.extras import install
 from collectors.settings.run_command import command, first_word
 from collectors.settings.values import SettingsError
 
@@ -46,7 +47,7 @@ def test_settings_may_depend_on_the_words(capsys):
     [
         (ValueError("no such world"), "x: no such world"),
         (FileNotFoundError(2, "No such file", "a.npz"), "cannot write or read a.npz: No such file"),
-        (ModuleNotFoundError("no", name="uvicorn"), 'pip install "neural-envs[web]"'),
+        (ModuleNotFoundError("no", name="uvicorn"), install("web")),
         (SettingsError("no such preset"), "x: no such preset"),
     ],
 )

@@ -4,6 +4,7 @@ Without envpool, what needs it is skipped.
 """
 
 import importlib.util
+import re
 import sys
 
 import gymnasium
@@ -13,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import collectors  # noqa: F401  registers the ids
+from collectors.extras import install
 from collectors.policies.policies import MixturePolicy
 from collectors.recording.collect import collect
 from collectors.worlds.coinrun.env import RealCoinRun, RealCoinRunVector
@@ -55,9 +57,7 @@ def ending(coin: bool, **options):
 
 def test_without_the_engine_the_error_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(
-        gymnasium.error.DependencyNotInstalled, match=r'pip install "neural-envs\[coinrun\]"'
-    ):
+    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=re.escape(install("coinrun"))):
         gymnasium.make("RealCoinRun-v0")
 
 

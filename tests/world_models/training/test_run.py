@@ -16,6 +16,7 @@ import torch
 from conftest_models import GRID
 
 from collectors.dataset.dataset import Dataset
+from collectors.extras import install
 from collectors.settings.parse import SettingsError, apply_overrides, as_text, parse
 from world_models.models.chance import ChanceConfig
 from world_models.training import run as training
@@ -174,10 +175,7 @@ def test_a_missing_tracker_is_named_with_its_extra_before_anything_is_done(
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     words = ["snake", f"data={dataset_path}", f"out={tmp_path / 'run'}", "tracker=wandb"]
     assert training.main(words) == 1
-    assert (
-        'pip install "neural-envs[wandb]"' in capsys.readouterr().err
-        and not (tmp_path / "run").exists()
-    )
+    assert install("wandb") in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
