@@ -102,13 +102,18 @@ def check_world(expected: str | None, found: str, bundle: str) -> None:
 
 def action_tensor(actions: Any, lanes: int, names: tuple[str, ...]) -> Tensor:
     """Actions as (B,) int64. Raises UnknownActionError, which lists the actions."""
-    given = actions if isinstance(actions, Tensor) else np.asarray(actions)
-    if isinstance(given, Tensor):
+    if isinstance(actions, Tensor):
+        given = actions
         whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
     else:
+        given = np.asarray(actions)
         whole = given.dtype.kind in "iu"
-    if whole and given.shape == (lanes,) and not ((given < 0) | (given >= len(names))).any():
-        return torch.as_tensor(given).to(torch.int64)
+    if whole and given.shape == (lanes,):
+        numbers = given.tolist()
+        if 0 <= min(numbers) and max(numbers) < len(names):
+            if isinstance(given, Tensor):
+                return given.to(torch.int64)
+            return torch.from_numpy(given.astype(np.int64))
     raise unknown_actions(actions, lanes, names)
 
 

@@ -92,6 +92,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.max_episode_steps = step_limit(max_episode_steps, self.world.max_episode_steps)
         self.sampling = SamplingOptions(sampler_steps, guidance, temperature)
         self._set_spaces()
+        self._none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._state: DreamState | None = None
         self._last_step: tuple[DreamState, Tensor] | None = None
         self._window: Window | None = None
@@ -125,9 +126,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             lanes = mask.nonzero()[:, 0]
             context = None if context is None else Context(*take_lanes(context, lanes))
             fresh = self.simulator.start(take_lanes(noise, lanes), context)
-            self._state = (
-                fresh if len(lanes) == self.num_envs else put_lanes(self._current(), lanes, fresh)
-            )
+            every = len(lanes) == self.num_envs
+            self._state = fresh if every else put_lanes(self._current(), lanes, fresh)
             self._last_step = None
             info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
         backend = self.simulator.backend_info(self.num_envs, self.sampling)
@@ -149,9 +149,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             else:
                 info = self._info(outcome)
         self._state, self._last_step = after, (before, action)
-        return self._shown(), *(
-            self._out(x) for x in (outcome.reward, outcome.terminated, outcome.truncated, info)
-        )
+        return self._shown(), *map(self._out, (*outcome[:3], info))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """rgb_array: a tuple of frames (H, W, 3) uint8, one per lane. human: None; a window."""
@@ -236,27 +234,29 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
     def _advance(self, before: DreamState, action: Tensor) -> tuple[DreamState, Outcome]:
         moved = self.simulator.step(before, action, self.sampling)
         elapsed = before.elapsed + 1
-        low = moved.trust < (float("-inf") if self.min_trust is None else self.min_trust)
-        truncated = (elapsed >= self.max_episode_steps) | low
+        truncated, low = elapsed >= self.max_episode_steps, self._none
+        if self.min_trust is not None:
+            low = moved.trust < self.min_trust
+            truncated = truncated | low
         finished = moved.termination | truncated
         after = DreamState(moved.state, before.noise.next(), moved.frame, elapsed, finished)
         return after, Outcome(moved.reward, moved.termination, truncated, moved.trust, low)
 
     def _restart_next_step(self, before: DreamState, after: DreamState, outcome: Outcome):
         """Lanes that had finished before this step: their action is ignored, they begin anew."""
-        lanes = before.finished.nonzero()[:, 0]
-        if not len(lanes):
+        if True not in before.finished.tolist():
             return after, outcome
+        lanes = before.finished.nonzero()[:, 0]
         fresh = self.simulator.start(take_lanes(before.noise, lanes))
         none = Outcome.of_reset(len(lanes), self.device)
         return put_lanes(after, lanes, fresh), put_lanes(outcome, lanes, none)
 
     def _restart_same_step(self, after: DreamState, outcome: Outcome):
         """Lanes that finished in this step begin anew in it; their last frames go to info."""
-        lanes = after.finished.nonzero()[:, 0]
-        if not len(lanes):
-            return after, self._info(outcome)
         mask = after.finished
+        if True not in mask.tolist():
+            return after, self._info(outcome)
+        lanes = mask.nonzero()[:, 0]
         shown = put_lanes(outcome, lanes, Outcome.of_reset(len(lanes), self.device))
         final = {"final_obs": after.frame, "_final_obs": mask}
         final |= {"final_info": self._info(outcome, mask), "_final_info": mask}
@@ -264,7 +264,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return put_lanes(after, lanes, fresh), self._info(shown) | final
 
     def _info(self, outcome: Outcome, mask: Tensor | None = None) -> dict[str, Any]:
-        mask = torch.ones_like(outcome.terminated) if mask is None else mask
+        mask = ~self._none if mask is None else mask
         info = {"trust": outcome.trust, "_trust": mask}
         low = {"low_trust": outcome.low_trust, "_low_trust": mask}
         return info if self.min_trust is None else info | low

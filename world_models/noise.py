@@ -10,10 +10,15 @@ be advanced, saved or restored.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+FEW = 2**17  # numbers, up to which numpy hashes them sooner than torch
 
 
 def _signed(value: int) -> int:
@@ -21,19 +26,33 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-_GOLDEN, _MIX1, _MIX2 = map(_signed, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_CONSTANTS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+# torch has signed words, of numpy the unsigned ones are quicker; the golden ratio comes first
+_SIGNED, _UNSIGNED = tuple(map(_signed, _CONSTANTS)), tuple(map(np.uint64, _CONSTANTS))
 
 
-def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift (torch shifts int64 arithmetically)."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+def _shift(x: Any, bits: int) -> Any:
+    """Logical right shift of words (torch shifts them arithmetically)."""
+    return x >> bits if isinstance(x, np.ndarray) else (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64 tensors of any shape; multiplication wraps around."""
-    x = (x ^ _shift(x, 30)) * _MIX1
-    x = (x ^ _shift(x, 27)) * _MIX2
-    return x ^ _shift(x, 31)
+def _mix(x: Any) -> Any:
+    """SplitMix64's finaliser in place, on words of any shape; multiplication wraps around."""
+    _, first, second = _UNSIGNED if isinstance(x, np.ndarray) else _SIGNED
+    x ^= _shift(x, 30)
+    x *= first
+    x ^= _shift(x, 27)
+    x *= second
+    x ^= _shift(x, 31)
+    return x
+
+
+class Draw(NamedTuple):
+    """One use of a noise stream within a step."""
+
+    normal: bool  # else uniform
+    shape: tuple[int, ...]
+    salt: int
 
 
 class NoiseStream(NamedTuple):
@@ -53,20 +72,48 @@ class NoiseStream(NamedTuple):
 
     def bits(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) int64, all 64 bits random."""
-        count = math.prod(shape)
-        key = _mix(_mix(self.seeds * _GOLDEN + salt) + self.steps * _GOLDEN)
-        position = torch.arange(1, count + 1, device=key.device) * _GOLDEN
-        return _mix(key[:, None] + position).view(len(key), *shape)
+        hashes = self._hashes([Draw(False, tuple(shape), salt)])
+        if isinstance(hashes, np.ndarray):
+            hashes = torch.from_numpy(hashes.view(np.int64))
+        return hashes.view(len(self.seeds), *shape)
 
     def uniform(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) float32 in [0, 1)."""
-        return _shift(self.bits(shape, salt), 40).float() * 2.0**-24
+        return self.draw([Draw(False, tuple(shape), salt)])[0]
 
     def normal(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) float32 standard normal (Box-Muller from two halves of one hash)."""
-        bits = self.bits(shape, salt)
-        radius = torch.sqrt(-2 * torch.log((_shift(bits, 40).float() + 0.5) * 2.0**-24))
-        return radius * torch.cos((bits & 0xFFFFFF).float() * (2 * math.pi * 2.0**-24))
+        return self.draw([Draw(True, tuple(shape), salt)])[0]
+
+    def draw(self, draws: Sequence[Draw]) -> list[Tensor]:
+        """(B, *shape) float32 of each, hashed together: one after the other takes longer."""
+        if not draws:
+            return []
+        hashes, first, found = self._hashes(draws), 0, []
+        for normal, shape, _ in draws:
+            part = hashes[:, first : (first := first + math.prod(shape))]
+            part = part.reshape(len(hashes), *shape)
+            numbers = _float(_shift(part, 40))
+            if normal:
+                radius = torch.sqrt(-2 * torch.log((torch.as_tensor(numbers) + 0.5) * 2.0**-24))
+                angle = torch.as_tensor(_float(part & 0xFFFFFF)) * (2 * math.pi * 2.0**-24)
+                numbers = radius * torch.cos(angle)
+            else:
+                numbers *= 2.0**-24
+            found.append(torch.as_tensor(numbers))
+        return found
+
+    def _hashes(self, draws: Sequence[Draw]) -> Any:
+        """(B, N) words with one number per number of the draws, of torch or numpy."""
+        device, lanes = self.seeds.device, len(self.seeds)
+        uses = tuple([(salt, math.prod(shape)) for _, shape, salt in draws])
+        few = device.type == "cpu" and lanes * sum([count for _, count in uses]) <= FEW
+        salts, use, place = _places(uses, None if few else device)
+        golden, *_ = _UNSIGNED if few else _SIGNED
+        seeds: Any = self.seeds.numpy().view(np.uint64) if few else self.seeds
+        steps: Any = self.steps.numpy().view(np.uint64) if few else self.steps
+        key = _mix(_mix(seeds[:, None] * golden + salts) + steps[:, None] * golden)
+        return _mix((key if len(uses) == 1 else key[:, use]) + place)
 
     def integers(self, high: int, salt: int) -> Tensor:
         """(B,) int64 uniform in [0, high); the bias is below high / 2**24."""
@@ -76,6 +123,27 @@ class NoiseStream(NamedTuple):
         """(B,) int64 draws from softmax(logits), by the Gumbel maximum. logits (B, N)."""
         uniform = self.uniform((logits.shape[1],), salt).clamp_min(2.0**-25)
         return (logits.float() - torch.log(-torch.log(uniform))).argmax(1)
+
+
+def _float(words: Any) -> Any:
+    """Words below 2**24 as float32."""
+    return words.astype(np.float32) if isinstance(words, np.ndarray) else words.float()
+
+
+@lru_cache(maxsize=128)
+def _places(uses: tuple[tuple[int, int], ...], device: torch.device | None) -> tuple[Any, ...]:
+    """Salts (D,) of the uses (salt, count), and of each of their N numbers the use (N,) and the
+    multiple of the golden ratio that tells it from others (N,); of numpy without a device.
+    """
+    counts = [count for _, count in uses]
+    salts = np.array([salt for salt, _ in uses], np.uint64)
+    use = np.repeat(np.arange(len(uses)), counts)
+    place = np.concatenate([np.arange(1, count + 1, dtype=np.uint64) for count in counts])
+    arrays = (salts, use, place * _UNSIGNED[0])
+    if device is None:
+        return arrays
+    with torch.inference_mode(False):
+        return tuple(torch.from_numpy(array.view(np.int64)).to(device) for array in arrays)
 
 
 FRAME_SALT = 64  # keeps the draws of samplers apart from those of chance variables

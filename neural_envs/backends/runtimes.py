@@ -49,7 +49,7 @@ def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
     inputs = [(item.name, int(item.name[1:])) for item in session.get_inputs()]
 
     def compute(given: list[Tensor]) -> list[Tensor]:
-        named = {name: given[place].contiguous().numpy() for name, place in inputs}
+        named = {name: given[place].numpy() for name, place in inputs}
         return [torch.from_numpy(array) for array in session.run(None, named)]
 
     return compute
@@ -75,12 +75,12 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
     requests = Requests(compiled)
 
     def compute(given: list[Tensor]) -> list[Tensor]:
-        request = requests.own
-        arrays = [given[place].contiguous().numpy() for place in places]  # outlive the call
-        for number, array in enumerate(arrays):
-            request.set_input_tensor(number, openvino.Tensor(array, shared_memory=True))
-        request.infer()
-        return [torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in range(count)]
+        for values, place in zip(requests.inputs, places, strict=True):
+            values[...] = given[place].numpy()
+        requests.own.infer()
+        return [
+            torch.from_numpy(requests.own.get_output_tensor(i).data.copy()) for i in range(count)
+        ]
 
     return compute
 
@@ -90,6 +90,7 @@ class Requests(threading.local):
 
     def __init__(self, compiled: Any):
         self.own = compiled.create_infer_request()
+        self.inputs = [tensor.data for tensor in self.own.input_tensors]
 
 
 def decisions(graph: Any) -> list[Any]:

@@ -10,25 +10,14 @@ B lanes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from world_models.lanes import map_leaves
-from world_models.noise import NoiseStream
+from world_models.noise import Draw, NoiseStream
 from world_models.protocols import SamplingOptions, State, Transition, WorldModel
-
-
-class Draw(NamedTuple):
-    """One use of a noise stream within a step."""
-
-    normal: bool  # else uniform
-    shape: tuple[int, ...]
-    salt: int
-
-    def of(self, noise: NoiseStream) -> Tensor:
-        """(B, *shape) float32."""
-        return (noise.normal if self.normal else noise.uniform)(self.shape, self.salt)
 
 
 class KeptNoise(NoiseStream):
@@ -43,16 +32,12 @@ class KeptNoise(NoiseStream):
         stream.kept = kept
         return stream
 
-    def _draw(self, draw: Draw) -> Tensor:
-        if draw not in self.kept:
-            self.kept[draw] = draw.of(NoiseStream(*self))
-        return self.kept[draw]
-
-    def uniform(self, shape: tuple[int, ...], salt: int) -> Tensor:
-        return self._draw(Draw(False, tuple(shape), salt))
-
-    def normal(self, shape: tuple[int, ...], salt: int) -> Tensor:
-        return self._draw(Draw(True, tuple(shape), salt))
+    def draw(self, draws: Sequence[Draw]) -> list[Tensor]:
+        drawn = NoiseStream(*self)
+        for one in draws:
+            if one not in self.kept:
+                (self.kept[one],) = drawn.draw([one])
+        return [self.kept[one] for one in draws]
 
 
 class Layout:
@@ -99,7 +84,7 @@ class StepFunction(nn.Module):
 
     def tensors(self, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
         """What goes in: state, action and the draws of the streams."""
-        return [*self.before.leaves(state), action, *(draw.of(noise) for draw in self.draws)]
+        return [*self.before.leaves(state), action, *noise.draw(self.draws)]
 
     def transition(self, tensors: list[Tensor]) -> Transition:
         """What came out."""

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from world_models.noise import NoiseStream
+from world_models import noise
+from world_models.noise import Draw, NoiseStream
 
 
 def stream(*seeds):
@@ -53,3 +55,21 @@ def test_categorical_draws_follow_the_softmax():
 def test_integers_reach_every_value_and_no_other():
     draws = stream(*range(2000)).integers(7, 0)
     assert set(draws.tolist()) == set(range(7))
+
+
+DRAWS = (Draw(False, (3, 5), 2), Draw(True, (4,), 9), Draw(False, (), 2), Draw(True, (0, 2), 1))
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_draws_made_together_are_those_made_one_by_one_by_numpy_and_by_torch(few, monkeypatch):
+    lanes = stream(3, 2**62, -5).next()
+    alone = [lanes.normal(d.shape, d.salt) if d.normal else lanes.uniform(d.shape, d.salt)
+             for d in DRAWS]  # fmt: skip
+    monkeypatch.setattr(noise, "FEW", few)
+    together = lanes.draw(DRAWS)
+    assert [x.shape for x in together] == [(3, 3, 5), (3, 4), (3,), (3, 0, 2)]
+    assert all(map(torch.equal, together, alone)) and lanes.draw(()) == []
+
+
+def test_the_numbers_of_a_stream_are_those_of_its_first_release():
+    assert stream(7).next().bits((2,), 3).tolist() == [[-5177043589127083226, 8938277022927128886]]
