@@ -1,5 +1,5 @@
-"""One progress bar for all long work: rate and time left on a terminal,
-silence in pipes and logs.
+"""One progress bar for all long work: rate and time left on a terminal, a line per minute in pipes
+and logs.
 
 Work in several phases has one bar over all of them, see `OverallProgress`.
 """
@@ -7,18 +7,22 @@ Work in several phases has one bar over all of them, see `OverallProgress`.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 
 from tqdm import tqdm
+
+EVERY = 60.0  # seconds between two lines of a log
 
 
 class OverallProgress:
     """A bar over phases, whose loops move it instead of showing bars of their own.
 
     `weights`: name -> about how much work a phase is, in any unit. In it, `progress` shows nothing;
-    each of a phase's `loops` moves the bar by its share.
+    each of a phase's `loops` moves the bar by its share, and so does a bar of phases within it.
 
         with OverallProgress({"games": 9, "plots": 1}) as overall:
             overall.phase("games", loops=2)
@@ -30,7 +34,9 @@ class OverallProgress:
 
     def __enter__(self) -> OverallProgress:
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-        self._bar = _bar(None, total=sum(self.weights.values()), bar_format=layout)
+        total, outer = sum(self.weights.values()), _OVERALL.get()
+        bar = _bar(None, total, bar_format=layout) if outer is None else _Loop(outer, None, total)
+        self._bar: tqdm = bar
         self._token = _OVERALL.set(self)
         return self
 
@@ -62,13 +68,12 @@ class OverallProgress:
 _OVERALL: ContextVar[OverallProgress | None] = ContextVar("overall", default=None)
 
 
-class _Loop(tqdm):
-    """A silent bar that moves an overall one."""
+class _Silent(tqdm):
+    """A bar that draws nothing, and calls `moved` with what is done."""
 
-    def __init__(self, overall: OverallProgress, iterable: Iterable | None, total: float | None):
+    def __init__(self, iterable: Iterable | None, total: float | None):
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
-        self.overall, self.count = overall, total or 0
         super().__init__(iterable, total=total, disable=True)
 
     def __iter__(self) -> Iterator:
@@ -77,15 +82,54 @@ class _Loop(tqdm):
             self.update()
 
     def update(self, n: float | None = 1) -> None:
-        if self.count:
-            self.overall.advance((n or 0) / self.count)
+        self.moved(n or 0)
+
+    def moved(self, count: float) -> None:
+        """So many more units are done."""
+        raise NotImplementedError
+
+
+class _Loop(_Silent):
+    """It moves an overall bar."""
+
+    def __init__(self, overall: OverallProgress, iterable: Iterable | None, total: float | None):
+        super().__init__(iterable, total)
+        self.overall = overall
+
+    def moved(self, count: float) -> None:
+        if self.total:
+            self.overall.advance(count / self.total)
+
+
+class _Lines(_Silent):
+    """It writes a line for a log, at most one per `EVERY` seconds."""
+
+    def __init__(self, iterable: Iterable | None, total: float | None, desc: str = "", **_: Any):
+        super().__init__(iterable, total)
+        self.desc, self.count = desc, 0.0
+        self.begun = self.last = time.perf_counter()
+
+    def moved(self, count: float) -> None:
+        self.count += count
+        now = time.perf_counter()
+        if now - self.last >= EVERY:
+            self.last = now
+            log(self.line(now - self.begun))
+
+    def line(self, seconds: float) -> str:
+        """What is done after so many seconds, and how long the rest takes at that rate."""
+        name, since = self.desc.removesuffix(": "), self.format_interval(seconds)
+        if not (self.total and self.count):
+            return f"{name}: {self.count:g} done, {since} so far"
+        left = self.format_interval(seconds * max(0.0, self.total / self.count - 1))
+        return f"{name}: {self.count / self.total:.0%} done, {since} so far, about {left} left"
 
 
 def progress(
     iterable: Iterable | None = None, total: int | None = None, desc: str = "", unit: str = "it"
 ) -> tqdm:
-    """A tqdm bar over `iterable`, or a manual one
-    of `total` units (``bar.update(n)``); silent off a terminal.
+    """A tqdm bar over `iterable`, or a manual one of `total` units (``bar.update(n)``); off a
+    terminal a line per minute.
     """
     overall = _OVERALL.get()
     if overall is not None:
@@ -93,8 +137,48 @@ def progress(
     return _bar(iterable, total=total, desc=desc, unit=unit)
 
 
-def _bar(iterable: Iterable | None, **options: Any) -> tqdm:
-    silent = not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
+def on_terminal() -> bool:
+    """Whether stderr is a terminal, on which bars are drawn."""
+    return hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
+
+
+def note(text: str) -> None:
+    """A line on stderr, above a bar that is being drawn."""
+    if on_terminal():
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def log(text: str) -> None:
+    """A line on stderr where no bar is drawn: what a bar would show."""
+    if not on_terminal():
+        note(text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def starting(text: str) -> Iterator[None]:
+    """A text on the terminal while something is loaded that takes seconds; then it is gone."""
+    if not on_terminal():
+        yield
+        return
+    print(text, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _bar(iterable: Iterable | None, total: float | None, **options: Any) -> tqdm:
+    if not on_terminal():
+        return _Lines(iterable, total, **options)
     return tqdm(
-        iterable, dynamic_ncols=True, smoothing=0.1, file=sys.stderr, disable=silent, **options
+        iterable, total=total, dynamic_ncols=True, smoothing=0.1, file=sys.stderr, **options
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from collectors.extras import install
 from collectors.interrupts import interrupted, interruptible
+from collectors.progress import starting
 from collectors.settings.run_command import explained, fail
 from collectors.size_limits import ALLOW_LARGE_SWITCH, limits_lifted
 from collectors.worlds.table import unknown
@@ -117,7 +118,9 @@ def main(argv: list[str] | None = None) -> int:
             return fail(PROG, reason)
         handed = (trained_agent,) if verb in WITH_AGENTS else ()
         with interruptible():
-            code = getattr(importlib.import_module(module), function)(rest, *handed)
+            with starting(f"{PROG} {verb}: starting ..."):  # torch takes seconds to import
+                main_of = getattr(importlib.import_module(module), function)
+            code = main_of(rest, *handed)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

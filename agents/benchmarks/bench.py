@@ -8,7 +8,6 @@ numpy frames; the comparison networks run bare (no environment).
 
 import json
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,15 +17,18 @@ import numpy as np
 import torch
 
 from agents.benchmarks import reference_models as reference
-from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
-from agents.benchmarks.ppo import ppo_lines, ppo_report
+from agents.benchmarks.backends import backend_report, backend_subjects
+from agents.benchmarks.bench_lines import lines
+from agents.benchmarks.ppo import ppo_report
 from agents.benchmarks.timing import (
     Advance,
+    Rates,
     convolution_peak,
     dream,
     macs,
     network_dream,
     rates_in_turn,
+    ratios,
     real_env,
     startup,
 )
@@ -34,7 +36,7 @@ from agents.envs import BACKEND_HELP, Backend, env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
 from collectors.dataset.dataset import Dataset
 from collectors.files import check_free, check_writable, write_atomically
-from collectors.progress import progress
+from collectors.progress import OverallProgress, duration, note, progress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -46,8 +48,8 @@ from world_models.training.presets.table import PRESETS
 from world_models.training.trainer import Trainer
 
 PEAK = ("peak",)
+PPO_RATE = 400.0  # steps per second of PPO, about, for the bar
 Module = TypeVar("Module", bound=torch.nn.Module)
-Rates = Mapping[tuple, list[float]]  # what was timed -> its rates, one per round
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,20 @@ def real_subjects(names: list[str]) -> dict[str, Advance]:
     return subjects
 
 
+def rates_of_games_and_data(config: BenchConfig, names: list[str]) -> dict[str, float | None]:
+    """Medians per second; those of data are None where there is no dataset."""
+    subjects = {
+        f"real_env_steps_{kind}": real_env(config.real, observation=kind)
+        for kind in ("rgb", "grid")
+    }
+    subjects |= real_subjects(names)
+    recorded = (Path(config.data) / "manifest.json").is_file()
+    subjects |= data_subjects(config) if recorded else {}
+    rates = rates_in_turn(subjects, config.rounds, config.seconds)
+    missing = {} if recorded else {"dataset_read_samples": None, "training_samples": None}
+    return {name: statistics.median(values) for name, values in rates.items()} | missing
+
+
 def bundle_report(name: str, rates: Rates, peak: float, config: BenchConfig) -> dict:
     """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
     model = bundles.load(name).model
@@ -183,20 +199,6 @@ def bundle_report(name: str, rates: Rates, peak: float, config: BenchConfig) -> 
         },
         "startup": startup(name, config.memory_lanes),
     }
-
-
-def ratios(names: list[str], rates: Rates) -> dict:
-    """{reference: {bundle: {lanes: {sampler steps: own / reference}}}}, medians over rounds."""
-    found: dict = {}
-    for (other, lanes, _), theirs in rates.items():
-        if other in names:
-            continue
-        for (name, n, steps), own in rates.items():
-            if name in names and n == lanes:
-                ratio = statistics.median(a / b for a, b in zip(own, theirs, strict=True))
-                rows = found.setdefault(other, {}).setdefault(name, {})
-                rows.setdefault(lanes, {})[steps] = ratio
-    return found
 
 
 def reference_report(rates: Rates) -> dict:
@@ -230,27 +232,47 @@ def bench(config: BenchConfig) -> dict:
     if config.threads:
         torch.set_num_threads(config.threads)
     names = list(config.bundles) or bundles.released_names()
+    weights = bench_phases(config, len(names))
+    note(
+        f"timing {len(names)} bundles, {config.rounds} rounds of {config.seconds:g} s for each, "
+        f"with {torch.get_num_threads()} threads on the processor: about "
+        f"{duration(sum(weights.values()))}"
+    )
+    with OverallProgress(weights) as overall:
+        return _bench(config, names, overall)
+
+
+def bench_phases(config: BenchConfig, names: int) -> dict[str, float]:
+    """About how many seconds each phase takes."""
+    backends = names * len(config.backends) * len(config.backend_lanes)
+    own = 1.5 * names * len(config.lanes) + 4
+    turn = config.seconds * (config.rounds + 0.5)
+    weights = {"opening bundles": 0.2 * own + 2.0 * backends, "dreams": turn * (own + backends)}
+    weights |= {"games and data": 7 * turn, "start-up and sizes": 6.0 * names}
+    trainings = 2 * names * config.rounds
+    return weights | ({"PPO": trainings * config.ppo_steps / PPO_RATE} if config.ppo else {})
+
+
+def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> dict:
+    overall.phase("opening bundles", loops=2)
     backends = backend_subjects(names, config.backends, config.backend_lanes)
     subjects: dict[tuple, Advance] = {
         **own_subjects(names, config),
         **reference_subjects(config),
         PEAK: convolution_peak(),
     }
+    overall.phase("dreams")
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
     peak, backend_rates = max(rates.pop(PEAK)), {key: rates.pop(key) for key in backends}
-    others = {
-        f"real_env_steps_{kind}": real_env(config.real, observation=kind)
-        for kind in ("rgb", "grid")
+    overall.phase("games and data")
+    throughput = rates_of_games_and_data(config, names)
+    overall.phase("start-up and sizes")
+    reports = {
+        name: bundle_report(name, rates, peak, config)
+        for name in progress(names, desc="start-up and sizes")
     }
-    others |= real_subjects(names)
-    recorded = (Path(config.data) / "manifest.json").is_file()
-    others |= data_subjects(config) if recorded else {}
-    throughput: dict[str, float | None] = {
-        name: statistics.median(v)
-        for name, v in rates_in_turn(others, config.rounds, config.seconds).items()
-    }
-    if not recorded:
-        throughput["dataset_read_samples"] = throughput["training_samples"] = None
+    if config.ppo:
+        overall.phase("PPO", loops=len(names) * (2 * config.rounds + 1))
     return {
         "made": how_made("bench", config, BenchConfig),
         "weights": {name: weights_fingerprint(name, name) for name in names},
@@ -261,7 +283,7 @@ def bench(config: BenchConfig) -> dict:
         },
         "rounds": config.rounds,
         "convolution_peak_gmac_per_second": peak / 1e9,
-        "bundles": {name: bundle_report(name, rates, peak, config) for name in names},
+        "bundles": reports,
         "references": reference_report(rates),
         "ratios": ratios(names, rates),
         "backends": backend_report(backend_rates),
@@ -281,33 +303,9 @@ def run(config: BenchConfig) -> str:
     return "\n".join([*lines(figures), f"written: {config.out}"])
 
 
-def lines(figures: dict) -> list[str]:
-    """The figures as lines for a terminal."""
-    found = []
-    for name, report in figures["bundles"].items():
-        for lanes, row in report["frames_per_second"].items():
-            for steps, value in row.items():
-                found.append(f"{name:12s} {lanes:4d} lanes {steps} steps {value:10.1f} frames/s")
-    for name, report in figures["references"].items():
-        for lanes, value in report["frames_per_second"].items():
-            found.append(f"{name:12s} {lanes:4d} lanes 3 steps {value:10.2f} frames/s")
-    for other, rows in figures["ratios"].items():
-        for name, by_lanes in rows.items():
-            ratios = ", ".join(f"{n} lanes {v}" for n, v in _rounded(by_lanes).items())
-            found.append(f"{name} / {other}: {ratios}")
-    return found + backend_lines(figures["backends"]) + ppo_lines(figures["ppo"])
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     return command(BenchConfig, run, argv, "neural-envs bench")
-
-
-def _rounded(by_lanes: dict) -> dict:
-    return {
-        n: " ".join(f"{ratio:.0f}x ({steps})" for steps, ratio in row.items())
-        for n, row in by_lanes.items()
-    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Rates of work, measured in turn, and the kinds of work that the benchmark measures."""
 
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from neural_envs.vector_env import NeuralVectorEnv
 
 Advance = Callable[[], int]  # does some work and returns how much (frames, steps, samples)
 Name = TypeVar("Name", bound=Hashable)
+Rates = Mapping[tuple, list[float]]  # what was timed -> its rates, one per round
 
 
 def rate(advance: Advance, seconds: float) -> float:
@@ -34,10 +36,26 @@ def rates_in_turn(
 ) -> dict[Name, list[float]]:
     """The rates of all subjects, each warmed up by one call, measured in turn, `rounds` times."""
     found: dict[Name, list[float]] = {name: [] for name in subjects}
-    for advance in progress(list(subjects.values()), desc="warming up"):
-        advance()
-    for name in progress(list(subjects) * rounds, desc="timing"):
-        found[name].append(rate(subjects[name], seconds))
+    turns = [(name, number) for number in range(rounds + 1) for name in subjects]
+    for name, number in progress(turns, desc="timing"):
+        if number == 0:
+            subjects[name]()
+        else:
+            found[name].append(rate(subjects[name], seconds))
+    return found
+
+
+def ratios(names: list[str], rates: Rates) -> dict:
+    """{reference: {bundle: {lanes: {sampler steps: own / reference}}}}, medians over rounds."""
+    found: dict = {}
+    for (other, lanes, _), theirs in rates.items():
+        if other in names:
+            continue
+        for (name, n, steps), own in rates.items():
+            if name in names and n == lanes:
+                ratio = statistics.median(a / b for a, b in zip(own, theirs, strict=True))
+                rows = found.setdefault(other, {}).setdefault(name, {})
+                rows.setdefault(lanes, {})[steps] = ratio
     return found
 
 

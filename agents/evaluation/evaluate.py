@@ -17,6 +17,7 @@ from agents.evaluation.game import Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
 from agents.evaluation.how_made import how_made
 from agents.evaluation.time_budget import (
+    DREAMED,
     dreamed_frames,
     dreams_played,
     fitted,
@@ -26,7 +27,7 @@ from agents.evaluation.time_budget import (
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import check_free, check_writable
 from collectors.policies.policies import make_policy
-from collectors.progress import OverallProgress
+from collectors.progress import OverallProgress, duration, note
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import label_of, resolve_bundle
@@ -102,8 +103,10 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     evaluator = make_evaluator(spec, config.real)
     names = [name for name in config.policies if name not in config.agents]
     names = names or list(policies_of(spec.world))
-    within = fitted(asked, frames_per_second(bundle, asked), spec.world, len(names))
+    rate = frames_per_second(bundle, asked)
+    within = fitted(asked, rate, spec.world, len(names))
     phases = dreamed_frames(within, spec.world, len(names))
+    note(start_line(config, bundle, dataset, sum(phases.values()) / rate / DREAMED))
     phases["plots and films"] = FILES * sum(phases.values())
     with OverallProgress(phases) as overall:
         result, games = _measure(within, bundle, dataset, evaluator, names, overall)
@@ -127,6 +130,16 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         about["evaluator"],
         about["seconds"],
         about["reduced"],
+    )
+
+
+def start_line(config: EvaluateConfig, bundle: Bundle, dataset: Dataset, seconds: float) -> str:
+    """What is about to be measured, on what, and about how long it takes."""
+    parameters = sum(each.numel() for each in bundle.model.parameters())
+    return (
+        f"evaluating {config.bundle} ({parameters / 1e6:.2g} M parameters, on {config.device}) "
+        f"with the test split of {dataset.path} ({dataset.steps} steps in all), into "
+        f"{config.out}: about {duration(seconds)}"
     )
 
 

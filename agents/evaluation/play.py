@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.envs import make_vector_env
 from collectors.policies.policies import Policy
+from collectors.progress import progress
 
 RESAMPLES = 10_000
 MAX_LANES = 64
@@ -168,6 +169,7 @@ def play_episodes(
     rows: list[tuple[float, ...]] = []
     observations, _ = env.reset(seed=seed)
     agent.reset(np.ones(env.num_envs, dtype=bool))
+    bar = progress(total=int(quota.sum()), desc="games", unit="game")
     while quota.any():
         observations, rewards, terminations, truncations, _ = env.step(agent(observations))
         done = terminations | truncations
@@ -178,8 +180,10 @@ def play_episodes(
         for lane in np.flatnonzero(running & (done | (lengths >= limit)) & (quota > 0)):
             rows.append((-quota[lane], int(lane), returns[lane], events[lane], lengths[lane]))
             quota[lane] -= 1
+            bar.update()
         returns[done], events[done], lengths[done] = 0, 0, 0
         agent.reset(done)
+    bar.close()
     return Episodes(*(np.array(column) for column in list(zip(*sorted(rows), strict=True))[2:]))
 
 

@@ -30,6 +30,7 @@ from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.files import write_atomically
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
+from collectors.progress import OverallProgress, duration, note
 from collectors.settings.run_command import command
 from neural_envs import bundles
 from neural_envs.bundles import load_model
@@ -38,6 +39,7 @@ from world_models.training.run import train
 
 FREE = ("families", "out", "seconds", "rounds", "real")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
+PPO_PER_MINUTE = 20_000  # steps, about, for the bar
 
 
 def decided_by(config: CompareConfig, training: Any, **more: str) -> Settings:
@@ -50,8 +52,10 @@ def decided_by(config: CompareConfig, training: Any, **more: str) -> Settings:
     return Settings(values, defaults)
 
 
-def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) -> dict:
-    """Train and measure a family, unless that is done.
+def run_family(
+    config: CompareConfig, family: str, preset: str, stages: Stages, overall: OverallProgress
+) -> dict:
+    """Train and measure a family, unless that is done; both are phases of `overall`.
 
     One that cannot be trained is a row that says why, and is tried again by the next call.
     """
@@ -59,8 +63,9 @@ def run_family(config: CompareConfig, family: str, preset: str, stages: Stages) 
     name = {"family": family, "preset": preset}
 
     def work() -> dict:
-        print(f"{family}: preset {preset}, {config.budget:g} minutes", flush=True)
+        overall.phase(f"{family}: training")
         bundle, effort = trained(plan)
+        overall.phase(f"{family}: measuring", loops=2 + 1)  # evaluation, PPO and its games
         return {**name, **effort, **figures(config, bundle, folder)}
 
     try:
@@ -196,9 +201,47 @@ def _compare(config: CompareConfig) -> dict:
     if config.threads:
         torch.set_num_threads(config.threads)
     stages = Stages(Path(config.out))
-    rows = [run_family(config, family, preset, stages) for family, preset in chosen(config).items()]
-    done = [row for row in rows if "failed" not in row]
-    rates = speeds(config, done) if done else {}
+    weights = phases(config)
+    note(start_line(config, stages, sum(weights.values())))
+    with OverallProgress(weights) as overall:
+        rows = [
+            run_family(config, family, preset, stages, overall)
+            for family, preset in chosen(config).items()
+        ]
+        done = [row for row in rows if "failed" not in row]
+        overall.phase("speed")
+        rates = speeds(config, done) if done else {}
+        overall.phase("references", loops=2 + config.real)  # random games; PPO and its games
+        played = references(config, stages)
+    return _written(config, rows, rates, played)
+
+
+def phases(config: CompareConfig) -> dict[str, float]:
+    """About how many minutes each phase takes."""
+    families, learning = chosen(config), config.ppo_minutes or config.ppo_steps / PPO_PER_MINUTE
+    weights = {}
+    for family in families:
+        weights[f"{family}: training"] = config.budget
+        weights[f"{family}: measuring"] = 2 + learning
+    timings = len(families) * len(LANES) * (config.rounds + 1)
+    weights["speed"] = timings * config.seconds / 60
+    return weights | {"references": 1 + learning * config.real}
+
+
+def start_line(config: CompareConfig, stages: Stages, minutes: float) -> str:
+    """What is about to be compared, and about how long it takes."""
+    families = chosen(config)
+    done = [family for family in families if f"family/{family}" in stages.finished()]
+    again = f"; finished already: {', '.join(done)}" if done else ""
+    return (
+        f"comparing {', '.join(families)} on {config.data}: {config.budget:g} minutes of training "
+        f"each with {torch.get_num_threads()} threads, about {duration(60 * minutes)} in all, into "
+        f"{config.out}{again}"
+    )
+
+
+def _written(config: CompareConfig, rows: list[dict], rates: dict, played: dict) -> dict:
+    """Writes what was found; returns what is in compare.json."""
     rows = [{**row, "frames_per_second": rates.get(row["family"])} for row in rows]
     limits = {name: getattr(config, name) for name in ("ppo_steps", "ppo_minutes", "episodes")}
     about = {
@@ -208,7 +251,7 @@ def _compare(config: CompareConfig) -> dict:
         "budget": {"minutes": config.budget, **limits},
         "machine": machine(),
     }
-    result = {**about, "families": rows, "references": references(config, stages)}
+    result = {**about, "families": rows, "references": played}
     write_json(Path(config.out) / "compare.json", result)
     write_atomically(Path(config.out) / "compare.md", markdown(result))
     return result

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from agents.envs import find_twins
-from agents.evaluation.play import play_policy, summarise
+from agents.evaluation.play import MAX_LANES, play_policy, summarise
 from agents.experiments.planner import GreedyField, Planner, Search
 from agents.experiments.stages import write_json
 from collectors.dataset.dataset import Dataset
 from collectors.files import check_free
 from collectors.policies.policies import Policy, make_policy
+from collectors.progress import OverallProgress, note, progress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.snake.expert_transitions import best_moves
@@ -23,6 +24,7 @@ from neural_envs import bundles
 from world_models.protocols import ActionLogits
 
 BATCH = 64  # frames at once when agreement is measured
+COSTS = {"field": 0.5, "planner": 1.0, "astar": 0.05}  # of a step, about, for the bar
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def agreement(policy: Policy, dataset: Dataset, count: int, seed: int = 0) -> di
     best = np.stack([best_moves(codes) for codes in decode_frames(np.stack(frames))])  # (M, A)
     kept = np.flatnonzero(best.any(1))
     agreed = []
-    for part in np.array_split(kept, max(1, len(kept) // BATCH)):
+    for part in progress(np.array_split(kept, max(1, len(kept) // BATCH)), desc="agreement"):
         player = policy.batch(len(part))
         player.reset(
             np.ones(len(part), bool), [np.random.default_rng([seed, int(i)]) for i in part]
@@ -96,16 +98,27 @@ def plan(config: PlanConfig) -> dict:
     }
     if isinstance(model, ActionLogits):
         players = {"field": GreedyField(model, config.starts), **players}
+    recorded = (Path(config.data) / "manifest.json").is_file()
+    looking = f", and A*'s moves on frames of {config.data}" if recorded else ""
+    note(
+        f"planning with {config.bundle} on the processor: {config.episodes} real games of at most "
+        f"{config.horizon} steps by each of {', '.join(players)}{looking}"
+    )
     figures: dict = {"episodes": config.episodes, "apples": {}, "agreement": {}}
-    if (Path(config.data) / "manifest.json").is_file():
-        dataset = Dataset(config.data)
-        own = {name: player for name, player in players.items() if isinstance(player, Planner)}
-        figures["agreement"] = {
-            name: agreement(p, dataset, config.frames, config.seed) for name, p in own.items()
-        }
-    for name, player in players.items():
-        played = play_policy(player, world.real, config.episodes, config.seed, config.horizon)
-        figures["apples"][name] = summarise(played).as_dict(world.event)
+    weights = {f"games of {name}": config.horizon * COSTS[name] for name in players}
+    agreements = {"agreement with A*": 2 * config.frames / BATCH} if recorded else {}
+    with OverallProgress(agreements | weights) as overall:
+        if recorded:
+            overall.phase("agreement with A*")
+            own = {name: p for name, p in players.items() if isinstance(p, Planner)}
+            figures["agreement"] = {
+                name: agreement(p, Dataset(config.data), config.frames, config.seed)
+                for name, p in own.items()
+            }
+        for name, player in players.items():
+            overall.phase(f"games of {name}", loops=-(-config.episodes // MAX_LANES))
+            played = play_policy(player, world.real, config.episodes, config.seed, config.horizon)
+            figures["apples"][name] = summarise(played).as_dict(world.event)
     return figures
 
 

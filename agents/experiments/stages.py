@@ -106,6 +106,10 @@ class Stages:
         self._write({**(self._read() or {}), name: {**found, **decided}})
         return found
 
+    def finished(self) -> set[str]:
+        """The names of the stages that are done."""
+        return set(self._read() or {})
+
     def _record(self, name: str, check: Callable[[dict[str, Any]], object]) -> dict | None:
         """What a finished stage left, None where there is nothing or it is wrong."""
         made = (self._read() or {}).get(name)

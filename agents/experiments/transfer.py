@@ -36,6 +36,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_polic
 from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
+from collectors.progress import note
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from world_models.training.config import TrainConfig
@@ -237,6 +238,7 @@ def _run_transfer(config: TransferConfig) -> dict:
         bundle = (*config.bundles, config.bundle)[0]
         action_count(env_id(config.name, "real", bundle), **real_settings(config, bundle))
     works = [SeedWork(config, seed) for seed in config.seeds]
+    note(start_line(config, works))
     models = dreams_of(config)
     found: dict[int, SeedRuns] = {}
     for work in works:
@@ -247,6 +249,20 @@ def _run_transfer(config: TransferConfig) -> dict:
         result = _write_result(Path(config.out), config, models, found)
     write_plots(Path(config.out), result)
     return result
+
+
+def start_line(config: TransferConfig, works: list[SeedWork]) -> str:
+    """What is about to be trained and played, and what is there already."""
+    dreams = len(config.world_model_seeds or config.bundles) or 1
+    trainings = len(works) * (dreams + 1)
+    done = sum(name.endswith("/train") for work in works for name in work.stages.finished())
+    again = f"; {done} of {trainings} trainings are done already" if done else ""
+    return (
+        f"transfer {config.name}: {trainings} trainings of PPO, {config.steps} steps each on the "
+        f"processor, in {dreams} dream{'s' * (dreams > 1)} and in the real game, seeds "
+        f"{', '.join(map(str, config.seeds))}; then {config.episodes} real games per policy, into "
+        f"{config.out}{again}"
+    )
 
 
 def _write_result(

@@ -24,7 +24,7 @@ from collectors.dataset.dataset import (
 )
 from collectors.locks import LOCK_FILE, holds_files, locked
 from collectors.policies.policies import POLICY_FILE, AgentMaker, Policy, make_policy
-from collectors.progress import progress
+from collectors.progress import note, progress
 from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
 from collectors.recording.workers import ShardTask, run_tasks
@@ -196,6 +196,13 @@ def _has_its_files(path: Path, entry: dict) -> bool:
     return sizes == {name: file["bytes"] for name, file in entry["files"].items()}
 
 
+def recorded_steps(path: str | Path) -> int:
+    """How many steps a dataset holds; 0 where there is none yet."""
+    if not (Path(path) / "manifest.json").is_file():
+        return 0
+    return sum(entry["steps"] for entry in read_manifest(Path(path))["shards"])
+
+
 def damaged_shards(path: str | Path) -> list[int]:
     """The shards of a dataset that lack a file, or have one of another size or sha256. None where
     there is no dataset yet.
@@ -240,6 +247,9 @@ def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
     env_id, options = environment_id(world), read_options(settings.options)
     if settings.env:
         env_id, options = ANY_GAME["id"], {"env": settings.env, **options}
+    before = recorded_steps(out) if settings.resume else 0
+    again = f", going on from {before}" if before else ""
+    note(f"collecting {name}: {settings.frames} steps by {settings.policy}, into {out}{again}")
     with progress(total=settings.frames, desc="collect", unit="step") as bar:
         try:
             dataset = collect(
@@ -259,8 +269,9 @@ def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
         except TypeError as error:  # an option that the game's constructor does not know
             reason = unknown_option(env_id, options) or error
             raise DatasetError(f"{name} cannot be made: {reason}") from error
+    done = "nothing was left to do; " if dataset.steps == before else ""
     return (
-        f"{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
+        f"{done}{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
         f"{dataset.fingerprint[:16]}"
     )
 

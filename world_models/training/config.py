@@ -94,6 +94,9 @@ class TrainConfig:
     )
     wandb_mode: Literal["online", "offline", "disabled"] = setting("online", "with tracker=wandb")
     resume: bool = setting(True, "go on from the newest good checkpoint in out")
+    allow_changes: bool = setting(
+        False, "go on although settings or data differ from those of that checkpoint"
+    )
 
     def __post_init__(self):
         check_settings(self)

@@ -20,16 +20,18 @@ import torch
 from collectors.dataset.dataset import Dataset
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
-from collectors.progress import progress
+from collectors.progress import note
 from collectors.settings.run_command import command, first_word
 from collectors.settings.values import SettingsError
 from collectors.worlds.table import UnknownNameError
 from world_models.protocols import LoadModel
 from world_models.training.checkpoints import newest_checkpoint, writing
-from world_models.training.config import TrainConfig
+from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.metrics_log import MetricsWriter
 from world_models.training.presets.table import PRESETS, find_preset
+from world_models.training.resuming import bundle_updates, refusal
 from world_models.training.run_info import command_line, git_commit, write_record
+from world_models.training.run_report import RunReport
 from world_models.training.sample_films import write_samples
 from world_models.training.trackers import Tracker, require
 from world_models.training.trainer import Trainer
@@ -38,9 +40,9 @@ SHOWN_STEPS = 32  # of the film that shows what a run dreams
 
 
 def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
-    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError,
-    LockError where another process writes the run directory, and Interrupted after a signal, once
-    what is done is saved.
+    """Runs or resumes training; returns the bundle's path. Raises DatasetError, TrainingError (for
+    changed settings of a run that is there, too), LockError where another process writes the run
+    directory, and Interrupted after a signal, once what is done is saved.
 
     `load` gives the model of a bundle that the config names; without it the name is a directory.
     """
@@ -51,6 +53,9 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
             with writing(config.out):
                 opened.enter_context(locked(config.out))
         resume(trainer)
+        if is_finished(trainer):
+            note(f"{config.out} is finished: {trainer.update} updates are done, nothing to do")
+            return config.out / "bundle"
         # many processes must stop at the same update, which a signal to each cannot say
         alone = trainer.processes.count == 1
         stop = opened.enter_context(deferred_interrupts()) if alone else StopRequest()
@@ -59,20 +64,29 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
     return config.out / "bundle"
 
 
+def is_finished(trainer: Trainer) -> bool:
+    """Whether the run that was resumed has had all its updates, or minutes, and its bundle too."""
+    done = bool(trainer.update) and trainer.progress >= 1
+    own = done and bundle_updates(trainer.config.out) == trainer.update
+    return trainer.processes.from_main(own)
+
+
 def run_updates(trainer: Trainer, main_process: MainProcess | None, stop: StopRequest) -> None:
     """Updates, with a validation every so many, until the run is done or a signal has come: what
     is done until then is saved.
     """
     config, started, earlier = trainer.config, time.monotonic(), trainer.seconds
-    bar = progress(total=config.updates, desc="train", unit="update")
-    bar.update(trainer.update)
+    report = RunReport(trainer)
+    if main_process:
+        report.begin()
     while not trainer.done(trainer.seconds - earlier) and not stop:
         losses = trainer.step()
-        bar.update(1)
         trainer.seconds = trainer.processes.clock(earlier + time.monotonic() - started)
+        report.updated(losses)
         checked = trainer.update % config.validate_every == 0 or trainer.update == config.updates
         if main_process and checked:
-            main_process.validate(losses)
+            report.validated(losses, main_process.validate(losses))
+    report.close()
     if main_process:
         main_process.finish()
     stop.end(f"update {trainer.update} is saved in {config.out}, the same command goes on from it")
@@ -98,6 +112,9 @@ def resume(trainer: Trainer) -> None:
     )
     if checkpoint:
         trainer.load(checkpoint)
+        reason = refusal(config, trainer.dataset.fingerprint) if trainer.processes.main else ""
+        if reason := trainer.processes.from_main(reason):
+            raise TrainingError(reason)
     elif config.init_from:
         trainer.load_weights(Path(config.init_from))
     trainer.commands.append(f"from update {trainer.update}: {command_line()}")
@@ -128,8 +145,10 @@ class MainProcess:
         self.shown = shown.draw(10, np.random.default_rng(3))
         self.last_check = (time.perf_counter(), trainer.prefetcher.waited)
 
-    def validate(self, losses: dict[str, float]) -> None:
-        """Validates, writes a row of metrics beside the last update's `losses`, and saves."""
+    def validate(self, losses: dict[str, float]) -> dict[str, float]:
+        """Validates, writes a row of metrics beside the last update's `losses`, and saves; the
+        held-out losses.
+        """
         trainer, waiting = self.trainer, self.waiting()
         held_out = trainer.validate()
         row = {
@@ -150,6 +169,7 @@ class MainProcess:
         self.tracker.log(row, trainer.update)
         self.tracker.show(trainer.update)
         self.last_check = (time.perf_counter(), trainer.prefetcher.waited)
+        return held_out
 
     def waiting(self) -> float:
         """Share of the time since the last check in which training waited for its clips."""

@@ -17,6 +17,7 @@ from collectors.files import write_atomically
 from collectors.settings.parse import as_text
 from world_models.training.config import TrainConfig
 
+RESOLVED, RECORD = "resolved_config.yaml", "run.json"  # in the directory of a run
 LIBRARIES = (
     "neural-envs",
     "torch",
@@ -34,8 +35,8 @@ def write_record(config: TrainConfig, command: str, about: dict[str, Any]) -> No
 
     A resumed run's earlier starts stay in run.json, for they may have had other code.
     """
-    path = config.out / "run.json"
-    write_atomically(config.out / "resolved_config.yaml", as_text(config) + "\n")
+    path = config.out / RECORD
+    write_atomically(config.out / RESOLVED, as_text(config) + "\n")
     start = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command, **about}
     start |= {
         "python": platform.python_version(),

@@ -115,7 +115,7 @@ class Trainer:
         if not math.isfinite(minimized):
             raise TrainingError(
                 f"the loss is {minimized} at update {self.update}; the last good checkpoint is "
-                f"kept in {config.out}. Go on with a lower learning_rate or clip."
+                f"kept in {config.out}. Go on with a lower learning_rate and allow_changes=true"
             )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()

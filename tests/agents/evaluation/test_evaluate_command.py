@@ -52,7 +52,8 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert set(saved["control"]) == {"delta_psnr", "action_f1", "equivalent"}
     assert "omitted" in saved["decisions"]
     assert scales == [resolve_bundle("snake")]  # trust was calibrated on the validation split
-    printed = capsys.readouterr().out
+    printed, error = capsys.readouterr()
+    assert error.startswith("evaluating snake (") and "about " in error
     assert "game.astar.return" in printed and "rules.counts" in printed
     assert "evaluator: SnakeEvaluator" in printed and "evaluation.json" in printed
 

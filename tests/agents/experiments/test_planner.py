@@ -198,7 +198,7 @@ def joint_bundle(tmp_path_factory):
     return path
 
 
-def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle):
+def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_bundle, capsys):
     config = PlanConfig(
         bundle=str(joint_bundle / "bundle"),
         data=str(joint_bundle / "data"),
@@ -211,6 +211,7 @@ def test_the_command_plays_field_planner_and_expert_and_counts_agreement(joint_b
     assert set(figures["apples"]) == {"field", "planner", "astar"} and set(
         figures["agreement"]
     ) == {"field", "planner"}
+    assert "2 real games of at most 6 steps by each of field, planner" in capsys.readouterr().err
     for row in figures["agreement"].values():
         assert 0 <= row["agreement"] <= 1 and 0 < row["frames"] <= 30
 

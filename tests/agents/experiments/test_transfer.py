@@ -256,7 +256,10 @@ def test_other_worlds_do_not_pick_apples(parts, config, monkeypatch):
 def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(parts, config, capsys):
     words = ["snake", "--seeds", "0", "--steps", "1000", "--exploitation-points", "0"]
     assert transfer.main([*words, "--out", config.out, "--bundle", config.bundle]) == 0
-    assert "random" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "random" in printed.out and printed.err.startswith("transfer snake: ")
+    assert transfer.main([*words, "--out", config.out, "--bundle", config.bundle]) == 0
+    assert "trainings are done already" in capsys.readouterr().err
     assert transfer.main([*words, "--out", config.out + "2", "--bundle", "./nowhere"]) == 1
     assert "nowhere" in capsys.readouterr().err
 
