@@ -13,9 +13,17 @@ from world_models.protocols import SamplingOptions, State, Transition, WorldMode
 Step = Callable[[State, torch.Tensor, NoiseStream, SamplingOptions], Transition]
 
 SAMPLES = 256  # steps that are compared, of all lanes together
+FEW_SAMPLES = 64  # where the same graph has agreed before
 ROUNDS = 64  # at most, where a batch has few lanes
 DEPTH = 2  # steps from a context; the second from what each made itself
 LARGEST_SHARE = 1e-4  # of pixels that may be more than a gray level off
+
+
+class Dream(NamedTuple):
+    """A few steps of eager torch from contexts: what graphs are held against."""
+
+    state: State
+    steps: list[tuple[torch.Tensor, NoiseStream, Transition]]  # action, draws, what came
 
 
 class Agreement(NamedTuple):
@@ -38,25 +46,35 @@ class Agreement(NamedTuple):
         )
 
 
-def agreement(
-    model: WorldModel, step: Step, contexts: Any, lanes: int, options: SamplingOptions
-) -> Agreement:
-    """Compare a step of `lanes` lanes with the model's own."""
+def eager_dreams(
+    model: WorldModel, contexts: Any, lanes: int, options: SamplingOptions, samples: int
+) -> list[Dream]:
+    """Dreams of `lanes` lanes with about so many steps of all of them together."""
     device = next(model.parameters()).device
-    lane, off, rewards, terminations = torch.arange(lanes, device=device), 0.0, 0, 0
-    rounds = max(1, min(ROUNDS, SAMPLES // lanes))
-    for number in range(rounds):
+    lane, found = torch.arange(lanes, device=device), []
+    for number in range(max(1, min(ROUNDS, samples // lanes))):
         rows = (number * lanes + lane) % len(contexts)
-        states = [model.init(contexts.choose(rows))] * 2
+        state, steps = model.init(contexts.choose(rows)), []
+        found.append(Dream(state, steps))
         noise = NoiseStream.from_seeds(number * lanes + lane)
         for depth in range(DEPTH):
             action, noise = (rows + depth) % len(model.spec.action_names), noise.next()
-            expected = model.step(states[0], action, noise, options)
-            found = step(states[1], action, noise, options)
-            states = [expected.state, found.state]
+            steps.append((action, noise, model.step(state, action, noise, options)))
+            state = steps[-1][2].state
+    return found
+
+
+def agreement(step: Step, dreams: list[Dream], options: SamplingOptions) -> Agreement:
+    """Compare a step with those of eager torch."""
+    off, rewards, terminations, count = 0.0, 0, 0, 0
+    for state, steps in dreams:
+        for action, noise, expected in steps:
+            found = step(state, action, noise, options)
+            state = found.state
             apart = (expected.frame.int() - found.frame.int()).abs().amax(-1) > 1
             off += float(apart.float().mean())
             rewards += int((expected.reward != found.reward).sum())
             terminations += int((expected.termination != found.termination).sum())
-    count = rounds * DEPTH
-    return Agreement(count * lanes, off / count, rewards, terminations)
+            count += 1
+    samples = count * len(dreams[0].steps[0][0])
+    return Agreement(samples, off / count, rewards, terminations)

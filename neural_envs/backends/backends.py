@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from neural_envs.backends.agreement import Step, agreement
+from neural_envs.backends.agreement import (
+    FEW_SAMPLES,
+    SAMPLES,
+    Dream,
+    Step,
+    agreement,
+    eager_dreams,
+)
 from neural_envs.backends.errors import BackendError, ExportError
 from neural_envs.backends.fastest import best_of, choice_file, fastest, keep_choice, kept_choice
 from neural_envs.backends.runtimes import RUNTIMES, Compute, require
@@ -70,7 +77,8 @@ class Steps:
 
     def _agreeing(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
         """The backend itself, or eager torch with a warning where it dreams something else."""
-        graph, refusal = self._graph(self.backend, lanes, options)
+        dreams = eager_dreams(self.model, self.contexts, lanes, options, SAMPLES)
+        graph, refusal = self._graph(self.backend, options, dreams)
         if graph is not None:
             return self.backend, graph
         warnings.warn(
@@ -84,49 +92,54 @@ class Steps:
         """The fastest backend that agrees, timed unless a choice is kept; eager torch for other
         sampling options than the model's own, of which there are too many to keep graphs of.
         """
+        eager, found, refusals = self.model.step, {}, {}
         if self.model.resolve_options(options) != self.model.default_options:
-            return "eager", self.model.step
+            return "eager", eager
         file = choice_file(self.model, lanes, options)
-        chosen, found, figures = kept_choice(file), {}, {}
-        for name in CANDIDATES if chosen is None else {chosen} & set(CANDIDATES):
+        chosen = kept_choice(file)
+        names = [name for name in CANDIDATES if chosen in (None, name) and self._can(name)]
+        if not names:
+            return "eager", eager
+        samples = SAMPLES if chosen is None else FEW_SAMPLES
+        dreams = eager_dreams(self.model, self.contexts, lanes, options, samples)
+        for name in names:
             try:
-                require(name, self.device)
-                graph, refusal = self._graph(name, lanes, options)
-            except (BackendError, ExportError):
+                graph, refusal = self._graph(name, options, dreams)
+            except ExportError:
                 continue
             if graph is None:
-                figures[name] = refusal
+                refusals[name] = refusal
             else:
                 found[name] = graph
-        if not found and not figures:
-            return "eager", self.model.step
-        found["eager"] = self.model.step
-        if chosen is not None:
-            chosen = chosen if chosen in found else "eager"
-            return chosen, found[chosen]
-        arguments = (*self._example(lanes), options)
-        ratios = fastest({name: lambda step=step: step(*arguments) for name, step in found.items()})
-        chosen = best_of(ratios)
-        keep_choice(file, chosen, {**figures, **ratios})
+        if chosen is None and (found or refusals):
+            example = (dreams[0].state, *dreams[0].steps[0][:2], options)
+            calls = {"eager": eager, **found}.items()
+            ratios = fastest({name: lambda step=step: step(*example) for name, step in calls})
+            chosen = best_of(ratios)
+            keep_choice(file, chosen, {**refusals, **ratios})
+        if chosen is None or chosen not in found:
+            return "eager", eager
         return chosen, found[chosen]
 
+    def _can(self, name: str) -> bool:
+        try:
+            require(name, self.device)
+        except (BackendError, ExportError):
+            return False
+        return True
+
     def _graph(
-        self, backend: str, lanes: int, options: SamplingOptions
+        self, backend: str, options: SamplingOptions, dreams: list[Dream]
     ) -> tuple[Graph | None, str]:
-        """A graph that agrees with torch, or None and why it is refused."""
+        """A graph that dreams the same dreams, or None and why it is refused."""
         with torch.inference_mode(False), torch.no_grad():
-            example = [map_leaves(part, torch.clone) for part in self._example(lanes)]
+            first = (dreams[0].state, *dreams[0].steps[0][:2])
+            example = [map_leaves(part, torch.clone) for part in first]
             function = StepFunction(self.model, options, *example)
             tensors = function.tensors(*example)
         graph = Graph(function, RUNTIMES[backend].open(function, tensors))
-        refusal = agreement(self.model, graph, self.contexts, lanes, options).refusal
+        refusal = agreement(graph, dreams, options).refusal
         return (None, refusal) if refusal else (graph, "")
-
-    def _example(self, lanes: int) -> tuple[State, Tensor, NoiseStream]:
-        """State, action and noise of a first step."""
-        lane = torch.arange(lanes, device=self.device)
-        state = self.model.init(self.contexts.choose(lane % len(self.contexts)))
-        return state, lane % len(self.model.spec.action_names), NoiseStream.from_seeds(lane)
 
 
 def checked_backend(backend: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from neural_envs import bundles
 from neural_envs.backends import agreement as agreements
 from neural_envs.backends import backends, fastest, graph_files, runtimes
-from neural_envs.backends.agreement import Agreement, agreement
+from neural_envs.backends.agreement import Agreement, agreement, eager_dreams
 from neural_envs.backends.backends import Steps, steps_by
 from neural_envs.backends.errors import BackendError, ExportError
 from neural_envs.backends.step_function import StepFunction
@@ -117,7 +117,7 @@ def test_a_model_that_is_no_graph_is_refused_by_its_kind_and_auto_steps_it_as_it
 def test_a_missing_package_is_named_with_its_extra(backend, package, extra, monkeypatch):
     for name in ("onnxruntime", "onnx", "onnxscript", "openvino"):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys)
-    with pytest.raises(ExportError, match=rf"needs {package}.*'neural-envs\[{extra}\]'"):
+    with pytest.raises(ExportError, match=rf"needs {package}, .*pip install .*\[{extra}\]"):
         NeuralVectorEnv(1, tiny("chance"), backend=backend)
 
 
@@ -152,8 +152,8 @@ def test_other_weights_or_rewards_are_another_graph():
 
 def test_agreement_counts_pixels_rewards_and_terminations():
     bundle = tiny("chance")
-    function = lambda *arguments: bundle.model.step(*arguments)  # noqa: E731
-    exact = agreement(bundle.model, function, bundle.contexts, 3, DEFAULT_OPTIONS)
+    dreams = eager_dreams(bundle.model, bundle.contexts, 3, DEFAULT_OPTIONS, 256)
+    exact = agreement(bundle.model.step, dreams, DEFAULT_OPTIONS)
     assert exact == Agreement(exact.samples, 0.0, 0, 0) and exact.samples >= 128
     assert exact.refusal == "" and Agreement(9, 1e-4, 0, 0).refusal == ""
     assert "0.02 % of its pixels" in Agreement(9, 2e-4, 0, 0).refusal
@@ -261,7 +261,8 @@ def test_graphs_dream_what_torch_dreams_and_are_exported_once(kind, monkeypatch,
     steps = Steps(bundle.model, bundle.contexts, "openvino")
     assert steps.opened(3, DEFAULT_OPTIONS)[0] == "openvino"
     if runtimes.has_bfloat16():  # random weights decide by a hair, so it need not agree
-        steps._graph("openvino-bf16", 3, DEFAULT_OPTIONS)
+        dreams = eager_dreams(bundle.model, bundle.contexts, 3, DEFAULT_OPTIONS, 64)
+        steps._graph("openvino-bf16", DEFAULT_OPTIONS, dreams)
 
 
 @pytest.mark.slow
