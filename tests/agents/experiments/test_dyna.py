@@ -10,7 +10,9 @@ from agents.evaluation.play import Episodes
 from agents.experiments import dyna, dyna_report
 from agents.experiments.dyna import DynaConfig, Loop, run_dyna
 from agents.experiments.stages import StageError, Stages
+from world_models.training.presets.table import find_preset
 
+UPDATES = find_preset("snake").updates
 RETURNS = {"random": -1.0, "dream": 4.0, "real": 9.0}
 
 
@@ -82,7 +84,7 @@ def config(tmp_path) -> DynaConfig:
 FIRST = [
     "play random in RealSnake-v0",
     "collect 100 random",
-    "train 8000 from nothing",
+    f"train {UPDATES} from nothing",
     "learn dream from nothing",
     "learn real from nothing",
     "play real in RealSnake-v0",
@@ -107,7 +109,8 @@ def test_each_round_goes_on_from_the_one_before(parts, config):
 
 
 def test_a_killed_loop_repeats_no_finished_stage(parts, config):
-    for deadly in ("train 8000 from nothing", "learn real from nothing", "train 2000 from round_1"):
+    training = f"train {UPDATES} from nothing"
+    for deadly in (training, "learn real from nothing", "train 2000 from round_1"):
         parts.deadly = deadly
         with pytest.raises(KeyboardInterrupt):
             run_dyna(config)
