@@ -3,7 +3,7 @@
 #   make test    the default test suite, with the games that it can install
 #   make check   what a commit must pass before the tests: style, spelling, types
 #   make docs    the documentation site in build/docs; a warning is an error
-#   make wheel   builds the wheel, installs it into an empty environment and steps its dreams
+#   make first-hour  builds the wheel and tries it in an empty environment; README's commands in their order
 #   make format  puts the code into shape: imports, quotes, line breaks
 # Choose another interpreter with `make PYTHON=python3.12 ...`, another torch with `make TORCH=2.12.1 ...`.
 
@@ -20,7 +20,7 @@ FRAMES ?= 200000
 WORLD  ?= snake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format docs test-lowest torture wheel rooms results strips gallery install train \
+.PHONY: help demo test check lint types format docs test-lowest torture first-hour rooms results strips gallery install train \
 	release clean
 
 help:
@@ -33,8 +33,8 @@ demo: $(STAMP)
 test: $(STAMP) $(GAMES)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-wheel: $(STAMP)
-	$(BIN)/python -m pytest -m slow tests/test_wheel.py
+first-hour: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py tests/test_readme_order.py
 
 # the default suite with the lowest versions that pyproject.toml allows, in an environment of its own
 LOWEST := .venv-lowest/bin

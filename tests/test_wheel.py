@@ -1,6 +1,6 @@
 """The package: what is in the wheel, that it stays small, and that it runs where nothing else is.
 
-`make wheel` runs the slow ones: they build the wheel and install it.
+`make first-hour` runs the slow ones: they build the wheel and install it.
 """
 
 import hashlib
