@@ -1,7 +1,9 @@
 """What a backend gains: the same dream by eager torch and by the backend, timed in turn."""
 
 import statistics
+from collections.abc import Mapping
 
+from agents.benchmarks.peaks import BFLOAT16, FLOAT32
 from agents.benchmarks.timing import Advance, dream
 from collectors.progress import progress
 from neural_envs.backends.backends import checked_backend
@@ -34,13 +36,22 @@ def backend_subjects(
     return subjects
 
 
-def backend_report(rates: dict[tuple, list[float]]) -> dict:
-    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager}}}}, medians over rounds."""
+def backend_report(
+    rates: dict[tuple, list[float]], work: Mapping[str, int], peaks: Mapping[str, float]
+) -> dict:
+    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager, share_of_peak}}}}, medians
+    over rounds; the share of what the fastest convolution does, in bfloat16 for a backend that
+    computes so, and none for `auto`, which may. `work`: multiply-adds of a frame by bundle.
+    `peaks`: of a second by dtype.
+    """
     report: dict = {}
     for (_, name, backend, lanes), values in rates.items():
         eager = rates["backend", name, "eager", lanes]
         ratio = statistics.median(own / theirs for own, theirs in zip(values, eager, strict=True))
-        row = {"frames_per_second": statistics.median(values), "ratio_to_eager": ratio}
+        rate, dtype = statistics.median(values), BFLOAT16 if backend.endswith("bf16") else FLOAT32
+        row = {"frames_per_second": rate, "ratio_to_eager": ratio}
+        if dtype in peaks and backend != "auto":
+            row["share_of_peak"] = rate * work[name] / peaks[dtype]
         report.setdefault(name, {}).setdefault(backend, {})[lanes] = row
     return report
 

@@ -19,11 +19,11 @@ import torch
 from agents.benchmarks import reference_models as reference
 from agents.benchmarks.backends import backend_report, backend_subjects
 from agents.benchmarks.bench_lines import lines
+from agents.benchmarks.peaks import FLOAT32, peak_subjects, peaks_of
 from agents.benchmarks.ppo import ppo_report
 from agents.benchmarks.timing import (
     Advance,
     Rates,
-    convolution_peak,
     dream,
     macs,
     network_dream,
@@ -47,7 +47,6 @@ from world_models.training.clips import ClipReader
 from world_models.training.presets.table import PRESETS
 from world_models.training.trainer import Trainer
 
-PEAK = ("peak",)
 PPO_RATE = 400.0  # steps per second of PPO, about, for the bar
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -259,16 +258,17 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
     subjects: dict[tuple, Advance] = {
         **own_subjects(names, config),
         **reference_subjects(config),
-        PEAK: convolution_peak(),
+        **peak_subjects(),
     }
     overall.phase("dreams")
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
-    peak, backend_rates = max(rates.pop(PEAK)), {key: rates.pop(key) for key in backends}
+    peaks, backend_rates = peaks_of(rates), {key: rates.pop(key) for key in backends}
+    work = {name: bundle_macs(name, None) for name in names if backends}
     overall.phase("games and data")
     throughput = rates_of_games_and_data(config, names)
     overall.phase("start-up and sizes")
     reports = {
-        name: bundle_report(name, rates, peak, config)
+        name: bundle_report(name, rates, peaks[FLOAT32], config)
         for name in progress(names, desc="start-up and sizes")
     }
     if config.ppo:
@@ -282,11 +282,11 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
             "device": "cpu",
         },
         "rounds": config.rounds,
-        "convolution_peak_gmac_per_second": peak / 1e9,
+        "convolution_peak_gmac_per_second": {name: peak / 1e9 for name, peak in peaks.items()},
         "bundles": reports,
         "references": reference_report(rates),
         "ratios": ratios(names, rates),
-        "backends": backend_report(backend_rates),
+        "backends": backend_report(backend_rates, work, peaks),
         "per_second": throughput,
         "ppo": ppo_report(names, config.ppo_steps, config.rounds, config.backend)
         if config.ppo

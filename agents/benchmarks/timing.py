@@ -92,25 +92,6 @@ def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
     return advance
 
 
-def convolution_peak(lanes: int = 16, channels: int = 64) -> Advance:
-    """The fastest convolution on a CPU, 3x3 and channels last on 64x64; counts multiply-adds."""
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randn(lanes, channels, 64, 64, generator=generator).to(
-        memory_format=torch.channels_last
-    )
-    weight = torch.randn(channels, channels, 3, 3, generator=generator).to(
-        memory_format=torch.channels_last
-    )
-    work = lanes * channels * channels * 9 * 64 * 64
-
-    def advance() -> int:
-        with torch.inference_mode():
-            torch.nn.functional.conv2d(image, weight, padding=1)
-        return work
-
-    return advance
-
-
 def macs(call: Callable[[], Any]) -> int:
     """Multiply-adds of the matrix products and convolutions of one call."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -41,7 +41,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
-        "speed of backends": speed_table(folder / "bench.json"),
+        "speed of backends": speed_table(folder / "speed.json"),
     }
 
 

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 EAGER = "eager"
-NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/bench.json`.\n"
+NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/speed.json`.\n"
 
 
 def speed_table(file: Path) -> str:
-    """A row per bundle and number of lanes: frames per second of eager torch, then each backend as
-    a ratio to it. A sentence where the file has no backends.
+    """A row per bundle and number of lanes: frames per second of eager torch and the share of the
+    machine's fastest convolution that they take, then each backend as a ratio to it. A sentence
+    where the file has no backends.
     """
     figures = json.loads(file.read_text()) if file.is_file() else {}
     report = figures.get("backends") or {}
@@ -17,19 +18,49 @@ def speed_table(file: Path) -> str:
     if not names:
         return NONE
     lines = [
-        "| bundle, lanes | eager, frames/s | " + " | ".join(f"`{name}`" for name in names) + " |",
-        "|---" * (len(names) + 2) + "|",
+        "| bundle, lanes | eager, frames/s | of the peak | "
+        + " | ".join(f"`{name}`" for name in names)
+        + " |",
+        "|---" * (len(names) + 3) + "|",
     ]
     for bundle, backends in report.items():
         for lanes, eager in backends[EAGER].items():
-            ratios = [backends.get(name, {}).get(lanes) for name in names]
-            cells = [f"{row['ratio_to_eager']:.2f}" if row else "-" for row in ratios]
-            rate = f"{eager['frames_per_second']:.0f}"
+            cells = [_cell(backends.get(name, {}).get(lanes)) for name in names]
+            rate = f"{eager['frames_per_second']:.0f} | {100 * eager['share_of_peak']:.0f} %"
             lines.append(f"| `{bundle}`, {lanes} | {rate} | " + " | ".join(cells) + " |")
-    made = figures["made"]
+    return "\n".join([*lines, "", _source(figures), *_ppo(figures["ppo"])]) + "\n"
+
+
+def _cell(row: dict | None) -> str:
+    """As "1.50 (20 %)": times eager, and the share of the peak where it is known."""
+    if row is None:
+        return "-"
+    share = f" ({100 * row['share_of_peak']:.0f} %)" if "share_of_peak" in row else ""
+    return f"{row['ratio_to_eager']:.2f}{share}"
+
+
+def _source(figures: dict) -> str:
+    made, peaks = figures["made"], figures["convolution_peak_gmac_per_second"]
     machine = made["machine"]
-    source = (
-        f"From `{made['command']}` ({made['date']}, {machine['vectors']}, "
-        f"{figures['machine']['threads']} threads); - where a backend is not installed or refused."
+    speeds = ", ".join(f"{peak:.0f} in {name}" for name, peak in peaks.items())
+    return (
+        f"Times eager in the same run, in brackets the share of the peak: the machine's fastest "
+        f"convolution, {speeds}, in thousand million multiply-adds per second; `openvino-bf16` is "
+        f"held against that in bfloat16. From `{made['command']}` ({made['date']}, "
+        f"{machine['vectors']}, {figures['machine']['threads']} threads); - where a backend is not "
+        "installed or refused."
     )
-    return "\n".join([*lines, "", source]) + "\n"
+
+
+def _ppo(report: dict) -> list[str]:
+    """Lines of how long PPO takes, a table with a row per bundle."""
+    if not report:
+        return []
+    rows = [
+        f"| `{name}` | {row['dream_seconds']:.0f} s | {row['real_seconds']:.0f} s "
+        f"| {row['ratio']:.2f} |"
+        for name, row in report.items()
+    ]
+    steps = next(iter(report.values()))["steps"]
+    head = f"| PPO, {steps} steps | in the dream | in the real game | ratio |"
+    return ["", head, "|---|---|---|---|", *rows]

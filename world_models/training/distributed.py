@@ -137,6 +137,14 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # AMX; torch has no public name for it
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return device.type == "cpu" and has_tiles()
+    return device.type == "cpu" and _asked("_is_amx_tile_supported")
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16: AVX512_BF16 or AMX."""
+    return _asked("_is_amx_tile_supported") or _asked("_is_avx512_bf16_supported")
+
+
+def _asked(name: str) -> bool:
+    """What torch says of the processor; it has no public name for it."""
+    return bool(getattr(torch.cpu, name, lambda: False)())

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from agents.benchmarks import backends as backend_timing
-from agents.benchmarks import bench, reference_models, timing
+from agents.benchmarks import bench, peaks, reference_models, timing
 from agents.benchmarks import ppo as ppo_timing
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
 from neural_envs.backends.errors import BackendError, ExportError
@@ -188,11 +188,30 @@ def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
         ("backend", "a", "eager", 1): [10.0, 20.0, 5.0],
         ("backend", "a", "onnx", 1): [20.0, 30.0, 15.0],
     }
-    report = backend_report(rates)
-    assert report["a"]["onnx"][1] == {"frames_per_second": 20.0, "ratio_to_eager": 2.0}
-    assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}) == {}
+    report = backend_report(rates, {"a": 3}, {"float32": 600.0})
+    expected = {"frames_per_second": 20.0, "ratio_to_eager": 2.0, "share_of_peak": 0.1}
+    assert report["a"]["onnx"][1] == expected
+    assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}, {}, {}) == {}
     (line,) = backend_lines(report)
     assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
+
+
+def test_a_share_is_one_of_the_peak_in_what_a_backend_computes_in():
+    rates = {("backend", "a", name, 1): [10.0] for name in ("eager", "openvino-bf16")}
+    both = backend_report(rates, {"a": 3}, {"float32": 300.0, "bfloat16": 600.0})["a"]
+    assert [both[name][1]["share_of_peak"] for name in both] == [0.1, 0.05]
+    one = backend_report(rates, {"a": 3}, {"float32": 300.0})["a"]
+    assert "share_of_peak" not in one["openvino-bf16"][1]
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_the_peak_in_bfloat16_is_measured_where_the_processor_computes_in_it(has, monkeypatch):
+    monkeypatch.setattr(peaks, "processor_has_bfloat16", lambda: has)
+    subjects = peaks.peak_subjects()
+    assert [key[1] for key in subjects] == ["float32", "bfloat16"][: 1 + has]
+    rates = {**{key: [1.0, 3.0] for key in subjects}, ("other", 1): [2.0]}
+    assert peaks.peaks_of(rates)["float32"] == 3.0 and list(rates) == [("other", 1)]
+    assert peaks.convolution_peak(lanes=1, channels=2)() == 2 * 2 * 9 * 64 * 64
 
 
 def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():

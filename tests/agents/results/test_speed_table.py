@@ -6,7 +6,7 @@ from agents.results.speed_table import NONE, speed_table
 
 
 def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
-    row = {"frames_per_second": 700.4, "ratio_to_eager": 1.0}
+    row = {"frames_per_second": 700.4, "ratio_to_eager": 1.0, "share_of_peak": 0.25}
     figures = {
         "made": {
             "command": "neural-envs bench",
@@ -14,6 +14,8 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
             "machine": {"vectors": "AVX512"},
         },
         "machine": {"threads": 1},
+        "convolution_peak_gmac_per_second": {"float32": 95.2, "bfloat16": 180.0},
+        "ppo": {"a": {"steps": 9, "dream_seconds": 2.4, "real_seconds": 2.0, "ratio": 1.2}},
         "backends": {
             "a": {"eager": {"1": row}, "onnx": {"1": {**row, "ratio_to_eager": 1.5}}},
             "b": {"eager": {"64": row}, "openvino": {"64": {**row, "ratio_to_eager": 2.25}}},
@@ -22,9 +24,12 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
     file = tmp_path / "bench.json"
     file.write_text(json.dumps(figures))
     lines = speed_table(file).splitlines()
-    assert lines[0] == "| bundle, lanes | eager, frames/s | `onnx` | `openvino` |"
-    assert lines[2:4] == ["| `a`, 1 | 700 | 1.50 | - |", "| `b`, 64 | 700 | - | 2.25 |"]
-    assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[-1]
+    assert lines[0] == "| bundle, lanes | eager, frames/s | of the peak | `onnx` | `openvino` |"
+    assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | - |"
+    assert lines[3] == "| `b`, 64 | 700 | 25 % | - | 2.25 (25 %) |"
+    assert "95 in float32, 180 in bfloat16" in lines[5]
+    assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[5]
+    assert lines[-1] == "| `a` | 2 s | 2 s | 1.20 |" and "9 steps" in lines[-3]
 
 
 def test_a_file_without_backends_is_no_table(tmp_path):

@@ -1,0 +1,41 @@
+"""What the machine's arithmetic can do: the fastest convolution, in float32 and bfloat16."""
+
+import torch
+
+from agents.benchmarks.timing import Advance
+from world_models.training.distributed import processor_has_bfloat16
+
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+
+
+def peak_subjects() -> dict[tuple, Advance]:
+    """("peak", dtype) -> convolutions; those in bfloat16 where the processor computes in it."""
+    kinds = {FLOAT32: torch.float32}
+    if processor_has_bfloat16():
+        kinds[BFLOAT16] = torch.bfloat16
+    return {("peak", name): convolution_peak(dtype) for name, dtype in kinds.items()}
+
+
+def peaks_of(rates: dict[tuple, list[float]]) -> dict[str, float]:
+    """Multiply-adds per second by dtype, the best round of each; they leave the rates."""
+    keys = [key for key in rates if key[0] == "peak"]
+    return {key[1]: max(rates.pop(key)) for key in keys}
+
+
+def convolution_peak(
+    dtype: torch.dtype = torch.float32, lanes: int = 16, channels: int = 64
+) -> Advance:
+    """The fastest convolution on a CPU, 3x3 and channels last on 64x64; counts multiply-adds."""
+    generator = torch.Generator().manual_seed(0)
+    image, weight = (
+        torch.randn(shape, generator=generator).to(dtype, memory_format=torch.channels_last)
+        for shape in ((lanes, channels, 64, 64), (channels, channels, 3, 3))
+    )
+    work = lanes * channels * channels * 9 * 64 * 64
+
+    def advance() -> int:
+        with torch.inference_mode():
+            torch.nn.functional.conv2d(image, weight, padding=1)
+        return work
+
+    return advance
