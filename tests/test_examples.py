@@ -131,3 +131,21 @@ def test_rl_zoo3_trains_in_the_dream_by_its_id(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("ppo/NeuralSnake-v0_1/NeuralSnake-v0.zip"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_rllib_learns_in_the_dream_and_plays_the_real_game(tmp_path):
+    needs("ray.rllib")
+    words = ["--iterations", "1", "--batch", "128", "--envs", "2", "--episodes", "2"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "rllib_ppo.py"), "Snake", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "iteration 1: return in the dream" in done.stdout
+    assert "return in 2 real games: " in done.stdout

@@ -16,7 +16,7 @@ PAGES = (  # whose commands are understood
     "docs/commands.md",
     *(f"docs/tutorials/{page.name}" for page in sorted((ROOT / "docs/tutorials").glob("*.md"))),
 )
-RUN = (README, "docs/quickstart.md")  # whose Python is run
+RUN = (README, "docs/quickstart.md", "docs/tutorials/other_libraries.md")  # whose Python is run
 BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
