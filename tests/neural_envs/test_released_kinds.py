@@ -25,7 +25,8 @@ from world_models.models.joint import JointConfig, JointModel
 from world_models.models.latent import LatentConfig, LatentModel
 from world_models.models.pixel import PixelConfig, PixelModel
 from world_models.models.scene import SceneConfig, SceneModel
-from world_models.models.tokens import TokensConfig, TokensModel
+from world_models.models.tokens import TokensModel
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.eqm_field import EqMFieldConfig

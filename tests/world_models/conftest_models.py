@@ -24,7 +24,7 @@ from world_models.models.latent import LatentConfig
 from world_models.models.pixel import PixelConfig
 from world_models.models.scene import SceneConfig
 from world_models.models.table import build_model
-from world_models.models.tokens import TokensConfig
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.autoencoder import AutoencoderConfig
 from world_models.networks.causal_dit import CausalDiTConfig
 from world_models.networks.dit import TransformerConfig
@@ -202,6 +202,9 @@ CONFIGS = {
     "tokens-guided": TokensConfig(FSQ, MASKED, 2, temperature=0.5, guidance=2.0),
     "tokens-copies": TokensConfig(
         FSQ, replace(MASKED, copy=(0, 1)), 2, passes=2, temperature=1.0, guidance=1.5
+    ),
+    "tokens-pixels": TokensConfig(
+        FSQ, replace(MASKED, copy=(0, 2)), 2, passes=2, temperature=1.0, copy_pixels=True
     ),
     "tokens-patches": TokensConfig(
         TokenizerConfig("patches", patches=70), MASKED, 2, passes=2, temperature=1.0

@@ -10,7 +10,7 @@ from conftest_models import FSQ, MASKED, make_context, make_model
 from collectors.dataset.dataset import Dataset
 from world_models.bundles.bundle import load_bundle
 from world_models.models.token_losses import corrupt
-from world_models.models.tokens import TokensConfig
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.tokenizer import FSQTokenizer, PatchDictionary, TokenizerConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips, Context, SamplingOptions
@@ -32,6 +32,27 @@ def test_a_frame_is_its_codes_decoded_and_the_state_is_small_whole_numbers():
     assert out.state.codes.dtype == torch.int16 and out.state.codes.shape == (2, 3, 4, 4)
     assert torch.equal(model.decode_codes(out.state.codes[:, -1].long()), out.frame)
     assert torch.equal(out.state.actions[:, -1], torch.tensor([0, 1]))
+
+
+def test_what_is_copied_keeps_its_pixels_and_the_rest_is_decoded():
+    model = make_model("tokens-pixels")
+    state = model.init(make_context(model, 2))
+    assert torch.equal(state.frame, make_context(model, 2).frames[:, -1])
+    copy = model.network.copy
+    source = torch.zeros(2, 4, 4, dtype=torch.int64)
+    source[:, 0, 1] = 1 + copy.moves.index((2, 0))  # from two places below: eight pixels
+    source[:, 3, 3] = 1 + copy.moves.index((0, 0))
+    decided = model.decide_codes(model.encode_state(state, torch.tensor([0, 1])), stream(2))
+    shown = model.show(decided._replace(source=source), state)
+    decoded = model.decode_codes(decided.codes)
+    expected = decoded.clone()
+    expected[:, 0:4, 4:8] = state.frame[:, 8:12, 4:8]
+    expected[:, 12:, 12:] = state.frame[:, 12:, 12:]
+    assert torch.equal(shown, expected) and not torch.equal(
+        shown, model.decode_codes(decided.codes)
+    )
+    with pytest.raises(ValueError, match="copy_pixels needs codes that are copied"):
+        TokensConfig(copy_pixels=True)
 
 
 def test_past_actions_and_the_assumed_corruption_matter():

@@ -30,6 +30,7 @@ class Decided(NamedTuple):
 
     codes: Tensor  # (B, G, G) int64
     log_probability: Tensor  # (B, G, G) float32
+    source: Tensor  # (B, G, G) int64: 0 generated, m > 0 copied from source m - 1
 
     @property
     def surprise(self) -> Tensor:
@@ -64,22 +65,24 @@ class MaskedDecoding(NamedTuple):
         places, mask = shape.numel(), network.mask_code
         codes = torch.full((lanes, places), mask, device=features.tokens.device)
         found = torch.zeros(lanes, places, device=codes.device)
+        origin = torch.zeros_like(codes)
         sources = network.sources(features.last[:lanes])
-        yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
+        yield Decided(*(x.unflatten(1, shape) for x in (codes, found, origin)))
         for number in range(1, self.passes + 1):
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
-            chosen, log_probability = self.choose(network, sources, h, noise, salt)
+            chosen, log_probability, source = self.choose(network, sources, h, noise, salt)
             masked = codes == mask
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
+            origin = torch.where(masked, source, origin)
             if number < self.passes:
                 if number == 1:
                     unsure = (log_probability < SURE).sum(1)  # (B,)
                 left = still_masked(unsure, number, self.passes)
                 rank = torch.where(masked, log_probability, math.inf).argsort(1).argsort(1)
                 codes = codes.masked_fill(rank < left[:, None], mask)
-            yield Decided(codes.unflatten(1, shape), found.unflatten(1, shape))
+            yield Decided(*(x.unflatten(1, shape) for x in (codes, found, origin)))
 
     def choose(
         self,
@@ -88,17 +91,19 @@ class MaskedDecoding(NamedTuple):
         h: Tensor,
         noise: NoiseStream,
         salt: int,
-    ) -> tuple[Tensor, Tensor]:
-        """h (B or 2 B, L, D), sources (B, L, M) -> codes and their log-probabilities (B, L)."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """h (B or 2 B, L, D), sources (B, L, M) -> codes, their log-probabilities and where they
+        come from (B, L).
+        """
         h, lanes = network.head.norm(h), len(noise.seeds)
         codes, generated = self.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
-            return codes, generated
+            return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
         source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
-        return chosen_codes(source, codes, sources), log_probability
+        return chosen_codes(source, codes, sources), log_probability, source
 
     def generate(
         self, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int

@@ -12,27 +12,25 @@ R reward classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from collectors.settings.parse import check_settings, setting
 from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import final_classes, likeliest_outcome
 from world_models.models.token_losses import dynamics_losses, some_frames
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.masked_tokens import (
     CodeFeatures,
     CodeOutcomeHead,
     MaskedTokens,
-    MaskedTokensConfig,
 )
 from world_models.networks.patch_counts import count_patches
 from world_models.networks.tokenizer import (
     PatchDictionary,
-    TokenizerConfig,
     build_tokenizer,
     digit_values,
 )
@@ -43,7 +41,6 @@ from world_models.protocols import (
     Clips,
     Context,
     LoadModel,
-    ModelConfig,
     SamplingOptions,
     TrainingFrames,
     Transition,
@@ -54,47 +51,19 @@ from world_models.protocols import (
 ENCODED_AT_ONCE = 32  # frames: they fit into the cache, which is four times as fast as 1024 at once
 
 
-@dataclass(frozen=True)
-class TokensConfig(ModelConfig):
-    """Settings of the token model. Raises ValueError where they make none."""
-
-    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    network: MaskedTokensConfig = field(default_factory=MaskedTokensConfig)
-    context_length: int = setting(4, "frames the model sees, and the actions between them", least=1)
-    passes: int = setting(1, "of the decoder per step: the sampler's steps", least=1)
-    temperature: float = setting(0.0, "of the draws; 0 takes the likeliest codes", least=0)
-    guidance: float = setting(1.0, "on the action; 1 is off", least=0)
-    tokenizer_share: float = setting(
-        0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1
-    )
-    all_masked: float = setting(
-        0.3, "share of samples in which nothing of the next frame is shown", least=0, most=1
-    )
-    corruption: float = setting(
-        0.1, "largest share of context codes that training replaces", least=0, most=1
-    )
-    corrupted: float = setting(0.7, "share of samples in which some are", least=0, most=1)
-    assumed_corruption: float = setting(
-        0.02, "share of wrong codes that a dream assumes in its own context", least=0, most=1
-    )
-
-    def __post_init__(self):
-        check_settings(self)
-
-    def check_run(self, weights: str) -> None:
-        if self.tokenizer.kind != "patches" and not (self.tokenizer_share or weights):
-            raise ValueError(
-                "a token model needs its tokenizer: train it in the same run "
-                "(model.tokenizer_share=0.25), or give a bundle that has one "
-                "(init_from=runs/coinrun/bundle)"
-            )
-
-
 class CodeWindow(NamedTuple):
     """The state: the codes of the last frames, and the actions between them."""
 
     codes: Tensor  # (B, K, G, G) int16, or int32 where there are more codes; oldest first
     actions: Tensor  # (B, K - 1) int64
+
+
+class PixelWindow(NamedTuple):
+    """The state where what is copied keeps its pixels."""
+
+    codes: Tensor  # as in CodeWindow
+    actions: Tensor
+    frame: Tensor  # (B, H, W, C) uint8, the last one
 
 
 class TokensModel(WorldModel):
@@ -165,7 +134,7 @@ class TokensModel(WorldModel):
         assert steps is not None and guidance is not None and temperature is not None
         return MaskedDecoding(steps, temperature, guidance)
 
-    def init(self, context: Context) -> CodeWindow:
+    def init(self, context: Context) -> CodeWindow | PixelWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another
         shape.
         """
@@ -174,15 +143,21 @@ class TokensModel(WorldModel):
             raise ValueError(
                 f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}"
             )
-        return CodeWindow(self.encode_frames(context.frames), context.actions)
+        codes = self.encode_frames(context.frames)
+        if self.config.copy_pixels:
+            return PixelWindow(codes, context.actions, context.frames[:, -1])
+        return CodeWindow(codes, context.actions)
 
     def encode_state(
-        self, state: CodeWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+        self,
+        state: CodeWindow | PixelWindow,
+        action: Tensor,
+        options: SamplingOptions = DEFAULT_OPTIONS,
     ) -> CodeFeatures:
         """What a step with action (B,) is computed from; under guidance a second half, without the
         action, follows.
         """
-        codes, past = state
+        codes, past = state.codes, state.actions
         if self.decoding(options).guidance != 1:
             codes, past = codes.repeat(2, 1, 1, 1), past.repeat(2, 1)
             action = torch.cat((action, torch.full_like(action, self.null_action)))
@@ -191,31 +166,42 @@ class TokensModel(WorldModel):
 
     def step(
         self,
-        state: CodeWindow,
+        state: CodeWindow | PixelWindow,
         action: Tensor,
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
     ) -> Transition:
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         features = self.encode_state(state, action, options)
-        codes, _ = decided = self.decide_codes(features, noise, options)
-        after = CodeWindow(
-            torch.cat((state.codes[:, 1:], codes[:, None].to(self.code_type)), 1),
-            torch.cat((state.actions, action[:, None]), 1)[:, 1:],
-        )
-        return Transition(after, self.decode_codes(codes), *self.outcome(features, decided))
+        decided = self.decide_codes(features, noise, options)
+        frame, newest = self.show(decided, state), decided.codes.to(self.code_type)
+        codes = torch.cat((state.codes[:, 1:], newest[:, None]), 1)
+        past = torch.cat((state.actions, action[:, None]), 1)[:, 1:]
+        copies = isinstance(state, PixelWindow)
+        after = PixelWindow(codes, past, frame) if copies else CodeWindow(codes, past)
+        return Transition(after, frame, *self.outcome(features, decided))
 
     def decide_codes(
         self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Decided:
         """The codes of a next frame, and how probable each was."""
-        codes, log_probability = self.decoding(options)(self.network, features, noise)
-        codes = codes.clamp(max=self.tokenizer.codes - 1)  # digits can write a few more
-        return Decided(codes, log_probability)
+        decided = self.decoding(options)(self.network, features, noise)
+        return self.known(decided)
+
+    def known(self, decided: Decided) -> Decided:
+        """With codes that the tokenizer has: digits can write a few more, and a mask."""
+        return decided._replace(codes=decided.codes.clamp(max=self.tokenizer.codes - 1))
+
+    def show(self, decided: Decided, state: CodeWindow | PixelWindow) -> Tensor:
+        """The frame (B, H, W, C) uint8 of decided codes, after a state."""
+        frame = self.decode_codes(decided.codes)
+        if not isinstance(state, PixelWindow) or self.network.copy is None:
+            return frame
+        return self.network.copy.copied_pixels(decided.source, frame, state.frame, self.patch)
 
     def denoising(
         self,
-        state: CodeWindow,
+        state: CodeWindow | PixelWindow,
         action: Tensor,
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
@@ -224,9 +210,9 @@ class TokensModel(WorldModel):
         yet is gray.
         """
         frames, features = [], self.encode_state(state, action, options)
-        for codes, _ in self.decoding(options).pass_by_pass(self.network, features, noise):
-            frame = self.decode_codes(codes.clamp(max=self.tokenizer.codes - 1))
-            masked = codes == self.network.mask_code
+        for decided in self.decoding(options).pass_by_pass(self.network, features, noise):
+            frame = self.show(self.known(decided), state)
+            masked = decided.codes == self.network.mask_code
             hidden = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
             frames.append(frame.masked_fill(hidden[..., None], 128))
         return frames

@@ -45,6 +45,20 @@ class CodeCopy(nn.Module):
         ]
         return torch.stack(parts, 2)
 
+    def copied_pixels(self, source: Tensor, decoded: Tensor, last: Tensor, patch: int) -> Tensor:
+        """Frames (B, H, W, C): `decoded` ones, and the pixels of the `last` ones where a source
+        (B, G, G) is chosen.
+        """
+        margin = max(max(map(abs, move)) for move in self.moves) * patch
+        padded = F.pad(last, (0, 0, margin, margin, margin, margin))
+        source = source.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[..., None]
+        height, width = last.shape[1:3]
+        for number, (r, c) in enumerate(self.moves, 1):
+            top, left = margin + r * patch, margin + c * patch
+            copied = padded[:, top : top + height, left : left + width]
+            decoded = torch.where(source == number, copied, decoded)
+        return decoded
+
     def masked(self, logits: Tensor, sources: Tensor) -> Tensor:
         """Gate logits (B, L, 1 + M) without sources that lie outside."""
         outside = F.pad(sources == OUTSIDE, (1, 0), value=False)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from world_models.models.chance import ChanceConfig
-from world_models.models.tokens import TokensConfig
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.tokenizer import TokenizerConfig

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from world_models.models.tokens import TokensConfig
+from world_models.models.tokens_config import TokensConfig
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.tokenizer import TokenizerConfig
 from world_models.training.config import TrainConfig
@@ -48,7 +48,7 @@ def coinrun() -> TrainConfig:
 def worldmap_tokens() -> TrainConfig:
     """The world map: more codes for its relief; what comes into sight is drawn in four passes.
 
-    A move is 8 pixels, two places, and what was in sight is copied from there.
+    A move is 8 pixels, two places, and what was in sight is copied from there, pixel by pixel.
     """
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8,) * 6, width=96, texture=0.3),
@@ -56,6 +56,7 @@ def worldmap_tokens() -> TrainConfig:
         context_length=2,
         passes=4,
         temperature=1.0,
+        copy_pixels=True,
         tokenizer_share=0.2,
         all_masked=0.1,
     )

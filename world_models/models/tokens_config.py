@@ -1,0 +1,53 @@
+"""The settings of the token model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from collectors.settings.parse import check_settings, setting
+from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.tokenizer import TokenizerConfig
+from world_models.protocols import ModelConfig
+
+
+@dataclass(frozen=True)
+class TokensConfig(ModelConfig):
+    """Settings of the token model. Raises ValueError where they make none."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    network: MaskedTokensConfig = field(default_factory=MaskedTokensConfig)
+    context_length: int = setting(4, "frames the model sees, and the actions between them", least=1)
+    passes: int = setting(1, "of the decoder per step: the sampler's steps", least=1)
+    temperature: float = setting(0.0, "of the draws; 0 takes the likeliest codes", least=0)
+    copy_pixels: bool = setting(
+        False, "what is copied keeps its pixels: for games that move by whole patches"
+    )
+    guidance: float = setting(1.0, "on the action; 1 is off", least=0)
+    tokenizer_share: float = setting(
+        0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1
+    )
+    all_masked: float = setting(
+        0.3, "share of samples in which nothing of the next frame is shown", least=0, most=1
+    )
+    corruption: float = setting(
+        0.1, "largest share of context codes that training replaces", least=0, most=1
+    )
+    corrupted: float = setting(0.7, "share of samples in which some are", least=0, most=1)
+    assumed_corruption: float = setting(
+        0.02, "share of wrong codes that a dream assumes in its own context", least=0, most=1
+    )
+
+    def __post_init__(self):
+        check_settings(self)
+        if self.copy_pixels and not self.network.copy:
+            raise ValueError(
+                "model.copy_pixels needs codes that are copied: model.network.copy=[0]"
+            )
+
+    def check_run(self, weights: str) -> None:
+        if self.tokenizer.kind != "patches" and not (self.tokenizer_share or weights):
+            raise ValueError(
+                "a token model needs its tokenizer: train it in the same run "
+                "(model.tokenizer_share=0.25), or give a bundle that has one "
+                "(init_from=runs/coinrun/bundle)"
+            )
