@@ -2,7 +2,8 @@
 
 Version 1 named tensors and settings with words of its own; version 2 names them as the code does.
 `load_bundle` applies the table in memory; `neural-envs migrate` writes the result. To rename an
-attribute that holds weights, or a field of a model's config, add a row to `RENAMES`.
+attribute that holds weights, or a field of a model's config, add a row to `RENAMES`; for a new field
+one to `ADDED`.
 
 A rule for tensors is a regular expression and its replacement. All rules of a row are applied, in
 order, and must leave a name alone that is new already: a migration that was interrupted between two
@@ -84,6 +85,9 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
     ),
 }
 
+# Settings that came later: kind, dotted path, and the value with which older bundles are as before.
+ADDED: tuple[tuple[str, str, Any], ...] = (("tokens", "model.copy_pixels", False),)
+
 
 def migrate_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a config.json of any known version in the newest one; pure."""
@@ -95,6 +99,11 @@ def migrate_config(config: Mapping[str, Any]) -> dict[str, Any]:
             for path, old, new in row.values:
                 _replace(migrated, path, old, new)
         migrated["format_version"] = version + 1
+    for kind, path, value in ADDED:
+        *above, last = path.split(".")
+        parent = _at(migrated, above)
+        if migrated["kind"] == kind and isinstance(parent, dict):
+            parent.setdefault(last, value)
     return migrated
 
 

@@ -186,3 +186,12 @@ def test_a_row_renames_tensors_keys_and_values_of_its_kinds_alone(monkeypatch):
     assert migrate_tensors(other, {"board.w": 1}) == {"board.w": 1}
     with pytest.raises(ValueError, match="two tensors"):
         migrate_tensors(config, {"board.w": 1, "encoder.w": 2})
+
+
+def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
+    before = {"format_version": FORMAT_VERSION, "kind": "tokens", "model": {"passes": 2}}
+    assert migrate_config(before)["model"] == {"passes": 2, "copy_pixels": False}
+    assert before["model"] == {"passes": 2}
+    said = {**before, "model": {"passes": 2, "copy_pixels": True}}
+    assert migrate_config(said) == said
+    assert migrate_config({**before, "kind": "chance"})["model"] == {"passes": 2}
