@@ -2,8 +2,8 @@
 
 Version 1 named tensors and settings with words of its own; version 2 names them as the code does.
 `load_bundle` applies the table in memory; `neural-envs migrate` writes the result. To rename an
-attribute that holds weights, or a field of a model's config, add a row to `RENAMES`; for a new field
-one to `ADDED`.
+attribute that holds weights, or a field of a model's config, add a row to `RENAMES`; for a new
+field one to `ADDED`.
 
 A rule for tensors is a regular expression and its replacement. All rules of a row are applied, in
 order, and must leave a name alone that is new already: a migration that was interrupted between two
