@@ -129,12 +129,12 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt as error:
         stop = interrupted(error)
-        return fail(PROG, f"{verb}: {stop}", stop.code)
+        return fail(f"{PROG} {verb}", str(stop), stop.code)
     except Exception as error:
         text = explained(error, VERBS[verb][0].split(".")[0])
         if text is None:
             raise
-        return fail(PROG, f"{verb}: {text}")
+        return fail(f"{PROG} {verb}", text)
 
 
 def trained_agent(file: str, actions: int, world: str) -> Policy:

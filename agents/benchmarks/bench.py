@@ -53,7 +53,7 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Settings of `neural-envs bench`."""
+    """Measure the speed of bundles, of their backends, and of models of others."""
 
     out: str = setting("bench.json", "file for the figures")
     overwrite: bool = setting(False, "replace the file where it is there already")

@@ -15,6 +15,7 @@ from agents.evaluation.control import measure_control
 from agents.evaluation.evaluate_config import EvaluateConfig
 from agents.evaluation.game import Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
+from agents.evaluation.goal_table import goal_table
 from agents.evaluation.how_made import how_made
 from agents.evaluation.time_budget import (
     DREAMED,
@@ -60,6 +61,7 @@ class Report(NamedTuple):
     evaluator: str  # which evaluator it was, in words
     seconds: float
     reduced: dict[str, list[int]]  # counts that did not fit into the time: asked for, measured
+    goals: str = ""  # the other figures beside what they should be, as a table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,12 +78,8 @@ def run(config: EvaluateConfig) -> str:
 
 
 def as_text(report: Report) -> str:
-    """The figures of the model card, one per line, those of games, and where the others are."""
-    lines = [
-        f"{name:44s} {'-' if value is None else format(value, '.5g')}"
-        for name, value in report.scores.items()
-    ]
-    lines += [report.games] if report.games else []
+    """The figures beside their goals, those of games, and where the others are."""
+    lines = [table for table in (report.goals, report.games) if table]
     if report.reduced:
         pairs = [f"{name} {done} of {asked}" for name, (asked, done) in report.reduced.items()]
         lines += [f"fewer samples, to stay within the time (--minutes 0: all): {', '.join(pairs)}"]
@@ -130,6 +128,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         about["evaluator"],
         about["seconds"],
         about["reduced"],
+        goal_table(spec.world, result.figures),
     )
 
 

@@ -30,7 +30,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Settings of `neural-envs compare`."""
+    """Train the model families on one dataset for the same time, and compare them."""
 
     world: str = setting("snake", "the world: " + ", ".join(WORLDS))
     budget: float = setting(

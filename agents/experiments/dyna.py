@@ -27,7 +27,7 @@ from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, damaged_shards, read_options
-from collectors.settings.parse import check_settings, setting
+from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command, first_word
 from collectors.worlds.registration import environment_id
 from collectors.worlds.table import WORLDS, find_world
@@ -64,9 +64,11 @@ class DynaConfig:
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
     seeds: tuple[int, ...] = setting((0, 1, 2), "a loop each; with one there is no interval")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
-    ppo: PPOSettings = field(default_factory=PPOSettings)
+    ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     # Of the first round; `data` and `out` are set by the loop.
-    world_model: TrainConfig = field(default_factory=PRESETS["snake"])
+    world_model: TrainConfig = field(
+        default_factory=PRESETS["snake"], metadata={LISTED_BY: "neural-envs train"}
+    )
 
     def __post_init__(self):
         check_settings(self)

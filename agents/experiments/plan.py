@@ -29,7 +29,7 @@ COSTS = {"field": 0.5, "planner": 1.0, "astar": 0.05}  # of a step, about, for t
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """Settings of `neural-envs plan`."""
+    """Play real Snake by looking ahead in a model, beside A*."""
 
     bundle: str = setting("snake-eqm", "bundle of a Snake model")
     data: str = setting(

@@ -41,13 +41,17 @@ class Search:
 
     depth: int = setting(4, "moves ahead", least=1)
     width: int = setting(3, "sequences per lane that are followed on", least=1)
-    discount: float = 0.95  # of what comes a move later
-    # cost of a pair's gradient norm, which is also high where chance decides: at meals
-    gradient_weight: float = 0.0
-    # cost of a move, by how far its logit lies below the largest one
-    logits_weight: float = 1.0
+    discount: float = setting(0.95, "of what comes a move later")
+    gradient_weight: float = setting(
+        0.0, "cost of a pair's gradient norm, which is also high where chance decides: at meals"
+    )
+    logits_weight: float = setting(
+        1.0, "cost of a move, by how far its logit lies below the largest one"
+    )
     starts: int = setting(8, "descents whose mean is a logit", least=1)
-    termination_cost: float = 5.0  # beside its reward: the rewards that would have come
+    termination_cost: float = setting(
+        5.0, "of an end beside its reward: the rewards that would have come"
+    )
 
     def __post_init__(self):
         check_settings(self)

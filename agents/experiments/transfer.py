@@ -37,7 +37,7 @@ from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.progress import note
-from collectors.settings.parse import check_settings, setting
+from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS, find_preset
@@ -76,8 +76,10 @@ class TransferConfig:
     exploitation_episodes: int = setting(
         32, "dreams and real games at each", least=1, most=MOST_GAMES
     )
-    ppo: PPOSettings = field(default_factory=PPOSettings)
-    world_model: TrainConfig = field(default_factory=PRESETS["snake"])
+    ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
+    world_model: TrainConfig = field(
+        default_factory=PRESETS["snake"], metadata={LISTED_BY: "neural-envs train"}
+    )
 
     def __post_init__(self):
         check_settings(self)

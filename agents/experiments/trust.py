@@ -21,7 +21,7 @@ from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import collect, read_options
-from collectors.settings.parse import check_settings, setting
+from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import UnknownNameError, unknown
 from neural_envs.bundles import load_model
@@ -63,9 +63,11 @@ class TrustConfig:
     episodes: int = setting(64, "real episodes for each policy")
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
-    ppo: PPOSettings = field(default_factory=PPOSettings)
+    ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     # `data` and `out` are set by the experiment.
-    world_model: TrainConfig = field(default_factory=lambda: few_updates("snake"))
+    world_model: TrainConfig = field(
+        default_factory=lambda: few_updates("snake"), metadata={LISTED_BY: "neural-envs train"}
+    )
 
     def __post_init__(self):
         check_settings(self)

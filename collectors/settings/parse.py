@@ -11,6 +11,7 @@ the wrong type, an impossible or a missing one ends the command with exit code 2
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import sys
@@ -42,6 +43,7 @@ __all__ = [
     "setting",
 ]
 
+LISTED_BY = "listed_by"  # in the metadata of a field: the command whose --help has its settings
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
@@ -73,7 +75,9 @@ def parse(
         raise SystemExit(0)
     try:
         source, rest = _read_files(config_class, [word for word in words if word != "--cfg"])
-        config = _build(source, _read_words(rest, source, positional))
+        values = _read_words(rest, source, positional)
+        _check_given(source, values, positional, prog)
+        config = _build(source, values)
     except SettingsError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -81,6 +85,14 @@ def parse(
         print(as_text(config))
         raise SystemExit(0)
     return config
+
+
+def _check_given(source: Any, values: dict, positional: Sequence[str], prog: str) -> None:
+    """Raises SettingsError for a bare word that is missing and has no default."""
+    defaults = {row.name: row.default for row in list_settings(source)}
+    for name in positional:
+        if defaults.get(name) is REQUIRED and name not in values:
+            raise SettingsError(f"'{name}' is missing: {prog} {name.upper()}")
 
 
 def _read_files(source: Any, words: list[str]) -> tuple[Any, list[str]]:
@@ -111,11 +123,13 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
     about = (cls.__doc__ or "").strip()
     # dataclasses writes the signature where there is no docstring
     generated = about.startswith(f"{cls.__name__}(")
-    settings = list_settings(config_class)
     rows = [
         (f"{_option(s.name)} {type_name(s.type)}", _default_text(s.default), s.help)
-        for s in settings
+        for s in list_settings(config_class)
     ]
+    for name, listing in _listed_elsewhere(cls).items():
+        rows = [row for row in rows if not row[0].startswith(f"{_option(name)}.")]
+        rows.append((f"{_option(name)}.NAME value", "", f"as listed by `{listing} --help`"))
     left = max((len(row[0]) for row in rows), default=0)
     middle = max((len(row[1]) for row in rows), default=0)
     table = [
@@ -138,6 +152,15 @@ def help_text(config_class: Any, prog: str, positional: Sequence[str] = ()) -> s
             *footer,
         ]
     )
+
+
+def _listed_elsewhere(cls: type) -> dict[str, str]:
+    """The fields whose own settings another command lists, and that command."""
+    return {
+        field.name: field.metadata[LISTED_BY]
+        for field in dataclasses.fields(cls)
+        if LISTED_BY in field.metadata
+    }
 
 
 def _build(source: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
@@ -272,4 +295,9 @@ def _with_last_part(settings: Mapping[str, Setting], last: str) -> list[str]:
 
 
 def _default_text(default: Any) -> str:
-    return "(required)" if default is REQUIRED else f"[{value_text(default)}]"
+    if default is REQUIRED:
+        return "(required)"
+    if default in ("", (), None):
+        return "[none]"
+    text = value_text(default)
+    return text if text.startswith("[") else f"[{text}]"

@@ -54,6 +54,8 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert scales == [resolve_bundle("snake")]  # trust was calibrated on the validation split
     printed, error = capsys.readouterr()
     assert error.startswith("evaluating snake (") and "about " in error
+    row = next(line for line in printed.splitlines() if line.startswith("next frame exact"))
+    assert " [" in row and ">= 0.995" in row  # interval and goal
     assert "game.astar.return" in printed and "rules.counts" in printed
     assert "evaluator: SnakeEvaluator" in printed and "evaluation.json" in printed
 

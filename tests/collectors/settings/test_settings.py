@@ -145,7 +145,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_type(capsys, words, message)
 
 
 def test_a_missing_setting_is_named(capsys):
-    assert "setting 'world' (str) is missing" in refused(capsys)
+    assert "'world' is missing: job WORLD" in refused(capsys)
 
 
 def test_help_lists_every_setting_with_default_and_meaning(capsys):
