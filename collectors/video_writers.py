@@ -95,7 +95,8 @@ def write_film(
     film = list(frames)
     chosen = np.unique(np.linspace(0, len(film) - 1, min(images, len(film))).round().astype(int))
     rows = [chosen[at : at + STRIP_COLUMNS] for at in range(0, len(chosen), STRIP_COLUMNS)]
-    return write_strip(path, [[film[number] for number in row] for row in rows], scale)
+    images_of = [[film[number] for number in row] for row in rows]
+    return write_strip(path, images_of, scale, labels=[f"frame {row[0]}" for row in rows])
 
 
 def write_both(path: Path, frames: np.ndarray, fps: float, scale: int = 4) -> None:

@@ -128,10 +128,14 @@ def test_an_agent_learns_in_the_dream_and_in_the_game(run, kind, capsys):
     assert (played.lengths <= 20).all()
 
 
-def test_a_world_that_is_neither_in_the_table_nor_in_the_bundle_is_refused(run, capsys):
+def test_a_world_that_is_neither_in_the_table_nor_in_the_bundle_is_refused(
+    run, capsys, tmp_path, monkeypatch
+):
     from agents.ppo.command import main
 
+    monkeypatch.chdir(tmp_path)
     assert main(["nogame", "--bundle", str(run / "bundle")]) == 1
     assert f"coinrun, {GAME}" in capsys.readouterr().err
     assert main([GAME]) == 1
     assert "give a bundle" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -32,7 +32,8 @@ def check_options(options: SamplingOptions, supported: Collection[str]) -> Sampl
             raise ValueError(f"sampler_steps is a whole number of at least 1, got {steps!r}")
         if steps != 1 and "steps" not in supported:
             raise ValueError(
-                f"this bundle's model makes a frame in one call; leave out sampler_steps={steps}"
+                "this bundle's model makes a frame in one call: there are no sampler steps to "
+                f"choose; leave out sampler_steps={steps}"
             )
         steps = int(steps)
     if guidance is not None:

@@ -61,12 +61,12 @@ def markdown(result: dict) -> str:
         "family",
         "preset",
         "updates",
-        "parameters",
-        "MACs per frame",
-        "frames/s, 1 lane",
-        "64 lanes",
+        "size",
+        "MACs",
+        "fps, 1",
+        "fps, 64",
     ]
-    head += [*figures.values(), "PPO steps", "return of PPO in the real game (95 %)"]
+    head += [*figures.values(), "PPO steps", "real return (95 %)"]
     lines = [
         head,
         *(cells(row, figures) for row in result["families"]),
@@ -101,6 +101,8 @@ def about(result: dict) -> list[str]:
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)
     if done:
         lines.append(
-            f"CPU seconds per second of each training: {shares}. Frames are timed in turn."
+            f"CPU seconds per second of each training: {shares}. MACs: multiply-adds per frame; "
+            "fps: frames per second in 1 and in 64 lanes, timed in turn; real return: that of PPO, "
+            "trained in the dream, in the real game."
         )
     return lines

@@ -53,6 +53,7 @@ def run(config: PPOCommand) -> str:
     if state is RunState.FINISHED and not config.overwrite:
         lines = [f"{policy} is finished already with these settings: nothing to do"]
         return "\n".join([*lines, *next_steps(config, policy)])
+    check_world(config)
     print(start_line(config, state), flush=True)
     started = time.monotonic()
     train_ppo(training)
@@ -68,6 +69,12 @@ class FolderOfAnotherRun(ValueError):
             f"{folder} holds an agent that was trained with other settings or in another model "
             "(settings.yaml there says which); --out NAME trains elsewhere, --overwrite replaces it"
         )
+
+
+def check_world(config: PPOConfig) -> None:
+    """Raises the errors of a world that is not there, before anything is written."""
+    env_settings(config.name, config.world, config.bundle, config.real_options)
+    env_id(config.name, config.world, config.bundle)
 
 
 def start_line(config: PPOCommand, state: RunState) -> str:

@@ -95,7 +95,7 @@ def test_a_strip_takes_frames_from_start_to_end_in_rows_of_eight(tmp_path):
         * 8
     )
     image = np.asarray(Image.open(write_film(tmp_path / "s.png", iter(film), scale=1, images=10)))
-    assert image.shape[1] == 4 + 8 * 4 + 7 * 4 + 4
+    assert image.shape[1] > 4 + 8 * 4 + 7 * 4 + 4  # the number of a row's first frame is beside it
     assert (image == 0).all(-1).sum() == 16 and (image == 29 * 8).all(-1).sum() == 16
 
 

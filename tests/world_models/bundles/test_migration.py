@@ -192,6 +192,6 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
     before = {"format_version": FORMAT_VERSION, "kind": "tokens", "model": {"passes": 2}}
     assert migrate_config(before)["model"] == {"passes": 2, "copy_pixels": False}
     assert before["model"] == {"passes": 2}
-    said = {**before, "model": {"passes": 2, "copy_pixels": True}}
-    assert migrate_config(said) == said
+    explicit = {**before, "model": {"passes": 2, "copy_pixels": True}}
+    assert migrate_config(explicit) == explicit
     assert migrate_config({**before, "kind": "chance"})["model"] == {"passes": 2}
