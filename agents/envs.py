@@ -25,7 +25,8 @@ from neural_envs.ray_vector_env import make_lanes
 from world_models.bundles.reading import read_config
 
 Kind = Literal["dream", "real"]
-Backend = Literal["auto", "eager", "compile", "onnx", "openvino", "openvino-bf16"]
+Backend = Literal["auto", "eager", "compile", "onnx", "openvino", "openvino-bf16", "cuda-graph"]
+DEVICE_HELP = "where dreams are computed and agents learn, as cuda"
 BACKEND_HELP = "what runs dreams: auto, the fastest here, or one of docs/speed.md"
 KINDS: tuple[Kind, ...] = ("dream", "real")
 WORLD_HELP = "the world: " + ", ".join(WORLDS) + "; with --bundle and no name the bundle's"
@@ -124,7 +125,12 @@ def env_settings(
 
 
 def dream_settings(
-    min_trust: float | None, starts: str, horizon: int | None, backend: str = "eager"
+    min_trust: float | None,
+    starts: str,
+    horizon: int | None,
+    backend: str = "eager",
+    device: str = "cpu",
+    output: str = "numpy",
 ) -> dict[str, Any]:
     """The constructor settings of a dream to train in, beyond its bundle.
 
@@ -132,13 +138,16 @@ def dream_settings(
     anywhere in its training episodes. `horizon`: truncate it after that many steps and bootstrap
     from the learner's value, because a dream is closest to the game in its first steps (branched
     rollouts: Janner et al. 2019, "When to Trust Your Model", arXiv:1906.08253). `backend`: what
-    runs it (docs/speed.md).
+    runs it (docs/speed.md). `device`: where it is computed. `output`: "torch" for frames that stay
+    there.
     """
     settings = {
         "min_trust": min_trust,
         "starts": starts or None,
         "max_episode_steps": horizon,
         "backend": None if backend == "eager" else backend,
+        "device": None if device == "cpu" else device,
+        "output": None if output == "numpy" else output,
     }
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -18,6 +18,7 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,15 +67,30 @@ class Origin(NamedTuple):
     weights: str = ""  # sha256 of the dream's model
 
 
+class Learner(NamedTuple):
+    """What learns, and where."""
+
+    kind: type[PPO] = PPO
+    device: str = "cpu"
+    options: Mapping[str, Any] = MappingProxyType({})  # of its constructor
+
+
+ON_CPU = Learner()
+
+
 def make_ppo(
-    env: VecEnv | None, settings: PPOSettings, seed: int, stored: Mapping[str, Any] | None = None
+    env: VecEnv | None,
+    settings: PPOSettings,
+    seed: int,
+    stored: Mapping[str, Any] | None = None,
+    learner: Learner = ON_CPU,
 ) -> PPO:
-    """An untrained PPO on the CPU with the patch network.
+    """An untrained PPO with the patch network.
 
     `env` None makes one that only plays: `stored`, the settings of a policy file, says for which
     frames and how many actions.
     """
-    model = PPO(
+    model = learner.kind(
         "CnnPolicy",
         env,  # pyright: ignore[reportArgumentType] # None is allowed, and the stubs forget it
         n_steps=settings.n_steps,
@@ -86,7 +102,8 @@ def make_ppo(
         ent_coef=settings.ent_coef,
         clip_range=settings.clip_range,
         seed=seed,
-        device="cpu",
+        device=learner.device,
+        **learner.options,
         policy_kwargs={
             "features_extractor_class": PatchCNN,
             "features_extractor_kwargs": {
@@ -118,8 +135,8 @@ def save_policy(model: BaseAlgorithm, path: Path, origin: Origin | None = None) 
     return write_atomically(path, write)
 
 
-def read_policy(path: str | Path, env: VecEnv | None = None) -> PPO:
-    """The PPO of a policy file of ours, on the CPU, to play with or, with `env`, to learn on.
+def read_policy(path: str | Path, env: VecEnv | None = None, learner: Learner = ON_CPU) -> PPO:
+    """The PPO of a policy file of ours to play with or, with `env`, to learn on.
 
     Nothing in the file is unpickled. Raises PolicyFileError for a foreign or damaged file, and for
     an `env` of other frames or actions, FileNotFoundError where there is none.
@@ -135,8 +152,8 @@ def read_policy(path: str | Path, env: VecEnv | None = None) -> PPO:
     elements = sum(value.numel() for value in weights["policy"].values())
     try:
         with AllocationBudget(4 * elements + SPARE_ELEMENTS):
-            model = make_ppo(env, settings, stored["seed"], stored)
-        model.set_parameters(weights, exact_match=True, device="cpu")
+            model = make_ppo(env, settings, stored["seed"], stored, learner)
+        model.set_parameters(weights, exact_match=True, device=learner.device)
     except PARSE_ERRORS as error:
         raise _damaged(path, error) from None
     model.num_timesteps = stored["num_timesteps"]

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
@@ -16,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.envs import (
     BACKEND_HELP,
+    DEVICE_HELP,
     WORLD_HELP,
     Backend,
     Kind,
@@ -37,16 +39,24 @@ from agents.ppo.checkpoints import (
     remove_kept_policies,
     save_checkpoint,
 )
-from agents.ppo.policy_file import Origin, make_ppo, read_policy, read_weights, save_policy
+from agents.ppo.policy_file import (
+    Learner,
+    Origin,
+    make_ppo,
+    read_policy,
+    read_weights,
+    save_policy,
+)
 from agents.ppo.presets import PPOSettings
 from agents.ppo.progress_table import ProgressTable
 from agents.ppo.run_folder import SETTINGS_FILE
+from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO
 from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import progress
 from collectors.settings.parse import as_text, check_settings, setting
-from neural_envs.bundles import label_of
+from neural_envs.bundles import checked_device, label_of
 from neural_envs.ray_vector_env import RayVectorEnv
 
 
@@ -78,10 +88,19 @@ class PPOConfig:
         None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
     backend: Backend = setting("auto", BACKEND_HELP)
+    device: str = setting("cpu", DEVICE_HELP)
+    learner: Literal["sb3", "torch"] = setting(
+        "sb3", "stable-baselines3, or the same with frames that stay on the device, for dreams only"
+    )
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
     def __post_init__(self):
         check_settings(self)
+        if self.learner == "torch" and (self.world == "real" or self.ray):
+            raise ValueError(
+                "learner=torch plays dreams on its own device: leave it out in the real game and "
+                "with ray"
+            )
 
 
 class ProgressBar(BaseCallback):
@@ -118,6 +137,7 @@ def train_ppo(config: PPOConfig, seconds: float | None = None, kept: int = 0) ->
     Interrupted after a signal, once a checkpoint is written.
     """
     out = Path(config.out)
+    checked_device(config.device)
     with locked(out), deferred_interrupts() as stop:
         found = _open_run(out, run_text(config) + "\n")
         env = _make_env(config, found.steps if found else 0)
@@ -135,8 +155,16 @@ def train_ppo(config: PPOConfig, seconds: float | None = None, kept: int = 0) ->
 
 def _make_env(config: PPOConfig, done: int) -> VecEnv:
     """The environment of a run after `done` steps."""
-    backend = config.backend if config.world == "dream" else "eager"
-    dreamed = dream_settings(config.min_trust, config.starts, config.horizon, backend)
+    dreamed = {}
+    if config.world == "dream":
+        dreamed = dream_settings(
+            config.min_trust,
+            config.starts,
+            config.horizon,
+            config.backend,
+            config.device,
+            "torch" if config.learner == "torch" else "numpy",
+        )
     constructor = env_settings(
         config.name, config.world, config.bundle, config.real_options, dreamed
     )
@@ -152,7 +180,18 @@ def _make_env(config: PPOConfig, done: int) -> VecEnv:
     )
     identifier = env_id(config.name, config.world, config.bundle)
     envs = make(identifier, config.ppo.num_envs, **constructor)
-    return sb3_env(envs, config.seed + done, config.ppo.stack)
+    if config.learner == "sb3":
+        return sb3_env(envs, config.seed + done, config.ppo.stack)
+    lanes = TensorLanes(envs, config.ppo.stack)
+    lanes.seed(config.seed + done)
+    return lanes
+
+
+def learner_of(config: PPOConfig) -> Learner:
+    """What learns, and where."""
+    if config.learner == "sb3":
+        return Learner(device=config.device)
+    return Learner(TorchPPO, config.device, {"rollout_buffer_class": TensorRollout})
 
 
 def _callbacks(
@@ -169,7 +208,11 @@ def _learn(
 ) -> PPO:
     """The policy after all steps, or after those until a callback ends the training."""
     out, done = config.out, found.steps if found else 0
-    model = read_policy(found.path, env) if found else make_ppo(env, config.ppo, config.seed)
+    learner = learner_of(config)
+    if found:
+        model = read_policy(found.path, env, learner)
+    else:
+        model = make_ppo(env, config.ppo, config.seed, learner=learner)
     if config.init_from and not found:
         begin_with(model, config.init_from)
     table = ProgressTable(Path(out), done)
@@ -190,7 +233,7 @@ def begin_with(model: PPO, path: str) -> None:
         raise FileNotFoundError(f"init_from: no trained policy at {path}")
     weights = read_weights(path)
     try:
-        model.set_parameters(weights, device="cpu")
+        model.set_parameters(weights, device=model.device)
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
@@ -201,7 +244,14 @@ def begin_with(model: PPO, path: str) -> None:
 def run_text(config: PPOConfig) -> str:
     """All that decides a run, as text: the settings and the model that is dreamed."""
     settings = as_text(
-        replace(config, out="", ray="", actors=PPOConfig.actors, backend=PPOConfig.backend)
+        replace(
+            config,
+            out="",
+            ray="",
+            actors=PPOConfig.actors,
+            backend=PPOConfig.backend,
+            device=PPOConfig.device,
+        )
     )
     return f"{settings}\nmodel: {dreamed_weights(config)}"
 

@@ -30,7 +30,12 @@ from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, State, Transition, WorldModel
 
 BACKENDS = ("eager", *RUNTIMES, "auto")
-CANDIDATES = ("onnx", "openvino", "openvino-bf16")  # of auto: those that are ready in seconds
+CANDIDATES = (
+    "onnx",
+    "openvino",
+    "openvino-bf16",
+    "cuda-graph",
+)  # of auto: those that are ready in seconds
 
 
 class Graph(NamedTuple):

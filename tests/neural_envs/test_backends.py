@@ -93,7 +93,7 @@ def test_a_step_is_a_function_of_state_action_and_draws_alone(kind):
 
 
 def test_an_unknown_backend_is_refused_with_the_list():
-    with pytest.raises(ValueError, match="'eager', 'compile', 'onnx'.*'auto'; got 'tpu'"):
+    with pytest.raises(ValueError, match="'eager', .*'compile', 'onnx'.*'auto'; got 'tpu'"):
         NeuralVectorEnv(1, counting_bundle(), backend="tpu")
 
 
@@ -129,8 +129,13 @@ def test_a_processor_without_bfloat16_is_told_the_other_backend(monkeypatch):
 
 
 def test_a_backend_of_the_processor_is_not_for_a_gpu():
-    with pytest.raises(BackendError, match="on the CPU, not on cuda.*backend='compile'"):
+    with pytest.raises(BackendError, match="on cpu, not on cuda.*backend='compile'"):
         runtimes.require("onnx", torch.device("cuda"))
+
+
+def test_a_backend_of_a_gpu_is_not_for_the_processor():
+    with pytest.raises(BackendError, match="on cuda, not on cpu.*backend='onnx'"):
+        NeuralVectorEnv(1, tiny("chance"), backend="cuda-graph")
 
 
 def test_the_cache_is_the_users(monkeypatch, tmp_path):
@@ -302,3 +307,27 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
     bundle = tiny("chance")
     with pytest.raises(BackendError, match="no g.. *.*use backend='eager'"):
         Steps(bundle.model, bundle.contexts, "compile").opened(2, DEFAULT_OPTIONS)
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("lanes", [1, 64])
+@pytest.mark.parametrize("name", bundles.released_names())
+def test_released_bundles_dream_the_same_by_cuda_graphs_or_say_why_not(name, lanes):
+    bundle = bundles.load(name, "cuda")
+    if not bundle.model.one_graph:
+        pytest.skip("it has a loop of its own")
+    steps = Steps(bundle.model, bundle.contexts, "cuda-graph")
+    try:
+        assert steps.opened(lanes, DEFAULT_OPTIONS)[0] == "cuda-graph"
+    except ExportError as refusal:
+        assert "recorded as a CUDA graph" in str(refusal)
+
+
+@pytest.mark.gpu
+def test_auto_on_a_gpu_runs_and_says_what_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
+    env = NeuralVectorEnv(2, "snake", device="cuda", backend="auto", output="torch")
+    _, info = env.reset(seed=0)
+    assert info["backend"][0] in ("eager", "cuda-graph")
+    assert env.step(torch.tensor([0, 1], device="cuda"))[0].is_cuda

@@ -127,9 +127,10 @@ def find_device(name: str) -> torch.device:
         ) from None
 
 
-def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: "auto" where the hardware is good at it,
-    which few processors are.
+def use_bfloat16(precision: str, device: torch.device, quick: bool = False) -> bool:
+    """Whether to compute in bfloat16: "auto" where the hardware is good at it. Of processors those
+    with AMX are, and for models that are `quick` in it (`WorldModel.quick_in_bfloat16`) also those
+    with AVX512_BF16.
     """
     if precision not in ("auto", "float32", "bfloat16"):
         raise TrainingError(f"precision is auto, float32 or bfloat16, not {precision!r}")
@@ -137,7 +138,8 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and _asked("_is_amx_tile_supported")
+    able = processor_has_bfloat16() if quick else _asked("_is_amx_tile_supported")
+    return device.type == "cpu" and able
 
 
 def processor_has_bfloat16() -> bool:

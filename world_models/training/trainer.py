@@ -56,8 +56,6 @@ class Trainer:
             config.batch_size, config.gradient_accumulation
         )
         self.device = self.processes.device
-        self.bfloat16 = use_bfloat16(config.precision, self.device)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
         with torch.random.fork_rng():  # layers draw their weights from the global generator
             torch.manual_seed(config.seed)
@@ -65,6 +63,8 @@ class Trainer:
         self.model.to(self.device)
         # torch's stubs do not know memory_format
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.bfloat16 = use_bfloat16(config.precision, self.device, self.model.quick_in_bfloat16)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = build_optimizer(
             config.optimizer, self.model, config.learning_rate, config.weight_decay
