@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from neural_envs.bundles import load_model
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.run import train
 
-FREE = ("families", "out", "seconds", "rounds", "real")  # decide no row
+FREE = ("families", "out", "seconds", "rounds", "real", "device")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
 PPO_PER_MINUTE = 20_000  # steps, about, for the bar
 
@@ -114,16 +115,23 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
     counts |= {"minutes": 0, "game": False, "control_clips": 0, "decision_states": 0}
     out = str(folder / "evaluation")
     return evaluate_bundle(
-        EvaluateConfig(bundle=str(bundle), data=config.data, out=out, ranking=False, **counts)
+        EvaluateConfig(
+            bundle=str(bundle),
+            data=config.data,
+            out=out,
+            ranking=False,
+            device=config.device,
+            **counts,
+        )
     ).scores
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:
     """PPO trained in a dream or in the real game: its steps and how it plays the real game."""
     settings = ppo_settings(config.world)
-    run = PPOConfig(
-        config.world, kind, config.ppo_steps, str(folder / "ppo"), config.seed, bundle, ppo=settings
-    )
+    out = str(folder / "ppo")
+    run = PPOConfig(config.world, kind, config.ppo_steps, out, config.seed, bundle)
+    run = replace(run, device=config.device, ppo=settings)
     policy = load_policy(train_ppo(run, config.ppo_minutes * 60 or None))
     return {**measured(config, policy), "steps": policy.num_timesteps}
 

@@ -44,6 +44,7 @@ class CompareConfig:
         "", "directory; none: runs/compare-WORLD. Finished families in it are not repeated"
     )
     seed: int = setting(0, "of every training and measurement")
+    device: str = setting("cpu", "where agents learn and bundles are measured, as cuda")
     threads: int = setting(0, "CPU threads, 0 for torch's choice")
     transitions: int = setting(2_000, "teacher-forced transitions")
     rollouts: int = setting(64, "open-loop rollouts")

@@ -5,10 +5,10 @@ the real game.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.envs import WORLD_HELP, action_count, find_twins, named_world
+from agents.envs import DEVICE_HELP, WORLD_HELP, action_count, find_twins, named_world
 from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.evaluation.twin_film import film_twins
 from agents.ppo.presets import ppo_settings, quick
@@ -30,6 +30,7 @@ class DemoConfig:
     episodes: int = setting(128, "real episodes for each policy")
     seed: int = setting(0, "seed of everything")
     bundle: str | None = setting(None, "the dream's model; none: the released one")
+    device: str = setting("cpu", DEVICE_HELP)
 
 
 def film_both(config: DemoConfig) -> list[str]:
@@ -46,9 +47,8 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     """Train PPO in the dream; return how it and a random policy play the real game."""
     out = str(Path(config.out) / "ppo")
     settings = quick(ppo_settings(config.name))
-    run = PPOConfig(
-        config.name, "dream", config.steps, out, config.seed, config.bundle, ppo=settings
-    )
+    run = PPOConfig(config.name, "dream", config.steps, out, config.seed, config.bundle)
+    run = replace(run, device=config.device, ppo=settings)
     trained = load_policy(train_ppo(run, config.seconds))
     world = find_twins(config.name, config.bundle)
     random = make_policy("random", action_count(world.real, **world.options))

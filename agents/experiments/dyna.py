@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agents.envs import Kind, action_count, env_id, env_settings
+from agents.envs import DEVICE_HELP, Kind, action_count, env_id, env_settings
 from agents.evaluation.play import MOST_GAMES, first_game, play_policy
 from agents.experiments.dyna_records import CHECKS, check_played
 from agents.experiments.dyna_report import LoopRun, format_table, report, write_plot
@@ -37,7 +37,7 @@ from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
 # Settings that may change when a run goes on.
-FREE = ("rounds", "out", "seeds", "world_model.threads", "world_model.device")
+FREE = ("rounds", "out", "seeds", "device", "world_model.threads", "world_model.device")
 ROUNDS_OF_BUDGET = 3  # in which PPO gets as many steps as teach the real game
 SEEDS_PER_LOOP = 1000  # more than it has rounds: no two loops train with the same one
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
@@ -64,6 +64,7 @@ class DynaConfig:
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
     seeds: tuple[int, ...] = setting((0, 1, 2), "a loop each; with one there is no interval")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
+    device: str = setting("cpu", DEVICE_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     # Of the first round; `data` and `out` are set by the loop.
     world_model: TrainConfig = field(
@@ -227,6 +228,7 @@ class Loop:
             config.name, kind, config.steps, str(out), self._training_seed(number), bundle
         )
         run = replace(run, real_options=options, init_from=before, ppo=config.ppo)
+        run = replace(run, device=config.device)
         if not (out / POLICY_FILE).is_file():  # it is there only when it is complete
             train_ppo(run)
         return {"steps": config.steps}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents.envs import (
+    DEVICE_HELP,
     WORLD_HELP,
     Kind,
     action_count,
@@ -41,6 +42,8 @@ from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS, find_preset
+
+FREE = ("out", "bundle", "ray", "actors", "device")  # of a training, what decides no result
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class TransferConfig:
     exploitation_episodes: int = setting(
         32, "dreams and real games at each", least=1, most=MOST_GAMES
     )
+    device: str = setting("cpu", DEVICE_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     world_model: TrainConfig = field(
         default_factory=PRESETS["snake"], metadata={LISTED_BY: "neural-envs train"}
@@ -140,12 +144,12 @@ class SeedWork:
         """
         config, out = self.config, self.folder / half.name
         run = PPOConfig(config.name, half.kind, config.steps, str(out), self.seed, half.bundle)
-        run = replace(run, ppo=config.ppo)
+        run = replace(run, ppo=config.ppo, device=config.device)
         if half.kind == "dream":
             run = replace(
                 run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
             )
-        settings = settings_of(run, ("out", "bundle", "ray", "actors"), model=dreamed_weights(run))
+        settings = settings_of(run, FREE, model=dreamed_weights(run))
         product = out / POLICY_FILE
         kept = config.exploitation_points if half.kind == "dream" else 0
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from agents.envs import action_count, env_id, env_settings, named_world
+from agents.envs import DEVICE_HELP, action_count, env_id, env_settings, named_world
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import Episodes, play_policy, summarise
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
@@ -32,6 +32,7 @@ from world_models.training.run import train
 
 FREE = (  # may change when a run goes on
     "out",
+    "device",
     "seeds",
     "min_trust",
     "episodes",
@@ -63,6 +64,7 @@ class TrustConfig:
     episodes: int = setting(64, "real episodes for each policy")
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
+    device: str = setting("cpu", DEVICE_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     # `data` and `out` are set by the experiment.
     world_model: TrainConfig = field(
@@ -169,6 +171,7 @@ class Experiment:
             seed,
             str(self.bundle),
             min_trust=min_trust,
+            device=self.config.device,
             ppo=self.config.ppo,
         )
 
