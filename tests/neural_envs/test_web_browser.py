@@ -101,6 +101,21 @@ def stepped(page, number: int) -> None:
     wait_for(lambda: int(page.text_content("#step").split("/")[0]) >= number)
 
 
+def test_the_address_is_a_link_to_the_game_that_is_played(page, address):
+    """Seeds of up to ten digits; what is opened is the same dream, and the address stays."""
+    seed = 1797231557
+    link = f"{address}/#world=snake&bundle=snake&seed={seed}"
+    page.fill("#seed", str(seed))
+    page.press("#seed", "Enter")
+    page.wait_for_url(link)
+    first = pixels(page)
+    page.goto("about:blank")
+    page.goto(link)
+    shows(page, "#hint", "begin")
+    page.wait_for_url(link)
+    assert pixels(page) == first
+
+
 def test_the_page_loads_and_waits_for_a_key(page):
     assert page.title() == "neural-envs: play a dream"
     assert page.eval_on_selector("#views canvas", "c => [c.width, c.height]") == [64, 64]

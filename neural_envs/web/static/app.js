@@ -45,12 +45,24 @@ function handleMessage(message) {
   else if (message.type === "closing") showClosed({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "Connection closed", message.message);
 }
 
-// #snake/snake, or #world=snake&bundle=snake&seed=7, which is the same dream again
+const MAX_SEED = 2 ** 31 - 1;
+
+// #world=snake&bundle=snake&seed=7 is the same dream again; #snake/snake was once written
 function readLink() {
   const text = location.hash.slice(1);
   if (!text.includes("=")) return { world: text.split("/")[0], bundle: text.split("/")[1], seed: null };
   const values = new URLSearchParams(text), seed = values.get("seed") ?? "";
-  return { world: values.get("world"), bundle: values.get("bundle"), seed: /^[0-9]{1,9}$/.test(seed) ? Number(seed) : null };
+  return { world: values.get("world"), bundle: values.get("bundle"), seed: /^[0-9]{1,10}$/.test(seed) ? Math.min(Number(seed), MAX_SEED) : null };
+}
+
+// the address of the game that is played, so that whoever opens it begins the same dream
+function ownHash() {
+  const { world, bundle } = dream;
+  return `#${new URLSearchParams({ world, bundle, ...(header ? { seed: header.seed } : {}) })}`;
+}
+
+function showAddress() {
+  if (location.hash !== ownHash()) history.replaceState(null, "", ownHash());
 }
 
 function showClosed(title, text) {
@@ -80,7 +92,6 @@ function chooseBundle(name) {
 function startDream(message) {
   dream = message;
   unanswered = 0;
-  history.replaceState(null, "", `#${dream.world}/${dream.bundle}`);
   $("player").replaceChildren(new Option("you"), ...dream.policies.map((name) => new Option(name)));
   $("show-real").checked = $("show-difference").checked = false;
   $("sampler-steps-row").hidden = dream.sampler_steps === null;
@@ -122,6 +133,7 @@ function sendSettings() {
 function showFrame(data) {
   const length = new DataView(data).getUint32(0, true);
   header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+  if (dream && linked.seed === null && header.seed !== null && !header.replay) showAddress();
   drawViews(header, data, 4 + length);
   showScore(header);
   $("resync").disabled = header.real === null;
@@ -163,7 +175,7 @@ $("temperature").oninput = () => { dream.defaultTemperature = Number($("temperat
 for (const range of document.querySelectorAll("input[type=range]")) range.addEventListener("pointerup", () => range.blur());
 $("seed-form").onsubmit = (event) => {
   event.preventDefault();
-  newGame($("seed").value === "" ? null : Number($("seed").value));
+  newGame($("seed").value === "" ? null : Math.min(Number($("seed").value), MAX_SEED));
   $("seed").blur();
 };
 $("save").onclick = () => { if (token) location.assign(`/dreams/${token}`); };
@@ -180,7 +192,7 @@ function newGame(seed) {
 }
 
 async function copyLink() {
-  const link = `${location.origin}/#world=${dream.world}&bundle=${dream.bundle}&seed=${header?.seed ?? ""}`;
+  const link = `${location.origin}/${ownHash()}`;
   const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
   toast(copied ? `Copied: ${link}` : link);
 }
