@@ -246,7 +246,7 @@ def bench_phases(config: BenchConfig, names: int) -> dict[str, float]:
     backends = names * len(config.backends) * len(config.backend_lanes)
     own = 1.5 * names * len(config.lanes) + 4
     turn = config.seconds * (config.rounds + 0.5)
-    weights = {"opening bundles": 0.2 * own + 2.0 * backends, "dreams": turn * (own + backends)}
+    weights = {"opening bundles": 0.2 * own + 8.0 * backends, "dreams": turn * (own + backends)}
     weights |= {"games and data": 7 * turn, "start-up and sizes": 6.0 * names}
     trainings = 2 * names * config.rounds
     return weights | ({"PPO": trainings * config.ppo_steps / PPO_RATE} if config.ppo else {})
