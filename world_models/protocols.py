@@ -204,8 +204,6 @@ class WorldModel(nn.Module, ABC):
 
     # ------------------------------------------------------------------ training
 
-    # whether a processor with AVX512_BF16 trains it sooner in bfloat16 than in float32
-    quick_in_bfloat16: ClassVar[bool] = False
     given_weights: str = ""  # prefix of the weights that a run must be given; "": it learns all
 
     @classmethod

@@ -127,10 +127,9 @@ def find_device(name: str) -> torch.device:
         ) from None
 
 
-def use_bfloat16(precision: str, device: torch.device, quick: bool = False) -> bool:
+def use_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: "auto" where the hardware is good at it. Of processors those
-    with AMX are, and for models that are `quick` in it (`WorldModel.quick_in_bfloat16`) also those
-    with AVX512_BF16.
+    with AMX are; those with AVX512_BF16 alone train more slowly in it than in float32.
     """
     if precision not in ("auto", "float32", "bfloat16"):
         raise TrainingError(f"precision is auto, float32 or bfloat16, not {precision!r}")
@@ -138,8 +137,7 @@ def use_bfloat16(precision: str, device: torch.device, quick: bool = False) -> b
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    able = processor_has_bfloat16() if quick else _asked("_is_amx_tile_supported")
-    return device.type == "cpu" and able
+    return device.type == "cpu" and _asked("_is_amx_tile_supported")
 
 
 def processor_has_bfloat16() -> bool:

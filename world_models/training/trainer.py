@@ -63,7 +63,7 @@ class Trainer:
         self.model.to(self.device)
         # torch's stubs do not know memory_format
         self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.bfloat16 = use_bfloat16(config.precision, self.device, self.model.quick_in_bfloat16)
+        self.bfloat16 = use_bfloat16(config.precision, self.device)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = build_optimizer(
