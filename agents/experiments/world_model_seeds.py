@@ -17,7 +17,7 @@ from world_models.training.config import TrainConfig
 from world_models.training.run import train
 
 # Settings that may change when a run goes on; "threads" and the like decide speed alone.
-FREE = ("out", "threads", "device", "prefetch", "resume", "tracker", "wandb_mode")
+FREE = ("out", "threads", "device", "prefetch", "resume", "allow_changes", "tracker", "wandb_mode")
 
 
 class WorldModel(NamedTuple):

@@ -26,7 +26,7 @@ class RunReport:
         self.trainer, self.by_time = trainer, config.schedule == "minutes"
         self.total = round(60 * config.minutes) if self.by_time else config.updates
         self.started, self.first = time.perf_counter(), trainer.update
-        self.shown = 0.0  # where the bar is
+        self.shown: float = 0  # where the bar is
         self.bar: tqdm | None = None
         self.held_out = ""
 
@@ -50,11 +50,11 @@ class RunReport:
     def validated(self, losses: Mapping[str, float], held_out: Mapping[str, float]) -> None:
         """A validation is done, and a checkpoint written."""
         trainer = self.trainer
-        self.held_out = f"; held out: {text_of(held_out)}"
+        self.held_out = f"; held out {held_out['frame']:.4g}"  # which has to fit on the bar
         end = "" if self.by_time else f" of {trainer.config.updates}"
         log(
             f"update {trainer.update}{end}, {duration(trainer.seconds)}: {text_of(losses)}"
-            f"{self.held_out}{self._left()}"
+            f"; held out: {text_of(held_out)}{self._left()}"
         )
 
     def close(self) -> None:
