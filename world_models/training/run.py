@@ -54,7 +54,9 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
                 opened.enter_context(locked(config.out))
         resume(trainer)
         if is_finished(trainer):
-            note(f"{config.out} is finished: {trainer.update} updates are done, nothing to do")
+            if trainer.processes.main:
+                note(f"{config.out} is finished: {trainer.update} updates are done, nothing to do")
+            trainer.processes.end()
             return config.out / "bundle"
         # many processes must stop at the same update, which a signal to each cannot say
         alone = trainer.processes.count == 1
