@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from collectors.worlds.table import WORLDS
 
-ENTRY_POINT = "neural_envs:NeuralEnv"  # the registry lists an id under its module
+ENTRY_POINT = "neural_envs.env:NeuralEnv"
 VECTOR_ENTRY_POINT = "neural_envs.vector_env:NeuralVectorEnv"
 
 
