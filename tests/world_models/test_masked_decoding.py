@@ -116,6 +116,17 @@ def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():
         assert torch.equal(before[kept], after[kept])
 
 
+def test_a_choice_temperature_shuffles_the_unsure_places_and_leaves_the_sure_ones_first():
+    probability = torch.tensor([[0.99, 0.5, 0.4, 0.01, 0.95]]).expand(2_000, 5)
+    plain = MaskedDecoding().order(probability.log(), stream(2_000), 64)
+    assert torch.equal(plain, probability.log())
+    order = MaskedDecoding(choice_temperature=1.0).order(probability.log(), stream(2_000), 64)
+    assert (order[:, [0, 4]].amin(1) > order[:, 1:4].amax(1)).all()
+    # Gumbel noise of weight 1: the first of the unsure ones is a draw by their probabilities
+    first = torch.bincount(order[:, 1:4].argmax(1), minlength=3) / 2_000
+    assert (first - torch.tensor([0.5, 0.4, 0.01]) / 0.91).abs().max() < 0.04
+
+
 def test_masks_hide_at_least_one_place_and_all_in_a_share_of_samples():
     generator = torch.Generator().manual_seed(0)
     shares = mask_shares(4000, 0.3, generator)

@@ -86,7 +86,10 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
 }
 
 # Settings that came later: kind, dotted path, and the value with which older bundles are as before.
-ADDED: tuple[tuple[str, str, Any], ...] = (("tokens", "model.copy_pixels", False),)
+ADDED: tuple[tuple[str, str, Any], ...] = (
+    ("tokens", "model.copy_pixels", False),
+    ("tokens", "model.choice_temperature", 0.0),
+)
 
 
 def migrate_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from world_models.noise import FRAME_SALT, NoiseStream
 
 DIGITS = 8  # salts that a pass may use
 SURE = math.log(0.9)  # a place that is more probable than this waits for no other pass
+TINY = 2.0**-25  # least uniform number of which a logarithm is taken
+FAR = 1_000.0  # puts all unsure places behind the sure ones
 
 
 class Decided(NamedTuple):
@@ -44,11 +46,16 @@ class MaskedDecoding(NamedTuple):
 
     `guidance` on the action: logits are extrapolated away from those without it (Ho & Salimans
     2022, arXiv:2207.12598); 1 is off.
+
+    `choice_temperature` weighs the Gumbel noise that is added to the log-probabilities by which
+    places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
+    is unsure, as relief, these are the smooth ones: a long dream loses its texture.
     """
 
     passes: int = 1
     temperature: float = 0.0
     guidance: float = 1.0
+    choice_temperature: float = 0.0
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -80,9 +87,21 @@ class MaskedDecoding(NamedTuple):
                 if number == 1:
                     unsure = (log_probability < SURE).sum(1)  # (B,)
                 left = still_masked(unsure, number, self.passes)
-                rank = torch.where(masked, log_probability, math.inf).argsort(1).argsort(1)
+                order = self.order(log_probability, noise, salt)
+                rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 codes = codes.masked_fill(rank < left[:, None], mask)
             yield Decided(*(x.unflatten(1, shape) for x in (codes, found, origin)))
+
+    def order(self, log_probability: Tensor, noise: NoiseStream, salt: int) -> Tensor:
+        """What places are ordered by, (B, L); the last ones are masked again. Those that are sure
+        keep their place.
+        """
+        if not self.choice_temperature:
+            return log_probability
+        uniform = noise.uniform(log_probability.shape[1:], salt + DIGITS - 2).clamp(min=TINY)
+        gumbel = -torch.log(-torch.log(uniform))
+        unsure = log_probability + self.choice_temperature * gumbel - FAR
+        return torch.where(log_probability < SURE, unsure, log_probability)
 
     def choose(
         self,

@@ -72,7 +72,7 @@ class TokensModel(WorldModel):
     kind = "tokens"
     config_class = TokensConfig
     full_precision = "tokenizer."  # a frame keeps its codes
-    one_graph = True
+    one_graph = quick_in_bfloat16 = True
     config: TokensConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool
@@ -132,7 +132,7 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        return MaskedDecoding(steps, temperature, guidance)
+        return MaskedDecoding(steps, temperature, guidance, self.config.choice_temperature)
 
     def init(self, context: Context) -> CodeWindow | PixelWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another

@@ -51,13 +51,14 @@ def worldmap_tokens() -> TrainConfig:
     A move is 8 pixels, two places, and what was in sight is copied from there, pixel by pixel.
     """
     model = TokensConfig(
-        tokenizer=TokenizerConfig(levels=(8,) * 6, width=96, texture=0.3),
+        tokenizer=TokenizerConfig(levels=(8,) * 10, width=96, texture=0.3),
         network=MaskedTokensConfig(copy=(0, 2)),
         context_length=2,
         passes=4,
         temperature=1.0,
+        choice_temperature=5.0,  # the surest draws are the smooth ones
         copy_pixels=True,
-        tokenizer_share=0.2,
+        tokenizer_share=0.25,
         all_masked=0.1,
     )
     return replace(
@@ -65,7 +66,7 @@ def worldmap_tokens() -> TrainConfig:
         model=model,
         data=Path("data/worldmap"),
         out=Path("runs/worldmap-tokens"),
-        updates=9_000,
+        updates=12_000,
         event_weight=2.0,
         termination_event_weight=10.0,
     )
