@@ -204,7 +204,14 @@ CONFIGS = {
         FSQ, replace(MASKED, copy=(0, 1)), 2, passes=2, temperature=1.0, guidance=1.5
     ),
     "tokens-pixels": TokensConfig(
-        FSQ, replace(MASKED, copy=(0, 2)), 2, passes=2, temperature=1.0, copy_pixels=True
+        FSQ,
+        replace(MASKED, copy=(0, 2)),
+        2,
+        passes=2,
+        temperature=1.0,
+        copy_pixels=True,
+        pixel_features=4,
+        choice_temperature=2.0,
     ),
     "tokens-patches": TokensConfig(
         TokenizerConfig("patches", patches=70), MASKED, 2, passes=2, temperature=1.0

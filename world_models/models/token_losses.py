@@ -96,7 +96,7 @@ def step_losses(
     losses = network.losses(h, sources, target.codes.flatten(1))
     error, best = (x.unflatten(1, shape) for x in losses)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
-    logits = model.head(features.tokens, network.codes(filled).detach())
+    logits = model.outcome_logits(features.tokens, filled)
     terms = {"frame": (error * masked).sum((1, 2)) / masked.sum((1, 2))}
     wrong = wrong_share(model, filled, target.codes)
     return terms | outcome_losses(logits, target.reward_class, target.termination, wrong), filled

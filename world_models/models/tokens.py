@@ -13,7 +13,7 @@ R reward classes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,9 @@ from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import final_classes, likeliest_outcome
 from world_models.models.token_losses import dynamics_losses, some_frames
+from world_models.models.token_windows import CodeWindow, PixelWindow
 from world_models.models.tokens_config import TokensConfig
+from world_models.networks.grid import GridConfig, OutcomeHead
 from world_models.networks.masked_tokens import (
     CodeFeatures,
     CodeOutcomeHead,
@@ -51,21 +53,6 @@ from world_models.protocols import (
 ENCODED_AT_ONCE = 32  # frames: they fit into the cache, which is four times as fast as 1024 at once
 
 
-class CodeWindow(NamedTuple):
-    """The state: the codes of the last frames, and the actions between them."""
-
-    codes: Tensor  # (B, K, G, G) int16, or int32 where there are more codes; oldest first
-    actions: Tensor  # (B, K - 1) int64
-
-
-class PixelWindow(NamedTuple):
-    """The state where what is copied keeps its pixels."""
-
-    codes: Tensor  # as in CodeWindow
-    actions: Tensor
-    frame: Tensor  # (B, H, W, C) uint8, the last one
-
-
 class TokensModel(WorldModel):
     """See the module."""
 
@@ -88,7 +75,7 @@ class TokensModel(WorldModel):
         self.tokenizer.requires_grad_(False)
         shape = (self.context_length, self.null_action, *grid)
         self.network = MaskedTokens(config.network, self.tokenizer.sizes, shape)
-        self.head = CodeOutcomeHead(config.network, len(spec.reward_values))
+        self.head = self.build_head()
         self.code_type = torch.int16 if self.network.mask_code < 2**15 else torch.int32
         learned = not isinstance(self.tokenizer, PatchDictionary)
         self.tokenizer_share = config.tokenizer_share if learned else 0.0
@@ -109,6 +96,14 @@ class TokensModel(WorldModel):
             model.tokenizer.fill(torch.from_numpy(patches))
             model.init_embeddings()
         return model
+
+    def build_head(self) -> CodeOutcomeHead | OutcomeHead:
+        """What tells outcomes: by pixels where a game counts them, else by codes."""
+        width, rewards = self.config.network.width, len(self.spec.reward_values)
+        if not self.config.pixel_features:
+            return CodeOutcomeHead(self.config.network, rewards)
+        sizes = GridConfig(width, self.patch, pixel_features=self.config.pixel_features)
+        return OutcomeHead(sizes, self.spec.frame_shape[2], rewards)
 
     def init_embeddings(self) -> None:
         """Gives codes that look alike embeddings that are alike."""
@@ -179,7 +174,7 @@ class TokensModel(WorldModel):
         past = torch.cat((state.actions, action[:, None]), 1)[:, 1:]
         copies = isinstance(state, PixelWindow)
         after = PixelWindow(codes, past, frame) if copies else CodeWindow(codes, past)
-        return Transition(after, frame, *self.outcome(features, decided))
+        return Transition(after, frame, *self.outcome(features, decided, frame))
 
     def decide_codes(
         self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
@@ -224,10 +219,14 @@ class TokensModel(WorldModel):
     def reconstruct(self, frames: Tensor) -> Tensor:
         return self.decode_codes(self.encode_frames(frames))
 
-    def outcome(self, features: CodeFeatures, decided: Decided) -> tuple[Tensor, Tensor, Tensor]:
-        """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes."""
+    def outcome(
+        self, features: CodeFeatures, decided: Decided, frame: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes, shown as a
+        frame (B, H, W, C) uint8.
+        """
         own = features.tokens[: len(decided.codes)]  # the half with the action
-        reward, termination, trust = self.head(own, self.network.codes(decided.codes))
+        reward, termination, trust = self.outcome_logits(own, decided.codes, frame)
         scale = self.trust_scale
         trust = trust.sigmoid() if scale is None else scale(trust, own, decided.surprise)
         chosen, over = likeliest_outcome(reward.float(), termination.float(), self.final)
@@ -238,8 +237,22 @@ class TokensModel(WorldModel):
     ) -> tuple[Tensor, Tensor]:
         """The head's probabilities for a dreamed frame: rewards (B, R), termination (B,)."""
         features = self.context_features(state, action)
-        reward, termination, _ = self.head(features, self.network.codes(self.encode_frames(frame)))
+        reward, termination, _ = self.outcome_logits(features, self.encode_frames(frame), frame)
         return reward.softmax(1), termination.sigmoid()
+
+    def outcome_logits(
+        self, tokens: Tensor, codes: Tensor, frame: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of reward (B, R), termination (B,) and trust (B,) of codes (B, G, G) and the frame
+        (B, H, W, C) uint8 that they are shown as; None: as the tokenizer decodes them.
+        """
+        if isinstance(self.head, CodeOutcomeHead):
+            return self.head(tokens, self.network.codes(codes).detach())
+        if frame is not None:
+            return self.head(tokens, pixels.stack(frame[:, None]))
+        with torch.no_grad():
+            decoded = self.tokenizer.decode(codes).clamp(-1, 1)
+        return self.head(tokens, decoded)
 
     @property
     def feature_width(self) -> int:

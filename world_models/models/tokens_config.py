@@ -25,6 +25,9 @@ class TokensConfig(ModelConfig):
     copy_pixels: bool = setting(
         False, "what is copied keeps its pixels: for games that move by whole patches"
     )
+    pixel_features: int = setting(
+        0, "of single pixels of the frame, to tell outcomes by; 0: by its codes", least=0
+    )
     guidance: float = setting(1.0, "on the action; 1 is off", least=0)
     tokenizer_share: float = setting(
         0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1

@@ -58,6 +58,7 @@ def worldmap_tokens() -> TrainConfig:
         temperature=1.0,
         choice_temperature=5.0,  # the surest draws are the smooth ones
         copy_pixels=True,
+        pixel_features=8,  # land is counted
         tokenizer_share=0.25,
         all_masked=0.1,
     )
