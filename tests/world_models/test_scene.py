@@ -86,9 +86,21 @@ def test_what_is_much_less_likely_than_the_likeliest_is_never_drawn():
     model = make_model("scene", least_share=0.2)
     logits = torch.tensor([0.5, 0.4, 0.05, 0.05]).log().expand(500, 4)
     noise = NoiseStream.from_seeds(torch.arange(500))
-    choice, likelihood = model.draw(logits, noise, 1)
+    choice, usual = model.draw(logits, noise, 1)
     assert set(choice.tolist()) == {0, 1}
-    assert likelihood.exp().tolist() == pytest.approx((0.5 - 0.1 * choice).tolist(), abs=1e-5)
+    entropy = -(logits[0].exp() * logits[0]).sum()
+    expected = (logits[0, choice] + entropy).clamp(max=0)
+    assert torch.allclose(usual, expected, atol=1e-5)
+
+
+def test_any_of_many_equal_choices_is_usual_and_a_rare_one_is_not():
+    model, noise = make_model("scene"), NoiseStream.from_seeds(torch.arange(2_000))
+    serve = torch.zeros(2_000, 40)
+    assert torch.allclose(model.draw(serve, noise, 1)[1], torch.zeros(2_000), atol=1e-5)
+    sure = torch.tensor([0.99, 0.01]).log().expand(2_000, 2)
+    choice, usual = model.draw(sure, noise, 1)
+    assert (usual[choice == 0] > -0.01).all() and (usual[choice == 1] < -4).all()
+    assert 0 < (choice == 1).sum() < 60
 
 
 def test_what_is_not_chosen_to_change_stays():

@@ -144,9 +144,9 @@ class SceneModel(WorldModel):
         self.resolve_options(options)
         history = self.history(state, action)
         read = self.dynamics.read(history)
-        outcome, sure = self.draw(self.outcome_logits(read), noise, OUTCOME)
+        outcome, usual = self.draw(self.outcome_logits(read), noise, OUTCOME)
         logits = self.dynamics(read, outcome, history, self.scene.neighbors)
-        center, there, codes, likelihood = self.decide(logits, state, noise)
+        center, there, codes, detail = self.decide(logits, state, noise)
         frame = pixels.to_uint8(self.scene.draw(center, there, codes))
         after = SceneState(
             torch.cat((state.center[:, 1:], center[:, None]), 1),
@@ -154,7 +154,7 @@ class SceneModel(WorldModel):
             codes,
             torch.cat((state.actions, action[:, None]), 1)[:, 1:],
         )
-        over, trust = outcome % 2 == 1, (sure + likelihood).exp().clamp(max=1)
+        over, trust = outcome % 2 == 1, (usual + detail).exp()
         return Transition(after, frame, self.reward_values[outcome // 2], over, trust)
 
     def history(self, state: SceneState, action: Tensor) -> SceneHistory:
@@ -173,22 +173,24 @@ class SceneModel(WorldModel):
         return logits.masked_fill(never, NEVER)
 
     def draw(self, logits: Tensor, noise: NoiseStream, salt: int) -> tuple[Tensor, Tensor]:
-        """Logits (B, ..., N) -> a choice (B, ...) int64 and its log-probability, among those at
-        least `least_share` times as likely as the likeliest (cf. Nguyen et al. 2024, "Min-p
-        sampling", arXiv:2407.01082).
+        """Logits (B, ..., N) -> a choice (B, ...) int64 among those at least `least_share` times as
+        likely as the likeliest (cf. Nguyen et al. 2024, "Min-p sampling", arXiv:2407.01082), and
+        how much less likely it is than is usual for a draw: at most 0, its log-probability and the
+        entropy together (cf. typical sampling, Meister et al. 2022, arXiv:2202.00666, eq. 4).
         """
         likelihood = logits.float().log_softmax(-1)
         least = likelihood.amax(-1, keepdim=True) + math.log(max(self.config.least_share, 1e-30))
         uniform = noise.uniform(tuple(logits.shape[1:]), salt).clamp_min(2.0**-25)
         gumbel = likelihood - torch.log(-torch.log(uniform))
         choice = gumbel.masked_fill(likelihood < least, -math.inf).argmax(-1, keepdim=True)
-        return choice[..., 0], likelihood.gather(-1, choice)[..., 0]
+        entropy = -(likelihood.exp() * likelihood.clamp(min=NEVER)).sum(-1)
+        return choice[..., 0], (likelihood.gather(-1, choice)[..., 0] + entropy).clamp(max=0)
 
     def decide(
         self, logits: SceneLogits, state: SceneState, noise: NoiseStream
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Centers (B, P, 2), presence (B, P) and codes (B, A) after the step, and the
-        log-probability of all of this (B,).
+        """Centers (B, P, 2), presence (B, P) and codes (B, A) after the step, and how
+        unusual all of this is (B,), at most 0; see `draw`.
         """
         (fate, p_fate), (move, p_move), (place, p_place), (patch, p_patch) = (
             self.draw(part, noise, salt)
