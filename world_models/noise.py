@@ -119,10 +119,13 @@ class NoiseStream(NamedTuple):
         """(B,) int64 uniform in [0, high); the bias is below high / 2**24."""
         return (self.uniform((), salt).double() * high).long()
 
+    def gumbel(self, shape: tuple[int, ...], salt: int) -> Tensor:
+        """(B, *shape) float32 standard Gumbel: the largest of logits with it is a draw."""
+        return -torch.log(-torch.log(self.uniform(shape, salt).clamp_min(2.0**-25)))
+
     def categorical(self, logits: Tensor, salt: int) -> Tensor:
         """(B,) int64 draws from softmax(logits), by the Gumbel maximum. logits (B, N)."""
-        uniform = self.uniform((logits.shape[1],), salt).clamp_min(2.0**-25)
-        return (logits.float() - torch.log(-torch.log(uniform))).argmax(1)
+        return (logits.float() + self.gumbel((logits.shape[1],), salt)).argmax(1)
 
 
 def _float(words: Any) -> Any:

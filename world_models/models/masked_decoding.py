@@ -23,7 +23,6 @@ from world_models.noise import FRAME_SALT, NoiseStream
 
 DIGITS = 8  # salts that a pass may use
 SURE = math.log(0.9)  # a place that is more probable than this waits for no other pass
-TINY = 2.0**-25  # least uniform number of which a logarithm is taken
 FAR = 1_000.0  # puts all unsure places behind the sure ones
 
 
@@ -98,8 +97,7 @@ class MaskedDecoding(NamedTuple):
         """
         if not self.choice_temperature:
             return log_probability
-        uniform = noise.uniform(log_probability.shape[1:], salt + DIGITS - 2).clamp(min=TINY)
-        gumbel = -torch.log(-torch.log(uniform))
+        gumbel = noise.gumbel(tuple(log_probability.shape[1:]), salt + DIGITS - 2)
         unsure = log_probability + self.choice_temperature * gumbel - FAR
         return torch.where(log_probability < SURE, unsure, log_probability)
 

@@ -180,9 +180,8 @@ class SceneModel(WorldModel):
         """
         likelihood = logits.float().log_softmax(-1)
         least = likelihood.amax(-1, keepdim=True) + math.log(max(self.config.least_share, 1e-30))
-        uniform = noise.uniform(tuple(logits.shape[1:]), salt).clamp_min(2.0**-25)
-        gumbel = likelihood - torch.log(-torch.log(uniform))
-        choice = gumbel.masked_fill(likelihood < least, -math.inf).argmax(-1, keepdim=True)
+        noisy = likelihood + noise.gumbel(tuple(logits.shape[1:]), salt)
+        choice = noisy.masked_fill(likelihood < least, -math.inf).argmax(-1, keepdim=True)
         entropy = -(likelihood.exp() * likelihood.clamp(min=NEVER)).sum(-1)
         return choice[..., 0], (likelihood.gather(-1, choice)[..., 0] + entropy).clamp(max=0)
 
