@@ -169,7 +169,7 @@ class MP4Writer(_Writer):
 
     def __init__(self, path: Path, fps: float, scale: int):
         super().__init__(path, fps, scale)
-        self.ffmpeg, self.process = _ffmpeg(), None
+        self.ffmpeg, self.process = find_ffmpeg("write a .gif instead"), None
 
     def _write(self, image: np.ndarray) -> None:
         odd = image.shape[0] % 2, image.shape[1] % 2  # H.264 wants even sides
@@ -254,11 +254,14 @@ def is_whole_mp4(path: Path) -> bool:
     return at == len(data) and b"moov" in names
 
 
-def _ffmpeg():
-    instead = "write a .gif instead"
+def find_ffmpeg(instead: str = "") -> Any:
+    """The module imageio_ffmpeg, with its ffmpeg. Raises MissingExtra with the remedy, and what can
+    be done `instead`.
+    """
     imageio_ffmpeg = optional("imageio_ffmpeg", instead=instead)
     try:
         imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
-        raise MissingExtra(f"MP4 files need ffmpeg: install it, or {instead}") from error
+        other = f", or {instead}" if instead else ""
+        raise MissingExtra(f"MP4 files need ffmpeg: install it{other}") from error
     return imageio_ffmpeg

@@ -28,7 +28,10 @@ VERBS = {
     "collect": ("agents.ppo.player:main", "play a real game and record a dataset"),
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
     "export": ("collectors.dataset.minari:export_main", "write a dataset as a Minari set"),
-    "import": ("collectors.dataset.minari:import_main", "read a Minari set as a dataset"),
+    "import": (
+        "collectors.interchange.import_command:main",
+        "read films with actions, or a Minari set, as a dataset",
+    ),
     "train": ("neural_envs.commands.train:main", "train a world model on a dataset"),
     "evaluate": (
         "agents.evaluation.evaluate:main",

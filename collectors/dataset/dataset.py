@@ -33,6 +33,7 @@ from collectors.dataset.shards import (
     read_rows,
     write_shard,
 )
+from collectors.dataset.splits import PARTS, split_part
 from collectors.files import put_in_place, write_atomically
 from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_array_header, reason_of
 
@@ -126,23 +127,10 @@ class Dataset:
                 f"validation and test are shares that leave some to train on, got {validation} and "
                 f"{test}"
             )
-        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+        parts: dict[str, list[int]] = {part: [] for part in PARTS}
         for row in self.episodes:
-            place = (
-                int.from_bytes(
-                    hashlib.sha256((row.key or str(row.seed)).encode()).digest()[:8], "big"
-                )
-                / 2**64
-            )
-            part = (
-                "validation"
-                if place < validation
-                else "test"
-                if place < validation + test
-                else "train"
-            )
-            forced = row.key.partition(":")[0]
-            parts[forced if ":" in row.key and forced in parts else part].append(row.id)
+            part = split_part(row.key or str(row.seed), validation, test)
+            parts[part].append(row.id)
         return parts
 
     def _open(self, entry: dict, rows: list[EpisodeRow]) -> Shard:

@@ -51,19 +51,6 @@ class ExportSettings:
     author: str = setting("", "to be named in the set")
 
 
-@dataclass(frozen=True)
-class ImportSettings:
-    """Writes a Minari set of images and discrete actions as a dataset."""
-
-    minari: str = setting(help="id of a set that Minari has on this machine")
-    out: str = setting(help="directory to write")
-    size: int = setting(0, "resize the frames to this side; 0 takes them as they are")
-
-    def __post_init__(self):
-        if self.size < 0 or self.size % PATCH:
-            raise ValueError(f"size is 0 or a multiple of {PATCH}, got {self.size}")
-
-
 def export_dataset(data: str | Path, name: str, author: str = "") -> None:
     """Writes the dataset of a directory as the Minari set `name`. Where the game can be made here
     the set also says how, for Minari's `recover_environment`. Raises DatasetError."""
@@ -269,17 +256,3 @@ def exported(settings: ExportSettings) -> str:
     """Export a dataset; return a line about it."""
     export_dataset(settings.data, settings.minari, settings.author)
     return f"{settings.data} is in Minari as {settings.minari}"
-
-
-def import_main(argv: list[str] | None = None) -> int:
-    """Run `neural-envs import`; return its exit code."""
-    return command(ImportSettings, imported, argv, "neural-envs import", ("minari", "out"))
-
-
-def imported(settings: ImportSettings) -> str:
-    """Import a Minari set; return a line about it."""
-    dataset = import_dataset(settings.minari, settings.out, settings.size)
-    return (
-        f"{settings.out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, "
-        f"{dataset.fingerprint[:16]}"
-    )
