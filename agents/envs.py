@@ -12,9 +12,7 @@ from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor
 
-from agents.ppo.vec_env import SB3VecEnv
 from collectors.recording.collect import read_options
 from collectors.settings.run_command import first_word, option
 from collectors.worlds.any_game import twin_options
@@ -189,35 +187,6 @@ def _made(make, identifier: str, settings: Mapping[str, Any], **rest: Any):
             if reason
             else f"{identifier} cannot be made with {settings}: {error}"
         ) from error
-
-
-def sb3_env(env: VectorEnv, seed: int, stack: int = 1) -> VecMonitor | VecFrameStack:
-    """A vector env as a seeded, monitored stable-baselines3 VecEnv.
-
-    With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros
-    before an episode's first.
-    """
-    adapted = SB3VecEnv(env)
-    adapted.seed(seed)
-    monitored = VecMonitor(adapted)
-    return VecFrameStack(monitored, stack, channels_order="last") if stack > 1 else monitored
-
-
-def make_world(
-    name: str,
-    kind: Kind,
-    num_envs: int,
-    seed: int,
-    bundle: str | None = None,
-    stack: int = 1,
-    options: Sequence[str] = (),
-) -> VecMonitor | VecFrameStack:
-    """A world's dream or real game for stable-baselines3: `make_vector_env`, then `sb3_env`.
-
-    `options` are the real game's, as ("levels=test",).
-    """
-    settings = env_settings(name, kind, bundle, options)
-    return sb3_env(make_vector_env(env_id(name, kind, bundle), num_envs, **settings), seed, stack)
 
 
 def weights_fingerprint(name: str, bundle: str | None = None) -> str:

@@ -9,8 +9,8 @@ import argparse
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from agents.envs import make_world
 from agents.ppo.networks import PatchCNN
+from agents.ppo.vec_env import make_world
 
 
 def main(argv: list[str] | None = None) -> float:

@@ -9,8 +9,9 @@ import argparse
 
 from stable_baselines3 import PPO
 
-from agents.envs import env_id, make_world
+from agents.envs import env_id
 from agents.evaluation.play import evaluate_policy
+from agents.ppo.vec_env import make_world
 
 
 def main(argv=None) -> float:

@@ -9,9 +9,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from agents.envs import make_world
 from agents.evaluation.evaluate import main as evaluate
 from agents.ppo.presets import ppo_settings
+from agents.ppo.vec_env import make_world
 from collectors.dataset.dataset import Dataset
 from collectors.policies.policies import make_policy
 from collectors.recording.collect import main as collect

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from neural_envs.cli import VERBS
 from tests.source_tree import (
     FILES,
     MODULES,
@@ -291,6 +292,16 @@ for module in {MODULES}:
         sys.exit(f"{{module}} does not import")
 """
     fresh_python(code)
+
+
+def test_verbs_that_train_no_agent_need_no_stable_baselines3():
+    learning = {"ppo", "transfer", "dyna", "trust", "compare", "demo"}
+    modules = [place.split(":")[0] for verb, (place, _) in VERBS.items() if verb not in learning]
+    assert "agents.benchmarks.bench" in modules and "agents.evaluation.evaluate" in modules
+    fresh_python(
+        "import importlib, sys\nsys.modules['stable_baselines3'] = None\n"
+        f"for module in {modules}: importlib.import_module(module)"
+    )
 
 
 def test_settings_with_a_range_are_checked_by_their_class():

@@ -81,7 +81,7 @@ def test_the_dream_is_evaluated_on_what_is_new_in_a_frame(run):
 
 
 def test_an_agent_sees_the_same_stacks_in_dream_and_game(run):
-    from agents.envs import make_world
+    from agents.ppo.vec_env import make_world
 
     for kind, options in (("dream", ()), ("real", ("observation=grey84",))):
         env = make_world("coinrun", kind, 2, 0, str(run / "bundle"), options=options)

@@ -20,7 +20,6 @@ from agents.benchmarks import reference_models as reference
 from agents.benchmarks.backends import backend_report, backend_subjects
 from agents.benchmarks.bench_lines import lines
 from agents.benchmarks.peaks import FLOAT32, peak_subjects, peaks_of
-from agents.benchmarks.ppo import ppo_report
 from agents.benchmarks.timing import (
     Advance,
     Rates,
@@ -35,6 +34,7 @@ from agents.benchmarks.timing import (
 from agents.envs import BACKEND_HELP, Backend, env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
 from collectors.dataset.dataset import Dataset
+from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
 from collectors.progress import OverallProgress, duration, note, progress
 from collectors.settings.parse import setting
@@ -288,16 +288,23 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
         "ratios": ratios(names, rates),
         "backends": backend_report(backend_rates, work, peaks),
         "per_second": throughput,
-        "ppo": ppo_report(names, config.ppo_steps, config.rounds, config.backend)
-        if config.ppo
-        else {},
+        "ppo": ppo_times(names, config) if config.ppo else {},
     }
+
+
+def ppo_times(names: list[str], config: BenchConfig) -> dict:
+    """`ppo_report` of these bundles; what learns is imported for it alone."""
+    from agents.benchmarks.ppo import ppo_report
+
+    return ppo_report(names, config.ppo_steps, config.rounds, config.backend)
 
 
 def run(config: BenchConfig) -> str:
     """Measure, write the figures to `config.out`; return them as lines."""
     check_free(config.out, config.overwrite)
     check_writable(Path(config.out).parent)  # before minutes of measuring
+    if config.ppo:
+        optional("stable_baselines3", instead="leave out --ppo")
     figures = bench(config)
     write_atomically(config.out, json.dumps(figures, indent=1) + "\n")
     return "\n".join([*lines(figures), f"written: {config.out}"])

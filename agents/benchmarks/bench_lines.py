@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from agents.benchmarks.backends import backend_lines
-from agents.benchmarks.ppo import ppo_lines
 
 
 def lines(figures: dict) -> list[str]:
@@ -21,6 +20,15 @@ def lines(figures: dict) -> list[str]:
             ratios = "; ".join(f"{_lanes(n)}: {_times(row)}" for n, row in by_lanes.items())
             found.append(f"{name} is faster than {other}, {ratios}")
     return found + backend_lines(figures["backends"]) + ppo_lines(figures["ppo"])
+
+
+def ppo_lines(report: dict) -> list[str]:
+    """The report for a terminal."""
+    return [
+        f"{name:12s} PPO of {row['steps']} steps: {row['dream_seconds']:.1f} s in the dream, "
+        f"{row['real_seconds']:.1f} s in the real game, {row['ratio']:.2f}x"
+        for name, row in report.items()
+    ]
 
 
 def _lanes(count: int) -> str:

@@ -51,12 +51,3 @@ def seconds(name: str, kind: Kind, steps: int, backend: str) -> float:
         begun = time.perf_counter()
         train_ppo(config)
         return time.perf_counter() - begun
-
-
-def ppo_lines(report: dict) -> list[str]:
-    """The report for a terminal."""
-    return [
-        f"{name:12s} PPO of {row['steps']} steps: {row['dream_seconds']:.1f} s in the dream, "
-        f"{row['real_seconds']:.1f} s in the real game, {row['ratio']:.2f}x"
-        for name, row in report.items()
-    ]

@@ -4,18 +4,22 @@ Each lane plays a fixed number of episodes. Taking the first so many that finish
 short ones. N lanes, E episodes.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.vector import VectorEnv
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.envs import make_vector_env
 from collectors.policies.policies import Policy
 from collectors.progress import progress
+
+if TYPE_CHECKING:  # scripted policies play without it
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 RESAMPLES = 10_000
 MAX_LANES = 64
@@ -34,7 +38,7 @@ class Episodes(NamedTuple):
         return {name: values.tolist() for name, values in self._asdict().items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, list]) -> "Episodes":
+    def from_dict(cls, values: dict[str, list]) -> Episodes:
         """Inverse of `as_dict`."""
         return cls(*(np.asarray(values[name]) for name in cls._fields))
 
@@ -48,11 +52,11 @@ class Episodes(NamedTuple):
             raise ValueError("episodes are finite numbers")
 
     @classmethod
-    def joined(cls, parts: "list[Episodes]") -> "Episodes":
+    def joined(cls, parts: list[Episodes]) -> Episodes:
         """The episodes of all parts."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def first(self, count: int) -> "Episodes":
+    def first(self, count: int) -> Episodes:
         """The first `count` episodes."""
         return Episodes(*(column[:count] for column in self))
 
@@ -150,9 +154,9 @@ def make_agent(
     policy: Policy | BaseAlgorithm, num_envs: int, seed: int, deterministic: bool = False
 ) -> Agent:
     """Make an agent from a stable-baselines3 model or from a `collectors` policy."""
-    if isinstance(policy, BaseAlgorithm):
-        return ModelAgent(policy, deterministic)
-    return PolicyAgent(policy, num_envs, seed)
+    if isinstance(policy, Policy):
+        return PolicyAgent(policy, num_envs, seed)
+    return ModelAgent(policy, deterministic)
 
 
 def play_episodes(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from agents.evaluation.play import Agent, make_agent
-from agents.ppo.policy_file import read_policy
 from collectors.policies.equivalent_keys import EquivalentKeys, equivalent_keys_of
 from collectors.policies.policies import make_policy, makers_of
 from collectors.worlds.table import WORLDS
@@ -77,6 +76,8 @@ def make_players(
         players[EQUIVALENT] = lambda lanes: EquivalentKeyAgent(scripted(EQUIVALENT, lanes), keys)
     players[best] = lambda lanes: scripted(best, lanes)
     if policy_file:
+        from agents.ppo.policy_file import read_policy  # scripted players need no PPO
+
         model = read_policy(policy_file)
         players[f"agent-{Path(policy_file).parent.name}"] = lambda lanes: make_agent(
             model, lanes, seed

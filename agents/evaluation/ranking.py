@@ -11,7 +11,6 @@ import numpy as np
 from agents.envs import KINDS, action_count, env_id, env_settings
 from agents.evaluation.play import play_policy
 from agents.evaluation.players import EQUIVALENT
-from agents.ppo.train import load_policy
 from collectors.policies.policies import POLICY_FILE, make_policy, makers_of
 from collectors.progress import progress
 from collectors.worlds.table import WORLDS
@@ -51,6 +50,8 @@ def rank_policies(
     for policy_name in progress(names, desc="ranking"):
         for kind in KINDS:
             if policy_name.endswith(POLICY_FILE):
+                from agents.ppo.train import load_policy  # scripted policies need no PPO
+
                 policy = load_policy(policy_name)
             else:
                 policy = make_policy(policy_name, actions, world=name)

@@ -26,7 +26,6 @@ from agents.envs import (
     env_settings,
     find_twins,
     make_vector_env,
-    sb3_env,
     weights_fingerprint,
 )
 from agents.ppo.checkpoints import (
@@ -51,6 +50,7 @@ from agents.ppo.presets import PPOSettings
 from agents.ppo.progress_table import ProgressTable
 from agents.ppo.run_folder import SETTINGS_FILE
 from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO
+from agents.ppo.vec_env import sb3_env
 from collectors.files import write_atomically
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked

@@ -3,11 +3,14 @@
 N lanes; observations are passed on as they are, (N, H, W, C) uint8.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor
+
+from agents.envs import Kind, env_id, env_settings, make_vector_env
 
 
 class SB3VecEnv(VecEnv):
@@ -90,3 +93,32 @@ class SB3VecEnv(VecEnv):
 
     def _count(self, indices) -> int:
         return len(list(self._get_indices(indices)))
+
+
+def sb3_env(env: VectorEnv, seed: int, stack: int = 1) -> VecMonitor | VecFrameStack:
+    """A vector env as a seeded, monitored stable-baselines3 VecEnv.
+
+    With `stack` > 1 an observation is that many frames, the newest last, in the channels; zeros
+    before an episode's first.
+    """
+    adapted = SB3VecEnv(env)
+    adapted.seed(seed)
+    monitored = VecMonitor(adapted)
+    return VecFrameStack(monitored, stack, channels_order="last") if stack > 1 else monitored
+
+
+def make_world(
+    name: str,
+    kind: Kind,
+    num_envs: int,
+    seed: int,
+    bundle: str | None = None,
+    stack: int = 1,
+    options: Sequence[str] = (),
+) -> VecMonitor | VecFrameStack:
+    """A world's dream or real game for stable-baselines3: `make_vector_env`, then `sb3_env`.
+
+    `options` are the real game's, as ("levels=test",).
+    """
+    settings = env_settings(name, kind, bundle, options)
+    return sb3_env(make_vector_env(env_id(name, kind, bundle), num_envs, **settings), seed, stack)

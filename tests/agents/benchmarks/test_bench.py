@@ -13,6 +13,7 @@ from agents.benchmarks import backends as backend_timing
 from agents.benchmarks import bench, peaks, reference_models, timing
 from agents.benchmarks import ppo as ppo_timing
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
+from agents.benchmarks.bench_lines import ppo_lines
 from neural_envs.backends.errors import BackendError, ExportError
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
@@ -238,4 +239,4 @@ def test_ppo_is_timed_in_the_dream_and_in_the_real_game(monkeypatch):
     monkeypatch.setattr(ppo_timing, "train_ppo", lambda config: runs.append(config))
     report = ppo_timing.ppo_report(["snake"], 64, 2, "eager")
     assert [(run.world, run.steps) for run in runs[1:]] == [("dream", 64), ("real", 64)] * 2
-    assert report["snake"]["ratio"] > 0 and "in the real game" in ppo_timing.ppo_lines(report)[0]
+    assert report["snake"]["ratio"] > 0 and "in the real game" in ppo_lines(report)[0]

@@ -17,7 +17,7 @@ from agents.evaluation.play import (
 )
 from agents.evaluation.ranking import rank_policies, ranked_policies
 from agents.ppo.vec_env import SB3VecEnv
-from collectors.policies.policies import make_policy
+from collectors.policies.policies import Policy, make_policy
 from collectors.worlds.table import WORLDS
 from tests.agents.stub_envs import CountingVectorEnv
 
@@ -103,7 +103,7 @@ def test_a_batched_policy_plays_all_lanes_at_once_and_is_reset_where_episodes_be
         def __call__(self, observations):
             return np.zeros(len(observations), int)
 
-    policy = type("Policy", (), {"batch": lambda self, lanes: Players()})()
+    policy = type("Batched", (Policy,), {"batch": lambda self, lanes: Players()})()
     agent = make_agent(policy, 2, seed=0)
     play_episodes(CountingVectorEnv([2, 4], [1, 1]), agent, episodes=2, seed=0)
     assert Players.calls == [([True, True], 2), ([True, False], 2), ([True, True], 2)]

@@ -14,8 +14,8 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def model() -> PPO:
     """An untrained agent of an 8x8 Snake."""
-    from agents.envs import make_world
     from agents.ppo.train import make_ppo
+    from agents.ppo.vec_env import make_world
 
     env = make_world("snake", "real", 2, 0, options=("grid_size=8",))
     yield make_ppo(env, PPOSettings(num_envs=2, n_steps=4, batch_size=8), seed=0)

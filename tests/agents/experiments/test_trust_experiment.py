@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.envs import dream_settings, env_id, env_settings, make_vector_env, sb3_env
+from agents.envs import dream_settings, env_id, env_settings, make_vector_env
 from agents.experiments import trust
 from agents.ppo.presets import PPOSettings
+from agents.ppo.vec_env import sb3_env
 
 ROW = {"return_mean": 1.5, "return_ci": [1.0, 2.0]}
 

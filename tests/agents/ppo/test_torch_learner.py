@@ -10,11 +10,11 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from agents.envs import sb3_env
 from agents.ppo.policy_file import Learner, make_ppo
 from agents.ppo.presets import PPOSettings
 from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO, advantages
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
+from agents.ppo.vec_env import sb3_env
 from neural_envs.vector_env import NeuralVectorEnv
 
 SMALL = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from agents.envs import make_world
-from agents.ppo.vec_env import SB3VecEnv
+from agents.ppo.vec_env import SB3VecEnv, make_world
 from collectors.worlds.table import UnknownNameError
 from tests.agents.stub_envs import CountingVectorEnv
 
