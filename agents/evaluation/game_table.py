@@ -3,7 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-SHOWN = ("return", "length", "events_per_1000", "final_score", "ends_by_the_rules")
+LABELS = {  # of a game's figures, in the order in which they are shown
+    "return": "return",
+    "length": "length of a game",
+    "events_per_1000": "events per 1 000 steps",
+    "final_score": "final score",
+    "ends_by_the_rules": "games that end by the rules",
+}
+DEEP = {
+    "sharpness": "sharpness",
+    "kid": "KID to the game",
+    "counts": "things counted right",
+}
+CUT = {"without": "not cut", "with": "cut at low trust"}
 
 
 def game_table(figures: Mapping[str, Any]) -> str:
@@ -13,12 +25,14 @@ def game_table(figures: Mapping[str, Any]) -> str:
     rows = list(_rows(figures))
     if not rows:
         return ""
+    width = max(len(label) for label, _ in rows)
     head = (
-        f"{'':44s} {'value':>9s} {'95 % interval':>19s} {'dream':>9s} {'real':>9s} {'samples':>7s}"
+        f"{'':{width}s} {'value':>9s} {'95 % interval':>19s} {'dream':>9s} {'real':>9s} "
+        f"{'samples':>7s}"
     )
-    lines = [_line(name, figure) for name, figure in rows]
+    lines = [_line(f"{label:{width}s}", figure) for label, figure in rows]
     lines += [
-        f"game.{policy}: {found['omitted']}"
+        f"{policy}: {found['omitted']}"
         for policy, found in _measured(figures.get("game")).items()
         if "omitted" in found
     ]
@@ -26,31 +40,36 @@ def game_table(figures: Mapping[str, Any]) -> str:
 
 
 def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping]]:
-    """(name, figure) of everything that was measured."""
+    """(label, figure) of everything that was measured."""
     for policy, found in _measured(figures.get("game")).items():
         if "omitted" in found:
             continue
-        for name in SHOWN:
-            yield f"game.{policy}.{name}", found[name]
+        for name, label in LABELS.items():
+            yield f"{policy}: {label}", found[name]
         for name, figure in found["events"].items():
-            yield f"game.{policy}.events.{name}", figure
+            yield f"{policy}: {name.replace('_', ' ')} per 1 000 steps", figure
     counts = _measured(figures.get("rules", {}).get("counts"))
     if counts:
-        yield "rules.counts", counts
+        yield "things counted right, all frames", counts
     for depth, found in _measured(figures.get("hold")).items():
-        for name in ("sharpness", "kid", "counts"):
+        for name, label in DEEP.items():
             if "value" in found.get(name, {}):
-                yield f"hold.{depth}.{name} ({found['policy']})", found[name]
+                yield f"{found['policy']}: {label}, {_steps(depth)} deep", found[name]
     for steps, figure in _measured(figures.get("loop_closure")).items():
-        yield f"loop_closure.{steps}", figure
+        yield f"{_steps(steps)} there and back, PSNR (dB)", figure
         if _measured(figure.get("in_sight")):
-            yield f"loop_closure.{steps}.in_sight", figure["in_sight"]
+            yield f"{_steps(steps)} there and back, what stayed in sight (dB)", figure["in_sight"]
     cut = _measured(figures.get("trust", {}).get("min_trust"))
     if cut:
-        for side in ("without", "with"):
+        policy = cut["policy"]
+        for side, words in CUT.items():
             for name, figure in cut[side].items():
-                yield f"trust.min_trust.{side}.{name} ({cut['policy']})", figure
-        yield f"trust.min_trust.cuts_per_1000 ({cut['policy']})", cut["cuts_per_1000"]
+                yield f"{policy}, {words}: {LABELS[name]}", figure
+        yield f"{policy}, {CUT['with']}: cuts per 1 000 steps", cut["cuts_per_1000"]
+
+
+def _steps(count: str) -> str:
+    return f"{int(count):,} step{'s' * (count != '1')}".replace(",", " ")
 
 
 def _measured(found: Any) -> Mapping[str, Any]:
@@ -58,12 +77,12 @@ def _measured(found: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) and "omitted" not in found else {}
 
 
-def _line(name: str, figure: Mapping[str, Any]) -> str:
+def _line(label: str, figure: Mapping[str, Any]) -> str:
     low_high = figure.get("interval")
     interval = f"[{low_high[0]:.3g}, {low_high[1]:.3g}]" if low_high else ""
     means = [_number(figure.get(side)) for side in ("dream", "real")]
     value, samples = _number(figure.get("value")), figure.get("samples", "")
-    return f"{name:44s} {value:>9s} {interval:>19s} {means[0]:>9s} {means[1]:>9s} {samples!s:>7s}"
+    return f"{label} {value:>9s} {interval:>19s} {means[0]:>9s} {means[1]:>9s} {samples!s:>7s}"
 
 
 def _number(figure: Any) -> str:

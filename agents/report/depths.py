@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from agents.evaluation.game_table import LABELS
 from agents.report.charts import Axis, Line, line_chart
 from agents.report.film_player import data_uri
 from agents.results.figures import as_number, find_figure, number_text
@@ -106,7 +107,7 @@ def _game_row(policy: str, key: str, found: Any) -> str:
         cells.append("–" if figure is None else f"{number_text(figure.value)}{span}")
     if cells == ["–", "–"]:
         return ""
-    name = escape(key.replace("_", " "))
+    name = escape(LABELS.get(key, key.replace("_", " ")))
     return (
         f"<tr><th>{escape(policy)}</th><td>{name}</td><td>{cells[0]}</td><td>{cells[1]}</td></tr>"
     )

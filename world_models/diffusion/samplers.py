@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.objectives import (
     DDPM,
     EDM,
@@ -34,7 +34,7 @@ class Sampler(ABC):
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (EDM, DDPM, FlowMatching)
 
-    steps: int = 3
+    steps: int = setting(3, "denoising steps")
 
     def __post_init__(self):
         if self.steps < 1:
@@ -118,8 +118,8 @@ class Ancestral(Sampler):
     Ermon 2020, eq. 12 and 16).
     """
 
-    steps: int = 20
-    eta: float = 1.0
+    steps: int = setting(20, "denoising steps")
+    eta: float = setting(1.0, "noise that is added again: 1 is the posterior of DDPM, 0 is DDIM")
 
     def __call__(
         self, objective: Path, network: Network, draws: Draws, features: Features
@@ -155,11 +155,15 @@ class Descent(Sampler):
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (EquilibriumMatching,)
 
-    steps: int = 20
-    method: Literal["gd", "nag", "nesterov"] = "gd"
-    rate: float = 0.05
-    momentum: float = 0.3
-    threshold: float = 0.05
+    steps: int = setting(20, "of descent, at most")
+    method: Literal["gd", "nag", "nesterov"] = setting(
+        "gd", "gradient descent, with the gradient read ahead, or with Nesterov's momentum"
+    )
+    rate: float = setting(0.05, "step size")
+    momentum: float = setting(0.3, "of nag and nesterov")
+    threshold: float = setting(
+        0.05, "root mean square of the gradient below which a sample stops; 0: never"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -187,7 +191,7 @@ class Direct(Sampler):
 
     objectives: ClassVar[tuple[type[Objective], ...]] = (Regression,)
 
-    steps: int = 1
+    steps: int = setting(1, "one call")
 
     def __post_init__(self):
         if self.steps != 1:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.models.chance_variables import Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
@@ -39,13 +40,15 @@ class ChanceConfig(ModelConfig):
 
     grid: GridConfig = field(default_factory=GridConfig)
     chance: ChanceSettings = field(default_factory=ChanceSettings)
-    context_length: int = 1  # frames the model sees
-    change_weight: float = 20.0  # extra weight of patches that change
-    # things followed to a fraction of a pixel and drawn over the decoded frame, see `sprites`
-    sprites: int = 0
-    sprite_size: int = 9  # pixels along their sides
-    # share of the training, at its beginning, in which they alone learn: it goes quicker
-    sprites_first: float = 0.0
+    context_length: int = setting(1, "frames the model sees")
+    change_weight: float = setting(20.0, "extra weight of patches that change")
+    sprites: int = setting(
+        0, "things followed to a fraction of a pixel and drawn over the decoded frame"
+    )
+    sprite_size: int = setting(9, "pixels along their sides")
+    sprites_first: float = setting(
+        0.0, "share of the training, at its start, in which only sprites learn: it is quicker"
+    )
 
 
 class SpriteWindow(NamedTuple):

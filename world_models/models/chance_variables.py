@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import setting
 from world_models.networks.blocks import MixBlock, PatchEmbed, pool
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import NetworkConfig
@@ -29,14 +30,19 @@ CHANCE_SALT = 1  # keeps these draws apart from the environment's choice of a st
 class ChanceSettings:
     """Settings of the chance variables; all are independent given context and action."""
 
-    variables: int = 1  # categorical variables each of which is a place on the patch grid
-    codes: int = 0  # categorical variables without a place: whether, which, how much
-    categories: int = 16  # of each code
-    prior_weight: float = 2e-2  # pull of the prior towards the posterior
-    posterior_weight: float = 1e-4  # pull of the posterior towards the prior
-    entropy_weight: float = 3e-4  # pull of the posterior towards uniform, where nothing is random
-    # of its logits when it draws: without it a few percent of its draws go astray
-    posterior_scale: float = 5.0
+    variables: int = setting(1, "chance variables each of which is a place on the patch grid")
+    codes: int = setting(0, "chance variables without a place: whether, which, how much")
+    categories: int = setting(16, "of each code")
+    prior_weight: float = setting(2e-2, "of the KL loss that pulls the prior towards the posterior")
+    posterior_weight: float = setting(
+        1e-4, "of the KL loss that pulls the posterior towards the prior"
+    )
+    entropy_weight: float = setting(
+        3e-4, "of the loss that keeps the posterior uniform where nothing is random"
+    )
+    posterior_scale: float = setting(
+        5.0, "of its logits when it draws: without it a few percent go astray"
+    )
 
     def __post_init__(self):
         if self.variables < 0 or self.codes < 0 or self.count > FRAME_SALT - CHANCE_SALT:

@@ -33,15 +33,24 @@ from world_models.protocols import (
 class DiffusionConfig(ModelConfig):
     """Settings of the model; what does not fit together is a ValueError that names what does."""
 
-    network: NetworkConfig = setting(factory=GridConfig, kinds=NETWORK_CONFIGS)
-    objective: Objective = setting(factory=EDM, kinds=OBJECTIVES)
-    sampler: Sampler = setting(factory=Euler, kinds=SAMPLERS)  # its steps may be set when dreaming
+    network: NetworkConfig = setting(
+        factory=GridConfig, kinds=NETWORK_CONFIGS, help="what predicts"
+    )
+    objective: Objective = setting(
+        factory=EDM, kinds=OBJECTIVES, help="what it is trained to predict, at which noise levels"
+    )
+    sampler: Sampler = setting(
+        factory=Euler, kinds=SAMPLERS, help="the steps from noise to a frame"
+    )
     # for what is decided at once
     chance: ChanceSettings = field(default_factory=lambda: ChanceSettings(variables=0))
-    context_length: int = 1  # frames the model sees
-    guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
-    # extra weight of patches that change; above 0 it also dreams rare things too often
-    change_weight: float = 0.0
+    context_length: int = setting(1, "frames the model sees")
+    guidance: float = setting(
+        1.0, "on the action; 1 is off and costs one forward, 0 is blind to the action"
+    )
+    change_weight: float = setting(
+        0.0, "extra weight of patches that change; above 0 rare things come too often"
+    )
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)

@@ -29,12 +29,20 @@ class ForcingConfig(ModelConfig):
     objective: FlowMatching = field(
         default_factory=lambda: FlowMatching(times="logit-normal", shift=3.0)
     )
-    sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
-    context_length: int = 4  # frames that a dream starts from, fewer than the network's window
-    guidance: float = 1.0  # on the action; 1 is off and costs one forward, 0 is blind to the action
-    clean: float = 0.5  # share of clips that begin with clean frames, as a dream's past is
-    outcome_share: float = 0.5  # share of clips that are read again, clean, to learn their outcomes
-    change_weight: float = 0.0  # extra weight of patches that change
+    sampler: Sampler = setting(
+        factory=lambda: Euler(4), kinds=SAMPLERS, help="the steps from noise to a frame"
+    )
+    context_length: int = setting(
+        4, "frames that a dream starts from, fewer than the network's window"
+    )
+    guidance: float = setting(
+        1.0, "on the action; 1 is off and costs one forward, 0 is blind to the action"
+    )
+    clean: float = setting(0.5, "share of clips that begin with clean frames, as a dream's past is")
+    outcome_share: float = setting(
+        0.5, "share of clips that are read again, clean, to learn their outcomes"
+    )
+    change_weight: float = setting(0.0, "extra weight of patches that change")
 
     def __post_init__(self):
         if not isinstance(self.objective, FlowMatching):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from collectors.settings.parse import setting
 from world_models.diffusion.objectives import EquilibriumMatching
 from world_models.diffusion.samplers import Descent, check_fit
 from world_models.models.chance_variables import ChanceSettings
@@ -24,14 +25,20 @@ class JointConfig(ModelConfig):
     )
     # variables=0: the field's noise decides everything
     chance: ChanceSettings = field(default_factory=ChanceSettings)
-    context_length: int = 1  # frames the model sees
-    change_weight: float = 20.0  # extra weight of cells that change
-    action_weight: float = 1.0  # of the action's share of the free pair's loss
-    latent_noise: float = 0.3  # standard deviation under which the decoder must still draw a cell
-    # weight of reconstruction; with 0, variance 0 and no stop_gradient it may collapse
-    reconstruction: float = 1.0
-    variance: float = 0.1  # weight of the latent's variance target
-    stop_gradient: bool = True  # the field does not pull at the latent that it is to predict
+    context_length: int = setting(1, "frames the model sees")
+    change_weight: float = setting(20.0, "extra weight of cells that change")
+    action_weight: float = setting(1.0, "of the action's share of the free pair's loss")
+    latent_noise: float = setting(
+        0.3, "standard deviation under which the decoder must still draw a cell"
+    )
+    reconstruction: float = setting(
+        1.0,
+        "weight of reconstruction; with 0, variance 0 and no stop_gradient latents may collapse",
+    )
+    variance: float = setting(0.1, "weight of the latent's variance target")
+    stop_gradient: bool = setting(
+        True, "the field does not pull at the latent that it is to predict"
+    )
 
     def __post_init__(self):
         check_fit(self.objective, self.sampler)

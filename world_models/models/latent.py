@@ -44,12 +44,21 @@ class LatentConfig(DiffusionConfig):
     patches are of latents. What does not fit latents is a ValueError.
     """
 
-    network: NetworkConfig = setting(factory=lambda: GridConfig(patch=1), kinds=NETWORK_CONFIGS)
-    objective: Objective = setting(factory=FlowMatching, kinds=OBJECTIVES)
-    sampler: Sampler = setting(factory=lambda: Euler(4), kinds=SAMPLERS)
+    network: NetworkConfig = setting(
+        factory=lambda: GridConfig(patch=1), kinds=NETWORK_CONFIGS, help="what predicts latents"
+    )
+    objective: Objective = setting(
+        factory=FlowMatching,
+        kinds=OBJECTIVES,
+        help="what it is trained to predict, at which noise levels",
+    )
+    sampler: Sampler = setting(
+        factory=lambda: Euler(4), kinds=SAMPLERS, help="the steps from noise to latents"
+    )
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    # of the training, the first part: the autoencoder's; 0: init_from brings one
-    autoencoder_share: float = 0.4
+    autoencoder_share: float = setting(
+        0.4, "of the training, the first part: the autoencoder's; 0: init_from brings one"
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
 from world_models.models.next_frame import NextFrameModel, Step
@@ -39,11 +40,13 @@ class PixelConfig(ModelConfig):
 
     network: FilmConfig = field(default_factory=FilmConfig)
     objective: Regression = field(default_factory=lambda: Regression("bce", motion_weight=5.0))
-    context_length: int = 4  # images the model reads, and the actions between them
-    stack: int = 1  # images in the channels of a frame, oldest first, where the game stacks them
-    # share of training samples that know the actions to come; the others learn the next image
-    # only
-    known_actions: float = 0.5
+    context_length: int = setting(4, "images the model reads, and the actions between them")
+    stack: int = setting(
+        1, "images in the channels of a frame, oldest first, where the game stacks them"
+    )
+    known_actions: float = setting(
+        0.5, "share of samples that know the actions to come; the others learn the next image only"
+    )
 
     def __post_init__(self):
         if not 1 <= self.stack <= self.context_length:

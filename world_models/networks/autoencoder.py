@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 
 GROUP = 8  # channels that are normalized together
 
@@ -25,14 +25,12 @@ GROUP = 8  # channels that are normalized together
 class AutoencoderConfig:
     """Sizes of the autoencoder and what it learns. Raises ValueError on what cannot be built."""
 
-    # channels after the first halving; each further one doubles them, up to `widest`
-    width: int = 32
-    widest: int = 128
-    downsample: Literal[8, 16] = 8  # pixels along the side of a latent
-    latent_channels: int = 16
-    delta: float = 1.0  # where Huber's error turns from quadratic to linear, of [-1, 1]
-    # of (Var z - 1)^2, which gives latents the scale that objectives expect
-    variance_weight: float = 1e-4
+    width: int = setting(32, "channels after the first halving; each further one doubles them")
+    widest: int = setting(128, "most channels")
+    downsample: Literal[8, 16] = setting(8, "pixels along the side of a latent")
+    latent_channels: int = setting(16, "numbers per latent")
+    delta: float = setting(1.0, "where Huber's error turns from quadratic to linear, of [-1, 1]")
+    variance_weight: float = setting(1e-4, "of the loss that gives latents a variance of 1")
 
     def __post_init__(self):
         check_settings(self)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.networks.attention import attend_causally, merge_heads, split_heads
 from world_models.networks.blocks import fourier
 from world_models.networks.initialization import zeroed
@@ -33,22 +33,24 @@ class CausalDiTConfig:
     null_action: ClassVar[bool] = True
     copies = False
 
-    width: int = 128  # channels of every token
-    patch: int = 8  # pixels along the side of a token
-    depth: int = 3  # blocks
-    heads: int = 4
-    expansion: int = 2  # hidden channels of the MLP, in widths
-    window: int = 16  # frames that a token attends to, its own among them
-    # positions: in the whole sequence, or time, row and column apart
-    rope: Literal["flat", "factored"] = "flat"
-    base: float = 5000.0  # of the positions' frequencies
-    registers: int = 0  # tokens per frame beside its patches
-    # tokens know where they are; rotations alone tell distances, and a score has its place
-    positions: bool = False
-    # channels of two convolutions before the patches; 0: patches are embedded as they are
-    stem: int = 0
-    # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    pixel_features: int = 0
+    width: int = setting(128, "channels of every token")
+    patch: int = setting(8, "pixels along the side of a token")
+    depth: int = setting(3, "blocks")
+    heads: int = setting(4, "of attention")
+    expansion: int = setting(2, "hidden channels of the MLP, in widths")
+    window: int = setting(16, "frames that a token attends to, its own among them")
+    rope: Literal["flat", "factored"] = setting(
+        "flat", "positions in the whole sequence, or time, row and column apart"
+    )
+    base: float = setting(5000.0, "of the positions' frequencies")
+    registers: int = setting(0, "tokens per frame beside its patches")
+    positions: bool = setting(False, "tokens know where they are; rotations alone tell distances")
+    stem: int = setting(
+        0, "channels of two convolutions before the patches; 0: embedded as they are"
+    )
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
 
     def __post_init__(self):
         least = 6 if self.rope == "factored" else 2

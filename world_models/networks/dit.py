@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.networks.attention import attend
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel
 from world_models.networks.copying import CopyOut
@@ -31,21 +31,26 @@ class TransformerConfig:
 
     null_action: ClassVar[bool] = True
 
-    width: int = 128  # channels of every token
-    patch: int = 4  # pixels along the side of a patch
-    depth: int = 3  # blocks, all of them once per denoising step
-    heads: int = 4  # of attention
-    # the start as one vector, as patches at the input, or both
-    start: Literal["film", "patches", "both"] = "patches"
-    # channels of the vision encoder, each layer halves the frame (film)
-    vision: tuple[int, ...] = (32, 64, 128)
-    # what is left out where the action is: "both" drops the start too
-    drop: Literal["action", "both"] = "action"
-    unconditional: bool = False  # neither action nor start: pre-training for init_from
-    # patches may be copied from the last frame, from so many pixels off along each axis
-    copy: tuple[int, ...] = ()
-    # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    pixel_features: int = 0
+    width: int = setting(128, "channels of every token")
+    patch: int = setting(4, "pixels along the side of a patch")
+    depth: int = setting(3, "blocks, all of them once per denoising step")
+    heads: int = setting(4, "of attention")
+    start: Literal["film", "patches", "both"] = setting(
+        "patches", "the start as one vector (film), as patches at the input, or both"
+    )
+    vision: tuple[int, ...] = setting(
+        (32, 64, 128), "with film: channels of the vision encoder, each layer halves the frame"
+    )
+    drop: Literal["action", "both"] = setting(
+        "action", 'what dropout leaves out: the action, or "both" it and the start'
+    )
+    unconditional: bool = setting(False, "neither action nor start: pre-training for init_from")
+    copy: tuple[int, ...] = setting(
+        (), "copy patches of the last frame from so many pixels off along each axis; empty: none"
+    )
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
 
     def __post_init__(self):
         check_settings(self)

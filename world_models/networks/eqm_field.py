@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.energy import energy_gradient, energy_of
 from world_models.networks.attention import AttentionBlock
 from world_models.networks.blocks import MixBlock, PatchEmbed, TokenNorm, pool
@@ -32,18 +32,23 @@ class EqMFieldConfig:
     null_action: ClassVar[bool] = True
     copies = False
 
-    width: int = 64  # channels of every token
-    patch: int = 4  # pixels along the side of a patch
-    pixel_features: int = 0  # see `grid.OutcomeHead`
-    depth: int = 3  # transformer layers, once per environment step
-    heads: int = 4
-    # tokens from a patch embedding (""), from convolutions ("replace"), or both ("append")
-    cnn: Literal["", "replace", "append"] = "replace"
-    latent: int = 8  # numbers per patch
-    field_width: int = 64  # channels of the field
-    field_depth: int = 2  # its layers, at every step of descent
-    # the field is the gradient of x . f(x) ("dot") or of |f(x)|^2 / 2 ("l2"), or is learned itself
-    energy: Literal["", "dot", "l2"] = ""
+    width: int = setting(64, "channels of every token")
+    patch: int = setting(4, "pixels along the side of a patch")
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
+    depth: int = setting(3, "transformer layers, once per environment step")
+    heads: int = setting(4, "of attention")
+    cnn: Literal["", "replace", "append"] = setting(
+        "replace",
+        'tokens from a patch embedding (""), from convolutions (replace), or both (append)',
+    )
+    latent: int = setting(8, "numbers per patch")
+    field_width: int = setting(64, "channels of the field")
+    field_depth: int = setting(2, "its layers, at every step of descent")
+    energy: Literal["", "dot", "l2"] = setting(
+        "", 'the field is the gradient of x . f(x) (dot) or |f(x)|^2 / 2 (l2); "": it is the output'
+    )
 
     def __post_init__(self):
         check_settings(self)

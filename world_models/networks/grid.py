@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import setting
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel, pool, trunk
 from world_models.networks.copying import CopyOut
 from world_models.networks.initialization import zeroed
@@ -25,18 +26,25 @@ class GridConfig:
 
     null_action: ClassVar[bool] = True
 
-    width: int = 64  # channels of every token
-    patch: int = 4  # pixels along the side of a patch
-    encoder_depth: int = 2  # mixing blocks that read the context, once per environment step
-    decoder_depth: int = 2  # mixing blocks of the decoder, once per denoising step
-    attention: bool = False  # self-attention after every mixing block
-    positions: bool = False  # tokens know where they are, for worlds in which places differ
-    # patches may be copied from the last frame, from so many pixels off along each axis
-    copy: tuple[int, ...] = ()
-    # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    pixel_features: int = 0
-    # and from so many pixels off at most in any direction, wherever the network points; 0: not
-    flow: float = 0.0
+    width: int = setting(64, "channels of every token")
+    patch: int = setting(4, "pixels along the side of a patch")
+    encoder_depth: int = setting(
+        2, "mixing blocks that read the context, once per environment step"
+    )
+    decoder_depth: int = setting(2, "mixing blocks of the decoder, once per denoising step")
+    attention: bool = setting(False, "self-attention after every mixing block")
+    positions: bool = setting(
+        False, "tokens know where they are, for worlds in which places differ"
+    )
+    copy: tuple[int, ...] = setting(
+        (), "copy patches of the last frame from so many pixels off along each axis; empty: none"
+    )
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
+    flow: float = setting(
+        0.0, "copy from so many pixels off at most, wherever the network points; 0: off"
+    )
 
     @property
     def copies(self) -> bool:

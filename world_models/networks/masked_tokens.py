@@ -35,8 +35,10 @@ class MaskedTokensConfig:
     code_width: int = setting(16, "channels of a code", least=1)
     encoder_depth: int = setting(3, "blocks that read the context, once per step", least=0)
     decoder_depth: int = setting(2, "blocks that decide codes, once per pass", least=0)
-    attention: bool = True  # one self-attention in each half, in its middle
-    copy: tuple[int, ...] = ()  # codes may be copied from the last frame, so many places off
+    attention: bool = setting(True, "one self-attention in each half, in its middle")
+    copy: tuple[int, ...] = setting(
+        (), "copy codes of the last frame from so many places off; empty: none"
+    )
 
     def __post_init__(self):
         check_settings(self)

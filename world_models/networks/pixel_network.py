@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import setting
 from world_models.networks.blocks import MixBlock, TokenNorm
 from world_models.networks.copying import CopyOut
 from world_models.networks.initialization import zeroed
@@ -27,18 +28,24 @@ class FilmConfig:
 
     null_action: ClassVar[bool] = True
 
-    width: int = 64  # channels of every token
-    patch: int = 4  # pixels along the side of a token, a power of two
-    encoder_depth: int = 2  # residual blocks on the patch grid before the outcome head reads it
-    decoder_depth: int = 1  # and after
-    embedding: int = 16  # channels of an action
-    condition: int = 128  # channels of all actions together
-    ahead: int = 1  # frames predicted in one pass
-    # patches may be copied from the last frame, from so many pixels off along each axis
-    copy: tuple[int, ...] = ()
-    flow: float = 0.0  # and from so many pixels off at most, wherever the network points; 0: not
-    # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    pixel_features: int = 0
+    width: int = setting(64, "channels of every token")
+    patch: int = setting(4, "pixels along the side of a token, a power of two")
+    encoder_depth: int = setting(
+        2, "residual blocks on the patch grid before the outcome head reads it"
+    )
+    decoder_depth: int = setting(1, "residual blocks after it")
+    embedding: int = setting(16, "channels of an action")
+    condition: int = setting(128, "channels of all actions together")
+    ahead: int = setting(1, "frames predicted in one pass")
+    copy: tuple[int, ...] = setting(
+        (), "copy patches of the last frame from so many pixels off along each axis; empty: none"
+    )
+    flow: float = setting(
+        0.0, "copy from so many pixels off at most, wherever the network points; 0: off"
+    )
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
 
     def __post_init__(self):
         if self.patch < 2 or self.patch & (self.patch - 1):

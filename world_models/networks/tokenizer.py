@@ -31,11 +31,13 @@ NEAR = 8  # entries of a dictionary from which a slightly wrong one is drawn
 class TokenizerConfig:
     """Sizes of a tokenizer. Raises ValueError on what cannot be built."""
 
-    # auto: patches where the data hold few enough, else fsq
-    kind: Literal["auto", "fsq", "patches"] = "auto"
+    kind: Literal["auto", "fsq", "patches"] = setting(
+        "auto", "auto: patches where the data hold few enough, else fsq"
+    )
     patch: int = setting(4, "pixels along the side of a patch", least=1)
-    # of each latent value; their product is the number of codes of fsq
-    levels: tuple[int, ...] = (8, 5, 5, 5)
+    levels: tuple[int, ...] = setting(
+        (8, 5, 5, 5), "of each latent value; their product is the number of codes of fsq"
+    )
     patches: int = setting(0, "entries of the dictionary; 0: counted in the data", least=0)
     most_patches: int = setting(
         512, "auto takes a dictionary if no more different patches occur", least=1

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collectors.settings.parse import setting
 from world_models.networks.attention import AttentionBlock
 from world_models.networks.blocks import fourier
 from world_models.networks.grid import ContextEncoder, GridConfig
@@ -41,18 +42,25 @@ class UNetConfig:
     null_action: ClassVar[bool] = True
     copies = False
 
-    width: int = 64  # channels of every token
-    patch: int = 4  # pixels along the side of a token: a power of two that one of the levels has
-    encoder_depth: int = 1  # mixing blocks that read the context for outcome head and chance
-    base: int = 128
-    multipliers: tuple[int, ...] = (2, 4, 4)
-    blocks: int = 1  # of each level, on the way down and on the way up
-    condition: int = 512  # channels of action and noise level together
-    groups: int = 32  # of every group norm
-    heads: int = 8
-    stem: int = 1  # pixels along the side that are folded into channels
-    # features of single pixels that the outcome head counts; 0: it sees patches linearly
-    pixel_features: int = 0
+    width: int = setting(64, "channels of every token")
+    patch: int = setting(
+        4, "pixels along the side of a token: a power of two that one of the levels has"
+    )
+    encoder_depth: int = setting(
+        1, "mixing blocks that read the context for outcome head and chance"
+    )
+    base: int = setting(128, "channels that the multipliers multiply")
+    multipliers: tuple[int, ...] = setting(
+        (2, 4, 4), "channels of each level, in bases; each level halves the resolution"
+    )
+    blocks: int = setting(1, "of each level, on the way down and on the way up")
+    condition: int = setting(512, "channels of action and noise level together")
+    groups: int = setting(32, "of every group norm")
+    heads: int = setting(8, "of attention")
+    stem: int = setting(1, "pixels along the side that are folded into channels")
+    pixel_features: int = setting(
+        0, "features of single pixels that the outcome head counts; 0: it sees patches linearly"
+    )
 
     def __post_init__(self):
         token_sizes = [self.stem * 2**level for level in range(len(self.multipliers) + 1)]

@@ -1,5 +1,7 @@
 """Who plays whole games for `evaluate`, and what it says where there are none to play."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from agents.evaluation.game_table import game_table
 from agents.evaluation.players import EquivalentKeyAgent, NoisyAgent, make_players
 from tests.agents.stub_envs import CountingVectorEnv
 from tests.oracles import CountingModel
+from tests.source_tree import ROOT
 from world_models.bundles.bundle import Bundle
 from world_models.bundles.contexts import Contexts
 from world_models.evaluation.evaluation import EvaluationOptions
@@ -59,6 +62,15 @@ def test_where_no_game_can_be_played_every_figure_says_why(options, why):
         for found in (*games.figures.values(), games.counts, games.min_trust)
     )
     assert game_table({**games.figures, "rules": {"counts": games.counts}}) == ""
+
+
+def test_the_table_of_games_has_words_for_every_figure_and_no_key_of_the_file():
+    shown = 0
+    for file in (ROOT / "agents/results/measured").glob("*/evaluation.json"):
+        table = game_table(json.loads(file.read_text()))
+        shown += "random: return " in table and "sharpness, 32 steps deep" in table
+        assert not re.search(r"\w[._][a-z]", table)
+    assert shown > 1
 
 
 @pytest.mark.parametrize("name", ["game_lanes", "game_steps"])

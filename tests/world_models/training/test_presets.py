@@ -8,11 +8,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from collectors.recording.presets import recordings
+from collectors.settings.fields import list_settings
+from collectors.settings.values import KindOf
 from collectors.worlds.table import WORLDS
-from world_models.models.table import build_model
+from world_models.models.table import FAMILIES, build_model
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, WorldSpec
 from world_models.training import run as training
+from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 
 
@@ -25,6 +28,20 @@ def test_every_preset_of_a_world_trains_on_a_recording_that_collect_knows():
     named = {config().data for name, config in PRESETS.items() if not name.startswith("any")}
     assert named <= {Path("data") / name for name in recordings()}
     assert all(PRESETS[world]().data == Path("data") / world for world in WORLDS)
+
+
+def settings_of(source):
+    """All settings below a config, those of each kind that a field may be of among them."""
+    for row in list_settings(source):
+        yield row
+        for kind in row.type.kinds.values() if isinstance(row.type, KindOf) else ():
+            yield from settings_of(kind)
+
+
+@pytest.mark.parametrize("source", [TrainConfig, *(row.config_class for row in FAMILIES)])
+def test_every_setting_of_training_and_of_models_has_words_in_help(source):
+    rows = list(settings_of(source))
+    assert len(rows) > 2 and [row.name for row in rows if not row.help] == []
 
 
 def of_a_reference(name):

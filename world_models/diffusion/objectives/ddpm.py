@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
@@ -30,10 +30,12 @@ class DDPM(Path):
     v, (x0' - x0) / sigma: for networks that copy from the last frame.
     """
 
-    timesteps: int = 400  # T
-    prediction: Literal["noise", "v", "frame"] = "v"
-    clamp: bool = True  # estimates of x0 to [-1, 1]; not for latents
-    offset: float = 0.008  # s of eq. 17
+    timesteps: int = setting(400, "noise levels of the schedule")
+    prediction: Literal["noise", "v", "frame"] = setting(
+        "v", "what the network predicts; few steps need v, networks that copy need frame"
+    )
+    clamp: bool = setting(True, "estimates of the frame to [-1, 1]; not for latents")
+    offset: float = setting(0.008, "s of the cosine schedule")
 
     def __post_init__(self):
         check_settings(self)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from collectors.settings.parse import setting
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
@@ -25,14 +26,16 @@ class EDM(Path):
 
     preview_t: ClassVar[float] = PREVIEW_NOISE
 
-    sigma_data: float = 0.5
-    log_mean: float = 0.2  # of ln sigma, in training
-    log_std: float = 1.0
-    sigma_min: float = 0.4  # last level that the network is called at
-    sigma_max: float = 6.0
-    rho: float = 7.0
-    # False: the network predicts x0 itself, for networks that copy from the last frame
-    precondition: bool = True
+    sigma_data: float = setting(0.5, "standard deviation of frames, of [-1, 1]")
+    log_mean: float = setting(0.2, "mean of ln sigma in training")
+    log_std: float = setting(1.0, "standard deviation of ln sigma in training")
+    sigma_min: float = setting(0.4, "last noise level that the network is called at")
+    sigma_max: float = setting(6.0, "noise level that sampling starts from")
+    rho: float = setting(7.0, "how sampled levels crowd towards the last one")
+    precondition: bool = setting(
+        True,
+        "the paper's; false: the network predicts the frame, as those that copy must",
+    )
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)

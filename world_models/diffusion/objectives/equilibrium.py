@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.energy import energy_gradient, energy_of
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Objective, spread
 from world_models.protocols import Features, Network
@@ -35,11 +35,15 @@ class EquilibriumMatching(Objective):
     step then costs a backward pass too.
     """
 
-    schedule: Literal["linear", "truncated", "piecewise"] = "piecewise"
-    a: float = 0.8
-    b: float = 1.0
-    multiplier: float = 4.0
-    energy: Literal["", "dot", "l2"] = ""  # "": the field is the network's output
+    schedule: Literal["linear", "truncated", "piecewise"] = setting(
+        "piecewise", "how the target shrinks towards the data"
+    )
+    a: float = setting(0.8, "share of the path after which it falls straight to 0")
+    b: float = setting(1.0, "where the piecewise schedule begins, in its height at a")
+    multiplier: float = setting(4.0, "of the whole target")
+    energy: Literal["", "dot", "l2"] = setting(
+        "", 'the field is the gradient of x . f(x) (dot) or |f(x)|^2 / 2 (l2); "": it is the output'
+    )
 
     def __post_init__(self):
         check_settings(self)

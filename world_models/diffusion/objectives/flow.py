@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.objectives.base import PREVIEW_NOISE, Path, spread
 from world_models.protocols import Features, Network
 
@@ -26,13 +26,15 @@ class FlowMatching(Path):
 
     preview_t: ClassVar[float] = PREVIEW_NOISE / (1 + PREVIEW_NOISE)
 
-    prediction: Literal["velocity", "frame"] = "velocity"
-    # of training (Esser et al. 2024, arXiv:2403.03206, eq. 19)
-    times: Literal["uniform", "logit-normal"] = "uniform"
-    log_mean: float = 0.0  # of ln(t / (1 - t)), where times are logit-normal
-    log_std: float = 1.0
-    # s of the sampled levels, t' = s t / (1 + (s - 1) t) (eq. 23): above 1, more at high noise
-    shift: float = 1.0
+    prediction: Literal["velocity", "frame"] = setting(
+        "velocity", "what the network predicts; networks that copy need frame"
+    )
+    times: Literal["uniform", "logit-normal"] = setting(
+        "uniform", "how noise levels are drawn in training"
+    )
+    log_mean: float = setting(0.0, "of ln(t / (1 - t)), where times are logit-normal")
+    log_std: float = setting(1.0, "its standard deviation")
+    shift: float = setting(1.0, "of the sampled levels: above 1, more of them are at high noise")
 
     def __post_init__(self):
         check_settings(self)

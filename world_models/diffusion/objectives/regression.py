@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from collectors.settings.parse import check_settings
+from collectors.settings.parse import check_settings, setting
 from world_models.diffusion.objectives.base import Objective
 from world_models.protocols import Features, Network
 
@@ -25,12 +25,15 @@ class Regression(Objective):
 
     preview_t: ClassVar[float] = 0.0
 
-    error: Literal["mse", "huber", "bce"] = "mse"
-    delta: float = 0.1  # where Huber's error turns from quadratic to linear, of [-1, 1]
-    motion_weight: float = 0.0  # 0: all elements count the same
-    # a pixel that differs from the last frame by more than this moves, of [-1, 1]
-    motion_threshold: float = 0.04
-    motion_radius: int = 4  # pixels; so far around a moving pixel all counts as moving
+    error: Literal["mse", "huber", "bce"] = setting(
+        "mse", "squared, Huber's, or the cross-entropy of brightness"
+    )
+    delta: float = setting(0.1, "where Huber's error turns from quadratic to linear, of [-1, 1]")
+    motion_weight: float = setting(0.0, "extra weight of pixels near motion; 0: all count the same")
+    motion_threshold: float = setting(
+        0.04, "a pixel that differs from the last frame by more than this moves, of [-1, 1]"
+    )
+    motion_radius: int = setting(4, "pixels around a moving one that count as moving")
 
     def __post_init__(self):
         check_settings(self)
