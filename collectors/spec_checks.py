@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from collectors.action_space import MOST_CHOICES, ActionSpace, ActionSpaceError
 from collectors.untrusted_files import DamagedFileError
 
-MOST_PIXELS, MOST_CHANNELS, MOST_ACTIONS, MOST_REWARDS = 2**20, 64, 1024, 1024
+MOST_PIXELS, MOST_CHANNELS, MOST_REWARDS = 2**20, 64, 1024
 MOST_LETTERS, MOST_FPS, MOST_STEPS = 200, 1000, 2**31
 NEEDED = ("world", "frame_shape", "action_names", "reward_values", "fps", "max_episode_steps")
 
@@ -26,10 +27,11 @@ def check_spec(spec: Any, open_rewards: bool = False) -> None:
         raise DamagedFileError(f"frame_shape is three whole numbers, got {shape!r:.60}")
     if shape[0] * shape[1] > MOST_PIXELS or shape[2] > MOST_CHANNELS:
         raise DamagedFileError(f"frames of {shape!r:.60} are larger than a game's can be")
-    if not (are(names, str) and 1 <= len(names) <= MOST_ACTIONS):
-        raise DamagedFileError(f"action_names are 1 to {MOST_ACTIONS} names, got {names!r:.60}")
+    if not (are(names, str) and 1 <= len(names) <= MOST_CHOICES):
+        raise DamagedFileError(f"action_names are 1 to {MOST_CHOICES} names, got {names!r:.60}")
     if not isinstance(world, str) or any(len(text) > MOST_LETTERS for text in (*names, world)):
         raise DamagedFileError(f"world and actions are names of at most {MOST_LETTERS} letters")
+    check_action_space(spec)
     for name in ("reward_values", "final_rewards"):
         check_rewards(name, spec.get(name, []))
     values = list(spec["reward_values"])
@@ -40,6 +42,19 @@ def check_spec(spec: Any, open_rewards: bool = False) -> None:
             raise DamagedFileError(
                 f"{name} is a whole number from 1 to {most}, got {spec[name]!r:.60}"
             )
+
+
+def check_action_space(spec: Mapping[str, Any]) -> None:
+    """Raises DamagedFileError unless the action space, where there is one, has as many names as
+    choices or, where an action has parts, as parts.
+    """
+    try:
+        space = ActionSpace.of_spec(spec)
+    except ActionSpaceError as error:
+        raise DamagedFileError(str(error)) from None
+    expected = space.counts[0] if space.is_discrete else space.parts
+    if len(spec["action_names"]) != expected:
+        raise DamagedFileError(f"{space} has {len(spec['action_names'])} action_names")
 
 
 def check_rewards(name: str, values: Any) -> None:

@@ -35,6 +35,7 @@ FOR_EVERYBODY = (
     "collectors.worlds.table",
     "collectors.worlds.lane_arguments",
     "collectors.worlds.vector_env",
+    "collectors.action_space",
     "collectors.extras",
     "collectors.files",
     "collectors.spec_checks",

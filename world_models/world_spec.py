@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
+
+from collectors.action_space import ActionSpace
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,13 @@ class WorldSpec:
     max_episode_steps: int
     # those of reward_values after which a game is always over
     final_rewards: tuple[float, ...] = ()
+    # None: one action per name, numbered from 0; where an action has parts, names are theirs
+    action_space: ActionSpace | None = None
+
+    @property
+    def actions(self) -> ActionSpace:
+        """What actions the game takes, and how models read them."""
+        return self.action_space or ActionSpace.discrete(len(self.action_names))
 
     def patch_grid(self, patch: int) -> tuple[int, int]:
         """Rows and columns of square patches; raises ValueError
@@ -39,7 +48,10 @@ class WorldSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe form (tuples become lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "action_space"}
+        found = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        own = self.action_space  # left out where there is none, as before there were others
+        return found if own is None else {**found, "action_space": own.as_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WorldSpec:
@@ -53,4 +65,6 @@ class WorldSpec:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
+        if arguments.get("action_space") is not None:
+            arguments["action_space"] = ActionSpace.from_dict(arguments["action_space"])
         return cls(**arguments)

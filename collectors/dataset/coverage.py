@@ -9,27 +9,30 @@ from typing import Any
 
 import numpy as np
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import Dataset
 from collectors.policies.equivalent_keys import equivalent_keys_of
 
 UNDIRECTED = ("random", "sticky")  # policies that get nowhere; all others are good play
 LOOKED_AT = 1000  # steps of a shard whose frames are read for keys that do the same
+THIRDS = ("low", "middle", "high")
 LONG = (4, 16)  # steps; how much of a recording is of keys that are held at least so long
 
 
 def coverage(dataset: Dataset) -> dict[str, Any]:
     """What is pressed in a dataset with at least one episode, in shares of its steps.
 
-    `actions` and `good play`: by action, in all steps and in those of policies that are not
-    undirected; `equivalent keys`: see `_equivalent`; `held keys`: the mean and the longest time
-    that an action is kept, in steps, and the shares of steps in which it is kept for 4 and for 16
-    steps or more.
+    `actions` and `good play`: by action (of an action in parts: by part and choice), in all steps
+    and in those of policies that are not undirected; `equivalent keys`: see `_equivalent`; `held
+    keys`: the mean and the longest time that an action is kept, in steps, and the shares of steps
+    in which it is kept for 4 and for 16 steps or more.
     """
-    names = dataset.spec["action_names"]
+    space = dataset.actions
+    names = _labels(space, dataset.spec["action_names"])
     every, good = np.zeros((2, len(names)), np.int64)
     lengths: list[np.ndarray] = []
     for policy, actions in _episodes(dataset):
-        counts = np.bincount(actions, minlength=len(names))
+        counts = np.bincount(_labelled(space, actions).reshape(-1), minlength=len(names))
         every += counts
         good += 0 if policy.startswith(UNDIRECTED) else counts
         lengths.append(held_lengths(actions))
@@ -42,19 +45,39 @@ def coverage(dataset: Dataset) -> dict[str, Any]:
 
 
 def held_lengths(actions: np.ndarray) -> np.ndarray:
-    """(T,) actions of one episode -> (N,) int64: for how many steps each was kept, in turn."""
-    changes = np.flatnonzero(np.diff(actions)) + 1
+    """(T,) or (T, P) actions of one episode -> (N,) int64: for how many steps each was kept, in
+    turn.
+    """
+    rows = actions.reshape(len(actions), -1)
+    changes = np.flatnonzero(np.diff(rows, axis=0).any(1)) + 1
     return np.diff(np.concatenate([[0], changes, [len(actions)]]))
 
 
 def _episodes(dataset: Dataset) -> Iterator[tuple[str, np.ndarray]]:
-    """The policy and the actions (T,) of every episode."""
+    """The policy and the actions (T, *row) of every episode."""
     for shard in dataset.shards:
         for number, (start, length) in enumerate(
             zip(shard.step_starts.tolist(), shard.lengths.tolist(), strict=True)
         ):
             row = dataset.episodes[shard.first_episode + number]
             yield row.policy, np.asarray(shard.actions[start : start + length])
+
+
+def _labels(space: ActionSpace, names: Sequence[str]) -> list[str]:
+    """What is counted: every choice of every part; of a Box the thirds of every part's range."""
+    if space.is_box:
+        return [f"{name} {third}" for name in names for third in THIRDS]
+    return space.part_names(list(names))
+
+
+def _labelled(space: ActionSpace, actions: np.ndarray) -> np.ndarray:
+    """Actions (T, *row) of an episode -> (T, *row) int64, numbers of `_labels`."""
+    encoded = space.encode(actions)
+    if space.is_box:
+        thirds = np.minimum((encoded + 1) * len(THIRDS) // 2, len(THIRDS) - 1).astype(np.int64)
+        return thirds + len(THIRDS) * np.arange(space.parts)
+    counts = np.array(space.counts)
+    return encoded + (np.cumsum(counts) - counts).reshape(space.row)
 
 
 def _shares(names: Sequence[str], counts: np.ndarray) -> dict[str, float]:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
-from collectors.dataset.manifest import FORMAT_VERSION, check_rows, read_manifest
+from collectors.dataset.manifest import check_rows, format_version, read_manifest
 from collectors.dataset.shards import (
     ARRAYS,
     TEMPORARY,
@@ -27,7 +28,9 @@ from collectors.dataset.shards import (
     EpisodeRow,
     WrittenShard,
     array_name,
+    check_values,
     csv_text,
+    map_array,
     number_rows,
     read_finished,
     read_rows,
@@ -35,7 +38,7 @@ from collectors.dataset.shards import (
 )
 from collectors.dataset.splits import PARTS, split_part
 from collectors.files import put_in_place, write_atomically
-from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_array_header, reason_of
+from collectors.untrusted_files import DamagedFileError
 
 MOST_REWARDS = 255
 __all__ = [
@@ -57,7 +60,7 @@ class Shard(NamedTuple):
     """
 
     frames: np.ndarray  # (S + E, H, W, C) uint8
-    actions: np.ndarray  # (S,) int64
+    actions: np.ndarray  # (S,) int64, (S, P) int64 or (S, P) float32: see `episode.Episode`
     rewards: np.ndarray  # (S,) float32
     terminations: np.ndarray  # (S,) bool
     truncations: np.ndarray  # (S,) bool
@@ -79,6 +82,7 @@ class Dataset:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
         self.spec: dict = self.manifest["spec"]
+        self.actions = ActionSpace.of_spec(self.spec)
         entries = self.manifest["shards"]
         rows = read_rows(self.path, entries)
         unnumbered = _by_shard(rows)
@@ -135,9 +139,10 @@ class Dataset:
 
     def _open(self, entry: dict, rows: list[EpisodeRow]) -> Shard:
         arrays = [
-            _map_array(self.path / array_name(entry["index"], name), entry, name) for name in ARRAYS
+            map_array(self.path / array_name(entry["index"], name), entry, name, self.actions)
+            for name in ARRAYS
         ]
-        _check_values(self.path, entry, self.spec, arrays)
+        check_values(self.path, entry, self.actions, arrays)
         lengths = np.array([row.length for row in rows], np.int64)
         steps = np.cumsum(lengths) - lengths
         frames, actions, rewards, terminations, truncations = arrays
@@ -155,7 +160,8 @@ class DatasetWriter:
 
     def __init__(self, path: str | Path, header: dict):
         self.path = Path(path)
-        self.header = json.loads(json.dumps({"format_version": FORMAT_VERSION, **header}))
+        version = format_version(header["spec"])
+        self.header = json.loads(json.dumps({"format_version": version, **header}))
         self.path.mkdir(parents=True, exist_ok=True)
         left_over = sorted(
             self.path.glob(TEMPORARY + "*")
@@ -268,37 +274,3 @@ def _check_rows(path: Path, entry: dict, rows: list[EpisodeRow]) -> None:
         raise DatasetError(
             f"{path}/episodes.csv does not fit shard {entry['index']}: {error}"
         ) from None
-
-
-def _map_array(file: Path, entry: dict, name: str) -> np.ndarray:
-    """The memory map of one array, its dtype and shape checked."""
-    steps, frames = entry["steps"], (entry["steps"] + entry["episodes"], *entry["frame_shape"])
-    shape, kind = (frames, np.uint8) if name == "frames" else ((steps,), None)
-    kind = kind or {"actions": np.int64, "rewards": np.float32}.get(name, np.bool_)
-    try:
-        with file.open("rb") as stream:
-            found = read_array_header(stream, name)
-        if found.shape != shape or found.dtype != kind:
-            raise DatasetError(
-                f"{file} holds {found.dtype}{found.shape}, the manifest says "
-                f"{np.dtype(kind)}{shape}"
-            )
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except DatasetError:
-        raise
-    except PARSE_ERRORS as error:
-        raise DatasetError(f"{file} is not a readable array ({reason_of(error)})") from error
-
-
-def _check_values(path: Path, entry: dict, spec: dict, arrays: list[np.ndarray]) -> None:
-    """Raises DatasetError for actions that the game has not, rewards that are no numbers, and for
-    truth values that are neither true nor false.
-    """
-    _, actions, rewards, *flags = arrays
-    count = len(spec["action_names"])
-    if not (0 <= actions.min() and actions.max() < count):
-        raise DatasetError(f"{path}: shard {entry['index']} has actions beyond 0 to {count - 1}")
-    if not np.isfinite(rewards).all() or any(part.view(np.uint8).max() > 1 for part in flags):
-        raise DatasetError(
-            f"{path}: shard {entry['index']} has rewards that are not finite, or wrong flags"
-        )

@@ -10,7 +10,9 @@ class Episode(NamedTuple):
     `terminations[t]` and `truncations[t]` came together with `frames[t + 1]`."""
 
     frames: np.ndarray  # (T + 1, H, W, C) uint8
-    actions: np.ndarray  # (T,) int64
+    # as the game takes them: (T,) int64 of a Discrete space, (T, P) int64 of a MultiDiscrete or
+    # MultiBinary one, (T, P) float32 of a Box; P parts
+    actions: np.ndarray
     rewards: np.ndarray  # (T,) float32
     terminations: np.ndarray  # (T,) bool
     truncations: np.ndarray  # (T,) bool

@@ -13,12 +13,19 @@ from collectors.dataset.shards import ARRAYS, DatasetError, EpisodeRow, array_na
 from collectors.spec_checks import check_rewards, check_spec, is_whole
 from collectors.untrusted_files import DamagedFileError, checked_json, read_regular_file, reason_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: what has an `action_space`; all else is still written as 1
 MOST_BYTES = 64 * 2**20  # of manifest.json
 MOST_SHARDS, MOST_STEPS, MOST_LETTERS = 10**6 - 1, 2**40, 2**20
 HEADER = {"spec", "env_spec", "policy", "seed"}
 ENTRY = {"index", "quota", "episodes", "steps", "frame_shape", "episodes_sha256", "files"}
 HASH = re.compile("[0-9a-f]{64}")
+
+
+def format_version(spec: Mapping[str, Any]) -> int:
+    """The version of a dataset of this world: the oldest that can hold it, so that older programs
+    read what they know.
+    """
+    return 1 if spec.get("action_space") is None else FORMAT_VERSION
 
 
 def read_manifest(path: Path) -> dict:
@@ -33,9 +40,9 @@ def read_manifest(path: Path) -> dict:
         if not isinstance(manifest, dict) or "format_version" not in manifest:
             raise DamagedFileError("it has no format_version")
         version = manifest["format_version"]
-        if type(version) is int and version != FORMAT_VERSION:
+        if type(version) is int and not 1 <= version <= FORMAT_VERSION:
             raise DatasetError(
-                f"{path} has format version {version!r}, this version of neural-envs reads "
+                f"{path} has format version {version!r}, this version of neural-envs reads 1 to "
                 f"{FORMAT_VERSION}"
             )
         check_manifest(manifest)

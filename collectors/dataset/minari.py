@@ -19,6 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from collectors.action_space import ActionSpace, ActionSpaceError
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.minari_metadata import own_description, trusted_spec
@@ -32,8 +33,8 @@ from collectors.dataset.minari_reading import (
 from collectors.files import put_in_place
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
-from collectors.spec_checks import MOST_ACTIONS, check_spec
-from collectors.worlds.any_game import is_image
+from collectors.spec_checks import check_spec
+from collectors.worlds.any_game_images import is_image
 
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 SHARD_STEPS = 20_000
@@ -83,7 +84,7 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
                 env=_environment(header),
                 author=author or None,
                 **about,
-                action_space=spaces.Discrete(len(dataset.spec["action_names"])),
+                action_space=dataset.actions.to_gymnasium(),
                 observation_space=spaces.Box(0, 255, tuple(dataset.spec["frame_shape"]), np.uint8),
                 data_format="hdf5",
                 jpeg_encoding=False,
@@ -100,8 +101,8 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
 
 def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
     """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError
-    for a set without discrete actions, without images, or with images that are no square of
-    whole patches (unless `size` resizes)."""
+    for a set with actions that are no `ActionSpace`, without images, or with images that are no
+    square of whole patches (unless `size` resizes)."""
     import minari
 
     out = Path(out)
@@ -122,7 +123,9 @@ def import_dataset(name: str, out: str | Path, size: int = 0) -> Dataset:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         writer = DatasetWriter(temporary, header)
-        for index, quota, episodes in _grouped(read_episodes(source, name, size), shards):
+        for index, quota, episodes in _grouped(
+            read_episodes(source, name, size, ActionSpace.of_spec(header["spec"])), shards
+        ):
             writer.add(write_shard(temporary, index, quota, episodes))
         _check_written(temporary, name)
         if out.exists():
@@ -195,14 +198,11 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
     own = source.storage.metadata.get(OURS)
     if own is not None and not size:
         return own_description(own, len(source.episode_indices))
-    actions, images = source.action_space, source.observation_space
-    if not isinstance(actions, spaces.Discrete) or actions.start:
-        raise DatasetError(
-            f"{name} has the actions {actions!s:.200}; "
-            "a dataset needs discrete ones that count from 0"
-        )
-    if actions.n > MOST_ACTIONS:
-        raise DatasetError(f"{name} has {actions.n} actions; a dataset has {MOST_ACTIONS} at most")
+    try:
+        actions = ActionSpace.from_gymnasium(source.action_space)
+    except ActionSpaceError as error:
+        raise DatasetError(f"{name} cannot be a dataset: {error}") from None
+    images = source.observation_space
     if not is_image(images):
         raise DatasetError(f"{name} has no images: it observes {images!s:.200}")
     shape = (size, size, 3) if size else images.shape
@@ -216,7 +216,7 @@ def _description(source, name: str, size: int) -> tuple[dict, list[dict]]:
     spec = {
         "world": env.id if env else name,
         "frame_shape": list(shape),
-        "action_names": [str(number) for number in range(int(actions.n))],
+        **actions.spec_fields(),
         "reward_values": [],
         "fps": FRAMES_PER_SECOND,
         "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import DatasetError
 from collectors.size_limits import REMEDY, allow_large
@@ -23,7 +24,7 @@ from collectors.untrusted_files import (
     read_regular_file,
     reason_of,
 )
-from collectors.worlds.any_game import resized
+from collectors.worlds.any_game_images import resized
 
 MOST_LETTERS = 500  # of a library's reason in a message
 SET_ERRORS = (*PARSE_ERRORS, gymnasium.error.Error, Image.DecompressionBombError)
@@ -98,17 +99,17 @@ def damaged_set(name: str, error: BaseException) -> DatasetError:
     return DatasetError(f"the Minari set {name} is damaged ({reason}); get it again")
 
 
-def read_episodes(source, name: str, size: int) -> Iterator[Episode]:
+def read_episodes(source, name: str, size: int, actions: ActionSpace) -> Iterator[Episode]:
     """The episodes of a set. One without a seed gets its number. Raises DatasetError."""
     try:
-        yield from _unpacked(source, name, size)
+        yield from _unpacked(source, name, size, actions)
     except DatasetError:
         raise
     except SET_ERRORS as error:
         raise damaged_set(name, error) from error
 
 
-def _unpacked(source, name: str, size: int) -> Iterator[Episode]:
+def _unpacked(source, name: str, size: int, actions: ActionSpace) -> Iterator[Episode]:
     metadata = source.storage.get_episode_metadata(source.episode_indices)
     for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
         frames = np.asarray(found.observations)
@@ -116,15 +117,17 @@ def _unpacked(source, name: str, size: int) -> Iterator[Episode]:
             raise DatasetError(
                 f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps"
             )
-        actions = np.asarray(found.actions)
-        if actions.dtype.kind not in "iu":
-            raise DatasetError(f"{name}: episode {number} has actions that are no whole numbers")
+        given = np.asarray(found.actions)
+        if given.dtype.kind not in ("f" if actions.is_box else "iub"):
+            raise DatasetError(
+                f"{name}: episode {number} has actions of {given.dtype}, which are not in {actions}"
+            )
         if size:
-            frames = np.stack([resized(frame, size) for frame in frames])
+            frames = np.stack([resized(frame, (size, size, 3)) for frame in frames])
         seed = about.get("seed")
         yield Episode(
             frames,
-            actions.astype(np.int64),
+            given.astype(actions.dtype),
             np.asarray(found.rewards, np.float32),
             np.asarray(found.terminations, bool),
             np.asarray(found.truncations, bool),

@@ -13,9 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
 from collectors.files import write_atomically, writing
-from collectors.untrusted_files import PARSE_ERRORS, checked_json, read_regular_file, reason_of
+from collectors.untrusted_files import (
+    PARSE_ERRORS,
+    checked_json,
+    read_array_header,
+    read_regular_file,
+    reason_of,
+)
 
 ARRAYS = ("frames", "actions", "rewards", "terminated", "truncated")
 MOST_TABLE_BYTES = 2**30
@@ -198,3 +205,39 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
                 "altered"
             )
     return [row for entry in entries for row in rows.get(entry["index"], [])]
+
+
+def map_array(file: Path, entry: dict, name: str, actions: ActionSpace) -> np.ndarray:
+    """The memory map of one array, its dtype and shape checked."""
+    steps = entry["steps"]
+    shape, kind = {
+        "frames": ((steps + entry["episodes"], *entry["frame_shape"]), np.uint8),
+        "actions": ((steps, *actions.row), actions.dtype),
+        "rewards": ((steps,), np.float32),
+    }.get(name, ((steps,), np.bool_))
+    try:
+        with file.open("rb") as stream:
+            found = read_array_header(stream, name)
+        if found.shape != shape or found.dtype != kind:
+            raise DatasetError(
+                f"{file} holds {found.dtype}{found.shape}, the manifest says "
+                f"{np.dtype(kind)}{shape}"
+            )
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except DatasetError:
+        raise
+    except PARSE_ERRORS as error:
+        raise DatasetError(f"{file} is not a readable array ({reason_of(error)})") from error
+
+
+def check_values(path: Path, entry: dict, space: ActionSpace, arrays: list[np.ndarray]) -> None:
+    """Raises DatasetError for actions that the game has not, rewards that are no numbers, and for
+    truth values that are neither true nor false.
+    """
+    _, actions, rewards, *flags = arrays
+    if not space.holds(actions):
+        raise DatasetError(f"{path}: shard {entry['index']} has actions that are not in {space}")
+    if not np.isfinite(rewards).all() or any(part.view(np.uint8).max() > 1 for part in flags):
+        raise DatasetError(
+            f"{path}: shard {entry['index']} has rewards that are not finite, or wrong flags"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 from collectors.dataset.dataset import DatasetError
 from collectors.interchange.writing import PATCH
 from collectors.untrusted_files import check_size
-from collectors.worlds.any_game import resized
+from collectors.worlds.any_game_images import resized
 
 MOST_EPISODE_BYTES = 2**31  # an episode is kept as a whole
 
@@ -29,7 +29,7 @@ def frame_shape(found: Sequence[int], size: int, name: str) -> list[int]:
 
 def fitted(frame: np.ndarray, size: int) -> np.ndarray:
     """A frame (H, W) or (H, W, C) uint8 as (size, size, 3), or as it is where `size` is 0."""
-    return resized(frame, size) if size else np.asarray(frame)
+    return resized(frame, (size, size, 3)) if size else np.asarray(frame)
 
 
 def stacked(frames: Iterable[np.ndarray], shape: Sequence[int], name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class BatchPolicy(Protocol):
         ...
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
-        """(B, H, W, C) uint8 -> (B,) int64.
+        """(B, H, W, C) uint8 -> (B,) int64, or of actions in parts (B, P), see `ActionSpace`.
 
         With a mask (B,) bool the actions of the other lanes mean nothing.
         """
@@ -55,10 +55,10 @@ class LanePolicies:
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """See `BatchPolicy`."""
-        actions = np.zeros(len(self.copies), np.int64)
-        for lane in range(len(actions)) if lanes is None else np.flatnonzero(lanes):
-            actions[lane] = self.copies[lane](observations[lane])
-        return actions
+        own = range(len(self.copies)) if lanes is None else np.flatnonzero(lanes)
+        return placed(
+            own, [self.copies[lane](observations[lane]) for lane in own], len(self.copies)
+        )
 
 
 class BatchMixture:
@@ -87,12 +87,24 @@ class BatchMixture:
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """See `BatchPolicy`."""
-        actions = np.zeros(len(self.chosen), np.int64)
-        mask = np.ones(len(actions), bool) if lanes is None else lanes
+        mask = np.ones(len(self.chosen), bool) if lanes is None else lanes
+        actions = np.zeros(len(mask), np.int64)
         for number in np.unique(self.chosen[mask]):
             own = mask & (self.chosen == number)
-            actions[own] = self.parts[number](observations, own)[own]
+            given = self.parts[number](observations, own)
+            fits = actions.shape == given.shape
+            actions = np.where(
+                own.reshape(-1, *(1,) * (given.ndim - 1)), given, actions if fits else 0
+            )
         return actions
+
+
+def placed(lanes: Sequence[int] | np.ndarray, given: Sequence[Any], count: int) -> np.ndarray:
+    """The actions `given` for some lanes in their rows of (count, ...), 0 elsewhere."""
+    values = np.array(given)
+    actions = np.zeros((count, *values.shape[1:]), values.dtype if len(given) else np.int64)
+    actions[np.asarray(lanes, np.int64)] = values
+    return actions
 
 
 def chosen_lanes(

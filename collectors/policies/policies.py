@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from collectors.action_space import ActionSpace
 from collectors.policies.batched import BatchMixture, BatchPolicy, LanePolicies
 from collectors.worlds.table import World, find_world, unknown
 
 Generator = np.random.Generator
+
+
+# an int of a Discrete space, else an array (P,); see `ActionSpace`
+Action = Any
 
 
 class PolicyError(ValueError):
@@ -37,8 +43,8 @@ class Policy:
         """Begin an episode; all randomness of its actions comes from `generator`."""
         raise NotImplementedError
 
-    def __call__(self, observation: np.ndarray) -> int:
-        """(H, W, C) uint8 -> the action."""
+    def __call__(self, observation: np.ndarray) -> Action:
+        """(H, W, C) uint8 -> the action, as the game takes it."""
         raise NotImplementedError
 
     def batch(self, lanes: int) -> BatchPolicy:
@@ -54,10 +60,10 @@ class Policy:
 
 POLICY_FILE = ".zip"  # the end of the name of a trained agent
 
-# (the number after the colon as text, or a policy file; number of actions) -> policy
-Maker = Callable[[str, int], Policy]
-# (policy file, number of actions, name of the world or "") -> the trained agent; `agents` has it
-AgentMaker = Callable[[str, int, str], Policy]
+# (the number after the colon as text; number of actions or, of any game, their space) -> policy
+Maker = Callable[[str, Any], Policy]
+# (policy file, the same, name of the world or "") -> the trained agent; `agents` has it
+AgentMaker = Callable[[str, Any, str], Policy]
 
 
 class RandomPolicy(Policy):
@@ -65,45 +71,46 @@ class RandomPolicy(Policy):
 
     name = "random"
 
-    def __init__(self, actions: int):
-        self.actions = actions
+    def __init__(self, actions: int | ActionSpace):
+        self.actions = as_space(actions)
 
     def reset(self, generator: Generator) -> None:
         self._generator = generator
 
-    def __call__(self, observation: np.ndarray) -> int:
-        return int(self._generator.integers(self.actions))
+    def __call__(self, observation: np.ndarray) -> Action:
+        return self.actions.draw(self._generator)
 
 
 class StickyPolicy(Policy):
     """Repeats its last action with probability `repeat`, else draws one at random."""
 
-    def __init__(self, actions: int, repeat: float = 0.8):
-        self.actions, self.repeat, self.name = actions, probability(repeat), f"sticky:{repeat:g}"
+    def __init__(self, actions: int | ActionSpace, repeat: float = 0.8):
+        self.actions, self.repeat = as_space(actions), probability(repeat)
+        self.name = f"sticky:{repeat:g}"
 
     def reset(self, generator: Generator) -> None:
-        self._generator, self._last = generator, int(generator.integers(self.actions))
+        self._generator, self._last = generator, self.actions.draw(generator)
 
-    def __call__(self, observation: np.ndarray) -> int:
+    def __call__(self, observation: np.ndarray) -> Action:
         if self._generator.random() >= self.repeat:
-            self._last = int(self._generator.integers(self.actions))
+            self._last = self.actions.draw(self._generator)
         return self._last
 
 
 class EpsilonPolicy(Policy):
     """Plays at random with probability `epsilon`, else as `inner` does."""
 
-    def __init__(self, inner: Policy, epsilon: float, actions: int):
-        self.inner, self.epsilon, self.actions = inner, probability(epsilon), actions
+    def __init__(self, inner: Policy, epsilon: float, actions: int | ActionSpace):
+        self.inner, self.epsilon, self.actions = inner, probability(epsilon), as_space(actions)
         self.name = f"{inner.name}:{epsilon:g}"
 
     def reset(self, generator: Generator) -> None:
         self._generator = generator
         self.inner.reset(generator)
 
-    def __call__(self, observation: np.ndarray) -> int:
+    def __call__(self, observation: np.ndarray) -> Action:
         if self._generator.random() < self.epsilon:
-            return int(self._generator.integers(self.actions))
+            return self.actions.draw(self._generator)
         return self.inner(observation)
 
 
@@ -125,7 +132,7 @@ class BurstPolicy(Policy):
         self.inner.reset(generator)
         self.other.reset(generator)
 
-    def __call__(self, observation: np.ndarray) -> int:
+    def __call__(self, observation: np.ndarray) -> Action:
         chance = self._generator.random()
         self._bursting = chance >= self.stop if self._bursting else chance < self.start
         return (self.other if self._bursting else self.inner)(observation)
@@ -147,7 +154,7 @@ class MixturePolicy(Policy):
         self._use(self.policies[int(generator.choice(len(self.policies), p=self.weights))])
         self._chosen.reset(generator)
 
-    def __call__(self, observation: np.ndarray) -> int:
+    def __call__(self, observation: np.ndarray) -> Action:
         return self._chosen(observation)
 
     def batch(self, lanes: int) -> BatchPolicy:
@@ -162,7 +169,17 @@ class MixturePolicy(Policy):
         ]
 
 
-def random_mix(actions: int) -> MixturePolicy:
+def as_space(actions: int | ActionSpace) -> ActionSpace:
+    """A number of actions as a Discrete space that counts from 0."""
+    return ActionSpace.discrete(actions) if isinstance(actions, int) else actions
+
+
+def policy_actions(space: ActionSpace) -> int | ActionSpace:
+    """What `make_policy` is given of a game: the number of its actions where they count from 0."""
+    return space.counts[0] if space.is_plain else space
+
+
+def random_mix(actions: int | ActionSpace) -> MixturePolicy:
     """The mix of a world that has none of its own: half random, half sticky."""
     return MixturePolicy([RandomPolicy(actions), StickyPolicy(actions)], [1, 1])
 
@@ -188,7 +205,10 @@ def makers_of(world: World | str | None) -> Mapping[str, Maker]:
 
 
 def make_policy(
-    name: str, actions: int, world: World | str | None = None, agents: AgentMaker | None = None
+    name: str,
+    actions: int | ActionSpace,
+    world: World | str | None = None,
+    agents: AgentMaker | None = None,
 ) -> Policy:
     """The policy of a name, a kind or kind:number: random, sticky[:repeat], mix, and what `world`
     (see `makers_of`) has of its own; or FILE.zip[:random], a trained agent, which `agents` makes.
@@ -233,7 +253,9 @@ def _weighted(part: str) -> tuple[str, float]:
     return name, number
 
 
-def _agent(file: str, number: str, world: str, actions: int, agents: AgentMaker | None) -> Policy:
+def _agent(
+    file: str, number: str, world: str, actions: int | ActionSpace, agents: AgentMaker | None
+) -> Policy:
     """The agent of a policy file, which plays at random in `number` of its steps."""
     if agents is None:
         raise PolicyError(f"{file} is a trained agent, and here only scripted policies play")

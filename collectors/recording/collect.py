@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import (
     Dataset,
     DatasetError,
@@ -23,7 +24,13 @@ from collectors.dataset.dataset import (
     sha256_of,
 )
 from collectors.locks import LOCK_FILE, holds_files, locked
-from collectors.policies.policies import POLICY_FILE, AgentMaker, Policy, make_policy
+from collectors.policies.policies import (
+    POLICY_FILE,
+    AgentMaker,
+    Policy,
+    make_policy,
+    policy_actions,
+)
 from collectors.progress import note, progress
 from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
@@ -106,7 +113,7 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
                 f"it with --env {env_id}"
             )
         spec, env_spec = game.world_spec(), env.spec.to_json()
-        actions = len(spec["action_names"])
+        actions = policy_actions(ActionSpace.of_spec(spec))
     given = policy if isinstance(policy, str) else ""
     # an error of the name here, not in a worker
     player = make_policy(given, actions, WORLDS.get(spec["world"])) if given else policy
@@ -283,7 +290,8 @@ def _player(name: str, env_id: str, options: dict, agents: AgentMaker | None) ->
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         game: Any = env.unwrapped
         spec = game.world_spec()
-    return make_policy(name, len(spec["action_names"]), WORLDS.get(spec["world"]), agents)
+    actions = policy_actions(ActionSpace.of_spec(spec))
+    return make_policy(name, actions, WORLDS.get(spec["world"]), agents)
 
 
 def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int:

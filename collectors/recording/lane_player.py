@@ -8,12 +8,13 @@ from gymnasium.vector import VectorEnv
 
 from collectors.dataset.episode import Episode
 from collectors.policies.policies import Policy
+from collectors.recording.rollout import as_recorded
 
 
 class _Moment(NamedTuple):
     """What one step of all lanes gave."""
 
-    actions: np.ndarray  # (B,)
+    actions: np.ndarray  # (B,) or (B, P)
     rewards: np.ndarray  # (B,)
     terminations: np.ndarray  # (B,)
     truncations: np.ndarray  # (B,)
@@ -158,7 +159,7 @@ class LanePlayer:
         )
         episode = Episode(
             np.stack(self.films[lane]),
-            actions.astype(np.int64),
+            as_recorded(actions),
             rewards.astype(np.float32),
             terminations.astype(bool),
             truncations.astype(bool),

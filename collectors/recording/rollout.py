@@ -17,15 +17,16 @@ def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
     frames, actions, outcomes = [observation], [], []
     ended = False
     while not ended:
-        actions.append(int(policy(observation)))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
+        action = policy(observation)
+        actions.append(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
         frames.append(observation)
         outcomes.append((reward, terminated, truncated))
         ended = terminated or truncated
     rewards, terminations, truncations = zip(*outcomes, strict=True)
     return Episode(
         np.stack(frames),
-        np.array(actions, np.int64),
+        as_recorded(np.array(actions)),
         np.array(rewards, np.float32),
         np.array(terminations, bool),
         np.array(truncations, bool),
@@ -33,6 +34,11 @@ def rollout(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:
         policy.name,
         split_key(info),
     )
+
+
+def as_recorded(actions: np.ndarray) -> np.ndarray:
+    """Actions (T,) or (T, P) as a dataset holds them, int64 or float32."""
+    return actions.astype(np.float32 if actions.dtype.kind == "f" else np.int64)
 
 
 def split_key(info: dict) -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import mark_finished
-from collectors.policies.policies import Policy, make_policy
+from collectors.policies.policies import Policy, make_policy, policy_actions
 from collectors.ray_cluster import cluster
 from collectors.recording.lane_player import Job, LanePlayer
 from collectors.recording.rollout import rollout
@@ -100,9 +101,10 @@ def play_episodes(task: ShardTask) -> list[Episode]:
 
 
 def task_policy(task: ShardTask, actions: Any) -> Policy:
-    """The policy of a task for a game with this space of actions, a Discrete."""
+    """The policy of a task for a game with this space of actions, as Gymnasium has it."""
     if isinstance(task.policy, str):
-        return make_policy(task.policy, int(actions.n), task.world)
+        known = policy_actions(ActionSpace.from_gymnasium(actions))
+        return make_policy(task.policy, known, task.world)
     return task.policy
 
 

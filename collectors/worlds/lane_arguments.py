@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode
 
+from collectors.action_space import ActionSpace
+
 NO_LIMIT = 2**62  # steps
 
 
@@ -98,6 +100,33 @@ def check_actions(actions: Any, lanes: int, names: Sequence[str]) -> np.ndarray:
     if not whole or ((given < 0) | (given >= len(names))).any():
         raise unknown_actions(actions, lanes, names)
     return given.astype(np.int64)
+
+
+def check_in_space(
+    given: Any,
+    space: ActionSpace,
+    names: Sequence[str],
+    lanes: int | None = None,
+    clip: bool = False,
+) -> np.ndarray:
+    """Actions of B lanes (B, *row), or of one game (*row) where `lanes` is None, in the space's
+    type. `clip`: those beyond their bounds become the nearest ones.
+
+    Raises UnknownActionError, a sentence, for actions that the space does not hold.
+    """
+    values, shape = np.asarray(given), space.row if lanes is None else (lanes, *space.row)
+    fits = values.dtype.kind in ("fiu" if space.is_box else "iub") and values.shape == shape
+    if fits and clip and space.is_box:
+        return space.clip(values)
+    typed = values.astype(space.dtype) if fits else values
+    if not fits or not space.holds(typed):
+        what = ", ".join(names)
+        remedy = " or give out_of_range='clip'" if fits and space.is_box else ""
+        raise UnknownActionError(
+            f"actions are {shape} {'numbers' if space.is_box else 'whole numbers'} in {space} "
+            f"({what}){remedy}; got {given!r:.200}"
+        )
+    return typed
 
 
 def unknown_actions(given: Any, lanes: int, names: Sequence[str]) -> UnknownActionError:

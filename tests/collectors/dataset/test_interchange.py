@@ -111,12 +111,27 @@ def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "actions",
+    [gymnasium.spaces.Box(0, 2, (2,)), gymnasium.spaces.MultiDiscrete([2, 3]),
+     gymnasium.spaces.Discrete(3, start=4)],
+    ids=str,
+)  # fmt: skip
+def test_a_foreign_set_keeps_its_actions(tmp_path, actions):
+    taken = np.stack([actions.sample() for _ in range(3)])
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    foreign("theirs/parts-v0", frames, taken, pixels(32, 32, 3), actions)
+    dataset = import_dataset("theirs/parts-v0", tmp_path / "d")
+    np.testing.assert_array_equal(dataset.episode(0).actions, taken)
+    assert dataset.actions.to_gymnasium() == actions
+
+
+@pytest.mark.parametrize(
     ("space", "action_space", "words"),
     [
         (pixels(30, 40, 3), gymnasium.spaces.Discrete(3), r"shape \(30, 40, 3\).*--size 64"),
         (pixels(32, 32), gymnasium.spaces.Discrete(3), r"shape \(32, 32\).*--size 64"),
         (gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(3), "no images"),
-        (pixels(32, 32, 3), gymnasium.spaces.Box(0, 2, (1,)), "needs discrete"),
+        (pixels(32, 32, 3), gymnasium.spaces.Box(-np.inf, 2, (1,)), "no bounds to scale"),
     ],
 )
 def test_a_set_of_another_shape_is_refused_with_a_sentence(tmp_path, space, action_space, words):

@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from collectors.dataset.dataset import Dataset
 from collectors.recording.collect import collect, main
-from collectors.worlds.any_game import AnyGame, AnyGameError, is_image, resized
+from collectors.worlds.any_game import AnyGame
+from collectors.worlds.any_game_images import AnyGameError, is_image, resized
 
 
 class FrameGame(gymnasium.Env):
@@ -23,7 +24,8 @@ class FrameGame(gymnasium.Env):
 
     def __init__(self, share: float = 2.0, continuous: bool = False, length: int = 3):
         self.share, self.length = share, length
-        self.action_space = spaces.Box(0, 1, (1,)) if continuous else spaces.Discrete(3, start=5)
+        unbounded = spaces.Box(-np.inf, np.inf, (1,))
+        self.action_space = unbounded if continuous else spaces.Discrete(3, start=5)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -61,27 +63,27 @@ def registered():
 def test_pictures_are_resized_by_area_and_grey_ones_get_three_channels():
     image = np.zeros((128, 192), np.uint8)
     image[::2] = 100
-    assert (resized(image, 64) == 50).all() and resized(image[..., None], 64).shape == (
-        64,
-        64,
-        3,
-    )
-    assert resized(np.full((16, 16, 3), 7, np.uint8), 64).shape == (64, 64, 3)
+    shape = (64, 64, 3)
+    assert (resized(image, shape) == 50).all() and resized(image[..., None], shape).shape == shape
+    assert resized(np.full((16, 16, 3), 7, np.uint8), shape).shape == shape
+    assert (resized(np.full((32, 48, 3), 7, np.uint8), (16, 24, 1)) == 7).all()
     assert is_image(FrameGame.observation_space) and not is_image(Vector.observation_space)
     assert not is_image(spaces.Box(0, 255, (7, 7, 3), np.uint8)) and not is_image(
         spaces.Discrete(3)
     )
 
 
-def test_the_spec_is_read_from_the_game_and_actions_count_from_zero():
+def test_the_spec_is_read_from_the_game_and_actions_are_its_own():
     env = gymnasium.make("AnyGame-v0", env="FrameGame-v0", size=32, reward="sign", max_steps=2)
     spec = env.unwrapped.world_spec()
     assert spec == {
-        "world": "FrameGame-v0", "frame_shape": [32, 32, 3], "action_names": ["0", "1", "2"],
+        "world": "FrameGame-v0", "frame_shape": [32, 32, 3], "action_names": ["5", "6", "7"],
+        "action_space": {"type": "Discrete", "n": 3, "start": 5},
         "reward_values": [-1.0, 0.0, 1.0], "fps": 30, "max_episode_steps": 2,
     }  # fmt: skip
-    assert env.reset(seed=2**62)[0].shape == (32, 32, 3) and env.action_space == spaces.Discrete(3)
-    assert env.step(0)[1:4] == (1.0, False, False) and env.step(2)[1:4] == (1.0, False, True)
+    assert env.reset(seed=2**62)[0].shape == (32, 32, 3)
+    assert env.action_space == spaces.Discrete(3, start=5)
+    assert env.step(5)[1:4] == (1.0, False, False) and env.step(7)[1:4] == (1.0, False, True)
 
 
 def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
@@ -121,10 +123,15 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"env": "FrameGame-v0", "continuous": True}, "needs discrete"),
+        ({"env": "FrameGame-v0", "continuous": True}, "no bounds to scale"),
         ({"env": "Vector-v0"}, "no images"),
         ({"env": "FrameGame-v0", "reward": "log"}, "reward must be one of"),
         ({"env": "FrameGame-v0", "size": 4}, "size is at least"),
+        ({"env": "FrameGame-v0", "size": "64x50"}, "a multiple of 4 in both"),
+        ({"env": "FrameGame-v0", "size": 256}, "at most 128"),
+        ({"env": "FrameGame-v0", "size": "big"}, "as 64 or 96x128"),
+        ({"env": "FrameGame-v0", "color": "grey"}, "color must be one of"),
+        ({"env": "FrameGame-v0", "key": "camera"}, "no observation by keys"),
         ({"env": "FrameGame-v0", "max_steps": -1}, "max_steps"),
     ],
 )

@@ -1,0 +1,109 @@
+"""The images of any game: what in an observation is one, and how it becomes a frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from collectors.extras import optional
+
+SMALLEST_IMAGE = 16  # a smaller array is a coded observation
+PATCH = 4  # world models cut frames into patches of this side
+LEAST_SIDE, MOST_SIDE = 8, 128
+
+
+class AnyGameError(gymnasium.error.Error, ValueError):
+    """A game that cannot be collected; the message says why."""
+
+
+class Source(NamedTuple):
+    """Where the image of a step is: in what `render()` gives, or in the observation."""
+
+    renders: bool
+    key: str = ""  # of a Dict observation
+    stacked: bool = False  # whether the observation is a stack of images, the newest one last
+
+    def of(self, observation) -> np.ndarray:
+        """The image (H, W), (H, W, 1) or (H, W, 3) of an observation."""
+        found = np.asarray(observation[self.key] if self.key else observation)
+        return found[-1] if self.stacked else found
+
+
+def image_source(space: spaces.Space, key: str, name: str) -> Source | None:
+    """Where an observation of the space has its image; None where it has none.
+
+    Raises AnyGameError for a `key` that is none, and where several keys of a Dict have images.
+    """
+    if isinstance(space, spaces.Dict):
+        images = [part for part, own in space.items() if is_image(own) or is_stack(own)]
+        if key and key not in images:
+            raise AnyGameError(f"{name} has no image {key!r}; there are {images or 'none'}")
+        if len(images) > 1 and not key:
+            raise AnyGameError(
+                f"{name} has several images; choose one of {images} by --options key={images[0]}"
+            )
+        chosen = key or (images[0] if images else "")
+        return Source(False, chosen, is_stack(space[chosen])) if chosen else None
+    if key:
+        raise AnyGameError(f"{name} has no observation by keys, so no {key!r}: leave out key")
+    if is_stack(space):
+        return Source(False, stacked=True)
+    return Source(False) if is_image(space) else None
+
+
+def is_image(space: spaces.Space) -> bool:
+    """Whether the observations of a space are images."""
+    if (
+        not isinstance(space, spaces.Box)
+        or space.dtype != np.uint8
+        or len(space.shape) not in (2, 3)
+    ):
+        return False
+    return min(space.shape[:2]) >= SMALLEST_IMAGE and (
+        len(space.shape) == 2 or space.shape[2] in (1, 3)
+    )
+
+
+def is_stack(space: spaces.Space) -> bool:
+    """Whether the observations of a space are stacks of images, (N, H, W) or (N, H, W, C)."""
+    if not isinstance(space, spaces.Box) or len(space.shape) < 3 or is_image(space):
+        return False
+    low, high = space.low[0], space.high[0]
+    return space.dtype == np.uint8 and is_image(spaces.Box(low, high, space.shape[1:], np.uint8))
+
+
+def height_and_width(size: int | str) -> tuple[int, int]:
+    """The sides that `size`, a side or "HEIGHTxWIDTH", means. Raises AnyGameError."""
+    text = str(size).lower()
+    words = text.split("x") if "x" in text else [text, text]
+    if len(words) != 2 or not all(word.strip().isdecimal() for word in words):
+        raise AnyGameError(f"size is a side or HEIGHTxWIDTH in pixels, as 64 or 96x128; got {size}")
+    height, width = map(int, words)
+    for side in (height, width):
+        if side % PATCH or not LEAST_SIDE <= side <= MOST_SIDE:
+            raise AnyGameError(
+                f"size is at least {LEAST_SIDE} pixels, at most {MOST_SIDE}, and a multiple of "
+                f"{PATCH} in both directions; got {size}"
+            )
+    return height, width
+
+
+def resized(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> an image of this shape, of 1 or 3 channels;
+    larger images are averaged over areas.
+    """
+    height, width, channels = shape
+    image = np.asarray(image, np.uint8)
+    image = image.reshape(*image.shape[:2], -1)
+    cv2 = optional("cv2")
+    if channels == 1 and image.shape[2] == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    elif channels == 3 and image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    scaled = cv2.resize(image, (width, height), interpolation=method)
+    return np.ascontiguousarray(scaled.reshape(shape))

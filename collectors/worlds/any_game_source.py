@@ -1,0 +1,97 @@
+"""The games of others: made, and asked for their images and their actions."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from collectors.action_space import ActionSpace, ActionSpaceError
+from collectors.worlds.any_game_images import (
+    AnyGameError,
+    Source,
+    height_and_width,
+    image_source,
+)
+
+# register ids
+PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}
+CHOICES = {
+    "reward": ("raw", "sign"),
+    "source": ("auto", "observation", "render"),
+    "color": ("rgb", "gray"),
+    "out_of_range": ("refuse", "clip"),
+}
+
+
+def check_options(size: int | str, max_steps: int, choices: Mapping[str, str]) -> None:
+    """Raises AnyGameError, a sentence, for options of `AnyGame` out of their range."""
+    height_and_width(size)
+    if max_steps < 0:
+        raise AnyGameError(f"max_steps is 0 (the game's own limit) or more, got {max_steps}")
+    for name, value in choices.items():
+        if value not in CHOICES[name]:
+            raise AnyGameError(f"{name} must be one of {CHOICES[name]}, got {value!r}")
+
+
+def make_game(name: str, source: str, key: str, options: dict) -> tuple[gymnasium.Env, Source]:
+    """The game, and where its images come from. Raises AnyGameError."""
+    for prefix, package in PACKAGES.items():
+        if name.startswith(prefix):
+            _import(package, name)
+    game = gymnasium.make(name, disable_env_checker=True, **options)
+    try:
+        found = None if source == "render" else image_source(game.observation_space, key, name)
+    except AnyGameError:
+        game.close()
+        raise
+    if found is not None:
+        return game, found
+    game.close()
+    if source == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+        raise AnyGameError(
+            f"{name} has no images: it observes {game.observation_space} and renders no rgb_array"
+        )
+    rendered = gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array", **options)
+    return rendered, Source(renders=True)
+
+
+def _import(package: str, name: str) -> None:
+    try:
+        importlib.import_module(package)  # registers its ids
+    except ModuleNotFoundError as error:
+        distribution = package.replace("_", "-")
+        raise AnyGameError(
+            f"{name} needs {package}, which is not installed: pip install {distribution}"
+        ) from error
+
+
+def actions_of(game: gymnasium.Env, name: str) -> ActionSpace:
+    """The game's actions; closes it and raises AnyGameError where no dream can have them."""
+    try:
+        return ActionSpace.from_gymnasium(game.action_space)
+    except ActionSpaceError as error:
+        game.close()
+        raise AnyGameError(f"{name} makes no dream: {error}") from None
+
+
+def names_of(game: gymnasium.Env) -> list[str]:
+    """What the game calls its actions; none where it does not say."""
+    meanings = getattr(game.unwrapped, "get_action_meanings", None)
+    enumeration = getattr(game.unwrapped, "actions", None)  # MiniGrid's way
+    if meanings is not None:
+        return [str(name).lower() for name in meanings()]
+    members: Any = enumeration if isinstance(enumeration, type) else ()
+    return [str(action.name) for action in members]
+
+
+def to_game(row: np.ndarray, space: spaces.Space) -> Any:
+    """An action of an `ActionSpace` as the game's own space has it: its type, within its bounds."""
+    if isinstance(space, spaces.Discrete):
+        return int(row)
+    typed = row.astype(space.dtype)
+    return np.clip(typed, space.low, space.high) if isinstance(space, spaces.Box) else typed
