@@ -181,6 +181,10 @@ class ActionSpace:
         """What stands for every part of an encoded action that is not given: the null action."""
         return NULL_NUMBER if self.is_box else max(self.counts)
 
+    def encoded_zeros(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Encoded actions (*shape, *row) of zeros: what stands between copies of a first frame."""
+        return np.zeros((*shape, *self.row), self.dtype)
+
     def part_names(self, names: Sequence[str]) -> list[str]:
         """A name per choice or, of a Box, per part, from the names of a world's specification."""
         if self.is_discrete or self.is_box:
@@ -209,6 +213,13 @@ class ActionSpace:
         """Whether all of these actions (..., *row), of a fitting type, are in the space."""
         low, high = self._limits()
         return bool(((actions >= low) & (actions <= high)).all())
+
+    def holds_encoded(self, encoded: np.ndarray) -> bool:
+        """Whether all of these encoded actions (..., *row), of any type, are in the space."""
+        if encoded.dtype.kind not in ("f" if self.is_box else "iu"):
+            return False
+        low, high = (-1, 1) if self.is_box else (0, np.array(self.counts).reshape(self.row) - 1)
+        return bool(((encoded >= low) & (encoded <= high)).all())
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """The nearest actions of the space; what is no number becomes the lowest."""
@@ -253,6 +264,11 @@ class ActionSpace:
 
     def __str__(self) -> str:
         return str(self.to_gymnasium())
+
+
+def zero_unless(known: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """Encoded actions (..., *row) with zeros where the mask (...) bool is False."""
+    return actions * known.reshape(*known.shape, *[1] * (actions.ndim - known.ndim))
 
 
 def _row(values: Any, *types: type) -> list:

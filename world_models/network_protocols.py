@@ -47,14 +47,14 @@ class NetworkConfig(Protocol):
 class Network(Protocol):
     """A denoiser in two halves: what is read once per step, and what runs at every denoising step.
 
-    Built as Network(config, colors, context_channels, actions, grid_shape): C, K * C, A, (H /
-    patch, W / patch).
+    Built as Network(config, colors, context_channels, actions, grid_shape): C, K * C, A or the
+    space (`networks.actions.Actions`), (H / patch, W / patch).
     """
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
         """The context encoder, once per environment step.
 
-        frames (B, K * C, H, W) in [-1, 1]; action (B,) int64, A for none.
+        frames (B, K * C, H, W) in [-1, 1]; encoded actions (B, *row).
         """
         ...
 

@@ -4,7 +4,8 @@
 model. A family of models is one subclass and one row in `models/table.py` (docs/add_a_model.md).
 
 B lanes, K context frames, S steps, H x W x C a frame, A actions, D features on a G x G grid, R
-reward classes.
+reward classes. Actions are encoded: int64 without further axes where `row` is (), else (..., P) of
+int64 or float32; see `collectors.action_space`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Context(NamedTuple):
     """
 
     frames: Tensor  # (B, K, H, W, C) uint8, oldest first, the last one is now
-    actions: Tensor  # (B, K - 1) int64; actions[:, i] led from frame i to frame i + 1
+    # (B, K - 1, *row), encoded; actions[:, i] led from frame i to frame i + 1
+    actions: Tensor
 
 
 class Transition(NamedTuple):
@@ -73,13 +75,13 @@ class Clips(NamedTuple):
     """B windows; steps past the end of an episode are not `valid` and hold its last frame."""
 
     frames: Tensor  # (B, K + S, H, W, C) uint8
-    actions: Tensor  # (B, S) int64; actions[:, s] led to frames[:, K + s]
+    actions: Tensor  # (B, S, *row), encoded; actions[:, s] led to frames[:, K + s]
     reward_classes: Tensor  # (B, S) int64
     terminations: Tensor  # (B, S) bool
     valid: Tensor  # (B, S) bool
     # (B,) float32: how much likelier than an ordinary one this clip is drawn
     sampling_weight: Tensor
-    # (B, K - 1) int64, as in `Context`, for models that read them
+    # (B, K - 1, *row), as in `Context`, for models that read them
     context_actions: Tensor | None = None
     # (B,) bool: whether an expert might take the first action; None: it is not known
     expert: Tensor | None = None
@@ -142,7 +144,7 @@ class WorldModel(nn.Module, ABC):
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
     ) -> Transition:
-        """One step of every lane; `state` is untouched. action (B,) int64.
+        """One step of every lane; `state` is untouched. action (B, *row), encoded.
 
         Raises ValueError on options that the model does not support.
         """

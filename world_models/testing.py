@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,10 +48,14 @@ class WorldModelContract:
     def make_context(self, model: WorldModel, lanes: int, seed: int = 0) -> Context:
         """Random frames and actions, of the shapes that the model's spec asks for."""
         generator = torch.Generator().manual_seed(seed)
-        length, count = model.context_length, len(model.spec.action_names)
+        length, actions = model.context_length, model.spec.actions
         shape = (lanes, length, *model.spec.frame_shape)
         frames = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        return Context(frames, torch.randint(count, (lanes, length - 1), generator=generator))
+        if not actions.is_discrete:
+            between = actions.draw_encoded(np.random.default_rng(seed), (lanes, length - 1))
+            return Context(frames, torch.from_numpy(between))
+        between = torch.randint(actions.counts[0], (lanes, length - 1), generator=generator)
+        return Context(frames, between)
 
     def make_clips(self, model: WorldModel, count: int, steps: int) -> Clips:
         """Random clips of `steps` steps."""
@@ -62,9 +67,14 @@ class WorldModelContract:
         def classes(most: int) -> Tensor:
             return torch.randint(most, (count, steps), generator=generator)
 
+        if spec.actions.is_discrete:
+            taken = classes(spec.actions.counts[0])
+        else:
+            generated = np.random.default_rng(1)
+            taken = torch.from_numpy(spec.actions.draw_encoded(generated, (count, steps)))
         return Clips(
             frames=torch.cat((context.frames, frames), 1),
-            actions=classes(len(spec.action_names)),
+            actions=taken,
             reward_classes=classes(len(spec.reward_values)),
             terminations=classes(2).bool(),
             valid=torch.ones(count, steps, dtype=torch.bool),
@@ -77,8 +87,11 @@ class WorldModelContract:
         return NoiseStream.from_seeds(torch.arange(lanes) + 10)
 
     def actions(self, model: WorldModel, lanes: int) -> Tensor:
-        """(B,) int64, not all the same."""
-        return torch.arange(lanes) % len(model.spec.action_names)
+        """(B, *row), encoded, not all the same."""
+        actions = model.spec.actions
+        if not actions.is_discrete:
+            return torch.from_numpy(actions.draw_encoded(np.random.default_rng(3), (lanes,)))
+        return torch.arange(lanes) % actions.counts[0]
 
     def start(self, model: WorldModel, lanes: int, seed: int = 0) -> State:
         """The state after a random context."""
@@ -149,7 +162,7 @@ class WorldModelContract:
             options, state = SamplingOptions(**{name: value}), self.start(model, 1)
 
             def step(options=options, state=state) -> Transition:
-                return model.step(state, torch.tensor([0]), self.noise(1), options)
+                return model.step(state, self.actions(model, 1), self.noise(1), options)
 
             if name in supported:
                 step()

@@ -28,6 +28,26 @@ class WorldSpec:
         """What actions the game takes, and how models read them."""
         return self.action_space or ActionSpace.discrete(len(self.action_names))
 
+    @property
+    def action_inputs(self) -> int | ActionSpace:
+        """What networks are built for: the number of actions of a Discrete space, else the space,
+        whose actions have parts. See `networks.actions`.
+        """
+        return self.actions.counts[0] if self.actions.is_discrete else self.actions
+
+    @property
+    def null_action(self) -> int | float:
+        """What stands for every part of an encoded action that is not given."""
+        return self.actions.null
+
+    def discrete_count(self, what: str) -> int:
+        """The number of actions. Raises ValueError, a sentence that begins with `what`, where
+        actions have parts.
+        """
+        if not self.actions.is_discrete:
+            raise ValueError(f"{what} needs Discrete actions; {self.world} has {self.actions}")
+        return self.actions.counts[0]
+
     def patch_grid(self, patch: int) -> tuple[int, int]:
         """Rows and columns of square patches; raises ValueError
         that names the sizes near `patch` that fit.

@@ -96,16 +96,14 @@ def read_contexts(file: Path, spec: WorldSpec, length: int) -> Contexts:
         raise BundleError(
             f"{file}: contexts of shape {frames.shape}, expected (N, {expected}) uint8, N > 0"
         )
-    if actions.shape != (len(frames), length - 1):
-        raise BundleError(
-            f"{file}: actions of shape {actions.shape}, not ({len(frames)}, {length - 1})"
-        )
-    count = len(spec.action_names)
-    if actions.dtype.kind not in "iu" or (
-        actions.size and not 0 <= actions.min() <= actions.max() < count
-    ):
-        raise BundleError(f"{file}: actions are whole numbers from 0 to {count - 1}")
-    return Contexts(frames, actions.astype(np.int64))
+    shape = (len(frames), length - 1, *spec.actions.row)
+    if actions.shape != shape:
+        raise BundleError(f"{file}: actions of shape {actions.shape}, not {shape}")
+    if not spec.actions.holds_encoded(actions):
+        most = "numbers from -1 to 1" if spec.actions.is_box else "whole numbers from 0 to "
+        counts = "" if spec.actions.is_box else ", ".join(str(n - 1) for n in spec.actions.counts)
+        raise BundleError(f"{file}: actions are {most}{counts}")
+    return Contexts(frames, actions.astype(spec.actions.dtype))
 
 
 def load_trust(path: Path, model: WorldModel) -> None:
@@ -143,7 +141,8 @@ def _plays(model: WorldModel, contexts: Contexts) -> bool:
     options = SamplingOptions(steps=min(steps, TRIAL_STEPS) if few and steps else None)
     zero = torch.zeros(1, dtype=torch.int64)
     state = model.init(contexts.choose(zero))
-    result = model.step(state, zero, NoiseStream.from_seeds(zero), options)
+    action = torch.from_numpy(model.spec.actions.encoded_zeros((1,)))
+    result = model.step(state, action, NoiseStream.from_seeds(zero), options)
     values = (float(result.reward), float(result.trust))
     return (
         tuple(result.frame.shape[1:]) == tuple(model.spec.frame_shape)

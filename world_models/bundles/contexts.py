@@ -19,7 +19,7 @@ class Contexts:
     """A set of real start histories."""
 
     frames: np.ndarray  # (N, K, H, W, C) uint8
-    actions: np.ndarray  # (N, K - 1) int64
+    actions: np.ndarray  # (N, K - 1, *row), encoded
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -22,14 +22,14 @@ class Guided(nn.Module):
 
     network: Any  # a module that is a `protocols.Network`
 
-    def __init__(self, network: nn.Module, scale: float, null_action: int):
+    def __init__(self, network: nn.Module, scale: float, null_action: int | float):
         super().__init__()
         self.network, self.scale, self.null_action = network, scale, null_action
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
         """(2 B, ...): the features with the action, then without.
 
-        frames (B, K * C, H, W), action (B,) int64.
+        frames (B, K * C, H, W), encoded actions (B, *row).
         """
         none = action * 0 + self.null_action
         return self.network.encode(torch.cat((frames, frames)), torch.cat((action, none)))
@@ -41,6 +41,6 @@ class Guided(nn.Module):
         return without + self.scale * (with_action - without)
 
 
-def guide(network: nn.Module, scale: float, null_action: int) -> nn.Module:
+def guide(network: nn.Module, scale: float, null_action: int | float) -> nn.Module:
     """The network under guidance; scale 1 is the network itself and costs one forward pass."""
     return network if scale == 1 else Guided(network, scale, null_action)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collectors.action_space import zero_unless
 from world_models.protocols import Context
 
 
@@ -25,7 +26,7 @@ class Window(NamedTuple):
     """
 
     context: Context
-    actions: Tensor  # (B, H) int64
+    actions: Tensor  # (B, H, *row), encoded
     frames: Tensor  # (B, H + 1, H', W, C) uint8; the first is the context's last
     rewards: Tensor  # (B, H) float32
     terminations: Tensor  # (B, H) bool
@@ -91,7 +92,8 @@ class SplitReader:
         Short histories repeat the first frame; the actions between the repeats are 0.
         """
         past = np.arange(step - self.context_length + 1, step + 1)
-        before = np.where(past[:-1] >= 0, episode.actions[past[:-1].clip(0)], 0).astype(np.int64)
+        actions = self.dataset.actions.encode(episode.actions)
+        before = zero_unless(past[:-1] >= 0, actions[past[:-1].clip(0)])
         total = len(episode.actions)
         future = np.arange(step, step + horizon)
         inside = future < total
@@ -99,7 +101,7 @@ class SplitReader:
         return (
             np.asarray(episode.frames[past.clip(0)]),
             before,
-            np.where(inside, episode.actions[future], 0).astype(np.int64),
+            zero_unless(inside, actions[future]),
             np.asarray(episode.frames[np.arange(step, step + horizon + 1).clip(max=total)]),
             np.where(inside, episode.rewards[future], 0).astype(np.float32),
             np.asarray(inside & episode.terminations[future]),

@@ -71,7 +71,7 @@ class ChanceModel(NextFrameModel):
         if not config.chance.count:
             raise ValueError("a chance model needs at least one variable or code")
         self.config = config
-        channels, actions = config.context_length * self.colors, len(spec.action_names)
+        channels, actions = config.context_length * self.colors, spec.action_inputs
         self.encoder = ContextEncoder(config.grid, channels, actions, self.grid_shape)
         self.chance = Chance(config.chance, config.grid, self.colors)
         self.decoder = FrameDecoder(config.grid, self.colors)
@@ -80,7 +80,7 @@ class ChanceModel(NextFrameModel):
             config.sprite_size,
             spec.frame_shape,
             config.context_length,
-            len(spec.action_names),
+            actions,
         )
         self.sprites = Sprites(*sizes) if config.sprites else None
 

@@ -90,7 +90,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
         channels, (height, width, _) = channels or self.colors, spec.frame_shape
         self.shape = (channels, height // scale, width // scale)  # of what is denoised
-        context, actions = config.context_length * channels, len(spec.action_names)
+        context, actions = config.context_length * channels, spec.action_inputs
         self.network = build_network(network, channels, context, actions, self.grid_shape)
         self.chance = Chance(config.chance, network, channels) if config.chance.count else None
 
@@ -105,7 +105,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
 
     def guided(self, options: SamplingOptions) -> Any:
         """The network under the guidance of the options, a `protocols.Network`."""
-        return guide(self.network, self.guidance_for(options), len(self.spec.action_names))
+        return guide(self.network, self.guidance_for(options), self.spec.null_action)
 
     def encode(self, context: Tensor, action: Tensor) -> Features:
         return self.network.encode(context, action)

@@ -36,6 +36,7 @@ from world_models.models.outcomes import (
     wrong_frames,
 )
 from world_models.models.sampler_model import SampledModel
+from world_models.networks.actions import put_null
 from world_models.networks.causal_dit import CausalDiT
 from world_models.networks.grid import OutcomeHead
 from world_models.networks.kv_cache import CacheView, Encoded, append
@@ -69,7 +70,7 @@ class ForcingModel(SampledModel):
         self.sampler = config.sampler
         self.patch = config.network.patch
         self.colors, grid_shape = spec.frame_shape[2], spec.patch_grid(self.patch)
-        self.network = CausalDiT(config.network, self.colors, len(spec.action_names), grid_shape)
+        self.network = CausalDiT(config.network, self.colors, spec.action_inputs, grid_shape)
         self.head = OutcomeHead(config.network, self.colors, len(spec.reward_values))
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
@@ -83,9 +84,9 @@ class ForcingModel(SampledModel):
         return super().default_options._replace(guidance=self.config.guidance)
 
     @property
-    def no_action(self) -> int:
-        """The action that stands for none."""
-        return len(self.spec.action_names)
+    def no_action(self) -> int | float:
+        """What stands for every part of an action that is not given."""
+        return self.spec.null_action
 
     def init(self, context: Context) -> ForcingState:
         """The state after a context of 0 to `window` - 1 frames. ValueError on another shape.
@@ -93,7 +94,7 @@ class ForcingModel(SampledModel):
         An empty one, frames (B, 0, H, W, C) and actions (B, 0), starts from nothing: see `begin`.
         """
         lanes, length, most = *context.frames.shape[:2], self.config.network.window - 1
-        expected = (lanes, max(0, length - 1))
+        expected = (lanes, max(0, length - 1), *self.spec.actions.row)
         if tuple(context.frames.shape[2:]) != self.spec.frame_shape or length > most:
             shape = f"(B, T, {', '.join(map(str, self.spec.frame_shape))}), T at most {most}"
             raise ValueError(
@@ -111,10 +112,11 @@ class ForcingModel(SampledModel):
         return ForcingState(append(memory, read), context.frames[:, -1:])
 
     def led_by(self, actions: Tensor) -> Tensor:
-        """The actions (B, T - 1) between T frames as those that led to each,
-        none for the first: (B, T).
+        """The actions (B, T - 1, *row) between T frames as those that led to each,
+        none for the first: (B, T, *row).
         """
-        return torch.cat((actions.new_full((len(actions), 1), self.no_action), actions), 1)
+        none = actions.new_full((len(actions), 1, *actions.shape[2:]), self.no_action)
+        return torch.cat((none, actions), 1)
 
     def begin(self, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS) -> Transition:
         """A first frame dreamed from nothing, one for each lane of `noise`,
@@ -122,8 +124,9 @@ class ForcingModel(SampledModel):
         """
         lanes, device = len(noise.seeds), self.reward_values.device
         frames = torch.zeros(lanes, 0, *self.spec.frame_shape, dtype=torch.uint8, device=device)
-        nothing = Context(frames, torch.zeros(lanes, 0, dtype=torch.int64, device=device))
-        action = torch.full((lanes,), self.no_action, device=device)
+        action = torch.from_numpy(self.spec.actions.encoded_zeros((lanes,))).to(device)
+        nothing = Context(frames, action[:, None][:, :0])
+        action = torch.full_like(action, self.no_action)
         return self.step(self.init(nothing), action, noise, options)
 
     def step(
@@ -239,8 +242,8 @@ class ForcingModel(SampledModel):
                 frames[:, :length], augmentation.noise, augmentation.damage, self.patch, generator
             )
             shown = torch.cat((context, frames[:, length:]), 1)
-            drop = torch.rand(action.shape, generator=generator) < augmentation.action_dropout
-            action = torch.where(drop, self.no_action, action)
+            drop = torch.rand(action.shape[:2], generator=generator) < augmentation.action_dropout
+            action = put_null(action, drop, self.no_action)
         valid = torch.cat(
             (torch.ones(len(frames), length, dtype=torch.bool), clips.valid[:, :steps]), 1
         )

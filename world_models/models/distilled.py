@@ -181,7 +181,7 @@ def check_teacher(teacher: WorldModel, spec: WorldSpec, name: str) -> DiffusionM
             f"model.teacher: {name} is sampled by {type(teacher.sampler).__name__}; only Euler's "
             "walk, which is the same for the same noise, can be learned"
         )
-    for part in ("world", "frame_shape", "action_names", "reward_values"):
+    for part in ("world", "frame_shape", "action_names", "actions", "reward_values"):
         theirs, ours = getattr(teacher.spec, part), getattr(spec, part)
         if theirs != ours:
             raise ValueError(f"model.teacher: its {part} is {theirs}, the dataset's {ours}")

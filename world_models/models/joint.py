@@ -78,7 +78,7 @@ class JointModel(NextFrameModel, SampledModel):
     def __init__(self, spec: WorldSpec, config: JointConfig):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
-        self.actions = len(spec.action_names)
+        self.actions = spec.discrete_count("a joint model")
         channels = config.context_length * self.colors
         self.context_encoder = TransformerEncoder(config.network, channels, self.grid_shape)
         # the last row: no action given

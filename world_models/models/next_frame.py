@@ -24,6 +24,7 @@ from world_models.models.outcomes import (
     outcome_losses,
     wrong_frames,
 )
+from world_models.networks.actions import put_null
 from world_models.networks.grid import OutcomeHead
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -50,7 +51,7 @@ class Step(NamedTuple):
     """One recorded transition to learn from."""
 
     context: Tensor  # (B, K * C, H, W) in [-1, 1], oldest first, perhaps damaged or dreamed
-    action: Tensor  # (B,) int64
+    action: Tensor  # (B, *row), encoded
     target: Tensor  # (B, C, H, W) in [-1, 1], the real next frame
     reward_class: Tensor  # (B,) int64, index into spec.reward_values
     termination: Tensor  # (B,) bool
@@ -102,7 +103,7 @@ class NextFrameModel(WorldModel):
 
     @abstractmethod
     def encode(self, context: Tensor, action: Tensor) -> Features:
-        """What a step is computed from; context (B, K * C, H, W) in [-1, 1], action (B,) int64."""
+        """What a step is computed from; context (B, K * C, H, W) in [-1, 1], action (B, *row)."""
 
     @abstractmethod
     def predict(
@@ -237,7 +238,7 @@ class NextFrameModel(WorldModel):
         action, device = clips.actions[:, s], context.device
         if self.training and dropout:
             drop = torch.rand(len(action), generator=generator) < dropout
-            action = torch.where(drop, len(self.spec.action_names), action)
+            action = put_null(action, drop, self.spec.null_action)
         target = pixels.stack(clips.frames[:, self.context_length + s, None].to(device))
         expert = None if clips.expert is None else clips.expert.to(device) & (s == 0)
         reward, over = clips.reward_classes[:, s], clips.terminations[:, s]

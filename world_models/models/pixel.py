@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.diffusion.objectives import Regression
 from world_models.models.next_frame import NextFrameModel, Step
+from world_models.networks.actions import put_null
 from world_models.networks.pixel_network import FilmConfig, FilmNetwork
 from world_models.noise import NoiseStream, channels_last
 from world_models.protocols import (
@@ -64,7 +64,7 @@ class PixelState(NamedTuple):
     """The state: the last images and what led from one to the next."""
 
     frames: Tensor  # (B, K, H, W, c) uint8, oldest first
-    actions: Tensor  # (B, K - 1) int64
+    actions: Tensor  # (B, K - 1, *row), encoded
 
 
 class PixelModel(NextFrameModel):
@@ -81,10 +81,10 @@ class PixelModel(NextFrameModel):
     def __init__(self, spec: WorldSpec, config: PixelConfig):
         super().__init__(spec, config.network, config.context_length, 0.0, config.stack)
         self.config, self.objective = config, config.objective
-        self.ahead, self.null_action = config.network.ahead, len(spec.action_names)
+        self.ahead, self.null_action = config.network.ahead, spec.null_action
         channels = config.context_length * self.colors
         self.network = FilmNetwork(
-            config.network, self.colors, channels, self.null_action, self.grid_shape
+            config.network, self.colors, channels, spec.action_inputs, self.grid_shape
         )
 
     def init(self, context: Context) -> PixelState:
@@ -111,7 +111,8 @@ class PixelModel(NextFrameModel):
 
     def encode_actions(self, state: PixelState, actions: Tensor) -> Features:
         """actions (B, up to F), the present one first; those after them are not known."""
-        unknown = F.pad(actions, (0, self.ahead - actions.shape[1]), value=self.null_action)
+        later = (len(actions), self.ahead - actions.shape[1], *actions.shape[2:])
+        unknown = torch.cat((actions, actions.new_full(later, self.null_action)), 1)
         return self.encode(pixels.stack(state.frames), torch.cat((state.actions, unknown), 1))
 
     def predict(
@@ -163,10 +164,11 @@ class PixelModel(NextFrameModel):
         informed = (
             torch.rand(len(past), generator=generator) < self.config.known_actions * self.training
         )
-        known = torch.where(inside & informed[:, None], clips.actions[:, later], self.null_action)
+        unknown = ~(inside & informed[:, None])
+        known = put_null(clips.actions[:, later], unknown, self.null_action)
         actions = torch.cat((past, known[:, 1:]), 1)
         if self.training and dropout:
             drop = torch.rand(len(actions), generator=generator) < dropout
-            actions = torch.where(drop[:, None], self.null_action, actions)
+            actions = put_null(actions, drop, self.null_action)
         images = clips.frames[:, self.context_length + later].to(device)  # (B, F, H, W, c)
         return plain._replace(action=actions.to(device), target=pixels.stack(images))

@@ -103,7 +103,7 @@ class SceneModel(WorldModel):
         self.register_buffer("final", final_classes(spec), persistent=False)
         self.scene = Scene(config.sizes, config.patch, spec.frame_shape)
         shape = (spec.frame_shape[0], spec.frame_shape[1])
-        self.null_action = len(spec.action_names)
+        self.null_action = spec.discrete_count("a scene model")
         counts = (config.context_length, self.null_action, 2 * len(spec.reward_values))
         self.dynamics = SceneDynamics(config.sizes, shape, *counts, config.width, config.depth)
 

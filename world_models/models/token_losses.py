@@ -14,6 +14,7 @@ from torch import Tensor
 from world_models import frames as pixels
 from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
+from world_models.networks.actions import put_null
 from world_models.protocols import Clips
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def step_losses(
     if model.training:
         context, level = corrupt(model, context, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
-        action = torch.where(drop, model.null_action, action)
+        action = put_null(action, drop, model.null_action)
     sources = network.sources(context[:, -1])
     masked = hidden_places(model, sources, target.codes, generator)
     features = network.encode(context, actions[:, :-1], action, model.level_of(level))

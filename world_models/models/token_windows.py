@@ -14,7 +14,7 @@ class CodeWindow(NamedTuple):
     """The state: the codes of the last frames, and the actions between them."""
 
     codes: Tensor  # (B, K, G, G) int16, or int32 where there are more codes; oldest first
-    actions: Tensor  # (B, K - 1) int64
+    actions: Tensor  # (B, K - 1, *row), encoded
 
 
 class PixelWindow(NamedTuple):

@@ -69,11 +69,11 @@ class TokensModel(WorldModel):
         self.context_length, self.patch = config.context_length, config.tokenizer.patch
         self.register_buffer("reward_values", torch.tensor(spec.reward_values), persistent=False)
         self.register_buffer("final", final_classes(spec), persistent=False)
-        self.null_action = len(spec.action_names)
+        self.null_action = spec.null_action
         grid = spec.patch_grid(self.patch)
         self.tokenizer = build_tokenizer(config.tokenizer, spec.frame_shape[2])
         self.tokenizer.requires_grad_(False)
-        shape = (self.context_length, self.null_action, *grid)
+        shape = (self.context_length, spec.action_inputs, *grid)
         self.network = MaskedTokens(config.network, self.tokenizer.sizes, shape)
         self.head = self.build_head()
         self.code_type = torch.int16 if self.network.mask_code < 2**15 else torch.int32
@@ -154,7 +154,7 @@ class TokensModel(WorldModel):
         """
         codes, past = state.codes, state.actions
         if self.decoding(options).guidance != 1:
-            codes, past = codes.repeat(2, 1, 1, 1), past.repeat(2, 1)
+            codes, past = codes.repeat(2, 1, 1, 1), torch.cat((past, past))
             action = torch.cat((action, torch.full_like(action, self.null_action)))
         level = torch.tensor(self.config.assumed_corruption, device=codes.device)
         return self.network.encode(codes, past, action, self.level_of(level).repeat(len(codes)))

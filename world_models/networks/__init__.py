@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from world_models.networks.actions import Actions
 from world_models.networks.dit import DiffusionTransformer, TransformerConfig
 from world_models.networks.grid import GridConfig, GridDenoiser
 from world_models.networks.unet import UNet, UNetConfig
@@ -29,7 +30,7 @@ def build_network(
     config: NetworkConfig,
     colors: int,
     context_channels: int,
-    actions: int,
+    actions: Actions,
     grid_shape: tuple[int, int],
 ) -> nn.Module:
     """The network that belongs to a config, with fresh weights.

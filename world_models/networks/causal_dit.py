@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.settings.parse import check_settings, setting
+from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.attention import attend_causally, merge_heads, split_heads
 from world_models.networks.blocks import fourier
 from world_models.networks.initialization import zeroed
@@ -125,14 +126,14 @@ class CausalDiT(nn.Module):
     """
 
     def __init__(
-        self, config: CausalDiTConfig, colors: int, actions: int, grid_shape: tuple[int, int]
+        self, config: CausalDiTConfig, colors: int, actions: Actions, grid_shape: tuple[int, int]
     ):
         super().__init__()
         self.config, self.grid_shape, width = config, grid_shape, config.width
         patches = grid_shape[0] * grid_shape[1]
         self.tokens = config.registers + patches
-        # the last row is the learned null action, also of frames without a frame before them
-        self.action = nn.Embedding(actions + 1, width)
+        # frames without a frame before them have the null action
+        self.action = embed_actions(actions, width)
         self.stem = stem(colors, config.stem) if config.stem else nn.Identity()
         self.embed = nn.Linear((config.stem or colors) * config.patch**2, width)
         self.place = nn.Parameter(torch.zeros(patches, width)) if config.positions else None
@@ -147,7 +148,7 @@ class CausalDiT(nn.Module):
         self.out = zeroed(nn.Linear(width, colors * config.patch**2))
 
     def condition(self, t: Tensor, action: Tensor) -> Tensor:
-        """What modulates the frames: levels t and actions (B, T) -> (B, T, D)."""
+        """What modulates the frames: levels t (B, T) and actions (B, T, *row) -> (B, T, D)."""
         level = fourier(t.flatten(), self.config.width).unflatten(0, t.shape)
         return F.silu(self.level(level) + self.action(action))
 
@@ -183,7 +184,7 @@ class CausalDiT(nn.Module):
 
     def clip(self, x: Tensor, t: Tensor, action: Tensor) -> Tensor:
         """The output for whole clips x (B, T, C, H, W),
-        frame by frame at levels t (B, T) after actions (B, T).
+        frame by frame at levels t (B, T) after actions (B, T, *row).
         """
         condition = self.condition(t, action)
         return self.to_output(self.encode(x, condition).tokens, condition)
@@ -194,8 +195,8 @@ class CausalDiT(nn.Module):
         return self.to_output(self.encode(x[:, None], condition, features).tokens, condition)[:, 0]
 
     def encode_clean(self, x: Tensor, action: Tensor, past: CacheView | None = None) -> Encoded:
-        """Clean frames x (B, T, C, H, W), at level 0, after actions (B, T)."""
-        level = torch.zeros_like(action, dtype=x.dtype)
+        """Clean frames x (B, T, C, H, W), at level 0, after actions (B, T, *row)."""
+        level = torch.zeros(action.shape[:2], dtype=x.dtype, device=x.device)
         return self.encode(x, self.condition(level, action), past)
 
     def grid(self, tokens: Tensor) -> Tensor:
@@ -212,7 +213,7 @@ class CausalDiT(nn.Module):
         return KVCache(blank, blank.clone(), count)
 
     def read(self, cache: KVCache, action: Tensor) -> CacheView:
-        """The cache from where the next frame stands; action (B,) leads there."""
+        """The cache from where the next frame stands; action (B, *row) leads there."""
         keys, values, count = cache
         places = self.config.window - 1
         place = torch.arange(places, device=count.device)

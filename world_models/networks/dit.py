@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from collectors.settings.parse import check_settings, setting
+from world_models.networks.actions import Actions, absent, embed_actions, null_of
 from world_models.networks.attention import attend
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel
 from world_models.networks.copying import CopyOut
@@ -145,7 +146,7 @@ class DiffusionTransformer(nn.Module):
         config: TransformerConfig,
         colors: int,
         context_channels: int,
-        actions: int,
+        actions: Actions,
         grid_shape: tuple[int, int],
     ):
         super().__init__()
@@ -153,7 +154,7 @@ class DiffusionTransformer(nn.Module):
         width, patch, (rows, columns) = config.width, config.patch, grid_shape
         self.embed = PatchEmbed(colors, width, patch)
         self.place = nn.Parameter(nn.init.normal_(torch.empty(width, rows, columns), std=0.02))
-        self.action = nn.Embedding(actions + 1, width)  # the last row is the learned null action
+        self.action = embed_actions(actions, width)
         self.level = nn.Sequential(
             nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width)
         )
@@ -174,34 +175,34 @@ class DiffusionTransformer(nn.Module):
     def encode(self, frames: Tensor, action: Tensor) -> Features:
         """All that does not depend on a noise level.
 
-        frames (B, K * C, H, W) in [-1, 1], action (B,) int64, A for none. `rest` is (the condition
+        frames (B, K * C, H, W) in [-1, 1], encoded actions (B, *row). `rest` is (the condition
         of every block beside the time (B, D),). Where the start is left out, the learned null
         stands for it, and `last` is 0: there is nothing to copy either.
         """
         if self.config.unconditional:
-            action = torch.full_like(action, self.actions)
-        absent = self.absent(action)
+            action = torch.full_like(action, null_of(self.actions))
+        dropped = self.without_start(action)
         context = self.action(action)
         if self.vision is not None:
             vector = self.vision(frames)
-            if self.null_vector is not None and absent is not None:
-                vector = torch.where(absent[:, None], self.null_vector, vector)
+            if self.null_vector is not None and dropped is not None:
+                vector = torch.where(dropped[:, None], self.null_vector, vector)
             context = torch.cat((context, vector), 1)  # (B, 2 D)
         context = self.context(context)  # (B, D)
         tokens = self.place + context[:, :, None, None]  # (B, D, G, G)
         last = frames[:, -self.colors :]  # (B, C, H, W)
-        if absent is not None:
-            last = last.masked_fill(absent[:, None, None, None], 0)
+        if dropped is not None:
+            last = last.masked_fill(dropped[:, None, None, None], 0)
         if self.patches is not None:
             patches = self.patches(frames)
-            if self.null_patch is not None and absent is not None:
-                patches = torch.where(absent[:, None, None, None], self.null_patch, patches)
+            if self.null_patch is not None and dropped is not None:
+                patches = torch.where(dropped[:, None, None, None], self.null_patch, patches)
             tokens = tokens + patches
         return Features(tokens.contiguous(memory_format=torch.channels_last), last, (context,))
 
-    def absent(self, action: Tensor) -> Tensor | None:
+    def without_start(self, action: Tensor) -> Tensor | None:
         """The lanes (B,) whose start is left out; None where none ever is."""
-        return action == self.actions if self.config.drops_start else None
+        return absent(action, self.actions) if self.config.drops_start else None
 
     def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """x (B, C, H, W), t (B,) -> (B, C, H, W)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.settings.parse import setting
+from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel, pool, trunk
 from world_models.networks.copying import CopyOut
 from world_models.networks.initialization import zeroed
@@ -56,17 +57,17 @@ class ContextEncoder(nn.Module):
     """Context frames and the action -> features (B, D, G, G)."""
 
     def __init__(
-        self, config: GridConfig, channels: int, actions: int, grid_shape: tuple[int, int]
+        self, config: GridConfig, channels: int, actions: Actions, grid_shape: tuple[int, int]
     ):
         super().__init__()
         width = config.width
         self.place = nn.Parameter(torch.zeros(width, *grid_shape)) if config.positions else None
         self.embed = PatchEmbed(channels, width, config.patch)
-        self.action = nn.Embedding(actions + 1, width)  # the last row is the learned null action
+        self.action = embed_actions(actions, width)
         self.trunk = trunk(width, config.encoder_depth, config.attention)
 
     def forward(self, frames: Tensor, action: Tensor, colors: int) -> Features:
-        """frames (B, K * C, H, W) in [-1, 1], action (B,) int64, A for none given."""
+        """frames (B, K * C, H, W) in [-1, 1], encoded actions (B, *row)."""
         tokens = self.embed(frames) + self.action(action)[:, :, None, None]
         tokens = self.trunk(tokens if self.place is None else tokens + self.place)
         return Features(tokens, frames[:, -colors:])
@@ -101,7 +102,7 @@ class GridDenoiser(nn.Module):
         config: GridConfig,
         channels: int,
         context_channels: int,
-        actions: int,
+        actions: Actions,
         grid_shape: tuple[int, int],
     ):
         super().__init__()
@@ -116,7 +117,7 @@ class GridDenoiser(nn.Module):
         self.keep = zeroed(nn.Conv2d(width, 1, 1))
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """frames (B, K * C, H, W) in [-1, 1], action (B,) int64, A for none."""
+        """frames (B, K * C, H, W) in [-1, 1], encoded actions (B, *row)."""
         return self.encoder(frames, action, self.colors)
 
     def forward(self, x: Tensor, t: Tensor, features: Features) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.settings.parse import check_settings, setting
+from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.blocks import TokenNorm, fourier, pool
 from world_models.networks.code_copy import CodeCopy, chosen_codes
 from world_models.networks.initialization import zeroed
@@ -55,6 +56,21 @@ class CodeFeatures(NamedTuple):
 def small(*shape: int, std: float = 0.02) -> nn.Parameter:
     """Weights that begin as normal draws of this standard deviation."""
     return nn.Parameter(nn.init.normal_(torch.empty(*shape), std=std))
+
+
+def embed_past(frames: int, actions: Actions, width: int) -> nn.Parameter | nn.ModuleList:
+    """Embeddings of the actions between context frames, different ones for each of their places."""
+    if isinstance(actions, int):
+        return small(frames, actions, width, std=1.0)
+    return nn.ModuleList(embed_actions(actions, width) for _ in range(frames))
+
+
+def past_sum(embedding: nn.Parameter | nn.ModuleList, past: Tensor) -> Tensor:
+    """Encoded actions (B, T, *row) -> (B, D), the sum of their embeddings."""
+    if isinstance(embedding, nn.ModuleList):
+        rows = [part(past[:, place]) for place, part in enumerate(embedding)]
+        return torch.stack(rows).sum(0)
+    return embedding[torch.arange(past.shape[1], device=past.device), past].sum(1)
 
 
 class ModulatedBlock(nn.Module):
@@ -211,18 +227,19 @@ class MaskedTokens(nn.Module):
     """See the module."""
 
     def __init__(
-        self, config: MaskedTokensConfig, sizes: tuple[int, ...], shape: tuple[int, int, int, int]
+        self,
+        config: MaskedTokensConfig,
+        sizes: tuple[int, ...],
+        shape: tuple[int, Actions, int, int],
     ):
-        """`sizes` of the digits of a code; `shape`: K context frames, A actions, rows and columns
+        """`sizes` of the digits of a code; `shape`: K context frames, actions, rows and columns
         of codes.
         """
         super().__init__()
         frames, actions, rows, columns = shape
         width = config.width
-        self.action = nn.Embedding(
-            actions + 1, width
-        )  # the last row is the learned null action, for guidance
-        self.past_actions = small(frames - 1, actions, width, std=1.0) if frames > 1 else None
+        self.action = embed_actions(actions, width)
+        self.past_actions = embed_past(frames - 1, actions, width) if frames > 1 else None
         self.level = nn.Linear(width, width)
         self.condition = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.codes = CodeEmbedding(sizes, config.code_width)
@@ -244,13 +261,12 @@ class MaskedTokens(nn.Module):
     ) -> CodeFeatures:
         """Context encoder, once per step.
 
-        codes (B, K, G, G), past_actions (B, K - 1) between them, action (B,) int64, A for none;
+        codes (B, K, G, G), past_actions (B, K - 1, *row) between them, action (B, *row), encoded;
         level (B,) in [0, 1]: how much of the context is corrupted, as far as is known.
         """
         condition = self.action(action) + self.level(fourier(level, self.level.in_features))
         if self.past_actions is not None:
-            frames = torch.arange(past_actions.shape[1], device=past_actions.device)
-            condition = condition + self.past_actions[frames, past_actions].sum(1)
+            condition = condition + past_sum(self.past_actions, past_actions)
         condition = self.condition(condition)
         x = (
             self.codes(codes).permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.settings.parse import setting
+from world_models.networks.actions import Actions, absent, embed_actions
 from world_models.networks.blocks import MixBlock, TokenNorm
 from world_models.networks.copying import CopyOut
 from world_models.networks.initialization import zeroed
@@ -95,13 +96,13 @@ class FilmNetwork(nn.Module):
         config: FilmConfig,
         colors: int,
         context_channels: int,
-        actions: int,
+        actions: Actions,
         grid_shape: tuple[int, int],
     ):
         super().__init__()
-        self.colors, self.null_action, self.ahead = colors, actions, config.ahead
+        self.colors, self.actions, self.ahead = colors, actions, config.ahead
         known = context_channels // colors - 1 + config.ahead
-        self.action = nn.Embedding(actions + 1, config.embedding)  # the last row: not known
+        self.action = embed_actions(actions, config.embedding)  # the null action: not known
         width, e = config.width, config.condition
         self.condition = nn.Sequential(
             nn.Linear(known * config.embedding, e), nn.SiLU(), nn.Linear(e, e), nn.SiLU()
@@ -120,14 +121,15 @@ class FilmNetwork(nn.Module):
         )
 
     def encode(self, frames: Tensor, action: Tensor) -> Features:
-        """frames (B, K * C, H, W) in [-1, 1]; action (B, K - 1 + F) int64, oldest first: those
-        between the frames, the present one, and F - 1 to come; A for one that is not known.
+        """frames (B, K * C, H, W) in [-1, 1]; encoded actions (B, K - 1 + F, *row), oldest first:
+        those between the frames, the present one, and F - 1 to come; the null action for one that
+        is not known.
 
         `rest`: the condition (B, E), and which of the F frames follow from known actions alone
         (B, F) bool; the present one counts as known.
         """
         condition = self.condition(self.action(action).flatten(1))
-        unknown = action[:, -self.ahead :] == self.null_action
+        unknown = absent(action[:, -self.ahead :], self.actions)
         known = unknown.long().cumsum(1) == 0  # ONNX has no cumulative product
         known = torch.cat((torch.ones_like(known[:, :1]), known[:, 1:]), 1)
         x = torch.cat((frames, coordinates(frames)), 1)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.actions import Actions, feature_count, features_of
 from world_models.networks.initialization import zeroed
 from world_models.networks.sprite_detector import SpriteDetector
 
@@ -55,14 +56,14 @@ class Moves(NamedTuple):
 
     center: Tensor  # (N, K + 1, P, 2), the last one after the action
     mass: Tensor  # (N, K + 1, P)
-    action: Tensor  # (N,) int64
+    action: Tensor  # (N, *row), encoded
 
 
 class Sprites(nn.Module):
     """See the module. All it learns it learns in `losses`, from frames as they are."""
 
     def __init__(
-        self, count: int, size: int, shape: tuple[int, int, int], frames: int, actions: int
+        self, count: int, size: int, shape: tuple[int, int, int], frames: int, actions: Actions
     ):
         """shape: (H, W, C) of a frame.
 
@@ -77,7 +78,7 @@ class Sprites(nn.Module):
         pairs = count * (count - 1) // 2
         positions = 2 * (count + pairs) * (1 + 2 * SINUSOIDS)
         speeds, masses = 2 * (frames - 1) * count, frames * count
-        inputs = positions + speeds + masses + actions + 1
+        inputs = positions + speeds + masses + feature_count(actions)
         self.dynamics = nn.Sequential(
             *(nn.Linear(inputs, HIDDEN), nn.SiLU()),
             *(nn.Linear(HIDDEN, HIDDEN), nn.SiLU()),
@@ -123,8 +124,8 @@ class Sprites(nn.Module):
         frequency = 2.0 ** torch.arange(SINUSOIDS, device=last.device) * math.pi / 2
         phase = where[..., None] * frequency
         speeds = center[:, 1:] - center[:, :-1]
-        one_hot = F.one_hot(action, self.actions + 1).to(last)
-        inputs = [where, phase.sin(), phase.cos(), speeds / 2, mass.log1p() / 4, one_hot]
+        pressed = features_of(action, self.actions).to(last)
+        inputs = [where, phase.sin(), phase.cos(), speeds / 2, mass.log1p() / 4, pressed]
         output = self.dynamics(torch.cat([part.flatten(1) for part in inputs], 1))
         change, visibility = output.unflatten(1, (self.count, 3)).split((2, 1), 2)
         straight = center[:, -1] + speeds[:, -1].clamp(-MAX_STEP, MAX_STEP)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collectors.settings.parse import setting
+from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.attention import AttentionBlock
 from world_models.networks.blocks import fourier
 from world_models.networks.grid import ContextEncoder, GridConfig
@@ -134,7 +135,7 @@ class UNet(nn.Module):
         config: UNetConfig,
         colors: int,
         context_channels: int,
-        actions: int,
+        actions: Actions,
         grid_shape: tuple[int, int],
     ):
         super().__init__()
@@ -145,7 +146,7 @@ class UNet(nn.Module):
         grid = GridConfig(config.width, config.patch, config.encoder_depth)
         self.encoder = ContextEncoder(grid, context_channels, actions, grid_shape)
         n = config.condition
-        self.action = nn.Sequential(nn.Embedding(actions + 1, n), nn.SiLU(), nn.Linear(n, n))
+        self.action = nn.Sequential(embed_actions(actions, n), nn.SiLU(), nn.Linear(n, n))
         self.level = nn.Sequential(nn.Linear(LEVEL_FEATURES, n), nn.SiLU(), nn.Linear(n, n))
         self.conv_context = convolution(fold * context_channels, base)
         # without a bias: the other half of this convolution has it

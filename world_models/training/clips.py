@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from collectors.action_space import zero_unless
 from collectors.dataset.dataset import Dataset
 from world_models.protocols import Clips, Context, WorldSpec
 
@@ -112,19 +113,20 @@ class ClipReader:
         places = first[:, None] + np.arange(1 - self.context_length, self.steps + 1)
         places = np.clip(places, start[:, None], end)  # (B, K + S), one frame more than steps
         past = first[:, None] + np.arange(1 - self.context_length, 0)  # (B, K - 1)
-        context_actions = self._gather("actions", shard, np.maximum(past, start[:, None]))
+        encode, begun = self.dataset.actions.encode, past >= start[:, None]
+        context_actions = encode(self._gather("actions", shard, np.maximum(past, start[:, None])))
         rewards = self._gather("rewards", shard, steps)
         classes = np.abs(rewards[..., None] - self.reward_values).argmin(-1)
         weights = self.weight[np.minimum(rows[:, None] + np.arange(self.steps), len(self) - 1)]
         columns = {
             "frames": self._gather("frames", shard, places + self.order[rows][:, None]),
-            "actions": self._gather("actions", shard, steps).astype(np.int64),
+            "actions": encode(self._gather("actions", shard, steps)),
             "reward_classes": classes,
             "terminations": self._gather("terminations", shard, steps),
             "valid": valid,
             "sampling_weight": (weights * valid).sum(1) / valid.sum(1),
             # the actions between copies of the first frame are 0
-            "context_actions": np.where(past < start[:, None], 0, context_actions).astype(np.int64),
+            "context_actions": zero_unless(begun, context_actions),
         }
         return Clips(**{name: torch.from_numpy(column) for name, column in columns.items()})
 

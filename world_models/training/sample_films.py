@@ -24,7 +24,7 @@ def dream_along(model: WorldModel, clips: Clips) -> np.ndarray:
     state = model.init(to_model(context_of(clips, model.context_length), model))
     noise = to_model(NoiseStream.from_seeds(torch.arange(len(clips.frames))), model)
     frames = []
-    for action in clips.actions.T:
+    for action in clips.actions.unbind(1):
         out = model.step(state, action.to(device_of(model)), noise)
         state, noise = out.state, noise.next()
         frames.append(out.frame.cpu())

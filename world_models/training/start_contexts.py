@@ -34,7 +34,7 @@ class RecordedStarts:
     def __init__(self, recording: str | Path, spec: WorldSpec, context_length: int):
         dataset = Dataset(recording)
         theirs = WorldSpec.from_dict(dataset.spec)
-        for name in ("frame_shape", "action_names"):
+        for name in ("frame_shape", "action_names", "actions"):
             if (found := getattr(theirs, name)) != (expected := getattr(spec, name)):
                 raise ValueError(
                     f"starts: the dataset has the {name} {found}, this dream has {expected}"
