@@ -10,7 +10,7 @@ from typing import Any
 from gymnasium.error import DependencyNotInstalled
 
 NAME = "neural-envs"
-INCLUDED = {"agents": ("train", "play")}  # extras that another one brings along
+INCLUDED = {"agents": ("train", "play"), "tables": ("hub",)}  # extras that another one brings along
 EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "accelerate": "train",
     "cv2": "train",
@@ -32,6 +32,7 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "minari": "minari",
     "h5py": "minari",
     "huggingface_hub": "hub",
+    "pyarrow": "tables",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "aim": "aim",

@@ -27,10 +27,13 @@ PROG = "neural-envs"
 VERBS = {
     "collect": ("agents.ppo.player:main", "play a real game and record a dataset"),
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
-    "export": ("collectors.dataset.minari:export_main", "write a dataset as a Minari set"),
+    "export": (
+        "collectors.interchange.export_command:main",
+        "write a dataset as a Minari set, as tables of images, or onto the Hub",
+    ),
     "import": (
         "collectors.interchange.import_command:main",
-        "read films with actions, or a Minari set, as a dataset",
+        "read films, tables of images, or a Minari set as a dataset",
     ),
     "train": ("neural_envs.commands.train:main", "train a world model on a dataset"),
     "evaluate": (

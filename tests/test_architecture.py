@@ -43,6 +43,7 @@ FOR_EVERYBODY = (
     "collectors.untrusted_files",
     "collectors.interrupts",
     "collectors.locks",
+    "collectors.network_access",
     "collectors.media",
     "collectors.video_writers",
     "collectors.progress",

@@ -85,7 +85,7 @@ def test_exporting_a_dataset_makes_no_game_that_only_the_dataset_names(
     dataset, canary, attack, monkeypatch, tmp_path
 ):
     pytest.importorskip("minari")
-    from collectors.dataset.minari import export_main
+    from collectors.interchange.export_command import main as export_main
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "shelf"))
     change_env_spec(dataset, **attacks(canary)[attack])

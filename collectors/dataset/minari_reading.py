@@ -2,7 +2,7 @@
 and every library's error turned into a sentence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +99,23 @@ def damaged_set(name: str, error: BaseException) -> DatasetError:
     return DatasetError(f"the Minari set {name} is damaged ({reason}); get it again")
 
 
-def read_episodes(source, name: str, size: int, actions: ActionSpace) -> Iterator[Episode]:
-    """The episodes of a set. One without a seed gets its number. Raises DatasetError."""
+def read_episodes(
+    source, name: str, shape: Sequence[int] | None, actions: ActionSpace
+) -> Iterator[Episode]:
+    """The episodes of a set, resized to `shape` where it is given. One without a seed gets its
+    number. Raises DatasetError.
+    """
     try:
-        yield from _unpacked(source, name, size, actions)
+        yield from _unpacked(source, name, shape, actions)
     except DatasetError:
         raise
     except SET_ERRORS as error:
         raise damaged_set(name, error) from error
 
 
-def _unpacked(source, name: str, size: int, actions: ActionSpace) -> Iterator[Episode]:
+def _unpacked(
+    source, name: str, shape: Sequence[int] | None, actions: ActionSpace
+) -> Iterator[Episode]:
     metadata = source.storage.get_episode_metadata(source.episode_indices)
     for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
         frames = np.asarray(found.observations)
@@ -122,8 +128,9 @@ def _unpacked(source, name: str, size: int, actions: ActionSpace) -> Iterator[Ep
             raise DatasetError(
                 f"{name}: episode {number} has actions of {given.dtype}, which are not in {actions}"
             )
-        if size:
-            frames = np.stack([resized(frame, (size, size, 3)) for frame in frames])
+        if shape:
+            size = (shape[0], shape[1], shape[2])
+            frames = np.stack([resized(frame, size) for frame in frames])
         seed = about.get("seed")
         yield Episode(
             frames,

@@ -7,29 +7,32 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from collectors.dataset.dataset import DatasetError
-from collectors.interchange.writing import PATCH
 from collectors.untrusted_files import check_size
-from collectors.worlds.any_game_images import resized
+from collectors.worlds.any_game_images import MOST_SIDE, PATCH, height_and_width, resized
 
 MOST_EPISODE_BYTES = 2**31  # an episode is kept as a whole
 
 
-def frame_shape(found: Sequence[int], size: int, name: str) -> list[int]:
-    """The shape (H, W, C) that frames of shape `found` have in the dataset: resized to (size, size,
-    3), or as they are where `size` is 0. Raises DatasetError where a model cannot cut them.
+def frame_shape(found: Sequence[int], size: str, name: str) -> list[int]:
+    """The shape (H, W, C) that frames of shape `found` have in the dataset: resized to `size`, a
+    side or HEIGHTxWIDTH, in color, or as they are where it is empty. Raises DatasetError where a
+    model cannot cut them, AnyGameError for a size that is none.
     """
-    shape = [size, size, 3] if size else list(found)
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] % PATCH or shape[2] != 3:
+    if size:
+        return [*height_and_width(size), 3]
+    shape = list(found)
+    fits = len(shape) == 3 and shape[2] in (1, 3) and not (shape[0] % PATCH or shape[1] % PATCH)
+    if not fits or max(shape) > MOST_SIDE:
         raise DatasetError(
-            f"{name} has images of shape {tuple(found)}, not of (side, side, 3) with a side that "
-            f"{PATCH} divides; resize them with --size 64"
+            f"{name} has images of shape {tuple(found)}, not of (height, width, 3) with sides that "
+            f"{PATCH} divides, up to {MOST_SIDE}; resize them with --size 64"
         )
     return shape
 
 
-def fitted(frame: np.ndarray, size: int) -> np.ndarray:
-    """A frame (H, W) or (H, W, C) uint8 as (size, size, 3), or as it is where `size` is 0."""
-    return resized(frame, (size, size, 3)) if size else np.asarray(frame)
+def fitted(frame: np.ndarray, shape: Sequence[int], size: str) -> np.ndarray:
+    """A frame (H, W) or (H, W, C) uint8 in this shape, or as it is where there is no `size`."""
+    return resized(frame, (shape[0], shape[1], shape[2])) if size else np.asarray(frame)
 
 
 def stacked(frames: Iterable[np.ndarray], shape: Sequence[int], name: str) -> np.ndarray:

@@ -12,7 +12,6 @@ from collectors.dataset.episode import Episode
 from collectors.files import put_in_place
 
 SHARD_STEPS = 20_000
-PATCH = 4  # world models cut frames into patches of this side
 FRAMES_PER_SECOND = 30  # of a source whose game does not say
 STEPS = 10_000  # limit of a source whose game sets none
 
@@ -23,6 +22,16 @@ class Recorded(NamedTuple):
     header: Mapping[str, Any]  # of the manifest, see `DatasetWriter`
     episodes: Iterator[Episode]
     shards: list[dict]  # index, quota and episodes of each, where the source says how it was cut
+
+
+def header_of(dataset: Dataset) -> dict:
+    """The manifest without its shards, as it was given to the writer: rewards that were found are
+    open again.
+    """
+    header = {key: value for key, value in dataset.manifest.items() if key != "shards"}
+    if any("reward_values" in entry for entry in dataset.manifest["shards"]):
+        header["spec"] = {**header["spec"], "reward_values": []}
+    return header
 
 
 def check_empty(out: str | Path) -> Path:

@@ -21,12 +21,12 @@ class PushSettings:
 
 def run(settings: PushSettings) -> str:
     """Push the bundle; return its address. Raises BundleError with the reason of the Hub."""
+    from collectors import network_access
     from world_models.bundles import BundleError
     from world_models.bundles.hub import HubBundle
-    from world_models.bundles.network_access import offline
 
     bundle = HubBundle.from_pretrained(resolve_bundle(settings.bundle))
-    if reason := offline():
+    if reason := network_access.offline():
         raise BundleError(f"{settings.repository} could not be pushed: {reason}")
     try:
         return bundle.push_to_hub(

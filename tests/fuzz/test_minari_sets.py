@@ -232,4 +232,5 @@ def test_actions_that_are_no_whole_numbers_are_refused():
         actions = file["episode_0"]["actions"][()]
         del file["episode_0"]["actions"]
         file["episode_0"]["actions"] = actions + 0.5
-    assert "no whole numbers" in tried(Files({**whole(), DATA: target.getvalue()}))
+    files = Files({**whole(), DATA: target.getvalue()})
+    assert "actions of float64, which are not in Discrete" in tried(files)

@@ -51,7 +51,7 @@ def test_a_repository_that_cannot_be_fetched_says_so(monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    monkeypatch.setattr("world_models.bundles.network_access.offline", lambda: "")
+    monkeypatch.setattr("collectors.network_access.offline", lambda: "")
     with pytest.raises(checkpoint.BundleError, match=r"Hub repository.*\(offline\)"):
         bundles.resolve_bundle("somebody/dream")
 

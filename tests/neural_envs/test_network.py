@@ -12,12 +12,12 @@ import time
 
 import pytest
 
+from collectors import network_access as network
 from neural_envs.bundles import resolve_bundle
 from neural_envs.commands import push, replay, video
 from neural_envs.env import NeuralEnv
 from neural_envs.replays.recorder import DreamRecorder
 from world_models.bundles import BundleError
-from world_models.bundles import network_access as network
 
 QUIET = """
 import sys

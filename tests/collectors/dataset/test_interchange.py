@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from collectors.dataset.dataset import Dataset, DatasetError
-from collectors.dataset.minari import export_dataset, export_main, import_dataset
+from collectors.dataset.minari import export_dataset, import_dataset
+from collectors.interchange.export_command import main as export_main
 from collectors.interchange.import_command import main as import_main
 from collectors.recording.collect import collect
 from tests.collectors import counting_env

@@ -84,7 +84,13 @@ def test_a_film_may_hold_several_games_and_long_ones_are_cut(tmp_path):
 
 def test_an_action_whose_outcome_was_not_filmed_is_left_out(tmp_path):
     film(tmp_path / "in", "a", 4, ["action", "0", "1", "0", "1"])
-    assert imported(tmp_path / "in").episode(0).actions.tolist() == [0, 1, 0]
+    rows = ["action,reward,terminated", "0,0,0", "1,0,0", "0,5,1"]  # as a loop of steps records it
+    film(tmp_path / "in", "b", 3, rows)
+    data = imported(tmp_path / "in")
+    assert data.episode(0).actions.tolist() == [0, 1, 0]
+    ended = data.episode(1)
+    assert ended.actions.tolist() == [0, 1] and ended.rewards.tolist() == [0, 5]
+    assert ended.terminations.tolist() == [False, True] and not ended.truncations.any()
 
 
 BAD = {
@@ -92,15 +98,14 @@ BAD = {
     "no table": (3, None, "a.csv, with a column 'action'"),
     "no column": (3, ["key", "0", "1"], "column 'action'"),
     "no rows": (3, ["action"], "no rows"),
-    "ragged": (3, ["action,reward", "0,1", "1"], "line 3: 1 cells, not 2"),
+    "ragged": (3, ["action,reward", "0,1", "1"], "row 3: 1 cells, not 2"),
     "too few rows": (5, ["action", "0", "1"], "has 5 frames and .* has 2 rows"),
     "too many rows": (3, ["action", *"0000"], "has 3 frames and .* has 4 rows"),
-    "a reward": (3, ["action,reward", "0,1", "1,much"], "line 3: the reward 'much'"),
+    "a reward": (3, ["action,reward", "0,1", "1,much"], "row 3: the reward 'much'"),
     "infinite": (3, ["action,reward", "0,1", "1,inf"], "is no number"),
     "a flag": (3, ["action,terminated", "0,0", "1,maybe"], "'maybe' is neither"),
-    "an early end": (4, ["action,terminated", "0,1", "1,0", "1,0"], "line 2, says that the game"),
-    "an unfilmed end": (2, ["action,terminated", "0,0", "1,1"], "does not show the last frame"),
-    "an empty game": (4, ["action", "0", "", "", "1"], "line 4: a game without"),
+    "an early end": (4, ["action,terminated", "0,1", "1,0", "1,0"], "row 2, says that the game"),
+    "an empty game": (4, ["action", "0", "", "", "1"], "row 4: a game without"),
     "a huge action": (3, ["action", "0", "900"], "name all actions"),
 }
 
@@ -119,7 +124,7 @@ def test_what_does_not_fit_is_a_sentence(tmp_path, capsys, name, monkeypatch):
 
 def test_actions_that_are_none_of_the_given_names_are_refused(tmp_path, capsys):
     film(tmp_path / "in", "a", 3, ["action", "left", "jump"])
-    assert "'jump', which is none of left, right" in refused(
+    assert "'jump' is none of left, right" in refused(
         tmp_path / "in", capsys, "--actions", "left,right"
     )
 

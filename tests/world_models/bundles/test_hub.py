@@ -37,7 +37,7 @@ def hub(monkeypatch, tmp_path):
         "world_models.bundles.hub.download_bundle",
         lambda name, **options: tmp_path / "hub" / name,
     )
-    monkeypatch.setattr("world_models.bundles.network_access.offline", lambda: "")
+    monkeypatch.setattr("collectors.network_access.offline", lambda: "")
     return tmp_path / "hub"
 
 

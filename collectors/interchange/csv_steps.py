@@ -1,0 +1,91 @@
+"""The actions of a film and what they gave: a CSV file with a row per frame."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+
+from collectors.interchange.steps import Steps
+from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_regular_file, reason_of
+
+PART = re.compile(r"action_\d{1,4}")
+WHOLE, NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.I)
+MOST_BYTES = 2**28
+TRUE, FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
+
+
+def read_csv(file: Path) -> Steps:
+    """The steps of a CSV file with a column `action`, or columns `action_0`, `action_1`, ... Raises
+    DamagedFileError, a sentence with the line, for whatever is wrong with it.
+    """
+    columns = _columns(file)
+    parts = [name for name in columns if PART.fullmatch(name)]
+    if not parts and "action" not in columns:
+        raise DamagedFileError(
+            f"{file} needs a header with a column 'action', got {[*columns]!s:.80}"
+        )
+    words = [columns[name] for name in parts or ["action"]]
+    present = np.array([any(row) for row in zip(*words, strict=True)])
+    actions = [_actions(file, name, columns[name]) for name in parts or ["action"]]
+    none = ("",) * len(present)
+    return Steps(
+        str(file),
+        np.stack(actions, 1) if parts else actions[0],
+        present,
+        _numbers(file, "reward", columns.get("reward", none)).astype(np.float32),
+        _flags(file, columns.get("terminated", none)),
+        _flags(file, columns.get("truncated", none)),
+        line=2,
+    )
+
+
+def _columns(file: Path) -> dict[str, tuple[str, ...]]:
+    """The cells of each column of a table with a header, without blanks around them."""
+    try:
+        text = read_regular_file(file, MOST_BYTES).decode("utf-8-sig")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    except (csv.Error, *PARSE_ERRORS) as error:
+        raise DamagedFileError(f"{file} is no table ({reason_of(error)})") from None
+    names = [name.lower() for name in rows[0]] if rows else []
+    if not names or len(set(names)) < len(names):
+        raise DamagedFileError(f"{file} needs a header of different names, got {names!s:.80}")
+    if len(rows) < 2:
+        raise DamagedFileError(f"{file} has no rows")
+    rows = [row or [""] for row in rows[1:]]  # how csv reads the empty cell of a single column
+    for line, row in enumerate(rows, 2):
+        if len(row) != len(names):
+            raise DamagedFileError(f"{file}, row {line}: {len(row)} cells, not {len(names)}")
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+def _actions(file: Path, name: str, cells: tuple[str, ...]) -> np.ndarray:
+    """Whole numbers where all cells are such, numbers where all are, else words."""
+    used = [cell for cell in cells if cell]
+    if all(WHOLE.fullmatch(cell) for cell in used):
+        return np.array([int(cell or 0) for cell in cells], np.int64)
+    if name != "action" or all(NUMBER.fullmatch(cell) for cell in used):
+        return _numbers(file, name, cells)
+    return np.array(cells, object)
+
+
+def _numbers(file: Path, name: str, cells: tuple[str, ...]) -> np.ndarray:
+    found = np.zeros(len(cells))
+    for place, cell in enumerate(cells):
+        try:
+            found[place] = float(cell or 0)
+        except ValueError:
+            found[place] = np.nan
+        if not abs(found[place]) < 1e30:
+            raise DamagedFileError(f"{file}, row {place + 2}: the {name} {cell!r:.40} is no number")
+    return found
+
+
+def _flags(file: Path, cells: tuple[str, ...]) -> np.ndarray:
+    found = [cell.lower() for cell in cells]
+    for place, cell in enumerate(found):
+        if cell not in TRUE | FALSE:
+            raise DamagedFileError(f"{file}, row {place + 2}: {cell!r:.40} is neither 0 nor 1")
+    return np.array([cell in TRUE for cell in found])

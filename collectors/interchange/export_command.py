@@ -1,0 +1,76 @@
+"""`neural-envs export DATASET`: as a Minari set, as tables of images, or onto the Hub."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectors import network_access
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.extras import optional
+from collectors.interchange.repositories import first_line
+from collectors.settings.parse import setting
+from collectors.settings.run_command import command
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Writes a dataset, without loss, for others: as a Minari set, as Parquet files with images, or
+    as a data set of the Hugging Face Hub (log in first with `hf auth login`)."""
+
+    data: str = setting(help="the dataset's directory")
+    minari: str = setting("", "id of a new Minari set, as pong/mix-v0")
+    tables: str = setting("", "new folder for Parquet files, which `datasets` loads")
+    hub: str = setting("", "organization/name of a data set of the Hub; made if it is not there")
+    author: str = setting("", "to be named in the Minari set")
+    private: bool = setting(False, "make a new data set of the Hub private")
+
+    def __post_init__(self):
+        if sum(map(bool, (self.minari, self.tables, self.hub))) != 1:
+            raise ValueError(
+                "say where to: --minari ID, --tables FOLDER or --hub ORGANIZATION/NAME"
+            )
+
+
+def push_tables(data: str | Path, repository: str, private: bool = False) -> str:
+    """Uploads a dataset as a data set of the Hub; its address. Raises DatasetError with the reason
+    of the Hub.
+    """
+    from collectors.interchange.table_writing import export_tables
+
+    Dataset(data)
+    hub = optional("huggingface_hub")
+    if reason := network_access.offline():
+        raise DatasetError(f"{repository} could not be pushed: {reason}")
+    with tempfile.TemporaryDirectory(prefix="neural-envs-") as folder:
+        tables = export_tables(data, Path(folder) / "tables", repository)
+        try:
+            api = hub.HfApi()
+            api.create_repo(repository, repo_type="dataset", private=private or None, exist_ok=True)
+            return str(
+                api.upload_folder(repo_id=repository, repo_type="dataset", folder_path=tables)
+            )
+        except Exception as error:  # the Hub raises many kinds: no login, a wrong name
+            raise DatasetError(
+                f"{repository} could not be pushed ({first_line(error)}); is `hf auth login` done?"
+            ) from error
+
+
+def run(settings: ExportSettings) -> str:
+    """Export a dataset; return a line about it."""
+    if settings.hub:
+        return push_tables(settings.data, settings.hub, settings.private)
+    if settings.tables:
+        from collectors.interchange.table_writing import export_tables
+
+        return f"{settings.data} is in {export_tables(settings.data, settings.tables)}"
+    from collectors.dataset.minari import export_dataset
+
+    export_dataset(settings.data, settings.minari, settings.author)
+    return f"{settings.data} is in Minari as {settings.minari}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The verb `export`; returns the exit code."""
+    return command(ExportSettings, run, argv, "neural-envs export", ("data", "minari"))

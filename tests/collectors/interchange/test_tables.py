@@ -1,0 +1,262 @@
+"""Tables of images come back as they went, foreign ones are read, and wrong ones are a sentence."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from collectors.dataset.dataset import Dataset
+from collectors.interchange import repositories
+from collectors.interchange.export_command import main as export_main
+from collectors.interchange.import_command import main as import_main
+from collectors.recording.collect import collect
+from collectors.video_writers import write_video
+from tests.collectors import counting_env
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+SIDE = 16
+
+
+def png(level: int, side: int = SIDE) -> dict:
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), (level, level, level)).save(stream, "PNG")
+    return {"bytes": stream.getvalue(), "path": "/etc/passwd"}
+
+
+def write(folder, name="data/train-0.parquet", **columns) -> None:
+    """A table of 6 rows, of games of 4 and 2 frames, with columns changed, or None for without."""
+    own = {
+        "episode_index": [0, 0, 0, 0, 1, 1],
+        "frame_index": [0, 1, 2, 3, 0, 1],
+        "observation.image": [png(40 * row) for row in range(6)],
+        "action": [1, 0, 2, 0, 1, 1],
+        "next.reward": [0.0, 1.0, 0.0, 5.0, 0.0, 0.0],
+        "next.done": [False, False, False, True, False, False],
+        **columns,
+    }
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({key: v for key, v in own.items() if v is not None}), file)
+
+
+def imported(folder, *words) -> Dataset:
+    out = folder.parent / "out"
+    assert import_main([str(folder), str(out), *words]) == 0
+    return Dataset(out, verify=True)
+
+
+def refused(folder, capsys, *words) -> str:
+    before = sorted(folder.parent.iterdir())
+    assert import_main([str(folder), str(folder.parent / "out"), *words]) == 1
+    assert sorted(folder.parent.iterdir()) == before
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_dataset_comes_back_byte_by_byte(tmp_path, capsys):
+    counting_env.register()
+    before = collect("Counting-v0", tmp_path / "before", 150, "mix", seed=3, shard_steps=60)
+    tables = str(tmp_path / "tables")
+    assert export_main([str(tmp_path / "before"), "--tables", tables]) == 0
+    assert import_main([tables, str(tmp_path / "after")]) == 0
+    assert before.fingerprint[:16] in capsys.readouterr().out
+    for file in (tmp_path / "before").iterdir():
+        assert file.read_bytes() == (tmp_path / "after" / file.name).read_bytes(), file.name
+    card = (tmp_path / "tables" / "README.md").read_text()
+    assert "150" in card or str(before.steps) in card
+    schema = pq.read_schema(next((tmp_path / "tables" / "data").iterdir()))
+    about = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert about["image"] == {"_type": "Image"} and set(about) == set(schema.names)
+
+
+@pytest.mark.parametrize("game", ["CarRacing-v3", "MultiBinary"])
+def test_actions_of_other_kinds_and_gray_frames_come_back_too(tmp_path, game):
+    from collectors.dataset.dataset import DatasetWriter, write_shard
+    from collectors.dataset.episode import Episode
+
+    space = {"type": "Box", "low": [-1.0, 0.0], "high": [1.0, 2.0]}
+    actions = np.array([[0.5, 0.25], [-1.0, 2.0]], np.float32)
+    if game == "MultiBinary":
+        space, actions = {"type": "MultiBinary", "n": 2}, np.array([[0, 1], [1, 1]])
+    spec = {
+        **counting_env.SPEC,
+        "frame_shape": [8, 12, 1],
+        "action_names": ["steer", "gas"],
+        "action_space": space,
+    }
+    frames = np.arange(3 * 8 * 12, dtype=np.uint8).reshape(3, 8, 12, 1)
+    flags = np.array([False, True])
+    episode = Episode(frames, actions, np.zeros(2, "f4"), flags, ~flags & False, 7, "me", "test:a")
+    writer = DatasetWriter(
+        tmp_path / "a", {"spec": spec, "env_spec": "", "policy": "me", "seed": 0}
+    )
+    writer.add(write_shard(tmp_path / "a", 0, 2, [episode]))
+    assert export_main([str(tmp_path / "a"), "--tables", str(tmp_path / "tables")]) == 0
+    assert import_main([str(tmp_path / "tables"), str(tmp_path / "b")]) == 0
+    assert Dataset(tmp_path / "b").fingerprint == Dataset(tmp_path / "a").fingerprint
+
+
+def test_a_foreign_table_is_read_and_paths_in_it_are_not_opened(tmp_path):
+    write(tmp_path / "in")
+    data = imported(tmp_path / "in", "--fps", "12")
+    assert data.spec["world"] == "in" and data.spec["fps"] == 12
+    assert data.spec["action_names"] == ["0", "1", "2"]
+    first, second = data.episode(0), data.episode(1)
+    assert first.actions.tolist() == [1, 0, 2] and second.actions.tolist() == [1]
+    assert first.rewards.tolist() == [0, 1, 5]  # what the last action gave, whose frame is missing
+    assert first.terminations.tolist() == [False, False, True]
+    assert second.truncations.tolist() == [True]
+    assert first.frames[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+    assert second.frames[:, 0, 0, 0].tolist() == [160, 200]
+
+
+def test_games_may_span_tables_and_actions_may_be_words_or_numbers_in_parts(tmp_path):
+    folder, going = tmp_path / "in", {"next.done": [False] * 6}
+    write(folder, "a.parquet", action=["left"] * 3 + [None, "stay", "left"], **going)
+    rest = {"frame_index": [2, 3, 4, 5, 6, 7], "episode_index": [1] * 6, **going}
+    write(folder, "b.parquet", action=["left"] * 5 + [None], **rest)
+    data = imported(folder, "--size", "8x12", "--actions", "stay,left,jump")
+    assert [row.length for row in data.episodes] == [3, 7]
+    assert data.spec["frame_shape"] == [8, 12, 3]
+    assert data.episode(0).actions.tolist() == [1, 1, 1]
+    (tmp_path / "box").mkdir()
+    write(tmp_path / "box" / "in", action=[[0.5, 1.0]] * 5 + [[-1.5, 1.0]])
+    data = imported(tmp_path / "box" / "in")
+    assert data.spec["action_space"] == {"type": "Box", "low": [0.5, 1.0], "high": [1.5, 2.0]}
+    assert data.episode(0).actions.dtype == np.float32
+
+
+BAD = {
+    "no image": ({"observation.image": None}, "has no images in any column"),
+    "no action": ({"action": None}, "has no column 'action'"),
+    "no games": ({"episode_index": None, "next.done": None}, "does not say where its games begin"),
+    "a gap": ({"frame_index": [0, 1, 3, 4, 0, 1]}, "does not follow the one before it"),
+    "not together": (
+        {"episode_index": [0, 0, 1, 1, 0, 0], "frame_index": None},
+        "rows of a game are not together",
+    ),
+    "ragged actions": ({"action": [[0.0], [0.0, 1.0]] * 3}, "actions of [1, 2] parts"),
+    "a negative action": ({"action": [0, 1, -1, 0, 1, 1]}, "row 2: the action -1 is none of"),
+    "an end in a game": ({"next.done": [True] + [False] * 5}, "says that the game ended"),
+    "no number": ({"next.reward": [float("nan")] * 6}, "is not finite"),
+    "no bytes": (
+        {"observation.image": [{"bytes": b"GIF89a", "path": None}] * 6},
+        "has an image that is none",
+    ),
+    "two sizes": (
+        {"observation.image": [png(0)] * 3 + [png(0, 32)] * 3},
+        "not uint8(16, 16, 3) as the first",
+    ),
+    "odd sides": ({"observation.image": [png(0, 18)] * 6}, "--size 64"),
+    "a game of one frame": (
+        {"episode_index": [0, 0, 0, 0, 0, 1], "frame_index": [0, 1, 2, 3, 4, 0]},
+        "a game without an action",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_table_that_is_wrong_is_a_sentence(tmp_path, capsys, name):
+    columns, words = BAD[name]
+    if name == "an end in a game":
+        columns = {**columns, "next.reward": None}
+    write(tmp_path / "in", **columns)
+    assert words in refused(tmp_path / "in", capsys)
+
+
+def test_a_file_that_is_no_table_and_bounds_that_do_not_hold_are_sentences(tmp_path, capsys):
+    write(tmp_path / "in", action=[0.5] * 6)
+    assert "beyond 0 to 0.25" in refused(tmp_path / "in", capsys, "--bounds", "0,0.25")
+    (tmp_path / "in" / "data" / "train-0.parquet").write_bytes(b"PAR1 and nothing else PAR1")
+    assert "cannot be read" in refused(tmp_path / "in", capsys)
+
+
+def lerobot(folder, version: str, lengths=(4, 3)) -> None:
+    """A data set as LeRobot writes it, its frames in films, numbered by their gray."""
+    camera = "observation.images.front"
+    feature = {"dtype": "video", "shape": [3, 32, 32], "names": ["channels", "height", "width"]}
+    about = {"codebase_version": version, "fps": 5, "features": {camera: feature}}
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(about))
+    grays = np.arange(sum(lengths), dtype=np.uint8) * 10
+    frames = np.broadcast_to(grays[:, None, None, None], (len(grays), 32, 32, 3))
+    starts = np.cumsum((0, *lengths))
+    games = list(zip(starts[:-1], starts[1:], strict=True))
+    rows = {
+        "episode_index": np.repeat(np.arange(len(lengths)), lengths),
+        "frame_index": np.concatenate([np.arange(n) for n in lengths]),
+        "action": [[float(n), -float(n)] for n in range(len(grays))],
+    }
+    table = folder / "data" / "chunk-000" / "file-000.parquet"
+    table.parent.mkdir(parents=True)
+    pq.write_table(pa.table(rows), table)
+    if version == "v3.0":
+        write_video(folder / f"videos/{camera}/chunk-000/file-000.mp4", frames, 5, 1)
+        places = {
+            "episode_index": list(range(len(lengths))),
+            f"videos/{camera}/chunk_index": [0] * len(lengths),
+            f"videos/{camera}/file_index": [0] * len(lengths),
+            f"videos/{camera}/from_timestamp": [float(first) / 5 for first, _ in games],
+        }
+        file = folder / "meta/episodes/chunk-000/file-000.parquet"
+        file.parent.mkdir(parents=True)
+        pq.write_table(pa.table(places), file)
+    else:
+        for number, (first, end) in enumerate(games):
+            film = folder / f"videos/chunk-000/{camera}/episode_{number:06d}.mp4"
+            write_video(film, frames[first:end], 5, 1)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_a_data_set_of_lerobot_is_read_from_its_films(tmp_path, capsys, version):
+    pytest.importorskip("imageio_ffmpeg")
+    lerobot(tmp_path / "in", version)
+    data = imported(tmp_path / "in")
+    assert data.spec["fps"] == 5 and data.spec["frame_shape"] == [32, 32, 3]
+    assert [row.length for row in data.episodes] == [3, 2]
+    levels = [data.episode(n).frames.mean((1, 2, 3)) for n in (0, 1)]
+    assert np.abs(levels[0] - [0, 10, 20, 30]).max() < 3
+    assert np.abs(levels[1] - [40, 50, 60]).max() < 3
+    assert data.episode(1).actions.tolist() == [[4, -4], [5, -5]]
+    film = next((tmp_path / "in").rglob("*.mp4"))
+    write_video(film, np.zeros((2, 32, 32, 3), np.uint8), 5, 1)
+    (tmp_path / "out").rename(tmp_path / "before")
+    assert "has 2 frames, its games" in refused(tmp_path / "in", capsys)
+    film.unlink()
+    assert "is missing" in refused(tmp_path / "in", capsys)
+
+
+def test_a_data_set_of_the_hub_is_read_at_one_commit_without_a_copy(tmp_path, monkeypatch, capsys):
+    """A Hub on this disk, of which only what is opened is fetched."""
+    write(tmp_path / "set", "data/a.parquet")
+    write(tmp_path / "set", "data/secret.bin.parquet.txt")
+    asked, opened = [], []
+
+    class Api:
+        def dataset_info(self, repository, revision=None, timeout=None):
+            asked.append((repository, revision))
+            siblings = [type("File", (), {"rfilename": "data/a.parquet"})]
+            return type("Info", (), {"sha": "abcdef0123", "siblings": siblings})
+
+    class Remote:
+        def open(self, place, mode):
+            opened.append(place)
+            return (tmp_path / "set" / place.split("@abcdef0123/")[1]).open(mode)
+
+    hub = type("Hub", (), {"HfApi": Api, "HfFileSystem": Remote})
+    real = repositories.optional
+    monkeypatch.setattr(
+        repositories, "optional", lambda name: hub if name == "huggingface_hub" else real(name)
+    )
+    monkeypatch.setattr("collectors.network_access.offline", lambda: "")
+    assert import_main(["somebody/games@main", str(tmp_path / "out")]) == 0
+    assert asked == [("somebody/games", "main")]
+    assert {*opened} == {"datasets/somebody/games@abcdef0123/data/a.parquet"}
+    assert Dataset(tmp_path / "out").spec["world"] == "games"
+    monkeypatch.setattr("collectors.network_access.offline", lambda: "no network: x")
+    assert import_main(["somebody/games", str(tmp_path / "other")]) == 1
+    assert "no network" in capsys.readouterr().err
