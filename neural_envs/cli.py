@@ -51,6 +51,10 @@ VERBS = {
         "neural_envs.web.server:main",
         "play dreams on a page in the browser, alone or with others",
     ),
+    "export-web": (
+        "neural_envs.web_export.command:main",
+        "write dreams as a page for any static host, without a server",
+    ),
     "action-grid": (
         "neural_envs.commands.action_grid:main",
         "film what a dream makes of each action from the same start",
@@ -93,7 +97,7 @@ VERBS = {
 }
 
 
-WITH_AGENTS = ("play", "serve", "video")  # verbs that are handed `trained_agent`
+WITH_AGENTS = ("play", "serve", "video", "export-web")  # verbs that are handed `trained_agent`
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from collectors.policies.policies import Generator, Policy
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
+    from torch import nn
 
     from agents.evaluation.play import FrameStack
 
@@ -55,6 +56,13 @@ class AgentPolicy(Policy):
         assert self._stack is not None, "an agent is reset before it plays"
         chances = _probabilities(_agent(self.file), self._stack(observation[None]))
         return int(np.searchsorted(np.cumsum(chances)[:-1], self._generator.random(), "right"))
+
+    def action_network(self) -> tuple[nn.Module, tuple[int, int, int]]:
+        """What it plays by, see `neural_envs.web_export.exported_agents.ExportableAgent`."""
+        from agents.ppo.action_network import ActionNetwork
+
+        network = ActionNetwork(_agent(self.file))
+        return network, network.shape
 
 
 @lru_cache(maxsize=8)

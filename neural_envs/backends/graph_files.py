@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from collectors.files import write_atomically
 from neural_envs import __version__
@@ -62,13 +62,26 @@ def graph_file(function: StepFunction, tensors: list[Tensor]) -> Path:
 
 
 def export(function: StepFunction, tensors: list[Tensor], file: Path) -> None:
-    """Write the graph. Raises ExportError."""
+    """Write the graph of a step. Raises ExportError."""
+    try:
+        write_graph(function, tensors, file)
+    except ExportError as error:
+        raise ExportError(
+            f"a step of a {function.model.kind} model cannot be exported to ONNX ({error}); use "
+            "backend='eager'"
+        ) from error
+
+
+def write_graph(module: nn.Module, tensors: list[Tensor], file: Path) -> None:
+    """Write a module on tensors of these shapes as an ONNX file with inputs x0, x1, ... Raises
+    ExportError with what the exporter says.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
-                function,
+                module,
                 tuple(x.clone() for x in tensors),
                 dynamo=True,
                 input_names=[f"x{i}" for i in range(len(tensors))],
@@ -80,7 +93,4 @@ def export(function: StepFunction, tensors: list[Tensor], file: Path) -> None:
             )
     except Exception as error:  # the exporter raises many kinds
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ExportError(
-            f"a step of a {function.model.kind} model cannot be exported to ONNX ({reason}); use "
-            "backend='eager'"
-        ) from error
+        raise ExportError(reason) from error

@@ -1,4 +1,5 @@
-// The connection to the server and the controls: messages out, frames in. The server decides what a key means.
+// The controls of the page: messages go to the source of the dream, a server or a worker of the page itself, and frames
+// come. The source decides what a key means; it is what `play` is given, see socket.js.
 import { drawViews, showScore, showSnapshots, toast } from "./view.js";
 import { buildPad, swipe } from "./pad.js";
 
@@ -6,28 +7,33 @@ const $ = (id) => document.getElementById(id);
 const SHORTCUTS = { r: "new-game", p: "pause", n: "single-step", k: "take-snapshot", l: "resync" };
 const ARROWS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 const MOST_STEPS = 32; // sampler steps that the server takes beside a model's own number
-let socket, token, bundles = [], dream = null, header = null, closed = false, unanswered = 0, watched = null, linked = { seed: null };
+let open, source, bundles = [], dream = null, header = null, closed = false, unanswered = 0, watched = null, linked = { seed: null };
 const heldKeys = new Set();
 
-const send = (type, values = {}) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...values }));
+const send = (type, values = {}) => source.send(type, values);
+
+// openSource(handlers) opens a source: {send(type, values), save(), watch(file) -> what is wrong with the file or ""}
+export function play(openSource) {
+  open = openSource;
+  connect();
+}
 
 function connect() {
-  let received = 0, newest = null;
+  let newest = null;
   closed = false;
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/play`);
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => {
-    if (typeof data === "string") return handleMessage(JSON.parse(data));
-    send("acknowledge", { number: ++received });
-    if (newest === null) requestAnimationFrame(() => { showFrame(newest); newest = null; });
-    newest = data; // what came before it and was not drawn yet is skipped
-  };
-  socket.onclose = () => closed || showClosed("Connection lost", "The server or the network has gone. Your dream was stopped.");
+  source = open({
+    message: handleMessage,
+    frame(...frame) { // header, data, where its pixels begin
+      if (newest === null) requestAnimationFrame(() => { showFrame(...newest); newest = null; });
+      newest = frame; // what came before it and was not drawn yet is skipped
+    },
+    closed: (title, text) => closed || showClosed(title, text),
+  });
 }
 
 function handleMessage(message) {
   if (message.type === "hello") {
-    ({ token, bundles } = message);
+    ({ bundles } = message);
     fillWorlds();
     linked = readLink();
     const { world, bundle } = linked;
@@ -98,7 +104,8 @@ function startDream(message) {
   $("guidance-row").hidden = dream.guidance === null;
   $("temperature-row").hidden = dream.temperature === null;
   $("no-sliders").hidden = dream.sampler_steps !== null;
-  $("no-sliders").textContent = "This model draws a frame in one call: no sampler steps to choose.";
+  $("no-sliders").textContent = dream.note ?? "This model draws a frame in one call: no sampler steps to choose.";
+  $("compare").hidden = dream.twin === false;
   reach("sampler-steps", 16, dream.sampler_steps);
   reach("guidance", 4, dream.guidance);
   reach("temperature", 2, dream.temperature);
@@ -130,11 +137,10 @@ function sendSettings() {
   });
 }
 
-function showFrame(data) {
-  const length = new DataView(data).getUint32(0, true);
-  header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+function showFrame(newHeader, data, offset) {
+  header = newHeader;
   if (dream && linked.seed === null && header.seed !== null && !header.replay) showAddress();
-  drawViews(header, data, 4 + length);
+  drawViews(header, data, offset);
   showScore(header);
   $("resync").disabled = header.real === null;
   $("pause").textContent = header.paused ? "Resume" : "Pause";
@@ -178,7 +184,7 @@ $("seed-form").onsubmit = (event) => {
   newGame($("seed").value === "" ? null : Math.min(Number($("seed").value), MAX_SEED));
   $("seed").blur();
 };
-$("save").onclick = () => { if (token) location.assign(`/dreams/${token}`); };
+$("save").onclick = () => source.save();
 $("open").onclick = () => $("file").click();
 $("file").onchange = async () => {
   const [file] = $("file").files;
@@ -192,16 +198,15 @@ function newGame(seed) {
 }
 
 async function copyLink() {
-  const link = `${location.origin}/${ownHash()}`;
+  const link = `${location.origin}${location.pathname}${ownHash()}`;
   const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
   toast(copied ? `Copied: ${link}` : link);
 }
 
 async function watch(file) {
   watched = file;
-  const answer = await fetch(`/dreams/${token}`, { method: "POST", body: file }).catch(() => null);
-  const result = answer && (await answer.json().catch(() => ({})));
-  if (!answer?.ok) toast(result?.error ?? "The file could not be sent.");
+  const wrong = await source.watch(file);
+  if (wrong) toast(wrong);
 }
 $("reconnect").onclick = () => { $("closed").close(); connect(); };
 
@@ -222,4 +227,3 @@ addEventListener("blur", () => { heldKeys.clear(); send("release"); });
 document.body.classList.toggle("touch", matchMedia("(pointer: coarse)").matches);
 addEventListener("touchstart", () => document.body.classList.add("touch"), { once: true, passive: true });
 swipe($("views"), $("pad"), (action, down) => send("action", { action, down }));
-connect();

@@ -1,0 +1,1 @@
+"""`neural-envs export-web`: dreams as a folder that any static host serves"""
