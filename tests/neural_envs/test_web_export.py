@@ -13,8 +13,8 @@ import torch
 from neural_envs.backends.errors import ExportError
 from neural_envs.web.agent_list import AgentList
 from neural_envs.web_export import command, runtime
-from neural_envs.web_export.exported_agents import export_agents
 from neural_envs.web_export.dreams import note_of
+from neural_envs.web_export.exported_agents import export_agents
 from neural_envs.web_export.graphs import dream_graphs
 from tests.oracles import counting_bundle
 from world_models.protocols import SamplingOptions
