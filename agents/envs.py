@@ -13,7 +13,7 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from collectors.recording.collect import read_options
+from collectors.recording.named_game import read_options
 from collectors.settings.run_command import first_word, option
 from collectors.worlds.any_game import twin_options
 from collectors.worlds.registration import unknown_option

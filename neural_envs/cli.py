@@ -26,6 +26,10 @@ PROG = "neural-envs"
 
 VERBS = {
     "collect": ("agents.ppo.player:main", "play a real game and record a dataset"),
+    "record": (
+        "neural_envs.commands.record:main",
+        "play a real game yourself and record a dataset",
+    ),
     "stats": ("collectors.dataset.stats:main", "describe a dataset: table and contact sheet"),
     "export": (
         "collectors.interchange.export_command:main",

@@ -68,6 +68,11 @@ GROUND_FLOOR = (*FOR_EVERYBODY, "collectors.worlds.registration")
 IN_FUNCTIONS = {  # imported only when somebody asks for a real game, a policy or a recording
     "neural_envs/play/twins.py": ("collectors.worlds", "collectors.policies.policies"),
     "neural_envs/replays/frame_sources.py": ("collectors.dataset.dataset",),
+    "neural_envs/commands/record.py": (
+        "collectors.dataset.dataset",
+        "collectors.recording",
+        "collectors.render_window",
+    ),
 }
 EXTRAS = {"ray", "minari", "h5py", "envpool", "yaml"}  # imported where they are asked for
 COLLECTORS_MAY_USE = {

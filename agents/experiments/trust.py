@@ -20,7 +20,8 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
 from collectors.policies.policies import make_policy
-from collectors.recording.collect import collect, read_options
+from collectors.recording.collect import collect
+from collectors.recording.named_game import read_options
 from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import UnknownNameError, unknown

@@ -10,7 +10,7 @@ import errno
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium
 
@@ -34,27 +34,17 @@ from collectors.policies.policies import (
 from collectors.progress import note, progress
 from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
+from collectors.recording.named_game import game_header, named_game
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.run_command import command, first_word, option
 from collectors.worlds.registration import (
-    ANY_GAME,
     collect_options,
-    environment_id,
     unknown_option,
 )
 from collectors.worlds.table import WORLDS
 
 # what a collector leaves that was killed before its first manifest had its name
 BEGUN = {LOCK_FILE, "episodes.csv", ".episodes.partial.csv", ".manifest.partial.json"}
-
-
-@runtime_checkable
-class Describes(Protocol):
-    """A game that says what a dream of it must know."""
-
-    def world_spec(self) -> dict[str, Any]:
-        """The fields of `world_models.protocols.WorldSpec`."""
-        ...
 
 
 def collect(
@@ -106,21 +96,16 @@ def collect(
 def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
     """What the manifest says of the game and the policy. Raises DatasetError, PolicyError."""
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
-        game: Any = env.unwrapped
-        if not isinstance(game, Describes) or env.spec is None:
-            raise DatasetError(
-                f"{env_id} has no world_spec(), which says what a dream of it must know; collect "
-                f"it with --env {env_id}"
-            )
-        spec, env_spec = game.world_spec(), env.spec.to_json()
-        actions = policy_actions(ActionSpace.of_spec(spec))
+        header = game_header(env)
+    spec = header["spec"]
+    actions = policy_actions(ActionSpace.of_spec(spec))
     given = policy if isinstance(policy, str) else ""
     # an error of the name here, not in a worker
     player = make_policy(given, actions, WORLDS.get(spec["world"])) if given else policy
     assert isinstance(player, Policy)
     mixture = player.mixture()
     name = given or (mixture[0][0] if len(mixture) == 1 else "mixture")
-    return {"spec": spec, "env_spec": env_spec, "policy": name, "mixture": mixture}
+    return {**header, "policy": name, "mixture": mixture}
 
 
 @contextlib.contextmanager
@@ -226,34 +211,15 @@ def damaged_shards(path: str | Path) -> list[int]:
     ]
 
 
-def read_options(words: tuple[str, ...]) -> dict:
-    """("grid_size=32", "start=centre") -> {"grid_size": 32, "start": "centre"}; raises
-    DatasetError.
-    """
-    options = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise DatasetError(f"the game's options are given as name=value, not as {word!r}")
-        try:
-            options[name] = json.loads(text)
-        except json.JSONDecodeError:
-            options[name] = text
-    return options
-
-
 def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
     """Record what the settings ask for; return a line about it. `agents` makes a player of the
     file of a trained agent.
 
     Raises DatasetError, PolicyError and Gymnasium's errors.
     """
-    world = presets.world_of(settings.world)
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"
-    env_id, options = environment_id(world), read_options(settings.options)
-    if settings.env:
-        env_id, options = ANY_GAME["id"], {"env": settings.env, **options}
+    env_id, options = named_game(settings.world, settings.env, settings.options)
     before = recorded_steps(out) if settings.resume else 0
     again = f", going on from {before}" if before else ""
     note(f"collecting {name}: {settings.frames} steps by {settings.policy}, into {out}{again}")

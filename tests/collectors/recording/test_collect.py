@@ -11,7 +11,8 @@ import pytest
 
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.policies.policies import RandomPolicy
-from collectors.recording.collect import collect, main, read_options
+from collectors.recording.collect import collect, main
+from collectors.recording.named_game import read_options
 
 ROOT = Path(__file__).resolve().parents[3]
 

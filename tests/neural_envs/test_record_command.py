@@ -1,0 +1,132 @@
+"""A person plays a real game, and what they played is a dataset."""
+
+import gymnasium
+import numpy as np
+import pygame
+import pytest
+
+from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.recording.person import PersonRecorder
+from collectors.settings.values import SettingsError
+from neural_envs.commands import record
+from neural_envs.commands.record import RecordSettings, RecordWindow, main
+from tests.collectors import counting_env
+
+LEFT, RIGHT = pygame.K_LEFT, pygame.K_RIGHT
+
+
+@pytest.fixture(autouse=True)
+def unseen_display(monkeypatch):
+    """A screen of SDL's that nobody sees, and a clock that waits for nobody."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    yield
+    pygame.quit()
+
+
+class Clockless:
+    def tick(self, fps):
+        return 0
+
+
+def press(key: int, up: bool = True) -> None:
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+    if up:
+        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
+
+
+def window_of(tmp_path, env, **settings) -> RecordWindow:
+    pygame.display.init()
+    made = gymnasium.make("collectors:AnyGame-v0", env=env, size=16)
+    recorder = PersonRecorder(made, tmp_path / "out")
+    window = RecordWindow(recorder, RecordSettings(env=env, **settings), env)
+    window.show()
+    window.window._clock = Clockless()
+    return window
+
+
+def play(window: RecordWindow, *keys: int) -> None:
+    """Each key is pressed, and a frame's time goes by."""
+    for key in keys:
+        press(key)
+        for event in pygame.event.get():
+            window.handle(event)
+        window.tick()
+
+
+def test_a_game_that_waits_takes_a_step_per_press_and_keys_by_the_names_of_its_actions(tmp_path):
+    window = window_of(tmp_path, "MiniGrid-Empty-5x5-v0")
+    assert window.waits and "left" in window.names
+    window.tick()
+    assert window.recorder.steps == 0
+    play(window, LEFT, pygame.K_UP, RIGHT)
+    window.tick()
+    assert window.recorder.steps == 3
+    data = window.recorder.close()
+    names = data.spec["action_names"]
+    assert [names[action] for action in data.episode(0).actions] == ["left", "forward", "right"]
+    assert data.episode(0).truncations.tolist() == [False, False, True]
+    assert data.manifest["mixture"] == [["person", 1.0]]
+
+
+def test_what_is_recorded_is_what_the_game_gives_for_these_actions(tmp_path):
+    window = window_of(tmp_path, "FrozenLake-v1", wait=True)
+    play(window, *[pygame.K_2] * 3, pygame.K_r, pygame.K_1)  # FrozenLake's actions by their numbers
+    data = window.recorder.close()
+    env = gymnasium.make("collectors:AnyGame-v0", env="FrozenLake-v1", size=16)
+    for number, episode in enumerate(map(data.episode, range(len(data.episodes)))):
+        frame, _ = env.reset(seed=number)
+        for step, action in enumerate(episode.actions):
+            np.testing.assert_array_equal(episode.frames[step], frame)
+            frame, reward, terminated, truncated, _ = env.step(int(action))
+            assert episode.rewards[step] == reward and episode.terminations[step] == terminated
+
+
+def test_the_next_session_adds_games_with_other_seeds_and_another_game_is_refused(tmp_path):
+    counting_env.register()
+    env = gymnasium.make("CountingAlone-v0")
+    for _ in range(2):
+        recorder = PersonRecorder(env, tmp_path / "out", seed=5)
+        while not recorder.step(1):
+            pass
+        recorder.begin()
+        recorder.step(0)
+        recorder.close()
+    data = Dataset(tmp_path / "out", verify=True)
+    assert [row.seed for row in data.episodes] == [5, 6, 7, 8]
+    assert [bool(data.episode(n).terminations[-1]) for n in (0, 1)] == [True, False]
+    other = gymnasium.make("collectors:AnyGame-v0", env="FrozenLake-v1", size=16)
+    with pytest.raises(DatasetError, match="holds other games"):
+        PersonRecorder(other, tmp_path / "out")
+
+
+def test_long_play_is_written_in_shards_and_nothing_is_lost(tmp_path, monkeypatch):
+    counting_env.register()
+    monkeypatch.setattr("collectors.recording.person.SHARD_STEPS", 10)
+    recorder = PersonRecorder(gymnasium.make("CountingAlone-v0"), tmp_path / "out")
+    while recorder.games < 6:
+        if recorder.step(1):
+            recorder.begin()
+    data = recorder.close()
+    assert data.steps == recorder.steps and len(data.shards) > 1
+
+
+def test_the_command_records_until_escape_and_prints_keys_and_counts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        record.RecordWindow, "tick", lambda self: (play_real(self), setattr(self, "open", False))
+    )
+
+    def play_real(window):
+        window.recorder.step(window.actions[0])
+
+    out = str(tmp_path / "out")
+    assert main(["--env", "FrozenLake-v1", "--options", "size=16", "--out", out]) == 0
+    text = capsys.readouterr().out
+    assert "keys: 0: 0, 1: 1" in text and "1 games and 1 steps more, 1 in all" in text
+    assert Dataset(out).steps == 1
+    assert main(["snake", "--options", "nothing=1", "--out", str(tmp_path / "b")]) == 1
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_a_game_or_an_id_is_named_not_both():
+    with pytest.raises((ValueError, SettingsError), match="name the game to play"):
+        RecordSettings()
