@@ -162,6 +162,11 @@ class ActionSpace:
         return self.is_discrete and self.starts == (0,)
 
     @property
+    def for_policies(self) -> int | Self:
+        """What `make_policy` is given: the number of actions where they count from 0, else this."""
+        return self.counts[0] if self.is_plain else self
+
+    @property
     def parts(self) -> int:
         """P, the numbers that an action consists of."""
         return len(self.low) if self.is_box else len(self.counts)

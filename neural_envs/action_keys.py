@@ -4,10 +4,60 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from collectors.worlds.default_keys import default_keys, resting
 from neural_envs.play.keyboard import ARROWS
+from world_models.world_spec import WorldSpec
 
 _IDLE = ("noop", "none", "stay", "nothing")
+
+
+class Choice(NamedTuple):
+    """One thing that a player can press: what it is called, and its action."""
+
+    name: str
+    action: Any  # an int, or a tuple of P numbers
+
+
+def choices_of(spec: WorldSpec) -> list[Choice]:
+    """What a player of a game can press: every action, or of actions in parts the one without any
+    key and those that move one part.
+    """
+    space = spec.actions
+    if space.is_discrete:
+        numbered = enumerate(spec.action_names, space.starts[0])
+        return [Choice(name, action) for action, name in numbered]
+    rest, moves = resting(space), []
+    for row in default_keys(space).values():
+        moved = [part for part in range(space.parts) if row[part] != rest[part]]
+        if len(moved) == 1:
+            moves.append((moved[0], row[moved[0]], row))
+    names = spec.action_names
+    moved = [Choice(f"{names[part]} {value:g}", row) for part, value, row in sorted(moves)]
+    return [Choice("rest", rest), *moved]
+
+
+def keys_of(spec: WorldSpec) -> dict[tuple, Any]:
+    """The keyboard of a game, {(key, ...): action}; an action is an int or a tuple of P numbers,
+    `()` is no key.
+    """
+    if not spec.actions.is_discrete:
+        return default_keys(spec.actions)
+    start = spec.actions.starts[0]
+    return {keys: start + action for keys, action in keys_to_action(spec.action_names).items()}
+
+
+def as_chosen(action: Any) -> Any:
+    """An action of a policy as one that can be compared: an int, or a tuple of P numbers."""
+    return tuple(action.tolist()) if np.ndim(action) else int(action)
+
+
+def as_taken(action: Any, space: Any) -> Any:
+    """A chosen action in the type that an environment's action space has."""
+    return np.asarray(action, space.dtype) if space.shape else action
 
 
 def keys_to_action(action_names: tuple[str, ...]) -> dict[tuple, int]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from collectors.media import INK, PAPER, enlarge, tile, to_rgb
+from neural_envs.action_keys import choices_of
 from neural_envs.simulator import DreamState, Simulator, streams
 from world_models.lanes import take_lanes
 from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions
@@ -57,15 +58,18 @@ def branches(
     options: SamplingOptions = DEFAULT_OPTIONS,
 ) -> Branches:
     """Every action held for `frames` steps from `state`, a dream of one lane: a batch of N lanes.
+    Of actions in parts those of `choices_of`.
 
     Raises ValueError where `frames` is less than 1.
     """
     if frames < 1:
         raise ValueError(f"an action is held for at least 1 frame, got frames={frames}")
-    names = simulator.model.spec.action_names
+    spec = simulator.model.spec
+    names, chosen = zip(*choices_of(spec), strict=True)
     lanes = torch.zeros(len(names), dtype=torch.int64, device=simulator.device)
     state = take_lanes(state, lanes)
-    action = torch.arange(len(names), device=simulator.device)
+    encoded = spec.actions.encode(np.array(chosen, spec.actions.dtype))
+    action = torch.from_numpy(encoded).to(simulator.device)
     steps = [(state.frame, lanes.float(), torch.zeros_like(state.finished))]
     for _ in range(frames):
         frame, return_, over = steps[-1]

@@ -44,6 +44,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         backend: str = "eager",
         starts: str | Path | None = None,
         world: str | None = None,
+        out_of_range: str = "refuse",
         **unknown: Any,
     ) -> None:
         checks.no_unknown_arguments("NeuralEnv", unknown, NeuralEnv.__init__)
@@ -62,6 +63,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
             backend=backend,
             starts=starts,
             world=world,
+            out_of_range=out_of_range,
         )
         show_in_notebooks()
         self.render_mode = render_mode
@@ -83,14 +85,16 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         frames, info = self._dream.reset(seed=seed, options=options)
         return frames[0], _lane(info)
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """(frame, reward, terminated, truncated, info), with info["trust"].
 
         Where min_trust is set, info["low_trust"] too. Raises UnknownActionError, which is an
         InvalidAction of Gymnasium, and ResetNeeded after the end.
         """
-        action = check_action(action, self._dream.world.action_names)
-        frames, rewards, terminated, truncated, info = self._dream.step(np.array([action]))
+        world = self._dream.world
+        if world.actions.is_plain:
+            action = check_action(action, world.action_names)
+        frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
         return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
 
     def render(self) -> np.ndarray | None:

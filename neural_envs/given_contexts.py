@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from collectors.action_space import ActionSpace
 from world_models.protocols import Context, WorldModel
 
 
@@ -18,10 +19,10 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
     """The last K frames of a given history, for every lane.
 
     `value`: frames alone where T = 1, a pair (frames, actions), or {"frames": ..., "actions": ...};
-    arrays or tensors. frames (H, W, C), (T, H, W, C) or (B, T, H, W, C) uint8; actions (T - 1) or
-    (B, T - 1), actions[i] led from frame i to frame i + 1. B is 1 (copied to all lanes) or `lanes`.
-    A short history repeats its first frame with action 0 between the copies. Raises ValueError that
-    names the shape expected.
+    arrays or tensors. frames (H, W, C), (T, H, W, C) or (B, T, H, W, C) uint8; actions as the game
+    takes them, (T - 1, *row) or (B, T - 1, *row), actions[i] led from frame i to frame i + 1. B is
+    1 (copied to all lanes) or `lanes`. A short history repeats its first frame with action 0
+    between the copies. Raises ValueError that names the shape expected.
     """
     frames, actions = _parts(value)
     shape, length = model.spec.frame_shape, model.context_length
@@ -38,13 +39,14 @@ def context_from(value: Any, model: WorldModel, lanes: int) -> Context:
     frames = frames.reshape(*((1,) * (5 - frames.ndim)), *frames.shape)  # (1 or B, T, H, W, C)
     if not frames.shape[1] or frames.shape[0] not in (1, lanes):
         raise ValueError(f"context frames are {tuple(frames.shape)}; give {needed}")
-    actions = _checked_actions(actions, frames, len(model.spec.action_names))
+    actions = _checked_actions(actions, frames, model.spec.actions)
     missing = max(0, length - frames.shape[1])
     padded = torch.cat([frames[:, :1].expand(-1, missing, *shape), frames], 1)
     frames = padded[:, -length:]  # (1 or B, K, H, W, C)
-    actions = torch.cat([actions.new_zeros(len(actions), missing), actions], 1)
-    actions = actions[:, actions.shape[1] - (length - 1) :]  # (1 or B, K - 1)
-    return Context(frames.expand(lanes, *frames.shape[1:]), actions.expand(lanes, length - 1))
+    row = actions.shape[2:]
+    actions = torch.cat([actions.new_zeros(len(actions), missing, *row), actions], 1)
+    actions = actions[:, actions.shape[1] - (length - 1) :]  # (1 or B, K - 1, *row)
+    return Context(*(part.expand(lanes, *part.shape[1:]) for part in (frames, actions)))
 
 
 def _parts(value: Any) -> tuple[Tensor, Tensor | None]:
@@ -58,20 +60,26 @@ def _parts(value: Any) -> tuple[Tensor, Tensor | None]:
     return torch.as_tensor(frames), None if actions is None else torch.as_tensor(actions)
 
 
-def _checked_actions(actions: Tensor | None, frames: Tensor, count: int) -> Tensor:
-    """(1 or B, T - 1) int64 beside frames (1 or B, T, H, W, C)."""
+def _checked_actions(actions: Tensor | None, frames: Tensor, space: ActionSpace) -> Tensor:
+    """Encoded (1 or B, T - 1, *row) beside frames (1 or B, T, H, W, C)."""
     rows, length = frames.shape[0], frames.shape[1] - 1
     if actions is None and length:
         raise ValueError(
             f"a context of {length + 1} frames needs the {length} actions between: give (frames, "
             "actions)"
         )
-    actions = torch.zeros(rows, 0, dtype=torch.int64) if actions is None else actions
-    actions = actions[None] if actions.ndim == 1 else actions
-    if tuple(actions.shape) != (rows, length):
+    if actions is None:
+        return torch.from_numpy(space.encoded_zeros((rows, 0))).to(frames.device)
+    actions = actions[None] if actions.ndim == 1 + len(space.row) else actions
+    expected = (rows, length, *space.row)
+    if tuple(actions.shape) != expected:
         raise ValueError(
-            f"context actions are {tuple(actions.shape)}; for these frames give ({rows}, {length})"
+            f"context actions are {tuple(actions.shape)}; for these frames give {expected}"
         )
-    if length and (actions.is_floating_point() or actions.min() < 0 or actions.max() >= count):
-        raise ValueError(f"context actions are whole numbers in 0..{count - 1}")
-    return actions.long().to(frames.device)
+    given = actions.cpu().numpy()
+    if length and (
+        given.dtype.kind not in ("fiu" if space.is_box else "iu") or not space.holds(given)
+    ):
+        most = f"whole numbers in 0..{space.counts[0] - 1}" if space.is_plain else f"in {space}"
+        raise ValueError(f"context actions are {most}")
+    return torch.from_numpy(space.encode(given)).to(frames.device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from neural_envs.action_keys import keys_to_action
+from typing import Any
+
+from neural_envs.action_keys import keys_of
 from neural_envs.simulator import Simulator
 from world_models.protocols import SamplingOptions
 
@@ -33,13 +35,15 @@ class SamplingMixin:
         return self.simulator.model.context_length
 
     @property
-    def idle_action(self) -> int | None:
+    def idle_action(self) -> Any:
         """The action of pressing no key; None: the last action goes on."""
-        return keys_to_action(self.simulator.model.spec.action_names).get(())
+        return keys_of(self.simulator.model.spec).get(())
 
-    def get_keys_to_action(self) -> dict[tuple, int]:
-        """The keyboard for gymnasium.utils.play; `idle_action` is its argument `noop`."""
-        keys = keys_to_action(self.simulator.model.spec.action_names)
+    def get_keys_to_action(self) -> dict[tuple, Any]:
+        """The keyboard for gymnasium.utils.play; `idle_action` is its argument `noop`. An action is
+        an int or, where it has parts, a tuple of numbers.
+        """
+        keys = keys_of(self.simulator.model.spec)
         return {pressed: action for pressed, action in keys.items() if pressed}
 
     def get_action_meanings(self) -> list[str]:

@@ -15,6 +15,7 @@ from gymnasium.error import ResetNeeded
 from torch import Tensor
 
 from collectors.worlds.lane_arguments import (
+    check_in_space,
     check_reset_options,
     lane_seeds,
     reset_mask,
@@ -24,7 +25,7 @@ from collectors.worlds.table import WORLDS, unknown
 from neural_envs import bundles
 from neural_envs.given_contexts import context_from
 from neural_envs.simulator import DreamState
-from world_models.protocols import Context, WorldModel
+from world_models.protocols import Context, WorldModel, WorldSpec
 
 
 def one_of(name: str, value: Any, choices: tuple) -> Any:
@@ -32,6 +33,11 @@ def one_of(name: str, value: Any, choices: tuple) -> Any:
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
     return value
+
+
+def clips(out_of_range: Any) -> bool:
+    """Whether numbers beyond their bounds become the bounds. Raises ValueError for no choice."""
+    return one_of("out_of_range", out_of_range, ("refuse", "clip")) == "clip"
 
 
 def trust_threshold(min_trust: Any) -> float | None:
@@ -100,8 +106,15 @@ def check_world(expected: str | None, found: str, bundle: str) -> None:
         )
 
 
-def action_tensor(actions: Any, lanes: int, names: tuple[str, ...]) -> Tensor:
-    """Actions as (B,) int64. Raises UnknownActionError, which lists the actions."""
+def action_tensor(actions: Any, lanes: int, world: WorldSpec, clip: bool = False) -> Tensor:
+    """Actions as a game takes them -> encoded (B, *row). `clip`: numbers beyond the bounds of a Box
+    become the bounds. Raises UnknownActionError, which lists the actions.
+    """
+    names = world.action_names
+    if not world.actions.is_plain:
+        given = actions.cpu().numpy() if isinstance(actions, Tensor) else actions
+        taken = check_in_space(given, world.actions, names, lanes, clip)
+        return torch.from_numpy(world.actions.encode(taken))
     if isinstance(actions, Tensor):
         given = actions
         whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)

@@ -54,6 +54,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         guidance: on the action, where the model has it; 1 is none.
         temperature: of categorical draws, where the model has them; 0 takes the likeliest.
         starts: a dataset from whose training episodes dreams branch off; None: where games begin.
+        out_of_range: "refuse" or "clip", of numbers beyond the bounds of a Box action.
         world: what the bundle must be a dream of, else ValueError; the ids of the worlds set it.
     """
 
@@ -76,6 +77,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         temperature: float | None = None,
         starts: str | Path | None = None,
         world: str | None = None,
+        out_of_range: str = "refuse",
     ) -> None:
         self.num_envs = positive(num_envs, "num_envs")
         self.autoreset_mode = as_autoreset_mode(autoreset_mode)
@@ -84,6 +86,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
         self.min_trust = checks.trust_threshold(min_trust)
+        self._clips = checks.clips(out_of_range)
         checks.check_given(bundle, model)
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle = self.simulator.device, self.simulator.config
@@ -98,16 +101,12 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self._window: Window | None = None
 
     def _set_spaces(self) -> None:
-        shape, count = tuple(self.world.frame_shape), len(self.world.action_names)
-        self.single_observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
-        self.single_action_space = gym.spaces.Discrete(count)
+        self.single_observation_space = gym.spaces.Box(0, 255, self.world.frame_shape, np.uint8)
+        self.single_action_space = self.world.actions.to_gymnasium()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.metadata = {
-            **type(self).metadata,
-            "render_fps": self.world.fps,
-            "autoreset_mode": self.autoreset_mode,
-        }
+        self.metadata = type(self).metadata | {"render_fps": self.world.fps}
+        self.metadata["autoreset_mode"] = self.autoreset_mode
         if self.output == "torch":
             self.metadata["torch"] = True
 
@@ -135,8 +134,9 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
 
     def step(self, actions):
         """(frames, rewards float32, terminations, truncations, info), one row per lane."""
-        before, names = self._current(), self.world.action_names
-        action = checks.action_tensor(actions, self.num_envs, names).to(self.device)
+        before = self._current()
+        given = checks.action_tensor(actions, self.num_envs, self.world, self._clips)
+        action = given.to(self.device)
         if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
             raise checks.reset_needed(before.finished.nonzero()[:, 0].tolist(), self.num_envs)
         with torch.inference_mode():

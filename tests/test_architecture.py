@@ -33,6 +33,7 @@ from tests.source_tree import (
 FOR_EVERYBODY = (
     "collectors.settings",
     "collectors.worlds.table",
+    "collectors.worlds.default_keys",
     "collectors.worlds.lane_arguments",
     "collectors.worlds.vector_env",
     "collectors.action_space",

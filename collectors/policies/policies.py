@@ -174,11 +174,6 @@ def as_space(actions: int | ActionSpace) -> ActionSpace:
     return ActionSpace.discrete(actions) if isinstance(actions, int) else actions
 
 
-def policy_actions(space: ActionSpace) -> int | ActionSpace:
-    """What `make_policy` is given of a game: the number of its actions where they count from 0."""
-    return space.counts[0] if space.is_plain else space
-
-
 def random_mix(actions: int | ActionSpace) -> MixturePolicy:
     """The mix of a world that has none of its own: half random, half sticky."""
     return MixturePolicy([RandomPolicy(actions), StickyPolicy(actions)], [1, 1])

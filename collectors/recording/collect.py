@@ -29,7 +29,6 @@ from collectors.policies.policies import (
     AgentMaker,
     Policy,
     make_policy,
-    policy_actions,
 )
 from collectors.progress import note, progress
 from collectors.recording import presets
@@ -98,7 +97,7 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         header = game_header(env)
     spec = header["spec"]
-    actions = policy_actions(ActionSpace.of_spec(spec))
+    actions = ActionSpace.of_spec(spec).for_policies
     given = policy if isinstance(policy, str) else ""
     # an error of the name here, not in a worker
     player = make_policy(given, actions, WORLDS.get(spec["world"])) if given else policy
@@ -256,7 +255,7 @@ def _player(name: str, env_id: str, options: dict, agents: AgentMaker | None) ->
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         game: Any = env.unwrapped
         spec = game.world_spec()
-    actions = policy_actions(ActionSpace.of_spec(spec))
+    actions = ActionSpace.of_spec(spec).for_policies
     return make_policy(name, actions, WORLDS.get(spec["world"]), agents)
 
 

@@ -17,7 +17,7 @@ from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import mark_finished
-from collectors.policies.policies import Policy, make_policy, policy_actions
+from collectors.policies.policies import Policy, make_policy
 from collectors.ray_cluster import cluster
 from collectors.recording.lane_player import Job, LanePlayer
 from collectors.recording.rollout import rollout
@@ -103,7 +103,7 @@ def play_episodes(task: ShardTask) -> list[Episode]:
 def task_policy(task: ShardTask, actions: Any) -> Policy:
     """The policy of a task for a game with this space of actions, as Gymnasium has it."""
     if isinstance(task.policy, str):
-        known = policy_actions(ActionSpace.from_gymnasium(actions))
+        known = ActionSpace.from_gymnasium(actions).for_policies
         return make_policy(task.policy, known, task.world)
     return task.policy
 

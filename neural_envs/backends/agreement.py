@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from world_models.networks.actions import numbered
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, State, Transition, WorldModel
 
@@ -58,7 +59,7 @@ def eager_dreams(
         found.append(Dream(state, steps))
         noise = NoiseStream.from_seeds(number * lanes + lane)
         for depth in range(DEPTH):
-            action, noise = (rows + depth) % len(model.spec.action_names), noise.next()
+            action, noise = numbered(model.spec.actions, rows + depth), noise.next()
             steps.append((action, noise, model.step(state, action, noise, options)))
             state = steps[-1][2].state
     return found

@@ -9,6 +9,7 @@ from collectors.files import check_free
 from collectors.interrupts import deferred_interrupts
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
+from neural_envs.action_keys import choices_of
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.session import PlaySession
 from neural_envs.play.twins import PlayError, default_policy, make_session, world_name
@@ -36,8 +37,8 @@ def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
     window = PlayWindow(session, name, policy, config.fps, config.scale, config.record)
     window.show_panels(config.difference, config.filmstrip)
     if name not in WORLDS:
-        actions = session.dream.simulator.model.spec.action_names
-        print(f"keys: {session.keys.described(actions)}")
+        spec = session.dream.simulator.model.spec
+        print(f"keys: {session.keys.described(choices_of(spec))}")
     with deferred_interrupts() as stop:  # what was played is saved however the window is closed
         window.run(config.max_steps, stop)
         files = saved(session, window, config)

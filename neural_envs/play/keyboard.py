@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neural_envs.action_keys import Choice
     from neural_envs.play.player_view import Dream
 
 QUEUED_TAPS = 2  # quick taps kept for the next steps, so that a fast double turn is not lost
@@ -28,7 +29,7 @@ class Keys:
     one of WASD is reserved, so are all letters.
     """
 
-    def __init__(self, table: Mapping[Any, int], reserved: frozenset[int] = frozenset()):
+    def __init__(self, table: Mapping[Any, Any], reserved: frozenset[int] = frozenset()):
         combinations = {_key_codes(keys): action for keys, action in table.items()}
         if any(keys & reserved & LETTERS for keys in combinations):
             reserved = reserved | LETTERS
@@ -38,7 +39,7 @@ class Keys:
         }
         self.pressed: list[int] = []
         self.taps: deque[int] = deque(maxlen=QUEUED_TAPS)
-        self.last: int | None = None
+        self.last: Any = None
 
     @classmethod
     def of_dream(cls, dream: Dream, reserved: frozenset[int] = frozenset()) -> Keys:
@@ -50,19 +51,20 @@ class Keys:
         """Whether the key takes part in an action."""
         return any(key in keys for keys in self.table)
 
-    def described(self, names: Sequence[str]) -> str:
+    def described(self, choices: Sequence[Choice]) -> str:
         """What the keys do, in words: "w: up, 4: pickup".
 
         Keys without a letter, as the arrows, are left out.
         """
-        lines: dict[int, str] = {}
+        names = {action: name for name, action in choices}
+        lines: dict[Any, str] = {}
         for keys, action in self.table.items():
-            if all(32 <= key < 127 for key in keys):  # printable
+            if action in names and all(32 <= key < 127 for key in keys):  # printable
                 word = "+".join(
                     "space" if key == 32 else chr(key) for key in sorted(keys, reverse=True)
                 )
                 lines.setdefault(action, f"{word or 'no key'}: {names[action]}")
-        return ", ".join(lines[action] for action in sorted(lines))
+        return ", ".join(lines[action] for action in names if action in lines)
 
     def press(self, key: int) -> bool:
         """The key `key` went down; False for a key without a meaning."""
@@ -95,7 +97,7 @@ class Keys:
         self.taps.clear()
         self.last = None
 
-    def next_action(self) -> int | None:
+    def next_action(self) -> Any:
         """The action of the next step; None while no key has been pressed yet."""
         pressed = self._held_action()
         if self.taps:
@@ -106,7 +108,7 @@ class Keys:
             self.last = self.table[frozenset()]
         return self.last
 
-    def _held_action(self) -> int | None:
+    def _held_action(self) -> Any:
         pressed = set(self.pressed)
         fitting = [keys for keys in self.table if keys and keys <= pressed]
         best = max(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import gymnasium
 import numpy as np
 
+from neural_envs.action_keys import as_taken
+
 if TYPE_CHECKING:
     from neural_envs.replays.recorder import DreamRecorder
     from neural_envs.replays.replay_file import DreamFile
@@ -32,7 +34,7 @@ class Dream(Protocol):
     @property
     def context_length(self) -> int: ...  # frames that it starts from
     @property
-    def idle_action(self) -> int | None: ...  # of pressing no key; None: the last one goes on
+    def idle_action(self) -> Any: ...  # of pressing no key; None: the last one goes on
     @property
     def denoises(self) -> bool: ...  # whether there are frames between noise and result
     @property
@@ -40,7 +42,7 @@ class Dream(Protocol):
 
     def denoising(self) -> list[np.ndarray]: ...
     def continue_from(self, context: Any) -> np.ndarray: ...
-    def get_keys_to_action(self) -> dict[tuple, int]: ...
+    def get_keys_to_action(self) -> dict[tuple, Any]: ...
     def get_state(self) -> Any: ...
 
 
@@ -73,9 +75,9 @@ class History(NamedTuple):
     """The last frames of a game and the actions between them."""
 
     frames: tuple[np.ndarray, ...]  # (H, W, C) uint8 each, oldest first, the last one is now
-    actions: tuple[int, ...]
+    actions: tuple[Any, ...]  # an int or a tuple of P numbers each
 
-    def then(self, action: int, frame: np.ndarray, length: int) -> History:
+    def then(self, action: Any, frame: np.ndarray, length: int) -> History:
         """The history one step later, `length` frames at most."""
         frames, actions = (*self.frames, frame)[-length:], (*self.actions, action)
         return History(frames, actions[len(actions) - len(frames) + 1 :])
@@ -140,17 +142,18 @@ class PlayerView:
             return self._previous_file
         return self.recorder.file()
 
-    def step(self, action: int) -> None:
-        """One action; the score holds what came of it.
+    def step(self, action: Any) -> None:
+        """One action, an int or a tuple of P numbers; the score holds what came of it.
 
         Raises ValueError for an action that the world does not have.
         """
-        if not self.env.action_space.contains(action):
+        taken = as_taken(action, self.env.action_space)
+        if not self.env.action_space.contains(taken):
             raise ValueError(
                 f"there is no action {action!r} in the {self.title}: it has {self.env.action_space}"
             )
         before = self.score
-        frame, reward, terminated, truncated, info = self.env.step(action)
+        frame, reward, terminated, truncated, info = self.env.step(taken)
         trust = _trust(info)
         history = before.trust_history if trust is None else (*before.trust_history, trust)
         self.score = Score(
@@ -168,8 +171,9 @@ class PlayerView:
 
     def resync(self, history: History) -> None:
         """Let this view's dream go on from another world's frames; score and steps stay."""
-        context = np.stack(history.frames), np.array(history.actions, np.int64)
         dream: Any = self.env.unwrapped
+        kind = self.env.action_space.dtype
+        context = np.stack(history.frames), np.array(history.actions, kind)
         frame = dream.continue_from(context)
         if self.recorder is not None:
             self.recorder.resync(context)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from collectors.action_space import ActionSpace
 from collectors.media import difference
+from neural_envs.action_keys import as_chosen
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import Dream, PlayerView, Snapshot
 
@@ -37,7 +39,7 @@ class SavedGame(NamedTuple):
 
     views: list[Snapshot]
     policies: list[Policy]
-    last_action: int | None
+    last_action: Any
 
 
 class PlaySession:
@@ -52,7 +54,7 @@ class PlaySession:
         self,
         views: list[PlayerView],
         keys: Keys,
-        make_policy: Callable[[int], Policy] | None = None,
+        make_policy: Callable[[Any], Policy] | None = None,
         share_start: Callable[[np.ndarray], dict[str, Any]] | None = None,
         seed: int = 0,
     ):
@@ -150,7 +152,8 @@ class PlaySession:
         if self.make_policy is None:
             raise ValueError("no policy for this world; start with --policy NAME")
         spaces: list[Any] = [view.env.action_space for view in self.views]
-        self.policies = [self.make_policy(int(space.n)) for space in spaces]
+        known = [ActionSpace.from_gymnasium(space).for_policies for space in spaces]
+        self.policies = [self.make_policy(actions) for actions in known]
         self._reset_policies()
 
     def snapshot(self) -> bool:
@@ -234,7 +237,7 @@ class PlaySession:
         """One action in every view whose game goes on; False where a person has not chosen one."""
         if self.policy_plays:
             pairs = zip(self.policies, self.views, strict=True)
-            actions = [int(policy(view.score.frame)) for policy, view in pairs]
+            actions = [as_chosen(policy(view.score.frame)) for policy, view in pairs]
             self.keys.last = actions[0]  # taking over goes on in the same direction
         else:
             action = self.keys.next_action()

@@ -133,13 +133,13 @@ def recorder_of(dream: gymnasium.Env) -> Any:
 
 def policy_maker(
     name: str, world: str = "", agents: AgentMaker | None = None
-) -> Callable[[int], Policy]:
-    """A function from the number of actions to a world's policy of this name.
+) -> Callable[[Any], Policy]:
+    """A function from `ActionSpace.for_policies` to a world's policy of this name.
 
     Calling it raises PolicyError where there is no such policy.
     """
 
-    def make(actions: int) -> Policy:
+    def make(actions: Any) -> Policy:
         from collectors.policies.policies import make_policy
 
         return make_policy(name, actions, WORLDS.get(world), agents)

@@ -67,7 +67,7 @@ class Segment(NamedTuple):
     noise: tuple[int, int]  # (seed, step) of the random stream that the next step draws from
     settings: Mapping[str, Any]  # by the names in SETTINGS; None is the bundle's own
     frames: np.ndarray | None = None  # (K, H, W, C) uint8, oldest first; None: no new context
-    actions: np.ndarray | None = None  # (K - 1,) int64
+    actions: np.ndarray | None = None  # (K - 1, *row) as the game takes them
 
 
 def pack(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -183,7 +183,7 @@ def check_parts(file: DreamFile, name: str) -> None:
     """DreamFileError, about `name`, unless the arrays have the kinds, shapes and values of a
     dream.
     """
-    steps, first = file.actions.size, file.context_frames.shape
+    steps, first, row = file.rewards.size, file.context_frames.shape, file.actions.shape[1:]
     starts = [segment.start for segment in file.segments]
     contexts = [(file.context_frames, file.context_actions)]
     contexts += [
@@ -191,30 +191,37 @@ def check_parts(file: DreamFile, name: str) -> None:
         for s in file.segments
         if s.frames is not None or s.actions is not None
     ]
-    columns = {"int64": file.actions, "float32": file.rewards, "uint8": file.outcomes}
+    columns = {"float32": file.rewards, "uint8": file.outcomes}
     fits = (
         all(c.shape == (steps,) and c.dtype.name == kind for kind, c in columns.items())
-        and bool((file.actions >= 0).all())
+        and _are_actions(file.actions, steps, row)
         and bool(np.isfinite(file.rewards).all())
         and bool((file.outcomes <= TRUNCATED).all())
         and starts == sorted(starts)
         and all(0 <= start <= steps for start in starts)
-        and all(_is_context(frames, actions) for frames, actions in contexts)
+        and all(_is_context(frames, actions, row) for frames, actions in contexts)
         and all(frames is not None and frames.shape[1:] == first[1:] for frames, _ in contexts)
     )
     if not fits:
         raise DreamFileError(f"{name} is damaged: its parts do not fit together")
 
 
-def _is_context(frames: np.ndarray | None, actions: np.ndarray | None) -> bool:
-    """Whether these are (K, H, W, C) uint8 and (K - 1,) int64."""
+def _are_actions(actions: np.ndarray, count: int, row: tuple[int, ...]) -> bool:
+    """Whether these are so many actions (count, *row), int64 or, of several parts, float32."""
+    kinds = ("int64", "float32") if row else ("int64",)
+    fits = actions.shape == (count, *row) and len(row) <= 1 and actions.dtype.name in kinds
+    return fits and bool(np.isfinite(actions).all())
+
+
+def _is_context(
+    frames: np.ndarray | None, actions: np.ndarray | None, row: tuple[int, ...]
+) -> bool:
+    """Whether these are (K, H, W, C) uint8 and actions (K - 1, *row)."""
     return (
         frames is not None
         and frames.ndim == 4
         and frames.size > 0
         and frames.dtype == np.uint8
         and actions is not None
-        and actions.shape == (len(frames) - 1,)
-        and actions.dtype == np.int64
-        and bool((actions >= 0).all())
+        and _are_actions(actions, len(frames) - 1, row)
     )

@@ -73,8 +73,8 @@ def of_bundle(
     from neural_envs.play.twins import policy_maker
 
     env = NeuralEnv(bundle, device, sampler_steps=sampler_steps)
-    actions: Any = env.action_space
-    player = policy_maker(policy, env.world.world, agents)(int(actions.n))
+    actions = env.world.actions.for_policies
+    player = policy_maker(policy, env.world.world, agents)(actions)
     about = f"{steps} steps of {env.world.world} dreamed, played by {policy}"
     return FrameSource(_played(env, player, steps, seed), env.world.fps, about)
 
@@ -95,6 +95,6 @@ def _played(env: NeuralEnv, policy: Policy, steps: int, seed: int) -> Iterator[n
             policy.reset(np.random.default_rng([seed, game]))
             game, ended = game + 1, False
         else:
-            frame, _, terminated, truncated, _ = env.step(int(policy(frame)))
+            frame, _, terminated, truncated, _ = env.step(policy(frame))
             ended = terminated or truncated
         yield to_rgb(frame)

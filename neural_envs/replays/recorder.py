@@ -39,20 +39,20 @@ class DreamRecorder:
         self.env: NeuralEnv = env.unwrapped
         self.seed, self.first = seed, self._segment(0, context)
         self.segments: list[Segment] = []
-        self.actions: list[int] = []
+        self.actions: list[Any] = []
         self.rewards: list[float] = []
         self.outcomes: list[int] = []
         self.digest = hashlib.sha256(frame_bytes(_context(self.first)[0][-1]))
 
     def add(
-        self, action: int, frame: np.ndarray, reward: float, terminated: bool, truncated: bool
+        self, action: Any, frame: np.ndarray, reward: float, terminated: bool, truncated: bool
     ) -> None:
         """One step: the action and what came of it; frame (H, W, C) uint8."""
         last = self.segments[-1] if self.segments else self.first
         if _settings(self.env) != last.settings:
             seed, after = self._noise()
             self.segments.append(Segment(len(self.actions), (seed, after - 1), _settings(self.env)))
-        self.actions.append(int(action))
+        self.actions.append(action)
         self.rewards.append(float(reward))
         self.outcomes.append(TERMINATED if terminated else TRUNCATED if truncated else RUNNING)
         self.digest.update(frame_bytes(frame))
@@ -71,6 +71,7 @@ class DreamRecorder:
 
     def file(self) -> DreamFile:
         """The dream so far."""
+        space = self.env.world.actions
         frames, actions = _context(self.first)
         name, digest, world = _identity(self.env.simulator)
         return DreamFile(
@@ -81,7 +82,7 @@ class DreamRecorder:
             noise=self.first.noise,
             context_frames=frames,
             context_actions=actions,
-            actions=np.array(self.actions, np.int64),
+            actions=np.array(self.actions, space.dtype).reshape(-1, *space.row),
             rewards=np.array(self.rewards, np.float32),
             outcomes=np.array(self.outcomes, np.uint8),
             settings={
@@ -103,6 +104,7 @@ class DreamRecorder:
         else:
             context = context_from(context, simulator.model, 1)
         frames, actions = (part[0].cpu().numpy().copy() for part in context)
+        actions = simulator.model.spec.actions.decode(actions)
         return Segment(start, (seed, step), _settings(self.env), frames, actions)
 
     def _noise(self) -> tuple[int, int]:

@@ -37,7 +37,7 @@ from neural_envs.replays.dream_format import (
 )
 from world_models.bundles.identity import bundle_hashes
 from world_models.noise import NoiseStream
-from world_models.protocols import SamplingOptions
+from world_models.protocols import SamplingOptions, WorldSpec
 
 SUFFIX = ".dream"
 PLATFORM_NAMES = {
@@ -58,8 +58,8 @@ class DreamFile:
     seed: int | None  # of the first game, where it had one; for people: `noise` decides
     noise: tuple[int, int]  # (seed, step) of the random stream of the first step
     context_frames: np.ndarray  # (K, H, W, C) uint8, oldest first, the last one is shown first
-    context_actions: np.ndarray  # (K - 1,) int64
-    actions: np.ndarray  # (T,) int64
+    context_actions: np.ndarray  # (K - 1, *row), actions as the game takes them
+    actions: np.ndarray  # (T, *row) int64 or float32
     rewards: np.ndarray  # (T,) float32
     outcomes: np.ndarray  # (T,) uint8: RUNNING, TERMINATED or TRUNCATED
     settings: Mapping[str, Any]  # those of SETTINGS, and backend, min_trust
@@ -127,9 +127,7 @@ def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator
         raise DreamFileError(
             f"this is a dream of {file.world}, the bundle one of {env.world.world}"
         )
-    count = len(env.world.action_names)
-    if file.actions.size and file.actions.max() >= count:
-        raise DreamFileError(f"this dream has actions that its bundle has not: it knows {count}")
+    check_actions(file, env.world)
     settings = {name: file.settings.get(name) for name in SETTINGS}
     first = Segment(0, file.noise, settings, file.context_frames, file.context_actions)
     ahead = [first, *file.segments]
@@ -139,7 +137,14 @@ def replay(file: DreamFile, bundle: Any = None, device: str = "cpu") -> Iterator
         if number == 0:
             yield to_rgb(file.context_frames[-1])
         if number < len(file.actions):
-            yield to_rgb(env.step(int(file.actions[number]))[0])
+            yield to_rgb(env.step(file.actions[number])[0])
+
+
+def check_actions(file: DreamFile, world: WorldSpec) -> None:
+    """Raises DreamFileError for actions that the bundle's world does not have."""
+    space, taken = world.actions, file.actions
+    if taken.shape[1:] != space.row or taken.dtype != space.dtype or not space.holds(taken):
+        raise DreamFileError(f"this dream has actions that its bundle has not: it knows {space}")
 
 
 def own_bundle(file: DreamFile) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neural_envs.play.session import Policy
@@ -26,16 +26,16 @@ class AgentList:
                 name = f"{stem} {number}"
             self.files[name] = file
 
-    def names(self, actions: int, world: str) -> list[str]:
+    def names(self, actions: Any, world: str) -> list[str]:
         """The agents that can play a world. Raises OSError for a file that has gone."""
         return [name for name in self.files if self._fits(name, actions, world)]
 
-    def make(self, name: str, actions: int, world: str) -> Policy:
+    def make(self, name: str, actions: Any, world: str) -> Policy:
         """The agent of that name. Raises ValueError for one of another game."""
         assert self._make is not None, "a list with files has their maker"
         return self._make(self.files[name], actions, world)
 
-    def _fits(self, name: str, actions: int, world: str) -> bool:
+    def _fits(self, name: str, actions: Any, world: str) -> bool:
         try:
             self.make(name, actions, world)
         except ValueError:

@@ -3,7 +3,7 @@ PNG in base64.
 
 {"world": "snake", "seed": 7, "actions": [3, 3, 0]} gives {"bundle", "world", "seed", "frames": T +
 1 images, "rewards", "terminations", "truncations", "trust": T numbers each}. T is less than the
-number of actions where the game ends.
+number of actions where the game ends. Actions in parts are lists of numbers, [[0.5, -1], ...].
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from collectors.media import to_rgb
+from collectors.worlds.lane_arguments import check_in_space
 from neural_envs.play.twins import DEFAULT_WORLD
 from neural_envs.web.catalogue import BundleCatalogue
 from neural_envs.web.frames import png
@@ -21,6 +22,7 @@ from neural_envs.web.protocol import REQUEST_BYTES, Generate, MessageError, read
 
 if TYPE_CHECKING:
     from neural_envs.env import NeuralEnv
+    from world_models.world_spec import WorldSpec
 
 MAX_SECONDS = 30.0  # for one request, its waiting included
 
@@ -104,7 +106,7 @@ class GenerateJob:
             names = ("sampler_steps", "guidance", "temperature")
             options = {name: getattr(request, name) for name in names}
             env = NeuralEnv(self.catalogue.load(self.info), self.catalogue.device, **options)
-            _check_actions(request.actions, env.world.action_names)
+            _check_actions(request.actions, env.world)
         except (ValueError, OSError) as error:
             raise Refusal(422, public(error)) from None
         frame, _ = env.reset(seed=request.seed)
@@ -121,9 +123,15 @@ def too_long() -> Refusal:
     )
 
 
-def _check_actions(actions: tuple[int, ...], names: tuple[str, ...]) -> None:
+def _check_actions(actions: tuple[Any, ...], world: WorldSpec) -> None:
+    names = world.action_names
     for i, action in enumerate(actions):
-        if action >= len(names):
+        if not world.actions.is_plain:
+            try:
+                check_in_space(action, world.actions, names)
+            except ValueError as error:
+                raise ValueError(f"'actions[{i}]': {error}") from None
+        elif not isinstance(action, int) or action >= len(names):
             known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
             raise ValueError(
                 f"'actions[{i}]' is {action}, which this world does not know; there are {known}"

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 
 from collectors.media import to_rgb
+from neural_envs.action_keys import choices_of
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView, Score
 from neural_envs.play.session import PlaySession, Policy
@@ -59,6 +60,7 @@ class GameSession:
         self.model = catalogue.load(info).model
         self.spec = self.model.spec
         dream: Any = self.env.unwrapped
+        self.choices = choices_of(self.spec)
         self.session = PlaySession(
             [SeededView("dream", self.env, DreamRecorder())],
             Keys.of_dream(dream),
@@ -168,13 +170,14 @@ class GameSession:
     def about(self) -> dict[str, Any]:
         """What the page needs to know of this dream before its first frame."""
         table, options = self.session.keys.table, self.model.default_options
-        supported = self.model.supported_options
+        supported, none = self.model.supported_options, table.get(frozenset())
+        idle = (i for i, choice in enumerate(self.choices) if choice.action == none)
         return {
             "type": "dream",
             "bundle": self.info.name,
             "world": self.spec.world,
-            "actions": list(self.spec.action_names),
-            "idle": table.get(frozenset()),
+            "actions": [choice.name for choice in self.choices],
+            "idle": next(idle, None),
             "letters": sorted({chr(key) for keys in table for key in keys if 32 <= key < 127}),
             "fps": self.spec.fps,
             "sampler_steps": options.steps if "steps" in supported else None,
@@ -184,7 +187,7 @@ class GameSession:
         }
 
     def _agent_names(self) -> list[str]:
-        return self.agents.names(len(self.spec.action_names), self.spec.world)
+        return self.agents.names(self.spec.actions.for_policies, self.spec.world)
 
     def _options(self) -> dict[str, Any]:
         views = {"real": self.shows_real, "difference": self.shows_difference}
@@ -198,11 +201,12 @@ class GameSession:
             self.session.keys.set_down(code, message.down)
 
     def _action(self, message: protocol.Action) -> None:
-        names, table = self.spec.action_names, self.session.keys.table
-        if message.action >= len(names):
-            known = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        choices, table = self.choices, self.session.keys.table
+        if message.action >= len(choices):
+            known = ", ".join(f"{i} {choice.name}" for i, choice in enumerate(choices))
             raise ValueError(f"{self.spec.world} has no action {message.action}; there are {known}")
-        combinations = (keys for keys, action in table.items() if action == message.action)
+        pressed = choices[message.action].action
+        combinations = (keys for keys, action in table.items() if action == pressed)
         for key in sorted(next(combinations, frozenset())):
             self.session.keys.set_down(key, message.down)
 
@@ -226,7 +230,7 @@ class GameSession:
             session.load_policy()
         session.policy_plays, self.player = message.name != PERSON, message.name
 
-    def _policy_maker(self, name: str) -> Callable[[int], Policy]:
+    def _policy_maker(self, name: str) -> Callable[[Any], Policy]:
         if name in self.agents.files:
             return lambda actions: self.agents.make(name, actions, self.spec.world)
         return policy_maker(name, self.spec.world)  # which plays no file that a page names

@@ -10,22 +10,18 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from neural_envs.play.keyboard import ARROWS
+from neural_envs.web.field_checks import MessageError, brief, flag, letters, number, whole
 
 MESSAGE_BYTES = 4096  # longest message of a page
 REQUEST_BYTES = 65_536  # longest body of /api/generate
 DREAM_BYTES = 4_000_000  # longest .dream file that is accepted
 MAX_ACTIONS = 256  # of one request
+MAX_PARTS = 256  # of one action
 MAX_SAMPLER_STEPS = 32  # per frame
 MAX_GUIDANCE = 8.0
 MAX_TEMPERATURE = 10.0
 MIN_SPEED, MAX_SPEED = 0.1, 8.0  # times the world's own frame rate
 MAX_SEED = 2**31 - 1
-
-
-class MessageError(ValueError):
-    """A message, a request or a value in one that cannot be used; the text is a sentence for its
-    sender.
-    """
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ class Generate:
     One of world and bundle, or neither.
     """
 
-    actions: tuple[int, ...]
+    actions: tuple[Any, ...]  # whole numbers or, of actions in parts, tuples of numbers
     world: str = ""
     bundle: str = ""
     seed: int = 0
@@ -168,82 +164,41 @@ MESSAGES: dict[str, type] = {
 }
 
 
-def _text(most: int) -> Callable[[str, Any], str]:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or len(value) > most:
-            raise MessageError(f"'{name}' is a text of at most {most} characters")
-        return value
-
-    return check
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise MessageError(f"'{name}' is true or false, not {brief(value)}")
-    return value
+def _taken(name: str, value: Any) -> Any:
+    """One action: a whole number, or a row of numbers as a tuple."""
+    if not isinstance(value, list):
+        return whole(0, 255)(name, value)
+    if not 0 < len(value) <= MAX_PARTS or not all(type(part) in (int, float) for part in value):
+        raise MessageError(f"'{name}' is an action of 1 to {MAX_PARTS} numbers")
+    return tuple(value)
 
 
-def _whole(least: int, most: int, optional: bool = False) -> Callable[[str, Any], Any]:
-    """A check for an int; for None too where it is `optional`."""
-
-    def check(name: str, value: Any) -> int | None:
-        if optional and value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise MessageError(
-                f"'{name}' is a whole number from {least} to {most}, not {brief(value)}"
-            )
-        return value
-
-    return check
-
-
-def _number(least: float, most: float, optional: bool = False) -> Callable[[str, Any], Any]:
-    """A check for a float; for None too where it is `optional`."""
-
-    def check(name: str, value: Any) -> float | None:
-        if optional and value is None:
-            return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not least <= value <= most
-        ):  # NaN too
-            raise MessageError(
-                f"'{name}' is a number from {least:g} to {most:g}, not {brief(value)}"
-            )
-        return float(value)
-
-    return check
-
-
-def _actions(name: str, value: Any) -> tuple[int, ...]:
+def _actions(name: str, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_ACTIONS:
         size = f"a list of {len(value)}" if isinstance(value, list) else brief(value)
         raise MessageError(f"'{name}' is a list of 1 to {MAX_ACTIONS} actions, not {size}")
-    check = _whole(0, 255)
-    return tuple(check(f"{name}[{i}]", action) for i, action in enumerate(value))
+    return tuple(_taken(f"{name}[{i}]", action) for i, action in enumerate(value))
 
 
 # A field of one name means the same in every message.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "bundle": _text(200),
-    "world": _text(40),
-    "name": _text(40),
-    "key": _text(20),
-    "down": _flag,
-    "on": _flag,
-    "real": _flag,
-    "difference": _flag,
-    "action": _whole(0, 255),
+    "bundle": letters(200),
+    "world": letters(40),
+    "name": letters(40),
+    "key": letters(20),
+    "down": flag,
+    "on": flag,
+    "real": flag,
+    "difference": flag,
+    "action": whole(0, 255),
     "actions": _actions,
-    "seed": _whole(0, MAX_SEED, optional=True),
-    "sampler_steps": _whole(1, MAX_SAMPLER_STEPS, optional=True),
-    "guidance": _number(0, MAX_GUIDANCE, optional=True),
-    "temperature": _number(0, MAX_TEMPERATURE, optional=True),
-    "speed": _number(MIN_SPEED, MAX_SPEED),
-    "snapshot": _whole(0, 10**9),
-    "number": _whole(0, 10**12),
+    "seed": whole(0, MAX_SEED, optional=True),
+    "sampler_steps": whole(1, MAX_SAMPLER_STEPS, optional=True),
+    "guidance": number(0, MAX_GUIDANCE, optional=True),
+    "temperature": number(0, MAX_TEMPERATURE, optional=True),
+    "speed": number(MIN_SPEED, MAX_SPEED),
+    "snapshot": whole(0, 10**9),
+    "number": whole(0, 10**12),
 }
 
 
@@ -276,16 +231,6 @@ def key_code(key: str) -> int | None:
     """The code, as in `Keys`, of a key as browsers call it; None for one that no game uses."""
     name = key.lower()
     return ord(name) if len(name) == 1 else ARROWS.get(name.removeprefix("arrow"))
-
-
-def brief(value: Any) -> str:
-    """A value as it is quoted in a sentence, however long it is."""
-    text = (
-        json.dumps(value)
-        if isinstance(value, str | int | float | bool | type(None))
-        else f"a {type(value).__name__}"
-    )
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _object(text: str, what: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neural_envs.replays.dream_format import JSON_MEMBER, TERMINATED, TRUNCATED, DreamFileError
-from neural_envs.replays.replay_file import DreamFile, check, replay
+from neural_envs.replays.replay_file import DreamFile, check, check_actions, replay
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View
 from neural_envs.web.protocol import MAX_GUIDANCE, MAX_SAMPLER_STEPS, MAX_TEMPERATURE
@@ -37,11 +37,7 @@ class ReplayView:
     def __init__(self, file: DreamFile, info: BundleInfo, catalogue: BundleCatalogue):
         self.file, self.info = file, info
         bundle = catalogue.load(self.info)
-        count = len(bundle.model.spec.action_names)
-        if file.actions.size and not 0 <= file.actions.min() <= file.actions.max() < count:
-            raise DreamFileError(
-                "this file is damaged: it has actions that its world does not know"
-            )
+        check_actions(file, bundle.model.spec)
         source, name = self.info.source, self.info.name
         self.remark = check(file, source).replace(source, name)  # no path of this machine
         self.frames = replay(file, bundle, catalogue.device)

@@ -62,6 +62,17 @@ class NumberEmbedding(nn.Module):
         return torch.where(absent(action, self.space)[..., None], self.null.to(known), known)
 
 
+def numbered(space: ActionSpace, numbers: Tensor) -> Tensor:
+    """Encoded actions (B, *row), spread over the space by whole numbers (B,)."""
+    if space.is_discrete:
+        return numbers % space.counts[0]
+    part = torch.arange(space.parts, device=numbers.device)
+    spread = numbers[:, None] * (part + 1) + part
+    if space.is_box:
+        return (spread % 9).float() / 4 - 1
+    return spread % torch.tensor(space.counts, device=numbers.device)
+
+
 def null_of(actions: Actions) -> int | float:
     """What stands for every part of an action that is not given."""
     return actions if isinstance(actions, int) else actions.null
