@@ -15,7 +15,7 @@ from collectors.locks import locked
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
-from neural_envs.action_keys import keys_to_action
+from neural_envs.action_keys import Choice, keys_to_action
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.twins import PlayError
 
@@ -163,7 +163,8 @@ def run(settings: RecordSettings) -> str:
     with make_named_game(settings.world, settings.env, settings.options) as env, locked(out):
         recorder = PersonRecorder(env, out, settings.seed)
         window = RecordWindow(recorder, settings, name)
-        print(f"keys: {window.keys.described(window.names)}")
+        named = [Choice(name, number) for number, name in enumerate(window.names)]
+        print(f"keys: {window.keys.described(named)}")
         with deferred_interrupts() as stop:  # what was played is saved however it is ended
             window.run(settings.max_steps, stop)
             dataset = recorder.close()
