@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def commands(page: str) -> list[str]:
     text = "\n".join(text for _, text in blocks(page, "bash")).replace("\\\n", " ")
     lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
     return [line for line in lines if line.startswith("neural-envs ")]
+
+
+def test_the_badges_say_what_the_package_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requires = {re.split(r"[<>=]", one)[0]: one for one in project["dependencies"]}
+    text = (ROOT / README).read_text()
+    badges = re.findall(r"!\[(.*?)\]\(https://img\.shields\.io/badge/(.*?)\)", text)
+    assert [label for label, _ in badges] == [
+        f"Python {project['requires-python'].removeprefix('>=')} or newer",
+        f"Gymnasium {requires['gymnasium'].split('>=')[1][0]}.x",
+        f"{project['license']} license",
+    ]
 
 
 PROGRAMS = [(page, *block) for page in RUN for block in blocks(page, "python")]

@@ -33,6 +33,7 @@ from agents.benchmarks.timing import (
 )
 from agents.envs import BACKEND_HELP, Backend, env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
+from agents.ppo.presets import STEPS_PER_SECOND
 from collectors.dataset.dataset import Dataset
 from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
@@ -47,7 +48,6 @@ from world_models.training.clips import ClipReader
 from world_models.training.presets.table import PRESETS
 from world_models.training.trainer import Trainer
 
-PPO_RATE = 400.0  # steps per second of PPO, about, for the bar
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -249,17 +249,16 @@ def bench_phases(config: BenchConfig, names: int) -> dict[str, float]:
     weights = {"opening bundles": 0.2 * own + 8.0 * backends, "dreams": turn * (own + backends)}
     weights |= {"games and data": 7 * turn, "start-up and sizes": 6.0 * names}
     trainings = 2 * names * config.rounds
-    return weights | ({"PPO": trainings * config.ppo_steps / PPO_RATE} if config.ppo else {})
+    return weights | (
+        {"PPO": trainings * config.ppo_steps / STEPS_PER_SECOND} if config.ppo else {}
+    )
 
 
 def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> dict:
     overall.phase("opening bundles", loops=2)
     backends = backend_subjects(names, config.backends, config.backend_lanes)
-    subjects: dict[tuple, Advance] = {
-        **own_subjects(names, config),
-        **reference_subjects(config),
-        **peak_subjects(),
-    }
+    subjects: dict[tuple, Advance] = own_subjects(names, config) | reference_subjects(config)
+    subjects |= peak_subjects()
     overall.phase("dreams")
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
     peaks, backend_rates = peaks_of(rates), {key: rates.pop(key) for key in backends}

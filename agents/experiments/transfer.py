@@ -32,7 +32,7 @@ from agents.experiments.exploitation import DreamRun, RunExploitation, measure_r
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
 from agents.experiments.world_model_seeds import WorldModel, trained_bundles, world_models
-from agents.ppo.presets import PPOSettings, ppo_settings, ppo_steps
+from agents.ppo.presets import PPOSettings, expected_time, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
 from collectors.dataset.dataset import dataset_name
 from collectors.locks import locked
@@ -260,12 +260,13 @@ def _run_transfer(config: TransferConfig) -> dict:
 def start_line(config: TransferConfig, works: list[SeedWork]) -> str:
     """What is about to be trained and played, and what is there already."""
     dreams = len(config.world_model_seeds or config.bundles) or 1
+    where = f"{dreams} dream{'s' * (dreams > 1)} and in the real game"
     trainings = len(works) * (dreams + 1)
     done = sum(name.endswith("/train") for work in works for name in work.stages.finished())
     again = f"; {done} of {trainings} trainings are done already" if done else ""
     return (
-        f"transfer {config.name}: {trainings} trainings of PPO, {config.steps} steps each on the "
-        f"processor, in {dreams} dream{'s' * (dreams > 1)} and in the real game, seeds "
+        f"transfer {config.name}: {trainings} trainings of PPO, {config.steps} steps each, "
+        f"{expected_time(config.steps * (trainings - done), config.device)}; in {where}, seeds "
         f"{', '.join(map(str, config.seeds))}; then {config.episodes} real games per policy, into "
         f"{config.out}{again}"
     )

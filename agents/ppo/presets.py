@@ -5,10 +5,12 @@ What a world changes is in its row of `collectors.worlds.table`.
 
 from dataclasses import dataclass, replace
 
+from collectors.progress import duration
 from collectors.settings.parse import setting
 from collectors.worlds.table import WORLDS
 
 ANY_GAME_STEPS = 300_000  # of a game that is not in the table
+STEPS_PER_SECOND = 400  # of PPO on two cores, about; before it has begun there is no better word
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,11 @@ def ppo_settings(name: str) -> PPOSettings:
 def ppo_steps(name: str) -> int:
     """The steps after which a world's real game has taught something: those of its row."""
     return WORLDS[name].ppo_steps if name in WORLDS else ANY_GAME_STEPS
+
+
+def expected_time(steps: int, device: str) -> str:
+    """Where so many steps of PPO are computed, and about how long that takes."""
+    if device != "cpu":
+        return f"on {device}"
+    seconds = duration(steps / STEPS_PER_SECOND)
+    return f"on the processor, about {seconds} at {STEPS_PER_SECOND} steps per second"

@@ -30,10 +30,11 @@ from collectors.policies.policies import (
     Policy,
     make_policy,
 )
-from collectors.progress import note, progress
+from collectors.progress import duration, note, progress
 from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
 from collectors.recording.named_game import game_header, named_game
+from collectors.recording.speed import expected_seconds
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.run_command import command, first_word, option
 from collectors.worlds.registration import (
@@ -53,16 +54,18 @@ def collect(
     policy: str | Policy = "mix",
     env_options: dict | None = None,
     report: Callable[[int], object] = lambda steps: None,
+    expect: Callable[[float], object] | None = None,
     **settings: Any,
 ) -> Dataset:
     """Collect at least `frames` steps of `env_id` into the directory `out` and open it.
 
     `policy` is a name for `make_policy` or a policy object (picklable where workers > 1), of which
-    the dataset keeps the name. `report` is called with the number of steps after each shard.
-    `settings` are those of `CollectSettings` about how it is done: seed and shard_steps, which
-    decide the data, workers (1 if not given), lanes and ray, which do not, and resume. Games are
-    played in `lanes` at once where the game or the policy is faster so. With more than one worker,
-    a script that calls this must guard its main part with `if __name__ == "__main__"`.
+    the dataset keeps the name. `report` is called with the number of steps after each shard,
+    `expect` before the first with the seconds that all will take, about. `settings` are those of
+    `CollectSettings` about how it is done: seed and shard_steps, which decide the data, workers (1
+    if not given), lanes and ray, which do not, and resume. Games are played in `lanes` at once
+    where the game or the policy is faster so. With more than one worker, a script that calls this
+    must guard its main part with `if __name__ == "__main__"`.
 
     Raises ValueError for settings out of their range, LockError where another process writes `out`,
     and DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
@@ -70,9 +73,7 @@ def collect(
     """
     how = CollectSettings(env_id, frames=frames, **{"workers": 1, **settings})
     decided = {"seed": how.seed, "shard_steps": how.shard_steps}
-    header: dict[str, Any] = _header(env_id, env_options or {}, policy) | decided
-    named = policy if isinstance(policy, str) else ""
-    header["preset"] = presets.matching(env_id, env_options or {}, named, **decided)
+    header = _header(env_id, env_options or {}, policy, decided)
     quotas = [min(how.shard_steps, frames - start) for start in range(0, frames, how.shard_steps)]
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
@@ -81,10 +82,11 @@ def collect(
         _check_directory(Path(out), header, how.resume)
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
-        report(
-            sum(entry["steps"] for index, entry in writer.shards.items() if index not in missing)
-        )
-        played = run_tasks([tasks[index] for index in missing], how.workers, how.ray)
+        report(sum(e["steps"] for index, e in writer.shards.items() if index not in missing))
+        left = [tasks[index] for index in missing]
+        if expect and left and not how.ray:
+            expect(expected_seconds(left, how.workers))
+        played = run_tasks(left, how.workers, how.ray)
         with contextlib.closing(played):  # its workers end before the lock is given back
             for written in played:
                 writer.add(written)
@@ -92,8 +94,8 @@ def collect(
     return Dataset(out)
 
 
-def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
-    """What the manifest says of the game and the policy. Raises DatasetError, PolicyError."""
+def _header(env_id: str, options: dict, policy: str | Policy, decided: dict) -> dict[str, Any]:
+    """What the manifest says of all that decides the data. Raises DatasetError, PolicyError."""
     with gymnasium.make(env_id, **{**collect_options(env_id), **options}) as env:
         header = game_header(env)
     spec = header["spec"]
@@ -104,7 +106,8 @@ def _header(env_id: str, options: dict, policy: str | Policy) -> dict:
     assert isinstance(player, Policy)
     mixture = player.mixture()
     name = given or (mixture[0][0] if len(mixture) == 1 else "mixture")
-    return {**header, "policy": name, "mixture": mixture}
+    preset = presets.matching(env_id, options, given, **decided)
+    return {**header, "policy": name, "mixture": mixture, **decided, "preset": preset}
 
 
 @contextlib.contextmanager
@@ -231,6 +234,7 @@ def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
                 _player(settings.policy, env_id, options, agents),
                 options,
                 bar.update,
+                lambda seconds: note(f"this takes about {duration(max(1, seconds))}"),
                 workers=settings.workers,
                 seed=settings.seed,
                 shard_steps=settings.shard_steps,

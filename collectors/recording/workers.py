@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
@@ -58,23 +58,34 @@ def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
     """The episodes of tasks of one game and policy, in lanes where the game or the policy is faster
     with many at once.
     """
-    spec, policy = EnvSpec.from_json(tasks[0].env_spec), tasks[0].policy
-    if not _gains_by_lanes(spec) and (isinstance(policy, str) or not policy.batched):
-        with contextlib.closing(gymnasium.make(spec)) as env:
+    if one_by_one(tasks[0]):
+        with contextlib.closing(gymnasium.make(EnvSpec.from_json(tasks[0].env_spec))) as env:
             policy = task_policy(tasks[0], env.action_space)
             yield from ((task, play_single(env, policy, task)) for task in tasks)
         return
-    mode = {"autoreset_mode": AutoresetMode.DISABLED}
-    if spec.vector_entry_point is None:
-        mode = {"vectorization_mode": "sync", "vector_kwargs": mode}
-    else:
-        mode = {"vectorization_mode": "vector_entry_point", **mode}
-    with contextlib.closing(gymnasium.make_vec(spec, num_envs=tasks[0].lanes, **mode)) as env:
+    with contextlib.closing(make_task_lanes(tasks[0])) as env:
         policy = task_policy(tasks[0], env.single_action_space)
         jobs = {Job(task.seed_of, task.quota): task for task in tasks}
         yield from (
             (jobs.pop(job), job.episodes) for job in LanePlayer(env, policy).play(list(jobs))
         )
+
+
+def one_by_one(task: ShardTask) -> bool:
+    """Whether neither the game nor the policy is faster with many games at once."""
+    batched = not isinstance(task.policy, str) and task.policy.batched
+    return not (batched or _gains_by_lanes(EnvSpec.from_json(task.env_spec)))
+
+
+def make_task_lanes(task: ShardTask) -> VectorEnv:
+    """The lanes of a task's game, with autoreset DISABLED."""
+    spec = EnvSpec.from_json(task.env_spec)
+    mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
+    if spec.vector_entry_point is None:
+        mode = {"vectorization_mode": "sync", "vector_kwargs": mode}
+    else:
+        mode = {"vectorization_mode": "vector_entry_point", **mode}
+    return gymnasium.make_vec(spec, num_envs=task.lanes, **mode)
 
 
 def _gains_by_lanes(spec: EnvSpec) -> bool:

@@ -12,6 +12,7 @@ from collectors.dataset import shards
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.policies.policies import MixturePolicy, Policy, RandomPolicy, StickyPolicy
 from collectors.ray_cluster import ClusterError
+from collectors.recording import speed
 from collectors.recording.collect import collect
 from tests.collectors import counting_env
 
@@ -79,6 +80,26 @@ def test_lanes_play_the_episodes_that_single_play_gives_whatever_their_number(tm
     assert any(row.truncated for row in dataset.episodes) and any(
         row.terminated for row in dataset.episodes
     )
+
+
+@pytest.mark.parametrize("game", ["Counting-v0", "CountingAlone-v0"])
+def test_the_time_that_it_takes_is_known_before_the_first_shard_and_decides_nothing(
+    tmp_path, monkeypatch, game
+):
+    monkeypatch.setattr(speed, "TIMED_SECONDS", 0.02)
+    calls, how = [], {"seed": 5, "shard_steps": 100}
+
+    def report(steps):
+        calls.append(f"{steps} steps")
+
+    for name, expect in (("expected", calls.append), ("silent", None)):
+        collect(game, tmp_path / name, 200, "mix", None, report, expect, **how)
+    before, seconds, *after = calls
+    assert before == "0 steps" and 0 < seconds < 60 and len(after) == 2 + 3
+    assert contents(tmp_path / "expected") == contents(tmp_path / "silent")
+    calls.clear()
+    collect(game, tmp_path / "expected", 200, "mix", None, report, calls.append, resume=True, **how)
+    assert len(calls) == 1  # nothing is left
 
 
 def test_batched_data_do_not_depend_on_the_number_of_workers_and_resume(tmp_path):
