@@ -33,6 +33,7 @@ EXTRAS = {  # top-level module -> the extra of this distribution that brings it
     "h5py": "minari",
     "huggingface_hub": "hub",
     "pyarrow": "tables",
+    "zstandard": "compress",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "aim": "aim",

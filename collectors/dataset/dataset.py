@@ -28,8 +28,10 @@ from collectors.dataset.shards import (
     EpisodeRow,
     WrittenShard,
     array_name,
+    array_names,
     check_values,
     csv_text,
+    is_compressed,
     map_array,
     number_rows,
     read_finished,
@@ -59,7 +61,7 @@ class Shard(NamedTuple):
     frame_starts[e] + t.
     """
 
-    frames: np.ndarray  # (S + E, H, W, C) uint8
+    frames: np.ndarray  # (S + E, H, W, C) uint8; where compressed, what reads like an array
     actions: np.ndarray  # (S,) int64, (S, P) int64 or (S, P) float32: see `episode.Episode`
     rewards: np.ndarray  # (S,) float32
     terminations: np.ndarray  # (S,) bool
@@ -139,8 +141,8 @@ class Dataset:
 
     def _open(self, entry: dict, rows: list[EpisodeRow]) -> Shard:
         arrays = [
-            map_array(self.path / array_name(entry["index"], name), entry, name, self.actions)
-            for name in ARRAYS
+            map_array(self.path / file, entry, name, self.actions)
+            for name, file in zip(ARRAYS, array_names(entry), strict=True)
         ]
         check_values(self.path, entry, self.actions, arrays)
         lengths = np.array([row.length for row in rows], np.int64)
@@ -160,8 +162,7 @@ class DatasetWriter:
 
     def __init__(self, path: str | Path, header: dict):
         self.path = Path(path)
-        version = format_version(header["spec"])
-        self.header = json.loads(json.dumps({"format_version": version, **header}))
+        self.header = json.loads(json.dumps({"format_version": 0, **header}))
         self.path.mkdir(parents=True, exist_ok=True)
         left_over = sorted(
             self.path.glob(TEMPORARY + "*")
@@ -185,8 +186,7 @@ class DatasetWriter:
         """
         if written.entry["index"] in self.shards:
             self.remove(written.entry["index"])
-        for name in ARRAYS:
-            file = array_name(written.entry["index"], name)
+        for file in array_names(written.entry):
             played, own = Path(written.directory) / file, self.path / file
             if played.exists() or not own.exists():  # a killed writer may have moved it already
                 put_in_place(played, own)
@@ -224,7 +224,8 @@ class DatasetWriter:
         rows = number_rows([row for index in sorted(self.shards) for row in self._rows[index]])
         write_atomically(self.path / "episodes.csv", csv_text(rows, header=True))
         entries = [self.shards[index] for index in sorted(self.shards)]
-        manifest = {**self.header, "shards": entries}
+        version = format_version(self.header["spec"], any(map(is_compressed, entries)))
+        manifest = {**self.header, "format_version": version, "shards": entries}
         if self._finds_rewards:
             found = {value for entry in entries for value in entry["reward_values"]}
             manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}

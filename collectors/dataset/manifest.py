@@ -13,7 +13,8 @@ from collectors.dataset.shards import ARRAYS, DatasetError, EpisodeRow, array_na
 from collectors.spec_checks import check_rewards, check_spec, is_whole
 from collectors.untrusted_files import DamagedFileError, checked_json, read_regular_file, reason_of
 
-FORMAT_VERSION = 2  # 2: what has an `action_space`; all else is still written as 1
+# 2: what has an `action_space`; 3: compressed frames; all else is still written as 1
+FORMAT_VERSION = 3
 MOST_BYTES = 64 * 2**20  # of manifest.json
 MOST_SHARDS, MOST_STEPS, MOST_LETTERS = 10**6 - 1, 2**40, 2**20
 HEADER = {"spec", "env_spec", "policy", "seed"}
@@ -21,11 +22,13 @@ ENTRY = {"index", "quota", "episodes", "steps", "frame_shape", "episodes_sha256"
 HASH = re.compile("[0-9a-f]{64}")
 
 
-def format_version(spec: Mapping[str, Any]) -> int:
+def format_version(spec: Mapping[str, Any], compressed: bool = False) -> int:
     """The version of a dataset of this world: the oldest that can hold it, so that older programs
     read what they know.
     """
-    return 1 if spec.get("action_space") is None else FORMAT_VERSION
+    if compressed:
+        return 3
+    return 1 if spec.get("action_space") is None else 2
 
 
 def read_manifest(path: Path) -> dict:
@@ -106,9 +109,11 @@ def check_entry(entry: Any, frame_shape: Collection[int]) -> None:
         raise DamagedFileError(f"frame_shape of a shard is not that of the spec, {frame_shape}")
     check_rewards("reward_values", entry.get("reward_values", []))
     files = entry["files"]
-    if not isinstance(files, dict) or set(files) != {
-        array_name(entry["index"], name) for name in ARRAYS
-    }:
+    allowed = [
+        {array_name(entry["index"], name, compressed) for name in ARRAYS}
+        for compressed in (False, True)
+    ]
+    if not isinstance(files, dict) or set(files) not in allowed:
         raise DamagedFileError(f"shard {entry['index']} has other files than its own")
     hashes = [entry["episodes_sha256"]]
     for expected in files.values():

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.action_space import ActionSpace
+from collectors.dataset.compressed_frames import SUFFIX, CompressedFrames, write_frames
 from collectors.dataset.episode import Episode
 from collectors.files import write_atomically, writing
 from collectors.untrusted_files import (
@@ -58,15 +59,18 @@ class WrittenShard(NamedTuple):
     rows: list[EpisodeRow]
 
 
-def write_shard(path: str | Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
+def write_shard(
+    path: str | Path, index: int, quota: int, episodes: list[Episode], compress: bool = False
+) -> WrittenShard:
     """Writes the arrays of a shard into a temporary directory inside `path`; `DatasetWriter.add`
-    makes them count. Raises WriteError, and leaves nothing, where the disk does not take them.
+    makes them count. `compress`: frames as `compressed_frames` has them. Raises WriteError, and
+    leaves nothing, where the disk does not take them.
     """
     directory = Path(path) / f"{TEMPORARY}{index:06d}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with _removed_on_failure(directory):
-        return _write_shard(directory, index, quota, episodes)
+        return _write_shard(directory, index, quota, episodes, compress)
 
 
 def mark_finished(written: WrittenShard) -> WrittenShard:
@@ -100,7 +104,9 @@ def read_finished(directory: Path) -> WrittenShard | None:
         return None
 
 
-def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode]) -> WrittenShard:
+def _write_shard(
+    directory: Path, index: int, quota: int, episodes: list[Episode], compress: bool
+) -> WrittenShard:
     entry: dict[str, Any] = {
         "index": index,
         "quota": quota,
@@ -112,7 +118,11 @@ def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode
     for name, parts in zip(
         ARRAYS, zip(*(episode[:5] for episode in episodes), strict=True), strict=True
     ):
-        files[array_name(index, name)] = _write_array(directory / array_name(index, name), parts)
+        file = array_name(index, name, compress)
+        if file.endswith(SUFFIX):
+            files[file] = _write_compressed(directory / file, parts)
+        else:
+            files[file] = _write_array(directory / file, parts)
     rows = _rows(index, episodes)
     rows_hash = hashlib.sha256(csv_text(number_rows(rows)).encode()).hexdigest()
     return WrittenShard(
@@ -120,9 +130,21 @@ def _write_shard(directory: Path, index: int, quota: int, episodes: list[Episode
     )
 
 
-def array_name(index: int, name: str) -> str:
-    """The file of an array (one of ARRAYS) of a shard."""
-    return f"shard_{index:06d}_{name}.npy"
+def array_name(index: int, name: str, compressed: bool = False) -> str:
+    """The file of an array (one of ARRAYS) of a shard, of which frames may be compressed."""
+    suffix = SUFFIX if compressed and name == "frames" else ".npy"
+    return f"shard_{index:06d}_{name}{suffix}"
+
+
+def is_compressed(entry: Mapping[str, Any]) -> bool:
+    """Whether the frames of a shard, by its entry of the manifest, are compressed."""
+    return array_name(entry["index"], "frames", True) in entry["files"]
+
+
+def array_names(entry: Mapping[str, Any]) -> list[str]:
+    """The files of a shard, in the order of ARRAYS."""
+    compressed = is_compressed(entry)
+    return [array_name(entry["index"], name, compressed) for name in ARRAYS]
 
 
 def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
@@ -147,6 +169,15 @@ def _write_array(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
         stream.flush()
         os.fsync(stream.fileno())  # the note that the shard is finished must not come before it
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _write_compressed(file: Path, parts: tuple[np.ndarray, ...]) -> dict:
+    """As `_write_array`, for frames that are compressed."""
+    write_frames(file, iter(parts))
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}
 
 
 def _rows(index: int, episodes: list[Episode]) -> list[EpisodeRow]:
@@ -207,8 +238,10 @@ def read_rows(path: Path, entries: list[dict]) -> list[EpisodeRow]:
     return [row for entry in entries for row in rows.get(entry["index"], [])]
 
 
-def map_array(file: Path, entry: dict, name: str, actions: ActionSpace) -> np.ndarray:
-    """The memory map of one array, its dtype and shape checked."""
+def map_array(file: Path, entry: dict, name: str, actions: ActionSpace) -> Any:
+    """The memory map of one array, its dtype and shape checked; compressed frames as what reads
+    like one.
+    """
     steps = entry["steps"]
     shape, kind = {
         "frames": ((steps + entry["episodes"], *entry["frame_shape"]), np.uint8),
@@ -216,6 +249,8 @@ def map_array(file: Path, entry: dict, name: str, actions: ActionSpace) -> np.nd
         "rewards": ((steps,), np.float32),
     }.get(name, ((steps,), np.bool_))
     try:
+        if file.suffix == SUFFIX:
+            return CompressedFrames(file, shape)
         with file.open("rb") as stream:
             found = read_array_header(stream, name)
         if found.shape != shape or found.dtype != kind:

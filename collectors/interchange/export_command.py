@@ -10,6 +10,7 @@ from collectors import network_access
 from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.extras import optional
 from collectors.interchange.repositories import first_line
+from collectors.interchange.writing import Recorded, header_of, write_dataset
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 
@@ -21,15 +22,16 @@ class ExportSettings:
 
     data: str = setting(help="the dataset's directory")
     minari: str = setting("", "id of a new Minari set, as pong/mix-v0")
+    compressed: str = setting("", "new directory for the same dataset with compressed frames")
     tables: str = setting("", "new folder for Parquet files, which `datasets` loads")
     hub: str = setting("", "organization/name of a data set of the Hub; made if it is not there")
     author: str = setting("", "to be named in the Minari set")
     private: bool = setting(False, "make a new data set of the Hub private")
 
     def __post_init__(self):
-        if sum(map(bool, (self.minari, self.tables, self.hub))) != 1:
+        if sum(map(bool, (self.minari, self.compressed, self.tables, self.hub))) != 1:
             raise ValueError(
-                "say where to: --minari ID, --tables FOLDER or --hub ORGANIZATION/NAME"
+                "say where to: --minari ID, --tables FOLDER, --hub ORG/NAME or --compressed FOLDER"
             )
 
 
@@ -57,6 +59,22 @@ def push_tables(data: str | Path, repository: str, private: bool = False) -> str
             ) from error
 
 
+def compress_dataset(data: str | Path, out: str | Path) -> int:
+    """Writes a dataset with compressed frames into the new directory `out`; its bytes. Raises
+    DatasetError, and MissingExtra without zstandard.
+    """
+    optional("zstandard")
+    dataset = Dataset(data, verify=True)
+    shards = [
+        {key: entry[key] for key in ("index", "quota", "episodes")}
+        for entry in dataset.manifest["shards"]
+    ]
+    episodes = (dataset.episode(row.id) for row in dataset.episodes)
+    recorded = Recorded(header_of(dataset), episodes, shards)
+    written = write_dataset(recorded, out, str(data), compress=True)
+    return sum(file.stat().st_size for file in written.path.iterdir())
+
+
 def run(settings: ExportSettings) -> str:
     """Export a dataset; return a line about it."""
     if settings.hub:
@@ -65,6 +83,9 @@ def run(settings: ExportSettings) -> str:
         from collectors.interchange.table_writing import export_tables
 
         return f"{settings.data} is in {export_tables(settings.data, settings.tables)}"
+    if settings.compressed:
+        found = compress_dataset(settings.data, settings.compressed)
+        return f"{settings.compressed}: {found} bytes, without loss"
     from collectors.dataset.minari import export_dataset
 
     export_dataset(settings.data, settings.minari, settings.author)

@@ -28,7 +28,8 @@ def header_of(dataset: Dataset) -> dict:
     """The manifest without its shards, as it was given to the writer: rewards that were found are
     open again.
     """
-    header = {key: value for key, value in dataset.manifest.items() if key != "shards"}
+    left_out = ("shards", "format_version")  # which follow from what is written
+    header = {key: value for key, value in dataset.manifest.items() if key not in left_out}
     if any("reward_values" in entry for entry in dataset.manifest["shards"]):
         header["spec"] = {**header["spec"], "reward_values": []}
     return header
@@ -42,9 +43,12 @@ def check_empty(out: str | Path) -> Path:
     return out
 
 
-def write_dataset(recorded: Recorded, out: str | Path, name: str) -> Dataset:
+def write_dataset(
+    recorded: Recorded, out: str | Path, name: str, compress: bool = False
+) -> Dataset:
     """Writes episodes into the new directory `out` and opens it; `name` is the source's, for
-    messages. Raises DatasetError, and what reading the episodes raises; then nothing is left.
+    messages, and `compress` as in `write_shard`. Raises DatasetError, and what reading
+    the episodes raises; then nothing is left.
     """
     out = check_empty(out)
     temporary = out.with_name(out.name + ".importing")
@@ -52,7 +56,7 @@ def write_dataset(recorded: Recorded, out: str | Path, name: str) -> Dataset:
     try:
         writer = DatasetWriter(temporary, dict(recorded.header))
         for index, quota, episodes in grouped(recorded.episodes, recorded.shards):
-            writer.add(write_shard(temporary, index, quota, episodes))
+            writer.add(write_shard(temporary, index, quota, episodes, compress))
         _check_written(temporary, name)
         if out.exists():
             out.rmdir()

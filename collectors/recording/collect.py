@@ -63,9 +63,9 @@ def collect(
     the dataset keeps the name. `report` is called with the number of steps after each shard,
     `expect` before the first with the seconds that all will take, about. `settings` are those of
     `CollectSettings` about how it is done: seed and shard_steps, which decide the data, workers (1
-    if not given), lanes and ray, which do not, and resume. Games are played in `lanes` at once
-    where the game or the policy is faster so. With more than one worker, a script that calls this
-    must guard its main part with `if __name__ == "__main__"`.
+    if not given), lanes, ray and compress, which do not, and resume. Games are played in `lanes` at
+    once where the game or the policy is faster so. With more than one worker, a script that calls
+    this must guard its main part with `if __name__ == "__main__"`.
 
     Raises ValueError for settings out of their range, LockError where another process writes `out`,
     and DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
@@ -77,7 +77,7 @@ def collect(
     quotas = [min(how.shard_steps, frames - start) for start in range(0, frames, how.shard_steps)]
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
-    tasks = [ShardTask(*fixed, index, quota, how.lanes) for index, quota in enumerate(quotas)]
+    tasks = [ShardTask(*fixed, *shard, how.lanes, how.compress) for shard in enumerate(quotas)]
     with _full_disk_explained(out, how.resume), locked(out):
         _check_directory(Path(out), header, how.resume)
         writer = DatasetWriter(out, header)
@@ -241,6 +241,7 @@ def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
                 resume=settings.resume,
                 lanes=settings.lanes,
                 ray=settings.ray,
+                compress=settings.compress,
             )
         except TypeError as error:  # an option that the game's constructor does not know
             reason = unknown_option(env_id, options) or error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collectors.extras import optional
 from collectors.recording import presets
 from collectors.settings.parse import check_settings, setting
 
@@ -35,12 +36,17 @@ class CollectSettings:
     )
     ray: str = setting("", "play on a Ray cluster: its address, or local to start one")
     options: tuple[str, ...] = setting((), "of the game, as grid_size=32,wrap=true")
+    compress: bool = setting(
+        False, "frames without loss in a seventh of the room or less, which are slower to read"
+    )
     resume: bool = setting(False, "go on with the dataset that is there")
 
     def __post_init__(self):
         if bool(self.world) == bool(self.env):
             raise ValueError("name the game to collect: a world, or any Gymnasium id as --env ID")
         check_settings(self)
+        if self.compress:
+            optional("zstandard")  # before anything is played
 
 
 def settings_of(name: str) -> CollectSettings:

@@ -40,6 +40,11 @@ class ShardTask:
     index: int
     quota: int  # steps; the last episode is played to its end
     lanes: int = 1  # episodes at once, where the game has a vector environment
+    compress: bool = False
+
+    def write(self, episodes: list[Episode]) -> WrittenShard:
+        """Write these episodes as its shard, into a temporary directory."""
+        return write_shard(self.path, self.index, self.quota, episodes, self.compress)
 
     def seed_of(self, number: int) -> int:
         """The seed of the shard's episode of this number."""
@@ -51,7 +56,7 @@ def play_shards(tasks: list[ShardTask]) -> Iterator[WrittenShard]:
     """Plays shards and writes each into a temporary directory of its dataset, as soon as it is
     done: a worker that is killed loses what it is playing, not what it has written."""
     for task, episodes in play(tasks):
-        yield mark_finished(write_shard(task.path, task.index, task.quota, episodes))
+        yield mark_finished(task.write(episodes))
 
 
 def play(tasks: list[ShardTask]) -> Iterator[tuple[ShardTask, list[Episode]]]:
@@ -174,7 +179,7 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
                     running[play.remote(task)] = task
                 done, _ = ray.wait(list(running), num_returns=1)
                 task = running.pop(done[0])
-                yield write_shard(task.path, task.index, task.quota, ray.get(done[0]))
+                yield task.write(ray.get(done[0]))
         except ray.exceptions.WorkerCrashedError as error:
             raise DatasetError(
                 f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
