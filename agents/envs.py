@@ -13,6 +13,7 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from collectors.action_space import ActionSpace
 from collectors.recording.named_game import read_options
 from collectors.settings.run_command import first_word, option
 from collectors.worlds.any_game import twin_options
@@ -160,20 +161,29 @@ def make_vector_env(identifier: str, num_envs: int, **settings: Any) -> VectorEn
     )
 
 
-def action_count(identifier: str, **settings: Any) -> int:
-    """The number of actions of "module:id". Raises ValueError as `make_vector_env`."""
+def game_actions(identifier: str, **settings: Any) -> int | ActionSpace:
+    """The actions of "module:id", as `make_policy` takes them: their number where they count from
+    0. Raises ValueError as `make_vector_env`, and for actions that no dream has.
+    """
     env = _made(gym.make, identifier, settings, disable_env_checker=True)
     try:
-        return discrete_actions(env.action_space)
+        return policy_actions(env.action_space)
     finally:
         env.close()
 
 
-def discrete_actions(space: gym.Space) -> int:
-    """The number of actions of a Discrete space. Raises ValueError for any other."""
-    if not isinstance(space, gym.spaces.Discrete):
-        raise ValueError(f"agents play games with discrete actions, not {space}")
-    return int(space.n)
+def policy_actions(space: gym.Space) -> int | ActionSpace:
+    """The same for an environment's action space."""
+    return ActionSpace.from_gymnasium(space).for_policies
+
+
+def discrete_actions(actions: int | ActionSpace, what: str = "this") -> int:
+    """The number of actions that count from 0. Raises ValueError, a sentence that begins with
+    `what`, for any others.
+    """
+    if not isinstance(actions, int):
+        raise ValueError(f"{what} needs Discrete actions that count from 0, not {actions}")
+    return actions
 
 
 def _made(make, identifier: str, settings: Mapping[str, Any], **rest: Any):

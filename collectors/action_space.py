@@ -134,6 +134,15 @@ class ActionSpace:
             return {"type": self.type, "nvec": list(self.counts), "start": list(self.starts)}
         return {"type": self.type, "n": self.counts[0], "start": self.starts[0]}
 
+    def stored(self) -> int | dict[str, Any]:
+        """For JSON: the number of actions where they count from 0, else as `as_dict`."""
+        return self.counts[0] if self.is_plain else self.as_dict()
+
+    @classmethod
+    def from_stored(cls, found: Any) -> Self:
+        """Inverse of `stored`. Raises ActionSpaceError for anything else."""
+        return cls.discrete(found) if type(found) is int else cls.from_dict(found)
+
     def to_gymnasium(self) -> spaces.Space:
         """The space; a Box is of float32."""
         if self.is_box:
@@ -143,6 +152,12 @@ class ActionSpace:
         if self.type == "MultiDiscrete":
             return spaces.MultiDiscrete(np.array(self.counts), start=np.array(self.starts))
         return spaces.Discrete(self.counts[0], start=self.starts[0])
+
+    def encoded(self) -> Self:
+        """The space of encoded actions: what learners take, who count from 0 and within [-1, 1]."""
+        if self.is_box:
+            return type(self)(self.type, low=(-1.0,) * self.parts, high=(1.0,) * self.parts)
+        return type(self)(self.type, self.counts, (0,) * self.parts)
 
     # ------------------------------------------------------------------ what it is
 

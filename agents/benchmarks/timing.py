@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.envs import discrete_actions
+from agents.envs import discrete_actions, policy_actions
 from collectors.progress import progress
 from neural_envs import bundles
 from neural_envs.vector_env import NeuralVectorEnv
@@ -67,7 +67,7 @@ class Dream:
         self.env.reset(seed=0)
         # what runs it
         self.backend = self.env.simulator.running_backend(lanes, self.env.sampling)
-        count = discrete_actions(self.env.single_action_space)
+        count = discrete_actions(policy_actions(self.env.single_action_space))
         self.actions = np.random.default_rng(0).integers(count, size=(64, lanes))
         self.number = 0
 
@@ -138,9 +138,8 @@ def real_env(identifier: str, **options) -> Advance:
     """Steps of the real game with random actions, starting again when it ends."""
     env = gymnasium.make(identifier, **options)
     env.reset(seed=0)
-    actions = (
-        np.random.default_rng(0).integers(discrete_actions(env.action_space), size=1000).tolist()
-    )
+    count = discrete_actions(policy_actions(env.action_space))
+    actions = np.random.default_rng(0).integers(count, size=1000).tolist()
 
     def advance() -> int:
         for action in actions:

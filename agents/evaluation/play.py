@@ -15,6 +15,7 @@ from gymnasium import Space
 from gymnasium.vector import VectorEnv
 
 from agents.envs import make_vector_env
+from collectors.action_space import ActionSpace
 from collectors.policies.policies import Policy
 from collectors.progress import progress
 
@@ -122,17 +123,24 @@ class FrameStack:
 
 
 class ModelAgent:
-    """A stable-baselines3 model; it samples actions as in training, unless `deterministic`."""
+    """A stable-baselines3 model; it samples actions as in training, unless `deterministic`.
 
-    def __init__(self, model: BaseAlgorithm, deterministic: bool = False):
-        self._model, self._deterministic = model, deterministic
+    `actions` is the game's space; None: they are encoded as they are.
+    """
+
+    def __init__(
+        self, model: BaseAlgorithm, deterministic: bool = False, actions: ActionSpace | None = None
+    ):
+        self._model, self._deterministic, self._actions = model, deterministic, actions
         self._stack = FrameStack(model.observation_space)
 
     def reset(self, lanes: np.ndarray) -> None:
         self._stack.reset(lanes)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        return self._model.predict(self._stack(observations), deterministic=self._deterministic)[0]
+        stacked = self._stack(observations)
+        encoded = self._model.predict(stacked, deterministic=self._deterministic)[0]
+        return encoded if self._actions is None else self._actions.decode(encoded)
 
 
 class PolicyAgent:
@@ -151,12 +159,19 @@ class PolicyAgent:
 
 
 def make_agent(
-    policy: Policy | BaseAlgorithm, num_envs: int, seed: int, deterministic: bool = False
+    policy: Policy | BaseAlgorithm,
+    num_envs: int,
+    seed: int,
+    deterministic: bool = False,
+    space: Space | None = None,
 ) -> Agent:
-    """Make an agent from a stable-baselines3 model or from a `collectors` policy."""
+    """Make an agent from a stable-baselines3 model or from a `collectors` policy. `space` is that
+    of the actions of one lane; None: they count from 0.
+    """
     if isinstance(policy, Policy):
         return PolicyAgent(policy, num_envs, seed)
-    return ModelAgent(policy, deterministic)
+    actions = None if space is None else ActionSpace.from_gymnasium(space)
+    return ModelAgent(policy, deterministic, actions)
 
 
 def play_episodes(
@@ -236,7 +251,7 @@ def play_policy(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            agent = make_agent(policy, lanes, seed)
+            agent = make_agent(policy, lanes, seed, space=env.single_action_space)
             starts = range(seed, seed + episodes, lanes)
             rounds = [play_episodes(env, agent, lanes, start, horizon) for start in starts]
             return Episodes.joined(rounds).first(episodes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.envs import KINDS, action_count, env_id, env_settings
+from agents.envs import KINDS, env_id, env_settings, game_actions
 from agents.evaluation.play import play_policy
 from agents.evaluation.players import EQUIVALENT
 from collectors.policies.policies import POLICY_FILE, make_policy, makers_of
@@ -45,7 +45,7 @@ def rank_policies(
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}
     names = ranked_policies(name, agents)
-    actions = action_count(env_id(name, "real"))
+    actions = game_actions(env_id(name, "real"))
     returns: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for policy_name in progress(names, desc="ranking"):
         for kind in KINDS:

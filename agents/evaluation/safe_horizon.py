@@ -95,7 +95,8 @@ def returns_from_same_starts(
     Both draw the same random numbers for their actions, so a dream that is the game earns the same.
     Games that end in the warm-up are left out. Raises ValueError where all do.
     """
-    agents = [make_agent(policy, real.num_envs, seed) for _ in range(2)]
+    space = real.single_action_space
+    agents = [make_agent(policy, real.num_envs, seed, space=space) for _ in range(2)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         frames, actions, running = _warm_up(real, agents, warm_up, seed)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from agents.envs import discrete_actions, env_id, env_settings, find_twins
+from agents.envs import env_id, env_settings, find_twins, policy_actions
 from agents.ppo.player import AgentPolicy
 from collectors.media import side_by_side, write_strip
 from collectors.policies.policies import Policy, make_policy
@@ -57,7 +57,7 @@ def film_twins(
     world = find_twins(name, bundle)
     game = gym.make(world.real, disable_env_checker=True, **{**world.options, **(options or {})})
     row = WORLDS.get(name)
-    player = make_policy(policy, discrete_actions(game.action_space), row, AgentPolicy)
+    player = make_policy(policy, policy_actions(game.action_space), row, AgentPolicy)
     real = play_film(game, player, frames, seed)
     dream_id, settings = env_id(name, "dream", bundle), env_settings(name, "dream", bundle)
     env = gym.make(dream_id, disable_env_checker=True, **settings)

@@ -19,7 +19,7 @@ import torch
 
 from agents.benchmarks.bench import bundle_macs
 from agents.benchmarks.timing import dream, rates_in_turn
-from agents.envs import Kind, action_count, env_id, find_twins
+from agents.envs import Kind, env_id, find_twins, game_actions
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_families import CompareConfig, chosen, resolved, training
@@ -149,7 +149,7 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
     settings = decided_by(config, ppo_settings(config.world))
 
     def random() -> dict:
-        actions = action_count(env_id(config.world, "real"))
+        actions = game_actions(env_id(config.world, "real"))
         return {"ppo": measured(config, make_policy("random", actions))}
 
     def real() -> dict:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.envs import DEVICE_HELP, WORLD_HELP, action_count, find_twins, named_world
+from agents.envs import DEVICE_HELP, WORLD_HELP, find_twins, game_actions, named_world
 from agents.evaluation.play import Evaluation, evaluate_policy
 from agents.evaluation.twin_film import film_twins
 from agents.ppo.presets import ppo_settings, quick
@@ -51,7 +51,7 @@ def learn_and_measure(config: DemoConfig) -> dict[str, Evaluation]:
     run = replace(run, device=config.device, ppo=settings)
     trained = load_policy(train_ppo(run, config.seconds))
     world = find_twins(config.name, config.bundle)
-    random = make_policy("random", action_count(world.real, **world.options))
+    random = make_policy("random", game_actions(world.real, **world.options))
     return {
         name: evaluate_policy(policy, world.real, config.episodes, config.seed, **world.options)
         for name, policy in (("random", random), ("learned in the dream", trained))

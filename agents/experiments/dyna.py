@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agents.envs import DEVICE_HELP, Kind, action_count, env_id, env_settings
+from agents.envs import DEVICE_HELP, Kind, discrete_actions, env_id, env_settings, game_actions
 from agents.evaluation.play import MOST_GAMES, first_game, play_policy
 from agents.experiments.dyna_records import CHECKS, check_played
 from agents.experiments.dyna_report import LoopRun, format_table, report, write_plot
@@ -93,7 +93,8 @@ class Loop:
         self.config = replace(config, seeds=(self.seed,))
         options = env_settings(config.name, "real", options=config.real_options)
         # Raises ValueError for wrong options.
-        self.actions = action_count(env_id(config.name, "real"), **options)
+        found = game_actions(env_id(config.name, "real"), **options)
+        self.actions = discrete_actions(found, "dyna")
         self.stages = Stages(self.root, settings_of(config, FREE, seed=str(self.seed)))
 
     def run(self) -> LoopRun:

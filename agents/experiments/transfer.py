@@ -19,10 +19,10 @@ from agents.envs import (
     DEVICE_HELP,
     WORLD_HELP,
     Kind,
-    action_count,
     env_id,
     env_settings,
     find_twins,
+    game_actions,
     named_world,
     option,
 )
@@ -171,7 +171,7 @@ class SeedWork:
         def work() -> dict[str, list]:
             game, settings = env_id(config.name, "real", self.bundle), self._real_settings()
             if name == "random":
-                player = make_policy("random", action_count(game, **settings))
+                player = make_policy("random", game_actions(game, **settings))
             else:
                 player = load_policy(self.folder / name / POLICY_FILE)
             return play_policy(player, game, config.episodes, self.first_game, **settings).as_dict()
@@ -242,7 +242,7 @@ def run_transfer(config: TransferConfig) -> dict:
 def _run_transfer(config: TransferConfig) -> dict:
     if config.real_options:  # wrong ones fail before an hour of training
         bundle = (*config.bundles, config.bundle)[0]
-        action_count(env_id(config.name, "real", bundle), **real_settings(config, bundle))
+        game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
     works = [SeedWork(config, seed) for seed in config.seeds]
     note(start_line(config, works))
     models = dreams_of(config)

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from agents.envs import DEVICE_HELP, action_count, env_id, env_settings, named_world
+from agents.envs import DEVICE_HELP, env_id, env_settings, game_actions, named_world
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
 from agents.evaluation.play import Episodes, play_policy, summarise
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
@@ -195,7 +195,7 @@ class Experiment:
 
     def _random(self) -> Episodes:
         def play() -> dict:
-            actions = action_count(self.game, **self.options)
+            actions = game_actions(self.game, **self.options)
             policy = make_policy("random", actions)
             return self._play(policy, 1_000_000).as_dict()
 

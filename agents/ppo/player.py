@@ -9,15 +9,16 @@ import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collectors.policies.policies import Generator, Policy
+from collectors.action_space import ActionSpace
+from collectors.policies.policies import Action, Generator, Policy, as_space
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
-    from torch import nn
+    from torch import Tensor, nn
 
     from agents.evaluation.play import FrameStack
 
@@ -32,17 +33,18 @@ class AgentPolicy(Policy):
     for an agent of another game.
     """
 
-    def __init__(self, file: str, actions: int, world: str = ""):
-        from agents.envs import discrete_actions
+    def __init__(self, file: str, actions: int | ActionSpace, world: str = ""):
         from agents.ppo.policy_file import read_origin
 
         self.file = str(Path(file).resolve())
         learned = read_origin(self.file).world
         if world and learned and learned != world:
             raise ValueError(f"the agent learned {learned}, and this game is {world}")
-        own = discrete_actions(_agent(self.file).action_space)
-        if own != actions:
-            raise ValueError(f"the agent has {own} actions, and this game has {actions} actions")
+        own = ActionSpace.from_gymnasium(_agent(self.file).action_space)
+        self.actions = as_space(actions)
+        if own != self.actions.encoded():
+            has, given = own.for_policies, self.actions.for_policies
+            raise ValueError(f"the agent has {has} actions, and this game has {given} actions")
         self.name = f"agent-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
         self._stack: FrameStack | None = None
 
@@ -52,15 +54,19 @@ class AgentPolicy(Policy):
         self._generator = generator
         self._stack = FrameStack(_agent(self.file).observation_space)
 
-    def __call__(self, observation: np.ndarray) -> int:
+    def __call__(self, observation: np.ndarray) -> Action:
         assert self._stack is not None, "an agent is reset before it plays"
-        chances = _probabilities(_agent(self.file), self._stack(observation[None]))
-        return int(np.searchsorted(np.cumsum(chances)[:-1], self._generator.random(), "right"))
+        agent, stacked = _agent(self.file), self._stack(observation[None])
+        if not self.actions.is_discrete:
+            return self.actions.decode(_drawn(agent, stacked, self._generator))
+        return self.actions.starts[0] + _draw(_probabilities(agent, stacked), self._generator)
 
     def action_network(self) -> tuple[nn.Module, tuple[int, int, int]]:
         """What it plays by, see `neural_envs.web_export.exported_agents.ExportableAgent`."""
+        from agents.envs import discrete_actions
         from agents.ppo.action_network import ActionNetwork
 
+        discrete_actions(self.actions.for_policies, "an agent in a page")
         network = ActionNetwork(_agent(self.file))
         return network, network.shape
 
@@ -73,17 +79,43 @@ def _agent(file: str) -> PPO:
     return read_policy(file)
 
 
-def _probabilities(agent: PPO, observations: np.ndarray) -> np.ndarray:
-    """(A,) float64: how likely each action is under one stacked frame, (1, H, W, C * frames).
+def _draw(chances: np.ndarray, generator: Generator) -> int:
+    """One of A actions by their probabilities (A,)."""
+    return int(np.searchsorted(np.cumsum(chances)[:-1], generator.random(), "right"))
 
-    Raises ValueError for frames of another size than the agent's.
+
+def _distribution(agent: PPO, observations: np.ndarray) -> Any:
+    """What the policy says under one stacked frame (1, H, W, C * frames): a distribution of torch,
+    or one per part. Raises ValueError for frames of another size than the agent's.
     """
     import torch
 
     with torch.inference_mode():
         tensor, _ = agent.policy.obs_to_tensor(observations)
-        logits = agent.policy.get_distribution(tensor).distribution.logits  # pyright: ignore
-        return logits[0].double().softmax(0).cpu().numpy()
+        return agent.policy.get_distribution(tensor).distribution
+
+
+def _probabilities(agent: PPO, observations: np.ndarray) -> np.ndarray:
+    """(A,) float64: how likely each action is under one stacked frame, (1, H, W, C * frames)."""
+    return _chances(_distribution(agent, observations).logits)
+
+
+def _chances(logits: Tensor) -> np.ndarray:
+    return logits[0].double().softmax(0).cpu().numpy()
+
+
+def _drawn(agent: PPO, observations: np.ndarray, generator: Generator) -> np.ndarray:
+    """The encoded action (P,) under one stacked frame (1, H, W, C * frames), drawn."""
+    from torch.distributions import Bernoulli, Normal
+
+    found = _distribution(agent, observations)
+    if isinstance(found, Normal):
+        mean, deviation = found.mean[0].cpu().numpy(), found.stddev[0].cpu().numpy()
+        return mean + deviation * generator.standard_normal(mean.shape)
+    if isinstance(found, Bernoulli):
+        chances = found.probs[0].cpu().numpy()
+        return (generator.random(chances.shape) < chances).astype(np.int64)
+    return np.array([_draw(_chances(part.logits), generator) for part in found])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,6 +31,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.ppo.networks import PatchCNN
 from agents.ppo.presets import PPOSettings
+from collectors.action_space import ActionSpace
 from collectors.files import write_atomically
 from collectors.settings.fields import from_dict, to_dict
 from collectors.settings.run_command import fail
@@ -116,7 +117,7 @@ def make_ppo(
     )
     if stored is not None and env is None:
         model.observation_space = spaces.Box(0, 255, tuple(stored["frames"]), np.uint8)
-        model.action_space = spaces.Discrete(stored["actions"])
+        model.action_space = ActionSpace.from_stored(stored["actions"]).to_gymnasium()
         model.n_envs = stored["lanes"]
     model._setup_model()
     return model
@@ -186,7 +187,8 @@ def convert(foreign: str | Path, out: str | Path) -> Path:
 
 
 def _facts(model: BaseAlgorithm) -> dict[str, Any]:
-    assert isinstance(model, PPO) and isinstance(model.action_space, spaces.Discrete)
+    assert isinstance(model, PPO)
+    actions = ActionSpace.from_gymnasium(model.action_space)
     schedule: Any = model.learning_rate
     own = model.policy_kwargs["features_extractor_kwargs"]
     clip: Any = model.clip_range  # SB3 makes a schedule of a number
@@ -210,7 +212,7 @@ def _facts(model: BaseAlgorithm) -> dict[str, Any]:
         "settings": to_dict(settings),
         "seed": model.seed,
         "frames": list(frames),
-        "actions": int(model.action_space.n),
+        "actions": actions.stored(),
         "lanes": model.n_envs,
         "num_timesteps": model.num_timesteps,
     }
@@ -269,7 +271,8 @@ def _checked(stored: Any) -> dict[str, Any]:
         raise DamagedFileError(f"format {stored['format_version']!r} is not {FORMAT_VERSION}")
     settings = from_dict(PPOSettings, stored["settings"])
     sizes = dataclasses.replace(settings, learning_rate=1.0, final_learning_rate=1.0)
-    frames, counts = stored["frames"], (stored["actions"], stored["lanes"], sizes.width)
+    actions = ActionSpace.from_stored(stored["actions"]).parts
+    frames, counts = stored["frames"], (actions, stored["lanes"], sizes.width)
     counts += (sizes.features_dim, sizes.n_steps, sizes.batch_size, sizes.n_epochs)
     if not isinstance(frames, list) or len(frames) != 3:
         raise DamagedFileError("frames are three numbers")
@@ -296,9 +299,8 @@ def _check_origin(origin: Any) -> None:
 
 def _fits(env: VecEnv, stored: Mapping[str, Any]) -> bool:
     """Whether the frames (channels first in the file) and actions are those of the environment."""
-    shape, actions = env.observation_space.shape or (), env.action_space
-    count = int(actions.n) if isinstance(actions, spaces.Discrete) else 0
-    return sorted(shape) == sorted(stored["frames"]) and count == stored["actions"]
+    shape, own = env.observation_space.shape or (), ActionSpace.from_gymnasium(env.action_space)
+    return sorted(shape) == sorted(stored["frames"]) and own.stored() == stored["actions"]
 
 
 def _damaged(path: Path, error: BaseException) -> PolicyFileError:

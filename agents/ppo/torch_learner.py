@@ -25,6 +25,7 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.envs import discrete_actions
 from agents.ppo.vec_env import SB3VecEnv
 
 
@@ -45,6 +46,7 @@ class TensorLanes(SB3VecEnv):
 
     def __init__(self, env: VectorEnv, stack: int = 1):
         super().__init__(env)
+        discrete_actions(self._space.for_policies, "learner=torch")
         frame, self.stack = env.single_observation_space, stack
         assert isinstance(frame, gym.spaces.Box)
         height, width, self.channels = frame.shape

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor
 
 from agents.envs import Kind, env_id, env_settings, make_vector_env
+from collectors.action_space import ActionSpace
 
 
 class SB3VecEnv(VecEnv):
@@ -18,7 +19,8 @@ class SB3VecEnv(VecEnv):
 
     Every info has `TimeLimit.truncated`; that of a finished lane also has `terminal_observation`,
     the true last frame. PPO bootstraps the value of a truncated episode only when both are there.
-    Raises ValueError for any other autoreset mode.
+    Its actions are encoded ones (see `ActionSpace`): they count from 0, and numbers are in [-1, 1],
+    where PPO's first draws are. Raises ValueError for any other autoreset mode.
     """
 
     def __init__(self, env: VectorEnv):
@@ -29,8 +31,10 @@ class SB3VecEnv(VecEnv):
                 f"{mode!r}"
             )
         self.env = env
+        self._space = ActionSpace.from_gymnasium(env.single_action_space)
         self._actions = np.zeros(env.num_envs, dtype=np.int64)
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        actions = self._space.encoded().to_gymnasium()
+        super().__init__(env.num_envs, env.single_observation_space, actions)
 
     @property
     def spec(self):
@@ -45,7 +49,7 @@ class SB3VecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = actions
+        self._actions = actions if self._space.is_plain else self._space.decode(actions)
 
     def step_wait(self):
         observations, rewards, terminations, truncations, infos = self.env.step(self._actions)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.envs import discrete_actions
+from agents.envs import policy_actions
 from agents.ppo.player import AgentPolicy
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
@@ -33,7 +33,7 @@ def play(bundle: Bundle, policy_name: str, steps: int, seed: int) -> Play:
     """The longest of a few dreams of at most `steps` steps, played by the policy of that name."""
     env = NeuralEnv(bundle, max_episode_steps=-1)
     world = WORLDS.get(bundle.model.spec.world)
-    actions = discrete_actions(env.action_space)
+    actions = policy_actions(env.action_space)
     policy = make_policy(policy_name, actions, world, AgentPolicy)
     return max(
         (_played(env, policy, steps, seed + i) for i in range(TRIES // 2)),

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from agents.envs import bundle_spec, discrete_actions, env_id, env_settings, make_vector_env
+from agents.envs import bundle_spec, env_id, env_settings, make_vector_env, policy_actions
 from agents.evaluation.play import make_agent
 from collectors.media import to_rgb, write_strip
 from collectors.policies.policies import make_policy
@@ -82,7 +82,7 @@ def _played(
     env: VectorEnv, world: str, name: str, depths: Sequence[int], seed: int, anew: bool = False
 ) -> tuple[list[np.ndarray | None], int]:
     """The frames of the lane that lasts longest, and its steps; of the first one with `anew`."""
-    actions = discrete_actions(env.single_action_space)
+    actions = policy_actions(env.single_action_space)
     policy = make_policy(name, actions, world=WORLDS.get(world))
     agent, lanes = make_agent(policy, env.num_envs, seed), np.ones(env.num_envs, bool)
     lasted, running, kept = np.zeros(env.num_envs, int), lanes.copy(), {}
