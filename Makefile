@@ -15,6 +15,7 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 GAMES  := .venv/.games
 SITE   := .venv/.docs
+DREAM  := build/embedded/dream
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 200000
 WORLD  ?= snake
@@ -67,12 +68,17 @@ torture: $(STAMP)
 	$(BIN)/python -m tests.torture --minutes 10 --out build/torture.md $(CAMPAIGNS)
 
 # the documentation site, by Sphinx: every warning, a link that leads nowhere among them, is an error
-docs: $(STAMP) $(SITE)
+docs: $(STAMP) $(SITE) $(DREAM)/site.json
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 	@echo "build/docs/index.html"
 
+# the dreams that the first page embeds; where their runtime cannot be fetched the site goes without
+$(DREAM)/site.json: $(SITE) $(wildcard neural_envs/web_export/*.py neural_envs/web*/static/* neural_envs/bundles/*/config.json)
+	@$(BIN)/neural-envs export-web snake pong coinrun worldmap --out $(DREAM) --overwrite \
+		|| echo "the first page of the documentation embeds no dream" >&2
+
 $(SITE): $(STAMP)
-	@$(PIP) install --quiet --editable ".[docs]"
+	@$(PIP) install --quiet --editable ".[docs,onnx]"
 	@touch $@
 
 # the list of modules in docs/architecture.md, from their docstrings

@@ -26,6 +26,11 @@ copybutton_prompt_is_regexp = True
 html_theme, html_title = "furo", "neural-envs"
 html_static_path = ["assets"]
 html_css_files = ["site.css"]
+DREAM = (
+    ROOT / "build" / "embedded"
+)  # `make docs` exports dreams into it; without them the page goes without
+if (DREAM / "dream" / "site.json").exists():
+    html_extra_path = [str(DREAM)]
 html_copy_source = html_show_sourcelink = False
 
 # docstrings are written in Markdown's plain part: `code`, paragraphs, lists
@@ -81,4 +86,6 @@ def setup(app) -> dict:
     app.connect("autodoc-process-docstring", escape_docstring)
     app.connect("source-read", link_inside)
     app.connect("doctree-read", mark_unlisted)
+    if (DREAM / "dream" / "site.json").exists():
+        app.tags.add("dream")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

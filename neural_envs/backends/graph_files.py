@@ -92,5 +92,8 @@ def write_graph(module: nn.Module, tensors: list[Tensor], file: Path) -> None:
                 file, lambda path: program.save(str(path), external_data=False), shared=True
             )
     except Exception as error:  # the exporter raises many kinds
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        first: BaseException = error  # the last one says only that it did not work
+        while first.__cause__ is not None:
+            first = first.__cause__
+        reason = next(iter(str(first).strip().splitlines()), type(first).__name__)
         raise ExportError(reason) from error

@@ -10,6 +10,7 @@ import importlib.util
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +38,11 @@ class Runtime(NamedTuple):
 
 def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
     """ONNX Runtime, in float32."""
+    return onnx_session(graph_file(function, tensors))
+
+
+def onnx_session(file: Path) -> Compute:
+    """A graph with inputs x0, x1, ..., those that it needs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -44,8 +50,7 @@ def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
     # Threads that spin would take the cores from torch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only
-    file = str(graph_file(function, tensors))
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     inputs = [(item.name, int(item.name[1:])) for item in session.get_inputs()]
 
     def compute(given: list[Tensor]) -> list[Tensor]:

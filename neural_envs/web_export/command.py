@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OWN = Path(__file__).parent / "static"
 PLAYER = ROOT / "neural_envs" / "web" / "static"
+MAP = ROOT / "collectors" / "worlds" / "worldmap" / "assets"
 SHARED = ("app.js", "view.js", "pad.js", "style.css", "icon.svg")  # what `serve` has as well
 # WebAssembly is compiled from a file of the site: that is what 'wasm-unsafe-eval' allows
 POLICY = (
@@ -54,7 +55,7 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
     from neural_envs import __version__
     from neural_envs.web.agent_list import AgentList
     from neural_envs.web_export.dreams import export_dream
-    from neural_envs.web_export.runtime import PACKAGE, VERSION, web_runtime
+    from neural_envs.web_export.runtime import PACKAGE, VERSION, WEBGPU, web_runtime
 
     torch.set_num_threads(1)
     out, runtime, players = (
@@ -69,12 +70,23 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
         size = sum(file.stat().st_size for file in folder.iterdir())
         lines.append(f"{info.name}: {size / 1e6:.1f} MB")
     for name, content in runtime.files.items():
-        write_atomically(out / "runtime" / name, content)
-    write_atomically(out / "LICENSES.txt", licenses())
+        if config.webgpu or name not in WEBGPU:
+            write_atomically(out / "runtime" / name, content)
+    notes = _write_map(out) if any(row["world"] == "worldmap" for row in rows) else ""
+    write_atomically(out / "LICENSES.txt", licenses() + notes)
     write_page(out)
-    listed = {"version": __version__, "runtime": f"{PACKAGE} {VERSION}", "dreams": rows}
+    listed = {"version": __version__, "runtime": f"{PACKAGE} {VERSION}", "webgpu": config.webgpu}
+    listed["dreams"] = rows
     write_atomically(out / "site.json", json.dumps(listed))  # last: the page is complete with it
     return "\n".join([*lines, f"written: {out}", f"try it: python -m http.server -d {out}"])
+
+
+def _write_map(out: Path) -> str:
+    """The map of the real game beside the dream of it; returns where it comes from."""
+    write_atomically(
+        out / "games" / "world_map.webp", (MAP / "world_map_2700x1350.webp").read_bytes()
+    )
+    return "\n\n" + (MAP / "ATTRIBUTION.md").read_text()
 
 
 def write_page(out: Path) -> None:

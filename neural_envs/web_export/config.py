@@ -26,6 +26,9 @@ class ExportWebConfig:
         "a local copy of the npm package onnxruntime-web: its .tgz or its folder; none: the kept "
         "copy, else by npm or from the registry",
     )
+    webgpu: bool = setting(
+        True, "ship the runtime for WebGPU too, 27 MB that pages load where there is a card"
+    )
     overwrite: bool = setting(False, "write into a folder that is there already")
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from neural_envs.web_export.graphs import dream_graphs
 from world_models.bundles.identity import bundle_hashes
 from world_models.protocols import SamplingOptions
 
+GAMES = {(world, (64, 64, 3)) for world in ("snake", "pong", "worldmap")}  # in games.js
 KEY_NAMES = {code: f"Arrow{name.capitalize()}" for name, code in ARROWS.items()}  # as browsers say
 
 
@@ -49,6 +50,7 @@ def export_dream(info: BundleInfo, folder: Path, agents: AgentList) -> dict[str,
         "draws": graphs.draws,
         "salt": CONTEXT_SALT,
         "start": graphs.start is not None,
+        "twin": graphs.start is not None and (info.world, spec.frame_shape) in GAMES,
         "starts": _write_starts(bundle.contexts, graphs.states, folder / "starts.bin"),
         "options": options._asdict(),
         "agents": export_agents(agents, spec, folder),

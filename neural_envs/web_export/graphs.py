@@ -10,19 +10,32 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from neural_envs.backends.agreement import SAMPLES, agreement, eager_dreams
 from neural_envs.backends.backends import Graph
 from neural_envs.backends.errors import ExportError
 from neural_envs.backends.graph_files import graph_file, write_graph
-from neural_envs.backends.runtimes import open_onnx
+from neural_envs.backends.runtimes import onnx_session, open_onnx
 from neural_envs.backends.step_function import Layout, StepFunction
 from world_models.lanes import map_leaves
 from world_models.models.table import FAMILIES
 from world_models.noise import NoiseStream
 from world_models.protocols import DEFAULT_OPTIONS, Context, WorldModel
 
+STARTS = 16  # contexts after which a state by the graph is compared with one by torch
 OUTCOMES = ("frame", "reward", "termination", "trust")  # what follows the state in a transition
+
+
+class SmallSolve(TorchFunctionMode):
+    """Two equations, as the scene model's, solved in closed form: ONNX has no solver."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.linalg.solve or args[0].shape[-2:] != (2, 2) or args[1].ndim < 2:
+            return func(*args, **(kwargs or {}))
+        upper, lower = args[0].unbind(-2)
+        (a, b), (c, d), (x, y) = upper.unbind(-1), lower.unbind(-1), args[1].unbind(-1)
+        return torch.stack((d * x - b * y, a * y - c * x), -1) / (a * d - b * c)[..., None]
 
 
 class StartFunction(nn.Module):
@@ -36,7 +49,8 @@ class StartFunction(nn.Module):
 
     def forward(self, frames: Tensor, actions: Tensor | None = None) -> tuple[Tensor, ...]:
         context = Context(frames, self.actions if actions is None else actions)
-        return tuple(self.layout.leaves(self.model.init(context)))
+        with SmallSolve():
+            return tuple(self.layout.leaves(self.model.init(context)))
 
 
 class DreamGraphs(NamedTuple):
@@ -80,14 +94,35 @@ def _graphs(bundle: Any, start: Path) -> DreamGraphs:
     tensors = function.tensors(state, action, noise)
     step = graph_file(function, tensors)
     _check(bundle, function, tensors)
-    given = [part for part in context if part.numel()]
-    try:
-        write_graph(StartFunction(model, context.actions, function.before), given, start)
-    except ExportError:  # the states after the bundle's own contexts are written anyway
-        start.unlink(missing_ok=True)
     draws = [draw._asdict() for draw in function.draws]
     states = _states(bundle, function.before)
-    return DreamGraphs(step, draws, states, start if start.exists() else None)
+    starts = _write_start(bundle, StartFunction(model, context.actions, function.before), start)
+    return DreamGraphs(step, draws, states, start if starts else None)
+
+
+def _write_start(bundle: Any, function: StartFunction, file: Path) -> bool:
+    """Write the graph of `model.init`; False where there is none that makes the same states. The
+    states after the bundle's own contexts are in the folder anyway.
+    """
+    contexts = bundle.contexts.choose(torch.arange(min(STARTS, len(bundle.contexts))))
+    rows = [[part[row : row + 1].clone() for part in contexts] for row in range(len(contexts[0]))]
+    given = [[part for part in row if part.numel()] for row in rows]
+    try:
+        write_graph(function, given[0], file)
+    except ExportError:
+        file.unlink(missing_ok=True)
+        return False
+    graph = onnx_session(file)
+    for inputs, row in zip(given, rows, strict=True):
+        expected = function.layout.leaves(bundle.model.init(Context(*row)))
+        found = graph(inputs)
+        if not all(
+            torch.allclose(a.float(), b.float(), atol=1e-3)
+            for a, b in zip(expected, found, strict=True)
+        ):
+            file.unlink()
+            return False
+    return True
 
 
 def _states(bundle: Any, layout: Layout) -> list[Tensor]:

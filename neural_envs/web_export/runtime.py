@@ -20,12 +20,19 @@ from neural_envs.backends.graph_files import cache_folder
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 REGISTRY = f"https://registry.npmjs.org/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
-FILES = {  # of dist/, and their sha256
+FILES = {  # of dist/, and their sha256; those for WebGPU are asked for where there is a card
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": (
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
     ),
+    "ort.webgpu.bundle.min.mjs": (
+        "0730816731ce2cdfb06f273da065d4a1c7091eb9d1756a83b2916c8a89d015e2"
+    ),
+    "ort-wasm-simd-threaded.asyncify.wasm": (
+        "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da"
+    ),
 }
+WEBGPU = ("ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 SECONDS = 60  # without a byte from the registry
 MOST_BYTES = 2**28
 
@@ -49,7 +56,7 @@ def web_runtime(local: str = "") -> WebRuntime:
     if local:
         return WebRuntime(_checked(_read(Path(local)), local), local)
     kept = cache_folder() / "runtime" / f"{PACKAGE}-{VERSION}"
-    if kept.is_dir():
+    if all((kept / name).is_file() for name in FILES):
         return WebRuntime(_checked(_read(kept), str(kept)), f"the copy in {kept}")
     found = _by_npm() or _from_registry()
     for name, content in found.files.items():

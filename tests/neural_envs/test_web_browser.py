@@ -150,9 +150,9 @@ def test_a_second_page_over_the_limit_is_refused_and_gets_in_once_the_first_is_c
     first.wait_for_selector("#views canvas")
     second.goto(address)
     second.wait_for_selector("#closed[open]")
-    assert second.text_content(
-        "#closed-title"
-    ) == "Busy" and "1 dream is being played" in second.text_content("#closed-text")
+    assert second.text_content("#closed-title") == "Busy" and "1 open pages" in second.text_content(
+        "#closed-text"
+    )
     first.close()  # a dropped connection frees its dream
     wait_for(lambda: connections(address) == 0)
     second.click("#reconnect")

@@ -163,3 +163,28 @@ return own.readZip(bytes, given.most).then(() => "read", (error) => error.messag
 """
     found = run("zip.js", code, {"data": base64.b64encode(data).decode(), "most": most})
     assert found == ("it unpacks to more than 0 MB" if damage == "huge" else "it is no zip archive")
+
+
+@pytest.mark.parametrize(
+    "card, expected",
+    [
+        ({"time": 5, "value": 7}, 4),
+        ({"time": 5, "value": 8}, 4),  # one gray level is rounding
+        ({"time": 5, "value": 9}, 0),
+        ({"time": 19, "value": 7}, 0),
+        ({"time": 5, "value": 7, "reward": 1}, 0),
+    ],
+    ids=["faster", "by rounding", "another frame", "hardly faster", "another reward"],
+)
+def test_a_card_computes_the_dream_where_it_is_faster_and_dreams_the_same(card, expected):
+    code = """
+let time = 0;
+const wasm = { time: 20, value: 7, reward: 0 };
+const step = async (state, action, { time: own, value, reward = 0 }) => {
+  time += own;
+  return { state: { frame: Uint8Array.of(value) }, reward, terminated: false };
+};
+const dream = { begin: () => ({}), step, stepGraph: wasm, spec: { action_names: ["a", "b"] } };
+return own.gainOf(dream, given, (work) => work(), () => time);
+"""
+    assert run("webgpu.js", code, card) == expected

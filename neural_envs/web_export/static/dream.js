@@ -61,12 +61,12 @@ export class Dream {
     return -1;
   }
 
-  // {state, reward, terminated, truncated, trust} of one action
-  async step(state, action) {
+  // {state, reward, terminated, truncated, trust} of one action; graph is what computes it
+  async step(state, action, graph = this.stepGraph) {
     const draws = this.entry.draws.map(({ normal: bell, shape, salt }) =>
       new this.ort.Tensor("float32", (bell ? normal : uniform)(state.noise, salt, size(shape)), [1, ...shape]));
     const given = [...state.leaves, new this.ort.Tensor("int64", [BigInt(action)], [1]), ...draws];
-    const found = await run(this.stepGraph, given);
+    const found = await run(graph, given);
     const [frame, reward, termination, trust] = found.splice(-4).map((tensor) => tensor.data);
     const elapsed = state.elapsed + 1, terminated = termination[0] !== 0, truncated = elapsed >= this.spec.max_episode_steps;
     const after = { leaves: found, frame, noise: next(state.noise), elapsed, finished: terminated || truncated };

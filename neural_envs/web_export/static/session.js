@@ -10,9 +10,10 @@ export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
 const rounded = (value) => Math.round(value * 1e4) / 1e4;
 
 export class Session {
-  // agents: {name: (frame) -> action, asynchronous}; Game: the real game, see games.js, or null; post(message) tells the page
-  constructor(dream, agents, Game, post) {
-    Object.assign(this, { dream, agents, Game, post, keys: new Keys(dream.entry.keys), snapshots: new Map(), taken: 0 });
+  // agents: those of agents.js by name; openGame: what makes real games once it is awaited, see games.js, or null;
+  // post(message) tells the page
+  constructor(dream, agents, openGame, post) {
+    Object.assign(this, { dream, agents, openGame, post, keys: new Keys(dream.entry.keys), snapshots: new Map(), taken: 0 });
     Object.assign(this, { player: PERSON, speed: 1, paused: false, episode: 0, message: "", messageTicks: 0, views: { real: false, difference: false } });
     this.handlers = {
       key: ({ key, down }) => this.keys.set(key, down),
@@ -36,7 +37,7 @@ export class Session {
     return {
       type: "dream", bundle: entry.name, world: spec.world, actions: spec.action_names, idle: this.keys.idle, letters: [...new Set(letters)],
       fps: spec.fps, sampler_steps: null, guidance: null, temperature: null, policies: ["random", ...Object.keys(this.agents)],
-      twin: this.Game !== null, note: entry.note,
+      twin: this.openGame !== null, note: entry.note,
     };
   }
 
@@ -104,7 +105,7 @@ export class Session {
     Object.assign(this, { seed, replay: null, episode: this.episode + 1, endingTicks: Math.round(ENDING_SECONDS * dream.spec.fps) });
     let context = dream.context(dream.startOf(seed));
     if (this.real) {
-      this.real = new RealView(this.Game, seed, dream);
+      this.real = new RealView(this.makeGame(seed), dream);
       context = this.real.context();
       this.state = await dream.beginFrom(context, { seed, step: 1 });
     } else this.state = dream.begin(seed);
@@ -120,9 +121,10 @@ export class Session {
   }
 
   async showViews({ real, difference: apart }) {
-    const needed = this.Game !== null && (real || apart);
+    const needed = this.openGame !== null && (real || apart);
     if (needed !== Boolean(this.real)) {
-      this.real = needed ? new RealView(this.Game, this.seed, this.dream) : null;
+      if (needed) this.makeGame ??= await this.openGame();
+      this.real = needed ? new RealView(this.makeGame(this.seed), this.dream) : null;
       this.snapshots.clear(); // they have as many views as there were
       this.postSnapshots();
       if (needed) await this.newGame(this.seed); // the same start
@@ -203,15 +205,15 @@ const shown = ({ step, reward, return: total, trust, ending }) =>
 
 // the real game beside the dream: its score, and the last frames, from which the dream may start or go on
 class RealView {
-  constructor(Game, seed, dream, other = null) {
+  constructor(game, dream, other = null) {
     this.dream = dream;
-    this.game = other ? other.game.copy() : new Game(seed);
+    this.game = game;
     this.frames = other ? [...other.frames] : [this.game.frame()];
     this.actions = [...(other?.actions ?? [])];
     this.score = other?.score ?? { frame: this.frames[0], reward: 0, return: 0, trust: null, step: 0, ending: "" };
   }
 
-  copy() { return new RealView(null, null, this.dream, this); }
+  copy() { return new RealView(this.game.copy(), this.dream, this); }
 
   advance(action) {
     if (this.score.ending) return void (this.score = { ...this.score, reward: 0 });

@@ -4,9 +4,10 @@ import { Dream } from "./dream.js";
 import { readDreamFile } from "./dream_file.js";
 import { GAMES } from "./games.js";
 import { Session, newSeed } from "./session.js";
+import { gainOf, openOnCard } from "./webgpu.js";
 import { openAgents } from "./agents.js";
 
-const SITE = new URL("../", import.meta.url), RATE_STEPS = 32;
+const SITE = new URL("../", import.meta.url), RATE_STEPS = 32, PATIENCE = 2000; // milliseconds, so that the first frames come first
 let site, session = null, turn = Promise.resolve(), timer, due = 0, shown = "", times = [];
 
 ort.env.wasm.numThreads = 1; // threads need headers that a static host does not send
@@ -24,11 +25,22 @@ async function choose({ bundle }) {
   const options = { executionProviders: ["wasm"], graphOptimizationLevel: "all" };
   const dream = await Dream.open(ort, entry, folder, options);
   const agents = await openAgents(ort, entry.agents, folder, options);
-  const opened = new Session(dream, agents, (await GAMES[entry.world]?.(entry, load)) ?? null, (message) => postMessage(message));
+  const openGame = entry.twin ? () => GAMES[entry.world](load) : null;
+  const opened = new Session(dream, agents, openGame, (message) => postMessage(message));
   await opened.newGame(newSeed());
   session = opened;
   postMessage(session.about());
   session.postSnapshots();
+  setTimeout(() => useCard(dream, folder).catch(() => {}), PATIENCE); // without it the dream goes on as it is
+}
+
+async function useCard(dream, folder) {
+  const graph = await openOnCard(site, SITE, folder);
+  const inTurn = (work) => { const done = turn.then(work); turn = done.catch(() => {}); return done; };
+  const gain = graph && (await gainOf(dream, graph, inTurn));
+  if (!gain || session.dream !== dream) return;
+  await inTurn(() => { dream.stepGraph = graph; });
+  postMessage({ type: "notice", message: `WebGPU computes this dream now, ${gain.toFixed(1)} times as fast` });
 }
 
 async function watch({ bytes }) {
