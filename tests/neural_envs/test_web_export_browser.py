@@ -373,12 +373,12 @@ def test_memory_stays_flat_over_five_thousand_steps(address, new_page):
     page = new_page()
     page.goto(f"{address}/LICENSES.txt")
     page.evaluate(MEMORY)
-    held = [renderer_bytes()]
+    memory = [renderer_bytes()]
     for _ in range(5):
         page.evaluate("steps(1000)")
-        held.append(renderer_bytes())
-    print(f"memory after 500, 1500, ... 5500 steps, in MB: {[round(b / 1e6) for b in held]}")
-    assert held[-1] - held[0] < 0.1 * held[0]
+        memory.append(renderer_bytes())
+    print(f"memory after 500, 1500, ... 5500 steps, in MB: {[round(b / 1e6) for b in memory]}")
+    assert memory[-1] - memory[0] < 0.1 * memory[0]
 
 
 MEMORY = """async () => {
