@@ -7,6 +7,7 @@ repository only, so that the package stays small. Importing this imports no torc
 from __future__ import annotations
 
 import difflib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,8 @@ def resolve_bundle(name_or_path: str | Path, network: bool = True) -> Path:
     """The directory of a bundle.
 
     Tried in turn: a released name ("snake"), an existing local directory, a Hub repository
-    ("organization/repository", downloaded once). Raises BundleError, listing the released names,
+    ("organization/repository", downloaded once and then kept at that commit; with "@revision" that
+    one). Raises BundleError, listing the released names,
     where none of them fits. `network=False` is for names that a file gave and nobody typed: of a
     repository only the copy that was downloaded before is taken.
     """
@@ -77,15 +79,16 @@ def label_of(name_or_path: str | Path) -> str:
     name = str(name_or_path)
     if name in released_names():
         return name
-    parts = name.split("/") if is_repository(name) else list(Path(name).resolve().parts)
+    parts = re.split("[/@]", name) if is_repository(name) else list(Path(name).resolve().parts)
     if parts[-1] == "bundle" and len(parts) > 2:
         parts.pop()
-    return "-".join(part for part in parts[-2:] if part.strip("/"))
+    kept = parts if is_repository(name) else parts[-2:]
+    return "-".join(part for part in kept if part.strip("/"))
 
 
 def is_repository(name: str) -> bool:
     """Whether this can only name a Hub repository: it is no released name and no directory here."""
-    parts = name.split("/")
+    parts = name.partition("@")[0].split("/")
     looks_so = len(parts) == 2 and all(parts) and not name.startswith((".", "~"))
     return looks_so and not Path(name).is_dir()
 

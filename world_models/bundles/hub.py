@@ -14,9 +14,10 @@ from pathlib import Path
 
 from huggingface_hub import ModelHubMixin
 
+from collectors.files import write_atomically
 from world_models.bundles import BundleError
 from world_models.bundles.bundle import Bundle, load_bundle
-from world_models.bundles.card import PLACE
+from world_models.bundles.hub_files import ENV_FILE, FILM, env_file, hub_card
 from world_models.bundles.network_access import download_bundle
 from world_models.bundles.shared_contexts import copy_bundle
 
@@ -31,24 +32,30 @@ class HubBundle(
 
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
-        self._repository = ""
+        self._repository, self._film = "", b""
 
-    def push_to_hub(self, repo_id: str, **options) -> str:
-        """Creates the repository if need be and uploads the bundle; the commit's address.
+    def push_to_hub(self, repo_id: str, film: bytes = b"", **options) -> str:
+        """Creates the repository if need be and uploads the bundle, `env.py` for EnvHub and, if
+        given, a film of a dream as GIF; the commit's address.
 
         Options as the mixin's.
         """
-        self._repository = repo_id
+        self._repository, self._film = repo_id, film
         try:
             return super().push_to_hub(repo_id, **options)
         finally:
-            self._repository = ""
+            self._repository, self._film = "", b""
 
     def _save_pretrained(self, save_directory: Path) -> None:
         copy_bundle(self.bundle.path, save_directory)
         if self._repository:
             card = save_directory / "README.md"
-            card.write_text(card.read_text().replace(PLACE, self._repository))
+            text = hub_card(card.read_text(), self._repository, bool(self._film))
+            write_atomically(card, text)
+            own = env_file(self.bundle.config, self._repository)
+            write_atomically(save_directory / ENV_FILE, own)
+            if self._film:
+                write_atomically(save_directory / FILM, self._film)
 
     def save_pretrained(self, save_directory: str | Path, **options) -> str | None:
         """Writes the bundle's files into a directory.

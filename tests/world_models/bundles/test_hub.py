@@ -1,17 +1,23 @@
 """Bundles by the Hub's conventions, offline."""
 
+import importlib.util
 import shutil
 import types
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 
 import world_models.bundles.bundle as checkpoint
+from neural_envs.bundles import label_of, resolve_bundle
 from neural_envs.cli import main as cli
+from neural_envs.vector_env import NeuralVectorEnv
 from world_models.bundles import FILES, BundleError
 from world_models.bundles.hub import HubBundle
+from world_models.bundles.network_access import _pinned
+from world_models.bundles.shared_contexts import copy_bundle
 
 SNAKE = Path(checkpoint.__file__).parents[2] / "neural_envs" / "bundles" / "snake"
 
@@ -70,7 +76,10 @@ def test_a_bundle_is_saved_and_loaded_with_all_its_files(tmp_path):
 def test_a_pushed_bundle_is_what_is_fetched_and_its_card_names_the_repository(hub, capsys):
     assert cli(["push", "snake", "somebody/snake"]) == 0
     assert capsys.readouterr().out.strip() == "https://hub/somebody/snake/commit/1"
-    assert 'bundle="somebody/snake"' in (hub / "somebody" / "snake" / "README.md").read_text()
+    card = (hub / "somebody" / "snake" / "README.md").read_text()
+    assert 'bundle="somebody/snake"' in card and "![A dream](dream.gif)" in card
+    assert "## Results" in card and card.index("dream.gif") < card.index("## Provenance")
+    assert (hub / "somebody" / "snake" / "dream.gif").read_bytes()[:6] == b"GIF89a"
     assert same(HubBundle.from_pretrained("somebody/snake"), HubBundle.from_pretrained(SNAKE))
 
 
@@ -85,3 +94,89 @@ def test_what_cannot_be_loaded_or_pushed_is_a_sentence(tmp_path, capsys):
         HubBundle.from_pretrained("somebody/snake-that-is-not-there")
     assert cli(["push", "snake", "somebody/snake"]) == 1
     assert "could not be pushed" in capsys.readouterr().err
+
+
+def run_as_lerobot_does(file: Path):
+    """The `make_env` of an env.py."""
+    spec = importlib.util.spec_from_file_location("env_of_a_repository", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.make_env
+
+
+def test_a_pushed_bundle_is_an_environment_of_env_hub(hub):
+    assert cli(["push", "snake", "somebody/snake", "--no-film"]) == 0
+    make_env = run_as_lerobot_does(hub / "somebody" / "snake" / "env.py")
+    env = make_env(n_envs=3, use_async_envs=True)
+    assert isinstance(env, gymnasium.vector.VectorEnv) and env.num_envs == 3
+    assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
+    frames, _ = env.reset(seed=1)
+    own = NeuralVectorEnv(3, bundle="snake")
+    np.testing.assert_array_equal(frames, own.reset(seed=1)[0])
+    env.step(env.action_space.sample())
+
+
+def test_loading_a_bundle_runs_nothing_that_lies_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    path.mkdir()
+    copy_bundle(SNAKE, path)
+    for name in ("env.py", "__init__.py", "conftest.py", "sitecustomize.py"):
+        (path / name).write_text(f"open({str(tmp_path / 'canary')!r}, 'w').close()\n")
+    monkeypatch.chdir(path)
+    NeuralVectorEnv(1, bundle=str(path)).reset(seed=0)
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.fixture
+def remote(monkeypatch, tmp_path):
+    """A Hub with a repository whose newest commit is `commits[-1]`, in the cache's own layout; what
+    it was asked is in `asked`.
+    """
+    commits, asked = ["a" * 40], []
+    cache = tmp_path / "cache"
+
+    def snapshot_download(name, revision=None, local_files_only=False, **options):
+        asked.append((name, revision))
+        assert "env.py" not in options["allow_patterns"]
+        commit = commits[-1] if revision in (None, "main") else revision
+        folder = cache / f"models--{name.replace('/', '--')}"
+        path = folder / "snapshots" / commit
+        if not path.exists():
+            path.mkdir(parents=True)
+            copy_bundle(SNAKE, path)
+        if revision in (None, "main"):
+            (folder / "refs").mkdir(exist_ok=True)
+            (folder / "refs" / "main").write_text(commit)
+        return str(path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("collectors.network_access.offline", lambda: "")
+    return commits, asked
+
+
+def test_a_repository_stays_at_the_commit_that_was_fetched_until_another_is_named(remote):
+    commits, asked = remote
+    assert resolve_bundle("somebody/snake").name == "a" * 40
+    commits.append("b" * 40)
+    assert resolve_bundle("somebody/snake").name == "a" * 40 and len(asked) == 1
+    assert resolve_bundle("somebody/snake@main").name == "b" * 40
+    assert resolve_bundle("somebody/snake").name == "b" * 40 and len(asked) == 2
+    assert resolve_bundle(f"somebody/snake@{'a' * 40}").name == "a" * 40 and len(asked) == 2
+    assert resolve_bundle(f"somebody/snake@{'c' * 40}").name == "c" * 40
+    assert asked[-1] == ("somebody/snake", "c" * 40)
+    assert label_of("somebody/snake@v1") == "somebody-snake-v1"
+
+
+def test_a_copy_that_is_not_whole_is_fetched_again(remote):
+    _, asked = remote
+    (resolve_bundle("somebody/snake") / "config.json").unlink()
+    resolve_bundle("somebody/snake")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("revision", ["../../x", "a/../..", "A" * 40, ""])
+def test_no_revision_leads_out_of_the_cache(revision, tmp_path):
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs" / "main").write_text("../../x")
+    assert _pinned(tmp_path, revision) is None
