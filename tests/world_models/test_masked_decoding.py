@@ -14,7 +14,7 @@ from world_models.models.masked_decoding import (
 )
 from world_models.models.token_losses import some_new_only
 from world_models.networks.code_copy import CodeCopy, chosen_codes
-from world_models.networks.masked_tokens import CodeHead
+from world_models.networks.code_head import CodeHead
 from world_models.noise import NoiseStream
 
 
@@ -60,11 +60,10 @@ def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_ou
     h = torch.randn(3, 16, 8)
     generated = torch.full((3, 16), math.log(6.0))
     total = sum(
-        copy.losses(h, sources, torch.full((3, 16), code), generated)[0].neg().exp()
-        for code in range(6)
+        copy.losses(h, sources, sources == code, generated)[0].neg().exp() for code in range(6)
     )
     assert torch.allclose(total, torch.ones(3, 16), atol=1e-5)
-    source = copy.losses(h, sources, last.flatten(1), generated)[1]
+    source = copy.losses(h, sources, sources == last.flatten(1)[..., None], generated)[1]
     assert (chosen_codes(source, torch.zeros(3, 16).long(), sources) >= 0).all()
 
 
@@ -89,17 +88,16 @@ def test_where_one_choice_is_sure_no_other_is_drawn():
 
 def test_half_of_the_samples_show_what_could_be_copied_and_hide_only_what_is_new():
     count, generator = 4000, torch.Generator().manual_seed(0)
-    target = torch.tensor([[5, 6], [7, 8]]).repeat(count, 1, 1)
-    sources = target.flatten(1)[..., None].repeat(1, 1, 2)
-    sources[:, 3] = 0  # the last place is new
+    right = torch.ones(count, 4, 2, dtype=torch.bool)
+    right[:, 3] = False  # the last place is new
     everything = torch.ones(count, 2, 2, dtype=torch.bool)
-    masked = some_new_only(everything, sources, target, generator)
+    masked = some_new_only(everything, right, generator)
     assert masked[:, 1, 1].all()
     assert 0.47 < masked[:, 0, 0].float().mean() < 0.53
     assert torch.equal(masked[:, 0, 0], masked[:, 1, 0])
     known = everything.clone()
     known[:, 1, 1] = False  # nothing new is hidden: the mask stays
-    assert torch.equal(some_new_only(known, sources, target, generator), known)
+    assert torch.equal(some_new_only(known, right, generator), known)
 
 
 def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():

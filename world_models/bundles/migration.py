@@ -90,6 +90,9 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.copy_pixels", False),
     ("tokens", "model.choice_temperature", 0.0),
     ("tokens", "model.pixel_features", 0),
+    ("tokens", "model.network.scroll", []),
+    ("tokens", "model.rare", 0.0),
+    ("tokens", "model.tokenizer.focus", 0.0),
 )
 
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from world_models.networks.code_copy import chosen_codes
-from world_models.networks.masked_tokens import CodeFeatures, CodeHead, MaskedTokens
+from world_models.networks.code_head import CodeHead
+from world_models.networks.masked_tokens import CodeFeatures, MaskedTokens, MovedFrame
 from world_models.noise import FRAME_SALT, NoiseStream
 
 DIGITS = 8  # salts that a pass may use
@@ -32,6 +33,7 @@ class Decided(NamedTuple):
     codes: Tensor  # (B, G, G) int64
     log_probability: Tensor  # (B, G, G) float32
     source: Tensor  # (B, G, G) int64: 0 generated, m > 0 copied from source m - 1
+    moved: MovedFrame | None = None  # the last frame as it scrolls, where it does
 
     @property
     def surprise(self) -> Tensor:
@@ -72,8 +74,10 @@ class MaskedDecoding(NamedTuple):
         codes = torch.full((lanes, places), mask, device=features.tokens.device)
         found = torch.zeros(lanes, places, device=codes.device)
         origin = torch.zeros_like(codes)
-        sources = network.sources(features.last[:lanes])
-        yield Decided(*(x.unflatten(1, shape) for x in (codes, found, origin)))
+        moved = None if features.moved is None else features.moved.codes
+        sources = network.sources(features.last[:lanes], moved)
+        now = [x.unflatten(1, shape) for x in (codes, found, origin)]
+        yield Decided(now[0], now[1], now[2], features.moved)
         for number in range(1, self.passes + 1):
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
@@ -89,7 +93,14 @@ class MaskedDecoding(NamedTuple):
                 order = self.order(log_probability, noise, salt)
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 codes = codes.masked_fill(rank < left[:, None], mask)
-            yield Decided(*(x.unflatten(1, shape) for x in (codes, found, origin)))
+            now = [x.unflatten(1, shape) for x in (codes, found, origin)]
+            yield Decided(now[0], now[1], now[2], features.moved)
+
+    def choose_move(self, logits: Tensor, noise: NoiseStream) -> Tensor:
+        """How the frame scrolls (B,), from logits (B or 2 B, M)."""
+        halves = len(logits) // len(noise.seeds)
+        guided = self.guided(logits[:, None], halves)
+        return self.pick(without_rare(guided), noise, FRAME_SALT)[0][:, 0]
 
     def order(self, log_probability: Tensor, noise: NoiseStream, salt: int) -> Tensor:
         """What places are ordered by, (B, L); the last ones are masked again. Those that are sure

@@ -14,6 +14,14 @@ from torch import Tensor
 from world_models import frames as pixels
 from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
+from world_models.models.token_scroll import (
+    context_moves,
+    move_loss,
+    rare_weights,
+    right_sources,
+    scrolled,
+    watch,
+)
 from world_models.networks.actions import put_null
 from world_models.protocols import Clips
 
@@ -24,6 +32,14 @@ TOKENIZER_FRAMES = 2  # of each clip, from which the tokenizer learns
 FAR_OFF = (
     0.05  # mean square distance of two codes' values from which one is a wrong patch, for trust
 )
+
+
+class Window(NamedTuple):
+    """What a step is computed from."""
+
+    codes: Tensor  # (B, K, G, G) int64
+    actions: Tensor  # (B, K) int64, the last one leads on
+    moves: Tensor | None  # (B, K - 1) int64 how the frames scrolled, where the network scrolls
 
 
 class Target(NamedTuple):
@@ -56,13 +72,15 @@ def dynamics_losses(
     actions = torch.cat((clips.context_actions, clips.actions), 1).to(device)
     classes, over = clips.reward_classes.to(device), clips.terminations.to(device)
     context = codes[:, :length]
+    moves = context_moves(model, context)
     sums: dict[str, Tensor] = {}
     importance = (1 / clips.sampling_weight) / (1 / clips.sampling_weight).mean()
     for s in range(steps):
         target = Target(codes[:, length + s], classes[:, s], over[:, s])
-        terms, filled = step_losses(
-            model, context, actions[:, s : s + length], target, dropout, generator
-        )
+        window = Window(context, actions[:, s : s + length], moves)
+        terms, filled, move = step_losses(model, window, target, dropout, generator)
+        if moves is not None and move is not None:
+            moves = torch.cat((moves[:, 1:], move[:, None]), 1)
         for name, value in terms.items():
             weight = clips.valid[:, s] * (importance if name in OUTCOMES else 1.0)
             sums[name] = sums.get(name, 0) + (value * weight.to(device)).sum()
@@ -72,58 +90,67 @@ def dynamics_losses(
 
 def step_losses(
     model: TokensModel,
-    context: Tensor,
-    actions: Tensor,
+    window: Window,
     target: Target,
     dropout: float,
     generator: torch.Generator,
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Losses (B,) of one step from context codes (B, K, G, G) and actions (B, K), the last one
-    leading on.
+) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
+    """Losses (B,) of one step.
 
-    Also the next frame's codes (B, G, G) with the likeliest in the place of what was masked.
+    Also the next frame's codes (B, G, G) with the likeliest in the place of what was masked, and
+    how the frame scrolled (B,), where the network scrolls.
     """
-    network, shape, count = model.network, target.codes.shape[1:], len(context)
+    network, shape, (clean, actions, moves) = model.network, target.codes.shape[1:], window
+    context, count = clean, len(clean)
     device, action = context.device, actions[:, -1]
     level = torch.zeros(count, device=device)
     if model.training:
         context, level = corrupt(model, context, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = put_null(action, drop, model.null_action)
-    sources = network.sources(context[:, -1])
-    masked = hidden_places(model, sources, target.codes, generator)
-    features = network.encode(context, actions[:, :-1], action, model.level_of(level))
+    camera, terms = watch(model, clean[:, -1], context[:, -1], target.codes), {}
+    features = network.encode(context, actions[:, :-1], action, model.level_of(level), moves)
+    if camera is not None:
+        terms["scroll"] = move_loss(model, features, camera)
+        features = scrolled(model, features, camera.frame, camera.move)
+    moved = features.moved
+    sources = network.sources(context[:, -1], None if moved is None else moved.codes)
+    after = None if camera is None else camera.target
+    right = right_sources(model, sources, target.codes, moved, after)
+    masked = hidden_places(model, right, target.codes, generator)
     h = network(torch.where(masked, network.mask_code, target.codes), features)
-    losses = network.losses(h, sources, target.codes.flatten(1))
+    losses = network.losses(h, sources, target.codes.flatten(1), right)
     error, best = (x.unflatten(1, shape) for x in losses)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
     logits = model.outcome_logits(features.tokens, filled)
-    terms = {"frame": (error * masked).sum((1, 2)) / masked.sum((1, 2))}
+    weight = masked * 1.0
+    if moved is not None and model.training:
+        weight = masked * rare_weights(moved.frame, model.patch, model.config.rare)
+    terms["frame"] = (error * weight).sum((1, 2)) / weight.sum((1, 2))
     wrong = wrong_share(model, filled, target.codes)
-    return terms | outcome_losses(logits, target.reward_class, target.termination, wrong), filled
+    terms |= outcome_losses(logits, target.reward_class, target.termination, wrong)
+    return terms, filled, None if camera is None else camera.move
 
 
 def hidden_places(
-    model: TokensModel, sources: Tensor | None, target: Tensor, generator: torch.Generator
+    model: TokensModel, right: Tensor | None, target: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Which codes of the next frame (B, G, G) are hidden: (B, G, G) bool, all in validation."""
     if not model.training:
         return torch.ones_like(target, dtype=torch.bool)
     shares = mask_shares(len(target), model.config.all_masked, generator)
     masked = draw_masks(shares, target.shape[1:], generator).to(target.device)
-    return masked if sources is None else some_new_only(masked, sources, target, generator)
+    return masked if right is None else some_new_only(masked, right, generator)
 
 
-def some_new_only(
-    masked: Tensor, sources: Tensor, target: Tensor, generator: torch.Generator
-) -> Tensor:
+def some_new_only(masked: Tensor, right: Tensor, generator: torch.Generator) -> Tensor:
     """Masks (B, G, G) of which those of half of the samples show all that could be copied.
 
-    sources (B, L, M) are the codes to copy, target (B, G, G) the codes of the next frame. That is
-    what the later passes of a dream see: the frame but for what is new in it. Without this the new
-    strip of a frame that scrolls is a small part of the loss.
+    right (B, L, M) bool says which sources have the codes of the next frame. That is what the later
+    passes of a dream see: the frame but for what is new in it. Without this the new strip of a
+    frame that scrolls is a small part of the loss.
     """
-    new = (sources != target.flatten(1)[..., None]).all(2).view_as(masked)
+    new = ~right.any(2).view_as(masked)
     chosen = (torch.rand(len(masked), generator=generator) < 0.5).to(masked.device)
     hidden = masked & new
     chosen &= hidden.flatten(1).any(1)

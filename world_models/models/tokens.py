@@ -22,14 +22,16 @@ from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import final_classes, likeliest_outcome
 from world_models.models.token_losses import dynamics_losses, some_frames
-from world_models.models.token_windows import CodeWindow, PixelWindow
-from world_models.models.tokens_config import TokensConfig
-from world_models.networks.grid import GridConfig, OutcomeHead
-from world_models.networks.masked_tokens import (
-    CodeFeatures,
-    CodeOutcomeHead,
-    MaskedTokens,
+from world_models.models.token_scroll import drawn_scroll
+from world_models.models.token_windows import (
+    PixelWindow,
+    ScrollWindow,
+    TokenWindow,
+    first_window,
+    next_window,
 )
+from world_models.models.tokens_config import TokensConfig, outcome_head
+from world_models.networks.masked_tokens import CodeFeatures, CodeOutcomeHead, MaskedTokens
 from world_models.networks.patch_counts import count_patches
 from world_models.networks.tokenizer import (
     PatchDictionary,
@@ -74,8 +76,9 @@ class TokensModel(WorldModel):
         self.tokenizer = build_tokenizer(config.tokenizer, spec.frame_shape[2])
         self.tokenizer.requires_grad_(False)
         shape = (self.context_length, spec.action_inputs, *grid)
-        self.network = MaskedTokens(config.network, self.tokenizer.sizes, shape)
-        self.head = self.build_head()
+        patches = (self.patch, spec.frame_shape[2])
+        self.network = MaskedTokens(config.network, self.tokenizer.sizes, shape, patches)
+        self.head = outcome_head(config, spec)
         self.code_type = torch.int16 if self.network.mask_code < 2**15 else torch.int32
         learned = not isinstance(self.tokenizer, PatchDictionary)
         self.tokenizer_share = config.tokenizer_share if learned else 0.0
@@ -96,14 +99,6 @@ class TokensModel(WorldModel):
             model.tokenizer.fill(torch.from_numpy(patches))
             model.init_embeddings()
         return model
-
-    def build_head(self) -> CodeOutcomeHead | OutcomeHead:
-        """What tells outcomes: by pixels where a game counts them, else by codes."""
-        width, rewards = self.config.network.width, len(self.spec.reward_values)
-        if not self.config.pixel_features:
-            return CodeOutcomeHead(self.config.network, rewards)
-        sizes = GridConfig(width, self.patch, pixel_features=self.config.pixel_features)
-        return OutcomeHead(sizes, self.spec.frame_shape[2], rewards)
 
     def init_embeddings(self) -> None:
         """Gives codes that look alike embeddings that are alike."""
@@ -129,7 +124,7 @@ class TokensModel(WorldModel):
         assert steps is not None and guidance is not None and temperature is not None
         return MaskedDecoding(steps, temperature, guidance, self.config.choice_temperature)
 
-    def init(self, context: Context) -> CodeWindow | PixelWindow:
+    def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another
         shape.
         """
@@ -139,29 +134,28 @@ class TokensModel(WorldModel):
                 f"a context has frames of shape (B, {expected}), not {tuple(context.frames.shape)}"
             )
         codes = self.encode_frames(context.frames)
-        if self.config.copy_pixels:
-            return PixelWindow(codes, context.actions, context.frames[:, -1])
-        return CodeWindow(codes, context.actions)
+        return first_window(context, codes, self.network.scroll, self.config.copy_pixels)
 
     def encode_state(
-        self,
-        state: CodeWindow | PixelWindow,
-        action: Tensor,
-        options: SamplingOptions = DEFAULT_OPTIONS,
+        self, state: TokenWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> CodeFeatures:
         """What a step with action (B,) is computed from; under guidance a second half, without the
         action, follows.
         """
-        codes, past = state.codes, state.actions
+        codes, past, frame, moves = state.codes, state.actions, None, None
+        if isinstance(state, ScrollWindow):
+            frame, moves = state.frame, state.moves
         if self.decoding(options).guidance != 1:
             codes, past = codes.repeat(2, 1, 1, 1), torch.cat((past, past))
             action = torch.cat((action, torch.full_like(action, self.null_action)))
-        level = torch.tensor(self.config.assumed_corruption, device=codes.device)
-        return self.network.encode(codes, past, action, self.level_of(level).repeat(len(codes)))
+            moves = None if moves is None else moves.repeat(2, 1)
+        share = torch.tensor(self.config.assumed_corruption, device=codes.device)
+        level = self.level_of(share).repeat(len(codes))
+        return self.network.encode(codes, past, action, level, moves)._replace(frame=frame)
 
     def step(
         self,
-        state: CodeWindow | PixelWindow,
+        state: TokenWindow,
         action: Tensor,
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
@@ -172,31 +166,33 @@ class TokensModel(WorldModel):
         frame, newest = self.show(decided, state), decided.codes.to(self.code_type)
         codes = torch.cat((state.codes[:, 1:], newest[:, None]), 1)
         past = torch.cat((state.actions, action[:, None]), 1)[:, 1:]
-        copies = isinstance(state, PixelWindow)
-        after = PixelWindow(codes, past, frame) if copies else CodeWindow(codes, past)
+        after = next_window(state, codes, past, frame, decided.moved)
         return Transition(after, frame, *self.outcome(features, decided, frame))
 
     def decide_codes(
         self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Decided:
         """The codes of a next frame, and how probable each was."""
-        decided = self.decoding(options)(self.network, features, noise)
-        return self.known(decided)
+        decoding = self.decoding(options)
+        features = drawn_scroll(self, decoding, features, noise)
+        return self.known(decoding(self.network, features, noise))
 
     def known(self, decided: Decided) -> Decided:
-        """With codes that the tokenizer has: digits can write a few more, and a mask."""
+        """With codes that the tokenizer has: digits can write more, and a mask."""
         return decided._replace(codes=decided.codes.clamp(max=self.tokenizer.codes - 1))
 
-    def show(self, decided: Decided, state: CodeWindow | PixelWindow) -> Tensor:
+    def show(self, decided: Decided, state: TokenWindow) -> Tensor:
         """The frame (B, H, W, C) uint8 of decided codes, after a state."""
-        frame = self.decode_codes(decided.codes)
-        if not isinstance(state, PixelWindow) or self.network.copy is None:
+        frame, copy = self.decode_codes(decided.codes), self.network.copy
+        if copy is not None and decided.moved is not None:
+            return copy.moved_pixels(decided.source, frame, decided.moved.frame, self.patch)
+        if copy is None or not isinstance(state, PixelWindow):
             return frame
-        return self.network.copy.copied_pixels(decided.source, frame, state.frame, self.patch)
+        return copy.copied_pixels(decided.source, frame, state.frame, self.patch)
 
     def denoising(
         self,
-        state: CodeWindow | PixelWindow,
+        state: TokenWindow,
         action: Tensor,
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
@@ -204,8 +200,10 @@ class TokensModel(WorldModel):
         """The frame (B, H, W, C) uint8 before the first pass and after each; what is not decided
         yet is gray.
         """
-        frames, features = [], self.encode_state(state, action, options)
-        for decided in self.decoding(options).pass_by_pass(self.network, features, noise):
+        frames, decoding = [], self.decoding(options)
+        features = self.encode_state(state, action, options)
+        features = drawn_scroll(self, decoding, features, noise)
+        for decided in decoding.pass_by_pass(self.network, features, noise):
             frame = self.show(self.known(decided), state)
             masked = decided.codes == self.network.mask_code
             hidden = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
@@ -233,7 +231,7 @@ class TokensModel(WorldModel):
         return self.reward_values[chosen], over, trust.float()
 
     def outcome_probabilities(
-        self, state: CodeWindow, action: Tensor, frame: Tensor
+        self, state: TokenWindow, action: Tensor, frame: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The head's probabilities for a dreamed frame: rewards (B, R), termination (B,)."""
         features = self.context_features(state, action)
@@ -259,7 +257,7 @@ class TokensModel(WorldModel):
         return self.config.network.width
 
     def context_features(
-        self, state: CodeWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
+        self, state: TokenWindow, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Tensor:
         """Without the half that guidance adds."""
         return self.encode_state(state, action, options).tokens[: len(action)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from collectors.settings.parse import check_settings, setting
-from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.grid import GridConfig, OutcomeHead
+from world_models.networks.masked_tokens import CodeOutcomeHead, MaskedTokensConfig
 from world_models.networks.tokenizer import TokenizerConfig
-from world_models.protocols import ModelConfig
+from world_models.protocols import ModelConfig, WorldSpec
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class TokensConfig(ModelConfig):
     )
     pixel_features: int = setting(
         0, "of single pixels of the frame, to tell outcomes by; 0: by its codes", least=0
+    )
+    rare: float = setting(
+        0.0, "where it scrolls: how much more patches of rare colors weigh; 0: all alike", least=0
     )
     guidance: float = setting(1.0, "on the action; 1 is off", least=0)
     tokenizer_share: float = setting(
@@ -49,6 +53,10 @@ class TokensConfig(ModelConfig):
             raise ValueError(
                 "model.copy_pixels needs codes that are copied: model.network.copy=[0]"
             )
+        if self.network.scroll and (self.copy_pixels or self.context_length < 2):
+            raise ValueError(
+                "model.network.scroll needs context_length=2 or more, and copy_pixels=false"
+            )
 
     def check_run(self, weights: str) -> None:
         if self.tokenizer.kind != "patches" and not (self.tokenizer_share or weights):
@@ -57,3 +65,12 @@ class TokensConfig(ModelConfig):
                 "(model.tokenizer_share=0.25), or give a bundle that has one "
                 "(init_from=runs/coinrun/bundle)"
             )
+
+
+def outcome_head(config: TokensConfig, spec: WorldSpec) -> CodeOutcomeHead | OutcomeHead:
+    """What tells outcomes: by pixels where a game counts them, else by codes."""
+    width, rewards = config.network.width, len(spec.reward_values)
+    if not config.pixel_features:
+        return CodeOutcomeHead(config.network, rewards)
+    sizes = GridConfig(width, config.tokenizer.patch, pixel_features=config.pixel_features)
+    return OutcomeHead(sizes, spec.frame_shape[2], rewards)

@@ -19,9 +19,11 @@ OUTSIDE = -1  # the code of a source that lies outside the frame
 
 
 class CodeCopy(nn.Module):
-    """Gates of M sources, which lie so many places off along each axis (0: the same place)."""
+    """Gates of M sources, which lie so many places off along each axis (0: the same place), and of
+    so many `further` ones, which come last.
+    """
 
-    def __init__(self, width: int, distances: tuple[int, ...]):
+    def __init__(self, width: int, distances: tuple[int, ...], further: int = 0):
         super().__init__()
         moves = {
             (sign * d * (1 - axis), sign * d * axis)
@@ -30,7 +32,7 @@ class CodeCopy(nn.Module):
             for sign in (1, -1)
         }
         self.moves = sorted(moves)
-        self.gate = nn.Linear(width, 1 + len(self.moves))
+        self.gate = nn.Linear(width, 1 + len(self.moves) + further)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
@@ -59,21 +61,30 @@ class CodeCopy(nn.Module):
             decoded = torch.where(source == number, copied, decoded)
         return decoded
 
+    def moved_pixels(self, source: Tensor, decoded: Tensor, moved: Tensor, patch: int) -> Tensor:
+        """Frames (B, H, W, C): `decoded` ones, and the pixels of the `moved` ones where the last of
+        the sources (B, G, G) is chosen.
+        """
+        chosen = (source == self.gate.out_features - 1)[..., None]
+        chosen = chosen.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+        return torch.where(chosen, moved, decoded)
+
     def masked(self, logits: Tensor, sources: Tensor) -> Tensor:
         """Gate logits (B, L, 1 + M) without sources that lie outside."""
         outside = F.pad(sources == OUTSIDE, (1, 0), value=False)
         return logits.masked_fill(outside, -math.inf)
 
     def losses(
-        self, h: Tensor, sources: Tensor, codes: Tensor, generated: Tensor
+        self, h: Tensor, sources: Tensor, right: Tensor, generated: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (B, L) of codes (B, L) under the mixture, and the likeliest source (B, L).
+        """Cross-entropy (B, L) of codes under the mixture, and the likeliest source (B, L).
 
-        `generated` (B, L) is that of generating them alone; source 0 is generating, m > 0 is
+        `right` (B, L, M) bool says which sources have them; `generated` (B, L) is the
+        cross-entropy of generating them alone; source 0 is generating, m > 0 is
         sources[..., m - 1].
         """
         gates = self.masked(self.gate(h).float(), sources).log_softmax(2)
-        copied = gates[..., 1:].masked_fill(sources != codes[..., None], -math.inf)
+        copied = gates[..., 1:].masked_fill(~right, -math.inf)
         mixture = torch.cat(((gates[..., 0] - generated)[..., None], copied), 2)
         return -mixture.logsumexp(2), gates.argmax(2)
 

@@ -12,7 +12,6 @@ actions.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,8 +23,10 @@ from collectors.settings.parse import check_settings, setting
 from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.blocks import TokenNorm, fourier, pool
 from world_models.networks.code_copy import CodeCopy, chosen_codes
+from world_models.networks.code_head import CodeEmbedding, CodeHead, small
 from world_models.networks.initialization import zeroed
 from world_models.networks.modulation import Film
+from world_models.networks.scroll import Scroll
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,16 @@ class MaskedTokensConfig:
     copy: tuple[int, ...] = setting(
         (), "copy codes of the last frame from so many places off; empty: none"
     )
+    scroll: tuple[int, ...] = setting(
+        (), "rows and columns of pixels that the whole frame may move per step; empty: none"
+    )
 
     def __post_init__(self):
         check_settings(self)
+        if self.scroll and (len(self.scroll) != 2 or min(self.scroll) < 0):
+            raise ValueError(f"scroll is two numbers of pixels, as [8, 4], not {self.scroll}")
+        if self.scroll and not self.copy:
+            raise ValueError("what scrolls is copied: scroll needs copy=[0]")
 
 
 class CodeFeatures(NamedTuple):
@@ -51,11 +59,17 @@ class CodeFeatures(NamedTuple):
     tokens: Tensor  # (B, D, G, G)
     last: Tensor  # (B, G, G) whole numbers, the newest codes of the context, to copy from
     condition: Tensor  # (B, D): action, past actions, level of corruption
+    frame: Tensor | None = None  # (B, H, W, C) uint8 the last frame, where it scrolls
+    moved: MovedFrame | None = None  # that frame, once its move is known
 
 
-def small(*shape: int, std: float = 0.02) -> nn.Parameter:
-    """Weights that begin as normal draws of this standard deviation."""
-    return nn.Parameter(nn.init.normal_(torch.empty(*shape), std=std))
+class MovedFrame(NamedTuple):
+    """The last frame as it scrolls."""
+
+    move: Tensor  # (B,) int64, as in `Scroll.moves`
+    frame: Tensor  # (B, H, W, C) uint8
+    codes: Tensor  # (B, G, G) int64, OUTSIDE where a pixel was out of sight
+    added: Tensor  # (B, D, G, G) to the features that the decoder sees
 
 
 def embed_past(frames: int, actions: Actions, width: int) -> nn.Parameter | nn.ModuleList:
@@ -138,91 +152,6 @@ class ModulatedTrunk(nn.Module):
         return x
 
 
-class CodeEmbedding(nn.Module):
-    """Codes (B, ..., G, G) -> (B, ..., G, G, E): a learned row for each value of each digit, and
-    their sum.
-
-    A table begins as the values of the codes, so that codes that look alike begin as neighbors.
-    """
-
-    def __init__(self, sizes: tuple[int, ...], width: int):
-        super().__init__()
-        self.sizes, self.mask_code = sizes, math.prod(sizes)
-        self.tables = nn.ParameterList(small(size, width) for size in sizes)
-        self.mask = small(width)
-
-    @torch.no_grad()
-    def start_from(self, values: list[Tensor]) -> None:
-        """Values (size, E') of each digit; of more than E those directions in which they differ
-        most.
-        """
-        for table, of_digit in zip(self.tables, values, strict=True):
-            width = table.shape[1]
-            if of_digit.shape[1] > width:
-                centered = of_digit - of_digit.mean(0)
-                of_digit = centered @ torch.linalg.svd(centered, full_matrices=False)[2][:width].T
-            scale = of_digit.std().clamp_min(1e-6)
-            table[: len(of_digit), : of_digit.shape[1]] += of_digit / scale / 2
-
-    def forward(self, codes: Tensor) -> Tensor:
-        digits = digits_of(codes.long(), self.sizes)
-        rows = [F.embedding(digit, t) for digit, t in zip(digits, self.tables, strict=True)]
-        return torch.stack(rows).sum(0)
-
-    def partly(self, codes: Tensor) -> Tensor:
-        """The same of codes of which some are masked, which have an embedding of their own."""
-        return torch.where((codes == self.mask_code)[..., None], self.mask, self(codes))
-
-
-def digits_of(codes: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """The digits (...) of codes (...) int64 in the number system of these sizes, the first one
-    foremost.
-    """
-    basis = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
-    return [codes // base % size for base, size in zip(basis, sizes, strict=True)]
-
-
-class CodeHead(nn.Module):
-    """Probabilities of the codes of each place, given features h (B, L, D) of L places, digit by
-    digit.
-
-    p(code | h) = p(d1 | h) p(d2 | h, d1) p(d3 | h, d1, d2): no distribution is excluded, and 40 +
-    25 logits take a fifteenth of the memory and time of 1000.
-    """
-
-    def __init__(self, width: int, sizes: tuple[int, ...]):
-        super().__init__()
-        self.sizes, self.norm = sizes, nn.LayerNorm(width)
-        self.logits = nn.ModuleList(nn.Linear(width, size) for size in sizes)
-        self.given = nn.ParameterList(small(size, width) for size in sizes[:-1])
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in sizes[:-1])
-
-    def after(self, h: Tensor, place: int, digit: Tensor) -> Tensor:
-        """h (B, L, D) once digit number `place` is known to be `digit` (B, L)."""
-        return h + F.silu(self.hidden[place](h) + F.embedding(digit, self.given[place]))
-
-    def losses(self, h: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (B, L) of codes (B, L) int64, and the likeliest codes (B, L), each digit
-        given the true ones.
-
-        That is how a code of which one digit is wrong stays near what it should be.
-        """
-        h, best = self.norm(h), torch.zeros_like(codes)
-        loss = torch.zeros_like(h[..., 0], dtype=torch.float32)
-        for place, digit in enumerate(digits_of(codes, self.sizes)):
-            logits = self.logits[place](h).float()
-            loss = loss + _cross_entropy(logits, digit)
-            best = best * self.sizes[place] + logits.argmax(2)
-            if place < len(self.hidden):
-                h = self.after(h, place, digit)
-        return loss, best
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy (B, L) of logits (B, L, M) for targets (B, L) int64."""
-    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
-
-
 class MaskedTokens(nn.Module):
     """See the module."""
 
@@ -231,12 +160,13 @@ class MaskedTokens(nn.Module):
         config: MaskedTokensConfig,
         sizes: tuple[int, ...],
         shape: tuple[int, Actions, int, int],
+        patches: tuple[int, int] = (4, 3),
     ):
-        """`sizes` of the digits of a code; `shape`: K context frames, actions, rows and columns
-        of codes.
+        """`sizes` of the digits of a code; `shape`: K context frames, actions, rows and columns of
+        codes; `patches`: pixels along their side, and colors.
         """
         super().__init__()
-        frames, actions, rows, columns = shape
+        (frames, actions, rows, columns), (patch, colors) = shape, patches
         width = config.width
         self.action = embed_actions(actions, width)
         self.past_actions = embed_past(frames - 1, actions, width) if frames > 1 else None
@@ -249,7 +179,13 @@ class MaskedTokens(nn.Module):
         self.decided = nn.Conv2d(config.code_width, width, 1)
         self.decoder = ModulatedTrunk(width, config.decoder_depth, config.attention)
         self.head = CodeHead(width, sizes)
-        self.copy = CodeCopy(width, config.copy) if config.copy else None
+        self.scroll = (
+            Scroll(width, (config.scroll[0], config.scroll[1]), patch, colors, frames - 1)
+            if config.scroll
+            else None
+        )
+        further = int(self.scroll is not None)
+        self.copy = CodeCopy(width, config.copy, further) if config.copy else None
 
     @property
     def mask_code(self) -> int:
@@ -257,16 +193,24 @@ class MaskedTokens(nn.Module):
         return self.codes.mask_code
 
     def encode(
-        self, codes: Tensor, past_actions: Tensor, action: Tensor, level: Tensor
+        self,
+        codes: Tensor,
+        past_actions: Tensor,
+        action: Tensor,
+        level: Tensor,
+        moves: Tensor | None = None,
     ) -> CodeFeatures:
         """Context encoder, once per step.
 
         codes (B, K, G, G), past_actions (B, K - 1, *row) between them, action (B, *row), encoded;
-        level (B,) in [0, 1]: how much of the context is corrupted, as far as is known.
+        level (B,) in [0, 1]: how much of the context is corrupted, as far as is known; moves
+        (B, K - 1) int64: how the frames of the context scrolled, where the network scrolls.
         """
         condition = self.action(action) + self.level(fourier(level, self.level.in_features))
         if self.past_actions is not None:
             condition = condition + past_sum(self.past_actions, past_actions)
+        if self.scroll is not None and moves is not None:
+            condition = condition + self.scroll.velocity(moves)
         condition = self.condition(condition)
         x = (
             self.codes(codes).permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
@@ -279,20 +223,29 @@ class MaskedTokens(nn.Module):
         for `head`.
         """
         x = features.tokens + self.decided(self.codes.partly(codes).permute(0, 3, 1, 2))
+        if features.moved is not None:
+            x = x + features.moved.added.repeat(len(x) // len(features.moved.added), 1, 1, 1)
         return self.decoder(x, features.condition).permute(0, 2, 3, 1).flatten(1, 2)
 
-    def sources(self, last: Tensor) -> Tensor | None:
-        """The codes (B, L, M) that may be copied from the last codes (B, G, G), if any may."""
-        return None if self.copy is None else self.copy.sources(last)
+    def sources(self, last: Tensor, moved: Tensor | None = None) -> Tensor | None:
+        """The codes (B, L, M) that may be copied, if any may: from the last codes (B, G, G), and
+        from those of the frame as it scrolls.
+        """
+        if self.copy is None:
+            return None
+        sources = self.copy.sources(last)
+        return sources if moved is None else torch.cat((sources, moved.flatten(1)[..., None]), 2)
 
-    def losses(self, h: Tensor, sources: Tensor | None, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (B, L) of codes (B, L) given h of `forward` and `sources`, and the
-        likeliest codes (B, L).
+    def losses(
+        self, h: Tensor, sources: Tensor | None, codes: Tensor, right: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy (B, L) of codes (B, L) given h of `forward`, `sources` and which of them
+        are `right` (B, L, M) bool, and the likeliest codes (B, L).
         """
         loss, best = self.head.losses(h, codes)
-        if self.copy is None or sources is None:
+        if self.copy is None or sources is None or right is None:
             return loss, best
-        loss, source = self.copy.losses(self.head.norm(h), sources, codes, loss)
+        loss, source = self.copy.losses(self.head.norm(h), sources, right, loss)
         return loss, chosen_codes(source, best, sources)
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from collectors.settings.parse import check_settings, setting
 from world_models.networks.blocks import PatchEmbed, PatchOut, TokenNorm
 from world_models.networks.initialization import zeroed
+from world_models.networks.reconstruction import patch_weights, roughness
 
 SOFTMAX = 64  # most values of a digit of a code: such a digit is decided by one softmax
 NEAR = 8  # entries of a dictionary from which a slightly wrong one is drawn
@@ -46,6 +47,9 @@ class TokenizerConfig:
     encoder_depth: int = setting(2, "residual blocks", least=0)
     decoder_depth: int = setting(3, "residual blocks", least=0)
     texture: float = setting(0.0, "weight of the loss that keeps fsq's texture sharp", least=0)
+    focus: float = setting(
+        0.0, "how much more fsq learns from patches that it draws badly; 0: all alike", least=0
+    )
 
     def __post_init__(self):
         check_settings(self)
@@ -157,6 +161,7 @@ class FSQTokenizer(nn.Module):
         width, size = config.width, len(config.levels)
         self.sizes, self.codes = grouped(config.levels), math.prod(config.levels)
         self.quantizer, self.texture = ScalarQuantizer(config.levels), config.texture
+        self.focus, self.patch = config.focus, config.patch
         self.encoder = nn.Sequential(
             PatchEmbed(colors, width, config.patch),
             *(PatchBlock(width) for _ in range(config.encoder_depth)),
@@ -189,25 +194,21 @@ class FSQTokenizer(nn.Module):
 
     def losses(self, frames: Tensor) -> dict[str, Tensor]:
         """5 x squared + 0.3 x absolute error: the first for the brightness of areas, the second for
-        thin lines. With `texture` also how much each patch is too smooth or too rough: relief that
-        the codes cannot place is blurred by the first two, but its amount is known.
+        thin lines. With `focus` a patch weighs the more the worse it is drawn: what is small and
+        rare, as a coin, is else left out. With `texture` also how much each patch is too smooth or
+        too rough: relief that the codes cannot place is blurred by the first two, but its amount is
+        known.
         """
         values = self.quantizer(self.encoder(frames).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         decoded = self.decoder(values).float()
-        squared, absolute = F.mse_loss(decoded, frames), F.l1_loss(decoded, frames)
-        loss = 5 * squared + 0.3 * absolute
+        squared, absolute = (decoded - frames).square(), (decoded - frames).abs()
+        error = 5 * squared + 0.3 * absolute
+        if self.focus:
+            error = error * patch_weights(squared, self.patch, self.focus)
+        loss = error.mean()
         if self.texture:
             loss = loss + self.texture * F.l1_loss(roughness(decoded), roughness(frames))
-        return {"reconstruction": loss, "mse": squared.detach()}
-
-
-def roughness(frames: Tensor, area: int = 4) -> Tensor:
-    """Mean absolute Laplacian of areas of so many pixels a side: frames (B, C, H, W) ->
-    (B * C, 1, H / area, W / area).
-    """
-    kernel = frames.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
-    edges = F.conv2d(frames.flatten(0, 1)[:, None], kernel[None, None])
-    return F.avg_pool2d(edges.abs(), area, ceil_mode=True)
+        return {"reconstruction": loss, "mse": squared.mean().detach()}
 
 
 class PatchBlock(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from conftest_models import FSQ
 
 from world_models import frames as pixels
-from world_models.networks.masked_tokens import digits_of
+from world_models.networks.code_head import digits_of
 from world_models.networks.tokenizer import (
     FSQTokenizer,
     PatchDictionary,

@@ -14,20 +14,11 @@ from world_models.networks.tokenizer import TokenizerConfig
 from world_models.training.config import TrainConfig
 
 
-def coinrun() -> TrainConfig:
-    """CoinRun by tokens: the bundle `coinrun`.
-
-    Its data: neural-envs collect coinrun
-    """
+def _tokens(model: TokensConfig, data: str) -> TrainConfig:
+    """What the runs of token models have in common; `data` is the dataset's name."""
     return TrainConfig(
-        model=TokensConfig(
-            tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
-            network=MaskedTokensConfig(copy=(0, 1)),
-            temperature=0.6,  # with the likeliest codes levels run empty
-            tokenizer_share=0.15,
-        ),
-        data=Path("data/coinrun"),
-        out=Path("runs/coinrun"),
+        model=model,
+        data=Path("data") / data,
         updates=20_000,
         learning_rate=1.5e-3,
         rollout_steps=2,
@@ -42,6 +33,31 @@ def coinrun() -> TrainConfig:
         action_dropout=0.1,
         validate_every=500,
         validation_batches=4,
+    )
+
+
+def coinrun() -> TrainConfig:
+    """CoinRun by tokens: the bundle `coinrun`. The camera follows the player, so frames scroll.
+
+    Its data: neural-envs collect coinrun
+    """
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(levels=(8,) * 6, focus=0.5),  # coins are five pixels large
+        network=MaskedTokensConfig(copy=(0,), scroll=(10, 4)),
+        temperature=0.6,  # with the likeliest codes levels run empty
+        tokenizer_share=0.15,
+        pixel_features=8,
+        rare=0.5,
+        all_masked=0.5,
+        corruption=0.03,  # with more, what is rare is mended away
+        corrupted=0.5,
+        assumed_corruption=0.0,
+    )
+    return replace(
+        _tokens(model, "coinrun"),
+        out=Path("runs/coinrun"),
+        updates=12_000,
+        rollout_from=0.7,
     )
 
 
@@ -63,9 +79,7 @@ def worldmap_tokens() -> TrainConfig:
         all_masked=0.1,
     )
     return replace(
-        coinrun(),
-        model=model,
-        data=Path("data/worldmap"),
+        _tokens(model, "worldmap"),
         out=Path("runs/worldmap-tokens"),
         updates=12_000,
         event_weight=2.0,
@@ -81,9 +95,7 @@ def pong_tokens() -> TrainConfig:
         tokenizer_share=0.15,
     )
     return replace(
-        coinrun(),
-        model=model,
-        data=Path("data/pong"),
+        _tokens(model, "pong"),
         out=Path("runs/pong-tokens"),
         event_weight=20.0,
     )
@@ -103,9 +115,7 @@ def snake_tokens() -> TrainConfig:
         corruption=0.02,
     )
     return replace(
-        coinrun(),
-        model=model,
-        data=Path("data/snake"),
+        _tokens(model, "snake"),
         out=Path("runs/snake-tokens"),
         updates=8_000,
     )

@@ -1,0 +1,84 @@
+"""The move of a whole frame: found, made and predicted."""
+
+import pytest
+import torch
+from conftest_models import make_context, make_model
+
+from world_models.models.token_scroll import scrolled
+from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.scroll import Scroll, whole_patches
+from world_models.noise import NoiseStream
+from world_models.protocols import Context
+
+
+def some_frames(count: int = 3) -> torch.Tensor:
+    return torch.randint(256, (count, 16, 16, 3), generator=torch.Generator().manual_seed(0)).byte()
+
+
+def test_the_move_that_was_made_is_the_nearest_one():
+    scroll, frames = Scroll(8, (3, 2), 4, 3, 1), some_frames()
+    wanted = [(0, 0), (-3, 2), (1, -1)]
+    move = torch.tensor([scroll.moves.tolist().index(list(pair)) for pair in wanted])
+    moved, _ = scroll.moved(frames, move)
+    assert torch.equal(moved[1, :13, 2:], frames[1, 3:, :14])
+    assert torch.equal(moved[2, 1:, :15], frames[2, :15, 1:])
+    assert torch.equal(scroll.nearest(frames, moved), move)
+
+
+def test_where_all_moves_are_as_near_the_frame_stands_still():
+    scroll, gray = Scroll(8, (2, 2), 4, 3, 1), torch.full((1, 16, 16, 3), 90, dtype=torch.uint8)
+    assert scroll.nearest(gray, gray).tolist() == [0] and scroll.moves[0].tolist() == [0, 0]
+
+
+def test_patches_of_which_a_pixel_was_out_of_sight_are_not_known():
+    scroll = Scroll(8, (4, 4), 4, 3, 1)
+    move = torch.tensor([scroll.moves.tolist().index([1, -4])])
+    _, known = scroll.moved(some_frames(1), move)
+    known = whole_patches(known, 4)
+    expected = torch.ones(4, 4, dtype=torch.bool)
+    expected[0], expected[:, 3] = False, False  # what comes in above and to the right
+    assert torch.equal(known[0], expected)
+
+
+def test_a_state_remembers_its_frame_and_how_the_last_step_scrolled():
+    model = make_model("tokens-scroll")
+    context = make_context(model, 2)
+    frames = context.frames.clone()
+    move = torch.tensor([1, 2])
+    frames[:, -1] = model.network.scroll.moved(frames[:, -2], move)[0]
+    state = model.init(Context(frames, context.actions))
+    assert torch.equal(state.moves[:, -1], move) and torch.equal(state.frame, frames[:, -1])
+    stream = NoiseStream.from_seeds(torch.arange(2))
+    out = model.step(state, torch.tensor([0, 1]), stream)
+    assert torch.equal(out.state.frame, out.frame)
+    drawn = model.decide_codes(model.encode_state(state, torch.tensor([0, 1])), stream)
+    assert drawn.moved is not None
+    assert torch.equal(out.state.moves[:, -1], drawn.moved.move)
+    first = model.encode_state(state, torch.tensor([0, 1])).condition
+    other = model.encode_state(
+        state._replace(moves=state.moves * 0), torch.tensor([0, 1])
+    ).condition
+    assert not torch.allclose(first, other)
+
+
+def test_codes_of_the_moved_frame_can_be_copied_where_they_were_in_sight():
+    model = make_model("tokens-scroll")
+    state, action = model.init(make_context(model, 2)), torch.tensor([0, 1])
+    network, move = model.network, torch.tensor([3, 0])
+    features = scrolled(model, model.encode_state(state, action), state.frame, move)
+    sources = network.sources(features.last, features.moved.codes)
+    moved, known = network.scroll.moved(state.frame, move)
+    known = whole_patches(known, 4)
+    codes = model.encode_frames(moved).long()
+    assert sources.shape[2] == len(network.copy.moves) + 1
+    assert torch.equal(sources[..., -1], torch.where(known, codes, -1).flatten(1))
+    assert not known[0].all() and known[1].all()
+
+
+def test_reach_and_what_else_scrolling_needs_is_checked():
+    with pytest.raises(ValueError, match="two numbers of pixels"):
+        MaskedTokensConfig(copy=(0,), scroll=(3,))
+    with pytest.raises(ValueError, match="scroll needs copy"):
+        MaskedTokensConfig(scroll=(3, 3))
+    with pytest.raises(ValueError, match=r"model\.network\.scroll needs"):
+        make_model("tokens-scroll", copy_pixels=True)

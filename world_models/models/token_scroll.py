@@ -1,0 +1,127 @@
+"""How a token model scrolls: the move of the whole frame is drawn, and the last frame, moved by it,
+then tells the decoder what was in sight (`networks.scroll`).
+
+B lanes, K context frames, G x G codes per frame, H x W x C a frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from world_models import frames as pixels
+from world_models.models.masked_decoding import MaskedDecoding
+from world_models.networks.code_copy import OUTSIDE
+from world_models.networks.masked_tokens import CodeFeatures, MovedFrame
+from world_models.networks.scroll import whole_patches
+from world_models.noise import NoiseStream
+
+if TYPE_CHECKING:
+    from world_models.models.tokens import TokensModel
+
+
+NEAR = 12.0  # gray levels, root mean square: a patch that is moved so near to the next one is right
+
+COLOR_STEP = 32  # gray levels within which colors are alike
+MOST_RARE = 20.0
+
+
+class Camera(NamedTuple):
+    """How the whole frame moves in a step of training."""
+
+    move: Tensor  # (B,) int64, as in `Scroll.moves`
+    frame: Tensor  # (B, H, W, C) uint8 the frame that moves
+    target: Tensor  # (B, H, W, C) uint8 the next frame
+
+
+def drawn_scroll(
+    model: TokensModel, decoding: MaskedDecoding, features: CodeFeatures, noise: NoiseStream
+) -> CodeFeatures:
+    """The features once the move of this step of a dream is drawn; as they are where the network
+    does not scroll.
+    """
+    if model.network.scroll is None or features.frame is None:
+        return features
+    logits = model.network.scroll(features.tokens, features.condition)
+    return scrolled(model, features, features.frame, decoding.choose_move(logits, noise))
+
+
+def scrolled(
+    model: TokensModel, features: CodeFeatures, frame: Tensor, move: Tensor
+) -> CodeFeatures:
+    """The features with the codes of the last frame (B, H, W, C) uint8, moved by `move` (B,)."""
+    assert model.network.scroll is not None
+    scroll = model.network.scroll
+    moved, known = scroll.moved(frame, move)
+    codes = model.encode_frames(moved).long()
+    codes = torch.where(whole_patches(known, model.patch), codes, OUTSIDE)
+    added = scroll.features(pixels.stack(moved[:, None]), known)
+    return features._replace(moved=MovedFrame(move, moved, codes, added))
+
+
+def context_moves(model: TokensModel, context: Tensor) -> Tensor | None:
+    """How frames of context codes (B, K, G, G) scrolled: (B, K - 1) int64. None where the network
+    does not scroll.
+    """
+    if model.network.scroll is None:
+        return None
+    frames = model.decode_codes(context.flatten(0, 1)).unflatten(0, context.shape[:2])
+    return model.network.scroll.past_moves(frames)
+
+
+def watch(model: TokensModel, last: Tensor, shown: Tensor, target: Tensor) -> Camera | None:
+    """The move of a step of training, from the last codes of the context to the next frame's codes
+    `target`; `shown` are the last codes as the network sees them; (B, G, G) all. None where the
+    network does not scroll.
+    """
+    if model.network.scroll is None:
+        return None
+    now, seen, after = (model.decode_codes(codes) for codes in (last, shown, target))
+    return Camera(model.network.scroll.nearest(now, after), seen, after)
+
+
+def right_sources(
+    model: TokensModel,
+    sources: Tensor | None,
+    target: Tensor,
+    moved: MovedFrame | None,
+    after: Tensor | None,
+) -> Tensor | None:
+    """Which sources (B, L, M) have the next frame's codes `target` (B, G, G): (B, L, M) bool. Of
+    the moved frame it is enough that its pixels are near those of the next frame, `after`.
+    """
+    if sources is None:
+        return None
+    right = sources == target.flatten(1)[..., None]
+    if moved is None or after is None:
+        return right
+    error = (moved.frame.float() - after.float()).square().mean(3)
+    near = F.avg_pool2d(error[:, None], model.patch)[:, 0] < NEAR**2
+    near &= moved.codes != OUTSIDE
+    return torch.cat((right[..., :-1], near.flatten(1)[..., None]), 2)
+
+
+def rare_weights(frames: Tensor, patch: int, power: float) -> Tensor:
+    """Weights (B, H / P, W / P) of the patches of moved frames (B, H, W, C) uint8: the inverse
+    frequency of their mean color in the batch, to this power, at most `MOST_RARE` times the
+    mean. A coin is one patch of 256, and a mean over all leaves it out. The weight depends on what
+    the network sees, not on what it should say, so probabilities keep their meaning.
+    """
+    colors = F.avg_pool2d(frames.permute(0, 3, 1, 2).float(), patch).long() // COLOR_STEP
+    kinds = torch.zeros_like(colors[:, 0])
+    for channel in colors.unbind(1):
+        kinds = kinds * (256 // COLOR_STEP) + channel
+    _, kind, counts = kinds.unique(return_inverse=True, return_counts=True)
+    weights = counts[kind].float().pow(-power)
+    weights = (weights / weights.mean()).clamp(max=MOST_RARE)
+    return weights / weights.mean()
+
+
+def move_loss(model: TokensModel, features: CodeFeatures, camera: Camera) -> Tensor:
+    """Cross-entropy (B,) of the move, in nats."""
+    assert model.network.scroll is not None
+    logits = model.network.scroll(features.tokens, features.condition)
+    return F.cross_entropy(logits, camera.move, reduction="none")

@@ -1,0 +1,107 @@
+"""The move of a whole frame: which whole number of pixels, down and to the right, takes the last
+frame nearest to the next one.
+
+Where a camera follows a player by parts of a patch, every code changes in every step although
+almost nothing is new. The move is decided first; the last frame, moved by it, then tells the codes
+of all that was in sight. It is motion compensation of a whole frame, as "global motion" in video
+coding, with a move that is predicted and drawn.
+
+B lanes, D channels, H x W x C a frame, P pixels along the side of a patch, R and S the reach in
+pixels along rows and columns, M = (2 R + 1)(2 S + 1) moves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.networks.blocks import PatchEmbed, fourier, pool
+
+
+class Scroll(nn.Module):
+    """Predicts the move of the whole frame, and makes it.
+
+    Moves (B,) int64 are rows of `moves`, nearest first; 0 stands still.
+    """
+
+    moves: Tensor  # (M, 2) int64: rows down, columns to the right
+
+    def __init__(self, width: int, reach: tuple[int, int], patch: int, colors: int, past: int):
+        """`patch` pixels along a patch; `past`: how many moves before are known."""
+        super().__init__()
+        rows, columns = (torch.arange(-r, r + 1) for r in reach)
+        moves = torch.cartesian_prod(rows, columns)
+        order = moves.abs().sum(1).argsort(stable=True)
+        self.register_buffer("moves", moves[order], persistent=False)
+        self.reach, self.patch = reach, patch
+        self.embed = PatchEmbed(colors + 1, width, patch)
+        self.past = nn.Linear(2 * past * width, width)
+        self.hidden = nn.Linear(3 * width, 2 * width)
+        self.logits = nn.Linear(2 * width, len(moves))
+
+    def velocity(self, moves: Tensor) -> Tensor:
+        """The last moves (B, past) as a part of the condition (B, D): several tell parts of a
+        pixel.
+        """
+        reach = self.moves.new_tensor([max(r, 1) for r in self.reach])
+        parts = (self.moves[moves] / reach + 1) / 2  # (B, past, 2) in [0, 1]
+        waves = fourier(parts.flatten(), self.past.out_features)
+        return self.past(waves.view(len(moves), -1))
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """Logits (B, M) of the move, from features (B, D, G, G) and the condition (B, D)."""
+        x = torch.cat((pool(tokens), condition), 1)
+        return self.logits(F.silu(self.hidden(x))).float()
+
+    @torch.no_grad()
+    def nearest(self, last: Tensor, target: Tensor) -> Tensor:
+        """The move (B,) int64 of frames `last` that comes nearest to `target`, both (B, H, W, C)
+        uint8: the mean squared difference of gray levels where both are in sight, the smallest
+        move where several are as near.
+        """
+        before, after = (x.float().mean(3) for x in (last, target))
+        height, width = before.shape[1:]
+        errors = []
+        for down, right in self.moves.tolist():
+            kept = before[:, max(-down, 0) : height - max(down, 0)]
+            seen = after[:, max(down, 0) : height + min(down, 0)]
+            kept = kept[:, :, max(-right, 0) : width - max(right, 0)]
+            seen = seen[:, :, max(right, 0) : width + min(right, 0)]
+            errors.append((kept - seen).square().mean((1, 2)))
+        return torch.stack(errors, 1).argmin(1)
+
+    def past_moves(self, frames: Tensor) -> Tensor:
+        """How each of the frames (B, K, H, W, C) uint8 scrolled to the next: (B, K - 1) int64."""
+        pairs = self.nearest(frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1))
+        return pairs.view(len(frames), -1)
+
+    def moved(self, frames: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (B, H, W, C) moved by `move` (B,), with their edges repeated where nothing was in
+        sight, and which pixels were (B, H, W) bool.
+        """
+        (height, width), (down, right) = frames.shape[1:3], self.moves[move].unbind(1)
+        row = torch.arange(height, device=frames.device) - down[:, None]  # (B, H)
+        column = torch.arange(width, device=frames.device) - right[:, None]  # (B, W)
+        known = inside(row, height)[:, :, None] & inside(column, width)[:, None]
+        row, column = row.clamp(0, height - 1), column.clamp(0, width - 1)
+        place = (row[:, :, None] * width + column[:, None]).flatten(1)  # (B, H * W)
+        place = place[..., None].expand(-1, -1, frames.shape[3])
+        return frames.flatten(1, 2).gather(1, place).view_as(frames), known
+
+    def features(self, moved: Tensor, known: Tensor) -> Tensor:
+        """What the moved frame (B, C, H, W) in [-1, 1] adds to the features (B, D, G, G), where
+        its pixels were in sight (B, H, W) bool.
+        """
+        seen = known[:, None].to(moved.dtype)
+        return self.embed(torch.cat((moved * seen, seen), 1))
+
+
+def inside(place: Tensor, size: int) -> Tensor:
+    """Which of the places (B, L) lie in [0, size)."""
+    return (place >= 0) & (place < size)
+
+
+def whole_patches(pixels: Tensor, patch: int) -> Tensor:
+    """Patches (B, H / P, W / P) of which all pixels (B, H, W) bool are true."""
+    return -F.max_pool2d(-pixels[:, None].float(), patch)[:, 0] > 0.5
