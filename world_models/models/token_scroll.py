@@ -79,8 +79,8 @@ def watch(model: TokensModel, last: Tensor, shown: Tensor, target: Tensor) -> Ca
     """
     if model.network.scroll is None:
         return None
-    now, seen, after = (model.decode_codes(codes) for codes in (last, shown, target))
-    return Camera(model.network.scroll.nearest(now, after), seen, after)
+    now, source, after = (model.decode_codes(codes) for codes in (last, shown, target))
+    return Camera(model.network.scroll.nearest(now, after), source, after)
 
 
 def right_sources(

@@ -65,10 +65,10 @@ class Scroll(nn.Module):
         errors = []
         for down, right in self.moves.tolist():
             kept = before[:, max(-down, 0) : height - max(down, 0)]
-            seen = after[:, max(down, 0) : height + min(down, 0)]
+            reached = after[:, max(down, 0) : height + min(down, 0)]
             kept = kept[:, :, max(-right, 0) : width - max(right, 0)]
-            seen = seen[:, :, max(right, 0) : width + min(right, 0)]
-            errors.append((kept - seen).square().mean((1, 2)))
+            reached = reached[:, :, max(right, 0) : width + min(right, 0)]
+            errors.append((kept - reached).square().mean((1, 2)))
         return torch.stack(errors, 1).argmin(1)
 
     def past_moves(self, frames: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Scroll(nn.Module):
         (height, width), (down, right) = frames.shape[1:3], self.moves[move].unbind(1)
         row = torch.arange(height, device=frames.device) - down[:, None]  # (B, H)
         column = torch.arange(width, device=frames.device) - right[:, None]  # (B, W)
-        known = inside(row, height)[:, :, None] & inside(column, width)[:, None]
+        known = within(row, height)[:, :, None] & within(column, width)[:, None]
         row, column = row.clamp(0, height - 1), column.clamp(0, width - 1)
         place = (row[:, :, None] * width + column[:, None]).flatten(1)  # (B, H * W)
         place = place[..., None].expand(-1, -1, frames.shape[3])
@@ -93,11 +93,11 @@ class Scroll(nn.Module):
         """What the moved frame (B, C, H, W) in [-1, 1] adds to the features (B, D, G, G), where
         its pixels were in sight (B, H, W) bool.
         """
-        seen = known[:, None].to(moved.dtype)
-        return self.embed(torch.cat((moved * seen, seen), 1))
+        inside = known[:, None].to(moved.dtype)
+        return self.embed(torch.cat((moved * inside, inside), 1))
 
 
-def inside(place: Tensor, size: int) -> Tensor:
+def within(place: Tensor, size: int) -> Tensor:
     """Which of the places (B, L) lie in [0, size)."""
     return (place >= 0) & (place < size)
 

@@ -17,8 +17,8 @@ def some_frames(count: int = 3) -> torch.Tensor:
 
 def test_the_move_that_was_made_is_the_nearest_one():
     scroll, frames = Scroll(8, (3, 2), 4, 3, 1), some_frames()
-    wanted = [(0, 0), (-3, 2), (1, -1)]
-    move = torch.tensor([scroll.moves.tolist().index(list(pair)) for pair in wanted])
+    pairs = [(0, 0), (-3, 2), (1, -1)]
+    move = torch.tensor([scroll.moves.tolist().index(list(pair)) for pair in pairs])
     moved, _ = scroll.moved(frames, move)
     assert torch.equal(moved[1, :13, 2:], frames[1, 3:, :14])
     assert torch.equal(moved[2, 1:, :15], frames[2, :15, 1:])
