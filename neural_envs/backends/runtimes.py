@@ -7,6 +7,7 @@ tensors. It computes on as many threads as torch uses.
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -76,7 +77,7 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
         "ENABLE_CPU_PINNING": False,  # other processes dream too
     }
     compiled = core.compile_model(graph, "CPU", settings)
-    places = [int(port.any_name[1:]) for port in compiled.inputs]
+    places = [place_of(port.get_names()) for port in compiled.inputs]
     requests = Requests(compiled)
 
     def compute(given: list[Tensor]) -> list[Tensor]:
@@ -88,6 +89,11 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
         ]
 
     return compute
+
+
+def place_of(names: set[str]) -> int:
+    """Which input of the step has these names: a tensor that is used as it is has several."""
+    return next(int(name[1:]) for name in names if re.fullmatch(r"x\d+", name))
 
 
 class Requests(threading.local):

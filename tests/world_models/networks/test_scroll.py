@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest_models import make_context, make_model
 
-from world_models.models.token_scroll import scrolled
+from world_models.models.token_scroll import rare_weights, scrolled
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.scroll import Scroll, whole_patches
 from world_models.noise import NoiseStream
@@ -82,3 +82,12 @@ def test_reach_and_what_else_scrolling_needs_is_checked():
         MaskedTokensConfig(scroll=(3, 3))
     with pytest.raises(ValueError, match=r"model\.network\.scroll needs"):
         make_model("tokens-scroll", copy_pixels=True)
+
+
+def test_patches_of_rare_colors_weigh_more_and_the_mean_weight_is_one():
+    frames = torch.full((2, 16, 16, 3), 20, dtype=torch.uint8)
+    frames[0, :4, 4:8] = torch.tensor([250, 200, 0], dtype=torch.uint8)
+    weights = rare_weights(frames, 4, 0.5)
+    assert weights.mean().item() == pytest.approx(1.0)
+    assert weights[0, 0, 1] == weights.max() > 5 * weights[0, 0, 0]
+    assert rare_weights(frames, 4, 0.0).unique().tolist() == [1.0]

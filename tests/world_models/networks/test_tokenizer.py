@@ -9,6 +9,7 @@ from conftest_models import FSQ
 
 from world_models import frames as pixels
 from world_models.networks.code_head import digits_of
+from world_models.networks.reconstruction import patch_weights, roughness
 from world_models.networks.tokenizer import (
     FSQTokenizer,
     PatchDictionary,
@@ -16,7 +17,6 @@ from world_models.networks.tokenizer import (
     TokenizerConfig,
     build_tokenizer,
     grouped,
-    roughness,
 )
 
 
@@ -102,3 +102,19 @@ def test_the_texture_loss_notices_a_blur_that_keeps_the_brightness():
     plain, textured = plain.losses(frames), textured.losses(frames)
     assert textured["mse"] == plain["mse"]
     assert textured["reconstruction"] > plain["reconstruction"] + 0.1
+
+
+def test_with_focus_a_patch_that_is_drawn_badly_weighs_more():
+    squared = torch.full((1, 3, 8, 8), 0.01)
+    squared[..., :4, :4] = 0.25
+    weights = patch_weights(squared, 4, 0.5)
+    assert weights.shape == (1, 1, 8, 8) and weights.mean().item() == pytest.approx(1.0)
+    assert (weights[..., 0, 0] / weights[..., 7, 7]).item() == pytest.approx(5.0, rel=1e-3)
+    assert patch_weights(squared, 4, 0.0).unique().tolist() == [1.0]
+    torch.manual_seed(0)
+    plain, focused = (FSQTokenizer(replace(FSQ, focus=focus), 3) for focus in (0.0, 1.0))
+    focused.load_state_dict(plain.state_dict())
+    frames = torch.rand(2, 3, 16, 16) * 2 - 1
+    losses = [tokenizer.losses(frames) for tokenizer in (plain, focused)]
+    assert losses[0]["mse"] == losses[1]["mse"]
+    assert losses[1]["reconstruction"] > losses[0]["reconstruction"]
