@@ -209,3 +209,31 @@ def test_touching_the_pad_plays_on_a_phone(browser, address):
     stepped(page, 1)
     phone.close()
     wait_for(lambda: connections(address) == 0)
+
+
+@pytest.mark.parametrize("size", [(390, 664), (390, 844), (844, 390)])
+def test_on_a_phone_the_dream_its_score_and_all_buttons_are_on_the_screen(browser, address, size):
+    width, height = size
+    phone = browser.new_context(
+        viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
+    )
+    page = phone.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/#snake")
+    shows(page, "#hint", "Touch")
+    dream, score, pad = (
+        page.locator(one).first.bounding_box()
+        for one in ("#views canvas", "#hud > div", "#pad .cross")
+    )
+    assert dream["width"] >= 0.55 * min(size)
+    for box in (dream, score, pad):
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    beside = pad["x"] >= dream["x"] + dream["width"]
+    assert beside or max(dream["y"] + dream["height"], score["y"] + score["height"]) <= pad["y"]
+    page.check("#show-real")
+    page.check("#show-difference")
+    widths = page.eval_on_selector_all("#views canvas", "all => all.map((one) => one.clientWidth)")
+    assert len(widths) == 3 and min(widths) >= 0.42 * min(size)
+    phone.close()
+    wait_for(lambda: connections(address) == 0)

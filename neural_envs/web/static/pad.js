@@ -19,6 +19,9 @@ export function buildPad(box, names, idle, send) {
     pressable(made, action, send);
     (free ? cross : keys).append(made);
   });
+  const diagonal = cross.querySelector('[data-at="1,1"], [data-at="-1,1"]');
+  cross.classList.toggle("low", !diagonal); // as on a keyboard: down stands below up, between left and right
+  for (const down of diagonal ? [] : cross.querySelectorAll('[data-at="0,1"]')) down.style.gridArea = "2 / 2";
   box.replaceChildren(...[cross, keys].filter((part) => part.children.length));
 }
 
