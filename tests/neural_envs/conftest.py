@@ -7,7 +7,10 @@ from __future__ import annotations
 import pytest
 
 from neural_envs import bundles
+from tests.neural_envs.web_site import address, agent, browser, new_page, site
 from tests.oracles import counting_bundle
+
+__all__ = ["address", "agent", "browser", "new_page", "site"]  # of those tests that want a browser
 
 
 @pytest.fixture

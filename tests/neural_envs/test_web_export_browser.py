@@ -9,7 +9,6 @@ from neural_envs.replays.replay_file import DreamFile
 from tests.neural_envs.web_site import needs_chromium, pixels, shows, step_of, views, wait_for
 
 pytestmark = needs_chromium
-pytest_plugins = ["tests.neural_envs.web_site"]
 
 
 def test_keys_snapshots_and_the_seed_in_the_link(address, new_page):
@@ -109,3 +108,10 @@ def test_an_old_browser_is_told_what_it_lacks(lacking, address, new_page):
     page.goto(address)
     shows(page, "#hint", f"it lacks {lacking}")
     assert page.text_content("#state") == "cannot play"
+
+
+def test_a_page_that_was_opened_as_a_file_says_that_it_needs_a_server(site, browser):
+    page = browser.new_page()
+    page.goto(f"file://{site}/index.html")
+    shows(page, "#hint", "only from a server, as that of: python -m http.server")
+    page.close()

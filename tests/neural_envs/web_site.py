@@ -11,13 +11,6 @@ import time
 
 import pytest
 
-from agents.ppo import policy_file
-from agents.ppo.presets import PPOSettings
-from neural_envs.cli import trained_agent
-from neural_envs.web_export import command
-from neural_envs.web_export.config import ExportWebConfig
-from neural_envs.web_export.runtime import RuntimeCopyError
-
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 needs_chromium = [
     pytest.mark.browser,
@@ -37,6 +30,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory):
     """The file of an untrained agent that sees the last two frames of Snake."""
+    from agents.ppo import policy_file
+    from agents.ppo.presets import PPOSettings
+
     stored = {"frames": [6, 64, 64], "actions": 4, "lanes": 1, "num_timesteps": 0}
     model = policy_file.make_ppo(None, PPOSettings(features_dim=16, width=4, stack=2), 0, stored)
     path = tmp_path_factory.mktemp("untrained") / "policy.zip"
@@ -47,6 +43,11 @@ def agent(tmp_path_factory):
 def site(tmp_path_factory, agent):
     """The exported folder; $NEURAL_ENVS_SITE is one that is there already."""
     pytest.importorskip("onnxscript")
+    from neural_envs.cli import trained_agent
+    from neural_envs.web_export import command
+    from neural_envs.web_export.config import ExportWebConfig
+    from neural_envs.web_export.runtime import RuntimeCopyError
+
     given = os.environ.get("NEURAL_ENVS_SITE")
     if given:
         return given

@@ -25,12 +25,14 @@
   ];
   var lacking = [];
   for (var i = 0; i < needs.length; i++) if (!needs[i][1]) lacking.push(needs[i][0]);
-  if (lacking.length) {
-    var state = document.getElementById("state"), hint = document.getElementById("hint");
-    state.textContent = "cannot play";
-    state.className = "badge off";
-    hint.textContent = "This browser cannot dream: it lacks " + lacking.join(", ") +
-      ". Chrome and Edge from 103, Firefox from 114 and Safari from 16.4 on have it.";
+  var wrong = "";
+  if (lacking.length) wrong = "This browser cannot dream: it lacks " + lacking.join(", ") +
+    ". Chrome and Edge from 103, Firefox from 114 and Safari from 16.4 on have it.";
+  else if (location.protocol === "file:") wrong = "Browsers run this page only from a server, as that of: python -m http.server";
+  if (wrong) {
+    document.getElementById("state").textContent = "cannot play";
+    document.getElementById("state").className = "badge off";
+    document.getElementById("hint").textContent = wrong;
     return;
   }
   var script = document.createElement("script");
