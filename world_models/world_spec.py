@@ -40,6 +40,12 @@ class WorldSpec:
         """What stands for every part of an encoded action that is not given."""
         return self.actions.null
 
+    @property
+    def actions_in_words(self) -> str:
+        """As "4 actions", or the space where actions have parts."""
+        known = self.actions.is_discrete
+        return f"{len(self.action_names)} actions" if known else f"{self.actions} actions"
+
     def discrete_count(self, what: str) -> int:
         """The number of actions. Raises ValueError, a sentence that begins with `what`, where
         actions have parts.

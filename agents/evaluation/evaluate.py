@@ -172,7 +172,7 @@ def _measure(
 
     def maker(name: str):
         world = WORLDS.get(model.spec.world)
-        return lambda: make_policy(name, len(model.spec.action_names), world=world)
+        return lambda: make_policy(name, model.spec.actions.for_policies, world=world)
 
     overall.phase("held-out episodes", loops=LOOPS + len(names))
     result = evaluate(bundle, dataset, evaluator, config, {name: maker(name) for name in names})

@@ -13,6 +13,7 @@ import torch
 from collectors.dataset.dataset import Dataset
 from collectors.media import to_rgb
 from world_models.evaluation import figures as scorecard
+from world_models.evaluation.action_classes import ActionClasses
 from world_models.evaluation.evaluation import check_same_game
 from world_models.evaluation.evaluator import Runs
 from world_models.evaluation.rollouts import OneStep, Rollouts, one_step, rollouts
@@ -87,9 +88,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
     opened = rollouts(
         model, test_split, test_split.starts(size.rollouts, size.horizon, generator), size.horizon
     )
-    drawn = torch.from_numpy(
-        generator.integers(len(model.spec.action_names), size=len(places[::4]))
-    )
+    drawn = torch.from_numpy(model.spec.actions.draw_encoded(generator, (len(places[::4]),)))
     other = one_step(model, test_split, places[::4], evaluator.decode_batch, actions=drawn)
     real, dreamed, real_terminations, terminations = _outcomes((one, rare))
     values = np.array(model.spec.reward_values)
@@ -101,7 +100,7 @@ def measure(bundle, dataset: Dataset, size: Size, seed: int) -> Measured:
         _confusion(classes[0], classes[1], len(values)),
         _confusion(real_terminations, terminations, 2),
         _reliabilities(Runs(one, other, opened, {}), evaluator),
-        _clips(opened, model.spec.action_names, size.clips),
+        _clips(opened, ActionClasses(model.spec), size.clips),
         len(test_split.episodes),
         dataset.fingerprint,
     )
@@ -163,12 +162,13 @@ def visibly_different(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (np.abs(a.astype(np.int16) - b).max(-1) >= VISIBLE).mean((1, 2))
 
 
-def _clips(run: Rollouts, actions: tuple[str, ...], count: int) -> list[Clip]:
+def _clips(run: Rollouts, actions: ActionClasses, count: int) -> list[Clip]:
     """Rollouts that diverge early, in the middle and late or never, of the longest recordings."""
+    run, names = run._replace(actions=actions.of(run.actions)), tuple(actions.names)
     longest = run.real_running.sum(1).argsort(descending=True, stable=True)
     order = longest[: max(count, len(run.frames) // 2)]
     clips = sorted(
-        (clip_of(run, int(row), actions) for row in order), key=lambda clip: clip.diverged or 10**9
+        (clip_of(run, int(row), names) for row in order), key=lambda clip: clip.diverged or 10**9
     )
     picked = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int))
     return [clips[number] for number in picked]

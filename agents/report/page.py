@@ -63,7 +63,7 @@ def _hero(found: Findings) -> str:
         f"{found.bundle.config['kind']} model",
         f"{weights / 1e6:.2g} M parameters",
         f"{size / 1e6:.1f} MB",
-        f"{len(spec.action_names)} actions",
+        spec.actions_in_words,
         f"{spec.fps} frames per second",
     ]
     trust = [(step, float(value)) for step, value in enumerate(play.trust, 1)]

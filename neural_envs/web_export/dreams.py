@@ -35,6 +35,7 @@ def export_dream(info: BundleInfo, folder: Path, agents: AgentList) -> dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     bundle = bundles.load(info.source, "cpu")
     path, spec = bundles.resolve_bundle(info.source), bundle.model.spec
+    spec.discrete_count("a page without a server")
     graphs = dream_graphs(bundle, info.name, folder / "start.onnx")
     write_atomically(folder / "step.onnx", graphs.step.read_bytes())
     shutil.copyfile(path / "README.md", folder / "README.md")  # its license and provenance

@@ -24,7 +24,7 @@ def line(bundle: Bundle) -> str:
     weights = sum(parameter.numel() for parameter in bundle.model.parameters())
     return (
         f"<Bundle {bundle.path.name}: {bundle.config.get('kind', 'a')} model of {spec.world}, "
-        f"{weights / 1e6:.2g} M parameters, {len(spec.action_names)} actions, "
+        f"{weights / 1e6:.2g} M parameters, {spec.actions_in_words}, "
         f"{len(bundle.contexts)} starts>"
     )
 

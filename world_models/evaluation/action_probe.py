@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.evaluation.action_classes import ActionClasses
 from world_models.evaluation.evaluator import Evaluator, Runs, mean
 from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
@@ -56,7 +57,7 @@ def _two(past: Tensor) -> tuple[Tensor, Tensor]:
 
 def train_probe(
     episodes: SplitReader,
-    actions: int,
+    actions: int | ActionClasses,
     seed: int = 0,
     keys: EquivalentKeys | None = None,
     transitions: int = TRANSITIONS,
@@ -68,7 +69,10 @@ def train_probe(
     """
     order = np.random.default_rng(seed)
     window = episodes.window(episodes.transitions(transitions, order))
-    past, after, action = window.context.frames[:, -2:], window.frames[:, 1], window.actions[:, 0]
+    past, after = window.context.frames[:, -2:], window.frames[:, 1]
+    action = window.actions[:, 0]
+    if not isinstance(actions, int):
+        action, actions = actions.of(action), len(actions)
     if keys is not None:
         effects = torch.from_numpy(keys(past[:, -1].numpy()))
         action = effects.gather(1, action[:, None])[:, 0]
@@ -108,12 +112,11 @@ class ProbingEvaluator(Evaluator):
     def __init__(self, spec: WorldSpec):
         super().__init__(spec)
         self.probe: ActionProbe | None = None
+        self.classes = ActionClasses(spec)
 
     def fit(self, episodes: SplitReader, seed: int, transitions: int) -> None:
         """Trains the probe."""
-        self.probe = train_probe(
-            episodes, len(self.spec.action_names), seed, transitions=transitions
-        )
+        self.probe = train_probe(episodes, self.classes, seed, transitions=transitions)
 
     def decode_batch(self, context, real, dreamed, action):
         if self.probe is None:
@@ -131,7 +134,7 @@ class ProbingEvaluator(Evaluator):
         run, other = runs.one_step, runs.random_actions
         if run.decoded is None:
             return super().action_figures(runs)
-        action, given = run.action.numpy(), other.action.numpy()
+        action, given = (self.classes.of(part.action).numpy() for part in (run, other))
         return {
             "dream": mean(run.decoded.dreamed == action),
             "real": mean(run.decoded.real == action),

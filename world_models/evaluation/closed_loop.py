@@ -103,11 +103,13 @@ class _Player:
             self.policies[lane].reset(np.random.default_rng(self.generator.integers(2**63)))
 
     def step(self) -> tuple[np.ndarray, Transition]:
-        """Every policy acts on its frame; returns the actions (L,)
+        """Every policy acts on its frame; returns the encoded actions (L, *row)
         and the transition on the CPU.
         """
         pairs = zip(self.policies, self.frames, strict=True)
-        action = np.array([policy(frame) for policy, frame in pairs], np.int64)
+        space = self.model.spec.actions
+        taken = np.array([policy(frame) for policy, frame in pairs], space.dtype)
+        action = space.encode(taken)
         chosen = torch.from_numpy(action).to(self.device)
         dream = self.model.step(self.state, chosen, self.noise, self.options)
         self.state, self.noise, dream = dream.state, self.noise.next(), on_cpu(dream)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from collectors.progress import progress
 from world_models.evaluation import metrics
+from world_models.evaluation.action_classes import ActionClasses
 from world_models.evaluation.action_probe import TRANSITIONS, EquivalentKeys, train_probe
 from world_models.evaluation.estimates import bootstrap_interval, estimate, mean_estimate
 from world_models.evaluation.rollouts import device_of, on_cpu, rollouts, to_model
@@ -50,8 +51,8 @@ def control_figures(
     """All of them, from `clips` held-out clips; the probe learns from so many `transitions` of
     `training`. `keys` says which the game treats alike, None that it has no such keys.
     """
-    actions = len(drawn.model.spec.action_names)
-    probe = train_probe(training, actions, keys=keys, transitions=transitions)
+    classes = ActionClasses(drawn.model.spec)
+    probe = train_probe(training, classes, keys=keys, transitions=transitions)
     return {
         "delta_psnr": delta_psnr(drawn, held_out, clips),
         "action_f1": action_f1(drawn, probe, held_out, clips, keys),
@@ -77,7 +78,7 @@ def delta_psnr(drawn: Drawn, held_out: SplitReader, clips: int, steps: int = STE
     for start in progress(range(0, len(places), BATCH), desc="control"):
         part = places[start : start + BATCH]
         shape = (len(part), steps)
-        chosen = torch.from_numpy(generator.integers(len(model.spec.action_names), size=shape))
+        chosen = torch.from_numpy(model.spec.actions.draw_encoded(generator, shape))
         ours = rollouts(model, held_out, part, steps, options)
         other = rollouts(model, held_out, part, steps, options, chosen)
         target = ours.real_frames[:, -1]
@@ -123,15 +124,17 @@ def action_f1(
     Equivalent keys count as the plainest of them, for no frame tells them apart.
     """
     model, options, generator = drawn
-    names, rows = model.spec.action_names, []
+    told, rows = ActionClasses(model.spec), []
+    names = told.names
     places = held_out.transitions(clips, generator)
     for start in range(0, len(places), BATCH):
         window = held_out.window(places[start : start + BATCH])
         past, last = window.context.frames, window.context.frames[:, -1]
-        action = torch.from_numpy(generator.integers(len(names), size=len(last)))
+        taken = model.spec.actions.draw_encoded(generator, (len(last),))
+        action = torch.from_numpy(taken)
         dream = _step(drawn, model.init(to_model(window.context, model)), action, start)
         effects = _effects(last, keys, len(names))
-        recorded = window.actions[:, 0]
+        recorded, action = told.of(window.actions[:, 0]), told.of(action)
         found = [probe(past, f).argmax(1) for f in (dream.frame, window.frames[:, 1], last)]
         rows.append((_pick(effects, action), _pick(effects, recorded), *found))
     given, recorded, dreamed, real, copied = (

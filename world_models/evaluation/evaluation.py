@@ -140,6 +140,7 @@ def check_same_game(spec: WorldSpec, dataset: Dataset) -> None:
     pairs = {
         "frame shape": (list(spec.frame_shape), list(other["frame_shape"])),
         "actions": (list(spec.action_names), list(other["action_names"])),
+        "action space": (spec.actions, dataset.actions),
         "world": (spec.world, other["world"]),
     }
     for name, (ours, theirs) in pairs.items():
@@ -164,7 +165,7 @@ def _one_steps(
     again = min(options.random_actions, len(places))
     run = one_step(model, split, places, evaluator.decode_batch, drawing, signals=signals)
     chosen = np.sort(generator.choice(len(places), again, replace=False))
-    actions = torch.from_numpy(generator.integers(len(model.spec.action_names), size=again))
+    actions = torch.from_numpy(model.spec.actions.draw_encoded(generator, (again,)))
     places = [places[i] for i in chosen]
     return run, one_step(model, split, places, evaluator.decode_batch, drawing, actions, signals)
 

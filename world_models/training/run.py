@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from collectors.dataset.dataset import Dataset
+from collectors.dataset.dataset import Dataset, read_manifest
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import note
@@ -28,6 +28,7 @@ from world_models.protocols import LoadModel
 from world_models.training.checkpoints import newest_checkpoint, writing
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.metrics_log import MetricsWriter
+from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.resuming import bundle_updates, refusal
 from world_models.training.run_info import command_line, git_commit, write_record
@@ -64,6 +65,11 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
         run_updates(trainer, MainProcess(trainer) if trainer.processes.main else None, stop)
     trainer.processes.end()
     return config.out / "bundle"
+
+
+def for_data(name: str, config: TrainConfig) -> TrainConfig:
+    """The settings of a preset for the frames of its data. Raises DatasetError without such."""
+    return fitted(name, config, read_manifest(config.data)["spec"]["frame_shape"])
 
 
 def is_finished(trainer: Trainer) -> bool:
@@ -200,7 +206,10 @@ def main(argv: Sequence[str] | None = None, load: LoadModel | None = None) -> in
             raise SettingsError(str(error)) from None
 
     return command(
-        preset, lambda config: f"bundle: {train(config, load)}", rest, f"neural-envs train {name}"
+        preset,
+        lambda config: f"bundle: {train(for_data(name, config), load)}",
+        rest,
+        f"neural-envs train {name}",
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from collectors.progress import duration, log, note, progress
+from world_models.training.cost import cost_line
 from world_models.training.trainer import Trainer
 
 TIMED = 10  # updates of this start, after which its length is estimated
@@ -33,6 +34,8 @@ class RunReport:
     def begin(self) -> None:
         """Say what is about to be trained, and show the bar."""
         note(start_line(self.trainer))
+        if not self.trainer.update:
+            note(cost_line(self.trainer))
         unit = "s" if self.by_time else "update"
         self.bar = progress(total=self.total, desc="train", unit=unit)
         self._move()

@@ -1,0 +1,61 @@
+"""What a run says that it costs, and presets that fit the frames of their data."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest_models import CONFIGS, SPEC
+from quick_runs import config_for
+
+from collectors.action_space import ActionSpace
+from collectors.dataset.dataset import Dataset
+from world_models.models.table import build_model
+from world_models.training.cost import cost_line, step_multiply_adds, training_seconds
+from world_models.training.presets.any import any_game, any_tokens
+from world_models.training.presets.scaling import fitted
+from world_models.training.trainer import Trainer
+
+
+def of_size(height, width, name="chance", **changes):
+    return build_model(replace(SPEC, frame_shape=(height, width, 3), **changes), CONFIGS[name])
+
+
+def test_a_step_of_four_times_the_pixels_costs_four_times_the_multiply_adds():
+    small, large = (step_multiply_adds(of_size(side, side)) for side in (16, 32))
+    assert 3.5 < large / small < 4.0  # what a whole frame costs only once does not grow
+    box = ActionSpace("Box", low=(0.0,), high=(1.0,))
+    numbers = of_size(16, 16, action_names=("turn",), action_space=box)
+    assert small < step_multiply_adds(numbers) < 1.2 * small
+
+
+def test_the_cost_is_measured_on_a_copy_and_said_in_a_sentence(dataset_path, tmp_path):
+    config = config_for(dataset_path, tmp_path, model=CONFIGS["chance-sprites"])
+    trainer = Trainer(config, Dataset(dataset_path))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    generators = trainer.noise.get_state(), torch.get_rng_state()
+    assert 0 < training_seconds(trainer) < 600
+    line = cost_line(trainer)
+    assert line.startswith("frames of 64x64 pixels in 16x16 patches of 4: ")
+    assert "M multiply-adds per dreamed step; 6 updates take about" in line
+    after = trainer.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(p.grad is None for p in trainer.model.parameters())
+    assert torch.equal(trainer.noise.get_state(), generators[0])
+    assert torch.equal(torch.get_rng_state(), generators[1])
+    assert trainer.model.sprites.replay is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "width"),
+    [((64, 64, 3), 4, 48), ((80, 80, 1), 4, 48), ((96, 128, 3), 8, 72), ((128, 128, 1), 8, 72),
+     ((100, 124, 3), 4, 48)],
+)  # fmt: skip
+def test_the_preset_any_keeps_its_grid_small(shape, patch, width):
+    found = fitted("any", any_game(), shape)
+    assert (found.model.grid.patch, found.model.grid.width) == (patch, width)
+    assert fitted("any-tokens", any_tokens(), shape) == any_tokens()
+    own = replace(
+        any_game(), model=replace(any_game().model, grid=replace(any_game().model.grid, width=20))
+    )
+    assert fitted("any", own, shape) == own
+    build_model(replace(SPEC, frame_shape=shape), found.model)
