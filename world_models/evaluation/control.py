@@ -124,8 +124,8 @@ def action_f1(
     Equivalent keys count as the plainest of them, for no frame tells them apart.
     """
     model, options, generator = drawn
-    told, rows = ActionClasses(model.spec), []
-    names = told.names
+    by_class, rows = ActionClasses(model.spec), []
+    names = by_class.names
     places = held_out.transitions(clips, generator)
     for start in range(0, len(places), BATCH):
         window = held_out.window(places[start : start + BATCH])
@@ -134,7 +134,7 @@ def action_f1(
         action = torch.from_numpy(taken)
         dream = _step(drawn, model.init(to_model(window.context, model)), action, start)
         effects = _effects(last, keys, len(names))
-        recorded, action = told.of(window.actions[:, 0]), told.of(action)
+        recorded, action = by_class.of(window.actions[:, 0]), by_class.of(action)
         found = [probe(past, f).argmax(1) for f in (dream.frame, window.frames[:, 1], last)]
         rows.append((_pick(effects, action), _pick(effects, recorded), *found))
     given, recorded, dreamed, real, copied = (

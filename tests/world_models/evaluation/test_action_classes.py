@@ -32,5 +32,5 @@ def test_there_are_never_more_classes_than_a_probe_can_learn():
     many = classes_of(spaces.MultiBinary(20), *map(str, range(20)))
     assert len(many) == MOST_CLASSES
     drawn = many.space.draw_encoded(np.random.default_rng(0), (500,))
-    told = many.of(torch.from_numpy(drawn))
-    assert 0 <= told.min() and told.max() < MOST_CLASSES and len(told.unique()) > 50
+    by_class = many.of(torch.from_numpy(drawn))
+    assert 0 <= by_class.min() and by_class.max() < MOST_CLASSES and len(by_class.unique()) > 50
