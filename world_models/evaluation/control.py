@@ -130,8 +130,7 @@ def action_f1(
     for start in range(0, len(places), BATCH):
         window = held_out.window(places[start : start + BATCH])
         past, last = window.context.frames, window.context.frames[:, -1]
-        taken = model.spec.actions.draw_encoded(generator, (len(last),))
-        action = torch.from_numpy(taken)
+        action = torch.from_numpy(model.spec.actions.draw_encoded(generator, (len(last),)))
         dream = _step(drawn, model.init(to_model(window.context, model)), action, start)
         effects = _effects(last, keys, len(names))
         recorded, action = by_class.of(window.actions[:, 0]), by_class.of(action)
