@@ -97,7 +97,8 @@ def frames_per_second(bundle: Bundle, config: EvaluateConfig) -> float:
     rows = torch.arange(TIMED_LANES) % len(bundle.contexts)
     state = model.init(to_model(bundle.contexts.choose(rows), model))
     noise = to_model(NoiseStream.from_seeds(torch.arange(TIMED_LANES)), model)
-    action = torch.zeros(TIMED_LANES, dtype=torch.int64, device=device_of(model))
+    zeros = model.spec.actions.encoded_zeros((TIMED_LANES,))
+    action = torch.from_numpy(zeros).to(device_of(model))
     state = model.step(state, action, noise, sampling).state
     started = time.monotonic()
     for _ in range(TIMED_STEPS):

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.envs import env_id, env_settings, find_twins, policy_actions
 from agents.ppo.player import AgentPolicy
-from collectors.media import side_by_side, write_strip
+from collectors.media import side_by_side, to_rgb, write_strip
 from collectors.policies.policies import Policy, make_policy
 from collectors.video_writers import write_video
 from collectors.worlds.table import WORLDS
@@ -67,7 +67,7 @@ def film_twins(
 
 def write_twins(dream: Game, real: Game, folder: str | Path, fps: float) -> TwinFilm:
     """The files of `film_twins` for two games."""
-    shown, out = (dream.frames, real.frames), Path(folder)
+    shown, out = (to_rgb(dream.frames), to_rgb(real.frames)), Path(folder)
     films = side_by_side(*shown)
     try:
         video = write_video(out / "dream_vs_real.mp4", films, fps)
