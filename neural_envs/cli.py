@@ -44,6 +44,10 @@ VERBS = {
         "agents.evaluation.evaluate:main",
         "measure a bundle against the real game",
     ),
+    "dream": (
+        "agents.experiments.dream:main",
+        "make a dream of any game by one command: record, train, measure, play",
+    ),
     "release": (
         "agents.experiments.release:main",
         "make a released bundle from scratch: collect, train, evaluate, card",

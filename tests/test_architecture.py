@@ -303,7 +303,7 @@ for module in {MODULES}:
 
 
 def test_verbs_that_train_no_agent_need_no_stable_baselines3():
-    learning = {"ppo", "transfer", "dyna", "trust", "compare", "demo"}
+    learning = {"ppo", "transfer", "dyna", "trust", "compare", "demo", "dream"}
     modules = [place.split(":")[0] for verb, (place, _) in VERBS.items() if verb not in learning]
     assert "agents.benchmarks.bench" in modules and "agents.evaluation.evaluate" in modules
     fresh_python(

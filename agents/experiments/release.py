@@ -102,7 +102,11 @@ def _parts(config: ReleaseConfig) -> tuple[TrainConfig, Recording]:
 
 def _collect(recording: Recording, data: Path, frames: int, workers: int) -> dict[str, Any]:
     """Records what is missing of the dataset; what a bundle says of its data."""
-    how = {"seed": recording.seed, "shard_steps": recording.shard_steps, "workers": workers}
+    how: dict[str, Any] = {
+        "seed": recording.seed,
+        "shard_steps": recording.shard_steps,
+        "workers": workers,
+    }
     env_id = WORLDS[recording.world].real_id
     with progress(total=frames, desc="collect", unit="step") as bar:
         dataset = collect(

@@ -1,0 +1,62 @@
+"""Which family of models learns a game, by what its recording holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.dataset.dataset import Dataset
+from world_models.models.tokens_config import TokensConfig
+from world_models.networks.patch_counts import PatchCounter
+from world_models.training.presets.table import find_preset
+
+LOOKED_AT = 2_000  # frames, spread over the recording
+MOVES = 0.3  # of all pixels change from a frame to the next: the whole frame scrolls
+CHANCE, TOKENS = "any", "any-tokens"
+
+
+class Choice(NamedTuple):
+    """A preset, why it was taken, and what was found."""
+
+    preset: str
+    reason: str
+    patches: int  # different ones in the frames that were looked at, counted up to the limit
+    changed: float  # mean share of pixels that change in a step
+
+
+def choose_family(dataset: Dataset) -> Choice:
+    """Tokens with a dictionary where few different patches occur, tokens with a tokenizer that is
+    learned where the whole frame moves, else a chance model that copies what stays.
+    """
+    tokens = find_preset(TOKENS).model
+    assert isinstance(tokens, TokensConfig)
+    tokenizer = tokens.tokenizer
+    frames, after = _pairs(dataset)
+    counter = PatchCounter(tokenizer.patch, tokenizer.patch**2 * frames.shape[-1])
+    for part in np.array_split(frames, max(1, len(frames) // 64)):
+        counter.add(part)
+        if len(counter.counts) > tokenizer.most_patches:
+            break
+    found, changed = len(counter.counts), float((frames != after).any(-1).mean())
+    if found <= tokenizer.most_patches:
+        reason = f"{found} different patches make up all frames: a dictionary is exact"
+        return Choice(TOKENS, reason, found, changed)
+    if changed > MOVES:
+        reason = f"{changed:.0%} of the pixels change in a step: codes cannot melt"
+        return Choice(TOKENS, reason, found, changed)
+    reason = f"{changed:.0%} of the pixels change in a step: the rest is copied"
+    return Choice(CHANCE, reason, found, changed)
+
+
+def _pairs(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and the ones after them, (N, H, W, C) uint8, spread over the training episodes."""
+    episodes = dataset.split()["train"] or [row.id for row in dataset.episodes]
+    each = max(1, -(-LOOKED_AT // len(episodes)))
+    before, after = [], []
+    for number in episodes[:: max(1, len(episodes) // LOOKED_AT)][:LOOKED_AT]:
+        frames = dataset.episode(number).frames
+        steps = np.unique(np.linspace(0, len(frames) - 2, each).astype(int))
+        before.append(frames[steps])
+        after.append(frames[steps + 1])
+    return np.concatenate(before), np.concatenate(after)
