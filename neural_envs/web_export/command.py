@@ -46,7 +46,8 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
     """Write the folder; returns what is in it. Raises ExportError where a bundle is no graph, and
     RuntimeCopyError without the runtime.
     """
-    check_free(config.out, config.overwrite)
+    empty = Path(config.out).is_dir() and not any(Path(config.out).iterdir())
+    check_free(config.out, config.overwrite or empty)
     check_writable(config.out)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         optional(package)
