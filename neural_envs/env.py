@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import gymnasium as gym
 import numpy as np
@@ -45,7 +45,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         starts: str | Path | None = None,
         world: str | None = None,
         out_of_range: str = "refuse",
-        **unknown: Any,
+        **unknown: Never,  # so that type checkers find them
     ) -> None:
         checks.no_unknown_arguments("NeuralEnv", unknown, NeuralEnv.__init__)
         self._dream = NeuralVectorEnv(

@@ -27,7 +27,7 @@ class Game(NamedTuple):
     def __str__(self) -> str:
         steps = len(self.frames) - 1
         end = "" if self.ended else ", still going on"
-        return f"{steps} steps, return {self.total:.4g}{end}"
+        return f"{steps} step{'s' * (steps != 1)}, return {self.total:.4g}{end}"
 
 
 class TwinFilm(NamedTuple):

@@ -56,5 +56,5 @@ def expected_time(steps: int, device: str) -> str:
     """Where so many steps of PPO are computed, and about how long that takes."""
     if device != "cpu":
         return f"on {device}"
-    seconds = duration(steps / STEPS_PER_SECOND)
+    seconds = duration(max(1, steps / STEPS_PER_SECOND))
     return f"on the processor, about {seconds} at {STEPS_PER_SECOND} steps per second"

@@ -258,7 +258,8 @@ def _agent(
         agent = agents(file, actions, world)
         return EpsilonPolicy(agent, float(number), actions) if number else agent
     except (ValueError, OSError) as error:
-        raise PolicyError(f"the policy {file!r} cannot play: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise PolicyError(f"the policy {file!r} cannot play: {reason}") from error
 
 
 def probability(value: float) -> float:
