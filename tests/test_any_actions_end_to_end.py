@@ -14,6 +14,7 @@ from tests.collectors.parts_games import register
 from tests.test_any_game_end_to_end import TINY
 
 register()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["Dot-v0", "Pad-v0"])
@@ -40,7 +41,6 @@ def test_the_dream_has_the_spaces_of_its_game(run, capsys):
     assert Dataset(folder / "data").actions == dream.unwrapped.world.actions
 
 
-@pytest.mark.slow
 def test_the_dream_is_evaluated_by_classes_of_its_actions(run, capsys):
     from agents.evaluation.evaluate import main as evaluate
 
@@ -64,7 +64,6 @@ def test_the_dream_is_played_beside_its_game(run, capsys, monkeypatch):
     assert capsys.readouterr().out.count(": return") == 2
 
 
-@pytest.mark.slow
 def test_an_agent_learns_in_it_and_is_filmed_beside_the_game(run, capsys):
     from agents.ppo.command import main as ppo
 

@@ -16,10 +16,10 @@ from agents.ppo.torch_learner import TensorLanes
 from agents.ppo.vec_env import SB3VecEnv, sb3_env
 from collectors.action_space import ActionSpace
 from neural_envs.vector_env import NeuralVectorEnv
-from tests.neural_envs.test_action_parts import BOX, LATE, PAD, bundle_of
+from tests.neural_envs.test_dream_actions import BOX, LATE, PAD, bundle_of
 
 SMALL = PPOSettings(num_envs=2, n_steps=8, batch_size=8, n_epochs=1, features_dim=8, width=4)
-SPACES = (BOX, PAD, spaces.MultiBinary(2), LATE)
+SLOW = [pytest.param(one, marks=pytest.mark.slow) for one in (spaces.MultiBinary(2), LATE)]
 
 
 def dream(space, lanes=2):
@@ -27,7 +27,7 @@ def dream(space, lanes=2):
     return NeuralVectorEnv(lanes, bundle_of(space), **limit)
 
 
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("space", [BOX, PAD, *SLOW], ids=str)
 def test_an_agent_learns_is_saved_and_plays_the_games_actions(space, tmp_path):
     torch.manual_seed(0)
     model = make_ppo(sb3_env(dream(space), 0), SMALL, 0)
