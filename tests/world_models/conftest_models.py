@@ -211,6 +211,7 @@ CONFIGS = {
         temperature=1.0,
         copy_pixels=True,
         pixel_features=4,
+        outcomes_by_frame=True,
         choice_temperature=2.0,
     ),
     "tokens-scroll": TokensConfig(

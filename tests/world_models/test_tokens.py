@@ -55,6 +55,19 @@ def test_what_is_copied_keeps_its_pixels_and_the_rest_is_decoded():
         TokensConfig(copy_pixels=True)
 
 
+def test_where_outcomes_follow_from_the_frame_the_context_does_not_change_them():
+    model, codes = make_model("tokens-pixels"), torch.randint(4, (2, 4, 4))
+    frame = model.decode_codes(codes)
+    own, other = (torch.randn(2, model.feature_width, 4, 4) for _ in range(2))
+    here, there = (model.outcome_logits(tokens, codes, frame) for tokens in (own, other))
+    assert torch.equal(here[0], there[0]) and torch.equal(here[1], there[1])
+    assert not torch.equal(here[2], there[2])  # trust does
+    shifted = model.outcome_logits(own, codes, frame.roll(8, 1))
+    assert not torch.allclose(here[1], shifted[1])  # places are told apart
+    with pytest.raises(ValueError, match="outcomes_by_frame needs pixel_features"):
+        TokensConfig(outcomes_by_frame=True)
+
+
 def test_past_actions_and_the_assumed_corruption_matter():
     model = make_model("tokens", temperature=0.0, passes=1)
     context = make_context(model, 1)

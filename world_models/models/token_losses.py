@@ -18,6 +18,7 @@ from world_models.models.token_scroll import (
     context_moves,
     move_loss,
     rare_weights,
+    right_or_better,
     right_sources,
     scrolled,
     watch,
@@ -115,11 +116,13 @@ def step_losses(
         features = scrolled(model, features, camera.frame, camera.move)
     moved = features.moved
     sources = network.sources(context[:, -1], None if moved is None else moved.codes)
-    after = None if camera is None else camera.target
-    right = right_sources(model, sources, target.codes, moved, after)
+    right = right_sources(model, sources, target.codes, moved, camera)
     masked = hidden_places(model, right, target.codes, generator)
     h = network(torch.where(masked, network.mask_code, target.codes), features)
-    losses = network.losses(h, sources, target.codes.flatten(1), right)
+    generated = network.head.losses(h, target.codes.flatten(1))
+    if camera is not None and right is not None:
+        right = right_or_better(model, right, generated[1].view_as(masked), features, camera)
+    losses = network.mixture(h, sources, generated, right)
     error, best = (x.unflatten(1, shape) for x in losses)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
     logits = model.outcome_logits(features.tokens, filled)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NEAR = 12.0  # gray levels, root mean square: a patch that is moved so near to the next one is right
 
+FAR = 48.0  # a patch that is farther off is wrong, whatever the network draws in its place
 COLOR_STEP = 32  # gray levels within which colors are alike
 MOST_RARE = 20.0
 
@@ -88,20 +89,43 @@ def right_sources(
     sources: Tensor | None,
     target: Tensor,
     moved: MovedFrame | None,
-    after: Tensor | None,
+    camera: Camera | None,
 ) -> Tensor | None:
     """Which sources (B, L, M) have the next frame's codes `target` (B, G, G): (B, L, M) bool. Of
-    the moved frame it is enough that its pixels are near those of the next frame, `after`.
+    the moved frame it is enough that its pixels are near those of the next frame.
     """
     if sources is None:
         return None
     right = sources == target.flatten(1)[..., None]
-    if moved is None or after is None:
+    if moved is None or camera is None:
         return right
-    error = (moved.frame.float() - after.float()).square().mean(3)
-    near = F.avg_pool2d(error[:, None], model.patch)[:, 0] < NEAR**2
+    near = patch_errors(moved.frame, camera.target, model.patch) < NEAR**2
     near &= moved.codes != OUTSIDE
     return torch.cat((right[..., :-1], near.flatten(1)[..., None]), 2)
+
+
+@torch.no_grad()
+def right_or_better(
+    model: TokensModel, right: Tensor, best: Tensor, features: CodeFeatures, camera: Camera
+) -> Tensor:
+    """`right` (B, L, M), with the moved frame also where its pixels come nearer to the next frame
+    than the likeliest codes (B, G, G) that the network itself says, if not farther than `FAR`. What
+    it cannot draw yet, as a coin, it then learns to keep.
+    """
+    assert features.moved is not None
+    drawn = model.decode_codes(best.clamp(max=model.tokenizer.codes - 1))
+    moved = patch_errors(features.moved.frame, camera.target, model.patch)
+    better = moved <= patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
+    better &= features.moved.codes != OUTSIDE
+    return torch.cat((right[..., :-1], right[..., -1:] | better.flatten(1)[..., None]), 2)
+
+
+def patch_errors(frames: Tensor, target: Tensor, patch: int) -> Tensor:
+    """Mean squared difference in gray levels per patch of frames (B, H, W, C) uint8: (B, H / P, W /
+    P).
+    """
+    error = (frames.float() - target.float()).square().mean(3)
+    return F.avg_pool2d(error[:, None], patch)[:, 0]
 
 
 def rare_weights(frames: Tensor, patch: int, power: float) -> Tensor:

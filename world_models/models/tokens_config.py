@@ -29,6 +29,9 @@ class TokensConfig(ModelConfig):
     pixel_features: int = setting(
         0, "of single pixels of the frame, to tell outcomes by; 0: by its codes", least=0
     )
+    outcomes_by_frame: bool = setting(
+        False, "reward and end follow from the pixels of the next frame alone"
+    )
     rare: float = setting(
         0.0, "where it scrolls: how much more patches of rare colors weigh; 0: all alike", least=0
     )
@@ -53,6 +56,8 @@ class TokensConfig(ModelConfig):
             raise ValueError(
                 "model.copy_pixels needs codes that are copied: model.network.copy=[0]"
             )
+        if self.outcomes_by_frame and not self.pixel_features:
+            raise ValueError("model.outcomes_by_frame needs pixel_features=8, or so many")
         if self.network.scroll and (self.copy_pixels or self.context_length < 2):
             raise ValueError(
                 "model.network.scroll needs context_length=2 or more, and copy_pixels=false"
@@ -72,5 +77,9 @@ def outcome_head(config: TokensConfig, spec: WorldSpec) -> CodeOutcomeHead | Out
     width, rewards = config.network.width, len(spec.reward_values)
     if not config.pixel_features:
         return CodeOutcomeHead(config.network, rewards)
-    sizes = GridConfig(width, config.tokenizer.patch, pixel_features=config.pixel_features)
-    return OutcomeHead(sizes, spec.frame_shape[2], rewards)
+    patch, places = config.tokenizer.patch, 0
+    if config.outcomes_by_frame:
+        rows, columns = spec.patch_grid(patch)
+        places = rows * columns
+    sizes = GridConfig(width, patch, pixel_features=config.pixel_features)
+    return OutcomeHead(sizes, spec.frame_shape[2], rewards, places)

@@ -129,9 +129,15 @@ class GridDenoiser(nn.Module):
 
 
 class OutcomeHead(nn.Module):
-    """Reward, termination and trust of a frame, from the features and the sampled frame itself."""
+    """Reward, termination and trust of a frame, from the features and the sampled frame itself.
 
-    def __init__(self, config: NetworkConfig, channels: int, rewards: int):
+    With the number of `places` reward and termination are told from the frame alone, by a mean over
+    its places with weights that are learned, of each channel its own: for rules that count what is
+    in a part of the frame. A head that also sees the context learns to expect an end, and in a
+    dream, whose contexts are a little off, it then misses some.
+    """
+
+    def __init__(self, config: NetworkConfig, channels: int, rewards: int, places: int = 0):
         super().__init__()
         self.rewards, features = rewards, config.pixel_features
         # A patch is embedded linearly, and no linear map counts the pixels of a color: for rewards
@@ -144,10 +150,20 @@ class OutcomeHead(nn.Module):
         self.embed = PatchEmbed(features or channels, config.width, config.patch)
         self.mix = nn.Conv2d(config.width, config.width, 1)
         self.out = nn.Linear(2 * config.width, rewards + 2)
+        self.place = nn.Parameter(torch.randn(config.width, places) * 0.02) if places else None
+        self.where = nn.Parameter(torch.zeros(config.width, places)) if places else None
+        self.told = nn.Linear(3 * config.width, rewards + 1) if places else None
 
     def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R),
         termination (B,) and trust (B,).
         """
-        out = self.out(pool(F.silu(self.mix(F.silu(features + self.embed(self.pixels(frame)))))))
-        return out[:, : self.rewards], out[:, self.rewards], out[:, self.rewards + 1]
+        patches = self.embed(self.pixels(frame))
+        out = self.out(pool(F.silu(self.mix(F.silu(features + patches)))))
+        reward, termination, trust = out[:, : self.rewards], out[:, self.rewards], out[:, -1]
+        if self.place is None or self.where is None or self.told is None:
+            return reward, termination, trust
+        h = F.silu(self.mix(F.silu(patches + self.place.view_as(patches[0]))))
+        weighted = (h.flatten(2) * self.where.softmax(1).to(h.dtype)).sum(2)  # (B, D)
+        out = self.told(torch.cat((pool(h), weighted), 1))
+        return out[:, : self.rewards], out[:, self.rewards], trust

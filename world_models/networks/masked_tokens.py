@@ -236,13 +236,18 @@ class MaskedTokens(nn.Module):
         sources = self.copy.sources(last)
         return sources if moved is None else torch.cat((sources, moved.flatten(1)[..., None]), 2)
 
-    def losses(
-        self, h: Tensor, sources: Tensor | None, codes: Tensor, right: Tensor | None
+    def mixture(
+        self,
+        h: Tensor,
+        sources: Tensor | None,
+        generated: tuple[Tensor, Tensor],
+        right: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (B, L) of codes (B, L) given h of `forward`, `sources` and which of them
-        are `right` (B, L, M) bool, and the likeliest codes (B, L).
+        """Cross-entropy (B, L) and the likeliest codes (B, L) of generating or copying, given h of
+        `forward`, `sources`, which of them are `right` (B, L, M) bool, and the same two of
+        generating alone.
         """
-        loss, best = self.head.losses(h, codes)
+        loss, best = generated
         if self.copy is None or sources is None or right is None:
             return loss, best
         loss, source = self.copy.losses(self.head.norm(h), sources, right, loss)

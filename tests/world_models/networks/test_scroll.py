@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest_models import make_context, make_model
 
-from world_models.models.token_scroll import rare_weights, scrolled
+from world_models.models.token_scroll import Camera, rare_weights, right_or_better, scrolled
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.scroll import Scroll, whole_patches
 from world_models.noise import NoiseStream
@@ -91,3 +91,19 @@ def test_patches_of_rare_colors_weigh_more_and_the_mean_weight_is_one():
     assert weights.mean().item() == pytest.approx(1.0)
     assert weights[0, 0, 1] == weights.max() > 5 * weights[0, 0, 0]
     assert rare_weights(frames, 4, 0.0).unique().tolist() == [1.0]
+
+
+def test_what_the_network_draws_worse_than_the_moved_frame_shows_it_is_taken_from_there():
+    model = make_model("tokens-scroll")
+    state, move = model.init(make_context(model, 2)), torch.zeros(2, dtype=torch.int64)
+    features = model.encode_state(state, torch.tensor([0, 1]))
+    features = scrolled(model, features, state.frame, move)
+    target = state.frame.clone()
+    target[:, :4, :4] = 255 - target[:, :4, :4] // 2  # far from what was in sight
+    codes = model.encode_frames(target).long()
+    nothing = torch.zeros(2, 16, len(model.network.copy.moves) + 1, dtype=torch.bool)
+    camera = Camera(move, state.frame, target)
+    right = right_or_better(model, nothing, codes, features, camera)
+    assert not right[..., :-1].any()
+    assert right[:, 1:, -1].all()  # exact, so no code draws it better
+    assert not right[:, 0, -1].any()

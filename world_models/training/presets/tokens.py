@@ -75,6 +75,7 @@ def worldmap_tokens() -> TrainConfig:
         choice_temperature=5.0,  # the surest draws are the smooth ones
         copy_pixels=True,
         pixel_features=8,  # land is counted
+        outcomes_by_frame=True,  # with the context, ends of dreamed coasts are missed
         tokenizer_share=0.25,
         all_masked=0.1,
     )
