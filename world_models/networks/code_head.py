@@ -12,10 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def small(*shape: int, std: float = 0.02) -> nn.Parameter:
-    """Weights that begin as normal draws of this standard deviation."""
-    return nn.Parameter(nn.init.normal_(torch.empty(*shape), std=std))
+from world_models.networks.initialization import small
 
 
 class CodeEmbedding(nn.Module):

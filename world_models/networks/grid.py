@@ -17,7 +17,7 @@ from collectors.settings.parse import setting
 from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.blocks import PatchEmbed, PatchOut, fourier, per_pixel, pool, trunk
 from world_models.networks.copying import CopyOut
-from world_models.networks.initialization import zeroed
+from world_models.networks.initialization import small, zeroed
 from world_models.protocols import Features, NetworkConfig
 
 
@@ -150,9 +150,9 @@ class OutcomeHead(nn.Module):
         self.embed = PatchEmbed(features or channels, config.width, config.patch)
         self.mix = nn.Conv2d(config.width, config.width, 1)
         self.out = nn.Linear(2 * config.width, rewards + 2)
-        self.place = nn.Parameter(torch.randn(config.width, places) * 0.02) if places else None
+        self.place = small(config.width, places) if places else None
         self.where = nn.Parameter(torch.zeros(config.width, places)) if places else None
-        self.told = nn.Linear(3 * config.width, rewards + 1) if places else None
+        self.by_frame = nn.Linear(3 * config.width, rewards + 1) if places else None
 
     def forward(self, features: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """features (B, D, G, G), frame (B, C, H, W) -> logits of reward (B, R),
@@ -161,9 +161,9 @@ class OutcomeHead(nn.Module):
         patches = self.embed(self.pixels(frame))
         out = self.out(pool(F.silu(self.mix(F.silu(features + patches)))))
         reward, termination, trust = out[:, : self.rewards], out[:, self.rewards], out[:, -1]
-        if self.place is None or self.where is None or self.told is None:
+        if self.place is None or self.where is None or self.by_frame is None:
             return reward, termination, trust
         h = F.silu(self.mix(F.silu(patches + self.place.view_as(patches[0]))))
         weighted = (h.flatten(2) * self.where.softmax(1).to(h.dtype)).sum(2)  # (B, D)
-        out = self.told(torch.cat((pool(h), weighted), 1))
+        out = self.by_frame(torch.cat((pool(h), weighted), 1))
         return out[:, : self.rewards], out[:, self.rewards], trust

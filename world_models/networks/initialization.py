@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -14,3 +15,8 @@ def zeroed(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def small(*shape: int, std: float = 0.02) -> nn.Parameter:
+    """Weights that begin as normal draws of this standard deviation."""
+    return nn.Parameter(nn.init.normal_(torch.empty(*shape), std=std))

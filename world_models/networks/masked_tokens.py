@@ -23,8 +23,8 @@ from collectors.settings.parse import check_settings, setting
 from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.blocks import TokenNorm, fourier, pool
 from world_models.networks.code_copy import CodeCopy, chosen_codes
-from world_models.networks.code_head import CodeEmbedding, CodeHead, small
-from world_models.networks.initialization import zeroed
+from world_models.networks.code_head import CodeEmbedding, CodeHead
+from world_models.networks.initialization import small, zeroed
 from world_models.networks.modulation import Film
 from world_models.networks.scroll import Scroll
 
