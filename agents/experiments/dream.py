@@ -54,7 +54,11 @@ PLAYERS = "random,sticky:0.5,sticky:0.8,sticky:0.95"  # of a game without player
 AGENT_NOISE = 0.2  # share of random actions in half of the agent's games
 LEAST_FRAMES, MOST_FRAMES = 2_000, 200_000
 SHARD_STEPS = 5_000
-REPORT_SIZE: dict[str, Any] = {"transitions": 300, "rollouts": 8, "depth": 100}  # which fit its minutes
+REPORT_SIZE: dict[str, Any] = {
+    "transitions": 300,
+    "rollouts": 8,
+    "depth": 100,
+}
 MOST_STEPS = 100_000_000  # of the agent, which its minutes end
 
 
