@@ -127,6 +127,9 @@ class CoastPolicy(Policy):
         chart = self._chart or package_chart()
         place = chart.find(observation)
         actions = chart.best_actions(*place) if place else self._by_sight(land_mask(observation))
+        return self._walk_to(actions, observation)
+
+    def _walk_to(self, actions: list[int], observation: np.ndarray) -> int:
         if not actions:
             return self._walk(observation)
         return actions[int(self._generator.integers(len(actions)))]
@@ -137,6 +140,19 @@ class CoastPolicy(Policy):
         if not actions and not self._leaving and mask.any():
             self._leaving = WINDOW // STRIDE
         return actions
+
+
+class ShorePolicy(CoastPolicy):
+    """The same without the map: only by the land that the frame shows.
+
+    It plays a dream as it plays the game, so it is the one to compare them by: a dream of sea that
+    the map does not have cannot be searched by the map's distances.
+    """
+
+    name = "shore"
+
+    def __call__(self, observation: np.ndarray) -> int:
+        return self._walk_to(self._by_sight(land_mask(observation)), observation)
 
 
 def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]:
@@ -184,16 +200,14 @@ def burst(number: str, actions: int) -> Policy:
     return BurstPolicy(CoastPolicy(actions), one_key, float(number or 0.1), 0.06)
 
 
-def _coast(number: str, actions: int) -> Policy:
-    return (
-        EpsilonPolicy(CoastPolicy(actions), float(number), actions)
-        if number
-        else CoastPolicy(actions)
-    )
+def noisy(policy: Policy, number: str, actions: int) -> Policy:
+    """The policy, with a share of random moves where a number is given."""
+    return EpsilonPolicy(policy, float(number), actions) if number else policy
 
 
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
-    "coast": _coast,
+    "coast": lambda number, actions: noisy(CoastPolicy(actions), number, actions),
+    "shore": lambda number, actions: noisy(ShorePolicy(actions), number, actions),
     "burst": burst,
     "sweep": lambda number, actions: SweepPolicy(CoastPolicy(actions), actions),
     "mix": lambda number, actions: worldmap_mix(actions),

@@ -7,10 +7,12 @@ import pytest
 import collectors  # noqa: F401  registers the ids
 from collectors.policies.policies import PolicyError, make_policy
 from collectors.recording.rollout import rollout
+from collectors.worlds.table import WORLDS
 from collectors.worlds.worldmap.env import load_map
 from collectors.worlds.worldmap.policies import (
     Chart,
     CoastPolicy,
+    ShorePolicy,
     actions_to_land_in_sight,
     landfall_distances,
 )
@@ -73,6 +75,22 @@ def test_where_frames_are_not_on_the_chart_coast_steers_by_the_land_in_sight():
         np.mean([len(episode) for episode in episodes])
         < np.mean([len(episode) for episode in aimless]) / 2
     )
+
+
+def test_shore_plays_the_game_as_it_would_play_a_dream_by_what_it_sees_alone():
+    class NoChart:
+        def find(self, frame):
+            return None
+
+    env = gymnasium.make("RealWorldMap-v0")
+    for seed in range(5):
+        by_sight = rollout(env, CoastPolicy(4, NoChart()), seed)
+        shore = rollout(env, ShorePolicy(4), seed)
+        assert np.array_equal(shore.actions, by_sight.actions)
+    coast, shore = (play(env, name, 20) for name in ("coast", "shore"))
+    lengths = [np.mean([len(episode) for episode in some]) for some in (coast, shore)]
+    assert lengths[0] < lengths[1] / 1.5  # the map knows more than the frame shows
+    assert WORLDS["worldmap"].best_policy == "shore"
 
 
 @pytest.mark.parametrize(
