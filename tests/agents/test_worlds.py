@@ -5,7 +5,7 @@ import pytest
 
 import collectors
 import neural_envs  # noqa: F401  (registers the ids)
-from agents.envs import action_count, find_twins
+from agents.envs import find_twins, game_actions
 from agents.ppo.presets import PPOSettings, any_game, ppo_settings
 from collectors.worlds.table import WORLDS, World
 from neural_envs.play.twins import default_policy
@@ -41,4 +41,4 @@ def test_a_game_that_is_not_in_the_table_gets_the_settings_of_any_game():
 
 
 def test_actions_are_counted_in_the_game():
-    assert action_count("collectors:RealSnake-v0") == 4
+    assert game_actions("collectors:RealSnake-v0") == 4

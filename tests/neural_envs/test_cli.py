@@ -65,7 +65,7 @@ def test_an_unknown_verb_names_the_nearest(capsys):
     assert cli.main(["trian"]) == 2 and "did you mean 'train'?" in capsys.readouterr().err
     assert (
         cli.main(["xyzzy"]) == 2
-        and "collect, stats, export, import, train" in capsys.readouterr().err
+        and "collect, record, stats, export, import, train" in capsys.readouterr().err
     )
 
 

@@ -234,10 +234,10 @@ def test_while_a_recording_runs_the_window_keeps_its_size(window):
 
 
 def test_without_ffmpeg_v_says_what_to_install_and_the_game_goes_on(window, monkeypatch):
-    def missing():
+    def missing(instead):
         raise ImportError("MP4 files need ffmpeg")
 
-    monkeypatch.setattr("collectors.video_writers._ffmpeg", missing)
+    monkeypatch.setattr("collectors.video_writers.find_ffmpeg", missing)
     key(window, pygame.K_v)
     window.show()
     assert window.session.message == "MP4 files need ffmpeg" and window.recording is None

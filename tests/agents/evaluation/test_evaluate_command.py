@@ -56,7 +56,7 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     assert error.startswith("evaluating snake (") and "about " in error
     row = next(line for line in printed.splitlines() if line.startswith("next frame exact"))
     assert " [" in row and ">= 0.995" in row  # interval and goal
-    assert "game.astar.return" in printed and "rules.counts" in printed
+    assert "astar: return" in printed and "things counted right, all frames" in printed
     assert "evaluator: SnakeEvaluator" in printed and "evaluation.json" in printed
 
 

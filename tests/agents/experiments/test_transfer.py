@@ -247,7 +247,7 @@ def test_a_half_that_an_older_version_made_is_not_trained_again(parts, config):
 
 
 def test_other_worlds_do_not_pick_apples(parts, config, monkeypatch):
-    monkeypatch.setattr(transfer, "action_count", lambda identifier: 3)
+    monkeypatch.setattr(transfer, "game_actions", lambda identifier: 3)
     result = run_transfer(dataclasses.replace(config, name="pong"))
     assert "points_mean" in result["dream"] and "apples_mean" not in result["dream"]
     assert "points" in format_table(result)
@@ -290,7 +290,7 @@ def test_all_are_measured_in_the_real_game_with_its_options_and_those_are_rememb
     play = transfer.play_policy
     keep = lambda *words, **settings: (recorded.append(settings), play(*words, **settings))[1]  # noqa: E731
     monkeypatch.setattr(transfer, "play_policy", keep)
-    monkeypatch.setattr(transfer, "action_count", lambda game, **settings: 4)
+    monkeypatch.setattr(transfer, "game_actions", lambda game, **settings: 4)
     for options in ((), ("wrap=true",), ("wrap=true",)):
         run_transfer(dataclasses.replace(config, real_options=options))
     assert recorded == [{}] * 3 + [{"wrap": True}] * 3

@@ -12,7 +12,8 @@ def test_a_run_in_a_pipe_says_what_it_begins_with_and_a_line_per_validation(
     dataset_path, tmp_path, capsys
 ):
     training.train(config_for(dataset_path, tmp_path))
-    start, *lines = capsys.readouterr().err.splitlines()
+    start, cost, *lines = capsys.readouterr().err.splitlines()
+    assert "multiply-adds per dreamed step; 6 updates take about " in cost
     assert start.startswith("training snake: 428 steps of ")
     assert "M parameters, on cpu (" in start and "6 updates, at most 170 minutes" in start
     assert [line.split(",")[0] for line in lines] == ["update 3 of 6", "update 6 of 6"]
