@@ -15,6 +15,7 @@ from world_models import frames as pixels
 from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
 from world_models.models.token_scroll import (
+    Camera,
     context_moves,
     move_loss,
     rare_weights,
@@ -24,6 +25,7 @@ from world_models.models.token_scroll import (
     watch,
 )
 from world_models.networks.actions import put_null
+from world_models.networks.masked_tokens import CodeFeatures
 from world_models.protocols import Clips
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def step_losses(
     Also the next frame's codes (B, G, G) with the likeliest in the place of what was masked, and
     how the frame scrolled (B,), where the network scrolls.
     """
-    network, shape, (clean, actions, moves) = model.network, target.codes.shape[1:], window
+    network, (clean, actions, moves) = model.network, window
     context, count = clean, len(clean)
     device, action = context.device, actions[:, -1]
     level = torch.zeros(count, device=device)
@@ -109,30 +111,42 @@ def step_losses(
         context, level = corrupt(model, context, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = put_null(action, drop, model.null_action)
-    camera, terms = watch(model, clean[:, -1], context[:, -1], target.codes), {}
     features = network.encode(context, actions[:, :-1], action, model.level_of(level), moves)
+    camera, terms = watch(model, clean[:, -1], context[:, -1], target.codes), {}
     if camera is not None:
         terms["scroll"] = move_loss(model, features, camera)
         features = scrolled(model, features, camera.frame, camera.move)
-    moved = features.moved
-    sources = network.sources(context[:, -1], None if moved is None else moved.codes)
-    right = right_sources(model, sources, target.codes, moved, camera)
-    masked = hidden_places(model, right, target.codes, generator)
-    h = network(torch.where(masked, network.mask_code, target.codes), features)
-    generated = network.head.losses(h, target.codes.flatten(1))
-    if camera is not None and right is not None:
-        right = right_or_better(model, right, generated[1].view_as(masked), features, camera)
-    losses = network.mixture(h, sources, generated, right)
-    error, best = (x.unflatten(1, shape) for x in losses)
-    filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target.codes)
+    terms["frame"], filled = code_losses(model, features, camera, target.codes, generator)
     logits = model.outcome_logits(features.tokens, filled)
-    weight = masked * 1.0
-    if moved is not None and model.training:
-        weight = masked * rare_weights(moved.frame, model.patch, model.config.rare)
-    terms["frame"] = (error * weight).sum((1, 2)) / weight.sum((1, 2))
     wrong = wrong_share(model, filled, target.codes)
     terms |= outcome_losses(logits, target.reward_class, target.termination, wrong)
     return terms, filled, None if camera is None else camera.move
+
+
+def code_losses(
+    model: TokensModel,
+    features: CodeFeatures,
+    camera: Camera | None,
+    target: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy (B,) of the hidden codes of the next frame, `target` (B, G, G), and these
+    codes with the likeliest in the place of what was hidden.
+    """
+    network, moved = model.network, features.moved
+    sources = network.sources(features.last, None if moved is None else moved.codes)
+    right = right_sources(model, sources, target, moved, camera)
+    masked = hidden_places(model, right, target, generator)
+    h = network(torch.where(masked, network.mask_code, target), features)
+    generated = network.head.losses(h, target.flatten(1))
+    if camera is not None and right is not None:
+        right = right_or_better(model, right, generated[1].view_as(masked), features, camera)
+    error, best = (x.view_as(masked) for x in network.mixture(h, sources, generated, right))
+    weight = masked.float()
+    if moved is not None and model.training:
+        weight = masked * rare_weights(moved.frame, model.patch, model.config.rare)
+    filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target)
+    return (error * weight).sum((1, 2)) / weight.sum((1, 2)), filled
 
 
 def hidden_places(
