@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
@@ -70,21 +70,16 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
         rows.append(export_dream(info, folder, players))
         size = sum(file.stat().st_size for file in folder.iterdir())
         lines.append(f"{info.name}: {size / 1e6:.1f} MB")
-    kept = {n: data for n, data in runtime.files.items() if config.webgpu or n not in WEBGPU}
-    listed = {"version": __version__, "runtime": f"{PACKAGE} {VERSION}", "webgpu": config.webgpu}
-    _write_site(out, kept, {**listed, "dreams": rows})
-    return "\n".join([*lines, f"written: {out}", f"try it: python -m http.server -d {out}"])
-
-
-def _write_site(out: Path, runtime: Mapping[str, bytes], listed: Mapping[str, Any]) -> None:
-    """The page and all that it needs but the dreams, which `listed` names."""
-    for name, content in runtime.items():
-        write_atomically(out / "runtime" / name, content)
-    maps = any(row["world"] == "worldmap" for row in listed["dreams"])
-    notes = _write_map(out) if maps else ""
+    for name, content in runtime.files.items():
+        if config.webgpu or name not in WEBGPU:
+            write_atomically(out / "runtime" / name, content)
+    notes = _write_map(out) if any(row["world"] == "worldmap" for row in rows) else ""
     write_atomically(out / "LICENSES.txt", licenses() + notes)
     write_page(out)
+    listed = {"version": __version__, "runtime": f"{PACKAGE} {VERSION}", "webgpu": config.webgpu}
+    listed["dreams"] = rows
     write_atomically(out / "site.json", json.dumps(listed))  # last: the page is complete with it
+    return "\n".join([*lines, f"written: {out}", f"try it: python -m http.server -d {out}"])
 
 
 def _write_map(out: Path) -> str:
