@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 # in the repository, not in the package: pyproject.toml excludes them
-NOT_PACKAGED = ("coinrun-latent", "coinrun-pixel", "pong-forcing", "worldmap-ddpm")
+NOT_PACKAGED = (
+    "coinrun-latent",
+    "coinrun-pixel",
+    "pong-forcing",
+    "worldmap-ddpm",
+    "worldmap-distilled",
+)
 # names of bundles that were released once and whose presets are still there
 RETIRED = ("snake-edm",)
 
