@@ -9,7 +9,7 @@ from conftest_models import FSQ, MASKED, make_context, make_model
 
 from collectors.dataset.dataset import Dataset
 from world_models.bundles.bundle import load_bundle
-from world_models.models.token_losses import corrupt
+from world_models.models.context_corruption import corrupt, erase
 from world_models.models.tokens_config import TokensConfig
 from world_models.networks.tokenizer import FSQTokenizer, PatchDictionary, TokenizerConfig
 from world_models.noise import NoiseStream
@@ -17,6 +17,11 @@ from world_models.protocols import AugmentationOptions, Clips, Context, Sampling
 from world_models.training import run as training
 from world_models.training.config import TrainConfig
 from world_models.training.trainer import Trainer
+
+
+def replace_config(model, **settings):
+    model.config = replace(model.config, **settings)
+    return model
 
 
 def stream(lanes):
@@ -89,6 +94,22 @@ def test_corruption_replaces_about_the_share_that_it_reports():
     assert share.max() <= 0.5 and np.corrcoef(changed, share)[0, 1] > 0.8
     untouched, none = corrupt(make_model("tokens", corrupted=0.0), codes, torch.Generator())
     assert torch.equal(untouched, codes) and not none.any()
+
+
+def test_what_is_erased_is_small_rare_and_gone_from_the_last_frame(monkeypatch):
+    model = make_model("tokens", erased=0.5)
+    codes = torch.zeros(400, 3, 16, 16, dtype=torch.int64)
+    codes[:, :, 5, 9] = 200  # one thing in an empty frame
+    pixels = torch.ones(1, model.patch, model.patch, 3, dtype=torch.uint8)
+    monkeypatch.setattr(model, "decode_codes", lambda x: torch.kron(x[..., None].byte(), pixels))
+    changed = erase(model, codes, torch.Generator().manual_seed(0)) != codes
+    lost = changed[:, -1].flatten(1).any(1)
+    assert 0.15 < lost.float().mean() < 0.35  # of half of the boxes, which colors share
+    assert changed[:, -1, 5, 9].float().sum() > 0.9 * lost.sum()
+    assert not (changed[:, :-1] & ~changed[:, 1:]).any()  # nothing comes back within a context
+    assert changed[lost].float().mean() < 0.5
+    _, level = corrupt(replace_config(model, corrupted=0.0), codes, torch.Generator())
+    assert not level.any()  # a dream is not told
 
 
 def test_losses_of_frames_and_of_their_codes_are_the_same(dataset_path):

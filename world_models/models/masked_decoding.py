@@ -51,12 +51,16 @@ class MaskedDecoding(NamedTuple):
     `choice_temperature` weighs the Gumbel noise that is added to the log-probabilities by which
     places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
     is unsure, as relief, these are the smooth ones: a long dream loses its texture.
+
+    `copy_bias` is added to the logit of copying the frame as it scrolls. A new drawing of what was
+    in sight is a worse error than a copy that is a little off: a coin once lost never comes back.
     """
 
     passes: int = 1
     temperature: float = 0.0
     guidance: float = 1.0
     choice_temperature: float = 0.0
+    copy_bias: float = 0.0
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -129,6 +133,8 @@ class MaskedDecoding(NamedTuple):
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
+        if network.scroll is not None and self.copy_bias:
+            gates = torch.cat((gates[..., :-1], gates[..., -1:] + self.copy_bias), 2)
         source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from world_models import frames as pixels
+from world_models.models.context_corruption import corrupt
 from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
 from world_models.models.token_scroll import (
@@ -179,20 +180,3 @@ def wrong_share(model: TokensModel, codes: Tensor, target: Tensor) -> Tensor:
     values = model.tokenizer.values
     apart = (values(codes) - values(target)).square().mean(-1) > FAR_OFF
     return (8 * apart.float().mean((1, 2))).clamp(max=1)
-
-
-def corrupt(model: TokensModel, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Context codes (B, K, G, G) as a dream might have them wrong, and the share (B,) that was
-    replaced.
-
-    A replaced code is one of the same place in another clip, or in half of the cases one with
-    nearly its values.
-    """
-    count, config, device = len(codes), model.config, codes.device
-    share = torch.rand(count, generator=generator) * config.corruption
-    share = torch.where(torch.rand(count, generator=generator) < config.corrupted, share, 0.0)
-    chance, limit = torch.rand(codes.shape, generator=generator), share[:, None, None, None]
-    other = codes.roll(1, 0)  # of the next clip
-    near = model.tokenizer.nearby(codes, generator)
-    replaced = torch.where((chance < limit / 2).to(device), near, other)
-    return torch.where((chance < limit).to(device), replaced, codes), share.to(device)

@@ -134,14 +134,21 @@ def rare_weights(frames: Tensor, patch: int, power: float) -> Tensor:
     mean. A coin is one patch of 256, and a mean over all leaves it out. The weight depends on what
     the network sees, not on what it should say, so probabilities keep their meaning.
     """
+    weights = rarity(frames, patch).pow(power)
+    weights = (weights / weights.mean()).clamp(max=MOST_RARE)
+    return weights / weights.mean()
+
+
+def rarity(frames: Tensor, patch: int) -> Tensor:
+    """The inverse frequency in the batch of the mean color of each patch (B, H / P, W / P) of
+    frames (B, H, W, C) uint8.
+    """
     colors = F.avg_pool2d(frames.permute(0, 3, 1, 2).float(), patch).long() // COLOR_STEP
     kinds = torch.zeros_like(colors[:, 0])
     for channel in colors.unbind(1):
         kinds = kinds * (256 // COLOR_STEP) + channel
     _, kind, counts = kinds.unique(return_inverse=True, return_counts=True)
-    weights = counts[kind].float().pow(-power)
-    weights = (weights / weights.mean()).clamp(max=MOST_RARE)
-    return weights / weights.mean()
+    return 1 / counts[kind].float()
 
 
 def move_loss(model: TokensModel, features: CodeFeatures, camera: Camera) -> Tensor:

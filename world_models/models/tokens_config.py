@@ -35,6 +35,9 @@ class TokensConfig(ModelConfig):
     rare: float = setting(
         0.0, "where it scrolls: how much more patches of rare colors weigh; 0: all alike", least=0
     )
+    copy_bias: float = setting(
+        0.0, "where it scrolls: log-odds that a dream adds to what was in sight staying as it was"
+    )
     guidance: float = setting(1.0, "on the action; 1 is off", least=0)
     tokenizer_share: float = setting(
         0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1
@@ -46,6 +49,9 @@ class TokensConfig(ModelConfig):
         0.1, "largest share of context codes that training replaces", least=0, most=1
     )
     corrupted: float = setting(0.7, "share of samples in which some are", least=0, most=1)
+    erased: float = setting(
+        0.0, "share of samples from whose context a small box of codes is erased", least=0, most=1
+    )
     assumed_corruption: float = setting(
         0.02, "share of wrong codes that a dream assumes in its own context", least=0, most=1
     )

@@ -1,0 +1,87 @@
+"""Context codes as a dream might have them wrong: single codes replaced, and whole things erased.
+
+A small thing, as the player, is lost in a dream from time to time. A model that was only trained on
+games, where it is always there, never brings it back; one that was trained on frames from which it
+was erased does.
+
+B clips, K context frames, G x G codes per frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from world_models.models.token_scroll import rarity
+
+if TYPE_CHECKING:
+    from world_models.models.tokens import TokensModel
+
+LARGEST_BOX = 4  # places along each axis
+LEAST_OFFSET, OFFSETS = 3, 4  # places from where the codes of an erased box come
+
+
+def corrupt(model: TokensModel, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Context codes (B, K, G, G) as a dream might have them wrong, and the share (B,) of single
+    codes that was replaced. A dream is not told of what was erased.
+    """
+    if model.config.erased:
+        codes = erase(model, codes, generator)
+    return replace_codes(model, codes, generator)
+
+
+def replace_codes(
+    model: TokensModel, codes: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Some codes replaced by one of the same place in another clip, or in half of the cases by one
+    with nearly its values; see `corrupt`.
+    """
+    count, config, device = len(codes), model.config, codes.device
+    share = torch.rand(count, generator=generator) * config.corruption
+    share = torch.where(torch.rand(count, generator=generator) < config.corrupted, share, 0.0)
+    chance, limit = torch.rand(codes.shape, generator=generator), share[:, None, None, None]
+    other = codes.roll(1, 0)  # of the next clip
+    near = model.tokenizer.nearby(codes, generator)
+    replaced = torch.where((chance < limit / 2).to(device), near, other)
+    return torch.where((chance < limit).to(device), replaced, codes), share.to(device)
+
+
+def erase(model: TokensModel, codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Codes (B, K, G, G) of which a share `model.config.erased` of clips lost a box of places, in
+    the last frame and in some or all before it. Boxes lie where colors are rare, and get the
+    codes from a few places beside them.
+    """
+    count, frames, rows, columns = codes.shape
+    device = codes.device
+    box = boxes(model, codes[:, -1], generator).to(device)
+    first = torch.randint(frames, (count,), generator=generator)  # the first erased frame
+    late = torch.arange(frames) >= first[:, None]
+    late &= torch.rand(count, 1, generator=generator) < model.config.erased
+    where = late.to(device)[:, :, None, None] & box[:, None]
+    return torch.where(where, from_beside(codes, generator), codes)
+
+
+def boxes(model: TokensModel, codes: Tensor, generator: torch.Generator) -> Tensor:
+    """A box of each frame of codes (B, G, G), where its colors are rare: (B, G, G) bool."""
+    count, *shape = codes.shape
+    rare = rarity(model.decode_codes(codes), model.patch).flatten(1).cpu()
+    center = torch.multinomial(rare, 1, generator=generator)[:, 0]
+    inside = torch.ones(count, *shape, dtype=torch.bool)
+    middles = (center // shape[1], center % shape[1])
+    for axis, (middle, size) in enumerate(zip(middles, shape, strict=True), 1):
+        length = torch.randint(1, LARGEST_BOX + 1, (count,), generator=generator)
+        start = middle - (torch.rand(count, generator=generator) * length).long()
+        place = torch.arange(size)
+        along = (place >= start[:, None]) & (place < (start + length)[:, None])  # (B, G)
+        inside &= along[:, :, None] if axis == 1 else along[:, None]
+    return inside
+
+
+def from_beside(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Codes (B, K, G, G), each from a few places to the left, the right, above or below."""
+    offset = LEAST_OFFSET + int(torch.randint(OFFSETS, (), generator=generator))
+    axis = 2 + int(torch.randint(2, (), generator=generator))
+    sign = 1 - 2 * int(torch.randint(2, (), generator=generator))
+    return codes.roll(sign * offset, axis)
