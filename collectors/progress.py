@@ -104,9 +104,16 @@ class _Loop(_Silent):
 class _Lines(_Silent):
     """It writes a line for a log, at most one per `EVERY` seconds."""
 
-    def __init__(self, iterable: Iterable | None, total: float | None, desc: str = "", **_: Any):
+    def __init__(
+        self,
+        iterable: Iterable | None,
+        total: float | None,
+        desc: str = "",
+        initial: float = 0,
+        **_: Any,
+    ):
         super().__init__(iterable, total)
-        self.desc, self.count = desc, 0.0
+        self.desc, self.initial, self.count = desc, initial, 0.0
         self.begun = self.last = time.perf_counter()
 
     def moved(self, count: float) -> None:
@@ -121,20 +128,27 @@ class _Lines(_Silent):
         name, since = self.desc.removesuffix(": "), self.format_interval(seconds)
         if not (self.total and self.count):
             return f"{name}: {self.count:g} done, {since} so far"
-        left = self.format_interval(seconds * max(0.0, self.total / self.count - 1))
-        return f"{name}: {self.count / self.total:.0%} done, {since} so far, about {left} left"
+        done = self.initial + self.count
+        left = self.format_interval(seconds * max(0.0, self.total - done) / self.count)
+        return f"{name}: {done / self.total:.0%} done, {since} so far, about {left} left"
 
 
 def progress(
-    iterable: Iterable | None = None, total: int | None = None, desc: str = "", unit: str = "it"
+    iterable: Iterable | None = None,
+    total: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    initial: float = 0,
 ) -> tqdm:
     """A tqdm bar over `iterable`, or a manual one of `total` units (``bar.update(n)``); off a
-    terminal a line per minute.
+    terminal a line per minute. `initial` units were done before, and tell no rate.
     """
     overall = _OVERALL.get()
     if overall is not None:
-        return _Loop(overall, iterable, total)
-    return _bar(iterable, total=total, desc=desc, unit=unit)
+        loop = _Loop(overall, iterable, total)
+        loop.moved(initial)
+        return loop
+    return _bar(iterable, total=total, desc=desc, unit=unit, initial=initial)
 
 
 def on_terminal() -> bool:

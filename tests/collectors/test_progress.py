@@ -54,6 +54,15 @@ def test_in_a_pipe_a_loop_is_a_line_now_and_then(monkeypatch, capsys):
     assert lines[0] == "games: 30% done, 01:15 so far, about 02:55 left" and len(lines) == 3
 
 
+def test_what_was_done_before_tells_no_rate(monkeypatch, capsys):
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    bar = progress(total=100, desc="train", initial=90)
+    for _ in range(3):
+        bar.update(1)
+    assert capsys.readouterr().err == "train: 93% done, 01:15 so far, about 02:55 left\n"
+
+
 def test_a_short_loop_in_a_pipe_is_silent(capsys):
     list(progress(range(10), desc="games"))
     assert capsys.readouterr().err == ""

@@ -37,8 +37,8 @@ class RunReport:
         if not self.trainer.update:
             note(cost_line(self.trainer))
         unit = "s" if self.by_time else "update"
-        self.bar = progress(total=self.total, desc="train", unit=unit)
-        self._move()
+        self.shown = self._reached()
+        self.bar = progress(total=self.total, desc="train", unit=unit, initial=self.shown)
 
     def updated(self, losses: Mapping[str, float]) -> None:
         """An update is done, with these losses."""
@@ -66,10 +66,13 @@ class RunReport:
             self.bar.close()
 
     def _move(self) -> None:
-        reached = self.trainer.seconds if self.by_time else self.trainer.update
+        reached = self._reached()
         if self.bar is not None:
-            self.bar.update(min(reached, self.total) - self.shown)
-        self.shown = min(reached, self.total)
+            self.bar.update(reached - self.shown)
+        self.shown = reached
+
+    def _reached(self) -> float:
+        return min(self.trainer.seconds if self.by_time else self.trainer.update, self.total)
 
     def _left(self) -> str:
         """ "; about 12 min left", by the updates of this start, and never beyond its minutes."""
