@@ -75,6 +75,26 @@ def test_the_dream_is_evaluated_without_a_real_game(run, capsys):
     assert 0 <= figures["action_sensitivity"]["dream"] <= 1
 
 
+def test_whole_games_are_played_where_the_game_is_named(run):
+    from agents.evaluation.game import GameOptions, measure_games
+    from agents.evaluation.game_table import game_table
+    from world_models.bundles.bundle import load_bundle
+    from world_models.evaluation.evaluation import EvaluationOptions
+    from world_models.evaluation.worlds.table import make_evaluator
+
+    bundle = load_bundle(run / "bundle")
+    evaluator = make_evaluator(bundle.model.spec)
+    options = GameOptions(game_lanes=8, game_steps=33, real_options=("max_steps=40",))
+    few = EvaluationOptions(kid_frames=0)
+    found = measure_games(bundle, evaluator, options, few, GAME)
+    assert list(found.plays) == ["random", "sticky"]
+    assert found.figures["hold"]["1"]["sharpness"]["real"]["samples"] >= 8
+    assert found.figures["hold"]["32"]["policies"]["sticky"]["omitted"].endswith("needed")
+    assert "sticky: return" in game_table(found.figures)
+    other = measure_games(bundle, evaluator, options, few, "MiniGrid-FourRooms-v0")
+    assert f"--real {GAME}" in other.figures["hold"]["omitted"]
+
+
 def test_missing_data_are_asked_for_by_the_games_id(run, capsys, monkeypatch, tmp_path):
     from agents.evaluation.evaluate import main as evaluate
 

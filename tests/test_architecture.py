@@ -67,7 +67,11 @@ DREAMS = ("neural_envs.env", "neural_envs.vector_env", "neural_envs.simulator")
 # loaded with a dream: what is for everybody, and the ids of the real games, which are strings
 GROUND_FLOOR = (*FOR_EVERYBODY, "collectors.worlds.registration")
 IN_FUNCTIONS = {  # imported only when somebody asks for a real game, a policy or a recording
-    "neural_envs/play/twins.py": ("collectors.worlds", "collectors.policies.policies"),
+    "neural_envs/play/twins.py": (
+        "collectors.worlds",
+        "collectors.policies.policies",
+        "collectors.recording.named_game",
+    ),
     "neural_envs/replays/frame_sources.py": ("collectors.dataset.dataset",),
     "neural_envs/commands/record.py": (
         "collectors.dataset.dataset",

@@ -179,7 +179,7 @@ def _measure(
     overall.phase("games", loops=2 * dreams_played(config) - bool(config.min_trust))
     calibrated = result.trust_scale or model.trust_scale
     bundle = bundle._replace(model=model.with_trust_scale(calibrated))
-    games = measure_games(bundle, evaluator, config, config)
+    games = measure_games(bundle, evaluator, config, config, config.real)
     result.figures.update(games.figures)
     result.figures["rules"]["counts"] = games.counts
     result.figures["trust"]["min_trust"] = games.min_trust

@@ -38,7 +38,9 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
 
     bundle: str = setting(help="released name or directory of the bundle")
     real: str = setting(
-        "", "id of the real environment; none: that of the bundle's world, if it is known"
+        "",
+        "id of the real environment; none: that of the bundle's world, if it is known. Of another "
+        "game, as ALE/Pong-v5, whole games are played only where it is named",
     )
     data: str = setting("", "dataset whose test split is held out from training; none: data/WORLD")
     out: str = setting(

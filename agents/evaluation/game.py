@@ -15,7 +15,13 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from agents.envs import env_id, env_settings, make_vector_env
-from agents.evaluation.players import EQUIVALENT, EquivalentKeyAgent, MakePlayer, make_players
+from agents.evaluation.players import (
+    EQUIVALENT,
+    EquivalentKeyAgent,
+    MakePlayer,
+    best_player,
+    make_players,
+)
 from collectors.settings.parse import check_settings, setting
 from collectors.worlds.table import WORLDS
 from world_models.bundles.bundle import Bundle
@@ -61,24 +67,29 @@ class Games(NamedTuple):
 
 
 def measure_games(
-    bundle: Bundle, evaluator: Evaluator, options: GameOptions, evaluation: EvaluationOptions
+    bundle: Bundle,
+    evaluator: Evaluator,
+    options: GameOptions,
+    evaluation: EvaluationOptions,
+    named: str = "",
 ) -> Games:
     """Every player plays the dream of a bundle and its real game, and both are compared.
 
-    A world without a row in the table, and one whose game is not installed, gives
-    {"omitted": why} for each figure.
+    A game without a row in the table is played where it is `named` by its id: no game is imported
+    because a bundle says so. What is not played gives {"omitted": why} for each figure.
     """
     spec = bundle.model.spec
     if not options.game:
         return _omitted("no games were asked for")
-    if spec.world not in WORLDS:
-        return _omitted(f"the world {spec.world!r} has no row in collectors/worlds/table.py")
+    if spec.world not in WORLDS and named != spec.world:
+        why = f"the world {spec.world!r} has no row in collectors/worlds/table.py"
+        return _omitted(f"{why}; --real {spec.world} plays that game")
     try:
         envs = _make_envs(bundle, options, evaluation)
     except gymnasium.error.DependencyNotInstalled as error:
         return _omitted(str(error))
-    count, seed = len(spec.action_names), evaluation.seed
-    players = make_players(spec.world, count, options.policy_file, seed, options.all_players)
+    actions, seed = spec.actions.for_policies, evaluation.seed
+    players = make_players(spec.world, actions, options.policy_file, seed, options.all_players)
     try:
         plays, unmet = play_all(envs, players, evaluator, options.game_steps, seed)
         games = _measured(plays, envs, bundle.model, evaluator, evaluation)
@@ -103,10 +114,12 @@ def _make_envs(
     sampling = evaluation.sampling
     dream |= {"sampler_steps": sampling.steps, "guidance": sampling.guidance}
     dream |= {"temperature": sampling.temperature}
-    settings = {"real": env_settings(world, "real", options=options.real_options), "dream": dream}
+    named = None if world in WORLDS else str(bundle.path)  # by which such a game is known
+    real = env_settings(world, "real", named, options.real_options)
+    settings: dict[str, dict[str, Any]] = {"real": real, "dream": dream}
     if options.min_trust:
         settings["cut"] = {**dream, "min_trust": options.min_trust}
-    ids = {"real": env_id(world, "real"), "dream": env_id(world, "dream")}
+    ids = {"real": env_id(world, "real", named), "dream": env_id(world, "dream", named)}
     return {
         name: make_vector_env(
             ids.get(name, ids["dream"]), options.game_lanes, max_episode_steps=-1, **more
@@ -153,7 +166,7 @@ def _cut(
     """`trust.min_trust`: the best player's dreams again, cut where trust is low."""
     if "cut" not in envs:
         return {"omitted": "no games with min_trust were asked for (min_trust=0)"}
-    env, best = envs["cut"], WORLDS[spec.world].best_policy
+    env, best = envs["cut"], best_player(spec.world)
     cut = play_game(env, players[best](env.num_envs), evaluator, options.game_steps, seed)
     generator = np.random.default_rng(seed)
     whole, real = plays[best]
@@ -175,7 +188,7 @@ def _measured(
         again = model.reconstruct(torch.from_numpy(frames).to(device_of(model)))
         return None if again is None else again.cpu().numpy()
 
-    extremes = {name: plays[name] for name in (names[0], WORLDS[spec.world].best_policy)}
+    extremes = {name: plays[name] for name in (names[0], best_player(spec.world))}
     figures = {
         "game": {
             name: game_figures(dream, real, spec.max_episode_steps, generator)

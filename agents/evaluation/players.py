@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from agents.evaluation.play import Agent, make_agent
+from collectors.action_space import ActionSpace
 from collectors.policies.equivalent_keys import EquivalentKeys, equivalent_keys_of
 from collectors.policies.policies import make_policy, makers_of
 from collectors.worlds.table import WORLDS
 
 EQUIVALENT = "equivalent"  # the policy of worlds whose row names equivalent keys
 NOISE = 0.6  # share of random actions of the noisy player
+STICKY = "sticky"  # the best that is known of a game without a row
 MakePlayer = Callable[[int], Agent]  # lanes -> the player of so many
 
 
@@ -53,22 +55,27 @@ class EquivalentKeyAgent:
         return actions
 
 
+def best_player(world: str) -> str:
+    """The best scripted policy of a world; of a game without a row one that sticks to its keys."""
+    return WORLDS[world].best_policy if world in WORLDS else STICKY
+
+
 def make_players(
-    world: str, actions: int, policy_file: str, seed: int, every: bool = True
+    world: str, actions: int | ActionSpace, policy_file: str, seed: int, every: bool = True
 ) -> dict[str, MakePlayer]:
-    """The players of a world of the table, by name: random, its best with 60 % random moves, one
-    that presses equivalent and ignored keys where the world has such, the best, and an agent.
-    Without `every` only random, the best and the agent.
+    """The players of a game, by name: random, its best with 60 % random moves where the table of
+    worlds has a row for it, one that presses equivalent and ignored keys where it has such, the
+    best, and an agent. Without `every` only random, the best and the agent.
 
     Raises PolicyFileError for a file that holds no policy.
     """
-    best, keys = WORLDS[world].best_policy, equivalent_keys_of(world)
+    best, keys = best_player(world), equivalent_keys_of(world)
 
     def scripted(name: str, lanes: int) -> Agent:
-        return make_agent(make_policy(name, actions, world=world), lanes, seed)
+        return make_agent(make_policy(name, actions, world=WORLDS.get(world)), lanes, seed)
 
     players: dict[str, MakePlayer] = {"random": lambda lanes: scripted("random", lanes)}
-    if every:
+    if every and world in WORLDS and isinstance(actions, int):
         players[f"{best}+random"] = lambda lanes: NoisyAgent(
             scripted(best, lanes), NOISE, actions, seed
         )

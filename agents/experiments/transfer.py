@@ -40,6 +40,7 @@ from collectors.policies.policies import make_policy
 from collectors.progress import note
 from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
+from collectors.worlds.table import WORLDS
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS, find_preset
 
@@ -71,7 +72,9 @@ class TransferConfig:
         None, "steps after which a dream is cut short, as a truncation; none: the game's"
     )
     real_options: tuple[str, ...] = setting(
-        (), "of the real game in which all are measured, as levels=test; not of training"
+        (),
+        "of the real game in which all are measured, as levels=test; of a game that is no "
+        "world of ours, as continuous=true, in training too",
     )
     exploitation_points: int = setting(
         8, "moments of the training at which dreamed and real return are compared; 0: none", least=0
@@ -149,6 +152,8 @@ class SeedWork:
             run = replace(
                 run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
             )
+        elif config.name not in WORLDS:  # without them it is another game
+            run = replace(run, real_options=config.real_options)
         settings = settings_of(run, FREE, model=dreamed_weights(run))
         product = out / POLICY_FILE
         kept = config.exploitation_points if half.kind == "dream" else 0

@@ -19,7 +19,14 @@ from collectors.worlds.any_game_images import (
 )
 
 # register ids
-PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid", "procgen": "procgen"}
+PACKAGES = {
+    "ALE/": "ale_py",
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "Crafter": "crafter",
+    "procgen": "procgen",
+}
+REGISTERED_BY = {"crafter": "collectors.worlds.crafter_game"}  # of a package that does not itself
 CHOICES = {
     "reward": ("raw", "sign"),
     "source": ("auto", "observation", "render"),
@@ -63,6 +70,7 @@ def make_game(name: str, source: str, key: str, options: dict) -> tuple[gymnasiu
 def _import(package: str, name: str) -> None:
     try:
         importlib.import_module(package)  # registers its ids
+        importlib.import_module(REGISTERED_BY.get(package, package))
     except ModuleNotFoundError as error:
         distribution = package.replace("_", "-")
         raise AnyGameError(

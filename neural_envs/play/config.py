@@ -27,6 +27,10 @@ class PlayConfig:
         "",
         "show this real game beside the dream, any Gymnasium id; --real is that of a world of ours",
     )
+    real_options: tuple[str, ...] = setting((), "of the game of --twin, as continuous=true")
+    keys: tuple[str, ...] = setting(
+        (), "of your own: ACTION=KEY, as fire=space,up=w, or FILE.json of {KEY: ACTION}"
+    )
     policy: str = setting(
         "",
         "let this policy play from the start (TAB takes over): random, the world's own, as astar, "
@@ -73,6 +77,8 @@ class PlayConfig:
             raise ValueError(
                 "setting 'difference' needs the real game beside the dream: add --real"
             )
+        if self.real_options and not self.twin:
+            raise ValueError("setting 'real_options' is of the real game: name it with --twin ID")
         if self.record and not self.record.lower().endswith(tuple(WRITERS)):
             raise ValueError(
                 f"setting 'record' is a file name ending in {' or '.join(WRITERS)}, got "

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from collectors.worlds.table import WORLDS
+from neural_envs.own_keys import own_keys
 from neural_envs.play.config import PlayConfig
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView
@@ -47,10 +48,12 @@ def make_session(
         unwrapped.sampling = chosen
     views = [PlayerView("dream", dream, recorder_of(dream))]
     if config.real or config.twin:
-        views.append(PlayerView("real", real_twin(dream, world, config.twin)))
+        views.append(PlayerView("real", real_twin(dream, world, config.twin, config.real_options)))
     seed = secrets.randbelow(2**31) if config.seed is None else config.seed
     make_policy = policy_maker(config.policy or default_policy(world), world, agents)
     keys = Keys.of_dream(unwrapped, reserved)
+    if config.keys:
+        keys = Keys(own_keys(config.keys, unwrapped.simulator.model.spec), reserved)
     session = PlaySession(views, keys, make_policy, share_start, seed)
     if config.policy:
         session.load_policy()
@@ -83,8 +86,11 @@ def make_dream(world: str, device: str, bundle: Any = None) -> gymnasium.Env:
     return gymnasium.make(name, device=device, disable_env_checker=True, **options)
 
 
-def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env:
-    """The real game beside a dream of `world`: the game of id `twin`, else the world's own.
+def real_twin(
+    dream: gymnasium.Env, world: str, twin: str = "", words: tuple[str, ...] = ()
+) -> gymnasium.Env:
+    """The real game beside a dream of `world`: the game of id `twin`, with options as
+    ("continuous=true",), else the world's own.
 
     A game that is not in the table is shown in frames of the dream's size, and only if `twin` names
     it: what a bundle says is not imported. Raises PlayError where the game must be named, is not
@@ -95,6 +101,7 @@ def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env
             f"the bundle says that it dreams {world!r}, and no game is imported because a file "
             f"says so: if you know that game, name it with --twin {world}"
         )
+    from collectors.recording.named_game import read_options
     from collectors.worlds.any_game import twin_options
     from collectors.worlds.registration import ANY_GAME
     from collectors.worlds.registration import register_environments as register_real_games
@@ -102,15 +109,15 @@ def real_twin(dream: gymnasium.Env, world: str, twin: str = "") -> gymnasium.Env
     register_real_games()
     if (world in WORLDS and not twin) or twin.startswith("collectors:"):
         name = identifier = twin or WORLDS[world].real_id
-        options: Mapping[str, Any] = {}
+        options: Mapping[str, Any] = read_options(words)
     else:
         unwrapped: Any = dream.unwrapped
         options = twin_options(unwrapped.world.as_dict())
         name, identifier = twin or options["env"], ANY_GAME["id"]
-        options = {**options, "env": name}
+        options = {**options, "env": name, **read_options(words)}
     try:
         real = gymnasium.make(identifier, disable_env_checker=True, **options)
-    except (ImportError, gymnasium.error.Error) as error:
+    except (ImportError, TypeError, gymnasium.error.Error) as error:
         raise PlayError(
             f"the real game {name} is not here ({error}); play the dream alone"
         ) from error

@@ -1,0 +1,24 @@
+"""With which options of the real game `transfer` trains."""
+
+from pathlib import Path
+
+from agents.experiments import transfer
+from agents.experiments.transfer import TransferConfig
+
+
+def test_a_game_that_is_no_world_of_ours_is_learned_with_its_options_too(tmp_path, monkeypatch):
+    learned = []
+
+    def train(run, kept):
+        learned.append((run.world, run.real_options))
+        Path(run.out).mkdir(parents=True)
+        (Path(run.out) / transfer.POLICY_FILE).write_bytes(b"")
+
+    monkeypatch.setattr(transfer, "train_ppo", train)
+    monkeypatch.setattr(transfer, "dreamed_weights", lambda run: "none")
+    for name in ("Lander-v0", "snake"):
+        given = ("continuous=true",)
+        one = TransferConfig(name, 9, out=str(tmp_path / name), seeds=(0,), real_options=given)
+        for kind in ("dream", "real"):
+            transfer.SeedWork(one, 0).train(transfer.Half(kind, kind, "bundle"))
+    assert learned == [("dream", ()), ("real", given), ("dream", ()), ("real", ())]
