@@ -13,25 +13,28 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 TORCH  ?= 2.13.0
 BIN    := .venv/bin
 STAMP  := .venv/.installed
-GAMES  := .venv/.games
+PLAYABLE := .venv/.games
 SITE   := .venv/.docs
 DREAM  := build/embedded/dream
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 FRAMES ?= 200000
 WORLD  ?= snake
+MINUTES ?= 60
+COMMA := ,
+SPACE := $(subst ,, )
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format docs test-lowest torture first-hour rooms results strips gallery install train \
+.PHONY: help demo test check lint types format docs test-lowest torture first-hour rooms results strips gallery games install train \
 	release clean
 
 help:
 	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, results, strips,'; \
-	echo '   gallery, train, release WORLD=pong, clean'
+	echo '   gallery, games, train, release WORLD=pong, clean'
 
 demo: $(STAMP)
 	$(BIN)/neural-envs demo
 
-test: $(STAMP) $(GAMES)
+test: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 first-hour: $(STAMP)
@@ -90,12 +93,18 @@ results: $(STAMP)
 	$(BIN)/python -m agents.results
 
 # deep dreams above the game, for docs/results.md; minutes, and the real games
-strips: $(STAMP) $(GAMES)
+strips: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m agents.results --strips all
 
 # moving images of dreams beside their games, for README.md and docs/envs; a minute, and the real games
-gallery: $(STAMP) $(GAMES)
+gallery: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m agents.results.gallery
+
+# public games, each dreamed in MINUTES and measured, into the tables of docs/any_game.md; hours, and goes on where it stopped:
+# make games MINUTES=60 GAMES="CarRacing-v3 ALE/Breakout-v5"
+games: $(STAMP) $(PLAYABLE)
+	$(BIN)/python -m agents.results.games $(subst $(SPACE),$(COMMA),$(strip $(GAMES))) --minutes $(MINUTES)
+	$(BIN)/python -m agents.results
 
 train: $(STAMP)
 	$(BIN)/neural-envs collect snake --frames $(FRAMES) --resume
@@ -108,12 +117,12 @@ release: $(STAMP)
 clean:
 	rm -rf .venv .venv-lowest build *.egg-info demo .pytest_cache .ruff_cache .mypy_cache
 
-# The engines of CoinRun and Atari, which only the tests want (1 GB). Where there are none for this machine the tests of
+# The engines of CoinRun, Atari, Box2D and Crafter, which only tests and `make games` want (1 GB). Where there are none for this machine the tests of
 # these games are skipped, and the next `make test` tries again.
-$(GAMES): $(STAMP)
+$(PLAYABLE): $(STAMP)
 	@echo "installing the games that the tests play"
 	@$(PIP) install --quiet --retries 1 --editable ".[coinrun,games]" && touch $@ \
-		|| echo "CoinRun or Atari cannot be installed here: their tests are skipped" >&2
+		|| echo "not all games can be installed here: tests of those that are not are skipped" >&2
 
 # Plain `pip install torch` on Linux means several GB of CUDA. Without an NVIDIA card the CPU build is taken: from what pip
 # is set up to reach, then from PyTorch's own index; the label +cpu can match no other build. The last resort is the plain

@@ -6,7 +6,7 @@ The seed is the first whose games both last. T frames, H x W pixels, uint8 RGB.
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,10 +74,15 @@ def play_pair(world: str, seconds: float = SECONDS, tries: int = TRIES) -> Pair:
     """Both games of the first seed in which they last so long; else of that in which the first to
     end lasts longest.
     """
-    policy, best = find_world(world).best_policy, None
+    config = PlayConfig(world=world, real=True, policy=find_world(world).best_policy)
+    return play_both(config, seconds, tries)
+
+
+def play_both(config: PlayConfig, seconds: float = SECONDS, tries: int = TRIES) -> Pair:
+    """The same of the dream, the real game and the policy that `config` names."""
+    best = None
     for seed in range(tries):
-        config = PlayConfig(world=world, real=True, policy=policy, seed=seed)
-        pair, whole = _played(config, seconds)
+        pair, whole = _played(replace(config, seed=seed), seconds)
         if best is None or len(pair.dream) > len(best.dream):
             best = pair
         if whole:

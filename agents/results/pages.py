@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agents.envs import bundle_spec, weights_fingerprint
 from agents.results import environment_pages
+from agents.results.games_table import games_tables
 from agents.results.released import FOLDER, Source, read_results
 from agents.results.speed_table import speed_table
 from agents.results.strips import strip_path
@@ -17,7 +18,7 @@ from collectors.worlds.table import WORLDS
 
 MARK = "<!-- {}: written by `make results` -->"
 END = "<!-- end of {} -->"
-PAGES = ("README.md", "docs/results.md", "docs/envs/index.md", "docs/speed.md")
+PAGES = ("README.md", "docs/results.md", "docs/envs/index.md", "docs/speed.md", "docs/any_game.md")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -42,6 +43,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
         "speed of backends": speed_table(folder / "speed.json"),
+        "public games": games_tables(folder / "games", ROOT / "docs"),
     }
 
 

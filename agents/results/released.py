@@ -52,12 +52,12 @@ def read_results(folder: Path = FOLDER) -> dict[str, list[Source]]:
         for kind in KINDS:
             file = folder / bundle / f"{kind}.json"
             if file.is_file():
-                figures = _read(file)
+                figures = read_file(file)
                 source = Source(f"{bundle}/{file.name}", figures, figures["weights"])
                 found.setdefault(bundle, []).append(source)
     bench = folder / "bench.json"
     if bench.is_file():
-        figures = _read(bench)
+        figures = read_file(bench)
         for bundle, weights in figures["weights"].items():
             found.setdefault(bundle, []).append(Source(bench.name, figures, weights))
     return found
@@ -71,7 +71,8 @@ def results_of(bundle: str, folder: Path = FOLDER) -> list[Source]:
     return [source for source in read_results(folder).get(bundle, []) if source.is_of(weights)]
 
 
-def _read(file: Path) -> dict:
+def read_file(file: Path) -> dict:
+    """One file of figures. Raises ValueError as `read_results`."""
     name = f"{file.parent.name}/{file.name}"
     try:
         figures = json.loads(file.read_text())

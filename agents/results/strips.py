@@ -42,11 +42,17 @@ def strip_path(bundle: str) -> str:
 
 
 def depth_strip(
-    bundle: str, depths: Sequence[int] = DEPTHS, lanes: int = LANES, seed: int = 0
+    bundle: str,
+    depths: Sequence[int] = DEPTHS,
+    lanes: int = LANES,
+    seed: int = 0,
+    named: str = "",
+    options: Sequence[str] = (),
 ) -> Strip:
     """Play a dream and its game to the last of `depths`.
 
-    The policy is the world's good one, or random play where dreams last longer under that.
+    The policy is the world's good one, or random play where dreams last longer under that. A game
+    without a row is played where it is `named` by its id, with its own `options`.
     """
     world = bundle_spec(bundle)["world"]
     identifier = env_id(world, "dream", bundle)
@@ -59,19 +65,20 @@ def depth_strip(
             break
     policy = max(dreams, key=lambda name: dreams[name][1])
     frames, longest = dreams[policy]
-    return Strip(depths, frames, _game(bundle, world, policy, depths, seed), policy, longest)
+    knows = world in WORLDS or named == world  # no game is imported because a bundle names it
+    real = _game(bundle, options, policy, depths, seed) if knows else None
+    return Strip(depths, frames, real, policy, longest)
 
 
 def _game(
-    bundle: str, world: str, policy: str, depths: Sequence[int], seed: int
+    bundle: str, options: Sequence[str], policy: str, depths: Sequence[int], seed: int
 ) -> list[np.ndarray | None] | None:
     """The same of the real game, which begins anew where it is over; None where it is not
-    installed, and for a world of no row: no game is imported because a bundle names it.
+    installed.
     """
-    if world not in WORLDS:
-        return None
+    world = bundle_spec(bundle)["world"]
     try:
-        settings = env_settings(world, "real", bundle)
+        settings = env_settings(world, "real", bundle, options)
         env = make_vector_env(env_id(world, "real", bundle), 1, **settings)
     except (ImportError, ValueError, gymnasium.error.Error):
         return None

@@ -19,6 +19,10 @@ class AnyGameError(gymnasium.error.Error, ValueError):
     """A game that cannot be collected; the message says why."""
 
 
+class GameNotInstalled(AnyGameError, gymnasium.error.DependencyNotInstalled):
+    """A game whose package is not installed; the message has the command for it."""
+
+
 class Source(NamedTuple):
     """Where the image of a step is: in what `render()` gives, or in the observation."""
 

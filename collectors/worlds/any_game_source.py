@@ -13,6 +13,7 @@ from gymnasium import spaces
 from collectors.action_space import ActionSpace, ActionSpaceError
 from collectors.worlds.any_game_images import (
     AnyGameError,
+    GameNotInstalled,
     Source,
     height_and_width,
     image_source,
@@ -73,7 +74,7 @@ def _import(package: str, name: str) -> None:
         importlib.import_module(REGISTERED_BY.get(package, package))
     except ModuleNotFoundError as error:
         distribution = package.replace("_", "-")
-        raise AnyGameError(
+        raise GameNotInstalled(
             f"{name} needs {package}, which is not installed: pip install {distribution}"
         ) from error
 
