@@ -7,9 +7,10 @@ from typing import Any, Never
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode
 
-from collectors.worlds.lane_arguments import check_action, whole_seed
+from collectors.worlds.lane_arguments import NO_LIMIT, check_action, whole_seed
 from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin, show_in_notebooks
 from neural_envs.registration import has_registered_limit
@@ -81,7 +82,7 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         seed = None if seed is None else whole_seed(seed)
         super().reset(seed=seed)
         if self.spec is not None and has_registered_limit(self.spec.id):
-            self._dream.max_episode_steps = 2**62  # gym.make counts
+            self._dream.max_episode_steps = NO_LIMIT  # gym.make counts
         frames, info = self._dream.reset(seed=seed, options=options)
         return frames[0], _lane(info)
 
@@ -91,11 +92,15 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
         Where min_trust is set, info["low_trust"] too. Raises UnknownActionError, which is an
         InvalidAction of Gymnasium, and ResetNeeded after the end.
         """
-        world = self._dream.world
+        dream, world = self._dream, self._dream.world
         if world.actions.is_plain:
             action = check_action(action, world.action_names)
-        frames, rewards, terminated, truncated, info = self._dream.step(np.asarray(action)[None])
-        return frames[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _lane(info)
+            encoded = torch.from_numpy(np.array([action], np.int64))
+        else:
+            encoded = checks.action_tensor(np.asarray(action)[None], 1, world, dream.clips)
+        outcome, info = dream.advance(encoded)
+        terminated, truncated = bool(outcome.terminated.item()), bool(outcome.truncated.item())
+        return dream.frames()[0], outcome.reward.item(), terminated, truncated, _lane(info)
 
     def render(self) -> np.ndarray | None:
         """rgb_array: (H, W, 3) uint8. human: None, drawn in a window."""
@@ -154,4 +159,4 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
 
 def _lane(info: dict[str, Any]) -> dict[str, Any]:
     """The only lane's info, as Python values."""
-    return {key: value[0].item() for key, value in info.items() if not key.startswith("_")}
+    return {key: value.item() for key, value in info.items() if key[0] != "_"}

@@ -18,7 +18,7 @@ from collectors.worlds.lane_arguments import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import Steps, steps_by
 from world_models.lanes import put_lanes, take_lanes
-from world_models.noise import NoiseStream
+from world_models.noise import NoiseStream, plus_one
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     Context,
@@ -63,6 +63,27 @@ class Outcome(NamedTuple):
             torch.zeros(lanes, dtype=torch.bool, device=device),
         )
         return cls(zero, no, no, zero + 1, no)
+
+
+class Limits(NamedTuple):
+    """What cuts dreams short."""
+
+    steps: int  # of an episode
+    trust: float | None  # below which a dream is truncated
+
+    def cut(self, elapsed: Tensor, trust: Tensor, none: Tensor) -> tuple[Tensor, Tensor]:
+        """Which lanes are truncated, and which for low trust; (B,) each, as all arguments.
+
+        `none`, all False, where nobody is: on the host a look at the counts is quicker than torch.
+        """
+        if elapsed.is_cpu and max(elapsed.tolist()) < self.steps:
+            truncated = none
+        else:
+            truncated = elapsed >= self.steps
+        if self.trust is None:
+            return truncated, none
+        low = trust < self.trust
+        return truncated | low, low
 
 
 @runtime_checkable
@@ -157,6 +178,23 @@ class Simulator:
         """The model's step, drawn as the options say."""
         step = self.model.step if self.steps is None else self.steps
         return step(state.model, action, state.noise, options)
+
+    def advance(
+        self,
+        before: DreamState,
+        action: Tensor,
+        options: SamplingOptions,
+        limits: Limits,
+        none: Tensor,
+    ) -> tuple[DreamState, Outcome]:
+        """One step of every dream, counted and cut short by `limits`. `none`: (B,) False."""
+        # counted first: right after a network the caches are its own
+        elapsed, noise = plus_one(before.elapsed), before.noise.next()
+        moved = self.step(before, action, options)
+        truncated, low = limits.cut(elapsed, moved.trust, none)
+        finished = moved.termination if truncated is none else moved.termination | truncated
+        after = DreamState(moved.state, noise, moved.frame, elapsed, finished)
+        return after, Outcome(moved.reward, moved.termination, truncated, moved.trust, low)
 
     def running_backend(self, lanes: int, options: SamplingOptions = DEFAULT_OPTIONS) -> str:
         """What runs the steps of so many lanes; its graph is made now where it is not there yet."""

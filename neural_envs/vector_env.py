@@ -23,7 +23,7 @@ from collectors.worlds.lane_arguments import as_autoreset_mode, step_limit, whol
 from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin
 from neural_envs.sampling_controls import SamplingMixin
-from neural_envs.simulator import DreamState, Outcome, Simulator, positive, streams
+from neural_envs.simulator import DreamState, Limits, Outcome, Simulator, positive, streams
 from world_models.lanes import map_leaves, put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, SamplingOptions
@@ -86,7 +86,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             "render_mode", render_mode, (None, *self.metadata["render_modes"])
         )
         self.min_trust = checks.trust_threshold(min_trust)
-        self._clips = checks.clips(out_of_range)
+        self.clips = checks.clips(out_of_range)
         checks.check_given(bundle, model)
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
         self.device, self.bundle = self.simulator.device, self.simulator.config
@@ -96,6 +96,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.sampling = SamplingOptions(sampler_steps, guidance, temperature)
         self._set_spaces()
         self._none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._every = ~self._none
         self._state: DreamState | None = None
         self._last_step: tuple[DreamState, Tensor] | None = None
         self._window: Window | None = None
@@ -130,17 +131,25 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             self._last_step = None
             info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
         backend = self.simulator.backend_info(self.num_envs, self.sampling)
-        return self._shown(), self._out(info) | backend
+        return self.frames(), self._out(info) | backend
 
     def step(self, actions):
         """(frames, rewards float32, terminations, truncations, info), one row per lane."""
-        before = self._current()
-        given = checks.action_tensor(actions, self.num_envs, self.world, self._clips)
-        action = given.to(self.device)
-        if self.autoreset_mode is AutoresetMode.DISABLED and before.finished.any():
+        self._current()  # complains of what comes before actions
+        given = checks.action_tensor(actions, self.num_envs, self.world, self.clips)
+        outcome, info = self.advance(given)
+        return self.frames(), *map(self._out, (*outcome[:3], info))
+
+    def advance(self, action: Tensor) -> tuple[Outcome, dict[str, Any]]:
+        """A step by encoded actions (B, *row), without frames: tensors that are read only."""
+        before, action = self._current(), action.to(self.device)
+        if self.autoreset_mode is AutoresetMode.DISABLED and True in before.finished.tolist():
             raise checks.reset_needed(before.finished.nonzero()[:, 0].tolist(), self.num_envs)
         with torch.inference_mode():
-            after, outcome = self._advance(before, action)
+            limits = Limits(self.max_episode_steps, self.min_trust)
+            after, outcome = self.simulator.advance(
+                before, action, self.sampling, limits, self._none
+            )
             if self.autoreset_mode is AutoresetMode.NEXT_STEP:
                 after, outcome = self._restart_next_step(before, after, outcome)
                 info = self._info(outcome)
@@ -149,7 +158,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             else:
                 info = self._info(outcome)
         self._state, self._last_step = after, (before, action)
-        return self._shown(), *map(self._out, (*outcome[:3], info))
+        return outcome, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """rgb_array: a tuple of frames (H, W, 3) uint8, one per lane. human: None; a window."""
@@ -200,7 +209,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         with torch.inference_mode():
             fresh = self.simulator.start(before.noise, context)
             self._state, self._last_step = fresh._replace(elapsed=before.elapsed), None
-        return self._shown()
+        return self.frames()
 
     def denoising(self) -> list[np.ndarray]:
         """Frames (B, H, W, 3) uint8 of the last step, from noise to result, by `sampling`.
@@ -231,17 +240,6 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
 
     # ---------------------------------------------------------------- the dream
 
-    def _advance(self, before: DreamState, action: Tensor) -> tuple[DreamState, Outcome]:
-        moved = self.simulator.step(before, action, self.sampling)
-        elapsed = before.elapsed + 1
-        truncated, low = elapsed >= self.max_episode_steps, self._none
-        if self.min_trust is not None:
-            low = moved.trust < self.min_trust
-            truncated = truncated | low
-        finished = moved.termination | truncated
-        after = DreamState(moved.state, before.noise.next(), moved.frame, elapsed, finished)
-        return after, Outcome(moved.reward, moved.termination, truncated, moved.trust, low)
-
     def _restart_next_step(self, before: DreamState, after: DreamState, outcome: Outcome):
         """Lanes that had finished before this step: their action is ignored, they begin anew."""
         if True not in before.finished.tolist():
@@ -264,10 +262,11 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         return put_lanes(after, lanes, fresh), self._info(shown) | final
 
     def _info(self, outcome: Outcome, mask: Tensor | None = None) -> dict[str, Any]:
-        mask = ~self._none if mask is None else mask
+        mask = self._every if mask is None else mask
         info = {"trust": outcome.trust, "_trust": mask}
-        low = {"low_trust": outcome.low_trust, "_low_trust": mask}
-        return info if self.min_trust is None else info | low
+        if self.min_trust is not None:
+            info |= {"low_trust": outcome.low_trust, "_low_trust": mask}
+        return info
 
     # ---------------------------------------------------------------- what comes in and goes out
 
@@ -292,7 +291,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
             context = map_leaves(context, lambda leaf: leaf.to(self.device))
         return mask.to(self.device), context
 
-    def _shown(self):
+    def frames(self):
         """The current frames in the form of `output`, shown too where there is a window."""
         if self.render_mode == "human":
             self.render()

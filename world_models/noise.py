@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 FEW = 2**17  # numbers, up to which numpy hashes them sooner than torch
+AHEAD = 8  # steps of a lane alone whose uniform numbers are hashed together
+FEW_AHEAD = 512  # numbers per step, up to which that is worth it
 
 
 def _signed(value: int) -> int:
@@ -47,6 +49,13 @@ def _mix(x: Any) -> Any:
     return x
 
 
+def plus_one(counts: Tensor) -> Tensor:
+    """counts (B,) int64 + 1; by numpy on the host, where a sum of torch takes several times that
+    right after a network, which leaves none of it in the processor's caches.
+    """
+    return torch.from_numpy(counts.numpy() + 1) if counts.is_cpu else counts + 1
+
+
 class Draw(NamedTuple):
     """One use of a noise stream within a step."""
 
@@ -68,7 +77,7 @@ class NoiseStream(NamedTuple):
 
     def next(self) -> NoiseStream:
         """The stream one step later."""
-        return NoiseStream(self.seeds, self.steps + 1)
+        return NoiseStream(self.seeds, plus_one(self.steps))
 
     def bits(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) int64, all 64 bits random."""
@@ -89,6 +98,13 @@ class NoiseStream(NamedTuple):
         """(B, *shape) float32 of each, hashed together: one after the other takes longer."""
         if not draws:
             return []
+        if len(self.seeds) == 1 and self.seeds.is_cpu and _is_drawn_ahead(draws := tuple(draws)):
+            block, row = divmod(self.steps.item(), AHEAD)
+            drawn = _drawn_ahead(self.seeds.item(), block, draws)
+            return [torch.from_numpy(numbers[row : row + 1].copy()) for numbers in drawn]
+        return self._drawn(draws)
+
+    def _drawn(self, draws: Sequence[Draw]) -> list[Tensor]:
         hashes, first, found = self._hashes(draws), 0, []
         for normal, shape, _ in draws:
             part = hashes[:, first : (first := first + math.prod(shape))]
@@ -131,6 +147,22 @@ class NoiseStream(NamedTuple):
 def _float(words: Any) -> Any:
     """Words below 2**24 as float32."""
     return words.astype(np.float32) if isinstance(words, np.ndarray) else words.float()
+
+
+@lru_cache(maxsize=128)
+def _is_drawn_ahead(draws: tuple[Draw, ...]) -> bool:
+    numbers = sum([math.prod(shape) for _, shape, _ in draws])
+    return numbers <= FEW_AHEAD and not any(draw.normal for draw in draws)
+
+
+@lru_cache(maxsize=64)  # of at most 16 kB
+def _drawn_ahead(seed: int, block: int, draws: tuple[Draw, ...]) -> list[np.ndarray]:
+    """(AHEAD, *shape) float32 of each of the draws, of the steps of a block: the few numbers of one
+    lane cost calls of numpy, not arithmetic.
+    """
+    steps = torch.arange(block * AHEAD, (block + 1) * AHEAD)
+    lanes = NoiseStream(torch.full_like(steps, seed), steps)
+    return [numbers.numpy() for numbers in lanes._drawn(draws)]
 
 
 @lru_cache(maxsize=128)

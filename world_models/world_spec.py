@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from collectors.action_space import ActionSpace
@@ -23,7 +24,7 @@ class WorldSpec:
     # None: one action per name, numbered from 0; where an action has parts, names are theirs
     action_space: ActionSpace | None = None
 
-    @property
+    @cached_property  # as every step of an environment asks
     def actions(self) -> ActionSpace:
         """What actions the game takes, and how models read them."""
         return self.action_space or ActionSpace.discrete(len(self.action_names))

@@ -71,5 +71,16 @@ def test_draws_made_together_are_those_made_one_by_one_by_numpy_and_by_torch(few
     assert all(map(torch.equal, together, alone)) and lanes.draw(()) == []
 
 
+def test_what_a_lane_alone_draws_ahead_is_what_it_draws_among_others_and_stays_when_it_is_changed():
+    draws = (Draw(False, (3, 5), 2), Draw(False, (), 2))
+    alone, together = stream(-5), stream(3, -5)
+    for _ in range(2 * noise.AHEAD + 1):
+        alone, together = alone.next(), together.next()
+        expected = [x[1:] for x in together.draw(draws)]
+        assert all(map(torch.equal, alone.draw(draws), expected))
+        alone.draw(draws)[0].zero_()
+        assert all(map(torch.equal, alone.draw(list(draws)), expected))
+
+
 def test_the_numbers_of_a_stream_are_those_of_its_first_release():
     assert stream(7).next().bits((2,), 3).tolist() == [[-5177043589127083226, 8938277022927128886]]
