@@ -84,7 +84,7 @@ def test_whole_games_are_played_where_the_game_is_named(run):
 
     bundle = load_bundle(run / "bundle")
     evaluator = make_evaluator(bundle.model.spec)
-    options = GameOptions(game_lanes=8, game_steps=33, real_options=("max_steps=40",))
+    options = GameOptions(game_lanes=8, game_steps=33, real_options=("max_steps=20",))
     few = EvaluationOptions(kid_frames=0)
     found = measure_games(bundle, evaluator, options, few, GAME)
     assert list(found.plays) == ["random", "sticky"]

@@ -28,7 +28,7 @@ from collectors.interrupts import Interrupted
 from collectors.locks import locked
 from collectors.policies.policies import Policy, make_policy
 from collectors.progress import OverallProgress, note, on_terminal
-from collectors.recording.collect import collect
+from collectors.recording.collect import asked_frames, collect
 from collectors.recording.named_game import game_header, make_named_game, named_game
 from collectors.recording.speed import steps_per_second
 from collectors.recording.workers import ShardTask
@@ -129,8 +129,13 @@ class DreamRun:
     def record(self) -> dict[str, Any]:
         """Random and sticky play, or the mixture of players of a world."""
         players = "mix" if self.world else PLAYERS
-        frames = self._frames(players, "record")
+        frames = max(self._frames(players, "record"), asked_frames(self.data))
         dataset = self._collect(players, self.data, frames)
+        while not all(dataset.split().values()) and frames < MOST_FRAMES:
+            few = f"{len(dataset.episodes)} episodes are too few to train and to measure on"
+            frames = min(2 * frames, MOST_FRAMES)
+            note(f"{few}: {frames} steps are recorded, whatever time that takes")
+            dataset = self._collect(players, self.data, frames)
         choice = choose_family(dataset)
         family = self.config.family or choice.preset
         note(f"{dataset.steps} steps recorded; {family}: {choice.reason}")

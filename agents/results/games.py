@@ -179,9 +179,12 @@ def measure_game(config: GamesConfig, game: str) -> str:
     except (*NOT_OF_THE_GAME, gymnasium.error.DependencyNotInstalled):
         raise
     except Exception as error:
-        reason = explained(error) or (str(error) if isinstance(error, ValueError) else "")
-        if not reason:
+        reason = explained(error)
+        if reason is None and not isinstance(error, ValueError):
             raise
+        if reason is None:  # perhaps ours, perhaps a bug
+            traceback.print_exc()
+        reason = reason or str(error)
         one.figures["failed"] = " ".join(reason.split())
         line = f"{game}: failed, {one.figures['failed']}"
     return f"{line}; {write_game(Path(config.measured), one.figures)}"

@@ -197,6 +197,13 @@ def recorded_steps(path: str | Path) -> int:
     return sum(entry["steps"] for entry in read_manifest(Path(path))["shards"])
 
 
+def asked_frames(path: str | Path) -> int:
+    """How many steps a dataset was asked for, as far as it is recorded; 0 where there is none."""
+    if not (Path(path) / "manifest.json").is_file():
+        return 0
+    return sum(entry["quota"] for entry in read_manifest(Path(path))["shards"])
+
+
 def damaged_shards(path: str | Path) -> list[int]:
     """The shards of a dataset that lack a file, or have one of another size or sha256. None where
     there is no dataset yet.

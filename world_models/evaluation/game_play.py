@@ -68,7 +68,7 @@ def play_game(
         actions = player(frames)
         frames, rewards, terminations, truncations, infos = env.step(actions)
         done = terminations | truncations
-        shown = infos["final_obs"] if done.any() else frames
+        shown = _shown(frames, done, infos) if done.any() else frames
         after = evaluator.read(shown)
         step = evaluator.game_step(before, Moved(actions, rewards, terminations), after)
         recorder.add((rewards, terminations, truncations), step, after, shown)
@@ -77,6 +77,16 @@ def play_game(
             player.reset(done)
         before = evaluator.read(frames) if done.any() else after
     return recorder.finish()
+
+
+def _shown(frames: np.ndarray, done: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
+    """(L, H, W, C): the frames that the step ended in, of lanes that go on the current ones."""
+    final = infos["final_obs"]
+    if final.dtype != object:  # dense, as our own environments have it; Gymnasium's have gaps
+        return final
+    shown = frames.copy()
+    shown[done] = np.stack(list(final[done]))
+    return shown
 
 
 class _Recorder:

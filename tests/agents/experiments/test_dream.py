@@ -135,6 +135,31 @@ def test_every_stage_is_done_once_and_a_killed_run_goes_on(tmp_path, stubs, caps
     assert stubs == [*begun, "evaluate", "report"]
 
 
+def test_of_too_few_episodes_more_are_recorded_and_a_killed_run_goes_on(
+    tmp_path, stubs, monkeypatch, capsys
+):
+    monkeypatch.setattr(module, "LEAST_FRAMES", 12)
+    run = DreamRun(DreamConfig("FrozenLake-v1", 10.0, str(tmp_path / "run"), ("size=16",)))
+    run.stages = module.Stages(run.root)
+    asked = []
+    collect_some = run._collect
+
+    def stopped(players, out, frames):
+        asked.append(frames)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return collect_some(players, out, frames)
+
+    monkeypatch.setattr(run, "_collect", stopped)
+    monkeypatch.setattr(run, "_frames", lambda players, stage: 12)
+    with pytest.raises(KeyboardInterrupt):
+        run.record()
+    made = run.record()
+    assert asked[:4] == [12, 24, 48, 24] and asked[-1] == 24 * 2 ** (len(asked) - 4)
+    assert all(Dataset(run.data).split().values()) and made["frames"] >= asked[-1]
+    assert "too few to train" in capsys.readouterr().err
+
+
 def test_a_run_of_other_settings_and_a_game_without_images_are_sentences(tmp_path, stubs, capsys):
     words = [*WORDS, "--out", str(tmp_path / "run")]
     assert main(words) == 0
