@@ -40,6 +40,7 @@ from collectors.worlds.table import UnknownNameError, unknown
 from neural_envs.play.config import PlayConfig
 
 EVALUATED = 1 / 6  # of the minutes of a dream, for `evaluate`
+LEAST_STEPS = 20_000  # of a training in transfer
 SHORT = 5.0  # minutes of evaluation below which it is a first look
 EVALUATION: dict[str, Any] = {  # what no table shows is left out
     "game_lanes": 16,
@@ -61,7 +62,9 @@ class GamesConfig:
     games: tuple[str, ...] = setting((), "which: " + ", ".join(PUBLIC_GAMES) + "; none: all")
     minutes: float = setting(60.0, "a dream may take about so long", least=0.5)
     steps: int = setting(
-        0, "of each training of transfer; 0: as many as the agent of the dream took", least=0
+        0,
+        f"of each training of transfer; 0: as the agent of the dream, {LEAST_STEPS} at least",
+        least=0,
     )
     seeds: tuple[int, ...] = setting((0, 1, 2), "of these trainings")
     episodes: int = setting(16, "real games per policy", least=2)
@@ -145,7 +148,7 @@ class GameRun:
         preset = transfer.preset([self.dream.id])
         config = replace(
             preset,
-            steps=self.config.steps or load_policy(dream.policy).num_timesteps,
+            steps=self.config.steps or max(LEAST_STEPS, load_policy(dream.policy).num_timesteps),
             seeds=self.config.seeds,
             episodes=self.config.episodes,
             out=str(dream.root / "transfer"),

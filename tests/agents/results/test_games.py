@@ -277,7 +277,7 @@ def stubs(monkeypatch, tmp_path):
 
     class Counted:
         def __init__(self, path):
-            self.steps, self.num_timesteps = 77, 8192
+            self.steps, self.num_timesteps = 77, 65_536
 
     for name, stub in {
         "DreamRun": Dream,
@@ -301,7 +301,7 @@ def test_a_game_is_dreamed_measured_and_transferred_with_its_own_options(stubs, 
     assert (stubs["dream"].minutes, stubs["dream"].options) == (60, options)
     assert (stubs["evaluate"].real, stubs["evaluate"].real_options) == (LANDER, options)
     assert stubs["evaluate"].minutes == 10 and not stubs["evaluate"].quick
-    assert (stubs["transfer"].steps, stubs["transfer"].real_options) == (8192, options)
+    assert (stubs["transfer"].steps, stubs["transfer"].real_options) == (65_536, options)
     found = read_games(tmp_path / "measured")[LANDER]
     assert (found["frames"], found["minutes"], found["family"]) == (77, 7.0, "any")
     command = f"neural-envs dream {LANDER} --minutes 60.0 --options continuous=true"
