@@ -12,6 +12,7 @@ from agents.ppo.player import AgentPolicy
 from collectors.media import to_rgb
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import WORLDS
+from neural_envs.action_keys import as_chosen, as_taken
 from neural_envs.branching import Branches, branches, start_state
 from neural_envs.env import NeuralEnv
 from neural_envs.simulator import Simulator
@@ -46,7 +47,8 @@ def _played(env: NeuralEnv, policy, steps: int, seed: int) -> Play:
     policy.reset(np.random.default_rng(seed))
     frames, rewards, trust, ended = [to_rgb(frame)], [], [], False
     while len(rewards) < steps and not ended:
-        frame, reward, ended, _, info = env.step(int(policy(frame)))
+        action = as_taken(as_chosen(policy(frame)), env.action_space)
+        frame, reward, ended, _, info = env.step(action)
         frames.append(to_rgb(frame))
         rewards.append(reward)
         trust.append(info["trust"])

@@ -15,7 +15,7 @@ from collectors.files import write_atomically
 
 PUBLIC_GAMES: Mapping[str, tuple[str, ...]] = {  # id -> options of the game
     "MiniGrid-DoorKey-8x8-v0": (),
-    "MiniGrid-FourRooms-v0": (),
+    "MiniGrid-FourRooms-v0": ("size=76",),  # 19 tiles of 4 pixels
     "ALE/Breakout-v5": (),
     "ALE/Freeway-v5": (),
     "CarRacing-v3": (),
