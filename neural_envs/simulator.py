@@ -161,6 +161,7 @@ class Simulator:
         """The options as given. Raises ValueError for what the model does not support."""
         return check_options(options, self.model.supported_options)
 
+    @torch.inference_mode()
     def start(self, noise: NoiseStream, context: Context | None = None) -> DreamState:
         """New dreams, one per lane of `noise`, from `context` or from one drawn by the stream."""
         found = context
@@ -175,9 +176,11 @@ class Simulator:
     def step(
         self, state: DreamState, action: Tensor, options: SamplingOptions = DEFAULT_OPTIONS
     ) -> Transition:
-        """The model's step, drawn as the options say."""
-        step = self.model.step if self.steps is None else self.steps
-        return step(state.model, action, state.noise, options)
+        """The model's step, drawn as the options say; without gradients."""
+        if self.steps is not None:
+            return self.steps(state.model, action, state.noise, options)
+        with torch.inference_mode():
+            return self.model.step(state.model, action, state.noise, options)
 
     def advance(
         self,

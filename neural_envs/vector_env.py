@@ -122,14 +122,13 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask, context = self._options(options)
         noise = self._streams(seed)
-        with torch.inference_mode():
-            lanes = mask.nonzero()[:, 0]
-            context = None if context is None else Context(*take_lanes(context, lanes))
-            fresh = self.simulator.start(take_lanes(noise, lanes), context)
-            every = len(lanes) == self.num_envs
-            self._state = fresh if every else put_lanes(self._current(), lanes, fresh)
-            self._last_step = None
-            info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
+        lanes = mask.nonzero()[:, 0]
+        context = None if context is None else Context(*take_lanes(context, lanes))
+        fresh = self.simulator.start(take_lanes(noise, lanes), context)
+        every = len(lanes) == self.num_envs
+        self._state = fresh if every else put_lanes(self._current(), lanes, fresh)
+        self._last_step = None
+        info = self._info(Outcome.of_reset(self.num_envs, self.device), mask)
         backend = self.simulator.backend_info(self.num_envs, self.sampling)
         return self.frames(), self._out(info) | backend
 
@@ -145,18 +144,15 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         before, action = self._current(), action.to(self.device)
         if self.autoreset_mode is AutoresetMode.DISABLED and True in before.finished.tolist():
             raise checks.reset_needed(before.finished.nonzero()[:, 0].tolist(), self.num_envs)
-        with torch.inference_mode():
-            limits = Limits(self.max_episode_steps, self.min_trust)
-            after, outcome = self.simulator.advance(
-                before, action, self.sampling, limits, self._none
-            )
-            if self.autoreset_mode is AutoresetMode.NEXT_STEP:
-                after, outcome = self._restart_next_step(before, after, outcome)
-                info = self._info(outcome)
-            elif self.autoreset_mode is AutoresetMode.SAME_STEP:
-                after, info = self._restart_same_step(after, outcome)
-            else:
-                info = self._info(outcome)
+        limits = Limits(self.max_episode_steps, self.min_trust)
+        after, outcome = self.simulator.advance(before, action, self.sampling, limits, self._none)
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            after, outcome = self._restart_next_step(before, after, outcome)
+            info = self._info(outcome)
+        elif self.autoreset_mode is AutoresetMode.SAME_STEP:
+            after, info = self._restart_same_step(after, outcome)
+        else:
+            info = self._info(outcome)
         self._state, self._last_step = after, (before, action)
         return outcome, info
 
@@ -206,9 +202,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         Step counts and random streams stay as they are.
         """
         before, (_, context) = self._current(), self._options({"context": context})
-        with torch.inference_mode():
-            fresh = self.simulator.start(before.noise, context)
-            self._state, self._last_step = fresh._replace(elapsed=before.elapsed), None
+        fresh = self.simulator.start(before.noise, context)
+        self._state, self._last_step = fresh._replace(elapsed=before.elapsed), None
         return self.frames()
 
     def denoising(self) -> list[np.ndarray]:

@@ -88,20 +88,21 @@ class NoiseStream(NamedTuple):
 
     def uniform(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) float32 in [0, 1)."""
-        return self.draw([Draw(False, tuple(shape), salt)])[0]
+        return self.draw([Draw(False, tuple(shape), salt)])[0].clone()
 
     def normal(self, shape: tuple[int, ...], salt: int) -> Tensor:
         """(B, *shape) float32 standard normal (Box-Muller from two halves of one hash)."""
         return self.draw([Draw(True, tuple(shape), salt)])[0]
 
     def draw(self, draws: Sequence[Draw]) -> list[Tensor]:
-        """(B, *shape) float32 of each, hashed together: one after the other takes longer."""
+        """(B, *shape) float32 of each, hashed together: one after the other takes longer. They are
+        read only: the same ones are given again.
+        """
         if not draws:
             return []
         if len(self.seeds) == 1 and self.seeds.is_cpu and _is_drawn_ahead(draws := tuple(draws)):
             block, row = divmod(self.steps.item(), AHEAD)
-            drawn = _drawn_ahead(self.seeds.item(), block, draws)
-            return [torch.from_numpy(numbers[row : row + 1].copy()) for numbers in drawn]
+            return list(_drawn_ahead(self.seeds.item(), block, draws)[row])
         return self._drawn(draws)
 
     def _drawn(self, draws: Sequence[Draw]) -> list[Tensor]:
@@ -156,13 +157,14 @@ def _is_drawn_ahead(draws: tuple[Draw, ...]) -> bool:
 
 
 @lru_cache(maxsize=64)  # of at most 16 kB
-def _drawn_ahead(seed: int, block: int, draws: tuple[Draw, ...]) -> list[np.ndarray]:
-    """(AHEAD, *shape) float32 of each of the draws, of the steps of a block: the few numbers of one
-    lane cost calls of numpy, not arithmetic.
+def _drawn_ahead(seed: int, block: int, draws: tuple[Draw, ...]) -> list[list[Tensor]]:
+    """(1, *shape) float32 of each of the draws, for the AHEAD steps of a block: the few numbers of
+    one lane cost calls of numpy, not arithmetic.
     """
-    steps = torch.arange(block * AHEAD, (block + 1) * AHEAD)
-    lanes = NoiseStream(torch.full_like(steps, seed), steps)
-    return [numbers.numpy() for numbers in lanes._drawn(draws)]
+    with torch.inference_mode(False):
+        steps = torch.arange(block * AHEAD, (block + 1) * AHEAD)
+        drawn = NoiseStream(torch.full_like(steps, seed), steps)._drawn(draws)
+        return [[numbers[row : row + 1] for numbers in drawn] for row in range(AHEAD)]
 
 
 @lru_cache(maxsize=128)

@@ -65,8 +65,12 @@ class Steps:
     def __call__(
         self, state: State, action: Tensor, noise: NoiseStream, options: SamplingOptions
     ) -> Transition:
-        """See `WorldModel.step`."""
-        return self.opened(len(action), options)[1](state, action, noise, options)
+        """See `WorldModel.step`; without gradients."""
+        name, step = self.opened(len(action), options)
+        if name in RUNTIMES and not RUNTIMES[name].in_torch:
+            return step(state, action, noise, options)
+        with torch.inference_mode():
+            return step(state, action, noise, options)
 
     def opened(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
         """What runs the steps of so many lanes, by name, and its step.

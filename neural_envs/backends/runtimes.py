@@ -35,6 +35,7 @@ class Runtime(NamedTuple):
     packages: tuple[str, ...] = ()
     extra: str = ""  # what installs them
     devices: tuple[str, ...] = ("cpu",)
+    in_torch: bool = True  # so that gradients are to be kept from it
 
 
 def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
@@ -185,9 +186,13 @@ EXPORTER = ("onnx", "onnxscript")
 RUNTIMES = {
     "cuda-graph": Runtime(open_cuda_graph, devices=("cuda",)),
     "compile": Runtime(open_compiled, devices=("cpu", "cuda")),
-    "onnx": Runtime(open_onnx, (*EXPORTER, "onnxruntime"), "onnx"),
-    "openvino": Runtime(partial(open_openvino, "f32"), (*EXPORTER, "openvino"), "fast"),
-    "openvino-bf16": Runtime(partial(open_openvino, "bf16"), (*EXPORTER, "openvino"), "fast"),
+    "onnx": Runtime(open_onnx, (*EXPORTER, "onnxruntime"), "onnx", in_torch=False),
+    "openvino": Runtime(
+        partial(open_openvino, "f32"), (*EXPORTER, "openvino"), "fast", in_torch=False
+    ),
+    "openvino-bf16": Runtime(
+        partial(open_openvino, "bf16"), (*EXPORTER, "openvino"), "fast", in_torch=False
+    ),
 }
 
 
