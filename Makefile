@@ -28,7 +28,7 @@ SPACE := $(subst ,, )
 	release clean
 
 help:
-	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, test-lowest, torture, rooms, results, strips,'; \
+	@sed -n 's/^#  //p' Makefile; echo '   also: make install, lint, types, guards, test-lowest, torture, rooms, results, strips,'; \
 	echo '   gallery, games, train, release WORLD=pong, clean'
 
 demo: $(STAMP)
@@ -36,6 +36,10 @@ demo: $(STAMP)
 
 test: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# what takes long and guards much: files damaged at random, processes killed, floods, whole runs of a family
+guards: $(STAMP) $(GAMES)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "guard or fuzz"
 
 first-hour: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/test_wheel.py tests/test_readme_order.py

@@ -281,6 +281,7 @@ def test_neural_envs_registers_its_ids_without_torch():
     assert fresh_python(code).split() == ["True", "False"]
 
 
+@pytest.mark.guard
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks one interpreter per module")
 def test_every_file_can_be_the_first_one_imported():
     """Finds circular imports that the usual order hides; the heavy libraries are loaded once and

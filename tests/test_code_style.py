@@ -148,6 +148,7 @@ def test_the_tools_of_the_gate_are_set_up_and_pinned():
         "codespell",
         "pyright",
         "make check",
+        "make guards",
         "make test",
     ):
         assert command in gate, command

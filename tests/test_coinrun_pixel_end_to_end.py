@@ -9,6 +9,8 @@ import gymnasium
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.guard
+
 TINY = [
     "model.network.width=16",
     "model.network.encoder_depth=1",

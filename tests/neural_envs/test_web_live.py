@@ -103,6 +103,7 @@ def test_a_page_that_was_shown_out_and_sends_on_is_cut_at_once(monkeypatch):
                 line.sendall(b"\x81\x82\0\0\0\0{}" * 500)
 
 
+@pytest.mark.guard
 def test_a_flood_leaves_the_neighbours_their_frames():
     key = [json.dumps({"type": "key", "key": "ArrowUp", "down": bool(i % 2)}) for i in range(2)]
 
@@ -129,6 +130,7 @@ def test_a_flood_leaves_the_neighbours_their_frames():
         thread.join(5)
 
 
+@pytest.mark.guard
 def test_a_flood_that_does_not_end_ends_the_page(monkeypatch):
     from neural_envs.web import connection
 

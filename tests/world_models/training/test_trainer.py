@@ -104,6 +104,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(
     assert "passing over" in capsys.readouterr().err
 
 
+@pytest.mark.guard
 @pytest.mark.timeout(600)  # starts a process, which on a busy machine takes its time
 def test_a_run_killed_anywhere_and_started_again_gives_the_weights_of_an_unbroken_one(
     dataset_path, tmp_path, monkeypatch
