@@ -17,8 +17,8 @@ from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
 from world_models.models.token_scroll import (
     Camera,
+    choose_moves,
     context_moves,
-    move_loss,
     rare_weights,
     right_or_better,
     right_sources,
@@ -82,7 +82,8 @@ def dynamics_losses(
     for s in range(steps):
         target = Target(codes[:, length + s], classes[:, s], over[:, s])
         window = Window(context, actions[:, s : s + length], moves)
-        terms, filled, move = step_losses(model, window, target, dropout, generator)
+        own = model.config.own_moves if s + 1 < steps else 0.0
+        terms, filled, move = step_losses(model, window, target, dropout, own, generator)
         if moves is not None and move is not None:
             moves = torch.cat((moves[:, 1:], move[:, None]), 1)
         for name, value in terms.items():
@@ -97,12 +98,14 @@ def step_losses(
     window: Window,
     target: Target,
     dropout: float,
+    own_moves: float,
     generator: torch.Generator,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
     """Losses (B,) of one step.
 
     Also the next frame's codes (B, G, G) with the likeliest in the place of what was masked, and
-    how the frame scrolled (B,), where the network scrolls.
+    how the frame scrolled (B,), where the network scrolls: in a share `own_moves` of samples as
+    the network draws it.
     """
     network, (clean, actions, moves) = model.network, window
     context, count = clean, len(clean)
@@ -112,16 +115,17 @@ def step_losses(
         context, level = corrupt(model, context, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = put_null(action, drop, model.null_action)
-    features = network.encode(context, actions[:, :-1], action, model.level_of(level), moves)
     camera, terms = watch(model, clean[:, -1], context[:, -1], target.codes), {}
+    past, frame = actions[:, :-1], None if camera is None else camera.frame
+    features = network.encode(context, past, action, model.level_of(level), moves, frame)
     if camera is not None:
-        terms["scroll"] = move_loss(model, features, camera)
-        features = scrolled(model, features, camera.frame, camera.move)
+        terms["scroll"], camera = choose_moves(model, features, camera, own_moves, generator)
+        features = scrolled(model, features, camera.frame, camera.taken)
     terms["frame"], filled = code_losses(model, features, camera, target.codes, generator)
     logits = model.outcome_logits(features.tokens, filled)
     wrong = wrong_share(model, filled, target.codes)
     terms |= outcome_losses(logits, target.reward_class, target.termination, wrong)
-    return terms, filled, None if camera is None else camera.move
+    return terms, filled, None if camera is None else camera.taken
 
 
 def code_losses(
@@ -138,6 +142,8 @@ def code_losses(
     sources = network.sources(features.last, None if moved is None else moved.codes)
     right = right_sources(model, sources, target, moved, camera)
     masked = hidden_places(model, right, target, generator)
+    if camera is not None:
+        masked |= camera.wrong[:, None, None]
     h = network(torch.where(masked, network.mask_code, target), features)
     generated = network.head.losses(h, target.flatten(1))
     if camera is not None and right is not None:
@@ -147,7 +153,8 @@ def code_losses(
     if moved is not None and model.training:
         weight = masked * rare_weights(moved.frame, model.patch, model.config.rare)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target)
-    return (error * weight).sum((1, 2)) / weight.sum((1, 2)), filled
+    loss = (error * weight).sum((1, 2)) / weight.sum((1, 2))
+    return loss if camera is None else loss * ~camera.wrong, filled
 
 
 def hidden_places(

@@ -33,9 +33,15 @@ MOST_RARE = 20.0
 class Camera(NamedTuple):
     """How the whole frame moves in a step of training."""
 
-    move: Tensor  # (B,) int64, as in `Scroll.moves`
+    move: Tensor  # (B,) int64, as in `Scroll.moves`, the true one
     frame: Tensor  # (B, H, W, C) uint8 the frame that moves
     target: Tensor  # (B, H, W, C) uint8 the next frame
+    taken: Tensor  # (B,) int64 the move that it makes
+
+    @property
+    def wrong(self) -> Tensor:
+        """(B,) bool: it does not make the true move."""
+        return self.taken != self.move
 
 
 def drawn_scroll(
@@ -81,7 +87,8 @@ def watch(model: TokensModel, last: Tensor, shown: Tensor, target: Tensor) -> Ca
     if model.network.scroll is None:
         return None
     now, source, after = (model.decode_codes(codes) for codes in (last, shown, target))
-    return Camera(model.network.scroll.nearest(now, after), source, after)
+    move = model.network.scroll.nearest(now, after)
+    return Camera(move, source, after, move)
 
 
 def right_sources(
@@ -151,8 +158,23 @@ def rarity(frames: Tensor, patch: int) -> Tensor:
     return 1 / counts[kind].float()
 
 
-def move_loss(model: TokensModel, features: CodeFeatures, camera: Camera) -> Tensor:
-    """Cross-entropy (B,) of the move, in nats."""
+def choose_moves(
+    model: TokensModel,
+    features: CodeFeatures,
+    camera: Camera,
+    own: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Camera]:
+    """Cross-entropy (B,) of the true move, in nats, and the camera with moves that the network
+    draws itself in a share `own` of samples. The step after then begins where such a move leads,
+    as in a dream, and learns to lead back: a player that stands is not left in the air.
+    """
     assert model.network.scroll is not None
     logits = model.network.scroll(features.tokens, features.condition)
-    return F.cross_entropy(logits, camera.move, reduction="none")
+    loss = F.cross_entropy(logits, camera.move, reduction="none")
+    if not own:
+        return loss, camera
+    drawn = torch.multinomial(logits.detach().softmax(1).cpu(), 1, generator=generator)[:, 0]
+    chosen = (torch.rand(len(drawn), generator=generator) < own).to(camera.move.device)
+    taken = torch.where(chosen, drawn.to(camera.move.device), camera.move)
+    return loss, camera._replace(taken=taken)

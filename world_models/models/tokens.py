@@ -154,7 +154,7 @@ class TokensModel(WorldModel):
             moves = None if moves is None else moves.repeat(2, 1)
         share = torch.tensor(self.config.assumed_corruption, device=codes.device)
         level = self.level_of(share).repeat(len(codes))
-        return self.network.encode(codes, past, action, level, moves)._replace(frame=frame)
+        return self.network.encode(codes, past, action, level, moves, frame)
 
     def step(
         self,

@@ -49,6 +49,13 @@ class TokensConfig(ModelConfig):
         0.1, "largest share of context codes that training replaces", least=0, most=1
     )
     corrupted: float = setting(0.7, "share of samples in which some are", least=0, most=1)
+    own_moves: float = setting(
+        0.0,
+        "where it scrolls: share of samples in which a step of a rollout makes the move that the "
+        "model draws",
+        least=0,
+        most=1,
+    )
     erased: float = setting(
         0.0, "share of samples from whose context a small box of codes is erased", least=0, most=1
     )

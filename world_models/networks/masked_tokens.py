@@ -199,12 +199,14 @@ class MaskedTokens(nn.Module):
         action: Tensor,
         level: Tensor,
         moves: Tensor | None = None,
+        frame: Tensor | None = None,
     ) -> CodeFeatures:
         """Context encoder, once per step.
 
         codes (B, K, G, G), past_actions (B, K - 1, *row) between them, action (B, *row), encoded;
         level (B,) in [0, 1]: how much of the context is corrupted, as far as is known; moves
-        (B, K - 1) int64: how the frames of the context scrolled, where the network scrolls.
+        (B, K - 1) int64: how the frames of the context scrolled, and frame (B, H, W, C) uint8 the
+        last of them, where the network scrolls. Under guidance codes are those of 2 B lanes.
         """
         condition = self.action(action) + self.level(fourier(level, self.level.in_features))
         if self.past_actions is not None:
@@ -215,8 +217,10 @@ class MaskedTokens(nn.Module):
         x = (
             self.codes(codes).permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
         )  # (B, K * E, G, G)
-        tokens = self.encoder(self.read(x) + self.place, condition)
-        return CodeFeatures(tokens, codes[:, -1], condition)
+        x = self.read(x) + self.place
+        if self.scroll is not None and frame is not None:
+            x = x + self.scroll.pixels(frame, len(x))
+        return CodeFeatures(self.encoder(x, condition), codes[:, -1], condition, frame)
 
     def forward(self, codes: Tensor, features: CodeFeatures) -> Tensor:
         """Decoder, once per pass: codes (B, G, G), `mask_code` where undecided -> h (B, G * G, D)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models import frames as pixels
 from world_models.networks.blocks import PatchEmbed, fourier, pool
+from world_models.networks.initialization import zeroed
 
 
 class Scroll(nn.Module):
@@ -36,6 +38,7 @@ class Scroll(nn.Module):
         self.register_buffer("moves", moves[order], persistent=False)
         self.reach, self.patch = reach, patch
         self.embed = PatchEmbed(colors + 1, width, patch)
+        self.last = zeroed(PatchEmbed(colors, width, patch))
         self.past = nn.Linear(2 * past * width, width)
         self.hidden = nn.Linear(3 * width, 2 * width)
         self.logits = nn.Linear(2 * width, len(moves))
@@ -48,6 +51,13 @@ class Scroll(nn.Module):
         parts = (self.moves[moves] / reach + 1) / 2  # (B, past, 2) in [0, 1]
         waves = fourier(parts.flatten(), self.past.out_features)
         return self.past(waves.view(len(moves), -1))
+
+    def pixels(self, last: Tensor, lanes: int) -> Tensor:
+        """What the pixels of the last frame (B, H, W, C) uint8 add to the features of `lanes`
+        lanes, B or twice as many: codes alone do not say to the pixel what stands on what.
+        """
+        added = self.last(pixels.stack(last[:, None]))
+        return added.repeat(lanes // len(last), 1, 1, 1)
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """Logits (B, M) of the move, from features (B, D, G, G) and the condition (B, D)."""

@@ -191,7 +191,13 @@ def test_a_row_renames_tensors_keys_and_values_of_its_kinds_alone(monkeypatch):
 def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
     before = {"format_version": FORMAT_VERSION, "kind": "tokens", "model": {"passes": 2}}
     later = {"copy_pixels": False, "choice_temperature": 0.0, "pixel_features": 0}
-    later |= {"outcomes_by_frame": False, "rare": 0.0, "erased": 0.0, "copy_bias": 0.0}
+    later |= {
+        "outcomes_by_frame": False,
+        "rare": 0.0,
+        "erased": 0.0,
+        "own_moves": 0.0,
+        "copy_bias": 0.0,
+    }
     assert migrate_config(before)["model"] == {"passes": 2, **later}
     assert before["model"] == {"passes": 2}
     explicit = {**before, "model": {**later, "copy_pixels": True}}

@@ -4,11 +4,19 @@ import pytest
 import torch
 from conftest_models import make_context, make_model
 
-from world_models.models.token_scroll import Camera, rare_weights, right_or_better, scrolled
+from world_models.models.token_losses import code_losses
+from world_models.models.token_scroll import (
+    Camera,
+    choose_moves,
+    rare_weights,
+    right_or_better,
+    scrolled,
+    watch,
+)
 from world_models.networks.masked_tokens import MaskedTokensConfig
 from world_models.networks.scroll import Scroll, whole_patches
 from world_models.noise import NoiseStream
-from world_models.protocols import Context
+from world_models.protocols import Context, SamplingOptions
 
 
 def some_frames(count: int = 3) -> torch.Tensor:
@@ -102,8 +110,39 @@ def test_what_the_network_draws_worse_than_the_moved_frame_shows_it_is_taken_fro
     target[:, :4, :4] = 255 - target[:, :4, :4] // 2  # far from what was in sight
     codes = model.encode_frames(target).long()
     nothing = torch.zeros(2, 16, len(model.network.copy.moves) + 1, dtype=torch.bool)
-    camera = Camera(move, state.frame, target)
+    camera = Camera(move, state.frame, target, move)
     right = right_or_better(model, nothing, codes, features, camera)
     assert not right[..., :-1].any()
     assert right[:, 1:, -1].all()  # exact, so no code draws it better
     assert not right[:, 0, -1].any()
+
+
+def test_a_rollout_goes_where_the_network_itself_moves_and_learns_nothing_of_a_wrong_frame():
+    model = make_model("tokens-scroll").train()
+    context = make_context(model, 200)
+    state, action = model.init(context), torch.zeros(200, dtype=torch.int64)
+    features = model.encode_state(state, action)
+    camera = watch(model, state.codes[:, -1], state.codes[:, -1], state.codes[:, -1])
+    assert not camera.wrong.any() and not camera.move.any()
+    generator = torch.Generator().manual_seed(0)
+    loss, same = choose_moves(model, features, camera, 0.0, generator)
+    assert same is camera
+    with torch.no_grad():
+        model.network.scroll.logits.bias[:] = -100
+        model.network.scroll.logits.bias[[0, 3]] = 0  # it stands still, or goes one pixel
+    own, half = choose_moves(model, features, camera, 1.0, generator)
+    assert set(half.taken.tolist()) == {0, 3} and 0.3 < half.wrong.float().mean() < 0.7
+    assert own.mean() < loss.mean()  # of the true move in both
+    moved = scrolled(model, features, camera.frame, half.taken)
+    losses, _ = code_losses(model, moved, half, state.codes[:, -1].long(), generator)
+    assert not losses[half.wrong].any() and (losses[~half.wrong] > 0).all()
+
+
+def test_the_network_sees_the_pixels_of_the_last_frame():
+    model = make_model("tokens-scroll")
+    state, action = model.init(make_context(model, 2)), torch.tensor([0, 1])
+    other = state._replace(frame=255 - state.frame)
+    guided = SamplingOptions(guidance=2.0)
+    for options, halves in ((SamplingOptions(), 1), (guided, 2)):
+        plain, changed = (model.encode_state(s, action, options).tokens for s in (state, other))
+        assert len(plain) == 2 * halves and not torch.allclose(plain[-1], changed[-1])
