@@ -117,12 +117,14 @@ def right_or_better(
 ) -> Tensor:
     """`right` (B, L, M), with the moved frame also where its pixels come nearer to the next frame
     than the likeliest codes (B, G, G) that the network itself says, if not farther than `FAR`. What
-    it cannot draw yet, as a coin, it then learns to keep.
+    it cannot draw yet, as a coin, it then learns to keep; but not to carry off what stands still
+    on the screen, as the player: there the frame before it moved is nearer.
     """
     assert features.moved is not None
     drawn = model.decode_codes(best.clamp(max=model.tokenizer.codes - 1))
     moved = patch_errors(features.moved.frame, camera.target, model.patch)
     better = moved <= patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
+    better &= moved <= patch_errors(camera.frame, camera.target, model.patch)
     better &= features.moved.codes != OUTSIDE
     return torch.cat((right[..., :-1], right[..., -1:] | better.flatten(1)[..., None]), 2)
 
