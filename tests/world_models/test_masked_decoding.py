@@ -1,6 +1,7 @@
 """The probabilities of codes, and the passes in which they are decided."""
 
 import math
+from types import SimpleNamespace
 
 import torch
 from conftest_models import make_context, make_model
@@ -39,14 +40,17 @@ def test_draws_follow_the_probabilities_and_none_is_made_at_temperature_zero():
         .neg()
         .exp()
     )
-    codes, log_probability = MaskedDecoding(temperature=1.0).generate(
+    codes, log_probability, mass = MaskedDecoding(temperature=1.0).generate(
         head, head.norm(h), stream(lanes), 64
     )
     share = torch.bincount(codes.flatten(), minlength=12) / lanes
     assert (share - expected).abs().max() < 0.015
     assert torch.allclose(log_probability.exp()[:, 0], expected[codes[:, 0]], atol=1e-5)
-    likeliest = MaskedDecoding().generate(head, head.norm(h[:9]), stream(9), 64)[0]
-    assert len(likeliest.unique()) == 1
+    assert mass.abs().max() < 1e-5
+    likeliest, log_probability, mass = MaskedDecoding().generate(
+        head, head.norm(h[:9]), stream(9), 64
+    )
+    assert len(likeliest.unique()) == 1 and torch.allclose(mass, log_probability)
 
 
 def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_outside():
@@ -65,6 +69,26 @@ def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_ou
     assert torch.allclose(total, torch.ones(3, 16), atol=1e-5)
     source = copy.losses(h, sources, sources == last.flatten(1)[..., None], generated)[1]
     assert (chosen_codes(source, torch.zeros(3, 16).long(), sources) >= 0).all()
+
+
+def test_a_copy_is_weighed_against_single_codes_not_against_all_of_them_together():
+    lanes, codes = 20_000, 12
+    network = SimpleNamespace(head=CodeHead(8, (3, 4)), copy=CodeCopy(8, (0,)))
+    with torch.no_grad():
+        for logits in network.head.logits:
+            logits.weight.zero_()  # all codes are as likely
+            logits.bias.zero_()
+        network.copy.gate.bias[:] = torch.tensor([math.log(codes / 2), 0.0])
+    h, sources = torch.zeros(lanes, 1, 8), torch.zeros(lanes, 1, 1, dtype=torch.int64)
+    copied = {}
+    for t in (0.0, 0.5, 1.0):
+        decoding = MaskedDecoding(temperature=t)
+        source = decoding.choose(network, sources, h, stream(lanes), 64)[2]
+        copied[t] = (source == 1).float().mean().item()
+    assert copied[0.0] == 1.0  # the copy is twice as likely as any code
+    # 1 against N codes of 1/2 at a temperature of 1, against N of 1/4 at 0.5
+    assert abs(copied[1.0] - 1 / (1 + codes / 2)) < 0.01
+    assert abs(copied[0.5] - 1 / (1 + codes / 4)) < 0.01
 
 
 def test_every_place_is_decided_after_the_last_pass():

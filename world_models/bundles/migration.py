@@ -94,7 +94,6 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.rare", 0.0),
     ("tokens", "model.erased", 0.0),
     ("tokens", "model.own_moves", 0.0),
-    ("tokens", "model.copy_bias", 0.0),
     ("tokens", "model.outcomes_by_frame", False),
     ("tokens", "model.tokenizer.focus", 0.0),
 )

@@ -52,15 +52,12 @@ class MaskedDecoding(NamedTuple):
     places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
     is unsure, as relief, these are the smooth ones: a long dream loses its texture.
 
-    `copy_bias` is added to the logit of copying the frame as it scrolls. A new drawing of what was
-    in sight is a worse error than a copy that is a little off: a coin once lost never comes back.
     """
 
     passes: int = 1
     temperature: float = 0.0
     guidance: float = 1.0
     choice_temperature: float = 0.0
-    copy_bias: float = 0.0
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -128,31 +125,45 @@ class MaskedDecoding(NamedTuple):
         come from (B, L).
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        codes, generated = self.generate(network.head, h, noise, salt)
+        codes, generated, mass = self.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
-        if network.scroll is not None and self.copy_bias:
-            gates = torch.cat((gates[..., :-1], gates[..., -1:] + self.copy_bias), 2)
+        gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
         source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source
 
     def generate(
         self, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int
-    ) -> tuple[Tensor, Tensor]:
-        """The same from the code head alone, h (B or 2 B, L, D) after its `norm`."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """From the code head alone, h (B or 2 B, L, D) after its `norm`: codes, their
+        log-probabilities, and what the temperature leaves of generating, (B, L) each.
+
+        The temperature is one of the mixture over codes, not of the choice to copy: where many
+        codes are as likely, none of them is likelier than the copy. At 0 the likeliest code wins.
+        """
         halves = len(h) // len(noise.seeds)
         codes = torch.zeros(len(noise.seeds), h.shape[1], dtype=torch.int64, device=h.device)
         total = torch.zeros_like(codes, dtype=torch.float32)
+        mass = torch.zeros_like(total)
         for place, logits in enumerate(head.logits):
             own = self.guided(logits(h).float(), halves)
             digit, log_probability = self.pick(own, noise, salt + place)
             codes, total = codes * head.sizes[place] + digit, total + log_probability
+            mass = mass + self.mass(own)
             if place < len(head.hidden):
                 h = head.after(h, place, digit.repeat(halves, 1))
-        return codes, total
+        return codes, total, mass
+
+    def mass(self, logits: Tensor) -> Tensor:
+        """log of (sum of p^(1/T))^T of logits (B, L, M): 0 at a temperature T of 1, the largest
+        log p at 0.
+        """
+        t = self.temperature
+        kept = t * (logits / t).logsumexp(2) if t else logits.amax(2)
+        return kept - logits.logsumexp(2)
 
     def guided(self, logits: Tensor, halves: int) -> Tensor:
         """Logits (B, L, M), of two halves extrapolated."""

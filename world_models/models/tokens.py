@@ -122,10 +122,7 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        config = self.config
-        return MaskedDecoding(
-            steps, temperature, guidance, config.choice_temperature, config.copy_bias
-        )
+        return MaskedDecoding(steps, temperature, guidance, self.config.choice_temperature)
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another

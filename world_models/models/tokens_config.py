@@ -35,9 +35,6 @@ class TokensConfig(ModelConfig):
     rare: float = setting(
         0.0, "where it scrolls: how much more patches of rare colors weigh; 0: all alike", least=0
     )
-    copy_bias: float = setting(
-        0.0, "where it scrolls: log-odds that a dream adds to what was in sight staying as it was"
-    )
     guidance: float = setting(1.0, "on the action; 1 is off", least=0)
     tokenizer_share: float = setting(
         0.25, "of the training, the tokenizer's; 0: init_from brings one", least=0, most=1
