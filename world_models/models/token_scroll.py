@@ -6,6 +6,7 @@ B lanes, K context frames, G x G codes per frame, H x W x C a frame.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -99,34 +100,55 @@ def right_sources(
     camera: Camera | None,
 ) -> Tensor | None:
     """Which sources (B, L, M) have the next frame's codes `target` (B, G, G): (B, L, M) bool. Of
-    the moved frame it is enough that its pixels are near those of the next frame.
+    the last frame, as it stands and as it scrolls, it is enough that its pixels are near those of
+    the next one.
     """
     if sources is None:
         return None
     right = sources == target.flatten(1)[..., None]
     if moved is None or camera is None:
         return right
-    near = patch_errors(moved.frame, camera.target, model.patch) < NEAR**2
-    near &= moved.codes != OUTSIDE
-    return torch.cat((right[..., :-1], near.flatten(1)[..., None]), 2)
+    right = torch.cat((right[..., :-1], torch.zeros_like(right[..., -1:])), 2)
+    return with_layers(model, right, layer_errors(model, moved, camera) < NEAR**2)
 
 
 @torch.no_grad()
 def right_or_better(
     model: TokensModel, right: Tensor, best: Tensor, features: CodeFeatures, camera: Camera
 ) -> Tensor:
-    """`right` (B, L, M), with the moved frame also where its pixels come nearer to the next frame
-    than the likeliest codes (B, G, G) that the network itself says, if not farther than `FAR`. What
-    it cannot draw yet, as a coin, it then learns to keep; but not to carry off what stands still
-    on the screen, as the player: there the frame before it moved is nearer.
+    """`right` (B, L, M), with the last frame, as it stands or as it scrolls, also where its pixels
+    come nearer to the next frame than the likeliest codes (B, G, G) that the network itself says,
+    if not farther than `FAR`. What it cannot draw yet, as a coin, it then learns to keep; and the
+    player, who stands on the screen, is not carried off with what scrolls.
     """
     assert features.moved is not None
     drawn = model.decode_codes(best.clamp(max=model.tokenizer.codes - 1))
-    moved = patch_errors(features.moved.frame, camera.target, model.patch)
-    better = moved <= patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
-    better &= moved <= patch_errors(camera.frame, camera.target, model.patch)
-    better &= features.moved.codes != OUTSIDE
-    return torch.cat((right[..., :-1], right[..., -1:] | better.flatten(1)[..., None]), 2)
+    limit = patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
+    errors = layer_errors(model, features.moved, camera)
+    nearest = errors == errors.amin(2, keepdim=True)
+    return with_layers(model, right, nearest & (errors <= limit.flatten(1)[..., None]))
+
+
+def layer_errors(model: TokensModel, moved: MovedFrame, camera: Camera) -> Tensor:
+    """How far the last frame is from the next one per patch (B, L, 2): as it stands, and as it
+    scrolls, infinitely where that was out of sight. Mean squared differences in gray levels.
+    """
+    stands, scrolls = (
+        patch_errors(frame, camera.target, model.patch) for frame in (camera.frame, moved.frame)
+    )
+    scrolls = scrolls.masked_fill(moved.codes == OUTSIDE, math.inf)
+    return torch.stack((stands.flatten(1), scrolls.flatten(1)), 2)
+
+
+def with_layers(model: TokensModel, right: Tensor, layers: Tensor) -> Tensor:
+    """`right` (B, L, M), and the last frame as it stands and as it scrolls where `layers` (B, L, 2)
+    says so.
+    """
+    assert model.network.copy is not None
+    right, still = right.clone(), model.network.copy.moves.index((0, 0))
+    right[..., still] |= layers[..., 0]
+    right[..., -1] |= layers[..., 1]
+    return right
 
 
 def patch_errors(frames: Tensor, target: Tensor, patch: int) -> Tensor:

@@ -184,10 +184,10 @@ class TokensModel(WorldModel):
     def show(self, decided: Decided, state: TokenWindow) -> Tensor:
         """The frame (B, H, W, C) uint8 of decided codes, after a state."""
         frame, copy = self.decode_codes(decided.codes), self.network.copy
-        if copy is not None and decided.moved is not None:
-            return copy.moved_pixels(decided.source, frame, decided.moved.frame, self.patch)
-        if copy is None or not isinstance(state, PixelWindow):
+        if copy is None or not isinstance(state, (PixelWindow, ScrollWindow)):
             return frame
+        if decided.moved is not None:
+            frame = copy.moved_pixels(decided.source, frame, decided.moved.frame, self.patch)
         return copy.copied_pixels(decided.source, frame, state.frame, self.patch)
 
     def denoising(

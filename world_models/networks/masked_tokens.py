@@ -49,7 +49,7 @@ class MaskedTokensConfig:
         check_settings(self)
         if self.scroll and (len(self.scroll) != 2 or min(self.scroll) < 0):
             raise ValueError(f"scroll is two numbers of pixels, as [8, 4], not {self.scroll}")
-        if self.scroll and not self.copy:
+        if self.scroll and 0 not in self.copy:
             raise ValueError("what scrolls is copied: scroll needs copy=[0]")
 
 

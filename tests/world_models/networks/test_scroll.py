@@ -10,6 +10,7 @@ from world_models.models.token_scroll import (
     choose_moves,
     rare_weights,
     right_or_better,
+    right_sources,
     scrolled,
     watch,
 )
@@ -112,9 +113,28 @@ def test_what_the_network_draws_worse_than_the_moved_frame_shows_it_is_taken_fro
     nothing = torch.zeros(2, 16, len(model.network.copy.moves) + 1, dtype=torch.bool)
     camera = Camera(move, state.frame, target, move)
     right = right_or_better(model, nothing, codes, features, camera)
-    assert not right[..., :-1].any()
     assert right[:, 1:, -1].all()  # exact, so no code draws it better
-    assert not right[:, 0, -1].any()
+    assert not right[:, 0].any()
+
+
+def test_what_stands_on_the_screen_is_taken_from_where_it_was_and_not_carried_off():
+    model = make_model("tokens-scroll")
+    frames = torch.randint(256, (2, 16, 16, 3), generator=torch.Generator().manual_seed(0)).byte()
+    context = Context(frames[:, None].repeat(1, 3, 1, 1, 1), torch.zeros(2, 2, dtype=torch.int64))
+    state, move = model.init(context), torch.tensor([1, 2])
+    features = model.encode_state(state, torch.tensor([0, 1]))
+    features = scrolled(model, features, state.frame, move)
+    target = features.moved.frame.clone()
+    target[:, 4:8, 4:8] = frames[:, 4:8, 4:8]
+    camera = Camera(move, state.frame, target, move)
+    sources = model.network.sources(features.last, features.moved.codes)
+    codes = torch.zeros_like(features.last) - 2  # none that a source has
+    right = right_sources(model, sources, codes, features.moved, camera)
+    assert right[:, 5].tolist() == [[True, False]] * 2  # the place of row 1, column 1
+    assert right[:, 10].tolist() == [[False, True]] * 2
+    nothing, drawn = torch.zeros_like(right), model.encode_frames(target).long()
+    better = right_or_better(model, nothing, drawn, features, camera)
+    assert torch.equal(better[:, 5], right[:, 5]) and torch.equal(better[:, 10], right[:, 10])
 
 
 def test_a_rollout_goes_where_the_network_itself_moves_and_learns_nothing_of_a_wrong_frame():
