@@ -101,8 +101,8 @@ class NoiseStream(NamedTuple):
         if not draws:
             return []
         if len(self.seeds) == 1 and self.seeds.is_cpu and _is_drawn_ahead(draws := tuple(draws)):
-            block, row = divmod(self.steps.item(), AHEAD)
-            return list(_drawn_ahead(self.seeds.item(), block, draws)[row])
+            block, row = divmod(int(self.steps.item()), AHEAD)
+            return list(_drawn_ahead(int(self.seeds.item()), block, draws)[row])
         return self._drawn(draws)
 
     def _drawn(self, draws: Sequence[Draw]) -> list[Tensor]:

@@ -18,6 +18,7 @@ import torch
 
 from collectors.files import write_atomically
 from neural_envs.backends.graph_files import cache_folder, fingerprint
+from neural_envs.backends.runtimes import BLOCK
 from world_models.protocols import SamplingOptions, WorldModel
 
 SECONDS = 4.0  # that the timing may take, all candidates together
@@ -62,7 +63,7 @@ def choice_file(model: WorldModel, lanes: int, options: SamplingOptions) -> Path
     facts = (
         *(processor(), os.cpu_count(), torch.get_num_threads()),
         *(next(model.parameters()).device.type, lanes, model.resolve_options(options)),
-        *(fingerprint(model), [installed(package) for package in PACKAGES]),
+        *(fingerprint(model), [installed(package) for package in PACKAGES], BLOCK),
     )
     digest = hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest()[:32]
     return cache_folder() / "fastest" / f"{model.kind}_{lanes}_{digest}.json"

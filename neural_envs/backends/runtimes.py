@@ -23,6 +23,8 @@ from neural_envs.backends.graph_files import graph_file
 from neural_envs.backends.step_function import StepFunction
 
 Compute = Callable[[list[Tensor]], list[Tensor]]
+# lanes that ONNX Runtime steps at once: of more, what a layer makes does not stay in the caches
+BLOCK = 8
 # the nodes of OpenVINO that compute in bfloat16; what follows them may stay in float32
 HEAVY = {"Convolution", "GroupConvolution", "MatMul"}
 SOURCES = HEAVY | {"Parameter", "Constant"}
@@ -39,8 +41,22 @@ class Runtime(NamedTuple):
 
 
 def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
-    """ONNX Runtime, in float32."""
-    return onnx_session(graph_file(function, tensors))
+    """ONNX Runtime, in float32; many lanes in blocks, all by one graph."""
+    if len(tensors[0]) <= BLOCK or len(tensors[0]) % BLOCK:
+        return onnx_session(graph_file(function, tensors))
+    few = [x[:BLOCK] for x in tensors]
+    return in_blocks(onnx_session(graph_file(function.narrowed(BLOCK), few)))
+
+
+def in_blocks(compute: Compute) -> Compute:
+    """The same for a multiple of BLOCK lanes."""
+
+    def blocks(given: list[Tensor]) -> list[Tensor]:
+        parts = zip(*[x.split(BLOCK) for x in given], strict=True)
+        found = [compute(list(part)) for part in parts]
+        return [torch.cat(leaves) for leaves in zip(*found, strict=True)]
+
+    return blocks
 
 
 def onnx_session(file: Path) -> Compute:

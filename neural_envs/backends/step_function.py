@@ -10,6 +10,7 @@ B lanes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,10 @@ class Layout:
             return map_leaves(self.tree, lambda leaf: next(given) if leaf.numel() else leaf)
         return map_leaves(self.tree, lambda leaf: next(given))
 
+    def narrowed(self, lanes: int) -> Layout:
+        """That of the first lanes."""
+        return Layout(map_leaves(self.tree, lambda leaf: leaf[:lanes]))
+
 
 def _leaves(tree: Any, found: list[Tensor]) -> list[Tensor]:
     """The tensors of a tree, appended; quicker than `map_leaves`, which builds another one."""
@@ -93,6 +98,12 @@ class StepFunction(nn.Module):
         self.before = Layout(state)
         self.after = Layout(model.step(state, action, stream, options))
         self.draws = tuple(stream.kept)
+
+    def narrowed(self, lanes: int) -> StepFunction:
+        """The same for the first lanes only."""
+        few = copy.copy(self)
+        few.before, few.after = self.before.narrowed(lanes), self.after.narrowed(lanes)
+        return few
 
     def tensors(self, state: State, action: Tensor, noise: NoiseStream) -> list[Tensor]:
         """What goes in: state, action and the draws of the streams."""

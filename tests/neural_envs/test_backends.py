@@ -25,6 +25,7 @@ from tests.neural_envs.test_released_kinds import MODELS, SPEC
 from tests.oracles import counting_bundle
 from world_models.bundles.bundle import Bundle
 from world_models.bundles.contexts import Contexts
+from world_models.lanes import take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import DEFAULT_OPTIONS, SamplingOptions, Transition
 
@@ -90,6 +91,32 @@ def test_a_step_is_a_function_of_state_action_and_draws_alone(kind):
             assert all(tensor.numel() for tensor in tensors)
             found = function.transition(list(function(*tensors)))
             assert same(found, bundle.model.step(state, action, noise))
+
+
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_many_lanes_are_stepped_in_blocks_by_one_graph_for_few(kind, monkeypatch):
+    monkeypatch.setattr(runtimes, "BLOCK", 2)
+    monkeypatch.setattr(runtimes, "graph_file", lambda function, tensors: (function, tensors))
+    sizes = []
+
+    def session(graph):
+        assert len(graph[1][0]) == 2
+        return lambda given: sizes.append(len(given[0])) or list(graph[0](*given))
+
+    monkeypatch.setattr(runtimes, "onnx_session", session)
+    bundle, lane = tiny(kind), torch.arange(6)
+    with torch.inference_mode():
+        state = bundle.model.init(bundle.contexts.choose(lane))
+        noise, action = NoiseStream.from_seeds(lane), lane % 4
+        function = StepFunction(bundle.model, DEFAULT_OPTIONS, state, action, noise)
+        tensors = function.tensors(state, action, noise)
+        found = runtimes.open_onnx(function, tensors)(tensors)
+        expected = []
+        for pair in lane.split(2):
+            few = (take_lanes(part, pair) for part in (state, action, noise))
+            expected.append(function.after.leaves(bundle.model.step(*few)))
+    assert sizes == [2, 2, 2]
+    assert all(map(torch.equal, found, map(torch.cat, zip(*expected, strict=True))))
 
 
 def test_an_unknown_backend_is_refused_with_the_list():
@@ -272,7 +299,7 @@ def test_graphs_dream_what_torch_dreams_and_are_exported_once(kind, monkeypatch,
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("lanes", [1, 5])
+@pytest.mark.parametrize("lanes", [1, 16])
 @pytest.mark.parametrize("name", bundles.released_names())
 def test_released_bundles_dream_the_same_by_every_backend(name, lanes, monkeypatch, tmp_path):
     monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
