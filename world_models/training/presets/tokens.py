@@ -52,12 +52,14 @@ def coinrun() -> TrainConfig:
         corruption=0.03,  # with more, what is rare is mended away
         corrupted=0.5,
         assumed_corruption=0.0,
+        erased=0.2,  # else a lost player never comes back
+        own_moves=0.5,
     )
     return replace(
         _tokens(model, "coinrun"),
         out=Path("runs/coinrun"),
         updates=12_000,
-        rollout_from=0.7,
+        rollout_from=0.6,
     )
 
 
