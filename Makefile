@@ -38,7 +38,7 @@ test: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # what takes long and guards much: files damaged at random, processes killed, floods, whole runs of a family
-guards: $(STAMP) $(GAMES)
+guards: $(STAMP) $(PLAYABLE)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "guard or fuzz"
 
 first-hour: $(STAMP)
