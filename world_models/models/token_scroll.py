@@ -109,7 +109,9 @@ def right_sources(
     if moved is None or camera is None:
         return right
     right = torch.cat((right[..., :-1], torch.zeros_like(right[..., -1:])), 2)
-    return with_layers(model, right, layer_errors(model, moved, camera) < NEAR**2)
+    errors = layer_errors(model, moved, camera)
+    nearest = errors == errors.amin(2, keepdim=True)  # a sky is near by either
+    return with_layers(model, right, nearest & (errors < NEAR**2))
 
 
 @torch.no_grad()
