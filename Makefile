@@ -121,7 +121,7 @@ release: $(STAMP)
 clean:
 	rm -rf .venv .venv-lowest build *.egg-info demo .pytest_cache .ruff_cache .mypy_cache
 
-# The engines of CoinRun, Atari and Box2D, which only tests and `make games` want (1 GB). Where there are none for this machine the tests of
+# The engines of CoinRun, Atari, Box2D and Crafter, which only tests and `make games` want (1 GB). Where there are none for this machine the tests of
 # these games are skipped, and the next `make test` tries again.
 $(PLAYABLE): $(STAMP)
 	@echo "installing the games that the tests play"

@@ -79,11 +79,8 @@ def measure_games(
     because a bundle says so. What is not played gives {"omitted": why} for each figure.
     """
     spec = bundle.model.spec
-    if not options.game:
-        return _omitted("no games were asked for")
-    if spec.world not in WORLDS and named != spec.world:
-        why = f"the world {spec.world!r} has no row in collectors/worlds/table.py"
-        return _omitted(f"{why}; --real {spec.world} plays that game")
+    if why := _why_not(spec.world, options, named):
+        return _omitted(why)
     try:
         envs = _make_envs(bundle, options, evaluation)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -103,6 +100,16 @@ def measure_games(
     finally:
         for env in envs.values():
             env.close()
+
+
+def _why_not(world: str, options: GameOptions, named: str) -> str:
+    """Why no games of a world are played; empty where they are."""
+    if not options.game:
+        return "no games were asked for"
+    if world not in WORLDS and named != world:
+        why = f"the world {world!r} has no row in collectors/worlds/table.py"
+        return f"{why}; --real {world} plays that game"
+    return ""
 
 
 def _make_envs(

@@ -6,7 +6,7 @@ Real games and policies are imported by the functions that need them: a dream al
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -101,26 +101,15 @@ def real_twin(
             f"the bundle says that it dreams {world!r}, and no game is imported because a file "
             f"says so: if you know that game, name it with --twin {world}"
         )
-    from collectors.recording.named_game import read_options
-    from collectors.worlds.any_game import twin_options
-    from collectors.worlds.registration import ANY_GAME
-    from collectors.worlds.registration import register_environments as register_real_games
-
-    register_real_games()
-    if (world in WORLDS and not twin) or twin.startswith("collectors:"):
-        name = identifier = twin or WORLDS[world].real_id
-        options: Mapping[str, Any] = read_options(words)
-    else:
-        unwrapped: Any = dream.unwrapped
-        options = twin_options(unwrapped.world.as_dict())
-        name, identifier = twin or options["env"], ANY_GAME["id"]
-        options = {**options, "env": name, **read_options(words)}
+    name, identifier, options = _game_of(dream, world, twin, words)
     try:
         real = gymnasium.make(identifier, disable_env_checker=True, **options)
-    except (ImportError, TypeError, gymnasium.error.Error) as error:
+    except (ImportError, gymnasium.error.Error) as error:
         raise PlayError(
             f"the real game {name} is not here ({error}); play the dream alone"
         ) from error
+    except TypeError as error:
+        raise PlayError(f"the real game {name} does not take these options: {error}") from error
     if real.observation_space != dream.observation_space or real.action_space != dream.action_space:
         raise PlayError(
             f"the dream ({dream.observation_space}, {dream.action_space}) and the real game "
@@ -128,6 +117,26 @@ def real_twin(
             "bundle or play the dream alone"
         )
     return real
+
+
+def _game_of(
+    dream: gymnasium.Env, world: str, twin: str, words: tuple[str, ...]
+) -> tuple[str, str, dict[str, Any]]:
+    """The name of the game of `real_twin`, the id by which it is made, and its options."""
+    from collectors.recording.named_game import read_options
+    from collectors.worlds.any_game import twin_options
+    from collectors.worlds.registration import ANY_GAME
+    from collectors.worlds.registration import register_environments as register_real_games
+
+    register_real_games()
+    given = dict(read_options(words))
+    if (world in WORLDS and not twin) or twin.startswith("collectors:"):
+        name = twin or WORLDS[world].real_id
+        return name, name, given
+    unwrapped: Any = dream.unwrapped
+    options = twin_options(unwrapped.world.as_dict())
+    name = twin or options["env"]
+    return name, ANY_GAME["id"], {**options, "env": name, **given}
 
 
 def recorder_of(dream: gymnasium.Env) -> Any:

@@ -23,12 +23,15 @@ LARGEST_BOX = 4  # places along each axis
 LEAST_OFFSET, OFFSETS = 3, 4  # places from where the codes of an erased box come
 
 
-def corrupt(model: TokensModel, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def corrupt(
+    model: TokensModel, codes: Tensor, last: Tensor | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Context codes (B, K, G, G) as a dream might have them wrong, and the share (B,) of single
-    codes that was replaced. A dream is not told of what was erased.
+    codes that was replaced. A dream is not told of what was erased. `last`: their last frame
+    (B, H, W, C) uint8, by which things are erased.
     """
-    if model.config.erased:
-        codes = erase(model, codes, generator)
+    if model.config.erased and last is not None:
+        codes = erase(model, codes, last, generator)
     return replace_codes(model, codes, generator)
 
 
@@ -48,14 +51,13 @@ def replace_codes(
     return torch.where((chance < limit).to(device), replaced, codes), share.to(device)
 
 
-def erase(model: TokensModel, codes: Tensor, generator: torch.Generator) -> Tensor:
+def erase(model: TokensModel, codes: Tensor, last: Tensor, generator: torch.Generator) -> Tensor:
     """Codes (B, K, G, G) of which a share `model.config.erased` of clips lost a box of places, in
-    the last frame and in some or all before it. Boxes lie where colors are rare, and get the
-    codes from a few places beside them.
+    the last frame and in some or all before it. Boxes lie where colors of the `last` frame
+    (B, H, W, C) uint8 are rare, and get the codes from a few places beside them.
     """
-    count, frames, rows, columns = codes.shape
-    device = codes.device
-    box = boxes(model, codes[:, -1], generator).to(device)
+    (count, frames), device = codes.shape[:2], codes.device
+    box = boxes(rarity(last, model.patch).cpu(), generator).to(device)
     first = torch.randint(frames, (count,), generator=generator)  # the first erased frame
     late = torch.arange(frames) >= first[:, None]
     late &= torch.rand(count, 1, generator=generator) < model.config.erased
@@ -63,11 +65,12 @@ def erase(model: TokensModel, codes: Tensor, generator: torch.Generator) -> Tens
     return torch.where(where, from_beside(codes, generator), codes)
 
 
-def boxes(model: TokensModel, codes: Tensor, generator: torch.Generator) -> Tensor:
-    """A box of each frame of codes (B, G, G), where its colors are rare: (B, G, G) bool."""
-    count, *shape = codes.shape
-    rare = rarity(model.decode_codes(codes), model.patch).flatten(1).cpu()
-    center = torch.multinomial(rare, 1, generator=generator)[:, 0]
+def boxes(rare: Tensor, generator: torch.Generator) -> Tensor:
+    """A box of places of each frame (B, G, G) bool, about a place drawn by its weight `rare`
+    (B, G, G).
+    """
+    count, *shape = rare.shape
+    center = torch.multinomial(rare.flatten(1), 1, generator=generator)[:, 0]
     inside = torch.ones(count, *shape, dtype=torch.bool)
     middles = (center // shape[1], center % shape[1])
     for axis, (middle, size) in enumerate(zip(middles, shape, strict=True), 1):

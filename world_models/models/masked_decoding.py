@@ -51,7 +51,6 @@ class MaskedDecoding(NamedTuple):
     `choice_temperature` weighs the Gumbel noise that is added to the log-probabilities by which
     places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
     is unsure, as relief, these are the smooth ones: a long dream loses its texture.
-
     """
 
     passes: int = 1
@@ -130,7 +129,8 @@ class MaskedDecoding(NamedTuple):
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
-        gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
+        if self.temperature != 1:
+            gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
         source, log_probability = self.pick(without_rare(gates), noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source
@@ -152,7 +152,8 @@ class MaskedDecoding(NamedTuple):
             own = self.guided(logits(h).float(), halves)
             digit, log_probability = self.pick(own, noise, salt + place)
             codes, total = codes * head.sizes[place] + digit, total + log_probability
-            mass = mass + self.mass(own)
+            if self.temperature != 1:
+                mass = mass + self.mass(own)
             if place < len(head.hidden):
                 h = head.after(h, place, digit.repeat(halves, 1))
         return codes, total, mass

@@ -19,6 +19,7 @@ from world_models.models.token_scroll import (
     Camera,
     choose_moves,
     context_moves,
+    layer_errors,
     rare_weights,
     right_or_better,
     right_sources,
@@ -111,11 +112,12 @@ def step_losses(
     context, count = clean, len(clean)
     device, action = context.device, actions[:, -1]
     level = torch.zeros(count, device=device)
+    last = last_frame(model, clean)
     if model.training:
-        context, level = corrupt(model, context, generator)
+        context, level = corrupt(model, context, last, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = put_null(action, drop, model.null_action)
-    camera, terms = watch(model, clean[:, -1], context[:, -1], target.codes), {}
+    camera, terms = watch(model, last, context[:, -1], target.codes), {}
     past, frame = actions[:, :-1], None if camera is None else camera.frame
     features = network.encode(context, past, action, model.level_of(level), moves, frame)
     if camera is not None:
@@ -126,6 +128,16 @@ def step_losses(
     wrong = wrong_share(model, filled, target.codes)
     terms |= outcome_losses(logits, target.reward_class, target.termination, wrong)
     return terms, filled, None if camera is None else camera.taken
+
+
+def last_frame(model: TokensModel, context: Tensor) -> Tensor | None:
+    """The last frame (B, H, W, C) uint8 of context codes (B, K, G, G), where training looks at it:
+    to find how it scrolls, and what is rare in it.
+    """
+    erases = model.training and model.config.erased > 0
+    if not erases and model.network.scroll is None:
+        return None
+    return model.decode_codes(context[:, -1])
 
 
 def code_losses(
@@ -140,14 +152,17 @@ def code_losses(
     """
     network, moved = model.network, features.moved
     sources = network.sources(features.last, None if moved is None else moved.codes)
-    right = right_sources(model, sources, target, moved, camera)
+    errors = None
+    if moved is not None and camera is not None:
+        errors = layer_errors(model, moved, camera)
+    right = right_sources(model, sources, target, errors)
     masked = hidden_places(model, right, target, generator)
     if camera is not None:
         masked |= camera.wrong[:, None, None]
     h = network(torch.where(masked, network.mask_code, target), features)
     generated = network.head.losses(h, target.flatten(1))
-    if camera is not None and right is not None:
-        right = right_or_better(model, right, generated[1].view_as(masked), features, camera)
+    if camera is not None and right is not None and errors is not None:
+        right = right_or_better(model, right, generated[1].view_as(masked), errors, camera)
     error, best = (x.view_as(masked) for x in network.mixture(h, sources, generated, right))
     weight = masked.float()
     if moved is not None and model.training:

@@ -80,55 +80,49 @@ def context_moves(model: TokensModel, context: Tensor) -> Tensor | None:
     return model.network.scroll.past_moves(frames)
 
 
-def watch(model: TokensModel, last: Tensor, shown: Tensor, target: Tensor) -> Camera | None:
-    """The move of a step of training, from the last codes of the context to the next frame's codes
-    `target`; `shown` are the last codes as the network sees them; (B, G, G) all. None where the
-    network does not scroll.
+def watch(model: TokensModel, last: Tensor | None, shown: Tensor, target: Tensor) -> Camera | None:
+    """The move of a step of training, from the last frame (B, H, W, C) uint8 to the next frame's
+    codes `target`; `shown` are the last codes as the network sees them, (B, G, G) both. None where
+    the network does not scroll.
     """
     if model.network.scroll is None:
         return None
-    now, source, after = (model.decode_codes(codes) for codes in (last, shown, target))
-    move = model.network.scroll.nearest(now, after)
+    assert last is not None
+    source, after = (model.decode_codes(codes) for codes in (shown, target))
+    move = model.network.scroll.nearest(last, after)
     return Camera(move, source, after, move)
 
 
 def right_sources(
-    model: TokensModel,
-    sources: Tensor | None,
-    target: Tensor,
-    moved: MovedFrame | None,
-    camera: Camera | None,
+    model: TokensModel, sources: Tensor | None, target: Tensor, errors: Tensor | None
 ) -> Tensor | None:
     """Which sources (B, L, M) have the next frame's codes `target` (B, G, G): (B, L, M) bool. Of
     the last frame, as it stands and as it scrolls, it is enough that its pixels are near those of
-    the next one.
+    the next one, by `errors` of `layer_errors`.
     """
     if sources is None:
         return None
     right = sources == target.flatten(1)[..., None]
-    if moved is None or camera is None:
+    if errors is None:
         return right
     right = torch.cat((right[..., :-1], torch.zeros_like(right[..., -1:])), 2)
-    errors = layer_errors(model, moved, camera)
-    nearest = errors == errors.amin(2, keepdim=True)  # a sky is near by either
-    return with_layers(model, right, nearest & (errors < NEAR**2))
+    return with_layers(model, right, nearest_layer(errors) & (errors < NEAR**2))
 
 
 @torch.no_grad()
 def right_or_better(
-    model: TokensModel, right: Tensor, best: Tensor, features: CodeFeatures, camera: Camera
+    model: TokensModel, right: Tensor, best: Tensor, errors: Tensor, camera: Camera
 ) -> Tensor:
-    """`right` (B, L, M), with the last frame, as it stands or as it scrolls, also where its pixels
-    come nearer to the next frame than the likeliest codes (B, G, G) that the network itself says,
-    if not farther than `FAR`. What it cannot draw yet, as a coin, it then learns to keep; and the
-    player, who stands on the screen, is not carried off with what scrolls.
+    """`right` (B, L, M), with the last frame, as it stands or as it scrolls, also where its pixels,
+    by `errors` of `layer_errors`, come nearer to the next frame than the likeliest codes (B, G, G)
+    that the network itself says, if not farther than `FAR`. What it cannot draw yet, as a coin, it
+    then learns to keep; and the player, who stands on the screen, is not carried off with what
+    scrolls.
     """
-    assert features.moved is not None
     drawn = model.decode_codes(best.clamp(max=model.tokenizer.codes - 1))
     limit = patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
-    errors = layer_errors(model, features.moved, camera)
-    nearest = errors == errors.amin(2, keepdim=True)
-    return with_layers(model, right, nearest & (errors <= limit.flatten(1)[..., None]))
+    better = errors <= limit.flatten(1)[..., None]
+    return with_layers(model, right, nearest_layer(errors) & better)
 
 
 def layer_errors(model: TokensModel, moved: MovedFrame, camera: Camera) -> Tensor:
@@ -140,6 +134,13 @@ def layer_errors(model: TokensModel, moved: MovedFrame, camera: Camera) -> Tenso
     )
     scrolls = scrolls.masked_fill(moved.codes == OUTSIDE, math.inf)
     return torch.stack((stands.flatten(1), scrolls.flatten(1)), 2)
+
+
+def nearest_layer(errors: Tensor) -> Tensor:
+    """Which layer is the nearer one (B, L, 2) bool, both where they are as near. A sky is near by
+    either: taught to come from both, it stands still while the rest scrolls.
+    """
+    return errors == errors.amin(2, keepdim=True)
 
 
 def with_layers(model: TokensModel, right: Tensor, layers: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest_models import GRID
-from oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 
+from tests.oracles import GAUSSIAN_MEAN, GAUSSIAN_STD, GaussianNetwork, gaussian_data
 from world_models.diffusion.guidance import guide
 from world_models.diffusion.objectives import (
     DDPM,

@@ -4,10 +4,11 @@ import pytest
 import torch
 from conftest_models import make_context, make_model
 
-from world_models.models.token_losses import code_losses
+from world_models.models.token_losses import code_losses, last_frame
 from world_models.models.token_scroll import (
     Camera,
     choose_moves,
+    layer_errors,
     rare_weights,
     right_or_better,
     right_sources,
@@ -112,7 +113,8 @@ def test_what_the_network_draws_worse_than_the_moved_frame_shows_it_is_taken_fro
     codes = model.encode_frames(target).long()
     nothing = torch.zeros(2, 16, len(model.network.copy.moves) + 1, dtype=torch.bool)
     camera = Camera(move, state.frame, target, move)
-    right = right_or_better(model, nothing, codes, features, camera)
+    errors = layer_errors(model, features.moved, camera)
+    right = right_or_better(model, nothing, codes, errors, camera)
     assert right[:, 1:, -1].all()  # exact, so no code draws it better
     assert not right[:, 0].any()
 
@@ -129,11 +131,12 @@ def test_what_stands_on_the_screen_is_taken_from_where_it_was_and_not_carried_of
     camera = Camera(move, state.frame, target, move)
     sources = model.network.sources(features.last, features.moved.codes)
     codes = torch.zeros_like(features.last) - 2  # none that a source has
-    right = right_sources(model, sources, codes, features.moved, camera)
+    errors = layer_errors(model, features.moved, camera)
+    right = right_sources(model, sources, codes, errors)
     assert right[:, 5].tolist() == [[True, False]] * 2  # the place of row 1, column 1
     assert right[:, 10].tolist() == [[False, True]] * 2
     nothing, drawn = torch.zeros_like(right), model.encode_frames(target).long()
-    better = right_or_better(model, nothing, drawn, features, camera)
+    better = right_or_better(model, nothing, drawn, errors, camera)
     assert torch.equal(better[:, 5], right[:, 5]) and torch.equal(better[:, 10], right[:, 10])
 
 
@@ -142,7 +145,7 @@ def test_a_rollout_goes_where_the_network_itself_moves_and_learns_nothing_of_a_w
     context = make_context(model, 200)
     state, action = model.init(context), torch.zeros(200, dtype=torch.int64)
     features = model.encode_state(state, action)
-    camera = watch(model, state.codes[:, -1], state.codes[:, -1], state.codes[:, -1])
+    camera = watch(model, last_frame(model, state.codes), state.codes[:, -1], state.codes[:, -1])
     assert not camera.wrong.any() and not camera.move.any()
     generator = torch.Generator().manual_seed(0)
     loss, same = choose_moves(model, features, camera, 0.0, generator)
