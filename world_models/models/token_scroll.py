@@ -97,32 +97,32 @@ def right_sources(
     model: TokensModel, sources: Tensor | None, target: Tensor, errors: Tensor | None
 ) -> Tensor | None:
     """Which sources (B, L, M) have the next frame's codes `target` (B, G, G): (B, L, M) bool. Of
-    the last frame, as it stands and as it scrolls, it is enough that its pixels are near those of
-    the next one, by `errors` of `layer_errors`.
+    the moved frame it is enough that its pixels are near those of the next one, by `errors` of
+    `layer_errors`.
     """
     if sources is None:
         return None
     right = sources == target.flatten(1)[..., None]
     if errors is None:
         return right
-    right = torch.cat((right[..., :-1], torch.zeros_like(right[..., -1:])), 2)
-    return with_layers(model, right, nearest_layer(errors) & (errors < NEAR**2))
+    return torch.cat((right[..., :-1], errors[..., 1:] < NEAR**2), 2)
 
 
 @torch.no_grad()
 def right_or_better(
     model: TokensModel, right: Tensor, best: Tensor, errors: Tensor, camera: Camera
 ) -> Tensor:
-    """`right` (B, L, M), with the last frame, as it stands or as it scrolls, also where its pixels,
-    by `errors` of `layer_errors`, come nearer to the next frame than the likeliest codes (B, G, G)
-    that the network itself says, if not farther than `FAR`. What it cannot draw yet, as a coin, it
-    then learns to keep; and the player, who stands on the screen, is not carried off with what
-    scrolls.
+    """`right` (B, L, M), with the moved frame also where its pixels, by `errors` of `layer_errors`,
+    come nearer to the next frame than the likeliest codes (B, G, G) that the network itself says,
+    if not farther than `FAR`. What it cannot draw yet, as a coin, it then learns to keep; but not
+    to carry off what stands still on the screen, as the player: there the last frame as it stands
+    is nearer.
     """
     drawn = model.decode_codes(best.clamp(max=model.tokenizer.codes - 1))
     limit = patch_errors(drawn, camera.target, model.patch).clamp(max=FAR**2)
-    better = errors <= limit.flatten(1)[..., None]
-    return with_layers(model, right, nearest_layer(errors) & better)
+    stands, moves = errors.split(1, 2)
+    better = (moves <= limit.flatten(1)[..., None]) & (moves <= stands)
+    return torch.cat((right[..., :-1], right[..., -1:] | better), 2)
 
 
 def layer_errors(model: TokensModel, moved: MovedFrame, camera: Camera) -> Tensor:
@@ -134,24 +134,6 @@ def layer_errors(model: TokensModel, moved: MovedFrame, camera: Camera) -> Tenso
     )
     scrolls = scrolls.masked_fill(moved.codes == OUTSIDE, math.inf)
     return torch.stack((stands.flatten(1), scrolls.flatten(1)), 2)
-
-
-def nearest_layer(errors: Tensor) -> Tensor:
-    """Which layer is the nearer one (B, L, 2) bool, both where they are as near. A sky is near by
-    either: taught to come from both, it stands still while the rest scrolls.
-    """
-    return errors == errors.amin(2, keepdim=True)
-
-
-def with_layers(model: TokensModel, right: Tensor, layers: Tensor) -> Tensor:
-    """`right` (B, L, M), and the last frame as it stands and as it scrolls where `layers` (B, L, 2)
-    says so.
-    """
-    assert model.network.copy is not None
-    right, still = right.clone(), model.network.copy.moves.index((0, 0))
-    right[..., still] |= layers[..., 0]
-    right[..., -1] |= layers[..., 1]
-    return right
 
 
 def patch_errors(frames: Tensor, target: Tensor, patch: int) -> Tensor:

@@ -20,6 +20,8 @@ from world_models import frames as pixels
 from world_models.networks.blocks import PatchEmbed, fourier, pool
 from world_models.networks.initialization import zeroed
 
+AS_NEAR = 0.25  # gray levels squared, below which two moves are as near: spectra are rounded
+
 
 class Scroll(nn.Module):
     """Predicts the move of the whole frame, and makes it.
@@ -70,16 +72,22 @@ class Scroll(nn.Module):
         uint8: the mean squared difference of gray levels where both are in sight, the smallest
         move where several are as near.
         """
-        before, after = (x.float().mean(3) for x in (last, target))
-        height, width = before.shape[1:]
-        errors = []
-        for down, right in self.moves.tolist():
-            kept = before[:, max(-down, 0) : height - max(down, 0)]
-            reached = after[:, max(down, 0) : height + min(down, 0)]
-            kept = kept[:, :, max(-right, 0) : width - max(right, 0)]
-            reached = reached[:, :, max(right, 0) : width + min(right, 0)]
-            errors.append((kept - reached).square().mean((1, 2)))
-        return torch.stack(errors, 1).argmin(1)
+        return (self.move_errors(last, target) / AS_NEAR).round().argmin(1)
+
+    def move_errors(self, last: Tensor, target: Tensor) -> Tensor:
+        """That difference (B, M) for every move. The sums over what is in sight of (a - b)^2 are
+        correlations of a^2 with 1, of 1 with b^2 and of a with b: three products of spectra.
+        """
+        a, b = (x.float().mean(3) - 128 for x in (last, target))
+        (height, width), (rows, columns) = a.shape[1:], self.reach
+        size = (height + rows, width + columns)  # so that no move goes around
+        sight = torch.ones_like(a[:1])
+        parts = (a, a.square(), b, b.square(), sight)
+        a, squared_a, b, squared_b, sight = (torch.fft.rfft2(x, s=size) for x in parts)
+        spectrum = squared_a.conj() * sight + sight.conj() * squared_b - 2 * a.conj() * b
+        down, right = self.moves.unbind(1)
+        sums = torch.fft.irfft2(spectrum, s=size)[:, down % size[0], right % size[1]]
+        return sums / ((height - down.abs()) * (width - right.abs()))
 
     def past_moves(self, frames: Tensor) -> Tensor:
         """How each of the frames (B, K, H, W, C) uint8 scrolled to the next: (B, K - 1) int64."""
