@@ -72,6 +72,9 @@ def build_optimizer(
 def adamw(
     parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
 ) -> torch.optim.AdamW:
+    """In one kernel on a card, where small models wait for their launches."""
+    parameters = list(parameters)
+    fused = parameters[0].is_cuda
     return torch.optim.AdamW(
-        parameters, learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay
+        parameters, learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=fused
     )
