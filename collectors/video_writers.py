@@ -100,13 +100,18 @@ def write_film(
 
 
 def write_both(path: Path, frames: np.ndarray, fps: float, scale: int = 4) -> None:
-    """Write frames (T, H, W, 3) uint8 as `path`.mp4 and `path`.gif; `path` has no suffix."""
-    for suffix in WRITERS:
-        write_video(path.with_name(path.name + suffix), frames, fps, scale)
+    """Write frames (T, H, W, 3) uint8 as `path`.gif, and as `path`.mp4 where its ffmpeg is
+    installed; `path` has no suffix.
+    """
+    write_video(path.with_name(path.name + ".gif"), frames, fps, scale)
+    try:
+        write_video(path.with_name(path.name + ".mp4"), frames, fps, scale)
+    except MissingExtra:  # a training is not to end for want of a film
+        return
 
 
 def write_comparison(path: Path, real: np.ndarray, dreamed: np.ndarray, fps: float) -> None:
-    """Write `path`.mp4 and `path`.gif of real | dreamed | difference, films (T, H, W, C) uint8."""
+    """Write real | dreamed | difference, films (T, H, W, C) uint8, as `write_both` does."""
     real, dreamed = to_rgb(real), to_rgb(dreamed)
     write_both(path, side_by_side(real, dreamed, difference(dreamed, real)), fps)
 

@@ -3,6 +3,7 @@ behind.
 """
 
 import resource
+import sys
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from collectors import video_writers
 from collectors.files import WriteError
 from collectors.media import side_by_side, write_strip
-from collectors.video_writers import is_whole_mp4, open_video, write_video
+from collectors.video_writers import is_whole_mp4, open_video, write_both, write_video
 
 COLORS = np.array([(230, 60, 70), (60, 180, 90), (250, 210, 60), (12, 14, 28)], np.uint8)
 
@@ -61,6 +62,12 @@ def test_frames_may_come_from_a_generator(tmp_path):
 def noisy(length=60):
     """A film that cannot be packed well, (T, 64, 64, 3)."""
     return np.random.default_rng(0).integers(0, 256, (length, 64, 64, 3), np.uint8)
+
+
+def test_without_ffmpeg_there_is_a_gif_and_no_mp4(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    write_both(tmp_path / "film", np.zeros((2, 8, 8, 3), np.uint8), 10)
+    assert [file.name for file in tmp_path.iterdir()] == ["film.gif"]
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])

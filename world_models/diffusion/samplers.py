@@ -50,7 +50,7 @@ class Sampler(ABC):
 def walk(path: Path, steps: int, draws: Draws) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """The noise (B, ...) to start from, and the pairs of neighboring levels, scalars."""
     noise = draws(0)
-    levels = path.levels(steps).to(noise)
+    levels = path.levels(steps, noise.device).to(noise.dtype)
     return noise * path.sigma(levels[0]), list(zip(levels[:-1], levels[1:], strict=True))
 
 

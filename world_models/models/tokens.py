@@ -150,7 +150,7 @@ class TokensModel(WorldModel):
             codes, past = codes.repeat(2, 1, 1, 1), torch.cat((past, past))
             action = torch.cat((action, torch.full_like(action, self.null_action)))
             moves = None if moves is None else moves.repeat(2, 1)
-        share = torch.tensor(self.config.assumed_corruption, device=codes.device)
+        share = torch.full((), self.config.assumed_corruption, device=codes.device)
         level = self.level_of(share).repeat(len(codes))
         return self.network.encode(codes, past, action, level, moves, frame)
 

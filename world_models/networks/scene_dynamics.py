@@ -51,6 +51,7 @@ class SceneDynamics(nn.Module):
 
     pairs: Tensor  # (2, pairs) of sprites
     offsets: Tensor  # first row of each input in the table
+    last_rows: Tensor  # of each input, from its first
 
     def __init__(
         self, sizes: SceneSizes, shape: tuple[int, int], frames: int, actions: int, outcomes: int,
@@ -61,10 +62,11 @@ class SceneDynamics(nn.Module):
         self.sizes, self.longest_side, count = sizes, max(shape), sizes.sprites
         self.register_buffer("pairs", torch.triu_indices(count, count, 1), persistent=False)
         past = (frames - 1) * count * 2
-        self.rows = self._table_rows(frames, actions)
-        offsets = torch.tensor([0, *self.rows]).cumsum(0)[:-1]
+        rows = self._table_rows(frames, actions)
+        offsets = torch.tensor([0, *rows]).cumsum(0)[:-1]
         self.register_buffer("offsets", offsets, persistent=False)
-        self.table = RowSums(sum(self.rows), width)
+        self.register_buffer("last_rows", torch.tensor(rows) - 1, persistent=False)
+        self.table = RowSums(sum(rows), width)
         nn.init.normal_(self.table.weight, std=TABLE_SCALE)
         self.action = nn.Embedding(actions + 1, width)  # of the step; the last row is for none
         nn.init.normal_(self.action.weight, std=TABLE_SCALE)
@@ -106,7 +108,7 @@ class SceneDynamics(nn.Module):
         distances = torch.cat([(c[:, i] - c[:, j]).flatten(1) for c in (center, ahead)], 1)
         places = torch.cat([c.flatten(1) for c in (center, ahead)], 1)
         value = torch.cat((places, distances + self.longest_side), 1)
-        limit = torch.tensor(self.rows[: value.shape[1]], device=value.device) - 1
+        limit = self.last_rows[: value.shape[1]]
         value = value.clamp(min=0).minimum(limit)
         low = value.floor().minimum(limit - 1)
         share, low = value - low, low.long() + self.offsets[: value.shape[1]]

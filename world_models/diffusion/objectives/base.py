@@ -80,5 +80,5 @@ class Path(Objective):
     """An objective with a path from noise to data that a sampler can walk, level by level."""
 
     @abstractmethod
-    def levels(self, steps: int) -> Tensor:
-        """(steps + 1,) decreasing, the last one 0."""
+    def levels(self, steps: int, device: torch.device | None = None) -> Tensor:
+        """(steps + 1,) decreasing, the last one 0; made on the device, as a CUDA graph asks."""

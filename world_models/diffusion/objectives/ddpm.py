@@ -82,9 +82,9 @@ class DDPM(Path):
         """Uniform in 1 ... T."""
         return torch.randint(1, self.timesteps + 1, shape, generator=generator).float()
 
-    def levels(self, steps: int) -> Tensor:
+    def levels(self, steps: int, device: torch.device | None = None) -> Tensor:
         """(steps + 1,) whole levels, evenly from T to 0."""
-        return torch.linspace(self.timesteps, 0, steps + 1).round()
+        return torch.linspace(self.timesteps, 0, steps + 1, device=device).round()
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """x0 = (x - sigma noise) / alpha, or alpha x - sigma v, or the output itself."""

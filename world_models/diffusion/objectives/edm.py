@@ -47,11 +47,11 @@ class EDM(Path):
         """Training levels: ln sigma ~ N(log_mean, log_std^2)."""
         return (torch.randn(shape, generator=generator) * self.log_std + self.log_mean).exp()
 
-    def levels(self, steps: int) -> Tensor:
+    def levels(self, steps: int, device: torch.device | None = None) -> Tensor:
         """(steps + 1,) decreasing from sigma_max to sigma_min, then 0 (eq. 5)."""
-        ramp = torch.linspace(0, 1, steps)
+        ramp = torch.linspace(0, 1, steps, device=device)
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return torch.cat(((high + ramp * (low - high)) ** self.rho, torch.zeros(1)))
+        return torch.cat(((high + ramp * (low - high)) ** self.rho, torch.zeros(1, device=device)))
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
         """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (eq. 7, table 1)."""

@@ -51,9 +51,9 @@ class FlowMatching(Path):
             return torch.rand(shape, generator=generator)
         return (torch.randn(shape, generator=generator) * self.log_std + self.log_mean).sigmoid()
 
-    def levels(self, steps: int) -> Tensor:
+    def levels(self, steps: int, device: torch.device | None = None) -> Tensor:
         """(steps + 1,) from 1 to 0, evenly but for the shift."""
-        t = torch.linspace(1, 0, steps + 1)
+        t = torch.linspace(1, 0, steps + 1, device=device)
         return self.shift * t / (1 + (self.shift - 1) * t)
 
     def denoise(self, network: Network, x: Tensor, t: Tensor, features: Features) -> Tensor:
