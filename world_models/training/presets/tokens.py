@@ -43,10 +43,10 @@ def coinrun() -> TrainConfig:
     """
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8,) * 6, focus=0.5),  # coins are five pixels large
-        network=MaskedTokensConfig(copy=(0,), scroll=(10, 4)),
+        network=MaskedTokensConfig(width=96, copy=(0,), scroll=(10, 4)),  # at 64 players get lost
         temperature=0.6,  # with the likeliest codes levels run empty
-        tokenizer_share=0.15,
-        pixel_features=8,
+        tokenizer_share=0.2,
+        pixel_features=16,
         rare=0.5,
         all_masked=0.5,
         corruption=0.03,  # with more, what is rare is mended away
@@ -58,7 +58,7 @@ def coinrun() -> TrainConfig:
     return replace(
         _tokens(model, "coinrun"),
         out=Path("runs/coinrun"),
-        updates=12_000,
+        updates=9_000,
         rollout_from=0.6,
     )
 
