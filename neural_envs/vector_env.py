@@ -24,6 +24,7 @@ from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin
 from neural_envs.sampling_controls import SamplingMixin
 from neural_envs.simulator import DreamState, Limits, Outcome, Simulator, positive, streams
+from world_models.bundles.notebook_display import ShownConfig
 from world_models.lanes import map_leaves, put_lanes, take_lanes
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, SamplingOptions
@@ -89,7 +90,8 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         self.clips = checks.clips(out_of_range)
         checks.check_given(bundle, model)
         self._simulator = Simulator(bundle if model is None else model, device, backend, starts)
-        self.device, self.bundle = self.simulator.device, self.simulator.config
+        self.device = self.simulator.device
+        self.bundle = ShownConfig(self.simulator.config)
         self.world = self.simulator.model.spec
         checks.check_world(world, self.world.world, self.simulator.name)
         self.max_episode_steps = step_limit(max_episode_steps, self.world.max_episode_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import numpy as np
@@ -39,6 +40,14 @@ def test_a_notebook_shows_what_every_lane_sees(counting, lanes, tiles):
     env.reset(seed=0)
     with Image.open(io.BytesIO(env._repr_png_())) as image:
         assert image.size == (tiles[1] * 8 * 3, tiles[0] * 8 * 3)
+
+
+def test_the_configuration_of_an_environments_bundle_is_a_dict_that_a_notebook_folds_up():
+    config = NeuralEnv("snake").bundle
+    assert config["kind"] == "chance" and json.loads(json.dumps(config)) == config
+    html = config._repr_html_()
+    assert "kind chance" in html and "<details><summary>scores</summary>" in html
+    assert "one_step.psnr" in html and "<script" not in html
 
 
 def test_a_bundle_tells_what_it_is_and_shows_its_starts():

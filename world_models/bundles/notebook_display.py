@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 STARTS = 8  # frames in a notebook
 SCALE = 1.5  # screen pixels per pixel of a frame
 GAP = 4  # white pixels between two frames
+
+
+class ShownConfig(dict[str, Any]):
+    """A bundle's configuration, provenance and scores, folded up where a notebook shows it."""
+
+    def _repr_html_(self) -> str:
+        short = {name: value for name, value in self.items() if isinstance(value, str | int)}
+        facts = ", ".join(f"{name} {value}" for name, value in short.items())
+        parts = "".join(
+            f"<details><summary>{escape(name)}</summary>"
+            f"<pre>{escape(json.dumps(value, indent=1, default=str))}</pre></details>"
+            for name, value in self.items()
+            if name not in short
+        )
+        return f"<p><b>Bundle</b> {escape(facts)}</p>{parts}"
 
 
 def line(bundle: Bundle) -> str:
