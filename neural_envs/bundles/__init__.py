@@ -28,6 +28,7 @@ NOT_PACKAGED = (
     "coinrun-pixel",
     "pong-forcing",
     "worldmap-ddpm",
+    "worldmap-diffusion",
     "worldmap-distilled",
 )
 # names of bundles that were released once and whose presets are still there

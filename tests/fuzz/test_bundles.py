@@ -20,7 +20,7 @@ from tests.fuzz.mutations import FUZZ, Files, damaged_bytes, damaged_json, damag
 from world_models.bundles import BundleError
 
 pytestmark = pytest.mark.fuzz
-NAMES = ("snake", "snake-eqm", "worldmap", "pong", "pong-sprites")
+NAMES = ("snake", "snake-eqm", "worldmap", "worldmap-diffusion", "pong", "pong-sprites")
 WHOLE = {
     name: {
         file.name: file.read_bytes() for file in resolve_bundle(name).iterdir() if file.is_file()

@@ -11,6 +11,7 @@ from world_models.models.masked_decoding import (
     draw_masks,
     mask_shares,
     still_masked,
+    sure_copies,
     without_rare,
 )
 from world_models.models.token_losses import some_new_only
@@ -108,6 +109,14 @@ def test_where_one_choice_is_sure_no_other_is_drawn():
     kept = without_rare(logits)
     assert kept[0, 0].softmax(0).tolist() == [1.0, 0.0, 0.0]
     assert torch.equal(kept[0, 1], logits[0, 1])
+
+
+def test_a_copy_above_the_share_is_taken_for_sure_and_a_drawing_never_is():
+    gates = torch.tensor([[[0.5, 0.4, 0.1], [0.75, 0.2, 0.05], [0.98, 0.01, 0.01]]]).log()
+    assert sure_copies(gates, 1.0) is gates
+    found = sure_copies(gates, 0.3)
+    assert found[0, 0].isfinite().tolist() == [False, True, False]
+    assert torch.equal(found[0, 1:], gates[0, 1:])
 
 
 def test_half_of_the_samples_show_what_could_be_copied_and_hide_only_what_is_new():

@@ -24,7 +24,7 @@ from world_models.models.chance_variables import (
 )
 from world_models.models.latent import LatentModel
 from world_models.models.next_frame import Step
-from world_models.models.outcomes import likeliest_outcome
+from world_models.models.outcomes import drawn_outcome, likeliest_outcome
 from world_models.networks.grid import GridConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import (
@@ -254,6 +254,19 @@ def test_a_final_reward_never_comes_without_the_end_and_the_likeliest_pair_is_ch
         1,
     ]  # a sure coin brings the end with it, an unsure one gives way to going on
     assert terminations.tolist() == [False, True, False, True]
+
+
+def test_a_drawn_end_is_as_frequent_as_it_is_probable_and_brings_the_reward_that_ends_a_game():
+    final, uniform = torch.tensor([False, True]), torch.linspace(0, 0.999, 1_000)
+    rewards = torch.tensor([0.75, 0.25]).log().expand(1_000, 2)
+    reward, over = drawn_outcome(rewards, torch.full((1_000,), 0.3).logit(), final, uniform)
+    assert over.sum() == 300 and torch.equal(over, reward == 1)
+    rare = torch.tensor([0.95, 0.05]).log().expand(1_000, 2)  # most ends come without it
+    reward, over = drawn_outcome(rare, torch.full((1_000,), 0.3).logit(), final, uniform)
+    assert over.sum() == 300 and not reward.any()
+    none = torch.tensor([False, False])
+    reward, over = drawn_outcome(rewards, torch.full((1_000,), 0.3).logit(), none, uniform)
+    assert over.sum() == 300 and not reward.any()
 
 
 def test_without_final_rewards_reward_and_end_are_decided_apart():

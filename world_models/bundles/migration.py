@@ -94,6 +94,8 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.rare", 0.0),
     ("tokens", "model.erased", 0.0),
     ("tokens", "model.own_moves", 0.0),
+    ("tokens", "model.sure_copy", 1.0),
+    ("tokens", "model.draw_ends", False),
     ("tokens", "model.outcomes_by_frame", False),
     ("tokens", "model.tokenizer.focus", 0.0),
 )

@@ -42,7 +42,7 @@ class DistilledConfig(ModelConfig):
     """
 
     teacher: str = setting(
-        "worldmap", "released name or directory of the diffusion bundle that teaches"
+        "worldmap-diffusion", "released name or directory of the diffusion bundle that teaches"
     )
     teacher_steps: int = setting(0, "of the teacher, on its levels; 0: as many as it dreams with")
     steps: int = setting(1, "of the student; its levels must be among the teacher's")

@@ -59,3 +59,17 @@ def likeliest_outcome(reward: Tensor, termination: Tensor, final: Tensor) -> tup
     joint = reward.log_softmax(1) + torch.where(final, over, torch.maximum(over, goes_on))
     chosen = joint.argmax(1)
     return chosen, final[chosen] | (termination > 0)
+
+
+def drawn_outcome(
+    reward: Tensor, termination: Tensor, final: Tensor, uniform: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Reward class (B,) int64 and termination (B,) bool, from logits as in `likeliest_outcome`. The
+    end is drawn by uniform numbers (B,); then the reward is the likeliest one beside it: a final
+    one where more than half of the ends come with such.
+    """
+    shares, ends = reward.softmax(1), termination.sigmoid()
+    over = uniform < ends
+    last = (shares * final).sum(1) > ends / 2
+    with_end, without = (shares.masked_fill(mask, -1).argmax(1) for mask in (~final, final))
+    return torch.where(over & last, with_end, without), over

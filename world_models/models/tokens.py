@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
-from world_models.models.outcomes import final_classes, likeliest_outcome
+from world_models.models.outcomes import drawn_outcome, final_classes, likeliest_outcome
 from world_models.models.token_losses import dynamics_losses, some_frames
 from world_models.models.token_scroll import drawn_scroll
 from world_models.models.token_windows import (
@@ -38,7 +38,7 @@ from world_models.networks.tokenizer import (
     build_tokenizer,
     digit_values,
 )
-from world_models.noise import NoiseStream
+from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
     AugmentationOptions,
@@ -52,6 +52,7 @@ from world_models.protocols import (
     WorldSpec,
 )
 
+END_SALT = FRAME_SALT - 1
 ENCODED_AT_ONCE = 32  # frames: they fit into the cache, which is four times as fast as 1024 at once
 ENCODED_ON_CARD = 1024  # frames: there a call costs more than a frame
 
@@ -123,7 +124,10 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        return MaskedDecoding(steps, temperature, guidance, self.config.choice_temperature)
+        config = self.config
+        return MaskedDecoding(
+            steps, temperature, guidance, config.choice_temperature, config.sure_copy
+        )
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another
@@ -168,7 +172,7 @@ class TokensModel(WorldModel):
         codes = torch.cat((state.codes[:, 1:], newest[:, None]), 1)
         past = torch.cat((state.actions, action[:, None]), 1)[:, 1:]
         after = next_window(state, codes, past, frame, decided.moved)
-        return Transition(after, frame, *self.outcome(features, decided, frame))
+        return Transition(after, frame, *self.outcome(features, decided, frame, noise))
 
     def decide_codes(
         self, features: CodeFeatures, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
@@ -219,7 +223,7 @@ class TokensModel(WorldModel):
         return self.decode_codes(self.encode_frames(frames))
 
     def outcome(
-        self, features: CodeFeatures, decided: Decided, frame: Tensor
+        self, features: CodeFeatures, decided: Decided, frame: Tensor, noise: NoiseStream
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Reward (B,) float32, termination (B,) bool and trust (B,) of decided codes, shown as a
         frame (B, H, W, C) uint8.
@@ -228,7 +232,12 @@ class TokensModel(WorldModel):
         reward, termination, trust = self.outcome_logits(own, decided.codes, frame)
         scale = self.trust_scale
         trust = trust.sigmoid() if scale is None else scale(trust, own, decided.surprise)
-        chosen, over = likeliest_outcome(reward.float(), termination.float(), self.final)
+        reward, termination = reward.float(), termination.float()
+        if self.config.draw_ends:
+            draws = noise.uniform((), END_SALT)
+            chosen, over = drawn_outcome(reward, termination, self.final, draws)
+        else:
+            chosen, over = likeliest_outcome(reward, termination, self.final)
         return self.reward_values[chosen], over, trust.float()
 
     def outcome_probabilities(

@@ -23,6 +23,13 @@ class TokensConfig(ModelConfig):
     choice_temperature: float = setting(
         0.0, "of the order in which places are decided; 0: the surest draws first", least=0
     )
+    sure_copy: float = setting(
+        1.0, "a copy that is more probable is taken without a draw; 1: none", least=0, most=1
+    )
+    draw_ends: bool = setting(
+        False,
+        "ends are drawn as probable as they are; else one comes where it is likelier than not",
+    )
     copy_pixels: bool = setting(
         False, "what is copied keeps its pixels: for games that move by whole patches"
     )

@@ -165,7 +165,7 @@ def test_contexts_with_actions_that_the_game_has_not_are_refused(tmp_path):
 
 
 def test_settings_that_are_in_range_but_dream_no_numbers_are_found_by_the_first_step(tmp_path):
-    path = shutil.copytree(resolve_bundle("worldmap"), tmp_path / "bundle")
+    path = shutil.copytree(resolve_bundle("worldmap-diffusion"), tmp_path / "bundle")
     set_value(path, "model.objective.sigma_min", 0.0)
     set_value(path, "model.objective.sigma_max", 0.0)
     with pytest.raises(BundleError):

@@ -63,28 +63,33 @@ def coinrun() -> TrainConfig:
     )
 
 
-def worldmap_tokens() -> TrainConfig:
-    """The world map: more codes for its relief; what comes into sight is drawn in four passes.
+def worldmap() -> TrainConfig:
+    """The world map by tokens: the bundle `worldmap`. More codes for its relief; what comes into
+    sight is drawn in four passes.
 
     A move is 8 pixels, two places, and what was in sight is copied from there, pixel by pixel.
     """
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8,) * 10, width=96, texture=0.3),
-        network=MaskedTokensConfig(copy=(0, 2)),
+        network=MaskedTokensConfig(width=96, copy=(0, 2)),
         context_length=2,
         passes=4,
-        temperature=1.0,
+        temperature=1.1,  # at 1 relief fades in a hundred steps
         choice_temperature=5.0,  # the surest draws are the smooth ones
+        sure_copy=0.3,  # what was in sight stays
+        draw_ends=True,  # where land begins is a matter of a few pixels
         copy_pixels=True,
-        pixel_features=8,  # land is counted
+        pixel_features=32,  # land is counted; with 8 of them ends come late
         outcomes_by_frame=True,  # with the context, ends of dreamed coasts are missed
         tokenizer_share=0.25,
         all_masked=0.1,
     )
     return replace(
         _tokens(model, "worldmap"),
-        out=Path("runs/worldmap-tokens"),
-        updates=12_000,
+        out=Path("runs/worldmap"),
+        updates=3_600,
+        batch_size=128,
+        learning_rate=2e-3,
         event_weight=2.0,
         termination_event_weight=10.0,
     )

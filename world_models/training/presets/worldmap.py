@@ -19,8 +19,8 @@ FLOW_MODEL = DiffusionConfig(
 )
 
 
-def worldmap() -> TrainConfig:
-    """The world map: what was in sight is copied, what comes into sight is dreamed by diffusion.
+def worldmap_diffusion() -> TrainConfig:
+    """The world map by diffusion: what was in sight is copied, what comes into sight is dreamed.
 
     A move is 8 pixels, and so is a patch: what is new is one row or column of patches, each dreamed
     as a whole.
@@ -39,7 +39,7 @@ def worldmap() -> TrainConfig:
     return TrainConfig(
         model=DiffusionConfig(network=grid, objective=objective),
         data=Path("data/worldmap"),
-        out=Path("runs/worldmap"),
+        out=Path("runs/worldmap-diffusion"),
         updates=7_000,
         learning_rate=1.5e-3,
         rollout_steps=1,
@@ -57,7 +57,7 @@ def worldmap_flow() -> TrainConfig:
     Guidance may be set.
     """
     out = Path("runs/worldmap-flow")
-    return replace(worldmap(), model=FLOW_MODEL, out=out, action_dropout=0.1)
+    return replace(worldmap_diffusion(), model=FLOW_MODEL, out=out, action_dropout=0.1)
 
 
 def worldmap_ddpm() -> TrainConfig:
@@ -76,8 +76,10 @@ def worldmap_unconditional() -> TrainConfig:
 
 
 def worldmap_distilled() -> TrainConfig:
-    """The world map in one step per frame, taught by the released bundle,
-    which takes three (docs/speed.md).
+    """The world map in one step per frame, taught by `worldmap-diffusion`, which takes three
+    (docs/speed.md).
     """
     model, out = DistilledConfig(), Path("runs/worldmap-distilled")
-    return replace(worldmap(), model=model, out=out, updates=3_000, learning_rate=5e-4, warmup=100)
+    return replace(
+        worldmap_diffusion(), model=model, out=out, updates=3_000, learning_rate=5e-4, warmup=100
+    )
