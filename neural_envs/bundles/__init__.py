@@ -30,6 +30,7 @@ NOT_PACKAGED = (
     "worldmap-ddpm",
     "worldmap-diffusion",
     "worldmap-distilled",
+    "worldmap-flow",
 )
 # names of bundles that were released once and whose presets are still there
 RETIRED = ("snake-edm",)

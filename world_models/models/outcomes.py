@@ -68,8 +68,17 @@ def drawn_outcome(
     end is drawn by uniform numbers (B,); then the reward is the likeliest one beside it: a final
     one where more than half of the ends come with such.
     """
-    shares, ends = reward.softmax(1), termination.sigmoid()
-    over = uniform < ends
-    last = (shares * final).sum(1) > ends / 2
+    shares, probability = reward.softmax(1), termination.sigmoid()
+    over = uniform < probability
+    last = (shares * final).sum(1) > probability / 2
     with_end, without = (shares.masked_fill(mask, -1).argmax(1) for mask in (~final, final))
     return torch.where(over & last, with_end, without), over
+
+
+def choose_outcome(
+    reward: Tensor, termination: Tensor, final: Tensor, uniform: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`drawn_outcome` by uniform numbers, or `likeliest_outcome` without."""
+    if uniform is None:
+        return likeliest_outcome(reward, termination, final)
+    return drawn_outcome(reward, termination, final, uniform)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
-from world_models.models.outcomes import drawn_outcome, final_classes, likeliest_outcome
+from world_models.models.outcomes import choose_outcome, final_classes
 from world_models.models.token_losses import dynamics_losses, some_frames
 from world_models.models.token_scroll import drawn_scroll
 from world_models.models.token_windows import (
@@ -33,11 +33,7 @@ from world_models.models.token_windows import (
 from world_models.models.tokens_config import TokensConfig, outcome_head
 from world_models.networks.masked_tokens import CodeFeatures, CodeOutcomeHead, MaskedTokens
 from world_models.networks.patch_counts import count_patches
-from world_models.networks.tokenizer import (
-    PatchDictionary,
-    build_tokenizer,
-    digit_values,
-)
+from world_models.networks.tokenizer import PatchDictionary, build_tokenizer, digit_values
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -53,8 +49,8 @@ from world_models.protocols import (
 )
 
 END_SALT = FRAME_SALT - 1
-ENCODED_AT_ONCE = 32  # frames: they fit into the cache, which is four times as fast as 1024 at once
-ENCODED_ON_CARD = 1024  # frames: there a call costs more than a frame
+# frames on a card, where a call costs most, and on a processor, whose cache 32 fit into
+ENCODED_AT_ONCE = (1024, 32)
 
 
 class TokensModel(WorldModel):
@@ -124,10 +120,8 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        config = self.config
-        return MaskedDecoding(
-            steps, temperature, guidance, config.choice_temperature, config.sure_copy
-        )
+        fixed = self.config.choice_temperature, self.config.sure_copy
+        return MaskedDecoding(steps, temperature, guidance, *fixed)
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another
@@ -232,12 +226,8 @@ class TokensModel(WorldModel):
         reward, termination, trust = self.outcome_logits(own, decided.codes, frame)
         scale = self.trust_scale
         trust = trust.sigmoid() if scale is None else scale(trust, own, decided.surprise)
-        reward, termination = reward.float(), termination.float()
-        if self.config.draw_ends:
-            draws = noise.uniform((), END_SALT)
-            chosen, over = drawn_outcome(reward, termination, self.final, draws)
-        else:
-            chosen, over = likeliest_outcome(reward, termination, self.final)
+        draws = noise.uniform((), END_SALT) if self.config.draw_ends else None
+        chosen, over = choose_outcome(reward.float(), termination.float(), self.final, draws)
         return self.reward_values[chosen], over, trust.float()
 
     def outcome_probabilities(
@@ -276,7 +266,7 @@ class TokensModel(WorldModel):
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, C) uint8 -> codes (..., G, G), in the type of a state."""
         device, codes = self.reward_values.device, []
-        at_once = ENCODED_AT_ONCE if device.type == "cpu" else ENCODED_ON_CARD
+        at_once = ENCODED_AT_ONCE[device.type == "cpu"]
         # a frame has the same codes in training and in a dream
         with torch.autocast(device.type, enabled=False):
             for part in frames.flatten(0, -4).split(at_once):
