@@ -69,8 +69,11 @@ def test_no_large_file_is_packaged_twice():
 
 def test_the_bundles_that_are_not_packaged_are_those_that_the_package_names():
     excluded = SETUPTOOLS["exclude-package-data"]["neural_envs"]
-    assert excluded == [f"bundles/{name}/*" for name in NOT_PACKAGED]
-    assert all((ROOT / "neural_envs" / "bundles" / name).is_dir() for name in NOT_PACKAGED)
+    bundles = ROOT / "neural_envs" / "bundles"
+    assert excluded == [*(f"bundles/{name}/*" for name in NOT_PACKAGED), "bundles/shared/*"]
+    assert all((bundles / name).is_dir() for name in NOT_PACKAGED)
+    sharing = {path.parent.name for path in bundles.glob("*/contexts.json")}
+    assert sharing <= set(NOT_PACKAGED)  # so the package needs none of the shared contexts
 
 
 @pytest.fixture(scope="module")
