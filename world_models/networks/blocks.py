@@ -84,6 +84,19 @@ class PatchEmbed(nn.Conv2d):
     def __init__(self, channels: int, width: int, patch: int):
         super().__init__(channels, width, patch, stride=patch)
 
+    def forward(self, input: Tensor) -> Tensor:
+        """On a processor never in bfloat16: there oneDNN (torch 2.13, AMX) computes something else
+        where a patch of 4 has 16 or 24 channels, or one of 8 has 8 to 24.
+        """
+        weight = self.weight
+        in_bfloat16 = torch.is_autocast_enabled("cpu") or weight.dtype == torch.bfloat16
+        if not (input.is_cpu and in_bfloat16):
+            return super().forward(input)
+        bias = None if self.bias is None else self.bias.float()
+        with torch.autocast("cpu", enabled=False):
+            out = F.conv2d(input.float(), weight.float(), bias, self.stride)
+        return out.to(weight.dtype)
+
 
 class PatchOut(nn.Module):
     """(B, D, G, G) -> (B, C, H, W): each token is decoded to the pixels of its patch."""

@@ -46,7 +46,7 @@ def coinrun() -> TrainConfig:
         network=MaskedTokensConfig(width=96, copy=(0,), scroll=(10, 4)),  # at 64 players get lost
         temperature=0.6,  # with the likeliest codes levels run empty
         tokenizer_share=0.2,
-        pixel_features=8,  # with 16 outcomes of held-out frames are wrong
+        pixel_features=8,
         rare=0.5,
         all_masked=0.5,
         corruption=0.03,  # with more, what is rare is mended away
