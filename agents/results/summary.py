@@ -11,6 +11,7 @@ from agents.results.tables import OLDER, Bundle, all_rows, bounded
 from collectors.worlds.table import WORLDS
 
 ABSENT = "not measured"
+FEW = 10  # samples, below which a figure without an interval says how many
 HEAD = (
     "world",
     "next frame",
@@ -61,6 +62,8 @@ def _cell(bundle: Bundle, path: str, name: str) -> str:
     value = " ".join(filter(None, (name, number_text(row.figure.value), row.target.unit)))
     if row.figure.interval is not None:
         value += " ({} to {})".format(*map(number_text, row.figure.interval))
+    elif row.figure.samples is not None and row.figure.samples < FEW:
+        value += f" (of {row.figure.samples} only)"
     return value + _older(bundle, row)
 
 

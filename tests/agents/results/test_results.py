@@ -56,7 +56,11 @@ def test_every_number_of_the_readme_s_table_is_in_a_file_of_its_world():
         known = [leaf for source in results[name] for leaf in leaves(dict(source.figures))]
         derived = [bound for line in whole_table(name) for bound in line[3].split(" to ")]
         shown = {number_text(leaf) for leaf in known} | set(derived)
+        counts = {str(leaf) for leaf in known if isinstance(leaf, int)}
         for cell in cells:
+            few = re.findall(r" \(of (\d+) only\)", cell)
+            assert set(few) <= counts, (name, cell)
+            cell = re.sub(r" \(of \d+ only\)", "", cell)
             numbers = NUMBER.findall(cell.replace("32 steps", ""))
             assert [text for text in numbers if text.strip() not in shown] == [], (name, cell)
 
@@ -125,6 +129,19 @@ def test_a_world_s_row_says_what_is_not_measured_and_how_many_goals_are_met(tmp_
     shutil.rmtree(folder / "pong")
     (pong,) = [row for row in pages.parts(folder)["summary"].splitlines() if "`pong`" in row]
     assert pong.count(summary.ABSENT) == len(summary.HEAD) - 1
+
+
+def test_a_figure_of_few_samples_without_an_interval_says_how_many(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    for count, words in ((3, "dB (of 3 only) |"), (summary.FEW, "dB |")):
+        change(
+            folder,
+            "worldmap",
+            lambda x, n=count: x["rules"]["rollout"]["samples"].update({"32": n}),
+        )
+        (row,) = [x for x in pages.parts(folder)["summary"].splitlines() if "`worldmap`" in x]
+        assert words in row.split("32 steps:")[1][:30]
 
 
 def test_figures_of_other_weights_are_marked(tmp_path):
