@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,22 +22,30 @@ class Choice(NamedTuple):
     action: Any  # an int, or a tuple of P numbers
 
 
-def choices_of(spec: WorldSpec) -> list[Choice]:
+def choices_of(spec: WorldSpec, table: Mapping[Any, Any] | None = None) -> list[Choice]:
     """What a player of a game can press: every action, or of actions in parts the one without any
-    key and those that move one part.
+    key, those that move one part, and those that a single key moves several parts by. `table` is
+    {keys: row of P numbers}, that of `keys_of` if None.
     """
     space = spec.actions
     if space.is_discrete:
         numbered = enumerate(spec.action_names, space.starts[0])
         return [Choice(name, action) for action, name in numbered]
-    rest, moves = resting(space), []
-    for row in default_keys(space).values():
-        moved = [part for part in range(space.parts) if row[part] != rest[part]]
-        if len(moved) == 1:
-            moves.append((moved[0], row[moved[0]], row))
-    names = spec.action_names
-    moved = [Choice(f"{names[part]} {value:g}", row) for part, value, row in sorted(moves)]
-    return [Choice("rest", rest), *moved]
+    rows = default_keys(space) if table is None else table
+    rows = {frozenset(keys): row for keys, row in rows.items()}
+    rest = rows.get(frozenset(), resting(space))
+    moves: dict[Any, list[tuple[int, Any]]] = {}
+    for keys, row in rows.items():
+        moved = [(part, row[part]) for part in range(space.parts) if row[part] != rest[part]]
+        if len(moved) == 1 or (moved and len(keys) == 1):
+            moves[row] = moved
+    ordered = sorted(moves.items(), key=lambda move: (len(move[1]), move[1]))
+    return [Choice("rest", rest), *(Choice(_moved(spec, move), row) for row, move in ordered)]
+
+
+def _moved(spec: WorldSpec, parts: Iterable[tuple[int, Any]]) -> str:
+    """As "2 1", or "0 -1 and 2 1": the name of a part and its number."""
+    return " and ".join(f"{spec.action_names[part]} {value:g}" for part, value in parts)
 
 
 def keys_of(spec: WorldSpec) -> dict[tuple, Any]:
@@ -51,8 +59,8 @@ def keys_of(spec: WorldSpec) -> dict[tuple, Any]:
 
 
 def as_chosen(action: Any) -> Any:
-    """An action of a policy as one that can be compared: an int, or a tuple of P numbers."""
-    return tuple(action.tolist()) if np.ndim(action) else int(action)
+    """An action as one that can be compared: an int, or a tuple of P numbers."""
+    return tuple(np.asarray(action).tolist()) if np.ndim(action) else int(action)
 
 
 def as_taken(action: Any, space: Any) -> Any:

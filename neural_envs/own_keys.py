@@ -1,4 +1,4 @@
-"""Keys of one's own for `play`: `--keys fire=space,up=w`, or a JSON file."""
+"""Keys of one's own, of `play`, `record` and `serve`: `--keys fire=space,up=w`, or a JSON file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.settings.parse import setting
 from collectors.worlds.default_keys import MOST_COMBINATIONS, resting
 from neural_envs.action_keys import choices_of, keys_of
 from neural_envs.play.keyboard import ARROWS
@@ -23,14 +24,23 @@ class KeysError(ValueError):
     """Keys that cannot be used; the message says why."""
 
 
-def own_keys(words: Sequence[str], spec: WorldSpec) -> dict[tuple, Any]:
+def keys_setting(which: str = "") -> Any:
+    """The setting `keys` of a verb; `which` says of which games, where there are several."""
+    text = "of your own: ACTION=KEY, as fire=space,up=w, or FILE.json of {KEY: ACTION}"
+    return setting((), text + which)
+
+
+def own_keys(
+    words: Sequence[str], spec: WorldSpec, usual: Mapping[tuple, Any] | None = None
+) -> dict[tuple, Any]:
     """The keyboard of a game with keys of one's own, {(key, ...): action} as `keys_of` has it.
 
     A word is ACTION=KEY, with the name of an action, or of a part of one and its number ("2 1"),
     as `choices_of` calls it; or a JSON file {KEY: ACTION}, where ACTION is such a name, a number,
     or a row of numbers. KEY is a character, a word of `NAMED`, or several joined by "+"; "" is no
-    key. An action that is named loses its usual keys, the others keep theirs; an action in parts
-    has no other keys, and keys of different parts may be held together. Raises KeysError.
+    key. An action that is named loses its `usual` keys (those of `keys_of` if None), the others
+    keep theirs; an action in parts has no other keys, and keys of different parts may be held
+    together. Raises KeysError.
     """
     given: dict[Pressed, Any] = {}
     for word in words:
@@ -39,10 +49,10 @@ def own_keys(words: Sequence[str], spec: WorldSpec) -> dict[tuple, Any]:
         for keys, action in pairs:
             given[_pressed(keys)] = _action(action, spec)
     if spec.actions.is_discrete:
-        taken = set(given.values())
-        usual = {keys: act for keys, act in keys_of(spec).items() if act not in taken}
-        own = [set(keys) for keys in given]
-        return {keys: act for keys, act in usual.items() if set(keys) not in own} | given
+        taken, own = set(given.values()), [set(keys) for keys in given]
+        rest = (keys_of(spec) if usual is None else usual).items()
+        kept = {keys: act for keys, act in rest if act not in taken and set(keys) not in own}
+        return kept | given
     return _combined({(): resting(spec.actions)} | given, spec)
 
 
@@ -67,9 +77,10 @@ def _pressed(text: str) -> Pressed:
     """The keys of "left+space"; () for ""."""
     keys = []
     for word in filter(None, [part.strip() for part in text.split("+")]):
-        if len(word) > 1 and word.lower() not in NAMED:
+        key = NAMED.get(word.lower(), word.lower())
+        if isinstance(key, str) and len(key) > 1:
             raise KeysError(f"there is no key {word!r}; keys are characters, {', '.join(NAMED)}")
-        keys.append(NAMED.get(word.lower(), word.lower()))
+        keys.append(key)
     return tuple(keys)
 
 

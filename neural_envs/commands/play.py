@@ -36,9 +36,9 @@ def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
     policy = config.policy or default_policy(name)
     window = PlayWindow(session, name, policy, config.fps, config.scale, config.record)
     window.show_panels(config.difference, config.filmstrip)
-    if name not in WORLDS:
+    if config.keys or name not in WORLDS:
         spec = session.dream.simulator.model.spec
-        print(f"keys: {session.keys.described(choices_of(spec))}")
+        print(f"keys: {session.keys.described(choices_of(spec, session.keys.table))}")
     with deferred_interrupts() as stop:  # what was played is saved however the window is closed
         window.run(config.max_steps, stop)
         files = saved(session, window, config)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 
-from collectors.action_space import ActionSpace
 from collectors.extras import install
 from collectors.interrupts import deferred_interrupts
 from collectors.locks import locked
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
-from neural_envs.action_keys import Choice, keys_to_action
+from neural_envs.action_keys import as_chosen, as_taken, choices_of, keys_of
+from neural_envs.own_keys import keys_setting, own_keys
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.twins import PlayError
+from world_models.world_spec import WorldSpec
 
 ENDING_SECONDS = 1.0  # how long the end of a game is shown before the next one starts
 REPEAT = 250, 100  # milliseconds until a held key presses again, where the game waits
+ESCAPE = 27
+RESERVED = frozenset({ord("r"), ord("p"), ESCAPE})
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class RecordSettings:
     env: str = setting("", "instead: any Gymnasium id with images, as ALE/Pong-v5")
     out: str = setting("", "directory to write; data/NAME-played if empty")
     options: tuple[str, ...] = setting((), "of the game, as grid_size=32,wrap=true")
+    keys: tuple[str, ...] = keys_setting()
     wait: bool | None = setting(
         None, "the game waits for a key, a step per press; none: where no key has no meaning"
     )
@@ -46,38 +50,29 @@ class RecordSettings:
         check_settings(self)
 
 
-def game_keys(env: gymnasium.Env, reserved: frozenset[int]) -> tuple[Keys, list[Any], list[str]]:
-    """The keys of a game, the actions that their numbers stand for, and what these are called: by
-    the game's own map for `gymnasium.utils.play`, and for single actions by their names.
+def game_keys(env: gymnasium.Env, words: Sequence[str] = ()) -> tuple[Keys, str]:
+    """The keys of a game, and what they do in words: by the game's own map for
+    `gymnasium.utils.play`, for single actions also by their names, and by `words`, see `own_keys`.
+    Raises KeysError.
     """
     game: Any = env.unwrapped
-    spec = game.world_spec()
-    space, names = ActionSpace.of_spec(spec), list(spec["action_names"])
-    own: Mapping[tuple, Any] = game.get_keys_to_action()
-    if space.is_discrete:
-        first = space.starts[0]
-        by_name = {keys: first + n for keys, n in keys_to_action(tuple(names)).items()}
-        table = {**by_name, **own}
-        actions: list[Any] = list(range(first, first + len(names)))
-        numbers = {keys: int(action) - first for keys, action in table.items()}
-    else:
-        actions = list(own.values())
-        numbers = {keys: number for number, keys in enumerate(own)}
-        names = [str(action) for action in actions]
-    return Keys(numbers, reserved), actions, names
+    spec = WorldSpec.from_dict(game.world_spec())
+    table = {keys: as_chosen(action) for keys, action in game.get_keys_to_action().items()}
+    if spec.actions.is_discrete:
+        table = {**keys_of(spec), **table}
+    keys = Keys(own_keys(words, spec, table) if words else table, RESERVED)
+    return keys, keys.described(choices_of(spec, keys.table))
 
 
 class RecordWindow:
     """The game in a window, played by keys and recorded by `recorder`."""
 
-    def __init__(self, recorder: Any, settings: RecordSettings, title: str):
+    def __init__(self, recorder: Any, keys: Keys, settings: RecordSettings, title: str):
         import pygame
 
         from collectors.render_window import Window
 
-        self.pygame, self.recorder = pygame, recorder
-        reserved = frozenset({pygame.K_r, pygame.K_p, pygame.K_ESCAPE})
-        self.keys, self.actions, self.names = game_keys(recorder.env, reserved)
+        self.pygame, self.recorder, self.keys = pygame, recorder, keys
         idle = frozenset() in self.keys.table
         self.waits = not (idle or title in WORLDS) if settings.wait is None else settings.wait
         self.fps = settings.fps or int(recorder.env.metadata.get("render_fps") or 10)
@@ -126,8 +121,11 @@ class RecordWindow:
             action = self.keys.taps.popleft() if self.keys.taps else None
         else:
             action = self.keys.next_action() if self.keys.active else None
-        if action is not None and self.recorder.step(self.actions[action]):
+        if action is not None and self.recorder.step(self._taken(action)):
             self.ending = max(1, round(ENDING_SECONDS * self.fps))
+
+    def _taken(self, action: Any) -> Any:
+        return as_taken(action, self.recorder.env.action_space)
 
     def begin(self) -> None:
         """The next game, in which nothing pressed before acts."""
@@ -160,14 +158,15 @@ def run(settings: RecordSettings) -> str:
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}-played"
     open_display()
-    with make_named_game(settings.world, settings.env, settings.options) as env, locked(out):
-        recorder = PersonRecorder(env, out, settings.seed)
-        window = RecordWindow(recorder, settings, name)
-        named = [Choice(name, number) for number, name in enumerate(window.names)]
-        print(f"keys: {window.keys.described(named)}")
-        with deferred_interrupts() as stop:  # what was played is saved however it is ended
-            window.run(settings.max_steps, stop)
-            dataset = recorder.close()
+    with make_named_game(settings.world, settings.env, settings.options) as env:
+        keys, described = game_keys(env, settings.keys)
+        with locked(out):
+            recorder = PersonRecorder(env, out, settings.seed)
+            window = RecordWindow(recorder, keys, settings, name)
+            print(f"keys: {described}")
+            with deferred_interrupts() as stop:  # what was played is saved however it is ended
+                window.run(settings.max_steps, stop)
+                dataset = recorder.close()
     if dataset is None:
         return "nothing was played, nothing is recorded"
     line = f"{out}: {recorder.games} games and {recorder.steps} steps more, {dataset.steps} in all"

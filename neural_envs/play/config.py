@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from collectors.settings.parse import check_settings, setting
 from collectors.video_writers import WRITERS
 from collectors.worlds.table import WORLDS, find_world
+from neural_envs.own_keys import keys_setting
 from neural_envs.replays.replay_file import SUFFIX
 
 
@@ -28,9 +29,7 @@ class PlayConfig:
         "show this real game beside the dream, any Gymnasium id; --real is that of a world of ours",
     )
     real_options: tuple[str, ...] = setting((), "of the game of --twin, as continuous=true")
-    keys: tuple[str, ...] = setting(
-        (), "of your own: ACTION=KEY, as fire=space,up=w, or FILE.json of {KEY: ACTION}"
-    )
+    keys: tuple[str, ...] = keys_setting()
     policy: str = setting(
         "",
         "let this policy play from the start (TAB takes over): random, the world's own, as astar, "

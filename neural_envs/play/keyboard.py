@@ -17,6 +17,8 @@ ARROWS = {  # the key codes of SDL, and so of pygame
     "down": 1 << 30 | 81,
     "up": 1 << 30 | 82,
 }
+SPACE, ENTER = ord(" "), ord("\r")
+WORDS = {code: name for name, code in ARROWS.items()} | {SPACE: "space", ENTER: "enter"}
 LETTERS = frozenset(range(ord("a"), ord("z") + 1))
 
 
@@ -52,19 +54,16 @@ class Keys:
         return any(key in keys for keys in self.table)
 
     def described(self, choices: Sequence[Choice]) -> str:
-        """What the keys do, in words: "w: up, 4: pickup".
+        """What the keys do, in words: "w: up, 4: pickup", one way per action.
 
-        Keys without a letter, as the arrows, are left out.
+        Letters come before arrows where an action has both.
         """
         names = {action: name for name, action in choices}
         lines: dict[Any, str] = {}
-        for keys, action in self.table.items():
-            if action in names and all(32 <= key < 127 for key in keys):  # printable
-                word = "+".join(
-                    "space" if key == 32 else chr(key) for key in sorted(keys, reverse=True)
-                )
-                lines.setdefault(action, f"{word or 'no key'}: {names[action]}")
-        return ", ".join(lines[action] for action in names if action in lines)
+        for keys in sorted(self.table, key=lambda keys: bool(keys & WORDS.keys() - {SPACE})):
+            word = "+".join(WORDS.get(key) or chr(key) for key in sorted(keys, reverse=True))
+            lines.setdefault(self.table[keys], word or "no key")
+        return ", ".join(f"{lines[act]}: {name}" for act, name in names.items() if act in lines)
 
     def press(self, key: int) -> bool:
         """The key `key` went down; False for a key without a meaning."""

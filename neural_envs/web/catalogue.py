@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from collectors.worlds.table import WORLDS, unknown
 from neural_envs.bundles import label_of, load, released_names, resolve_bundle
 from neural_envs.web.agent_list import AgentList
+from neural_envs.web.keyboards import keyboards
 from world_models.bundles.identity import bundle_hashes
+from world_models.world_spec import WorldSpec
 
 if TYPE_CHECKING:
     from world_models.bundles.bundle import Bundle
@@ -34,12 +36,13 @@ class BundleInfo(NamedTuple):
 
 
 class BundleCatalogue:
-    """The released bundles and `more`, directories or Hub repositories.
+    """The released bundles and `more`, directories or Hub repositories, played by the keys of one's
+    own that `keys` are the words of, see `keyboards`.
 
-    Raises BundleError where one is no bundle.
+    Raises BundleError where one is no bundle, and KeysError.
     """
 
-    def __init__(self, more: Sequence[str] = (), device: str = "cpu"):
+    def __init__(self, more: Sequence[str] = (), device: str = "cpu", keys: Sequence[str] = ()):
         self.device, self.lock = device, threading.Lock()
         self.agents = AgentList()
         self.loaded: dict[str, Bundle] = {}
@@ -54,6 +57,21 @@ class BundleCatalogue:
             self.bundles[name] = BundleInfo(name, config["spec"]["world"], source, about)
         for source in more:
             load(source, device)  # a wrong one is found now, not when somebody plays it
+        self.keyboards = self._own_keyboards(keys, more) if keys else {}
+
+    def _own_keyboards(
+        self, words: Sequence[str], more: Sequence[str]
+    ) -> dict[str, dict[tuple, Any]]:
+        """Keyboards by the names of bundles."""
+        infos = {info.source: info for info in self.ordered()}
+        specs = {info.name: self._spec(info, info.source in more) for info in infos.values()}
+        return keyboards(words, specs, [infos[source].name for source in more])
+
+    def _spec(self, info: BundleInfo, is_loaded: bool) -> WorldSpec:
+        if is_loaded:  # maybe of a format that is migrated as it is loaded
+            return load(info.source, self.device).model.spec
+        config = json.loads((resolve_bundle(info.source) / "config.json").read_text())
+        return WorldSpec.from_dict(config["spec"])
 
     def _free_name(self, source: str) -> str:
         """A short name, with a number where another bundle has it: never a whole path."""

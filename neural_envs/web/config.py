@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collectors.settings.parse import check_settings, setting
+from neural_envs.own_keys import keys_setting
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class ServeConfig:
     )
     policy: tuple[str, ...] = setting(
         (), "trained agents, policy.zip of ppo: players on the page beside the scripted ones"
+    )
+    keys: tuple[str, ...] = keys_setting(
+        "; for the bundles of --bundle, without these for every dream that has the actions"
     )
     host: str = setting(
         "127.0.0.1",

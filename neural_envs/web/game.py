@@ -15,8 +15,6 @@ from typing import Any
 import gymnasium
 
 from collectors.media import to_rgb
-from neural_envs.action_keys import choices_of
-from neural_envs.play.keyboard import Keys
 from neural_envs.play.player_view import PlayerView, Score
 from neural_envs.play.session import PlaySession, Policy
 from neural_envs.play.twins import (
@@ -31,6 +29,7 @@ from neural_envs.replays.recorder import DreamRecorder
 from neural_envs.web import protocol
 from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
 from neural_envs.web.frames import View
+from neural_envs.web.keyboards import page_keys
 from neural_envs.web.limits import public
 from neural_envs.web.replay_view import ReplayView
 from neural_envs.web.snapshots import SnapshotList
@@ -60,10 +59,10 @@ class GameSession:
         self.model = catalogue.load(info).model
         self.spec = self.model.spec
         dream: Any = self.env.unwrapped
-        self.choices = choices_of(self.spec)
+        keys, self.choices, self.described = page_keys(dream, catalogue.keyboards.get(info.name))
         self.session = PlaySession(
             [SeededView("dream", self.env, DreamRecorder())],
-            Keys.of_dream(dream),
+            keys,
             None,
             share_start,
             new_seed() if seed is None else seed,
@@ -178,7 +177,8 @@ class GameSession:
             "world": self.spec.world,
             "actions": [choice.name for choice in self.choices],
             "idle": next(idle, None),
-            "letters": sorted({chr(key) for keys in table for key in keys if 32 <= key < 127}),
+            "letters": protocol.key_names(table),
+            "keys": self.described,
             "fps": self.spec.fps,
             "sampler_steps": options.steps if "steps" in supported else None,
             "guidance": options.guidance if "guidance" in supported else None,

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from neural_envs.play.keyboard import ARROWS
+from neural_envs.play.keyboard import ARROWS, ENTER
 from neural_envs.web.field_checks import MessageError, brief, flag, letters, number, whole
 
 MESSAGE_BYTES = 4096  # longest message of a page
@@ -22,6 +22,7 @@ MAX_GUIDANCE = 8.0
 MAX_TEMPERATURE = 10.0
 MIN_SPEED, MAX_SPEED = 0.1, 8.0  # times the world's own frame rate
 MAX_SEED = 2**31 - 1
+MOST_CODE = 0xFFFF  # of a character that browsers send as one
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,16 @@ def read_generate(text: str) -> Generate:
 def key_code(key: str) -> int | None:
     """The code, as in `Keys`, of a key as browsers call it; None for one that no game uses."""
     name = key.lower()
+    if name == "enter":
+        return ENTER
     return ord(name) if len(name) == 1 else ARROWS.get(name.removeprefix("arrow"))
+
+
+def key_names(table: Iterable[Iterable[int]]) -> list[str]:
+    """What browsers call the keys of some combinations of codes, sorted, without arrows."""
+    codes = {code for keys in table for code in keys}
+    characters = {chr(code) for code in codes if 32 <= code <= MOST_CODE}
+    return sorted(characters | ({"Enter"} if ENTER in codes else set()))
 
 
 def _object(text: str, what: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int
 
 def make_server(config: ServeConfig, access: Access, agents: AgentMaker | None = None) -> Any:
     """The Starlette application that `config` asks for. BundleError for a bundle that is none,
-    ValueError for a policy file that no world here can use.
+    ValueError for a policy file that no world here can use, KeysError for keys of no game here.
     """
     import torch
 
@@ -82,7 +82,7 @@ def make_server(config: ServeConfig, access: Access, agents: AgentMaker | None =
     from neural_envs.web.catalogue import BundleCatalogue
 
     torch.set_num_threads(1)
-    catalogue = BundleCatalogue(config.bundle, config.device)
+    catalogue = BundleCatalogue(config.bundle, config.device, config.keys)
     catalogue.agents = AgentList(config.policy, agents)
     threads = config.threads or cores()
     state = AppState(catalogue, config.connections, config.idle, threads, config.per_address)

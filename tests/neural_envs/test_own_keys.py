@@ -1,4 +1,4 @@
-"""Keys of one's own for `play`: by words, by a file, and what is no key is a sentence."""
+"""Keys of one's own: by words, by a file, and what is no key is a sentence."""
 
 import json
 
@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from collectors.action_space import ActionSpace
+from neural_envs.action_keys import choices_of
+from neural_envs.commands.record import RecordSettings
 from neural_envs.own_keys import KeysError, own_keys
+from neural_envs.play.config import PlayConfig
 from neural_envs.play.keyboard import ARROWS, Keys
 from neural_envs.play.window import RESERVED
+from neural_envs.web.config import ServeConfig
 from world_models.world_spec import WorldSpec
 
 
@@ -61,12 +65,36 @@ def test_a_row_that_moves_several_parts_is_one_key(tmp_path):
     assert keys[("x",)] == (1.0, 1.0, 0.0) and keys[()] == (0.0, 0.25, 0.0)
 
 
+def test_the_usual_keys_may_be_those_of_the_game():
+    keys = own_keys(("fire=f",), ATARI, {("x",): 1, ("l",): 3, ("f",): 2})
+    assert keys == {("l",): 3, ("f",): 1}
+
+
+def test_play_record_and_serve_have_the_setting_in_the_same_words():
+    fields = [config.__dataclass_fields__["keys"] for config in (PlayConfig, RecordSettings)]
+    assert fields[0].metadata == fields[1].metadata
+    own = ServeConfig.__dataclass_fields__["keys"].metadata
+    assert own["help"].startswith(fields[0].metadata["help"])
+
+
+def test_what_keys_do_in_words_names_arrows_only_where_there_are_no_letters(tmp_path):
+    file = tmp_path / "car.json"
+    file.write_text('{"left": [-1, 0, 0], "i": [0, 0.5, 0], "x": [1, 1, 0]}')
+    keys = Keys(own_keys((str(file),), CAR))
+    words = keys.described(choices_of(CAR, keys.table))
+    assert words == "no key: rest, left: 0 -1, i: 1 0.5, x: 0 1 and 1 1"
+    keys = Keys(own_keys(("fire=up+space",), ATARI))
+    words = keys.described(choices_of(ATARI))
+    assert words == "no key: noop, up+space: fire, d: right, a: left"
+
+
 @pytest.mark.parametrize(
     ("words", "spec", "sentence"),
     [
         (("jump",), ATARI, "ACTION=KEY"),
         (("fire=",), ATARI, "ACTION=KEY"),
         (("fire=hyper",), ATARI, "no key 'hyper'"),
+        (("fire=\u0130",), ATARI, "no key '\u0130'"),  # whose small letter is two characters
         (("jump=x",), ATARI, "no action 'jump'; there are noop, fire, right, left"),
         (("none.json",), ATARI, "cannot be read"),
     ],

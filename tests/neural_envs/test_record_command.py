@@ -9,8 +9,8 @@ from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.recording.person import PersonRecorder
 from collectors.settings.values import SettingsError
 from neural_envs.commands import record
-from neural_envs.commands.record import RecordSettings, RecordWindow, main
-from tests.collectors import counting_env
+from neural_envs.commands.record import RecordSettings, RecordWindow, game_keys, main
+from tests.collectors import counting_env, parts_games
 
 LEFT, RIGHT = pygame.K_LEFT, pygame.K_RIGHT
 
@@ -38,7 +38,8 @@ def window_of(tmp_path, env, **settings) -> RecordWindow:
     pygame.display.init()
     made = gymnasium.make("collectors:AnyGame-v0", env=env, size=16)
     recorder = PersonRecorder(made, tmp_path / "out")
-    window = RecordWindow(recorder, RecordSettings(env=env, **settings), env)
+    chosen = RecordSettings(env=env, **settings)
+    window = RecordWindow(recorder, game_keys(made, chosen.keys)[0], chosen, env)
     window.show()
     window.window._clock = Clockless()
     return window
@@ -55,7 +56,7 @@ def play(window: RecordWindow, *keys: int) -> None:
 
 def test_a_game_that_waits_takes_a_step_per_press_and_keys_by_the_names_of_its_actions(tmp_path):
     window = window_of(tmp_path, "MiniGrid-Empty-5x5-v0")
-    assert window.waits and "left" in window.names
+    assert window.waits and "left" in game_keys(window.recorder.env)[1]
     window.tick()
     assert window.recorder.steps == 0
     play(window, LEFT, pygame.K_UP, RIGHT)
@@ -116,7 +117,7 @@ def test_the_command_records_until_escape_and_prints_keys_and_counts(tmp_path, c
     )
 
     def play_real(window):
-        window.recorder.step(window.actions[0])
+        window.recorder.step(0)
 
     out = str(tmp_path / "out")
     assert main(["--env", "FrozenLake-v1", "--options", "size=16", "--out", out]) == 0
@@ -125,6 +126,37 @@ def test_the_command_records_until_escape_and_prints_keys_and_counts(tmp_path, c
     assert Dataset(out).steps == 1
     assert main(["snake", "--options", "nothing=1", "--out", str(tmp_path / "b")]) == 1
     assert "nothing" in capsys.readouterr().err
+
+
+def test_own_keys_record_the_actions_that_they_stand_for(tmp_path):
+    window = window_of(tmp_path, "MiniGrid-Empty-5x5-v0", keys=("left=j", "forward=i"))
+    play(window, pygame.K_j, pygame.K_i, RIGHT, LEFT)
+    data = window.recorder.close()
+    names = data.spec["action_names"]
+    assert [names[action] for action in data.episode(0).actions] == ["left", "forward", "right"]
+
+
+def test_own_keys_move_the_parts_of_an_action_and_are_named(tmp_path):
+    parts_games.register()
+    file = tmp_path / "keys.json"
+    file.write_text('{"j": [-0.5, 0], "up": [0, 0.25], "x": [1, 0.5]}')
+    env = gymnasium.make("collectors:AnyGame-v0", env="Dot-v0", size=16)
+    _, described = game_keys(env, (str(file),))
+    assert described == "no key: rest, j: 0 -0.5, up: 1 0.25, x: 0 1 and 1 0.5"
+
+
+def test_the_own_keys_of_a_game_that_has_a_map_are_known_by_their_names(tmp_path):
+    env = gymnasium.make("RealSnake-v0")
+    keys, described = game_keys(env, ("left=j",))
+    assert "j: left" in described and not keys.knows(LEFT) and keys.knows(RIGHT)
+
+
+def test_wrong_keys_are_a_sentence_and_no_folder_is_made(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["snake", "--out", out, "--keys", "jump=x"]) == 1
+    error = capsys.readouterr().err
+    assert "RealSnake" not in error and "no action 'jump'; there are up, down" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_game_or_an_id_is_named_not_both():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,26 +33,27 @@ pytestmark = [
 PATIENCE = 90_000  # milliseconds; a busy machine takes its time
 
 
-@pytest.fixture(scope="module")
-def address():
-    """Where a server for one connection listens."""
-    command = [
-        sys.executable,
-        "-m",
-        "neural_envs.cli",
-        "serve",
-        "--port",
-        "0",
-        "--connections",
-        "1",
-    ]
+@contextmanager
+def served(*words: str):
+    """The address of a server for one connection."""
+    command = [sys.executable, "-m", "neural_envs.cli", "serve", "--port", "0"]
+    command += ["--connections", "1", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     )
-    yield process.stdout.readline().split()[1]
-    process.terminate()
-    process.wait()
+    try:
+        yield process.stdout.readline().split()[1]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where a server for one connection listens."""
+    with served() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,24 @@ def test_keys_move_the_snake(page):
         stepped(page, number)
         assert pixels(page) != before
         before = pixels(page)
+
+
+def test_keys_of_ones_own_are_said_and_move_the_snake(browser):
+    with served("--keys", "right=enter,down=p") as address:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}/#snake")
+        shows(page, "#own-keys", "Keys: w: up, p: down, a: left, enter: right")
+        shows(page, "#hint", "Press a key of the game to begin")
+        page.click("#pause")
+        shows(page, "#pause", "Resume")
+        for number, key in enumerate(("Enter", "p"), 1):  # P is no command of this game
+            before = pixels(page)
+            page.keyboard.press(key)
+            page.keyboard.press("n")
+            stepped(page, number)
+            assert pixels(page) != before
+        page.close()
 
 
 def test_a_second_page_over_the_limit_is_refused_and_gets_in_once_the_first_is_closed(

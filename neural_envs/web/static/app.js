@@ -1,6 +1,6 @@
 // The controls of the page: messages go to the source of the dream, a server or a worker of the page itself, and frames
 // come. The source decides what a key means; it is what `play` is given, see socket.js.
-import { drawViews, showScore, showSnapshots, toast } from "./view.js";
+import { drawViews, showKeys, showScore, showSnapshots, toast } from "./view.js";
 import { buildPad, swipe } from "./pad.js";
 
 const $ = (id) => document.getElementById(id);
@@ -110,6 +110,7 @@ function startDream(message) {
   reach("guidance", 4, dream.guidance);
   reach("temperature", 2, dream.temperature);
   dream.defaultSteps = dream.defaultGuidance = dream.defaultTemperature = true;
+  showKeys(dream.keys ?? "");
   buildPad($("pad"), dream.actions, dream.idle, (action, down) => send("action", { action, down }));
   sendSettings();
   if (linked.seed !== null) send("new", { seed: linked.seed });
@@ -214,10 +215,11 @@ const isTyping = (event) => event.target.matches("input[inputmode], select, inpu
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !dream || isTyping(event)) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (ARROWS.includes(key) || (key === " " && !event.target.matches("button"))) event.preventDefault();
+  const plays = dream.letters.includes(key), presses = [" ", "Enter"].includes(key) && event.target.matches("button");
+  if ((plays || ARROWS.includes(key) || key === " ") && !presses) event.preventDefault();
   if (event.repeat) return;
-  if (SHORTCUTS[key] && !dream.letters.includes(key)) return void $(SHORTCUTS[key]).click();
-  if (key.length === 1 || ARROWS.includes(key)) { heldKeys.add(key); send("key", { key, down: true }); }
+  if (SHORTCUTS[key] && !plays) return void $(SHORTCUTS[key]).click();
+  if (plays || key.length === 1 || ARROWS.includes(key)) { heldKeys.add(key); send("key", { key, down: true }); }
 });
 addEventListener("keyup", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

@@ -44,6 +44,11 @@ export function showScore(header) {
   trackTrust(header);
 }
 
+export function showKeys(text) {
+  setText($("own-keys"), text && `Keys: ${text}`);
+  $("own-keys").hidden = !text;
+}
+
 export function showSnapshots(snapshots, restore, discard) {
   const tiles = snapshots.map(({ id, step, image, return: total }) => {
     const tile = document.createElement("div");
@@ -90,7 +95,7 @@ function hintOf(header) {
   if (header.message) return header.message;
   if (header.ending) return header.ending;
   if (header.paused) return "paused";
-  if (header.waiting) return document.body.classList.contains("touch") ? "Touch an arrow to begin" : "Press an arrow key to begin";
+  if (header.waiting) return document.body.classList.contains("touch") ? "Touch an arrow to begin" : $("own-keys").hidden ? "Press an arrow key to begin" : "Press a key of the game to begin";
   return "";
 }
 
