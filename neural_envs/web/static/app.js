@@ -47,6 +47,7 @@ function handleMessage(message) {
     $("player").value = message.player;
     $("show-real").checked = message.real;
     $("show-difference").checked = message.difference;
+    if (header) showScore(header); // nothing is being opened any more
   } else if (message.type === "notice") toast(message.message);
   else if (message.type === "closing") showClosed({ 1013: "Busy", 4001: "Still there?" }[message.code] ?? "Connection closed", message.message);
 }
@@ -143,6 +144,7 @@ function showFrame(newHeader, data, offset) {
   if (dream && linked.seed === null && header.seed !== null && !header.replay) showAddress();
   drawViews(header, data, offset);
   showScore(header);
+  sayOpening();
   $("resync").disabled = header.real === null;
   $("pause").textContent = header.paused ? "Resume" : "Pause";
   $("file-row").hidden = !header.replay;
@@ -167,7 +169,15 @@ $("bundle").onchange = () => chooseBundle($("bundle").value);
 $("player").onchange = () => sendChoice("player", { name: $("player").value });
 for (const select of document.querySelectorAll("select")) select.addEventListener("change", () => select.blur());
 const sendChoice = (type, values) => { unanswered++; send(type, values); };
-const sendViews = () => sendChoice("views", { real: $("show-real").checked, difference: $("show-difference").checked });
+const sendViews = () => {
+  sendChoice("views", { real: $("show-real").checked, difference: $("show-difference").checked });
+  sayOpening();
+};
+// the first real game of a world may take seconds, in which nothing moves
+function sayOpening() {
+  const asked = $("show-real").checked || $("show-difference").checked;
+  if (unanswered && asked && header?.real === null) $("hint").textContent = "opening the real game \u2026";
+}
 $("show-real").onchange = $("show-difference").onchange = sendViews;
 $("speed").oninput = sendSettings;
 $("sampler-steps").oninput = () => {
