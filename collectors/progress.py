@@ -170,6 +170,11 @@ def log(text: str) -> None:
         note(text)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts, as "1 bundle" and "2 bundles"."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: "40 s", "12 min", "3.5 h"."""
     if seconds < 100:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 __neural_envs__ = True
 __version__ = "0.1.0"
-__all__ = ["NeuralEnv", "NeuralVectorEnv", "__version__"]
+__all__ = ["NeuralEnv", "NeuralVectorEnv", "__version__", "register_environments"]
 
 register_now_and_later(register_environments)
 
 
 def __dir__() -> list[str]:
-    """The names of this module, also of the classes that nobody has asked for yet."""
-    return sorted({*globals(), *__all__})
+    """What this package offers, also the classes that nobody has asked for yet."""
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})
 
 
 if not TYPE_CHECKING:  # a type checker would take every wrong name for an attribute

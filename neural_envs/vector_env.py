@@ -117,7 +117,7 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ):
+    ) -> tuple[Any, dict[str, Any]]:
         """Start all lanes, or those of options["reset_mask"], anew; (frames, info) of all lanes."""
         self._check_open()
         seed = whole_seed(seed) if isinstance(seed, int | np.integer) else seed
@@ -134,12 +134,13 @@ class NeuralVectorEnv(DisplayMixin, SamplingMixin, gym.vector.VectorEnv):
         backend = self.simulator.backend_info(self.num_envs, self.sampling)
         return self.frames(), self._out(info) | backend
 
-    def step(self, actions):
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(frames, rewards float32, terminations, truncations, info), one row per lane."""
         self._current()  # complains of what comes before actions
         given = checks.action_tensor(actions, self.num_envs, self.world, self.clips)
         outcome, info = self.advance(given)
-        return self.frames(), *map(self._out, (*outcome[:3], info))
+        rewards, terminations, truncations = map(self._out, outcome[:3])
+        return self.frames(), rewards, terminations, truncations, self._out(info)
 
     def advance(self, action: Tensor) -> tuple[Outcome, dict[str, Any]]:
         """A step by encoded actions (B, *row), without frames: tensors that are read only."""

@@ -37,7 +37,7 @@ from agents.ppo.presets import STEPS_PER_SECOND
 from collectors.dataset.dataset import Dataset
 from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
-from collectors.progress import OverallProgress, duration, note, progress
+from collectors.progress import OverallProgress, counted, duration, note, progress
 from collectors.settings.parse import setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -233,8 +233,9 @@ def bench(config: BenchConfig) -> dict:
     names = list(config.bundles) or bundles.released_names()
     weights = bench_phases(config, len(names))
     note(
-        f"timing {len(names)} bundles, {config.rounds} rounds of {config.seconds:g} s for each, "
-        f"with {torch.get_num_threads()} threads on the processor: about "
+        f"timing {counted(len(names), 'bundle')}, {counted(config.rounds, 'round')} of "
+        f"{config.seconds:g} s for each, with {counted(torch.get_num_threads(), 'thread')} on the "
+        f"processor: about "
         f"{duration(sum(weights.values()))}"
     )
     with OverallProgress(weights) as overall:

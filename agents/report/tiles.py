@@ -72,7 +72,9 @@ def _spread(figure: Figure) -> str:
         pair = "dream {}, game {}; ".format(*map(number_text, figure.pair))
     if figure.interval is not None:
         spread = " to ".join(map(number_text, figure.interval))
-    count = "" if figure.samples is None else f"; {count_text(figure.samples)} samples"
+    count = ""
+    if figure.samples is not None:
+        count = f"; {count_text(figure.samples)} sample{'s' * (figure.samples != 1)}"
     return f"{pair}{spread}{count}"
 
 

@@ -56,11 +56,13 @@ def _command(
         settings = parse(source, words, prog, positional)
     except SettingsError as error:
         return fail(prog, str(error), 2)
+    except BrokenPipeError:  # the reader of our output has gone: no failure of the command
+        raise
     except MENDABLE as error:
         return fail(prog, sentence(error))
     try:
         result = run(settings)
-    except BrokenPipeError:  # the reader of our output has gone: no failure of the command
+    except BrokenPipeError:
         raise
     except Exception as error:
         text = explained(error) or (sentence(error) if isinstance(error, MENDABLE) else None)

@@ -109,6 +109,17 @@ def test_a_reader_that_goes_away_is_no_error():
     assert process.stderr.read() == b"" and process.wait() == 141
 
 
+def test_a_reader_of_the_help_that_goes_away_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neural_envs", "train", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
+
+
 def test_an_interrupted_verb_exits_with_130(verb):
     verb(raising(KeyboardInterrupt()))
     assert cli.main(["work"]) == 130

@@ -181,7 +181,7 @@ def test_the_command_writes_every_figure(tiny_bundle, tmp_path, capsys):
     )
     printed, error = capsys.readouterr()
     assert "frames/s" in printed and "is faster than diamond, 1 lane: " in printed
-    assert error.startswith("timing 1 bundles, 1 rounds of 0 s for each")
+    assert error.startswith("timing 1 bundle, 1 round of 0 s for each")
 
 
 def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():

@@ -104,6 +104,8 @@ def test_a_tile_shows_interval_samples_target_and_the_one_source_of_its_figure()
     )
     first, second = re.findall(r'<div class="tile .*?</div>', page)
     assert "0.990" in first and "to 0.99" in first and "1 000 samples" in first
+    single = [Given("own", {"rules": {"transition_exact_rate": 1.0, "samples": 1}})]
+    assert "; 1 sample<" in tiles.scorecard(rows("snake", single), {}, "snake", "snake")
     assert "at least 0.995, missed" in first and "evaluation/evaluation.json" in first
     assert "0.500" in second and "no interval, no count" in second and CARD in second
     assert CARD not in first and "evaluation.json" not in second
