@@ -84,6 +84,12 @@ def test_a_seed_and_actions_are_the_same_dream_as_in_python(name, address, new_p
         assert (wrong, off) == (0, 0.0)
 
 
+def fps_of(page, name: str) -> float:
+    """The game's own frames per second."""
+    dreams = page.evaluate("fetch('/site.json').then((answer) => answer.json())")["dreams"]
+    return next(dream["spec"]["fps"] for dream in dreams if dream["name"] == name)
+
+
 @pytest.mark.parametrize("name", BUNDLES)
 def test_the_page_loads_soon_and_plays_fast_enough(name, address, new_page):
     page = new_page()
@@ -100,7 +106,7 @@ def test_the_page_loads_soon_and_plays_fast_enough(name, address, new_page):
     rate = float(page.text_content("#fps"))
     print(f"{name}: {seconds:.1f} s to the first frame, {rate:.0f} frames/s at four times its rate")
     if not os.environ.get("NEURAL_ENVS_BUSY"):  # a benchmark is a command, not a timed test
-        assert seconds <= 3 and rate >= 30
+        assert seconds <= 3 and rate >= 1.25 * fps_of(page, name)
 
 
 @pytest.mark.skipif("NEURAL_ENVS_SITE" in os.environ, reason="its agents are others")

@@ -27,7 +27,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def agent(tmp_path_factory):
     """The file of an untrained agent that sees the last two frames of Snake."""
     from agents.ppo import policy_file
@@ -39,7 +39,7 @@ def agent(tmp_path_factory):
     return str(policy_file.save_policy(model, path, policy_file.Origin("snake")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # exporting takes minutes
 def site(tmp_path_factory, agent):
     """The exported folder; $NEURAL_ENVS_SITE is one that is there already."""
     pytest.importorskip("onnxscript")
