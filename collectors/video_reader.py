@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.size_limits import REMEDY, allow_large
 from collectors.untrusted_files import DamagedFileError, check_regular, check_size, reason_of
 from collectors.video_writers import find_ffmpeg
 
@@ -43,6 +44,7 @@ def count_frames(path: str | Path) -> int:
         found = subprocess.run(command, capture_output=True, timeout=COUNT_SECONDS)
     except subprocess.TimeoutExpired:
         raise DamagedFileError(f"{path} is not read to its end in {COUNT_SECONDS:g} s") from None
+    _check_pixels(path, found.stderr.decode(errors="replace"))
     lines = found.stdout.decode(errors="replace").splitlines()
     counts = [line.removeprefix("frame=") for line in lines if line.startswith("frame=")]
     if found.returncode or not counts or not counts[-1].isdigit():
@@ -58,6 +60,7 @@ def read_film(path: str | Path) -> Iterator[np.ndarray]:
     except (FileNotFoundError, DamagedFileError):
         raise
     except (OSError, RuntimeError, AssertionError, ValueError, IndexError, KeyError) as error:
+        _check_pixels(path, str(error))
         raise DamagedFileError(f"{path} cannot be decoded ({reason_of(error)})") from None
 
 
@@ -79,7 +82,18 @@ def _input_options(path: str | Path) -> list[str]:
     suffix = Path(path).suffix.lower()
     if suffix not in CONTAINERS:
         raise DamagedFileError(f"{path} is no film: its name ends in none of {[*CONTAINERS]}")
-    return ["-protocol_whitelist", "file", "-f", CONTAINERS[suffix], "-threads", "1"]
+    return ["-protocol_whitelist", "file", "-f", CONTAINERS[suffix], "-threads", "1", *_limits()]
+
+
+def _limits() -> list[str]:
+    """What makes ffmpeg refuse frames that are too large before it has room for them."""
+    return [] if allow_large() else ["-max_pixels", str(MOST_PIXELS)]
+
+
+def _check_pixels(path: str | Path, text: str) -> None:
+    """Raises DamagedFileError where ffmpeg says that frames are beyond `_limits`."""
+    if "specified max pixel count" in text:
+        raise DamagedFileError(f"{path} has frames of more than {MOST_PIXELS:.4g} pixels; {REMEDY}")
 
 
 def _address(path: str | Path) -> str:

@@ -118,27 +118,43 @@ def _unpacked(
 ) -> Iterator[Episode]:
     metadata = source.storage.get_episode_metadata(source.episode_indices)
     for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
-        frames = np.asarray(found.observations)
-        if len(frames) != len(found.rewards) + 1:
-            raise DatasetError(
-                f"{name}: episode {number} has {len(frames)} frames for {len(found.rewards)} steps"
-            )
+        where, steps = f"{name}: episode {number}", np.shape(found.rewards)
+        frames = _frames(where, np.asarray(found.observations), steps)
         given = np.asarray(found.actions)
         if given.dtype.kind not in ("f" if actions.is_box else "iub"):
-            raise DatasetError(
-                f"{name}: episode {number} has actions of {given.dtype}, which are not in {actions}"
-            )
+            raise DatasetError(f"{where} has actions of {given.dtype}, which are not in {actions}")
         if shape:
             size = (shape[0], shape[1], shape[2])
             frames = np.stack([resized(frame, size) for frame in frames])
         seed = about.get("seed")
         yield Episode(
             frames,
-            given.astype(actions.dtype),
+            _per_step(where, "actions", given.astype(actions.dtype), (*steps, *actions.row)),
             np.asarray(found.rewards, np.float32),
-            np.asarray(found.terminations, bool),
-            np.asarray(found.truncations, bool),
+            _per_step(where, "terminations", np.asarray(found.terminations, bool), steps),
+            _per_step(where, "truncations", np.asarray(found.truncations, bool), steps),
             number if seed is None else int(seed),
             str(about.get("policy", "unknown")),
             str(about.get("split_key", "")),
         )
+
+
+def _frames(where: str, frames: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    """The frames of an episode whose rewards have the shape `steps`. Raises DatasetError where they
+    do not fit.
+    """
+    if len(steps) != 1 or not steps[0] or frames.shape[:1] != (steps[0] + 1,):
+        raise DatasetError(
+            f"{where} has frames {frames.shape!s:.60} and rewards {steps!s:.60}, not a reward per "
+            "step and a frame more"
+        )
+    if frames.dtype != np.uint8:
+        raise DatasetError(f"{where} has frames of {frames.dtype}, not of uint8")
+    return frames
+
+
+def _per_step(where: str, what: str, found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of an episode. Raises DatasetError where it has another shape."""
+    if found.shape != shape:
+        raise DatasetError(f"{where} has {what} {found.shape!s:.60}, not {shape}")
+    return found

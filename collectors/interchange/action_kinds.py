@@ -23,16 +23,14 @@ def read_actions(
     `bounds` or the least and the largest of each part. Raises DamagedFileError for actions that no
     game takes.
     """
-    used = [part.actions[part.present] for part in steps]
-    kinds = {(actions.shape[1:], "i" if actions.dtype.kind in "iu" else "x") for actions in used}
-    numbers = all(actions.dtype.kind in "iuf" for actions in used)
-    if len({shape for shape, _ in kinds}) > 1 or (len(kinds) > 1 and not numbers):
-        raise DamagedFileError(
-            f"{steps[0].source} has other kinds of actions than {steps[-1].source}"
-        )
+    first, used = steps[0], [part.actions[part.present] for part in steps]
+    kinds = [(actions.shape[1:], actions.dtype.kind in "iuf") for actions in used]
+    for part, kind in zip(steps, kinds, strict=True):
+        if kind != kinds[0]:
+            raise DamagedFileError(f"{part.source} has other kinds of actions than {first.source}")
     found = np.concatenate(used)
     try:
-        if not numbers:
+        if not kinds[0][1]:
             return _worded(steps, found, names)
         if found.dtype.kind == "f":
             return _bounded(steps, found, names, bounds)

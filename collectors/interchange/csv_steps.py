@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 
 from collectors.interchange.steps import Steps
-from collectors.untrusted_files import PARSE_ERRORS, DamagedFileError, read_regular_file, reason_of
+from collectors.untrusted_files import (
+    PARSE_ERRORS,
+    DamagedFileError,
+    check_size,
+    read_regular_file,
+    reason_of,
+)
 
 PART = re.compile(r"action_\d{1,4}")
 WHOLE, NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.I)
-MOST_BYTES = 2**28
+MOST_BYTES = 2**26
+MOST_CELLS = 2**22  # each takes 60 bytes and more
 TRUE, FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 
 
@@ -46,7 +54,11 @@ def _columns(file: Path) -> dict[str, tuple[str, ...]]:
     """The cells of each column of a table with a header, without blanks around them."""
     try:
         text = read_regular_file(file, MOST_BYTES).decode("utf-8-sig")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+        check_size(str(file), sum(map(text.count, ",\r\n")), MOST_CELLS, "cells")
+        lines = io.StringIO(text, newline="")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    except DamagedFileError:
+        raise
     except (csv.Error, *PARSE_ERRORS) as error:
         raise DamagedFileError(f"{file} is no table ({reason_of(error)})") from None
     names = [name.lower() for name in rows[0]] if rows else []

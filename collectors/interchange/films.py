@@ -62,21 +62,27 @@ def read_films(folder: str | Path, options: FilmOptions) -> Recorded:
         fields, encode = read_actions(
             [film.steps for film in films], options.actions, options.bounds
         )
-        first = next(read_film(films[0].file))
-    except (DamagedFileError, StopIteration) as error:
-        reason = str(error) or "its first film has no frame"
-        raise DatasetError(f"{folder} cannot be imported: {reason}") from None
-    spec = {
-        "world": options.world or folder.resolve().name,
-        "frame_shape": frame_shape(first.shape, options.size, str(films[0].file)),
-        **fields,
-        "reward_values": [],
-        "fps": options.fps,
-        "max_episode_steps": STEPS,
-    }
-    check_spec(spec, open_rewards=True)
+        spec = {
+            "world": options.world or folder.resolve().name,
+            "frame_shape": _first_shape(films[0].file, options.size),
+            **fields,
+            "reward_values": [],
+            "fps": options.fps,
+            "max_episode_steps": STEPS,
+        }
+        check_spec(spec, open_rewards=True)
+    except DamagedFileError as error:
+        raise DatasetError(f"{folder} cannot be imported: {error}") from None
     header = {"spec": spec, "env_spec": "", "policy": "recorded", "seed": 0}
     return Recorded(header, _episodes(films, spec["frame_shape"], encode, options), [])
+
+
+def _first_shape(file: Path, size: str) -> list[int]:
+    """The shape of frames by the first one of a film. Raises as `frame_shape`."""
+    first = next(read_film(file), None)
+    if first is None:
+        raise DamagedFileError("its first film has no frame")
+    return frame_shape(first.shape, size, str(file))
 
 
 def _film_files(folder: Path) -> list[Path]:

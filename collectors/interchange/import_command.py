@@ -13,6 +13,7 @@ from collectors.interchange.tables import TableOptions, holds_tables, read_table
 from collectors.interchange.writing import FRAMES_PER_SECOND, check_empty, write_dataset
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
+from collectors.spec_checks import MOST_FPS
 from collectors.worlds.any_game_images import height_and_width
 
 MINARI = re.compile(r"[\w/-]+-v\d+")  # the names of its sets end in a version
@@ -33,7 +34,9 @@ class ImportSettings:
     world: str = setting("", "name of the game; the source's if empty")
     actions: tuple[str, ...] = setting((), "names of the actions, as noop,left,right")
     bounds: tuple[float, ...] = setting((), "of actions that are numbers, as -1,1; none: found")
-    fps: int = setting(0, "steps per second; 0: what the source says, or 30", least=0)
+    fps: int = setting(
+        0, "steps per second; 0: what the source says, or 30", least=0, most=MOST_FPS
+    )
     cut: int = setting(0, "cut games of films into episodes of so many steps; 0: do not", least=0)
     image_column: str = setting("", "the images of a table; found by its name if empty")
     action_column: str = setting("", "the actions of a table; found by its name if empty")

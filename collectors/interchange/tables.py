@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from collectors.dataset.dataset import DatasetError
 from collectors.dataset.episode import Episode
@@ -132,14 +132,11 @@ def _episodes(
     name: str,
 ) -> Iterator[Episode]:
     keys = split_keys(len(games))
-    try:
-        for number, game in enumerate(games):
-            images = stacked(itertools.islice(frames, len(game)), shape, name)
-            if len(images) < len(game):
-                raise DatasetError(f"{name} has fewer images than rows, in game {number}")
-            yield game.episode((0, len(game) - 1), images, encode, number, keys[number])
-    except DamagedFileError as error:
-        raise DatasetError(f"{name} cannot be imported: {error}") from None
+    for number, game in enumerate(games):
+        images = stacked(itertools.islice(frames, len(game)), shape, name)
+        if len(images) < len(game):
+            raise DatasetError(f"{name} has fewer images than rows, in game {number}")
+        yield game.episode((0, len(game) - 1), images, encode, number, keys[number])
 
 
 def _games(rows: Rows) -> list[Steps]:
@@ -201,9 +198,9 @@ def _read_light(light: Any, columns: Columns, source: str) -> tuple[Steps, list[
 
 
 def _joined(parts: Sequence[Steps], name: str) -> Steps:
-    first = parts[0].actions
-    if any(part.actions.shape[1:] != first.shape[1:] for part in parts):
-        raise DamagedFileError("its tables have actions of different numbers of parts")
+    kinds = {(part.actions.shape[1:], part.actions.dtype.kind in "iuf") for part in parts}
+    if len(kinds) > 1:
+        raise DamagedFileError("its tables have actions of different kinds, or numbers of parts")
     joined: dict[str, Any] = {
         column: np.concatenate([getattr(part, column) for part in parts]) for column in COLUMNS
     }
@@ -255,5 +252,9 @@ def decoded(cell: Any, source: str) -> np.ndarray:
             return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     except DamagedFileError:
         raise
+    except UnidentifiedImageError:
+        raise DamagedFileError(
+            f"{source} has an image that is none of {', '.join(FORMATS)}"
+        ) from None
     except (*PARSE_ERRORS, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{source} has an image that is none ({reason_of(error)})") from None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
 from collectors.dataset.episode import Episode
 from collectors.files import put_in_place
+from collectors.untrusted_files import DamagedFileError
 
 SHARD_STEPS = 20_000
 FRAMES_PER_SECOND = 30  # of a source whose game does not say
@@ -61,6 +62,8 @@ def write_dataset(
         if out.exists():
             out.rmdir()
         put_in_place(temporary, out)
+    except DamagedFileError as error:  # of what is read only now
+        raise DatasetError(f"{name} cannot be imported: {error}") from None
     except OSError as error:
         raise DatasetError(f"{out} cannot be written: {error}; {name} is as it was") from error
     finally:

@@ -145,7 +145,7 @@ def damaged_sets(draw: st.DrawFn) -> Files:
     return Files(files)
 
 
-def tried(files: Files) -> str:
+def tried(files: Files, size: str = "") -> str:
     """Import the set, read it to the end and export it again; the sentence where it is refused."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", folder)
@@ -155,7 +155,7 @@ def tried(files: Files) -> str:
             if content is not None:
                 (stored / name).write_bytes(content)
         try:
-            dataset = import_dataset(SET, out)
+            dataset = import_dataset(SET, out, size)
         except DatasetError as error:
             assert not out.exists() and {*os.listdir(folder)} == {"ours"}
             assert len(str(error)) < 2000 and "\n" not in str(error)
@@ -171,9 +171,9 @@ def tried(files: Files) -> str:
 
 
 @FUZZ
-@given(files=damaged_sets())
-def test_a_damaged_set_is_imported_or_refused_by_a_sentence(evil, files):
-    tried(files)
+@given(files=damaged_sets(), size=st.sampled_from(["", "", "8x12"]))
+def test_a_damaged_set_is_imported_or_refused_by_a_sentence(evil, files, size):
+    tried(files, size)
     assert not evil.exists() and "evilmod" not in sys.modules
 
 
