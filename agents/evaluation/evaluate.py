@@ -99,13 +99,9 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     spec = bundle.model.spec
     dataset = open_dataset(config.data, spec.world)
     evaluator = make_evaluator(spec, config.real)
-    names = [name for name in config.policies if name not in config.agents]
-    names = names or list(policies_of(spec.world))
-    rate = frames_per_second(bundle, asked)
-    within = fitted(asked, rate, spec.world, len(names))
-    phases = dreamed_frames(within, spec.world, len(names))
-    note(start_line(config, bundle, dataset, sum(phases.values()) / rate / DREAMED))
-    phases["plots and films"] = FILES * sum(phases.values())
+    names = _player_names(config, spec.world)
+    within, phases, seconds = _planned(asked, bundle, len(names))
+    note(start_line(config, bundle, dataset, seconds))
     with OverallProgress(phases) as overall:
         result, games = _measure(within, bundle, dataset, evaluator, names, overall)
         about = {
@@ -118,9 +114,7 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         write_strips(Path(config.out), games.plays)
     scores = card_scores(result.figures, evaluator)
     if config.update_card:
-        update_scores(path, scores)
-        if result.trust_scale is not None:
-            save_scale(path, result.trust_scale)
+        _update_card(path, scores, result)
     return Report(
         scores,
         file,
@@ -130,6 +124,30 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
         about["reduced"],
         goal_table(spec.world, result.figures),
     )
+
+
+def _player_names(config: EvaluateConfig, world: str) -> list[str]:
+    """The players of the closed loops: the named policies but agents, else those of the world."""
+    named = [name for name in config.policies if name not in config.agents]
+    return named or list(policies_of(world))
+
+
+def _planned(
+    asked: EvaluateConfig, bundle: Bundle, players: int
+) -> tuple[EvaluateConfig, dict[str, float], float]:
+    """What fits into the time, the work of each phase, and about how many seconds all take."""
+    world, rate = bundle.model.spec.world, frames_per_second(bundle, asked)
+    within = fitted(asked, rate, world, players)
+    phases = dreamed_frames(within, world, players)
+    dreamed = sum(phases.values())
+    return within, {**phases, "plots and films": FILES * dreamed}, dreamed / rate / DREAMED
+
+
+def _update_card(path: Path, scores: dict[str, float | None], result: Evaluation) -> None:
+    """Writes the figures into the bundle, and the scale of its trust where that was measured."""
+    update_scores(path, scores)
+    if result.trust_scale is not None:
+        save_scale(path, result.trust_scale)
 
 
 def start_line(config: EvaluateConfig, bundle: Bundle, dataset: Dataset, seconds: float) -> str:

@@ -101,16 +101,11 @@ def _recorded(
     fields, encode = read_actions(games, options.actions, options.bounds)
     if info and info.films:
         places = lerobot.film_places(files, info, [len(game) for game in games])
-        shape = frame_shape(info.shape, options.size, files.name)
-        images = lerobot.film_frames(files, places)
-        frames = (fitted(image, shape, options.size) for image in images)
+        found, images = info.shape, lerobot.film_frames(files, places)
     else:
-        first = next(_frames(files, names[:1], columns), None)
-        if first is None:
-            raise DamagedFileError("it has no image")
-        shape = frame_shape(first.shape, options.size, files.name)
-        images = _frames(files, names, columns)
-        frames = (fitted(image, shape, options.size) for image in images)
+        found, images = _first_shape(files, names, columns), _frames(files, names, columns)
+    shape = frame_shape(found, options.size, files.name)
+    frames = (fitted(image, shape, options.size) for image in images)
     spec = {
         "world": options.world or files.name.rpartition("/")[2].partition("@")[0],
         "frame_shape": shape,
@@ -230,6 +225,14 @@ def _check_turns(games: np.ndarray, places: np.ndarray, columns: Columns, name: 
             f"row {wrong} does not follow the one before it: {columns.row} is "
             f"{places[wrong]:g} after {places[wrong - 1]:g}"
         )
+
+
+def _first_shape(files: Files, names: Sequence[str], columns: Columns) -> tuple[int, ...]:
+    """The shape of the first image. Raises DamagedFileError where the first table has none."""
+    first = next(_frames(files, names[:1], columns), None)
+    if first is None:
+        raise DamagedFileError("it has no image")
+    return first.shape
 
 
 def _frames(files: Files, names: Sequence[str], columns: Columns) -> Iterator[np.ndarray]:

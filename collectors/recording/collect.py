@@ -45,6 +45,8 @@ from collectors.worlds.table import WORLDS
 
 # what a collector leaves that was killed before its first manifest had its name
 BEGUN = {LOCK_FILE, "episodes.csv", ".episodes.partial.csv", ".manifest.partial.json"}
+# settings of the command that are those of `collect`
+HOW = ("workers", "seed", "shard_steps", "resume", "lanes", "ray", "compress")
 
 
 def collect(
@@ -86,12 +88,22 @@ def collect(
         left = [tasks[index] for index in missing]
         if expect and left and not how.ray:
             expect(expected_seconds(left, how.workers))
-        played = run_tasks(left, how.workers, how.ray)
-        with contextlib.closing(played):  # its workers end before the lock is given back
-            for written in played:
-                writer.add(written)
-                report(written.entry["steps"])
+        _play(left, how, writer, report)
     return Dataset(out)
+
+
+def _play(
+    tasks: list[ShardTask],
+    how: CollectSettings,
+    writer: DatasetWriter,
+    report: Callable[[int], object],
+) -> None:
+    """Plays shards and adds each to the dataset when it is finished."""
+    played = run_tasks(tasks, how.workers, how.ray)
+    with contextlib.closing(played):  # its workers end before the lock is given back
+        for written in played:
+            writer.add(written)
+            report(written.entry["steps"])
 
 
 def _header(env_id: str, options: dict, policy: str | Policy, decided: dict) -> dict[str, Any]:
@@ -228,36 +240,45 @@ def run(settings: CollectSettings, agents: AgentMaker | None = None) -> str:
     """
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}"
-    env_id, options = named_game(settings.world, settings.env, settings.options)
+    game = named_game(settings.world, settings.env, settings.options)
     before = recorded_steps(out) if settings.resume else 0
     again = f", going on from {before}" if before else ""
     note(f"collecting {name}: {settings.frames} steps by {settings.policy}, into {out}{again}")
     with progress(total=settings.frames, desc="collect", unit="step") as bar:
-        try:
-            dataset = collect(
-                env_id,
-                out,
-                settings.frames,
-                _player(settings.policy, env_id, options, agents),
-                options,
-                bar.update,
-                lambda seconds: note(f"this takes about {duration(max(1, seconds))}"),
-                workers=settings.workers,
-                seed=settings.seed,
-                shard_steps=settings.shard_steps,
-                resume=settings.resume,
-                lanes=settings.lanes,
-                ray=settings.ray,
-                compress=settings.compress,
-            )
-        except TypeError as error:  # an option that the game's constructor does not know
-            reason = unknown_option(env_id, options) or error
-            raise DatasetError(f"{name} cannot be made: {reason}") from error
+        dataset = _collected(settings, game, out, agents, bar.update)
     done = "nothing was left to do; " if dataset.steps == before else ""
     return (
         f"{done}{out}: {dataset.steps} steps, {len(dataset.episodes)} episodes, fingerprint "
         f"{dataset.fingerprint[:16]}"
     )
+
+
+def _collected(
+    settings: CollectSettings,
+    game: tuple[str, dict[str, Any]],
+    out: str,
+    agents: AgentMaker | None,
+    report: Callable[[int], object],
+) -> Dataset:
+    """The dataset that the settings ask for, in `out`, of a game by its id and options. Raises what
+    `run` does.
+    """
+    env_id, options = game
+    try:
+        return collect(
+            env_id,
+            out,
+            settings.frames,
+            _player(settings.policy, env_id, options, agents),
+            options,
+            report,
+            lambda seconds: note(f"this takes about {duration(max(1, seconds))}"),
+            **{name: getattr(settings, name) for name in HOW},
+        )
+    except TypeError as error:  # an option that the game's constructor does not know
+        reason = unknown_option(env_id, options) or error
+        name = settings.world or settings.env
+        raise DatasetError(f"{name} cannot be made: {reason}") from error
 
 
 def _player(name: str, env_id: str, options: dict, agents: AgentMaker | None) -> str | Policy:

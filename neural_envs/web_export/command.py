@@ -17,6 +17,7 @@ from neural_envs.web_export.config import ExportWebConfig
 
 if TYPE_CHECKING:
     from neural_envs.play.twins import AgentMaker
+    from neural_envs.web.agent_list import AgentList
     from neural_envs.web.catalogue import BundleInfo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,21 +56,11 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
 
     from neural_envs import __version__
     from neural_envs.web.agent_list import AgentList
-    from neural_envs.web_export.dreams import export_dream
     from neural_envs.web_export.runtime import PACKAGE, VERSION, WEBGPU, web_runtime
 
     torch.set_num_threads(1)
-    out, runtime, players = (
-        Path(config.out),
-        web_runtime(config.runtime),
-        AgentList(config.policy, agents),
-    )
-    lines, rows = [f"runtime: {PACKAGE} {VERSION}, {runtime.source}, checked by sha256"], []
-    for info in _infos(config.bundles):
-        folder = out / "dreams" / _folder_name(info.name)
-        rows.append(export_dream(info, folder, players))
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        lines.append(f"{info.name}: {size / 1e6:.1f} MB")
+    out, runtime = Path(config.out), web_runtime(config.runtime)
+    lines, rows = _write_dreams(config.bundles, out, AgentList(config.policy, agents))
     for name, content in runtime.files.items():
         if config.webgpu or name not in WEBGPU:
             write_atomically(out / "runtime" / name, content)
@@ -79,7 +70,25 @@ def run(config: ExportWebConfig, agents: AgentMaker | None = None) -> str:
     listed = {"version": __version__, "runtime": f"{PACKAGE} {VERSION}", "webgpu": config.webgpu}
     listed["dreams"] = rows
     write_atomically(out / "site.json", json.dumps(listed))  # last: the page is complete with it
+    lines = [f"runtime: {PACKAGE} {VERSION}, {runtime.source}, checked by sha256", *lines]
     return "\n".join([*lines, f"written: {out}", f"try it: python -m http.server -d {out}"])
+
+
+def _write_dreams(
+    bundles: Sequence[str], out: Path, players: AgentList
+) -> tuple[list[str], list[dict]]:
+    """The dreams of bundles, each in a folder of its own: lines about them, and their rows in
+    `site.json`.
+    """
+    from neural_envs.web_export.dreams import export_dream
+
+    lines, rows = [], []
+    for info in _infos(bundles):
+        folder = out / "dreams" / _folder_name(info.name)
+        rows.append(export_dream(info, folder, players))
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        lines.append(f"{info.name}: {size / 1e6:.1f} MB")
+    return lines, rows
 
 
 def _write_map(out: Path) -> str:
