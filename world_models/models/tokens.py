@@ -292,8 +292,7 @@ class TokensModel(WorldModel):
         clips.frames are frames or, (B, K + S, G, G), their codes. Outcomes count at the rate of the
         game: see `NextFrameModel.clip_losses`.
         """
-        learns = augmentation.progress < self.tokenizer_share
-        self.tokenizer.requires_grad_(learns)
+        learns = self.learns_tokenizer(augmentation.progress)
         own = {}
         if clips.frames.ndim == 5 and (learns or not self.training):
             chosen = some_frames(clips.frames, generator).to(self.reward_values.device)
@@ -302,6 +301,12 @@ class TokensModel(WorldModel):
             return own
         dropout = augmentation.action_dropout
         return {**dynamics_losses(self, clips, dropout, steps, generator), **own}
+
+    @torch.compiler.disable()  # else it compiles the losses anew for every value of the progress
+    def learns_tokenizer(self, progress: float) -> bool:
+        learns = progress < self.tokenizer_share
+        self.tokenizer.requires_grad_(learns)
+        return learns
 
     def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
         """Freezes the tokenizer, when its share of the run is over, with its averaged weights."""
