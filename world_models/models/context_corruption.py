@@ -2,7 +2,8 @@
 
 A small thing, as the player, is lost in a dream from time to time. A model that was only trained on
 games, where it is always there, never brings it back; one that was trained on frames from which it
-was erased does.
+was erased does. It must be erased as dreams do it: what is around it scrolls on over its place. Of
+codes from elsewhere a network learns to find the seam, and dreams have none.
 
 B clips, K context frames, G x G codes per frame.
 """
@@ -15,23 +16,29 @@ import torch
 from torch import Tensor
 
 from world_models.models.token_scroll import rarity
+from world_models.networks.scroll import whole_patches
 
 if TYPE_CHECKING:
     from world_models.models.tokens import TokensModel
 
-LARGEST_BOX = 4  # places along each axis
+LARGEST_BOX = 5  # places along each axis
 LEAST_OFFSET, OFFSETS = 3, 4  # places from where the codes of an erased box come
+SCROLLED_OVER = 0.75  # share of boxes that are erased as in a dream, where the network scrolls
 
 
 def corrupt(
-    model: TokensModel, codes: Tensor, last: Tensor | None, generator: torch.Generator
+    model: TokensModel,
+    codes: Tensor,
+    last: Tensor | None,
+    moves: Tensor | None,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Context codes (B, K, G, G) as a dream might have them wrong, and the share (B,) of single
     codes that was replaced. A dream is not told of what was erased. `last`: their last frame
-    (B, H, W, C) uint8, by which things are erased.
+    (B, H, W, C) uint8, by which things are erased; `moves`: how the frames scrolled (B, K - 1).
     """
     if model.config.erased and last is not None:
-        codes = erase(model, codes, last, generator)
+        codes = erase(model, codes, last, moves, generator)
     return replace_codes(model, codes, generator)
 
 
@@ -51,18 +58,51 @@ def replace_codes(
     return torch.where((chance < limit).to(device), replaced, codes), share.to(device)
 
 
-def erase(model: TokensModel, codes: Tensor, last: Tensor, generator: torch.Generator) -> Tensor:
+def erase(
+    model: TokensModel,
+    codes: Tensor,
+    last: Tensor,
+    moves: Tensor | None,
+    generator: torch.Generator,
+) -> Tensor:
     """Codes (B, K, G, G) of which a share `model.config.erased` of clips lost a box of places, in
     the last frame and in some or all before it. Boxes lie where colors of the `last` frame
-    (B, H, W, C) uint8 are rare, and get the codes from a few places beside them.
+    (B, H, W, C) uint8 are rare, and get what scrolls there from the frame before, by the `moves`
+    (B, K - 1) of the frames, or the codes from a few places beside them.
     """
     (count, frames), device = codes.shape[:2], codes.device
     box = boxes(rarity(last, model.patch).cpu(), generator).to(device)
     first = torch.randint(frames, (count,), generator=generator)  # the first erased frame
     late = torch.arange(frames) >= first[:, None]
-    late &= torch.rand(count, 1, generator=generator) < model.config.erased
-    where = late.to(device)[:, :, None, None] & box[:, None]
-    return torch.where(where, from_beside(codes, generator), codes)
+    erased = torch.rand(count, generator=generator) < model.config.erased
+    where = (late & erased[:, None]).to(device)[:, :, None, None] & box[:, None]
+    changed = torch.where(where, from_beside(codes, generator), codes)
+    scrolls = erased & (torch.rand(count, generator=generator) < SCROLLED_OVER)
+    if moves is None or not scrolls.any():
+        return changed
+    rows = scrolls.nonzero()[:, 0].to(device)
+    own = torch.cat((changed[rows, :1], codes[rows, 1:]), 1)  # nothing scrolls into the first frame
+    return changed.index_copy(0, rows, scrolled_over(model, own, where[rows], moves[rows]))
+
+
+@torch.no_grad()
+def scrolled_over(model: TokensModel, codes: Tensor, where: Tensor, moves: Tensor) -> Tensor:
+    """Codes (B, K, G, G) that have, in the places `where` (B, K, G, G) bool of every frame but the
+    first, what the frame before shows there once it is moved by `moves` (B, K - 1).
+    """
+    scroll, patch = model.network.scroll, model.patch
+    assert scroll is not None
+    (frame, *frames) = (
+        model.decode_codes(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]).unbind(1)
+    )
+    changed = [codes[:, 0]]
+    for k, after in enumerate(frames, 1):
+        moved, known = scroll.moved(frame, moves[:, k - 1])
+        taken = where[:, k] & whole_patches(known, patch)
+        pixels = taken.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[..., None]
+        frame = torch.where(pixels, moved, after)
+        changed.append(torch.where(taken, model.encode_frames(frame).long(), codes[:, k]))
+    return torch.stack(changed, 1)
 
 
 def boxes(rare: Tensor, generator: torch.Generator) -> Tensor:

@@ -114,7 +114,7 @@ def step_losses(
     level = torch.zeros(count, device=device)
     last = last_frame(model, clean)
     if model.training:
-        context, level = corrupt(model, context, last, generator)
+        context, level = corrupt(model, context, last, moves, generator)
         drop = torch.rand(count, generator=generator).to(device) < dropout
         action = put_null(action, drop, model.null_action)
     camera, terms = watch(model, last, context[:, -1], target.codes), {}
