@@ -217,7 +217,13 @@ CONFIGS = {
         choice_temperature=2.0,
     ),
     "tokens-scroll": TokensConfig(
-        replace(FSQ, focus=0.5), replace(MASKED, copy=(0,), scroll=(2, 1)), 3, pixel_features=2
+        replace(FSQ, focus=0.5),
+        replace(MASKED, copy=(0,), scroll=(2, 1)),
+        3,
+        temperature=0.6,
+        new_temperature=1.2,
+        move_temperature=0.0,
+        pixel_features=2,
     ),
     "tokens-patches": TokensConfig(
         TokenizerConfig("patches", patches=70), MASKED, 2, passes=2, temperature=1.0

@@ -15,7 +15,7 @@ from world_models.models.masked_decoding import (
     without_rare,
 )
 from world_models.models.token_losses import some_new_only
-from world_models.networks.code_copy import CodeCopy, chosen_codes
+from world_models.networks.code_copy import OUTSIDE, CodeCopy, chosen_codes
 from world_models.networks.code_head import CodeHead
 from world_models.noise import NoiseStream
 
@@ -74,7 +74,7 @@ def test_copied_and_generated_probabilities_add_up_to_one_and_never_come_from_ou
 
 def test_a_copy_is_weighed_against_single_codes_not_against_all_of_them_together():
     lanes, codes = 20_000, 12
-    network = SimpleNamespace(head=CodeHead(8, (3, 4)), copy=CodeCopy(8, (0,)))
+    network = SimpleNamespace(head=CodeHead(8, (3, 4)), copy=CodeCopy(8, (0,)), scroll=None)
     with torch.no_grad():
         for logits in network.head.logits:
             logits.weight.zero_()  # all codes are as likely
@@ -90,6 +90,35 @@ def test_a_copy_is_weighed_against_single_codes_not_against_all_of_them_together
     # 1 against N codes of 1/2 at a temperature of 1, against N of 1/4 at 0.5
     assert abs(copied[1.0] - 1 / (1 + codes / 2)) < 0.01
     assert abs(copied[0.5] - 1 / (1 + codes / 4)) < 0.01
+
+
+def test_what_comes_into_sight_is_drawn_at_a_temperature_of_its_own():
+    lanes, copy = 5_000, CodeCopy(8, (0,), further=1)
+    network = SimpleNamespace(head=CodeHead(8, (4,)), copy=copy, scroll=True)
+    probabilities = torch.tensor([0.2, 0.5, 0.2, 0.1])
+    with torch.no_grad():
+        network.head.logits[0].weight.zero_()
+        network.head.logits[0].bias[:] = probabilities.log()
+        copy.gate.bias[:] = torch.tensor([9.0, 0.0, 0.0])  # all is generated
+    h, sources = torch.zeros(lanes, 2, 8), torch.zeros(lanes, 2, 2, dtype=torch.int64)
+    sources[:, 1, -1] = OUTSIDE  # nothing scrolls there
+    decoding = MaskedDecoding(temperature=0.01, new_temperature=1.0)
+    codes, log_probability, _ = decoding.choose(network, sources, h, stream(lanes), 64)
+    assert (codes[:, 0] == 1).all()
+    share = torch.bincount(codes[:, 1], minlength=4) / lanes
+    assert (share - probabilities).abs().max() < 0.03
+    expected = probabilities[codes[:, 1]]
+    assert torch.allclose(log_probability[:, 1].exp(), expected, atol=1e-3)
+    likeliest = MaskedDecoding(new_temperature=1.0)  # at 0 nothing is drawn
+    assert (likeliest.choose(network, sources, h, stream(lanes), 64)[0] == 1).all()
+
+
+def test_moves_are_drawn_at_a_temperature_of_their_own():
+    logits = torch.tensor([0.6, 0.4]).log().expand(5_000, 2)
+    drawn = MaskedDecoding(temperature=1.0).choose_move(logits, stream(5_000))
+    assert abs(drawn.float().mean() - 0.4) < 0.03
+    likeliest = MaskedDecoding(temperature=1.0, move_temperature=0.0)
+    assert not likeliest.choose_move(logits, stream(5_000)).any()
 
 
 def test_every_place_is_decided_after_the_last_pass():

@@ -89,6 +89,8 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
 ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.copy_pixels", False),
     ("tokens", "model.choice_temperature", 0.0),
+    ("tokens", "model.new_temperature", None),
+    ("tokens", "model.move_temperature", None),
     ("tokens", "model.pixel_features", 0),
     ("tokens", "model.network.scroll", []),
     ("tokens", "model.rare", 0.0),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from world_models.networks.code_copy import chosen_codes
+from world_models.networks.code_copy import OUTSIDE, chosen_codes
 from world_models.networks.code_head import CodeHead
 from world_models.networks.masked_tokens import CodeFeatures, MaskedTokens, MovedFrame
 from world_models.noise import FRAME_SALT, NoiseStream
@@ -54,13 +54,20 @@ class MaskedDecoding(NamedTuple):
 
     A copy that is more probable than `sure_copy` is taken without a draw. Where games keep what was
     in sight, one place in ten that is drawn anew per step soon covers it.
+
+    Where frames scroll, `new_temperature` is that of places that come into sight, and
+    `move_temperature` that of the move; None: `temperature`. What is in sight should stay, and the
+    move follows from it, but what is new, as a coin, is rare and has to come as often as it does. A
+    `temperature` of 0 takes the likeliest of all.
     """
 
     passes: int = 1
-    temperature: float = 0.0
+    temperature: float | Tensor = 0.0  # a number, or (B, L, 1) that of each place, above 0
     guidance: float = 1.0
     choice_temperature: float = 0.0
     sure_copy: float = 1.0
+    new_temperature: float | None = None
+    move_temperature: float | None = None
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -104,7 +111,24 @@ class MaskedDecoding(NamedTuple):
         """How the frame scrolls (B,), from logits (B or 2 B, M)."""
         halves = len(logits) // len(noise.seeds)
         guided = self.guided(logits[:, None], halves)
-        return self.pick(without_rare(guided), noise, FRAME_SALT)[0][:, 0]
+        decoding = self.at(self.move_temperature)
+        return decoding.pick(without_rare(guided), noise, FRAME_SALT)[0][:, 0]
+
+    def at(self, temperature: float | Tensor | None) -> MaskedDecoding:
+        """With this temperature; as it is without one, or where it takes the likeliest."""
+        if temperature is None or self.takes_likeliest:
+            return self
+        return self._replace(temperature=temperature)
+
+    def at_places(self, moved: Tensor) -> MaskedDecoding:
+        """With the temperature of each place, by the codes of the moved frame (B, L), which are
+        OUTSIDE where something comes into sight.
+        """
+        if self.new_temperature is None:
+            return self
+        assert not isinstance(self.temperature, Tensor)
+        new = (moved == OUTSIDE)[..., None]
+        return self.at(torch.where(new, self.new_temperature, self.temperature))
 
     def order(self, log_probability: Tensor, noise: NoiseStream, salt: int) -> Tensor:
         """What places are ordered by, (B, L); the last ones are masked again. Those that are sure
@@ -128,15 +152,17 @@ class MaskedDecoding(NamedTuple):
         come from (B, L).
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        codes, generated, mass = self.generate(network.head, h, noise, salt)
+        scrolls = sources is not None and network.scroll is not None
+        decoding = self.at_places(sources[..., -1]) if scrolls else self
+        codes, generated, mass = decoding.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
-        if self.temperature != 1:
+        if not decoding.as_believed:
             gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
         gates = sure_copies(without_rare(gates), self.sure_copy)
-        source, log_probability = self.pick(gates, noise, salt + DIGITS - 1)
+        source, log_probability = decoding.pick(gates, noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source
 
@@ -157,7 +183,7 @@ class MaskedDecoding(NamedTuple):
             own = self.guided(logits(h).float(), halves)
             digit, log_probability = self.pick(own, noise, salt + place)
             codes, total = codes * head.sizes[place] + digit, total + log_probability
-            if self.temperature != 1:
+            if not self.as_believed:
                 mass = mass + self.mass(own)
             if place < len(head.hidden):
                 h = head.after(h, place, digit.repeat(halves, 1))
@@ -168,8 +194,20 @@ class MaskedDecoding(NamedTuple):
         log p at 0.
         """
         t = self.temperature
-        kept = t * (logits / t).logsumexp(2) if t else logits.amax(2)
+        if self.takes_likeliest:
+            kept = logits.amax(2)
+        else:
+            kept = (t * (logits / t).logsumexp(2, keepdim=True))[..., 0]
         return kept - logits.logsumexp(2)
+
+    @property
+    def takes_likeliest(self) -> bool:
+        return not isinstance(self.temperature, Tensor) and self.temperature == 0
+
+    @property
+    def as_believed(self) -> bool:
+        """It draws with the probabilities that the network says."""
+        return not isinstance(self.temperature, Tensor) and self.temperature == 1
 
     def guided(self, logits: Tensor, halves: int) -> Tensor:
         """Logits (B, L, M), of two halves extrapolated."""
@@ -180,7 +218,7 @@ class MaskedDecoding(NamedTuple):
 
     def pick(self, logits: Tensor, noise: NoiseStream, salt: int) -> tuple[Tensor, Tensor]:
         """logits (B, L, M) -> a choice (B, L) int64 for each place, and its log-probability."""
-        if not self.temperature:
+        if self.takes_likeliest:
             best, choice = logits.max(2)
             return choice, best - logits.logsumexp(2)
         log_probability = (logits / self.temperature).log_softmax(2)

@@ -120,8 +120,10 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        fixed = self.config.choice_temperature, self.config.sure_copy
-        return MaskedDecoding(steps, temperature, guidance, *fixed)
+        config = self.config
+        fixed = config.choice_temperature, config.sure_copy
+        scrolling = config.new_temperature, config.move_temperature
+        return MaskedDecoding(steps, temperature, guidance, *fixed, *scrolling)
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another

@@ -20,6 +20,12 @@ class TokensConfig(ModelConfig):
     context_length: int = setting(4, "frames the model sees, and the actions between them", least=1)
     passes: int = setting(1, "of the decoder per step: the sampler's steps", least=1)
     temperature: float = setting(0.0, "of the draws; 0 takes the likeliest codes", least=0)
+    new_temperature: float | None = setting(
+        None, "where it scrolls: of what comes into sight; none: temperature", least=0.01
+    )
+    move_temperature: float | None = setting(
+        None, "where it scrolls: of the move; none: temperature", least=0
+    )
     choice_temperature: float = setting(
         0.0, "of the order in which places are decided; 0: the surest draws first", least=0
     )

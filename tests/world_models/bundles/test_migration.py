@@ -198,6 +198,8 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
         "own_moves": 0.0,
         "sure_copy": 1.0,
         "draw_ends": False,
+        "new_temperature": None,
+        "move_temperature": None,
     }
     assert migrate_config(before)["model"] == {"passes": 2, **later}
     assert before["model"] == {"passes": 2}

@@ -44,7 +44,9 @@ def coinrun() -> TrainConfig:
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8,) * 6, focus=0.5),  # coins are five pixels large
         network=MaskedTokensConfig(width=96, copy=(0,), scroll=(10, 4)),  # at 64 players get lost
-        temperature=0.6,  # with the likeliest codes levels run empty
+        temperature=0.6,
+        new_temperature=1.15,  # else levels run empty, without coins and enemies
+        move_temperature=0.0,  # drawn moves leave players in the air, and they die
         tokenizer_share=0.2,
         pixel_features=8,
         rare=0.5,
@@ -52,7 +54,7 @@ def coinrun() -> TrainConfig:
         corruption=0.03,  # with more, what is rare is mended away
         corrupted=0.5,
         assumed_corruption=0.0,
-        erased=0.2,  # else a lost player never comes back
+        erased=0.3,  # else a lost player never comes back
         own_moves=0.5,
     )
     return replace(
