@@ -152,8 +152,9 @@ class MaskedDecoding(NamedTuple):
         come from (B, L).
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        scrolls = sources is not None and network.scroll is not None
-        decoding = self.at_places(sources[..., -1]) if scrolls else self
+        decoding = self
+        if sources is not None and network.scroll is not None:
+            decoding = self.at_places(sources[..., -1])
         codes, generated, mass = decoding.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
             return codes, generated, torch.zeros_like(codes)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import choose_outcome, final_classes
-from world_models.models.token_losses import dynamics_losses, some_frames
+from world_models.models.token_losses import dynamics_losses, learns_tokenizer, some_frames
 from world_models.models.token_scroll import drawn_scroll
 from world_models.models.token_windows import (
     PixelWindow,
@@ -120,10 +120,9 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        config = self.config
-        fixed = config.choice_temperature, config.sure_copy
-        scrolling = config.new_temperature, config.move_temperature
-        return MaskedDecoding(steps, temperature, guidance, *fixed, *scrolling)
+        c = self.config
+        fixed = c.choice_temperature, c.sure_copy, c.new_temperature, c.move_temperature
+        return MaskedDecoding(steps, temperature, guidance, *fixed)
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another
@@ -294,7 +293,7 @@ class TokensModel(WorldModel):
         clips.frames are frames or, (B, K + S, G, G), their codes. Outcomes count at the rate of the
         game: see `NextFrameModel.clip_losses`.
         """
-        learns = self.learns_tokenizer(augmentation.progress)
+        learns = learns_tokenizer(self, augmentation.progress)
         own = {}
         if clips.frames.ndim == 5 and (learns or not self.training):
             chosen = some_frames(clips.frames, generator).to(self.reward_values.device)
@@ -303,12 +302,6 @@ class TokensModel(WorldModel):
             return own
         dropout = augmentation.action_dropout
         return {**dynamics_losses(self, clips, dropout, steps, generator), **own}
-
-    @torch.compiler.disable()  # else it compiles the losses anew for every value of the progress
-    def learns_tokenizer(self, progress: float) -> bool:
-        learns = progress < self.tokenizer_share
-        self.tokenizer.requires_grad_(learns)
-        return learns
 
     def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
         """Freezes the tokenizer, when its share of the run is over, with its averaged weights."""

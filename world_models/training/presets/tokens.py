@@ -44,8 +44,9 @@ def coinrun() -> TrainConfig:
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8,) * 6, focus=0.5),  # coins are five pixels large
         network=MaskedTokensConfig(width=96, copy=(0,), scroll=(10, 4)),  # at 64 players get lost
+        passes=2,  # in one, each place of what is new is drawn by itself
         temperature=0.6,
-        new_temperature=1.15,  # else levels run empty, without coins and enemies
+        new_temperature=1.0,  # else levels run empty, without coins and enemies
         move_temperature=0.0,  # drawn moves leave players in the air, and they die
         tokenizer_share=0.2,
         pixel_features=8,
