@@ -194,10 +194,20 @@ def exploitation_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, f"safe horizon (both within 20 % from the same starts): {steps}"]
 
 
+def _why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+    runs, by_chance = (np.array(row["return_by_run"]) for row in (real, random))
+    if runs.min() <= by_chance.max() or runs.size == 1:
+        return f"{NOTHING}; give more --steps, or more --seeds"
+    return (
+        f"the real game's returns of {runs.size} PPO seeds, {runs.min():.2f} to {runs.max():.2f}, "
+        "lie too far apart to tell what it taught; give more --seeds"
+    )
+
+
 def transfer_line(result: Mapping[str, Any]) -> str:
     """The ratio, or why there is none."""
     if not result["learned"]:
-        return f"transfer: none, for {NOTHING}; give more --steps, or more --seeds"
+        return f"transfer: none, for {_why_none(result['real'], result['random'])}"
     if result["transfer_ci"] is None:
         one = result["dream"]["runs"] == 1
         why = "one run, no interval" if one else "its interval has no end: give more --seeds"

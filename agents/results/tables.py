@@ -113,14 +113,20 @@ def range_text(target: Target, at_least: str, at_most: str) -> str:
 
 
 def absent(bundle: Bundle) -> list[str]:
-    """One line per command that would measure what no file holds."""
+    """One line per command that would measure what no file holds, or that found no value for it,
+    as for a ratio of returns that lie too far apart.
+    """
     by_command: dict[str, list[str]] = {}
+    done: set[str] = set()
     for row in all_rows(bundle):
+        command = command_of(row.target.path, bundle.name, bundle.world)
         if row.figure is None:
-            command = command_of(row.target.path, bundle.name, bundle.world)
             by_command.setdefault(command, []).append(row.target.title)
+        elif "transfer" in command:  # an older `evaluate` measured less
+            done.add(command)
     return [
-        f"`{bundle.name}`, not measured (`{command}`): {'; '.join(titles)}."
+        f"`{bundle.name}`, {'without a value' if command in done else 'not measured'} "
+        f"(`{command}`): {'; '.join(titles)}."
         for command, titles in by_command.items()
     ]
 

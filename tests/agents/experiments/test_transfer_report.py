@@ -15,6 +15,18 @@ def test_transfer_is_the_share_of_the_real_learning():
     assert np.isnan(transfer_score(dream=5, real=1, random=1))
 
 
+def test_seeds_that_lie_too_far_apart_are_not_called_nothing_learned():
+    random = {"return_by_run": [[-1.0, -0.9, -0.9]]}
+    real = {"return_by_run": [[7.51, 18.23, 0.88]]}
+    line = transfer_line({"learned": False, "real": real, "random": random})
+    assert line == (
+        "transfer: none, for the real game's returns of 3 PPO seeds, 0.88 to 18.23, lie too far "
+        "apart to tell what it taught; give more --seeds"
+    )
+    nothing = {"return_by_run": [[7.51, 18.23, -0.95]]}
+    assert "taught nothing" in transfer_line({"learned": False, "real": nothing, "random": random})
+
+
 def test_learned_means_separated_intervals_over_runs_where_there_are_any():
     random = {"return_ci": [-1.0, 0.0]}
     assert has_learned({"return_ci": [0.1, 9.0], "return_games_ci": [-1, 9]}, random)
