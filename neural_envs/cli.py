@@ -130,17 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     if verb not in VERBS:
         return fail(PROG, unknown("verb", verb, VERBS), 2)
     try:
-        module, function = VERBS[verb][0].split(":")
-        reason = foreign(module.split(".")[0])
-        if reason:
-            return fail(PROG, reason)
-        handed = (trained_agent,) if verb in WITH_AGENTS else ()
-        with interruptible():
-            with starting(f"{PROG} {verb}: starting ..."):  # torch takes seconds to import
-                main_of = getattr(importlib.import_module(module), function)
-            code = main_of(rest, *handed)
-        sys.stdout.flush()
-        return code
+        return _run(verb, rest)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: drop what is left to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -153,6 +143,21 @@ def main(argv: list[str] | None = None) -> int:
         if text is None:
             raise
         return fail(f"{PROG} {verb}", text)
+
+
+def _run(verb: str, words: list[str]) -> int:
+    """Runs a verb that there is, and prints all that it wrote."""
+    module, function = VERBS[verb][0].split(":")
+    if reason := foreign(module.split(".")[0]):
+        return fail(PROG, reason)
+    handed = (trained_agent,) if verb in WITH_AGENTS else ()
+    try:
+        with interruptible():
+            with starting(f"{PROG} {verb}: starting ..."):  # torch takes seconds to import
+                main_of = getattr(importlib.import_module(module), function)
+            return main_of(words, *handed)
+    finally:
+        sys.stdout.flush()  # after --help too: at its end the interpreter would complain
 
 
 def trained_agent(file: str, actions: int, world: str) -> Policy:

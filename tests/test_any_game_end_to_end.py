@@ -128,7 +128,7 @@ def test_the_dream_is_played_alone_or_beside_its_game(run, real, capsys, monkeyp
     ]
     assert play(words) == 0
     out = capsys.readouterr().out
-    assert "keys: 3: pickup" in out and out.count(": return") == 1 + len(real)
+    assert "3: pickup" in out and out.count(": return") == 1 + len(real)
 
 
 @pytest.mark.parametrize("kind", ["dream", "real"])

@@ -55,14 +55,6 @@ class Target(NamedTuple):
     termination: Tensor  # (B,) bool
 
 
-@torch.compiler.disable()  # else it compiles the losses anew for every value of the progress
-def learns_tokenizer(model: TokensModel, progress: float) -> bool:
-    """Whether the tokenizer learns in this part of the run; if not it is frozen."""
-    learns = progress < model.tokenizer_share
-    model.tokenizer.requires_grad_(learns)
-    return learns
-
-
 def some_frames(frames: Tensor, generator: torch.Generator) -> Tensor:
     """A few frames of every clip: (B, T, H, W, C) uint8 -> (B * TOKENIZER_FRAMES, C, H, W)."""
     count, length = frames.shape[:2]

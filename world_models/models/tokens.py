@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from world_models import frames as pixels
 from world_models.models.masked_decoding import Decided, MaskedDecoding
 from world_models.models.outcomes import choose_outcome, final_classes
-from world_models.models.token_losses import dynamics_losses, learns_tokenizer, some_frames
+from world_models.models.token_losses import dynamics_losses, some_frames
 from world_models.models.token_scroll import drawn_scroll
 from world_models.models.token_windows import (
     PixelWindow,
@@ -293,7 +293,8 @@ class TokensModel(WorldModel):
         clips.frames are frames or, (B, K + S, G, G), their codes. Outcomes count at the rate of the
         game: see `NextFrameModel.clip_losses`.
         """
-        learns = learns_tokenizer(self, augmentation.progress)
+        learns = augmentation.progress < self.tokenizer_share
+        self.tokenizer.requires_grad_(learns)
         own = {}
         if clips.frames.ndim == 5 and (learns or not self.training):
             chosen = some_frames(clips.frames, generator).to(self.reward_values.device)
