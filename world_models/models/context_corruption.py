@@ -92,9 +92,8 @@ def scrolled_over(model: TokensModel, codes: Tensor, where: Tensor, moves: Tenso
     """
     scroll, patch = model.network.scroll, model.patch
     assert scroll is not None
-    (frame, *frames) = (
-        model.decode_codes(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]).unbind(1)
-    )
+    shown = model.decode_codes(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+    frame, *frames = shown.unbind(1)
     changed = [codes[:, 0]]
     for k, after in enumerate(frames, 1):
         moved, known = scroll.moved(frame, moves[:, k - 1])

@@ -203,6 +203,7 @@ class MaskedDecoding(NamedTuple):
 
     @property
     def takes_likeliest(self) -> bool:
+        """Nothing is drawn."""
         return not isinstance(self.temperature, Tensor) and self.temperature == 0
 
     @property
