@@ -240,7 +240,8 @@ class WorldModel(nn.Module, ABC):
 
     def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
         """Called before every update, `average` being the model of averaged weights, with the
-        shares of the training that were done at the update before and are done now.
+        shares of the training that were done at the update before and are done now. What learns
+        only in a part of the run is frozen and set free here, outside what is compiled.
         """
 
     def frame_encoder(self, progress: float) -> nn.Module | None:

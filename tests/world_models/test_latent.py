@@ -110,6 +110,7 @@ def test_a_frozen_autoencoder_gets_no_gradient_and_a_learning_one_in_every_weigh
     for progress, learns in ((0.0, True), (1.0, False)):
         augmentation = AugmentationOptions(progress=progress, rollout_gradient=True)
         model.zero_grad(set_to_none=True)
+        model.begin_update(model, progress, progress)
         sum(
             model.clip_losses(clips, augmentation, 1, torch.Generator().manual_seed(0)).values()
         ).backward()

@@ -174,7 +174,6 @@ class LatentModel(DiffusionModel):
         the clips; then those of all next-frame models. Validation reports both.
         """
         learns = augmentation.progress < self.config.autoencoder_share
-        self.autoencoder.requires_grad_(learns)
         # (B * (1 + S), H, W, C)
         own, newest = {}, clips.frames[:, self.context_length - 1 :].flatten(0, 1)
         if learns or not self.training:
@@ -186,8 +185,9 @@ class LatentModel(DiffusionModel):
         )
 
     def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
-        """Freezes the autoencoder, when its share of the run is over, with its averaged weights:
-        the last ones still vary with the learning rate.
+        """The autoencoder learns in its share of the run, and is then frozen with its averaged
+        weights: the last ones still vary with the learning rate.
         """
+        self.autoencoder.requires_grad_(progress < self.config.autoencoder_share)
         if last_progress < self.config.autoencoder_share <= progress:
             self.autoencoder.load_state_dict(average.autoencoder.state_dict())

@@ -294,7 +294,6 @@ class TokensModel(WorldModel):
         game: see `NextFrameModel.clip_losses`.
         """
         learns = augmentation.progress < self.tokenizer_share
-        self.tokenizer.requires_grad_(learns)
         own = {}
         if clips.frames.ndim == 5 and (learns or not self.training):
             chosen = some_frames(clips.frames, generator).to(self.reward_values.device)
@@ -306,6 +305,7 @@ class TokensModel(WorldModel):
 
     def begin_update(self, average: Self, last_progress: float, progress: float) -> None:
         """Freezes the tokenizer, when its share of the run is over, with its averaged weights."""
+        self.tokenizer.requires_grad_(progress < self.tokenizer_share)
         if last_progress < self.tokenizer_share <= progress:
             self.tokenizer.load_state_dict(average.tokenizer.state_dict())
 

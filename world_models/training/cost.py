@@ -43,6 +43,7 @@ def training_seconds(trainer: Trainer) -> float:
     for progress in (0.0, 1.0):
         clips = trainer.draw_parts(order)[0]
         steps, options = rollout_steps(config, progress), augmentation(config, progress)
+        model.begin_update(model, progress, progress)
         started = time.perf_counter()
         with trainer.autocast:
             losses = model.clip_losses(clips, options, steps, torch.Generator().manual_seed(0))

@@ -12,6 +12,9 @@ import torch
 from two_processes import config_for, watch
 
 from collectors.dataset.dataset import Dataset
+from world_models.models.tokens_config import TokensConfig
+from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.tokenizer import TokenizerConfig
 from world_models.training.config import TrainingError
 from world_models.training.trainer import Trainer
 
@@ -119,11 +122,22 @@ def test_parts_that_the_processes_cannot_share_are_refused(dataset_path, tmp_pat
         trainer.processes.share(12, 3)
 
 
+TOKENS = TokensConfig(
+    TokenizerConfig("fsq", 4, (4, 4), width=8, encoder_depth=1, decoder_depth=1),
+    MaskedTokensConfig(8, 4, 1, 1, copy=(0,)),
+    context_length=2,
+    tokenizer_share=0.3,
+)
+
+
 @pytest.mark.slow
-def test_compiled_losses_are_those_of_plain_ones(dataset_path, tmp_path):
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("model", [None, TOKENS], ids=["chance", "tokens"])
+def test_compiled_losses_are_those_of_plain_ones(dataset_path, tmp_path, model):
     runs = []
     for compile_them in (False, True):
         config = replace(config_for(dataset_path, tmp_path, 1), compile=compile_them)
+        config = config if model is None else replace(config, model=model)
         trainer = Trainer(config, Dataset(dataset_path))
         runs.append([trainer.step() for _ in range(3)])
     for plain, compiled in zip(*runs, strict=True):
