@@ -84,6 +84,18 @@ def test_the_real_game_beside_the_dream_begins_where_the_dream_does(world, addre
     views(page, 1)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1024, 768)])
+def test_the_score_is_in_sight_below_three_views(width, height, address, new_page):
+    page = new_page(viewport={"width": width, "height": height})
+    page.goto(f"{address}/#world=snake")
+    page.wait_for_selector("#views canvas")
+    page.check("#show-real")
+    page.check("#show-difference")
+    views(page, 3)
+    score = page.locator("#hud").bounding_box()
+    assert score["y"] + score["height"] <= height
+
+
 def test_a_world_without_a_real_game_here_offers_none(address, new_page):
     page = new_page()
     page.goto(f"{address}/#world=coinrun")

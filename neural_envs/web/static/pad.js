@@ -10,7 +10,7 @@ export function buildPad(box, names, idle, send) {
   names.forEach((name, action) => {
     if (action === idle) return; // pressing nothing is this action
     const direction = directionOf(name), free = direction && !cross.querySelector(`[data-at="${direction}"]`);
-    const made = Object.assign(document.createElement("button"), { type: "button", textContent: free ? ARROWS[direction] : name, title: name });
+    const made = Object.assign(document.createElement("button"), { type: "button", textContent: free ? ARROWS[direction] : shortName(name), title: name });
     if (free) {
       made.dataset.at = String(direction);
       made.style.gridArea = `${direction[1] + 2} / ${direction[0] + 2}`;
@@ -24,6 +24,8 @@ export function buildPad(box, names, idle, send) {
   for (const down of diagonal ? [] : cross.querySelectorAll('[data-at="0,1"]')) down.style.gridArea = "2 / 2";
   box.replaceChildren(...[cross, keys].filter((part) => part.children.length));
 }
+
+const shortName = (name) => name.replace(/^key-(.)$/, (_, letter) => letter.toUpperCase()); // of keys without a meaning
 
 function directionOf(name) {
   const words = name.toLowerCase().split(/[-_ ]/);
