@@ -6,7 +6,7 @@ drawn where they are, and a rollout stays on the device (Schulman et al. 2017, a
 advantages: Schulman et al. 2016, arXiv:1506.02438). stable-baselines3 copies every frame to the
 host and back.
 
-T steps, B lanes, frames of H x W pixels with C channels, K frames stacked.
+T steps, B lanes, frames of H x W pixels with C channels, K frames stacked, P parts of an action.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from gymnasium.vector import VectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
+from torch.distributions import Bernoulli, Normal
 
-from agents.envs import discrete_actions
 from agents.ppo.vec_env import SB3VecEnv
 
 
@@ -46,7 +47,6 @@ class TensorLanes(SB3VecEnv):
 
     def __init__(self, env: VectorEnv, stack: int = 1):
         super().__init__(env)
-        discrete_actions(self._space.for_policies, "learner=torch")
         frame, self.stack = env.single_observation_space, stack
         assert isinstance(frame, gym.spaces.Box)
         height, width, self.channels = frame.shape
@@ -64,14 +64,17 @@ class TensorLanes(SB3VecEnv):
         return self.frames.cpu().numpy()
 
     def advance(self, actions: Tensor) -> LaneStep:
-        """One step of all lanes by actions (B,) int64; `frames` are the newest then."""
-        newest, reward, ended, cut, info = self.env.step(actions)
+        """One step of all lanes by encoded actions (B, *row); `frames` are the newest then."""
+        newest, reward, ended, cut, info = self.env.step(self._as_games_take(actions))
         done, before, last = ended | cut, self.frames, None
         if "final_obs" in info:
             last = self._pushed(before, info["final_obs"])
             before = before * ~done[:, None, None, None]
         self.frames = self._pushed(before, newest)
         return LaneStep(reward, done, cut & ~ended, last)
+
+    def _as_games_take(self, actions: Tensor) -> Tensor | np.ndarray:
+        return actions if self._space.is_plain else self._space.decode(actions.cpu().numpy())
 
     def _pushed(self, stacked: Tensor, newest: Tensor) -> Tensor:
         """Stacked frames (B, K C, H, W) with another one (B, H, W, C) as the last."""
@@ -147,23 +150,23 @@ class TorchPPO(PPO):
         the episodes so far. (B, ...) each.
         """
         frames = lanes.frames
-        logits, value = self._heads(frames)
-        likelihood = logits.log_softmax(1)
-        action = torch.multinomial(likelihood.exp(), 1, generator=self.generator)
-        step = lanes.advance(action[:, 0])
+        likelihood, value = self._heads(frames)
+        action = drawn(likelihood.distribution, self.generator)  # (B, *row)
+        chosen = likelihood.log_prob(action)
+        step = lanes.advance(action)
         reward, totals, lengths = step.reward, self.totals + step.reward, self.lengths + 1
         if step.last is not None:
             reward = reward + self.gamma * self._heads(step.last)[1] * step.cut
         going = ~step.done
         self.totals, self.lengths = totals * going, lengths * going
-        chosen = likelihood.gather(1, action)[:, 0]
         return frames, action, value, chosen, reward, step.done, totals, lengths
 
-    def _heads(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames (B, K C, H, W) uint8 -> logits (B, A) and values (B,)."""
+    def _heads(self, frames: Tensor) -> tuple[Distribution, Tensor]:
+        """Frames (B, K C, H, W) uint8 -> what is known of the actions, and values (B,)."""
         policy: Any = self.policy
         of_actor, of_critic = policy.mlp_extractor(policy.extract_features(frames))
-        return policy.action_net(of_actor), policy.value_net(of_critic)[:, 0]
+        # the public way, get_distribution and predict_values, looks at every frame twice
+        return policy._get_action_dist_from_latent(of_actor), policy.value_net(of_critic)[:, 0]
 
     @torch.no_grad()
     def _fill(self, rows: list[tuple[Tensor, ...]], newest: Tensor) -> None:
@@ -178,6 +181,17 @@ class TorchPPO(PPO):
         assert self.ep_info_buffer is not None
         finished = zip(totals[done].tolist(), lengths[done].tolist(), strict=True)
         self.ep_info_buffer.extend({"r": total, "l": length} for total, length in finished)
+
+
+def drawn(found: Any, generator: torch.Generator) -> Tensor:
+    """Encoded actions (B, *row) from a policy's distribution, or from one per part."""
+    if isinstance(found, list | tuple):
+        return torch.stack([drawn(part, generator) for part in found], 1)
+    if isinstance(found, Normal):
+        return torch.normal(found.mean, found.stddev, generator=generator)
+    if isinstance(found, Bernoulli):
+        return torch.bernoulli(found.probs, generator=generator)
+    return torch.multinomial(found.probs, 1, generator=generator)[:, 0]
 
 
 def advantages(

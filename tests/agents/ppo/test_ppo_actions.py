@@ -10,9 +10,9 @@ from gymnasium import spaces
 from agents.envs import discrete_actions, policy_actions
 from agents.evaluation.play import make_agent, play_episodes
 from agents.ppo.player import AgentPolicy
-from agents.ppo.policy_file import PolicyFileError, make_ppo, read_policy, save_policy
+from agents.ppo.policy_file import Learner, PolicyFileError, make_ppo, read_policy, save_policy
 from agents.ppo.presets import PPOSettings
-from agents.ppo.torch_learner import TensorLanes
+from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO
 from agents.ppo.vec_env import SB3VecEnv, sb3_env
 from collectors.action_space import ActionSpace
 from neural_envs.vector_env import NeuralVectorEnv
@@ -54,6 +54,19 @@ def test_an_agent_learns_is_saved_and_plays_the_games_actions(space, tmp_path):
         read_policy(file, other)
 
 
+@pytest.mark.parametrize("space", [BOX, PAD, *SLOW], ids=str)
+def test_an_agent_learns_on_its_device_in_actions_of_any_kind(space, tmp_path):
+    limit = {"autoreset_mode": "SameStep", "max_episode_steps": 5}
+    lanes = TensorLanes(NeuralVectorEnv(2, bundle_of(space), output="torch", **limit))
+    learner = Learner(TorchPPO, "cpu", {"rollout_buffer_class": TensorRollout})
+    model = make_ppo(lanes, SMALL, 0, learner=learner)
+    before = [value.clone() for value in model.policy.parameters()]
+    model.learn(16)
+    assert not all(map(torch.equal, before, model.policy.parameters()))
+    again = read_policy(save_policy(model, tmp_path / "policy.zip"))
+    assert again.action_space == ActionSpace.from_gymnasium(space).encoded().to_gymnasium()
+
+
 def test_numbers_within_minus_one_and_one_become_the_games():
     adapted = SB3VecEnv(dream(BOX))
     assert adapted.action_space == spaces.Box(-1, 1, (2,))
@@ -65,6 +78,4 @@ def test_numbers_within_minus_one_and_one_become_the_games():
 def test_what_needs_one_number_says_so():
     with pytest.raises(ValueError, match="dyna needs Discrete actions"):
         discrete_actions(policy_actions(BOX), "dyna")
-    with pytest.raises(ValueError, match="learner=torch needs Discrete"):
-        TensorLanes(dream(PAD))
     assert discrete_actions(policy_actions(spaces.Discrete(3))) == 3

@@ -12,7 +12,13 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.ppo.policy_file import Learner, make_ppo
 from agents.ppo.presets import PPOSettings
-from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO, advantages
+from agents.ppo.torch_learner import (
+    TensorLanes,
+    TensorRollout,
+    TorchPPO,
+    advantages,
+    drawn,
+)
 from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from agents.ppo.vec_env import sb3_env
 from neural_envs.vector_env import NeuralVectorEnv
@@ -59,16 +65,32 @@ def test_stacked_frames_are_those_of_stable_baselines3_across_the_ends_of_episod
             assert infos[lane]["TimeLimit.truncated"] == bool(step.cut[lane])
 
 
-def test_its_heads_are_those_of_the_policy():
-    stored = {"frames": [3, 16, 16], "actions": 4, "lanes": 2}
+@pytest.mark.parametrize(
+    "actions",
+    [
+        4,
+        *(
+            {"type": "MultiBinary", "n": 2},
+            {"type": "MultiDiscrete", "nvec": [3, 2], "start": [0, 0]},
+        ),
+        {"type": "Box", "low": [-1.0, -1.0], "high": [1.0, 1.0]},
+    ],
+    ids=str,
+)
+def test_what_it_draws_is_as_likely_as_the_policy_says(actions):
+    stored = {"frames": [3, 16, 16], "actions": actions, "lanes": 2}
     learner = Learner(TorchPPO, "cpu", {"rollout_buffer_class": TensorRollout})
     model = make_ppo(None, SMALL, 0, stored, learner)
     assert isinstance(model, TorchPPO)
-    frames = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)
-    logits, values = model._heads(frames)
-    expected, likelihood, _ = model.policy.evaluate_actions(frames, torch.tensor([1, 2]))
+    frames = torch.randint(256, (1, 3, 16, 16), dtype=torch.uint8).repeat(4_000, 1, 1, 1)
+    likelihood, values = model._heads(frames)
+    taken = drawn(likelihood.distribution, torch.Generator().manual_seed(0))
+    assert taken.shape[1:] == model.action_space.shape
+    expected, log_probability, _ = model.policy.evaluate_actions(frames, taken)
     torch.testing.assert_close(values, expected[:, 0])
-    torch.testing.assert_close(logits.log_softmax(1)[[0, 1], [1, 2]], likelihood)
+    torch.testing.assert_close(likelihood.log_prob(taken), log_probability)
+    shares = taken.float().mean(0)
+    torch.testing.assert_close(shares, likelihood.sample().float().mean(0), atol=0.1, rtol=0)
 
 
 def test_it_trains_in_a_dream_and_its_policy_is_read_as_any_other(tmp_path):
