@@ -10,10 +10,14 @@ from quick_runs import config_for
 from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import Dataset
 from world_models.models.table import build_model
+from world_models.models.tokens_config import TokensConfig
 from world_models.training.cost import cost_line, step_multiply_adds, training_seconds
 from world_models.training.presets.any import any_game, any_tokens
 from world_models.training.presets.scaling import fitted
 from world_models.training.trainer import Trainer
+
+TOKENS = any_tokens().model
+assert isinstance(TOKENS, TokensConfig)
 
 
 def of_size(height, width, name="chance", **changes):
@@ -53,9 +57,35 @@ def test_the_cost_is_measured_on_a_copy_and_said_in_a_sentence(dataset_path, tmp
 def test_the_preset_any_keeps_its_grid_small(shape, patch, width):
     found = fitted("any", any_game(), shape)
     assert (found.model.grid.patch, found.model.grid.width) == (patch, width)
-    assert fitted("any-tokens", any_tokens(), shape) == any_tokens()
     own = replace(
         any_game(), model=replace(any_game().model, grid=replace(any_game().model.grid, width=20))
     )
     assert fitted("any", own, shape) == own
     build_model(replace(SPEC, frame_shape=shape), found.model)
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "width", "digits"),
+    [((64, 64, 3), 4, 64, 4), ((96, 128, 3), 8, 96, 8), ((100, 124, 3), 4, 64, 4)],
+)
+def test_the_preset_any_tokens_keeps_its_grid_small_with_more_values_per_code(
+    shape, patch, width, digits
+):
+    config = any_tokens()
+    found = fitted("any-tokens", config, shape).model
+    assert isinstance(found, TokensConfig)
+    assert (found.tokenizer.patch, found.network.width) == (patch, width)
+    assert found.tokenizer.levels == (8,) * digits
+    own = replace(TOKENS, tokenizer=replace(TOKENS.tokenizer, levels=(5, 5)))
+    changed = replace(config, model=own)
+    assert fitted("any-tokens", changed, shape) == changed
+
+
+def test_a_step_of_large_frames_by_any_tokens_costs_at_most_three_times_that_of_small_ones():
+    costs = []
+    for shape in ((64, 64, 3), (128, 128, 3)):
+        found = fitted("any-tokens", any_tokens(), shape).model
+        assert isinstance(found, TokensConfig)
+        learned = replace(found, tokenizer=replace(found.tokenizer, kind="fsq"))
+        costs.append(step_multiply_adds(build_model(replace(SPEC, frame_shape=shape), learned)))
+    assert costs[0] < costs[1] < 3 * costs[0]
