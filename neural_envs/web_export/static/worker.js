@@ -22,7 +22,8 @@ async function load(path) {
 
 async function choose({ bundle }) {
   const entry = site.dreams.find(({ name }) => name === bundle), folder = (file) => load(`dreams/${entry.folder}/${file}`);
-  const options = { executionProviders: ["wasm"], graphOptimizationLevel: "all" };
+  // the exporter has folded what can be: the runtime's own search takes as long as all else here, and no step is quicker
+  const options = { executionProviders: ["wasm"], graphOptimizationLevel: "disabled" };
   const dream = await Dream.open(ort, entry, folder, options);
   const agents = await openAgents(ort, entry.agents, folder, options);
   const openGame = entry.twin ? () => GAMES[entry.world](load) : null;
