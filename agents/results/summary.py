@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from agents.results.figures import number_text
 from agents.results.scorecard import Row
-from agents.results.tables import OLDER, Bundle, all_rows, bounded
+from agents.results.tables import OLDER, Bundle, all_rows, bounded, without_value
 from collectors.worlds.table import WORLDS
 
 ABSENT = "not measured"
+UNCERTAIN = "no ratio: too uncertain"  # agents of the game are not clearly above random play
 FEW = 10  # samples, below which a figure without an interval says how many
 HEAD = (
     "world",
@@ -58,13 +59,18 @@ def _columns(world: str) -> list[tuple[str, str]]:
 def _cell(bundle: Bundle, path: str, name: str) -> str:
     row = next((row for row in all_rows(bundle) if row.target.path == path), None)
     if row is None or row.figure is None:
-        return ABSENT
+        return ABSENT if row is None else _absent(bundle, row)
     value = " ".join(filter(None, (name, number_text(row.figure.value), row.target.unit)))
     if row.figure.interval is not None:
         value += " ({} to {})".format(*map(number_text, row.figure.interval))
     elif row.figure.samples is not None and row.figure.samples < FEW:
         value += f" (of {row.figure.samples} only)"
     return value + _older(bundle, row)
+
+
+def _absent(bundle: Bundle, row: Row) -> str:
+    """Why there is no number."""
+    return ABSENT if without_value(bundle, row) is None else UNCERTAIN
 
 
 def _older(bundle: Bundle, row: Row) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agents.results.figures import Figure, count_text, find_figure, number_text
-from agents.results.goals import SPEEDS, command_of, in_summary
+from agents.results.goals import OF_TRANSFER, SPEEDS, command_of, in_summary
 from agents.results.released import Source
 from agents.results.scorecard import Row, given, rows
 from world_models.evaluation.evaluator import Target
@@ -116,19 +116,24 @@ def absent(bundle: Bundle) -> list[str]:
     """One line per command that would measure what no file holds, or that found no value for it,
     as for a ratio of returns that lie too far apart.
     """
-    by_command: dict[str, list[str]] = {}
-    done: set[str] = set()
+    titles: dict[tuple[str, str], list[str]] = {}
     for row in all_rows(bundle):
-        command = command_of(row.target.path, bundle.name, bundle.world)
         if row.figure is None:
-            by_command.setdefault(command, []).append(row.target.title)
-        elif "transfer" in command:  # an older `evaluate` measured less
-            done.add(command)
+            command = command_of(row.target.path, bundle.name, bundle.world)
+            word = "without a value" if without_value(bundle, row) else "not measured"
+            titles.setdefault((word, command), []).append(row.target.title)
     return [
-        f"`{bundle.name}`, {'without a value' if command in done else 'not measured'} "
-        f"(`{command}`): {'; '.join(titles)}."
-        for command, titles in by_command.items()
+        f"`{bundle.name}`, {word} (`{command}`): {'; '.join(those)}."
+        for (word, command), those in titles.items()
     ]
+
+
+def without_value(bundle: Bundle, row: Row) -> Source | None:
+    """The transfer that was measured and gave no number for this row, if one did."""
+    first = row.target.path.split(".")[0]
+    if row.figure is not None or first not in OF_TRANSFER or first == "spread":
+        return None
+    return next((one for one in bundle.sources if "transfer" in one.figures), None)
 
 
 def met(bundle: Bundle) -> str:

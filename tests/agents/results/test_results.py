@@ -131,6 +131,22 @@ def test_a_world_s_row_says_what_is_not_measured_and_how_many_goals_are_met(tmp_
     assert pong.count(summary.ABSENT) == len(summary.HEAD) - 1
 
 
+def test_a_transfer_without_a_ratio_is_not_called_unmeasured(tmp_path):
+    folder = tmp_path / "measured"
+    shutil.copytree(FOLDER, folder)
+    found = json.loads((folder / "snake" / "transfer.json").read_text())
+    found.update(transfer=None, transfer_ci=None)
+    (folder / "snake" / "transfer.json").write_text(json.dumps(found))
+    text = pages.parts(folder)
+    (snake,) = [row for row in text["summary"].splitlines() if row.startswith("| `snake` |")]
+    assert f"| {summary.UNCERTAIN} |" in snake
+    assert "`snake`, without a value (`neural-envs transfer snake`):" in text["all results"]
+    (folder / "snake" / "transfer.json").unlink()
+    text = pages.parts(folder)
+    assert summary.UNCERTAIN not in text["summary"]
+    assert "`snake`, not measured (`neural-envs transfer snake`):" in text["all results"]
+
+
 def test_a_figure_of_few_samples_without_an_interval_says_how_many(tmp_path):
     folder = tmp_path / "measured"
     shutil.copytree(FOLDER, folder)
