@@ -201,7 +201,13 @@ CONFIGS = {
     "tokens-likeliest": TokensConfig(FSQ, replace(MASKED, attention=False), 1, tokenizer_share=0.0),
     "tokens-guided": TokensConfig(FSQ, MASKED, 2, temperature=0.5, guidance=2.0),
     "tokens-copies": TokensConfig(
-        FSQ, replace(MASKED, copy=(0, 1)), 2, passes=2, temperature=1.0, guidance=1.5
+        FSQ,
+        replace(MASKED, copy=(0, 1)),
+        2,
+        passes=2,
+        temperature=1.0,
+        guidance=1.5,
+        spread_order=True,
     ),
     "tokens-pixels": TokensConfig(
         FSQ,

@@ -14,6 +14,7 @@ from world_models.models.masked_decoding import (
     sure_copies,
     without_rare,
 )
+from world_models.models.place_order import spread_order
 from world_models.models.token_losses import some_new_only
 from world_models.networks.code_copy import OUTSIDE, CodeCopy, chosen_codes
 from world_models.networks.code_head import CodeHead
@@ -185,6 +186,27 @@ def test_a_choice_temperature_shuffles_the_unsure_places_and_leaves_the_sure_one
     # Gumbel noise of weight 1: the first of the unsure ones is a draw by their probabilities
     first = torch.bincount(order[:, 1:4].argmax(1), minlength=3) / 2_000
     assert (first - torch.tensor([0.5, 0.4, 0.01]) / 0.91).abs().max() < 0.04
+
+
+def test_spread_places_are_decided_far_from_one_another_wherever_the_order_begins():
+    shape, lanes = torch.Size((8, 16)), 200
+    order = spread_order(shape, stream(lanes), 3).unflatten(1, shape)
+    assert all(len(lane.unique()) == 128 for lane in order)
+    first = order >= order.flatten(1).sort(1).values[:, -32, None, None]  # a quarter of the places
+    assert not (first & first.roll(1, 2)).any() and not (first & first.roll(1, 1)).any()
+    per_block = first.float().unfold(1, 4, 4).unfold(2, 4, 4).sum((3, 4))
+    assert per_block.min() >= 2 and per_block.max() <= 6  # 4 of 16 where the shift begins a block
+    share = first.float().mean(0)
+    assert share.min() > 0.1 and share.max() < 0.4  # no place is always among the first
+
+
+def test_the_sure_places_come_first_in_a_spread_order_too():
+    probability = torch.tensor([[0.99, 0.5, 0.4, 0.01, 0.95, 0.2]]).expand(50, 6)
+    spread = spread_order(torch.Size((2, 3)), stream(50), 3)
+    order = MaskedDecoding(spread_order=True).order(probability.log(), stream(50), 64, spread)
+    assert (order[:, [0, 4]].amin(1) > order[:, [1, 2, 3, 5]].amax(1)).all()
+    unsure = [1, 2, 3, 5]
+    assert torch.equal(order[:, unsure].argsort(1), spread[:, unsure].argsort(1))
 
 
 def test_masks_hide_at_least_one_place_and_all_in_a_share_of_samples():

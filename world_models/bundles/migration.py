@@ -89,6 +89,7 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
 ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.copy_pixels", False),
     ("tokens", "model.choice_temperature", 0.0),
+    ("tokens", "model.spread_order", False),
     ("tokens", "model.new_temperature", None),
     ("tokens", "model.move_temperature", None),
     ("tokens", "model.pixel_features", 0),

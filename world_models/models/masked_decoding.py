@@ -1,5 +1,5 @@
 """Masked decoding: a frame's codes in a few passes, the places of highest probability first
-(MaskGIT, arXiv:2202.04200, section 3.2).
+(MaskGIT, arXiv:2202.04200, section 3.2), or evenly spread places first (`place_order`).
 
 The schedule counts only the places of which the first pass is unsure. Where most of a frame is
 copied, all of its places would otherwise fill the early passes, and the last one would draw what is
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from world_models.models.place_order import spread_order
 from world_models.networks.code_copy import OUTSIDE, chosen_codes
 from world_models.networks.code_head import CodeHead
 from world_models.networks.masked_tokens import CodeFeatures, MaskedTokens, MovedFrame
@@ -52,6 +53,9 @@ class MaskedDecoding(NamedTuple):
     places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
     is unsure, as relief, these are the smooth ones: a long dream loses its texture.
 
+    With `spread_order` places that are decided in one pass lie far apart. What lies side by side
+    in one pass does not know of each other, so that coasts become crumbs.
+
     A copy that is more probable than `sure_copy` is taken without a draw. Where games keep what was
     in sight, one place in ten that is drawn anew per step soon covers it.
 
@@ -65,6 +69,7 @@ class MaskedDecoding(NamedTuple):
     temperature: float | Tensor = 0.0  # a number, or (B, L, 1) that of each place, above 0
     guidance: float = 1.0
     choice_temperature: float = 0.0
+    spread_order: bool = False
     sure_copy: float = 1.0
     new_temperature: float | None = None
     move_temperature: float | None = None
@@ -87,6 +92,7 @@ class MaskedDecoding(NamedTuple):
         origin = torch.zeros_like(codes)
         moved = None if features.moved is None else features.moved.codes
         sources = network.sources(features.last[:lanes], moved)
+        spread = spread_order(shape, noise, FRAME_SALT + 1) if self.spread_order else None
         now = [x.unflatten(1, shape) for x in (codes, found, origin)]
         yield Decided(now[0], now[1], now[2], features.moved)
         for number in range(1, self.passes + 1):
@@ -101,7 +107,7 @@ class MaskedDecoding(NamedTuple):
                 if number == 1:
                     unsure = (log_probability < SURE).sum(1)  # (B,)
                 left = still_masked(unsure, number, self.passes)
-                order = self.order(log_probability, noise, salt)
+                order = self.order(log_probability, noise, salt, spread)
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 codes = codes.masked_fill(rank < left[:, None], mask)
             now = [x.unflatten(1, shape) for x in (codes, found, origin)]
@@ -130,15 +136,20 @@ class MaskedDecoding(NamedTuple):
         new = (moved == OUTSIDE)[..., None]
         return self.at(torch.where(new, self.new_temperature, self.temperature))
 
-    def order(self, log_probability: Tensor, noise: NoiseStream, salt: int) -> Tensor:
+    def order(
+        self, log_probability: Tensor, noise: NoiseStream, salt: int, spread: Tensor | None = None
+    ) -> Tensor:
         """What places are ordered by, (B, L); the last ones are masked again. Those that are sure
-        keep their place.
+        keep their place. `spread` (B, L) orders the others, where there is one.
         """
-        if not self.choice_temperature:
+        if spread is not None:
+            unsure = spread
+        elif self.choice_temperature:
+            gumbel = noise.gumbel(tuple(log_probability.shape[1:]), salt + DIGITS - 2)
+            unsure = log_probability + self.choice_temperature * gumbel
+        else:
             return log_probability
-        gumbel = noise.gumbel(tuple(log_probability.shape[1:]), salt + DIGITS - 2)
-        unsure = log_probability + self.choice_temperature * gumbel - FAR
-        return torch.where(log_probability < SURE, unsure, log_probability)
+        return torch.where(log_probability < SURE, unsure - FAR, log_probability)
 
     def choose(
         self,

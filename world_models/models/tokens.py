@@ -120,9 +120,8 @@ class TokensModel(WorldModel):
         """The sampler with the passes, temperature and guidance of the options."""
         steps, guidance, temperature = self.resolve_options(options)
         assert steps is not None and guidance is not None and temperature is not None
-        c = self.config
-        fixed = c.choice_temperature, c.sure_copy, c.new_temperature, c.move_temperature
-        return MaskedDecoding(steps, temperature, guidance, *fixed)
+        own = (getattr(self.config, name) for name in MaskedDecoding._fields[3:])
+        return MaskedDecoding(steps, temperature, guidance, *own)
 
     def init(self, context: Context) -> TokenWindow:
         """The state after a context of `context_length` frames. Raises ValueError on another

@@ -29,6 +29,9 @@ class TokensConfig(ModelConfig):
     choice_temperature: float = setting(
         0.0, "of the order in which places are decided; 0: the surest draws first", least=0
     )
+    spread_order: bool = setting(
+        False, "places are decided evenly spread, whatever is sure or not (Halton scheduler)"
+    )
     sure_copy: float = setting(
         1.0, "a copy that is more probable is taken without a draw; 1: none", least=0, most=1
     )

@@ -192,6 +192,7 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
     before = {"format_version": FORMAT_VERSION, "kind": "tokens", "model": {"passes": 2}}
     later = {"copy_pixels": False, "choice_temperature": 0.0, "pixel_features": 0}
     later |= {
+        "spread_order": False,
         "outcomes_by_frame": False,
         "rare": 0.0,
         "erased": 0.0,

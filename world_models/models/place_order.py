@@ -1,0 +1,39 @@
+"""In which order places of a frame are decided: evenly spread ones first.
+
+Besnier et al. 2025 (arXiv:2503.17076) decide the places of an image in the order of a Halton
+sequence, so that those of one pass lie far apart: each is drawn by itself, and what is near should
+know of it. Here the order is that of ordered dithering (Bayer 1973), shifted at random for every
+frame and lane, so that no place of the frame is always an early one.
+
+B lanes, G x G places, L = G * G.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from world_models.noise import NoiseStream
+
+
+def dither_matrix(rows: int, columns: int) -> Tensor:
+    """(rows, columns) float32, different numbers in (0, 1): the places above any threshold are
+    evenly spread. A part of Bayer's matrix of the next power of two.
+    """
+    matrix = torch.zeros(1, 1)
+    while len(matrix) < max(rows, columns):
+        upper = torch.cat((4 * matrix, 4 * matrix + 2), 1)
+        lower = torch.cat((4 * matrix + 3, 4 * matrix + 1), 1)
+        matrix = torch.cat((upper, lower))
+    return ((matrix + 0.5) / matrix.numel())[:rows, :columns]
+
+
+def spread_order(shape: torch.Size, noise: NoiseStream, salt: int) -> Tensor:
+    """(B, L) float32: the places of a frame (G, G) in evenly spread order, the largest first."""
+    rows, columns = shape
+    matrix = dither_matrix(rows, columns).to(noise.seeds.device)
+    shift = noise.uniform((2,), salt)  # (B, 2)
+    down, right = ((shift[:, axis, None] * shape[axis]).long() for axis in (0, 1))
+    row = (torch.arange(rows, device=matrix.device) + down) % rows  # (B, G)
+    column = (torch.arange(columns, device=matrix.device) + right) % columns
+    return matrix[row[:, :, None], column[:, None, :]].flatten(1)
