@@ -24,6 +24,7 @@ from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpe
 from world_models.training import run as training
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.presets.table import PRESETS
+from world_models.training.throughput import forward_backward
 from world_models.training.trainer import Trainer
 
 
@@ -97,6 +98,18 @@ def test_the_autoencoder_learns_first_and_alone_and_then_nothing_moves_it(datase
     assert same(average, frozen)  # frozen as it was on average
     assert all(p.grad is None for p in trainer.model.autoencoder.parameters())
     assert all(p.grad is not None for p in trainer.model.network.encoder.parameters())
+
+
+def test_throughput_is_that_of_the_last_part_of_a_run_after_updates_of_the_first(
+    dataset_path, tmp_path, monkeypatch
+):
+    trainer = Trainer(run(dataset_path, tmp_path), Dataset(dataset_path))
+    trainer.step()
+    monkeypatch.setattr(trainer.optimizer, "zero_grad", lambda set_to_none: None)
+    trainer.model.zero_grad(set_to_none=True)
+    forward_backward(trainer)()
+    assert all(p.grad is None for p in trainer.model.autoencoder.parameters())
+    assert any(p.grad is not None for p in trainer.model.network.parameters())
 
 
 @pytest.mark.parametrize("name", ["latent", "latent-regression"])

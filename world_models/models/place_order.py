@@ -10,28 +10,30 @@ B lanes, G x G places, L = G * G.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from world_models.noise import NoiseStream
 
 
-def dither_matrix(rows: int, columns: int) -> Tensor:
+@lru_cache
+def dither_matrix(rows: int, columns: int) -> np.ndarray:
     """(rows, columns) float32, different numbers in (0, 1): the places above any threshold are
     evenly spread. A part of Bayer's matrix of the next power of two.
     """
-    matrix = torch.zeros(1, 1)
+    matrix = np.zeros((1, 1), np.float32)
     while len(matrix) < max(rows, columns):
-        upper = torch.cat((4 * matrix, 4 * matrix + 2), 1)
-        lower = torch.cat((4 * matrix + 3, 4 * matrix + 1), 1)
-        matrix = torch.cat((upper, lower))
-    return ((matrix + 0.5) / matrix.numel())[:rows, :columns]
+        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+    return np.ascontiguousarray(((matrix + 0.5) / matrix.size)[:rows, :columns])
 
 
 def spread_order(shape: torch.Size, noise: NoiseStream, salt: int) -> Tensor:
     """(B, L) float32: the places of a frame (G, G) in evenly spread order, the largest first."""
     rows, columns = shape
-    matrix = dither_matrix(rows, columns).to(noise.seeds.device)
+    matrix = torch.from_numpy(dither_matrix(rows, columns)).to(noise.seeds.device)
     shift = noise.uniform((2,), salt)  # (B, 2)
     down, right = ((shift[:, axis, None] * shape[axis]).long() for axis in (0, 1))
     row = (torch.arange(rows, device=matrix.device) + down) % rows  # (B, G)

@@ -62,6 +62,7 @@ def forward_backward(trainer: Trainer) -> Callable[[], None]:
 
     def advance() -> None:
         trainer.model.train()
+        trainer.model.begin_update(trainer.average, 1.0, 1.0)  # what is frozen late in a run is
         for clips in parts:
             with trainer.autocast:
                 losses = trainer.losses(clips, options, steps, trainer.noise)

@@ -69,10 +69,8 @@ def test_stacked_frames_are_those_of_stable_baselines3_across_the_ends_of_episod
     "actions",
     [
         4,
-        *(
-            {"type": "MultiBinary", "n": 2},
-            {"type": "MultiDiscrete", "nvec": [3, 2], "start": [0, 0]},
-        ),
+        {"type": "MultiBinary", "n": 2},
+        {"type": "MultiDiscrete", "nvec": [3, 2], "start": [0, 0]},
         {"type": "Box", "low": [-1.0, -1.0], "high": [1.0, 1.0]},
     ],
     ids=str,
