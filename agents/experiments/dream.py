@@ -40,7 +40,7 @@ from world_models.bundles.bundle import update_provenance
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run import train
 
-FREE = ("out", "workers", "threads", "serve")
+FREE = ("out", "workers", "threads", "device", "serve")  # a run may go on on another machine
 SHARES = {  # of the minutes
     "record": 0.12,
     "first dream": 0.22,
