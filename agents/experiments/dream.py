@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.evaluation.evaluate import EvaluateConfig, as_text, evaluate_bundle
+from agents.evaluation.how_made import machine_class
 from agents.experiments.dream_choice import choose_family
 from agents.experiments.stages import Stages, settings_of
 from agents.ppo.presets import ppo_settings, quick
@@ -161,7 +162,7 @@ class DreamRun:
             seed=self.config.seed,
         )
         train(preset, load_model)
-        return {"family": made["family"], "minutes": preset.minutes}
+        return {"family": made["family"], "minutes": preset.minutes, "machine": machine_class()}
 
     def learn(self) -> dict[str, Any]:
         """An agent, by PPO in the first dream."""

@@ -29,7 +29,7 @@ from agents.results.public_games import (
     shortened_transfer,
     write_game,
 )
-from agents.results.released import read_file
+from agents.results.released import OF_A_MACHINE, read_file
 from agents.results.strips import depth_strip, write_depths
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.files import write_atomically
@@ -77,6 +77,10 @@ class GamesConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if OF_A_MACHINE.match(self.out):  # refused now, not after hours
+            raise ValueError(
+                f"out={self.out}: figures name no place of a machine; give a relative folder"
+            )
         for name in self.games:
             if name not in PUBLIC_GAMES:
                 raise UnknownNameError(unknown("public game", name, PUBLIC_GAMES))
@@ -113,6 +117,7 @@ class GameRun:
             "family": done["record"]["family"],
             "frames": Dataset(dream.data).steps,
             "minutes": sum(done[stage]["seconds"] for stage in SHARES) / 60,
+            "trained_on": done["dream"].get("machine"),
         }
         self.figures["evaluation"] = self.evaluate(dream)
         if config.docs:

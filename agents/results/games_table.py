@@ -161,9 +161,17 @@ def _source(game: Figures) -> str:
     commands += [
         game[part]["made"]["command"] for part in ("evaluation", "transfer") if part in game
     ]
-    machine, commit = made["machine"], str(made["commit"])
+    commit, machine = str(made["commit"]), _machine(made["machine"])
+    trained = game.get("trained_on")
+    elsewhere = "" if trained is None or _machine(trained) == machine else _machine(trained)
     return (
         f"* `{game['id']}`: {', '.join(f'`{command}`' for command in commands)}; commit "
         f"{commit[:7]}{' with changes' if '+' in commit else ''}, {made['date']}, "
-        f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores"
+        f"{machine}{elsewhere and f'; trained on {elsewhere}'}"
     )
+
+
+def _machine(machine: Figures) -> str:
+    card = machine.get("cuda")
+    cores = f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores"
+    return f"{card}, {cores}" if card else cores

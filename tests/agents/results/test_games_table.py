@@ -189,6 +189,14 @@ def test_the_images_of_a_game_and_its_commands_are_shown(tmp_path):
     assert f"`neural-envs dream {CAR}`, `neural-envs evaluate dream`" in text
 
 
+def test_where_a_dream_was_trained_is_told_where_it_was_measured_elsewhere(tmp_path):
+    trained = MACHINE | {"cuda": "NVIDIA H200", "cores": 16}
+    write_game(tmp_path, figures(CAR) | {"trained_on": MACHINE})
+    assert "trained on" not in games_tables(tmp_path)
+    write_game(tmp_path, figures(CAR) | {"trained_on": trained})
+    assert "2 cores; trained on NVIDIA H200, x86_64 AVX2, 16 cores" in games_tables(tmp_path)
+
+
 def test_a_shortened_file_is_small_and_has_no_curves(tmp_path):
     file = write_game(tmp_path, figures(CAR))
     assert not {"curves", "policies", "survival", "world"} & set(
@@ -246,6 +254,12 @@ def test_an_unknown_game_names_the_nearest(capsys):
     with pytest.raises(SystemExit):
         main(["CarRacing-v2"])
     assert "did you mean 'CarRacing-v3'" in capsys.readouterr().err
+
+
+def test_a_folder_of_a_machine_is_refused_before_hours_of_work(capsys):
+    with pytest.raises(SystemExit):
+        main([CAR, "--out", "/somewhere/dreams"])
+    assert "give a relative folder" in capsys.readouterr().err
 
 
 @pytest.fixture
