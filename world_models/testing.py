@@ -179,6 +179,13 @@ class WorldModelContract:
         if frames:
             assert torch.equal(frames[-1], model.step(state, action, self.noise(2)).frame)
 
+    @torch.no_grad()
+    def test_frames_of_the_game_come_out_of_its_own_decoder_as_frames(self):
+        model = self.make_model()
+        frames = self.make_context(model, self.lanes).frames[:, -1]
+        again = model.reconstruct(frames)
+        assert again is None or (again.dtype == torch.uint8 and again.shape == frames.shape)
+
     def test_its_losses_are_named_numbers_with_a_gradient(self):
         model = self.make_model().train()
         clips = self.make_clips(model, 4, 4)

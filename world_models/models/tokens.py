@@ -214,7 +214,7 @@ class TokensModel(WorldModel):
         return pixels.to_uint8(self.tokenizer.decode(codes).float())
 
     def reconstruct(self, frames: Tensor) -> Tensor:
-        return self.decode_codes(self.encode_frames(frames))
+        return self.decode_codes(self.encode_frames(frames).long())
 
     def outcome(
         self, features: CodeFeatures, decided: Decided, frame: Tensor, noise: NoiseStream
