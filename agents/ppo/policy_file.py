@@ -29,7 +29,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.ppo.networks import PatchCNN
+from agents.ppo.networks import PatchCNN, PatchPolicy
 from agents.ppo.presets import PPOSettings
 from collectors.action_space import ActionSpace
 from collectors.files import write_atomically
@@ -92,7 +92,7 @@ def make_ppo(
     frames and how many actions.
     """
     model = learner.kind(
-        "CnnPolicy",
+        PatchPolicy,
         env,  # pyright: ignore[reportArgumentType] # None is allowed, and the stubs forget it
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,

@@ -102,6 +102,17 @@ def test_the_network_sees_the_same_neighbourhood_at_every_place():
     assert network(frames).shape == (2, 128)
 
 
+def test_frames_with_their_channels_side_by_side_are_the_same_to_the_policy(tmp_path):
+    model = load_policy(train_ppo(config(tmp_path)))
+    frames = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
+    extractor = model.policy.features_extractor
+    received = []
+    extractor.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
+    features = model.policy.extract_features(frames)
+    assert received[0].is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(features, extractor(frames / 255), atol=1e-6)
+
+
 def test_the_network_refuses_frames_that_are_no_whole_number_of_cells():
     with pytest.raises(ValueError, match="multiples of 4"):
         PatchCNN(Box(0, 1, (3, 62, 64), np.float32))
