@@ -18,6 +18,8 @@ import torch
 from collectors.recording.collect import collect
 from neural_envs.bundles import resolve_bundle
 
+ENDLESS = torch.zeros(1).expand(10**12)  # terabytes, of a file of some bytes
+
 
 class Touch:
     """Unpickled, it makes a file."""
@@ -236,7 +238,9 @@ def test_pickled_weights_of_a_policy_are_refused(policy, canary):
 
 
 @pytest.mark.parametrize(
-    "weights", [3, None, [1], {"a": 3}, {"a": torch.zeros(2, 2).to_sparse()}], ids=range(5)
+    "weights",
+    [3, None, [1], {"a": 3}, {"a": torch.zeros(2, 2).to_sparse()}, {"a": ENDLESS}],
+    ids=range(6),
 )
 def test_a_policy_whose_weights_are_no_tensors_is_a_sentence(policy, weights):
     from agents.ppo.policy_file import PolicyFileError
@@ -245,6 +249,17 @@ def test_a_policy_whose_weights_are_no_tensors_is_a_sentence(policy, weights):
     target = io.BytesIO()
     torch.save(weights, target)
     rewrite(policy, {"policy.pth": target.getvalue()})
+    with pytest.raises(PolicyFileError, match="its weights are no tensors"):
+        load_policy(policy)
+
+
+def test_a_policy_with_few_bytes_that_claim_to_be_many_numbers_is_a_sentence(policy):
+    from agents.ppo.policy_file import PolicyFileError
+    from agents.ppo.train import load_policy
+
+    target = io.BytesIO()
+    torch.save({"state": {0: {"exp_avg": ENDLESS}}, "param_groups": []}, target)
+    rewrite(policy, {"policy.optimizer.pth": target.getvalue()})
     with pytest.raises(PolicyFileError, match="its weights are no tensors"):
         load_policy(policy)
 

@@ -38,6 +38,7 @@ from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import load_model
 from world_models.bundles.bundle import update_provenance
+from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run import train
 
@@ -152,7 +153,7 @@ class DreamRun:
         made = json.loads(self.stages.path.read_text())["done"]["record"]
         stage = "first dream" if part == "first" else "dream"
         preset = replace(
-            find_preset(made["family"]),
+            fitted(made["family"], find_preset(made["family"]), self.header["spec"]["frame_shape"]),
             data=self.data,
             out=self.root / part,
             schedule="minutes",
@@ -162,7 +163,10 @@ class DreamRun:
             seed=self.config.seed,
         )
         train(preset, load_model)
-        return {"family": made["family"], "minutes": preset.minutes, "machine": machine_class()}
+        machine = machine_class()
+        if preset.device == "cpu":  # a card that is there did nothing
+            machine["cuda"] = None
+        return {"family": made["family"], "minutes": preset.minutes, "machine": machine}
 
     def learn(self) -> dict[str, Any]:
         """An agent, by PPO in the first dream."""

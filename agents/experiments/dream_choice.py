@@ -9,6 +9,7 @@ import numpy as np
 from collectors.dataset.dataset import Dataset
 from world_models.models.tokens_config import TokensConfig
 from world_models.networks.patch_counts import PatchCounter
+from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import find_preset
 
 LOOKED_AT = 2_000  # frames, spread over the recording
@@ -29,7 +30,8 @@ def choose_family(dataset: Dataset) -> Choice:
     """Tokens with a dictionary where few different patches occur, tokens with a tokenizer that is
     learned where the whole frame moves, else a chance model that copies what stays.
     """
-    tokens = find_preset(TOKENS).model
+    frame_shape = dataset.spec["frame_shape"]
+    tokens = fitted(TOKENS, find_preset(TOKENS), frame_shape).model
     assert isinstance(tokens, TokensConfig)
     tokenizer = tokens.tokenizer
     frames, after = _pairs(dataset)

@@ -194,10 +194,16 @@ def exploitation_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, f"safe horizon (both within 20 % from the same starts): {steps}"]
 
 
-def _why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+def only_seeds_differ(real: Mapping[str, Any], random: Mapping[str, Any]) -> bool:
+    """Where nothing was learned with certainty: whether every run is better than random play."""
     runs, by_chance = (np.array(row["return_by_run"]) for row in (real, random))
-    if runs.min() <= by_chance.max() or runs.size == 1:
+    return bool(runs.min() > by_chance.max()) and runs.size > 1
+
+
+def _why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+    if not only_seeds_differ(real, random):
         return f"{NOTHING}; give more --steps, or more --seeds"
+    runs = np.array(real["return_by_run"])
     return (
         f"the real game's returns of {runs.size} PPO seeds, {runs.min():.2f} to {runs.max():.2f}, "
         "lie too far apart to tell what it taught; give more --seeds"

@@ -5,6 +5,7 @@ B frames, C channels, H x W pixels, P points, G = (H/4) (W/4) cells.
 
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -21,8 +22,17 @@ class PatchPolicy(ActorCriticCnnPolicy):
         self, obs: Tensor, features_extractor: BaseFeaturesExtractor | None = None
     ) -> Tensor:
         """obs (B, C, H, W) uint8 -> features (B, F), the same for actor and critic."""
-        frames = obs.contiguous(memory_format=torch.channels_last).float()
+        frames = obs.contiguous(memory_format=torch.channels_last).to(torch.float32, copy=True)
         return (features_extractor or self.features_extractor)(frames.div_(255))
+
+    def get_distribution(self, obs: Tensor) -> Distribution:
+        """That of the actions; the library's own way asks its base class for the features."""
+        hidden = self.mlp_extractor.forward_actor(self.extract_features(obs))
+        return self._get_action_dist_from_latent(hidden)
+
+    def predict_values(self, obs: Tensor) -> Tensor:
+        """(B, 1), likewise."""
+        return self.value_net(self.mlp_extractor.forward_critic(self.extract_features(obs)))
 
 
 class PatchCNN(BaseFeaturesExtractor):

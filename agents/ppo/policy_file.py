@@ -31,6 +31,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.ppo.networks import PatchCNN, PatchPolicy
 from agents.ppo.presets import PPOSettings
+from agents.ppo.untrusted_weights import all_finite, check_plain, most_elements, tensors_in
 from collectors.action_space import ActionSpace
 from collectors.files import write_atomically
 from collectors.settings.fields import from_dict, to_dict
@@ -150,9 +151,8 @@ def read_policy(path: str | Path, env: VecEnv | None = None, learner: Learner = 
             f"{path} is a policy for frames of {stored['frames']} and {stored['actions']} actions; "
             "this game has others"
         )
-    elements = sum(value.numel() for value in weights["policy"].values())
     try:
-        with AllocationBudget(4 * elements + SPARE_ELEMENTS):
+        with AllocationBudget(4 * most_elements(weights["policy"]) + SPARE_ELEMENTS):
             model = make_ppo(env, settings, stored["seed"], stored, learner)
         model.set_parameters(weights, exact_match=True, device=learner.device)
     except PARSE_ERRORS as error:
@@ -237,7 +237,8 @@ def _members(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             name: torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             for name, content in read.items()
         }
-        finite = _all_finite(weights["policy"])
+        finite = all_finite(weights["policy"])
+        check_plain(tensors_in(weights["policy.optimizer"]))
     except FileNotFoundError:
         raise
     except PolicyFileError:
@@ -247,20 +248,6 @@ def _members(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not finite:
         raise PolicyFileError(f"{path} has weights that are no finite numbers; train it again")
     return stored, weights
-
-
-def _all_finite(tensors: Any) -> bool:
-    """Whether these weights hold finite numbers; DamagedFileError where they are no plain
-    tensors.
-    """
-    if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.values())):
-        raise DamagedFileError("its weights are no tensors")
-    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())
-
-
-def _is_plain(value: Any) -> bool:
-    kind = isinstance(value, torch.Tensor) and (value.layout, value.device.type, value.is_quantized)
-    return kind == (torch.strided, "cpu", False)
 
 
 def _checked(stored: Any) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 The updates are those of stable-baselines3, and so are networks, settings, checkpoints and the saved
 policy. Only what is between them is ours, in the style of CleanRL: dreams give tensors, actions are
-drawn where they are, and a rollout stays on the device (Schulman et al. 2017, arXiv:1707.06347;
-advantages: Schulman et al. 2016, arXiv:1506.02438). stable-baselines3 copies every frame to the
-host and back.
+drawn where they are (several parts are decoded on the host), and a rollout stays on the device
+(Schulman et al. 2017, arXiv:1707.06347; advantages: Schulman et al. 2016, arXiv:1506.02438).
+stable-baselines3 copies every frame to the host and back.
 
 T steps, B lanes, frames of H x W pixels with C channels, K frames stacked, P parts of an action.
 """

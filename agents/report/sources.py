@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.envs import weights_fingerprint
 from agents.report.findings import ReportConfig
-from agents.results.released import Source, results_of
+from agents.results.released import Source, results_of, with_trust_of_dreams
 from agents.results.scorecard import CARD, Given
 from agents.results.tables import origin_text
 from collectors.dataset.dataset import dataset_name
@@ -39,7 +39,7 @@ def read_evaluation(config: ReportConfig) -> Given | None:
             return None
         note = f"note: {file} is of the bundle {figures.get('bundle')}"
         print(f"neural-envs report: {note}", file=sys.stderr)
-    return Given(str(file), figures) if figures else None
+    return Given(str(file), with_trust_of_dreams(figures)) if figures else None
 
 
 def read_transfer(config: ReportConfig, bundle: Bundle) -> Given | None:

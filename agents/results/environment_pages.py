@@ -29,7 +29,7 @@ SECTIONS = {  # label of a docstring -> heading of a page
 SCORES = {
     "one_step.psnr": "next frame, PSNR (dB)",
     "termination.f1": "game over, F1",
-    "trust.auroc": "trust, AUROC",
+    "trust.auroc": "trust before calibration, AUROC",
 }
 OF_MANY = ("num_envs", "autoreset_mode", "output")  # arguments of gym.make_vec only
 OF_THE_ID = ("bundle", "model", "world")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agents.experiments.transfer_report import only_seeds_differ
 from agents.results.figures import as_number, count_text, find_figure, number_text
 from agents.results.public_games import GAMES, read_games
 from collectors.dataset.dataset import dataset_name
@@ -33,6 +34,7 @@ RETURNS = (
     "steps, seeds",
 )
 PLAYERS = ("random", "dream", "real")
+NO_RATIO = {True: "none: too uncertain", False: "none: the game taught nothing"}
 Figures = Mapping[str, Any]
 
 
@@ -124,7 +126,11 @@ def _returns(game: Figures) -> list[str]:
     found = game["transfer"]
     means = [number_text(found[name]["return_mean"]) + _interval(found[name]) for name in PLAYERS]
     ratio = as_number(found["transfer"])
-    share = "none: the game taught nothing" if ratio is None else number_text(ratio)
+    share = (
+        NO_RATIO[only_seeds_differ(found["real"], found["random"])]
+        if ratio is None
+        else number_text(ratio)
+    )
     size = f"{count_text(found['budget_steps'])}, {len(found['seeds'])}"
     return [*means, share + _span(found["transfer_ci"]), size]
 

@@ -52,7 +52,7 @@ def read_results(folder: Path = FOLDER) -> dict[str, list[Source]]:
         for kind in KINDS:
             file = folder / bundle / f"{kind}.json"
             if file.is_file():
-                figures = read_file(file)
+                figures = with_trust_of_dreams(read_file(file))
                 source = Source(f"{bundle}/{file.name}", figures, figures["weights"])
                 found.setdefault(bundle, []).append(source)
     bench = folder / "bench.json"
@@ -86,6 +86,17 @@ def read_file(file: Path) -> dict:
         remedy = "measure again with paths relative to the working tree"
         raise ValueError(f"{name} names a place on a machine, {places[0]!r}; {remedy}")
     return figures
+
+
+def with_trust_of_dreams(figures: dict) -> dict:
+    """With `trust.of_dreams`: AUROC and AURC of the trust that dreams give, which is calibrated
+    where the evaluation found how (see `world_models.evaluation.trust_scores`).
+    """
+    trust = figures.get("trust", {})
+    kind = "_calibrated" if "auroc_calibrated" in trust else ""
+    names = {"auroc": f"auroc{kind}", "aurc": f"aurc{kind}", "wrong": "wrong", "samples": "samples"}
+    given = {name: trust[own] for name, own in names.items() if own in trust}
+    return {**figures, "trust": {**trust, "of_dreams": given}} if trust else figures
 
 
 def _texts(values: Any) -> Iterator[str]:

@@ -53,7 +53,12 @@ def summary(bundles: Sequence[Bundle]) -> str:
 
 def _columns(world: str) -> list[tuple[str, str]]:
     best = WORLDS[world].best_policy
-    return [*OWN[world], (f"game.{best}.return", ""), ("transfer", ""), ("trust.auroc", "")]
+    return [
+        *OWN[world],
+        (f"game.{best}.return", ""),
+        ("transfer", ""),
+        ("trust.of_dreams.auroc", ""),
+    ]
 
 
 def _cell(bundle: Bundle, path: str, name: str) -> str:

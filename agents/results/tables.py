@@ -133,16 +133,22 @@ def without_value(bundle: Bundle, row: Row) -> Source | None:
     first = row.target.path.split(".")[0]
     if row.figure is not None or first not in OF_TRANSFER or first == "spread":
         return None
-    return next((one for one in bundle.sources if "transfer" in one.figures), None)
+    parts = ["transfer"] if first in ("dream", "real", "random") else ["transfer", first]
+    return next((s for s in bundle.sources if all(_was_measured(s, part) for part in parts)), None)
+
+
+def _was_measured(source: Source, part: str) -> bool:
+    """A ratio is none also where it was; all else is none where nobody asked for it."""
+    return part in source.figures and (part == "transfer" or source.figures[part] is not None)
 
 
 def met(bundle: Bundle) -> str:
-    """Which goals of a bundle are met, missed and not measured, in a line each."""
+    """Which goals of a bundle are met, missed and without a value, in a line each."""
     found = all_rows(bundle)
     groups = {
         "met": [row for row in found if row.passed],
         "missed": [row for row in found if row.passed is False],
-        "not measured": [row for row in found if row.figure is None and bounded(row.target)],
+        "without a value": [row for row in found if row.figure is None and bounded(row.target)],
     }
     parts = [
         f"**{word} {len(group)}**: {'; '.join(row.target.title for row in group)}"

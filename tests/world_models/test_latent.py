@@ -24,7 +24,7 @@ from world_models.protocols import AugmentationOptions, Clips, Context, WorldSpe
 from world_models.training import run as training
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.presets.table import PRESETS
-from world_models.training.throughput import forward_backward
+from world_models.training.throughput import ThroughputConfig, forward_backward, measure_rounds
 from world_models.training.trainer import Trainer
 
 
@@ -108,6 +108,11 @@ def test_throughput_is_that_of_the_last_part_of_a_run_after_updates_of_the_first
     assert all(p.requires_grad for p in trainer.model.autoencoder.parameters())
     forward_backward(trainer)()
     assert not any(p.requires_grad for p in trainer.model.autoencoder.parameters())
+    trainer.step()
+    assert all(p.requires_grad for p in trainer.model.autoencoder.parameters())
+    measure_rounds(trainer, ThroughputConfig(rounds=1, seconds=0))
+    assert not any(p.requires_grad for p in trainer.model.autoencoder.parameters())
+    assert "frame" in trainer.step(), "the losses of the last part"
 
 
 @pytest.mark.parametrize("name", ["latent", "latent-regression"])

@@ -20,20 +20,22 @@ from world_models.noise import NoiseStream
 
 
 @lru_cache
-def dither_matrix(rows: int, columns: int) -> np.ndarray:
+def dither_matrix(rows: int, columns: int, device: torch.device) -> Tensor:
     """(rows, columns) float32, different numbers in (0, 1): the places above any threshold are
     evenly spread. A part of Bayer's matrix of the next power of two.
     """
     matrix = np.zeros((1, 1), np.float32)
     while len(matrix) < max(rows, columns):
         matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
-    return np.ascontiguousarray(((matrix + 0.5) / matrix.size)[:rows, :columns])
+    part = np.ascontiguousarray(((matrix + 0.5) / matrix.size)[:rows, :columns])
+    with torch.inference_mode(False):  # it outlasts the call
+        return torch.from_numpy(part).to(device)  # once: a CUDA graph records no copy from the host
 
 
 def spread_order(shape: torch.Size, noise: NoiseStream, salt: int) -> Tensor:
     """(B, L) float32: the places of a frame (G, G) in evenly spread order, the largest first."""
     rows, columns = shape
-    matrix = torch.from_numpy(dither_matrix(rows, columns)).to(noise.seeds.device)
+    matrix = dither_matrix(rows, columns, noise.seeds.device)
     shift = noise.uniform((2,), salt)  # (B, 2)
     down, right = ((shift[:, axis, None] * shape[axis]).long() for axis in (0, 1))
     row = (torch.arange(rows, device=matrix.device) + down) % rows  # (B, G)

@@ -30,7 +30,7 @@ class TokensConfig(ModelConfig):
         0.0, "of the order in which places are decided; 0: the surest draws first", least=0
     )
     spread_order: bool = setting(
-        False, "places are decided evenly spread, whatever is sure or not (Halton scheduler)"
+        False, "unsure places are decided evenly spread, in place of by choice_temperature"
     )
     sure_copy: float = setting(
         1.0, "a copy that is more probable is taken without a draw; 1: none", least=0, most=1

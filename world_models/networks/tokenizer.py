@@ -24,6 +24,7 @@ from world_models.networks.blocks import PatchEmbed, PatchOut, TokenNorm
 from world_models.networks.initialization import zeroed
 from world_models.networks.reconstruction import patch_weights, roughness
 
+MOST_CODES = 2**31  # codes are kept as whole numbers of 32 bits
 SOFTMAX = 64  # most values of a digit of a code: such a digit is decided by one softmax
 NEAR = 8  # entries of a dictionary from which a slightly wrong one is drawn
 
@@ -55,6 +56,8 @@ class TokenizerConfig:
         check_settings(self)
         if not self.levels or min(self.levels) < 2:
             raise ValueError(f"each latent value needs two levels or more, got {self.levels}")
+        if math.prod(self.levels) > MOST_CODES:
+            raise ValueError(f"levels {self.levels} make more codes than fit in 32 bits")
 
 
 class Tokenizer(Protocol):

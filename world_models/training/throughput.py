@@ -127,9 +127,11 @@ def measure(config: ThroughputConfig) -> dict:
 
 def measure_rounds(trainer: Trainer, config: ThroughputConfig) -> tuple[list[Round], float]:
     """The rounds, and the share of training time that was spent waiting for clips."""
+    # the last part of a run, in which what is learned first is frozen and clips are cut from codes
+    trainer.update, trainer.seconds = trainer.config.updates, 60 * trainer.config.minutes
+    trainer.step()
     bare, device = forward_backward(trainer), trainer.device
     rate(bare, 0, device)
-    trainer.step()
     seconds, rounds, waited = 0.0, [], trainer.prefetcher.waited
     for _ in range(config.rounds):
         alone, started = rate(bare, config.seconds, device), time.perf_counter()

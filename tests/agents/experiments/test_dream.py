@@ -64,6 +64,19 @@ def test_recordings_are_joined_once_however_often_that_is_asked(tmp_path):
         add_recording(tmp_path / "a", tmp_path / "c", 9)
 
 
+def test_large_frames_have_large_patches_in_a_dream_as_by_hand(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (6, 96, 128, 3), dtype=np.uint8)
+    large = dataset_of(tmp_path / "large", noise, SPEC | {"frame_shape": [96, 128, 3]})
+    assert choose_family(large).patches == 5 * 12 * 16, "of 8 pixels, none twice"
+    trained = []
+    monkeypatch.setattr(module, "train", lambda config, load: trained.append(config))
+    run = DreamRun(DreamConfig("FrozenLake-v1", 10.0, str(tmp_path / "r"), ("size=96x128",)))
+    run.stages = module.Stages(run.root)
+    run.stages.run("record", lambda: {"family": "any"})
+    run.train("first")
+    assert trained[0].model.grid.patch == 8
+
+
 @pytest.fixture
 def stubs(monkeypatch, tmp_path):
     """The long parts, each of which leaves its product and says that it was done."""

@@ -109,7 +109,9 @@ def test_frames_with_their_channels_side_by_side_are_the_same_to_the_policy(tmp_
     received = []
     extractor.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
     features = model.policy.extract_features(frames)
-    assert received[0].is_contiguous(memory_format=torch.channels_last)
+    model.policy.get_distribution(frames), model.policy.predict_values(frames)
+    assert len(received) == 3, "to play, to guess a value and to learn it is asked the same way"
+    assert all(batch.is_contiguous(memory_format=torch.channels_last) for batch in received)
     assert torch.allclose(features, extractor(frames / 255), atol=1e-6)
 
 

@@ -80,15 +80,19 @@ def test_what_it_draws_is_as_likely_as_the_policy_says(actions):
     learner = Learner(TorchPPO, "cpu", {"rollout_buffer_class": TensorRollout})
     model = make_ppo(None, SMALL, 0, stored, learner)
     assert isinstance(model, TorchPPO)
+    model.policy.action_net.weight.data.mul_(100)  # untrained ones say that all is as likely
     frames = torch.randint(256, (1, 3, 16, 16), dtype=torch.uint8).repeat(4_000, 1, 1, 1)
     likelihood, values = model._heads(frames)
     taken = drawn(likelihood.distribution, torch.Generator().manual_seed(0))
     assert taken.shape[1:] == model.action_space.shape
+    # before the policy is asked again: it keeps one distribution, which every question changes
+    chosen, others = likelihood.log_prob(taken), likelihood.sample().float()
     expected, log_probability, _ = model.policy.evaluate_actions(frames, taken)
     torch.testing.assert_close(values, expected[:, 0])
-    torch.testing.assert_close(likelihood.log_prob(taken), log_probability)
-    shares = taken.float().mean(0)
-    torch.testing.assert_close(shares, likelihood.sample().float().mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(chosen, log_probability)
+    for moment in (torch.mean, torch.std):
+        found, expected = moment(taken.float(), 0), moment(others, 0)
+        torch.testing.assert_close(found, expected, atol=0.1, rtol=0)
 
 
 def test_it_trains_in_a_dream_and_its_policy_is_read_as_any_other(tmp_path):

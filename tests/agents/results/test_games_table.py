@@ -11,7 +11,7 @@ from agents.results import games as module
 from agents.results import pages
 from agents.results.figures import number_text
 from agents.results.games import GameRun, GamesConfig, main, measure_game
-from agents.results.games_table import ABSENT, NONE, games_tables
+from agents.results.games_table import ABSENT, NO_RATIO, NONE, games_tables
 from agents.results.intervals import f1_interval
 from agents.results.public_games import (
     GAMES,
@@ -73,7 +73,8 @@ def transferred(ratio: float | None) -> dict:
     """What `transfer` writes, as far as it is shown."""
 
     def player(mean: float, over_runs: list[float] | None) -> dict:
-        return {"return_mean": mean, "return_ci": over_runs, "return_games_ci": [mean - 1, mean]}
+        of_games = {"return_mean": mean, "return_games_ci": [mean - 1, mean]}
+        return {**of_games, "return_ci": over_runs, "return_by_run": over_runs or [mean]}
 
     return {
         "made": made("transfer"),
@@ -154,7 +155,10 @@ def test_another_number_in_the_file_is_another_number_in_the_table(tmp_path):
     changed["transfer"] = shortened_transfer(transferred(None))
     write_game(tmp_path, changed)
     dream, returns = rows(games_tables(tmp_path), CAR)
-    assert dream[4] == number_text(11.25) and "taught nothing" in returns[4]
+    assert dream[4] == number_text(11.25) and returns[4] == NO_RATIO[True]
+    changed["transfer"]["random"]["return_by_run"] = [-7.5, 12.0]
+    write_game(tmp_path, changed)
+    assert rows(games_tables(tmp_path), CAR)[1][4] == NO_RATIO[False]
 
 
 def test_what_failed_is_shown_by_its_sentence_and_what_was_measured_stays(tmp_path):

@@ -14,7 +14,7 @@ from agents.results import pages, summary
 from agents.results.figures import Figure, find_figure, number_text
 from agents.results.goals import in_summary
 from agents.results.intervals import auroc_interval, f1_interval, share_interval
-from agents.results.released import FOLDER, read_results, results_of
+from agents.results.released import FOLDER, read_results, results_of, with_trust_of_dreams
 from agents.results.scorecard import CARD, Given, Row, rows
 from agents.results.tables import cells
 from collectors.worlds.table import WORLDS
@@ -143,7 +143,8 @@ def test_a_transfer_without_a_ratio_is_not_called_unmeasured(tmp_path):
     assert "`snake`, without a value (`neural-envs transfer snake`):" in text["all results"]
     (folder / "snake" / "transfer.json").unlink()
     text = pages.parts(folder)
-    assert summary.UNCERTAIN not in text["summary"]
+    (snake,) = [row for row in text["summary"].splitlines() if row.startswith("| `snake` |")]
+    assert summary.UNCERTAIN not in snake
     assert "`snake`, not measured (`neural-envs transfer snake`):" in text["all results"]
 
 
@@ -163,7 +164,8 @@ def test_a_figure_of_few_samples_without_an_interval_says_how_many(tmp_path):
 def test_figures_of_other_weights_are_marked(tmp_path):
     folder = tmp_path / "measured"
     shutil.copytree(FOLDER, folder)
-    change(folder, "pong", lambda figures: figures.update(weights="0" * 64))
+    for kind in ("evaluation", "transfer"):
+        change(folder, "pong", lambda figures: figures.update(weights="0" * 64), kind)
     text = pages.parts(folder)["results"]
     marked = [line for line in text.splitlines() if line.startswith("| `pong`")]
     assert marked and all("†" in line for line in marked if "speed" not in line)
@@ -173,9 +175,9 @@ def test_figures_of_other_weights_are_marked(tmp_path):
     ]
 
 
-def change(folder: Path, bundle: str, how) -> None:
-    """Change the figures of a bundle's evaluation."""
-    file = folder / bundle / "evaluation.json"
+def change(folder: Path, bundle: str, how, kind: str = "evaluation") -> None:
+    """Change the figures of a file of a bundle."""
+    file = folder / bundle / f"{kind}.json"
     figures = json.loads(file.read_text())
     how(figures)
     file.write_text(json.dumps(figures))
@@ -294,3 +296,16 @@ def test_a_strip_of_deep_dreams_is_a_small_image(world):
     assert file.stat().st_size <= 200_000
     with Image.open(file) as image:
         assert image.width > 5 * 64 and image.format == "PNG"
+
+
+def test_trust_is_that_of_dreams_which_is_calibrated_where_it_can_be():
+    trust = {"auroc": 0.75, "aurc": {"value": 0.25}, "wrong": 3, "samples": 40}
+    found = with_trust_of_dreams({"trust": trust})
+    assert find_figure(found, "trust.of_dreams.auroc") == find_figure(found, "trust.auroc")
+    found = with_trust_of_dreams(
+        {"trust": trust | {"auroc_calibrated": 0.875, "aurc_calibrated": 0.125}}
+    )
+    auroc, aurc = (find_figure(found, f"trust.of_dreams.{name}") for name in ("auroc", "aurc"))
+    assert (auroc.value, auroc.samples, aurc.value) == (0.875, 40, 0.125)
+    assert auroc.interval == auroc_interval(0.875, 3, 37)
+    assert with_trust_of_dreams({"made": {}}) == {"made": {}}
