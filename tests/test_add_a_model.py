@@ -51,7 +51,7 @@ def test_it_was_trained_into_a_bundle_that_dreams(names):
 def test_it_keeps_the_contract(names):
     contract = names["TestTiny"]()
     tests = [name for name in dir(WorldModelContract) if name.startswith("test_")]
-    assert len(tests) == 9
+    assert len(tests) == 10
     for name in tests:
         getattr(contract, name)()
 
