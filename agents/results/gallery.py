@@ -109,7 +109,7 @@ def _played(config: PlayConfig, seconds: float) -> tuple[Pair, bool]:
 def beside(pairs: Sequence[Pair], titles: Sequence[str]) -> tuple[np.ndarray, int]:
     """(T, H, W, 3) and its rate: dream and game of each pair in a row, with a line above.
 
-    A shorter film waits on its last frame.
+    A shorter film waits on its last frame. A title may be empty where it is too long for its film.
     """
     fps = min(FPS, max(pair.fps for pair in pairs))
     seconds = max(len(pair.dream) / pair.fps for pair in pairs)
@@ -117,7 +117,8 @@ def beside(pairs: Sequence[Pair], titles: Sequence[str]) -> tuple[np.ndarray, in
     films, heads = [], []
     for pair, title in zip(pairs, titles, strict=True):
         chosen = np.minimum((times * pair.fps + 1e-6).astype(int), len(pair.dream) - 1)
-        for film, name in ((pair.dream, f"a dream of {title}"), (pair.real, "the game")):
+        dream = f"a dream of {title}" if title else "a dream"
+        for film, name in ((pair.dream, dream), (pair.real, "the game")):
             films.append(np.stack([enlarge(frame, SCALE) for frame in film[chosen]]))
             heads.append(label(name, HEAD, films[-1].shape[2]))
     head = side_by_side(*heads, gap=GAP)

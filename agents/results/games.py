@@ -172,7 +172,7 @@ class GameRun:
         strip.parent.mkdir(parents=True, exist_ok=True)
         write_depths(strip, drawn)
         both = PlayConfig(bundle=bundle, twin=game, real_options=self.options, policy="sticky")
-        frames, fps = beside([play_both(both)], [game])
+        frames, fps = beside([play_both(both)], [""])  # the page has the id, which is too long here
         write_atomically(film, small_gif(frames, fps))
 
 

@@ -126,11 +126,8 @@ def _returns(game: Figures) -> list[str]:
     found = game["transfer"]
     means = [number_text(found[name]["return_mean"]) + _interval(found[name]) for name in PLAYERS]
     ratio = as_number(found["transfer"])
-    share = (
-        NO_RATIO[only_seeds_differ(found["real"], found["random"])]
-        if ratio is None
-        else number_text(ratio)
-    )
+    why_none = NO_RATIO[only_seeds_differ(found["real"], found["random"])]
+    share = why_none if ratio is None else number_text(ratio)
     size = f"{count_text(found['budget_steps'])}, {len(found['seeds'])}"
     return [*means, share + _span(found["transfer_ci"]), size]
 

@@ -37,7 +37,7 @@ def test_films_of_two_rates_run_for_as_long_as_they_should():
 
 def test_a_shorter_film_waits_on_its_last_frame():
     short = Pair(np.arange(3, dtype=np.uint8)[:, None, None, None] + film(3, 0), film(3, 0), 10)
-    frames, _ = beside([short, Pair(film(30, 0), film(30, 0), 10)], ["A", "B"])
+    frames, _ = beside([short, Pair(film(30, 0), film(30, 0), 10)], ["A", ""])
     assert [frame[HEAD + 1, 1, 0] for frame in frames[:4]] == [0, 1, 2, 2]
 
 
