@@ -154,13 +154,13 @@ def test_half_of_the_samples_show_what_could_be_copied_and_hide_only_what_is_new
     right = torch.ones(count, 4, 2, dtype=torch.bool)
     right[:, 3] = False  # the last place is new
     everything = torch.ones(count, 2, 2, dtype=torch.bool)
-    masked = some_new_only(everything, right, generator)
+    masked = some_new_only(everything, right, 0.5, generator)
     assert masked[:, 1, 1].all()
     assert 0.47 < masked[:, 0, 0].float().mean() < 0.53
     assert torch.equal(masked[:, 0, 0], masked[:, 1, 0])
     known = everything.clone()
     known[:, 1, 1] = False  # nothing new is hidden: the mask stays
-    assert torch.equal(some_new_only(known, right, generator), known)
+    assert torch.equal(some_new_only(known, right, 0.5, generator), known)
 
 
 def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():

@@ -96,6 +96,7 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.network.scroll", []),
     ("tokens", "model.rare", 0.0),
     ("tokens", "model.erased", 0.0),
+    ("tokens", "model.new_only", 0.5),
     ("tokens", "model.own_moves", 0.0),
     ("tokens", "model.sure_copy", 1.0),
     ("tokens", "model.draw_ends", False),

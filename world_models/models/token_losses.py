@@ -123,7 +123,8 @@ def step_losses(
     if camera is not None:
         terms["scroll"], camera = choose_moves(model, features, camera, own_moves, generator)
         features = scrolled(model, features, camera.frame, camera.taken)
-    terms["frame"], filled = code_losses(model, features, camera, target.codes, generator)
+    shown = last if features.moved is None else features.moved.frame
+    terms["frame"], filled = code_losses(model, features, camera, target.codes, shown, generator)
     logits = model.outcome_logits(features.tokens, filled)
     wrong = wrong_share(model, filled, target.codes)
     terms |= outcome_losses(logits, target.reward_class, target.termination, wrong)
@@ -134,8 +135,8 @@ def last_frame(model: TokensModel, context: Tensor) -> Tensor | None:
     """The last frame (B, H, W, C) uint8 of context codes (B, K, G, G), where training looks at it:
     to find how it scrolls, and what is rare in it.
     """
-    erases = model.training and model.config.erased > 0
-    if not erases and model.network.scroll is None:
+    looks = model.training and (model.config.erased > 0 or model.config.rare > 0)
+    if not looks and model.network.scroll is None:
         return None
     return model.decode_codes(context[:, -1])
 
@@ -145,10 +146,12 @@ def code_losses(
     features: CodeFeatures,
     camera: Camera | None,
     target: Tensor,
+    shown: Tensor | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy (B,) of the hidden codes of the next frame, `target` (B, G, G), and these
-    codes with the likeliest in the place of what was hidden.
+    codes with the likeliest in the place of what was hidden. What is rare in the frame `shown`
+    (B, H, W, C) weighs more.
     """
     network, moved = model.network, features.moved
     sources = network.sources(features.last, None if moved is None else moved.codes)
@@ -165,8 +168,9 @@ def code_losses(
         right = right_or_better(model, right, generated[1].view_as(masked), errors, camera)
     error, best = (x.view_as(masked) for x in network.mixture(h, sources, generated, right))
     weight = masked.float()
-    if moved is not None and model.training:
-        weight = masked * rare_weights(moved.frame, model.patch, model.config.rare)
+    if model.training and model.config.rare and shown is not None:
+        power, moves = model.config.rare, moved is None
+        weight = masked * rare_weights(shown, model.patch, power, beside=moves)
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target)
     loss = (error * weight).sum((1, 2)) / weight.sum((1, 2))
     return loss if camera is None else loss * ~camera.wrong, filled
@@ -180,18 +184,19 @@ def hidden_places(
         return torch.ones_like(target, dtype=torch.bool)
     shares = mask_shares(len(target), model.config.all_masked, generator)
     masked = draw_masks(shares, target.shape[1:], generator).to(target.device)
-    return masked if right is None else some_new_only(masked, right, generator)
+    part = model.config.new_only
+    return masked if right is None else some_new_only(masked, right, part, generator)
 
 
-def some_new_only(masked: Tensor, right: Tensor, generator: torch.Generator) -> Tensor:
-    """Masks (B, G, G) of which those of half of the samples show all that could be copied.
+def some_new_only(masked: Tensor, right: Tensor, part: float, generator: torch.Generator) -> Tensor:
+    """Masks (B, G, G) of which those of a `part` of samples show all that could be copied.
 
     right (B, L, M) bool says which sources have the codes of the next frame. That is what the later
     passes of a dream see: the frame but for what is new in it. Without this the new strip of a
     frame that scrolls is a small part of the loss.
     """
     new = ~right.any(2).view_as(masked)
-    chosen = (torch.rand(len(masked), generator=generator) < 0.5).to(masked.device)
+    chosen = (torch.rand(len(masked), generator=generator) < part).to(masked.device)
     hidden = masked & new
     chosen &= hidden.flatten(1).any(1)
     return torch.where(chosen[:, None, None], hidden, masked)

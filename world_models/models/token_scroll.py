@@ -144,13 +144,16 @@ def patch_errors(frames: Tensor, target: Tensor, patch: int) -> Tensor:
     return F.avg_pool2d(error[:, None], patch)[:, 0]
 
 
-def rare_weights(frames: Tensor, patch: int, power: float) -> Tensor:
-    """Weights (B, H / P, W / P) of the patches of moved frames (B, H, W, C) uint8: the inverse
+def rare_weights(frames: Tensor, patch: int, power: float, beside: bool = False) -> Tensor:
+    """Weights (B, H / P, W / P) of the patches of frames (B, H, W, C) uint8: the inverse
     frequency of their mean color in the batch, to this power, at most `MOST_RARE` times the
     mean. A coin is one patch of 256, and a mean over all leaves it out. The weight depends on what
-    the network sees, not on what it should say, so probabilities keep their meaning.
+    the network sees, not on what it should say, so probabilities keep their meaning. With `beside`
+    also the patches about a rare one weigh more, for frames of before the move.
     """
     weights = rarity(frames, patch).pow(power)
+    if beside:
+        weights = F.max_pool2d(weights[:, None], 3, 1, 1)[:, 0]
     weights = (weights / weights.mean()).clamp(max=MOST_RARE)
     return weights / weights.mean()
 

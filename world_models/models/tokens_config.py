@@ -49,7 +49,7 @@ class TokensConfig(ModelConfig):
         False, "reward and end follow from the pixels of the next frame alone"
     )
     rare: float = setting(
-        0.0, "where it scrolls: how much more patches of rare colors weigh; 0: all alike", least=0
+        0.0, "how much more patches of rare colors weigh in the loss; 0: all alike", least=0
     )
     guidance: float = setting(1.0, "on the action; 1 is off", least=0)
     tokenizer_share: float = setting(
@@ -57,6 +57,12 @@ class TokensConfig(ModelConfig):
     )
     all_masked: float = setting(
         0.3, "share of samples in which nothing of the next frame is shown", least=0, most=1
+    )
+    new_only: float = setting(
+        0.5,
+        "share of samples that show all that could be copied, as later passes do",
+        least=0,
+        most=1,
     )
     corruption: float = setting(
         0.1, "largest share of context codes that training replaces", least=0, most=1

@@ -27,6 +27,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "worldmap-unconditional": worldmap.worldmap_unconditional,
     "worldmap-distilled": worldmap.worldmap_distilled,
     "coinrun": tokens.coinrun,
+    "coinrun-scroll": tokens.coinrun_scroll,
     "coinrun-chance": coinrun.coinrun_chance,
     "coinrun-pixel": coinrun.coinrun_pixel,
     "coinrun-latent": coinrun.coinrun_latent,

@@ -37,7 +37,35 @@ def _tokens(model: TokensConfig, data: str) -> TrainConfig:
 
 
 def coinrun() -> TrainConfig:
-    """CoinRun by tokens: the bundle `coinrun`. The camera follows the player, so frames scroll.
+    """CoinRun by tokens: the bundle `coinrun`. In one pass it dreams fast enough to learn in.
+
+    Its data: neural-envs collect coinrun
+    """
+    model = TokensConfig(
+        tokenizer=TokenizerConfig(levels=(8,) * 4, focus=0.5),  # coins are five pixels large
+        network=MaskedTokensConfig(copy=(0, 1)),
+        temperature=0.6,
+        sure_copy=0.3,  # players stay
+        tokenizer_share=0.15,
+        pixel_features=8,
+        rare=0.5,
+        all_masked=0.7,  # as its one pass
+        new_only=0.0,
+        corruption=0.03,  # with more, what is rare is mended away
+        corrupted=0.5,
+        assumed_corruption=0.0,
+        erased=0.2,  # else a lost player never comes back
+    )
+    return replace(
+        _tokens(model, "coinrun"),
+        out=Path("runs/coinrun"),
+        updates=16_000,
+    )
+
+
+def coinrun_scroll() -> TrainConfig:
+    """CoinRun by tokens with the camera's move as a choice of its own, and the moved frame to copy
+    from: coins stay, players get lost more often than with `coinrun`, at a quarter of the speed.
 
     Its data: neural-envs collect coinrun
     """
@@ -60,9 +88,8 @@ def coinrun() -> TrainConfig:
     )
     return replace(
         _tokens(model, "coinrun"),
-        out=Path("runs/coinrun"),
+        out=Path("runs/coinrun-scroll"),
         updates=9_000,
-        rollout_from=0.6,
     )
 
 
