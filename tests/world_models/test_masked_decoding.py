@@ -161,6 +161,7 @@ def test_half_of_the_samples_show_what_could_be_copied_and_hide_only_what_is_new
     known = everything.clone()
     known[:, 1, 1] = False  # nothing new is hidden: the mask stays
     assert torch.equal(some_new_only(known, right, 0.5, generator), known)
+    assert torch.equal(some_new_only(everything, right, 0.0, generator), everything)
 
 
 def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():

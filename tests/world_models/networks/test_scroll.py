@@ -112,6 +112,10 @@ def test_patches_of_rare_colors_weigh_more_and_the_mean_weight_is_one():
     assert weights.mean().item() == pytest.approx(1.0)
     assert weights[0, 0, 1] == weights.max() > 5 * weights[0, 0, 0]
     assert rare_weights(frames, 4, 0.0).unique().tolist() == [1.0]
+    about = rare_weights(frames, 4, 0.5, beside=True)
+    assert about.mean().item() == pytest.approx(1.0)
+    heavy = about[0] == about.max()  # the patch and those about it, in the top row
+    assert heavy[:2, :3].all() and heavy.sum() == 6
 
 
 def test_what_the_network_draws_worse_than_the_moved_frame_shows_it_is_taken_from_there():
@@ -168,7 +172,7 @@ def test_a_rollout_goes_where_the_network_itself_moves_and_learns_nothing_of_a_w
     assert set(half.taken.tolist()) == {0, 3} and 0.3 < half.wrong.float().mean() < 0.7
     assert own.mean() < loss.mean()  # of the true move in both
     moved = scrolled(model, features, camera.frame, half.taken)
-    losses, _ = code_losses(model, moved, half, state.codes[:, -1].long(), generator)
+    losses, _ = code_losses(model, moved, half, state.codes[:, -1].long(), None, generator)
     assert not losses[half.wrong].any() and (losses[~half.wrong] > 0).all()
 
 
