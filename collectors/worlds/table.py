@@ -88,9 +88,18 @@ _ROWS = (
         event="points",
         ranking=noisy("scripted", 0.8, 0.6, 0.4, 0.2, 0.1),
         equivalent_keys="collectors.worlds.pong.frames:equivalent_keys",
-        # Points are rare: more gradient steps per rollout. Two frames show the speeds.
-        ppo={"n_steps": 64, "n_epochs": 4, "gamma": 0.99, "ent_coef": 0.005, "stack": 2},
-        ppo_steps=500_000,
+        # Points are rare, and won long after the hit: credit reaches far, and the learning rate
+        # does not fall before the first are won. Two frames show the speeds.
+        ppo={
+            "n_steps": 128,
+            "n_epochs": 4,
+            "final_learning_rate": 1e-3,
+            "gamma": 0.995,
+            "gae_lambda": 0.98,
+            "ent_coef": 0.005,
+            "stack": 2,
+        },
+        ppo_steps=1_000_000,
         recordings={
             # bounces of every kind, as the models of points and sprites need them
             "pong": {"frames": 600_000},
