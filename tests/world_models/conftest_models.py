@@ -208,6 +208,8 @@ CONFIGS = {
         temperature=1.0,
         guidance=1.5,
         spread_order=True,
+        new_temperature=1.2,
+        new_edge=1,
     ),
     "tokens-pixels": TokensConfig(
         FSQ,

@@ -104,14 +104,34 @@ def test_what_comes_into_sight_is_drawn_at_a_temperature_of_its_own():
     h, sources = torch.zeros(lanes, 2, 8), torch.zeros(lanes, 2, 2, dtype=torch.int64)
     sources[:, 1, -1] = OUTSIDE  # nothing scrolls there
     decoding = MaskedDecoding(temperature=0.01, new_temperature=1.0)
-    codes, log_probability, _ = decoding.choose(network, sources, h, stream(lanes), 64)
+    new = decoding.new_places(network, sources, torch.Size((1, 2)))
+    drawn = decoding.at_places(new)
+    codes, log_probability, _ = drawn.choose(network, sources, h, stream(lanes), 64)
     assert (codes[:, 0] == 1).all()
     share = torch.bincount(codes[:, 1], minlength=4) / lanes
     assert (share - probabilities).abs().max() < 0.03
     expected = probabilities[codes[:, 1]]
     assert torch.allclose(log_probability[:, 1].exp(), expected, atol=1e-3)
-    likeliest = MaskedDecoding(new_temperature=1.0)  # at 0 nothing is drawn
+    likeliest = MaskedDecoding(new_temperature=1.0).at_places(new)  # at 0 nothing is drawn
     assert (likeliest.choose(network, sources, h, stream(lanes), 64)[0] == 1).all()
+
+
+def test_without_scrolling_what_comes_into_sight_does_so_along_the_edge():
+    network = SimpleNamespace(scroll=None, place=torch.zeros(8, 4, 5))
+    shape = torch.Size((4, 5))
+    decoding = MaskedDecoding(temperature=0.5, new_temperature=1.0, new_edge=1)
+    new = decoding.new_places(network, None, shape)
+    assert new.view(4, 5).int().tolist() == [
+        [1, 1, 1, 1, 1],
+        [1, 0, 0, 0, 1],
+        [1, 0, 0, 0, 1],
+        [1, 1, 1, 1, 1],
+    ]
+    temperature = decoding.at_places(new).temperature.view(4, 5)
+    assert temperature[0, 0] == 1.0 and temperature[1, 1] == 0.5
+    assert decoding._replace(new_edge=2).new_places(network, None, shape).all()
+    for none in (decoding._replace(new_edge=0), decoding._replace(new_temperature=None)):
+        assert none.new_places(network, None, shape) is None
 
 
 def test_moves_are_drawn_at_a_temperature_of_their_own():

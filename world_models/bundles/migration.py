@@ -91,6 +91,7 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.choice_temperature", 0.0),
     ("tokens", "model.spread_order", False),
     ("tokens", "model.new_temperature", None),
+    ("tokens", "model.new_edge", 0),
     ("tokens", "model.move_temperature", None),
     ("tokens", "model.pixel_features", 0),
     ("tokens", "model.network.scroll", []),

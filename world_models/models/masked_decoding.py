@@ -62,7 +62,8 @@ class MaskedDecoding(NamedTuple):
     Where frames scroll, `new_temperature` is that of places that come into sight, and
     `move_temperature` that of the move; None: `temperature`. What is in sight should stay, and the
     move follows from it, but what is new, as a coin, is rare and has to come as often as it does. A
-    `temperature` of 0 takes the likeliest of all.
+    `temperature` of 0 takes the likeliest of all. Where the network does not predict how a frame
+    scrolls, `new_edge` places along the frame's edge are where things come into sight; 0: none.
     """
 
     passes: int = 1
@@ -73,6 +74,7 @@ class MaskedDecoding(NamedTuple):
     sure_copy: float = 1.0
     new_temperature: float | None = None
     move_temperature: float | None = None
+    new_edge: int = 0
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -92,13 +94,14 @@ class MaskedDecoding(NamedTuple):
         origin = torch.zeros_like(codes)
         moved = None if features.moved is None else features.moved.codes
         sources = network.sources(features.last[:lanes], moved)
+        decoding = self.at_places(self.new_places(network, sources, shape))
         spread = spread_order(shape, noise, FRAME_SALT + 1) if self.spread_order else None
         now = [x.unflatten(1, shape) for x in (codes, found, origin)]
         yield Decided(now[0], now[1], now[2], features.moved)
         for number in range(1, self.passes + 1):
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
-            chosen, log_probability, source = self.choose(network, sources, h, noise, salt)
+            chosen, log_probability, source = decoding.choose(network, sources, h, noise, salt)
             masked = codes == mask
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
@@ -126,15 +129,22 @@ class MaskedDecoding(NamedTuple):
             return self
         return self._replace(temperature=temperature)
 
-    def at_places(self, moved: Tensor) -> MaskedDecoding:
-        """With the temperature of each place, by the codes of the moved frame (B, L), which are
-        OUTSIDE where something comes into sight.
-        """
+    def new_places(
+        self, network: MaskedTokens, sources: Tensor | None, shape: torch.Size
+    ) -> Tensor | None:
+        """Where things may come into sight (B or 1, L) bool, if that has a temperature."""
         if self.new_temperature is None:
+            return None
+        if network.scroll is not None and sources is not None:
+            return sources[..., -1] == OUTSIDE
+        return along_edge(shape, self.new_edge, network.place.device) if self.new_edge else None
+
+    def at_places(self, new: Tensor | None) -> MaskedDecoding:
+        """With the temperature of each place, where some are `new` (B or 1, L)."""
+        if new is None:
             return self
         assert not isinstance(self.temperature, Tensor)
-        new = (moved == OUTSIDE)[..., None]
-        return self.at(torch.where(new, self.new_temperature, self.temperature))
+        return self.at(torch.where(new[..., None], self.new_temperature, self.temperature))
 
     def order(
         self, log_probability: Tensor, noise: NoiseStream, salt: int, spread: Tensor | None = None
@@ -163,18 +173,15 @@ class MaskedDecoding(NamedTuple):
         come from (B, L).
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        decoding = self
-        if sources is not None and network.scroll is not None:
-            decoding = self.at_places(sources[..., -1])
-        codes, generated, mass = decoding.generate(network.head, h, noise, salt)
+        codes, generated, mass = self.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
-        if not decoding.as_believed:
+        if not self.as_believed:
             gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
         gates = sure_copies(without_rare(gates), self.sure_copy)
-        source, log_probability = decoding.pick(gates, noise, salt + DIGITS - 1)
+        source, log_probability = self.pick(gates, noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source
 
@@ -259,6 +266,13 @@ def sure_copies(gates: Tensor, share: float) -> Tensor:
     best = gates[..., 1:].amax(2, keepdim=True)
     sure = best - gates.logsumexp(2, keepdim=True) > math.log(max(share, 1e-9))
     return gates.masked_fill(sure & (gates != best), -math.inf)
+
+
+def along_edge(shape: torch.Size, places: int, device: torch.device) -> Tensor:
+    """Which places of a grid lie at most so many from its edge, (1, L) bool."""
+    near = torch.ones(shape, dtype=torch.bool, device=device)
+    near[places:-places, places:-places] = False
+    return near.flatten()[None]
 
 
 def still_masked(unsure: Tensor, number: int, passes: int) -> Tensor:

@@ -21,7 +21,10 @@ class TokensConfig(ModelConfig):
     passes: int = setting(1, "of the decoder per step: the sampler's steps", least=1)
     temperature: float = setting(0.0, "of the draws; 0 takes the likeliest codes", least=0)
     new_temperature: float | None = setting(
-        None, "where it scrolls: of what comes into sight; none: temperature", least=0.01
+        None, "of what comes into sight: by the move where it scrolls, else at new_edge", least=0.01
+    )
+    new_edge: int = setting(
+        0, "where it does not scroll: places along the frame's edge that are new", least=0
     )
     move_temperature: float | None = setting(
         None, "where it scrolls: of the move; none: temperature", least=0

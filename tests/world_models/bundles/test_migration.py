@@ -196,6 +196,7 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
         "outcomes_by_frame": False,
         "rare": 0.0,
         "erased": 0.0,
+        "new_edge": 0,
         "new_only": 0.5,
         "own_moves": 0.0,
         "sure_copy": 1.0,
