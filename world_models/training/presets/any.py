@@ -43,6 +43,7 @@ def any_tokens() -> TrainConfig:
         network=MaskedTokensConfig(copy=(0, 1)),
         passes=2,
         temperature=1.0,
+        rare=0.5,  # an agent is a few patches of many
         tokenizer_share=0.15,
     )
     return replace(

@@ -45,6 +45,8 @@ def coinrun() -> TrainConfig:
         tokenizer=TokenizerConfig(levels=(8,) * 4, focus=0.5),  # coins are five pixels large
         network=MaskedTokensConfig(copy=(0, 1)),
         temperature=0.6,
+        new_temperature=1.0,  # else levels run empty, without coins and enemies
+        new_edge=3,
         sure_copy=0.3,  # players stay
         tokenizer_share=0.15,
         pixel_features=8,
