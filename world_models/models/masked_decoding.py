@@ -141,7 +141,7 @@ class MaskedDecoding(NamedTuple):
 
     def at_places(self, new: Tensor | None) -> MaskedDecoding:
         """With the temperature of each place, where some are `new` (B or 1, L)."""
-        if new is None:
+        if new is None or self.new_temperature is None:
             return self
         assert not isinstance(self.temperature, Tensor)
         return self.at(torch.where(new[..., None], self.new_temperature, self.temperature))
