@@ -116,7 +116,7 @@ def three(config: TransferConfig, **changes) -> TransferConfig:
 def test_three_seeds_or_more_are_the_default_and_each_world_has_a_budget_of_its_own():
     assert len(TransferConfig().seeds) >= 3
     assert (
-        transfer.preset(["pong"]).steps == 500_000 and transfer.preset(["snake"]).steps == 300_000
+        transfer.preset(["pong"]).steps == 1_000_000 and transfer.preset(["snake"]).steps == 300_000
     )
 
 
