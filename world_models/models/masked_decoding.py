@@ -269,7 +269,7 @@ def sure_copies(gates: Tensor, share: float) -> Tensor:
 
 
 def along_edge(shape: torch.Size, places: int, device: torch.device) -> Tensor:
-    """Which places of a grid lie at most so many from its edge, (1, L) bool."""
+    """Which places of a grid are among the outermost `places` on any side, (1, L) bool."""
     near = torch.ones(shape, dtype=torch.bool, device=device)
     near[places:-places, places:-places] = False
     return near.flatten()[None]

@@ -169,8 +169,8 @@ def code_losses(
     error, best = (x.view_as(masked) for x in network.mixture(h, sources, generated, right))
     weight = masked.float()
     if model.training and model.config.rare and shown is not None:
-        power, moves = model.config.rare, moved is None
-        weight = masked * rare_weights(shown, model.patch, power, beside=moves)
+        rare = rare_weights(shown, model.patch, model.config.rare, beside=moved is None)
+        weight = masked * rare
     filled = torch.where(masked, best.clamp(max=model.tokenizer.codes - 1), target)
     loss = (error * weight).sum((1, 2)) / weight.sum((1, 2))
     return loss if camera is None else loss * ~camera.wrong, filled

@@ -97,6 +97,11 @@ class TokensConfig(ModelConfig):
             raise ValueError(
                 "model.network.scroll needs context_length=2 or more, and copy_pixels=false"
             )
+        if self.new_edge and (self.network.scroll or self.new_temperature is None):
+            raise ValueError(
+                "model.new_edge needs new_temperature, and network.scroll=[], which finds what is "
+                "new by itself"
+            )
 
     def check_run(self, weights: str) -> None:
         if self.tokenizer.kind != "patches" and not (self.tokenizer_share or weights):

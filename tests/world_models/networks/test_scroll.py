@@ -103,6 +103,12 @@ def test_reach_and_what_else_scrolling_needs_is_checked():
         MaskedTokensConfig(scroll=(3, 3))
     with pytest.raises(ValueError, match=r"model\.network\.scroll needs"):
         make_model("tokens-scroll", copy_pixels=True)
+    for name, change in (
+        ("tokens-scroll", {"new_edge": 1}),
+        ("tokens", {"new_temperature": None, "new_edge": 1}),
+    ):
+        with pytest.raises(ValueError, match=r"model\.new_edge needs new_temperature"):
+            make_model(name, **change)
 
 
 def test_patches_of_rare_colors_weigh_more_and_the_mean_weight_is_one():
