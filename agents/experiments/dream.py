@@ -45,10 +45,10 @@ from world_models.training.run import train
 FREE = ("out", "workers", "threads", "device", "serve")  # a run may go on on another machine
 SHARES = {  # of the minutes
     "record": 0.12,
-    "first dream": 0.22,
+    "first dream": 0.12,
     "an agent learns": 0.10,
     "it plays": 0.06,
-    "dream": 0.40,
+    "dream": 0.50,
     "evaluate": 0.07,
     "report": 0.03,
 }

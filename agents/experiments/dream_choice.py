@@ -8,11 +8,11 @@ import numpy as np
 
 from collectors.dataset.dataset import Dataset
 from world_models.models.tokens_config import TokensConfig
-from world_models.networks.patch_counts import PatchCounter
+from world_models.networks.patch_counts import TOO_MANY, PatchCounter, enough
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import find_preset
 
-LOOKED_AT = 2_000  # frames, spread over the recording
+LOOKED_AT = 5_000  # frames, spread over the recording
 MOVES = 0.3  # of all pixels change from a frame to the next: the whole frame scrolls
 CHANCE, TOKENS = "any", "any-tokens"
 
@@ -27,7 +27,7 @@ class Choice(NamedTuple):
 
 
 def choose_family(dataset: Dataset) -> Choice:
-    """Tokens with a dictionary where few different patches occur, tokens with a tokenizer that is
+    """Tokens with a dictionary where that holds nearly all patches, tokens with a tokenizer that is
     learned where the whole frame moves, else a chance model that copies what stays.
     """
     frame_shape = dataset.spec["frame_shape"]
@@ -38,11 +38,12 @@ def choose_family(dataset: Dataset) -> Choice:
     counter = PatchCounter(tokenizer.patch, tokenizer.patch**2 * frames.shape[-1])
     for part in np.array_split(frames, max(1, len(frames) // 64)):
         counter.add(part)
-        if len(counter.counts) > tokenizer.most_patches:
+        if len(counter.counts) > TOO_MANY * tokenizer.most_patches:
             break
     found, changed = len(counter.counts), float((frames != after).any(-1).mean())
-    if found <= tokenizer.most_patches:
-        reason = f"{found} different patches make up all frames: a dictionary is exact"
+    if found <= TOO_MANY * tokenizer.most_patches and enough(counter, tokenizer.most_patches):
+        lacking = counter.lacking(tokenizer.most_patches)
+        reason = f"{found} different patches: a dictionary lacks {lacking:.2f} per frame"
         return Choice(TOKENS, reason, found, changed)
     if changed > MOVES:
         reason = f"{changed:.0%} of the pixels change in a step: codes cannot melt"

@@ -15,11 +15,13 @@ from collectors.dataset.dataset import dataset_name
 
 NONE = "Not measured yet: `make games`.\n"
 ABSENT = "-"
-HORIZONS = ("1", "10", "32")  # steps of a rollout
+HORIZONS = ("1", "32")  # steps of a rollout
+CHANGED = ("1", "10")
 DREAMS = (
     "game",
     "frames, minutes, model",
     *(f"PSNR at {steps}, dB" for steps in HORIZONS),
+    *(f"F1 of changed pixels at {steps}" for steps in CHANGED),
     "ΔPSNR of actions, dB",
     "F1 of rewards",
     "F1 of ends",
@@ -72,6 +74,7 @@ def _dream(game: Figures) -> list[str]:
     return [
         made,
         *(_beside_copying(found, steps) for steps in HORIZONS),
+        *(_cell(found, f"rollout.changes.f1.{steps}") for steps in CHANGED),
         _cell(found, "control.delta_psnr"),
         _rewards(found),
         _cell(found, "termination.one_step.f1"),

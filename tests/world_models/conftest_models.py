@@ -31,9 +31,10 @@ from world_models.networks.dit import TransformerConfig
 from world_models.networks.eqm_field import EqMFieldConfig
 from world_models.networks.grid import GridConfig
 from world_models.networks.masked_tokens import MaskedTokensConfig
+from world_models.networks.patch_dictionary import PatchDictionary
 from world_models.networks.pixel_network import FilmConfig
 from world_models.networks.scene import Scene
-from world_models.networks.tokenizer import PatchDictionary, TokenizerConfig
+from world_models.networks.tokenizer import TokenizerConfig
 from world_models.networks.unet import UNetConfig
 from world_models.protocols import Context, WorldSpec
 from world_models.training import run as training

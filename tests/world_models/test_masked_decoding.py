@@ -42,14 +42,14 @@ def test_draws_follow_the_probabilities_and_none_is_made_at_temperature_zero():
         .neg()
         .exp()
     )
-    codes, log_probability, mass = MaskedDecoding(temperature=1.0).generate(
+    codes, log_probability, mass, _ = MaskedDecoding(temperature=1.0).generate(
         head, head.norm(h), stream(lanes), 64
     )
     share = torch.bincount(codes.flatten(), minlength=12) / lanes
     assert (share - expected).abs().max() < 0.015
     assert torch.allclose(log_probability.exp()[:, 0], expected[codes[:, 0]], atol=1e-5)
     assert mass.abs().max() < 1e-5
-    likeliest, log_probability, mass = MaskedDecoding().generate(
+    likeliest, log_probability, mass, _ = MaskedDecoding().generate(
         head, head.norm(h[:9]), stream(9), 64
     )
     assert len(likeliest.unique()) == 1 and torch.allclose(mass, log_probability)
@@ -91,6 +91,31 @@ def test_a_copy_is_weighed_against_single_codes_not_against_all_of_them_together
     # 1 against N codes of 1/2 at a temperature of 1, against N of 1/4 at 0.5
     assert abs(copied[1.0] - 1 / (1 + codes / 2)) < 0.01
     assert abs(copied[0.5] - 1 / (1 + codes / 4)) < 0.01
+
+
+def test_what_is_much_less_likely_than_the_likeliest_is_not_drawn_be_it_a_code_or_a_copy():
+    lanes = 5_000
+    network = SimpleNamespace(head=CodeHead(8, (4,)), copy=CodeCopy(8, (0,)), scroll=None)
+    probabilities = torch.tensor([0.62, 0.3, 0.06, 0.02])
+    with torch.no_grad():
+        network.head.logits[0].weight.zero_()
+        network.head.logits[0].bias[:] = probabilities.log()
+    h, sources = torch.zeros(lanes, 1, 8), torch.zeros(lanes, 1, 1, dtype=torch.int64)
+
+    def drawn(copied: float) -> tuple[set[int], float]:
+        network.copy.gate.bias.data[:] = torch.tensor([1 - copied, copied]).log()
+        decoding = MaskedDecoding(temperature=1.0, least_share=0.1)
+        codes, _, source = decoding.choose(network, sources, h, stream(lanes), 64)
+        return set(codes[source == 0].tolist()), source.float().mean().item()
+
+    assert drawn(0.02) == ({0, 1}, 0.0)  # a copy of 0.02 beside a code of 0.61
+    codes, copied = drawn(0.5)
+    assert codes == {0, 1} and abs(copied - 0.5) < 0.03
+    # generating is a third as likely as the copy, and its likeliest code a twentieth: not drawn
+    with torch.no_grad():
+        network.head.logits[0].bias.zero_()
+        network.head.logits[0].bias[0] = -9.0
+    assert drawn(0.75)[1] < 1 and drawn(0.85) == (set(), 1.0)
 
 
 def test_what_comes_into_sight_is_drawn_at_a_temperature_of_its_own():

@@ -10,7 +10,8 @@ from conftest_models import FSQ, MASKED, make_context, make_model
 from collectors.dataset.dataset import Dataset
 from world_models.bundles.bundle import load_bundle
 from world_models.models.tokens_config import TokensConfig
-from world_models.networks.tokenizer import FSQTokenizer, PatchDictionary, TokenizerConfig
+from world_models.networks.patch_dictionary import PatchDictionary
+from world_models.networks.tokenizer import FSQTokenizer, TokenizerConfig
 from world_models.noise import NoiseStream
 from world_models.protocols import AugmentationOptions, Clips, Context, SamplingOptions
 from world_models.training import run as training

@@ -100,6 +100,7 @@ ADDED: tuple[tuple[str, str, Any], ...] = (
     ("tokens", "model.new_only", 0.5),
     ("tokens", "model.own_moves", 0.0),
     ("tokens", "model.sure_copy", 1.0),
+    ("tokens", "model.least_share", 0.0),
     ("tokens", "model.draw_ends", False),
     ("tokens", "model.outcomes_by_frame", False),
     ("tokens", "model.tokenizer.focus", 0.0),

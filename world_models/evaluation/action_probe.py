@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models.evaluation.action_classes import ActionClasses
-from world_models.evaluation.evaluator import Evaluator, Runs, mean
+from world_models.evaluation.evaluator import Evaluator, Runs, Target, mean
 from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldSpec
 
@@ -107,7 +107,13 @@ class ProbingEvaluator(Evaluator):
     a probe once `fit` has trained it.
     """
 
-    card = (*Evaluator.card, "action_sensitivity.dream")
+    card = (*Evaluator.card, "rollout.changes.f1.1.value", "action_sensitivity.dream")
+    targets = (
+        *Evaluator.targets[:3],
+        Target("rollout.changes.f1.1", "pixels that change in one step, F1"),
+        Target("rollout.changes.f1.10", "pixels that changed after 10 steps, F1"),
+        *Evaluator.targets[3:],
+    )
 
     def __init__(self, spec: WorldSpec):
         super().__init__(spec)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from world_models.evaluation import metrics
+from world_models.evaluation.changes import change_figures
 from world_models.evaluation.closed_loop import ClosedLoop
 from world_models.evaluation.evaluator import Evaluator, ExpectedOutcomes, mean
 from world_models.evaluation.rollouts import OneStep, Rollouts
@@ -50,7 +51,7 @@ def _interval(values: Tensor) -> list[float] | None:
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
-    """PSNR and SSIM after each of HORIZONS up to `last`,
+    """PSNR, SSIM and changed pixels after each of HORIZONS up to `last`,
     and the first step where copying the start frame is better.
     """
     curves = {name: {"psnr": [], "ssim": []} for name in ("dream", "copy_last_frame")}
@@ -77,6 +78,7 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
         **pick["dream"],
         "psnr_ci": {str(h): intervals[h] for h in shown},
         "copy_last_frame": pick["copy_last_frame"],
+        "changes": change_figures(run, shown),
         "break_even_horizon": broken[0] if broken else None,
         "samples": {str(h): samples[h - 1] for h in shown},
         "curves": curves,

@@ -64,6 +64,10 @@ class MaskedDecoding(NamedTuple):
     move follows from it, but what is new, as a coin, is rare and has to come as often as it does. A
     `temperature` of 0 takes the likeliest of all. Where the network does not predict how a frame
     scrolls, `new_edge` places along the frame's edge are where things come into sight; 0: none.
+
+    Of what is drawn, choices less than `least_share` times as likely as the likeliest are left out
+    (Nguyen et al. 2024, "Min-p sampling", arXiv:2407.01082): hundreds of places are drawn per step,
+    and one that went wrong stays in sight.
     """
 
     passes: int = 1
@@ -75,6 +79,7 @@ class MaskedDecoding(NamedTuple):
     new_temperature: float | None = None
     move_temperature: float | None = None
     new_edge: int = 0
+    least_share: float = 0.0
 
     def __call__(
         self, network: MaskedTokens, features: CodeFeatures, noise: NoiseStream
@@ -173,13 +178,16 @@ class MaskedDecoding(NamedTuple):
         come from (B, L).
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        codes, generated, mass = self.generate(network.head, h, noise, salt)
+        codes, generated, mass, peak = self.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
         if not self.as_believed:
             gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
+        if self.least_share:
+            likeliest = torch.cat((gates[..., :1] + (peak - mass)[..., None], gates[..., 1:]), 2)
+            gates = gates.masked_fill(self.unlikely(likeliest), -math.inf)
         gates = sure_copies(without_rare(gates), self.sure_copy)
         source, log_probability = self.pick(gates, noise, salt + DIGITS - 1)
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
@@ -187,9 +195,10 @@ class MaskedDecoding(NamedTuple):
 
     def generate(
         self, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """From the code head alone, h (B or 2 B, L, D) after its `norm`: codes, their
-        log-probabilities, and what the temperature leaves of generating, (B, L) each.
+        log-probabilities, what the temperature leaves of generating, and the log-probability of the
+        likeliest code, (B, L) each.
 
         The temperature is one of the mixture over codes, not of the choice to copy: where many
         codes are as likely, none of them is likelier than the copy. At 0 the likeliest code wins.
@@ -197,16 +206,18 @@ class MaskedDecoding(NamedTuple):
         halves = len(h) // len(noise.seeds)
         codes = torch.zeros(len(noise.seeds), h.shape[1], dtype=torch.int64, device=h.device)
         total = torch.zeros_like(codes, dtype=torch.float32)
-        mass = torch.zeros_like(total)
+        mass, peak = torch.zeros_like(total), torch.zeros_like(total)
         for place, logits in enumerate(head.logits):
             own = self.guided(logits(h).float(), halves)
             digit, log_probability = self.pick(own, noise, salt + place)
             codes, total = codes * head.sizes[place] + digit, total + log_probability
             if not self.as_believed:
                 mass = mass + self.mass(own)
+            if self.least_share:
+                peak = peak + own.amax(2) - own.logsumexp(2)
             if place < len(head.hidden):
                 h = head.after(h, place, digit.repeat(halves, 1))
-        return codes, total, mass
+        return codes, total, mass, peak
 
     def mass(self, logits: Tensor) -> Tensor:
         """log of (sum of p^(1/T))^T of logits (B, L, M): 0 at a temperature T of 1, the largest
@@ -236,11 +247,17 @@ class MaskedDecoding(NamedTuple):
         with_action, without = logits.chunk(2)
         return without + self.guidance * (with_action - without)
 
+    def unlikely(self, logits: Tensor) -> Tensor:
+        """Which choices (B, L, M) are too unlikely beside the likeliest to be drawn."""
+        return logits < logits.amax(2, keepdim=True) + math.log(self.least_share)
+
     def pick(self, logits: Tensor, noise: NoiseStream, salt: int) -> tuple[Tensor, Tensor]:
         """logits (B, L, M) -> a choice (B, L) int64 for each place, and its log-probability."""
         if self.takes_likeliest:
             best, choice = logits.max(2)
             return choice, best - logits.logsumexp(2)
+        if self.least_share:
+            logits = logits.masked_fill(self.unlikely(logits), -math.inf)
         log_probability = (logits / self.temperature).log_softmax(2)
         below = log_probability.exp().cumsum(2)
         height = noise.uniform((logits.shape[1],), salt)[:, :, None] * below[:, :, -1:]  # (B, L, 1)

@@ -33,7 +33,8 @@ from world_models.models.token_windows import (
 from world_models.models.tokens_config import TokensConfig, outcome_head
 from world_models.networks.masked_tokens import CodeFeatures, CodeOutcomeHead, MaskedTokens
 from world_models.networks.patch_counts import count_patches
-from world_models.networks.tokenizer import PatchDictionary, build_tokenizer, digit_values
+from world_models.networks.patch_dictionary import PatchDictionary
+from world_models.networks.tokenizer import build_tokenizer, digit_values
 from world_models.noise import FRAME_SALT, NoiseStream
 from world_models.protocols import (
     DEFAULT_OPTIONS,

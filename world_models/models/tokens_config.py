@@ -38,6 +38,9 @@ class TokensConfig(ModelConfig):
     sure_copy: float = setting(
         1.0, "a copy that is more probable is taken without a draw; 1: none", least=0, most=1
     )
+    least_share: float = setting(
+        0.0, "choices less likely than this share of the likeliest are not drawn", least=0, most=1
+    )
     draw_ends: bool = setting(
         False,
         "ends are drawn as probable as they are; else one comes where it is likelier than not",

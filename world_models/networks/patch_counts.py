@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import torch
 
-from world_models.networks.tokenizer import TokenizerConfig, cut_patches
+from world_models.networks.tokenizer import TokenizerConfig
+
+# patches of a frame, as a mean, that a dictionary may lack: their nearest entries are shown
+MOST_LACKING = 0.25
+TOO_MANY = 8  # times as many different patches as a dictionary may have: then counting ends
 
 
 class PatchCounter:
@@ -21,21 +24,30 @@ class PatchCounter:
         self.patch = patch
         odd = np.random.default_rng(0).integers(2**62, size=values, dtype=np.int64) * 2 + 1
         # the sum of a patch's values times these is another one for another patch, all but surely
-        self._weights = torch.from_numpy(odd)
+        self._weights = odd.reshape(patch, -1)
+        self.frames = 0
         self.counts: dict[int, int] = {}
         self.patches: dict[int, np.ndarray] = {}
 
     def add(self, frames: np.ndarray) -> None:
         """Counts the patches of frames (T, H, W, C) uint8."""
-        tiles = cut_patches(torch.from_numpy(frames), self.patch).flatten(0, 2)
-        keys = torch.zeros(len(tiles), dtype=torch.int64)  # tiles are (T * G * G, P * P * C)
-        for i, weight in enumerate(self._weights):
-            keys += tiles[:, i].long() * weight
-        found, first, counts = np.unique(keys.numpy(), return_index=True, return_counts=True)
+        patch, width = self.patch, self._weights.shape[1]
+        rows = np.ascontiguousarray(frames).reshape(
+            len(frames), frames.shape[1] // patch, patch, -1
+        )
+        tiles = rows.reshape(*rows.shape[:3], -1, width)  # (T, G, P, G, P * C)
+        words = tiles.view(np.int32) if width % 4 == 0 else tiles  # fewer, of four values each
+        keys = np.zeros(np.array(words.shape)[[0, 1, 3]], np.int64)
+        for row in range(patch):
+            for i in range(words.shape[-1]):
+                keys += words[:, :, row, :, i] * self._weights[row, i]
+        found, first, counts = np.unique(keys, return_index=True, return_counts=True)
         for key, index, count in zip(found.tolist(), first.tolist(), counts.tolist(), strict=True):
             self.counts[key] = self.counts.get(key, 0) + count
             if key not in self.patches:
-                self.patches[key] = tiles[index].numpy().copy()
+                frame, down, right = np.unravel_index(index, keys.shape)
+                self.patches[key] = tiles[frame, down, :, right].reshape(-1).copy()
+        self.frames += len(frames)
 
     def most_frequent(self, count: int) -> np.ndarray:
         """(up to `count`, P * P * C) uint8, the most frequent first."""
@@ -44,6 +56,21 @@ class PatchCounter:
             return -self.counts[key], self.patches[key].tobytes()
 
         return np.stack([self.patches[key] for key in sorted(self.counts, key=rank)[:count]])
+
+    def lacking(self, count: int) -> float:
+        """How many patches of another frame of the same game a dictionary of the `count` most
+        frequent ones lacks, as a mean: those left out, and as many that never occurred as did once
+        (Good 1953, "The population frequencies of species", eq. 9).
+        """
+        ascending = sorted(self.counts.values())
+        left_out = ascending[: max(0, len(ascending) - count)]
+        once = sum(number == 1 for number in ascending[len(left_out) :])
+        return (sum(left_out) + once) / max(1, self.frames)
+
+
+def enough(counter: PatchCounter, count: int) -> bool:
+    """Whether a dictionary of at most `count` entries is enough for what was counted."""
+    return counter.lacking(count) <= MOST_LACKING
 
 
 def count_patches(
@@ -54,9 +81,11 @@ def count_patches(
     """
     if config.kind == "fsq":
         return None
-    counter = PatchCounter(config.patch, config.patch**2 * colors)
+    counter, automatic = PatchCounter(config.patch, config.patch**2 * colors), config.kind == "auto"
     for part in frames():
         counter.add(part)
-        if config.kind == "auto" and len(counter.counts) > config.most_patches:
+        if automatic and len(counter.counts) > TOO_MANY * config.most_patches:
             return None
+    if automatic and not enough(counter, config.most_patches):
+        return None
     return counter.most_frequent(config.patches or config.most_patches)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.patch_dictionary import cut_patches
 from world_models.networks.sprite_detector import SpriteDetector
 from world_models.networks.sprite_images import PARTS, fitted, margin, rendered, window_index
-from world_models.networks.tokenizer import cut_patches
 
 MOVE_TOLERANCE = 0.047  # pixels between a move and its entry
 PLACE_TOLERANCE = 0.25  # pixels between a place and its entry

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from collectors.progress import progress
 from world_models import frames as pixels
+from world_models.networks.patch_dictionary import cut_patches
 from world_models.networks.scene import (
     PLACE_TOLERANCE,
     Scene,
@@ -25,7 +26,6 @@ from world_models.networks.scene import (
     neighbors_of,
 )
 from world_models.networks.sprite_images import fitted, margin, solved, window_index
-from world_models.networks.tokenizer import cut_patches
 from world_models.protocols import TrainingFrames, WorldSpec
 
 IMAGE_PARTS, MOVE_PARTS = 12, 60  # parts of the data from which images, and moves, are read

@@ -2,8 +2,7 @@
 
 Two kinds. `FSQTokenizer`: an autoencoder whose latents are rounded to a few levels (finite scalar
 quantization, Mentzer et al. 2023, arXiv:2309.15505). `PatchDictionary`: a code is a patch that
-occurs in the data, so a game of tiles is encoded without any loss (cf. Dedieu et al. 2025,
-arXiv:2502.01591, whose codes are patches of the data too).
+occurs in the data (`patch_dictionary`).
 
 B frames, C colors, H x W pixels, P pixels along the side of a patch, G x G patches, N codes, E
 values of a code.
@@ -22,11 +21,10 @@ from torch.nn import functional as F
 from collectors.settings.parse import check_settings, setting
 from world_models.networks.blocks import PatchEmbed, PatchOut, TokenNorm
 from world_models.networks.initialization import zeroed
+from world_models.networks.patch_dictionary import SOFTMAX, PatchDictionary
 from world_models.networks.reconstruction import patch_weights, roughness
 
 MOST_CODES = 2**31  # codes are kept as whole numbers of 32 bits
-SOFTMAX = 64  # most values of a digit of a code: such a digit is decided by one softmax
-NEAR = 8  # entries of a dictionary from which a slightly wrong one is drawn
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class TokenizerConfig:
     )
     patches: int = setting(0, "entries of the dictionary; 0: counted in the data", least=0)
     most_patches: int = setting(
-        512, "auto takes a dictionary if no more different patches occur", least=1
+        2048, "auto takes a dictionary if so many hold all but a few patches of the data", least=1
     )
     width: int = setting(64, "channels of fsq's encoder and decoder", least=1)
     encoder_depth: int = setting(2, "residual blocks", least=0)
@@ -243,64 +241,15 @@ class LocalBlock(nn.Module):
         return x + self.out(F.silu(self.near(self.norm(x))))
 
 
-class PatchDictionary(nn.Module):
-    """Codes are patches of the data, the most frequent ones first;
-    a frame is encoded by its nearest patches.
-    """
-
-    entries: Tensor  # (N, P * P * C) gray levels
-
-    def __init__(self, config: TokenizerConfig, colors: int):
-        super().__init__()
-        self.patch, size = config.patch, colors * config.patch**2
-        self.codes = config.patches
-        self.sizes = (
-            (self.codes,) if self.codes <= SOFTMAX else (-(-self.codes // SOFTMAX), SOFTMAX)
-        )
-        # Gray levels: a bundle keeps weights in half precision, which holds whole numbers up to
-        # 2048.
-        self.register_buffer("entries", torch.zeros(self.codes, size))  # (N, P * P * C)
-
-    def fill(self, patches: Tensor) -> None:
-        """Takes over the patches (N, P * P * C) uint8 of the data."""
-        self.entries.copy_(patches)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        entries = self.entries * (2 / 255) - 1
-        tiles = cut_patches(frames.permute(0, 2, 3, 1), self.patch)  # (B, G, G, P * P * C)
-        return (entries.square().sum(1) - 2 * (tiles @ entries.T)).argmin(-1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        tiles = self.values(codes).unflatten(3, (self.patch, self.patch, -1))
-        return tiles.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
-
-    def values(self, codes: Tensor) -> Tensor:
-        return F.embedding(codes, self.entries) * (2 / 255) - 1
-
-    def nearby(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """One of the `NEAR` entries that look most like each code's."""
-        distance = torch.cdist(self.entries, self.entries).fill_diagonal_(math.inf)
-        near = distance.topk(min(NEAR, self.codes), largest=False).indices  # (N, NEAR)
-        which = torch.randint(near.shape[1], codes.shape, generator=generator).to(codes.device)
-        return near[codes, which]
-
-    def losses(self, frames: Tensor) -> dict[str, Tensor]:
-        return {}
-
-
-def cut_patches(frames: Tensor, patch: int) -> Tensor:
-    """frames (B, H, W, C) -> (B, H / P, W / P, P * P * C)."""
-    tiles = frames.unflatten(2, (-1, patch)).unflatten(1, (-1, patch)).transpose(2, 3)
-    return tiles.flatten(3)
-
-
 def build_tokenizer(config: TokenizerConfig, colors: int) -> FSQTokenizer | PatchDictionary:
     """The tokenizer of a config. Raises ValueError for `auto`, which only data can decide."""
     if config.kind == "auto":
         raise ValueError(
             "tokenizer.kind=auto is decided by a dataset: train it, or name fsq or patches"
         )
-    return FSQTokenizer(config, colors) if config.kind == "fsq" else PatchDictionary(config, colors)
+    if config.kind == "fsq":
+        return FSQTokenizer(config, colors)
+    return PatchDictionary(config.patch, config.patches, colors)
 
 
 def digit_values(tokenizer: Tokenizer, device: torch.device) -> list[Tensor]:

@@ -131,7 +131,7 @@ def test_every_stage_is_done_once_and_a_killed_run_goes_on(tmp_path, stubs, caps
         patch.setattr(module, "evaluate_bundle", lambda config: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(words)
-    begun = ["train first 2.2", f"learn {tmp_path}/run/first/bundle 60", "play", "train dream 4"]
+    begun = ["train first 1.2", f"learn {tmp_path}/run/first/bundle 60", "play", "train dream 5"]
     assert stubs == begun
     assert main(words) == 0
     assert stubs == [*begun, "evaluate", "report"]

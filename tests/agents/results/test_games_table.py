@@ -41,6 +41,7 @@ def evaluation() -> dict:
     """What `evaluate` writes, as far as it is shown, and some of what is not."""
     psnr = {"1": 30.25, "10": 24.5, "32": 20.75}
     rollout = {"psnr": psnr, "copy_last_frame": {"psnr": {"1": 28.125}}, "curves": {"dream": [1]}}
+    rollout["changes"] = {"f1": {"1": {"value": 0.75, "interval": [0.5, 1.0], "samples": 26}}}
     classes = {
         "0": {"f1": 0.99, "support": 900, "precision": 1.0, "recall": 0.98},
         "1": {"f1": 0.625, "support": 30, "precision": 0.5, "recall": 0.8},
@@ -133,8 +134,9 @@ def test_every_cell_is_a_figure_of_the_file_with_its_interval(tmp_path):
     assert dream[1:] == [
         "123 456, 61, `any`",
         "30.2 (29.5 to 31.5); copied 28.1",
-        "24.5",
         "20.8",
+        "0.750 (0.500 to 1.000)",
+        ABSENT,
         "3.500 (3.250 to 3.750)",
         "1: 0.625 ({:.3f} to {:.3f})".format(*f1_interval(0.625, 54)),  # 24 hits, 6 and 24 wrong
         "0.125",
@@ -155,7 +157,7 @@ def test_another_number_in_the_file_is_another_number_in_the_table(tmp_path):
     changed["transfer"] = shortened_transfer(transferred(None))
     write_game(tmp_path, changed)
     dream, returns = rows(games_tables(tmp_path), CAR)
-    assert dream[4] == number_text(11.25) and returns[4] == NO_RATIO[True]
+    assert dream[3] == number_text(11.25) and returns[4] == NO_RATIO[True]
     changed["transfer"]["random"]["return_by_run"] = [-7.5, 12.0]
     write_game(tmp_path, changed)
     assert rows(games_tables(tmp_path), CAR)[1][4] == NO_RATIO[False]
@@ -171,7 +173,7 @@ def test_what_failed_is_shown_by_its_sentence_and_what_was_measured_stays(tmp_pa
     del whole["transfer"]
     write_game(tmp_path, {**whole, "failed": reason})
     dream, returns = rows(games_tables(tmp_path), LANDER)
-    assert dream[3] == "24.5" and returns[1] == "failed: no images / here"
+    assert dream[3] == "20.8" and returns[1] == "failed: no images / here"
 
 
 def test_what_was_not_measured_is_a_dash_and_games_have_the_order_of_the_list(tmp_path):
@@ -179,7 +181,7 @@ def test_what_was_not_measured_is_a_dash_and_games_have_the_order_of_the_list(tm
     write_game(tmp_path, figures(LANDER, evaluation=shortened_evaluation(found)))
     write_game(tmp_path, figures("ALE/Breakout-v5"))
     dream, _ = rows(games_tables(tmp_path), LANDER)
-    assert dream[5] == dream[8] == ABSENT
+    assert dream[6] == dream[9] == ABSENT
     assert list(read_games(tmp_path)) == ["ALE/Breakout-v5", LANDER]
 
 

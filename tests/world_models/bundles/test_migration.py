@@ -200,6 +200,7 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
         "new_only": 0.5,
         "own_moves": 0.0,
         "sure_copy": 1.0,
+        "least_share": 0.0,
         "draw_ends": False,
         "new_temperature": None,
         "move_temperature": None,

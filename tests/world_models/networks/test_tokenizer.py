@@ -9,10 +9,10 @@ from conftest_models import FSQ
 
 from world_models import frames as pixels
 from world_models.networks.code_head import digits_of
+from world_models.networks.patch_dictionary import PatchDictionary
 from world_models.networks.reconstruction import patch_weights, roughness
 from world_models.networks.tokenizer import (
     FSQTokenizer,
-    PatchDictionary,
     ScalarQuantizer,
     TokenizerConfig,
     build_tokenizer,
@@ -73,7 +73,7 @@ def test_an_autoencoder_of_codes_learns_a_few_frames():
 
 def test_a_dictionary_is_exact_for_the_patches_it_holds():
     entries = torch.randint(0, 256, (70, 48), dtype=torch.uint8)
-    tokenizer = PatchDictionary(TokenizerConfig("patches", patches=70), 3)
+    tokenizer = PatchDictionary(4, 70, 3)
     tokenizer.fill(entries)
     codes = torch.randint(0, 70, (5, 6, 4))
     frames = pixels.to_uint8(tokenizer.decode(codes))
@@ -82,6 +82,15 @@ def test_a_dictionary_is_exact_for_the_patches_it_holds():
     assert (
         tokenizer.sizes == (2, 64) and (tokenizer.nearby(codes, torch.Generator()) != codes).all()
     )
+
+
+def test_equal_patches_are_encoded_once_and_all_alike():
+    tokenizer = PatchDictionary(4, 2, 1)
+    tokenizer.fill(torch.tensor([[0] * 16, [255] * 16], dtype=torch.uint8))
+    frames = torch.full((3, 1, 8, 12), -0.9)
+    frames[1, :, 4:, 8:] = 0.2
+    codes = tokenizer.encode(frames)
+    assert codes.sum() == 1 and codes[1, 1, 2] == 1
 
 
 def test_what_makes_no_tokenizer_is_refused():

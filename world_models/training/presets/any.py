@@ -36,21 +36,27 @@ def any_tokens() -> TrainConfig:
     """Any Gymnasium game by tokens: the data decide whether a dictionary of patches is enough, or
     the first part of the run learns a tokenizer.
 
-    Two passes and temperature 1 let chance appear as often as in the game. `data` is the user's.
+    Temperature 1 lets chance appear as often as in the game, but for what is much less likely than
+    something else: of hundreds of places, some would always be wrong. `data` is the user's.
     """
     model = TokensConfig(
         tokenizer=TokenizerConfig(levels=(8, 8, 8, 8)),
         network=MaskedTokensConfig(copy=(0, 1)),
-        passes=2,
         temperature=1.0,
+        least_share=0.1,
         rare=0.5,  # an agent is a few patches of many
         tokenizer_share=0.15,
+        all_masked=0.9,  # as its one pass
+        new_only=0.0,
+        corruption=0.03,  # with more, what is small is mended away
     )
     return replace(
         any_game(),
         model=model,
         out=Path("runs/any-tokens"),
-        learning_rate=1.5e-3,
+        batch_size=16,  # minutes are few: more updates are worth more than larger ones
+        updates=10_000,
+        learning_rate=2e-3,
         rollout_steps=2,
         termination_event_weight=20.0,
         trust_weight=0.02,
