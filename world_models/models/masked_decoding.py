@@ -95,6 +95,7 @@ class MaskedDecoding(NamedTuple):
         lanes, shape = len(noise.seeds), features.last.shape[1:]
         places, mask = shape.numel(), network.mask_code
         codes = torch.full((lanes, places), mask, device=features.tokens.device)
+        masked = torch.ones_like(codes, dtype=torch.bool)
         found = torch.zeros(lanes, places, device=codes.device)
         origin = torch.zeros_like(codes)
         moved = None if features.moved is None else features.moved.codes
@@ -107,7 +108,6 @@ class MaskedDecoding(NamedTuple):
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
             chosen, log_probability, source = decoding.choose(network, sources, h, noise, salt)
-            masked = codes == mask
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
             origin = torch.where(masked, source, origin)
@@ -117,7 +117,8 @@ class MaskedDecoding(NamedTuple):
                 left = still_masked(unsure, number, self.passes)
                 order = self.order(log_probability, noise, salt, spread)
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
-                codes = codes.masked_fill(rank < left[:, None], mask)
+                masked = masked & (rank < left[:, None])
+                codes = codes.masked_fill(masked, mask)
             now = [x.unflatten(1, shape) for x in (codes, found, origin)]
             yield Decided(now[0], now[1], now[2], features.moved)
 

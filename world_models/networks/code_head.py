@@ -48,15 +48,30 @@ class CodeEmbedding(nn.Module):
 
     def partly(self, codes: Tensor) -> Tensor:
         """The same of codes of which some are masked, which have an embedding of their own."""
-        return torch.where((codes == self.mask_code)[..., None], self.mask, self(codes))
+        masked = digits_of(codes.long(), self.sizes)[0] == self.sizes[0]
+        return torch.where(masked[..., None], self.mask, self(codes.masked_fill(masked, 0)))
 
 
 def digits_of(codes: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
     """The digits (...) of codes (...) int64 in the number system of these sizes, the first one
-    foremost.
+    foremost. The first one of `mask_code`, and of no other, is `sizes[0]`.
+
+    OpenVINO 2026 divides and compares whole numbers as float32: the remainder of a code of 30 bits
+    is then any number, and a quotient of 6 bits at most one off. So in a graph each digit is
+    divided off what is left, and mended.
     """
     basis = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
-    return [codes // base % size for base, size in zip(basis, sizes, strict=True)]
+    if not torch.compiler.is_exporting():
+        first, *others = (codes // base for base in basis)
+        return [first, *(x % size for x, size in zip(others, sizes[1:], strict=True))]
+    rest, found = codes, []
+    for base in basis:
+        digit = rest // base
+        rest = rest - digit * base
+        off = (rest - base >= 0).long() - (rest < 0).long()
+        found.append(digit + off)
+        rest = rest - off * base
+    return found
 
 
 class CodeHead(nn.Module):

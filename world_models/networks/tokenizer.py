@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from collectors.settings.parse import check_settings, setting
 from world_models.networks.blocks import PatchEmbed, PatchOut, TokenNorm
+from world_models.networks.code_head import digits_of
 from world_models.networks.initialization import zeroed
 from world_models.networks.patch_dictionary import SOFTMAX, PatchDictionary
 from world_models.networks.reconstruction import patch_weights, roughness
@@ -102,6 +103,7 @@ class ScalarQuantizer(nn.Module):
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         basis = [math.prod(levels[i + 1 :]) for i in range(len(levels))]
+        self.sizes = levels
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
@@ -128,7 +130,7 @@ class ScalarQuantizer(nn.Module):
 
     def digits(self, codes: Tensor) -> Tensor:
         """Codes (...) int64 -> (..., E) int64, the level of each value."""
-        return codes[..., None] // self.basis % self.levels
+        return torch.stack(digits_of(codes, self.sizes), -1)
 
     def values(self, codes: Tensor) -> Tensor:
         """Codes (...) int64 -> (..., E) float32 in [-1, 1]."""
