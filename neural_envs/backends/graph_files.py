@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from collectors.files import write_atomically
 from neural_envs import __version__
 from neural_envs.backends.errors import ExportError
 from neural_envs.backends.step_function import StepFunction
+from world_models import models, networks
 from world_models.protocols import WorldModel
 
 EXPORT_VERSION = 3  # counts up when what is written changes; old files are then no longer found
@@ -35,15 +37,27 @@ def cache_folder() -> Path:
 
 
 def fingerprint(model: WorldModel) -> str:
-    """sha256 of what a step follows from: classes, settings, weights, calibration; and of the
-    versions that export it.
+    """sha256 of what a step follows from: code, settings, weights, calibration; and of the versions
+    that export it.
     """
-    facts = (EXPORT_VERSION, __version__, torch.__version__, model, model.spec, model.config)
+    versions = (EXPORT_VERSION, __version__, torch.__version__, source_digest())
+    facts = (*versions, model, model.spec, model.config)
     digest = hashlib.sha256(" ".join(map(str, facts)).encode())
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+@cache
+def source_digest() -> str:
+    """sha256 of the source that a step is computed by: who changes a network has a new graph."""
+    folders = [Path(part.__file__).parent for part in (models, networks)]
+    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    digest = hashlib.sha256()
+    for file in (*files, Path(__file__).with_name("step_function.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def graph_file(function: StepFunction, tensors: list[Tensor]) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,18 @@ def test_other_weights_or_rewards_are_another_graph():
     second.head.out.bias.data[0] += 1
     third.reward_values = third.reward_values * 2
     assert len({graph_files.fingerprint(model) for model in models}) == 3
+
+
+def test_another_source_of_the_networks_is_another_graph(monkeypatch, tmp_path):
+    model, own = tiny("chance").model, tmp_path / "__init__.py"
+    found = [graph_files.fingerprint(model)]
+    monkeypatch.setattr(graph_files, "networks", SimpleNamespace(__file__=str(own)))
+    for source in ("", "x = 1\n"):
+        own.write_text(source)
+        graph_files.source_digest.cache_clear()
+        found.append(graph_files.fingerprint(model))
+    graph_files.source_digest.cache_clear()
+    assert len(set(found)) == 3
 
 
 def test_agreement_counts_pixels_rewards_and_terminations():
