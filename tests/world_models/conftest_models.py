@@ -211,6 +211,7 @@ CONFIGS = {
         spread_order=True,
         new_temperature=1.2,
         new_edge=1,
+        least_share=0.1,
     ),
     "tokens-pixels": TokensConfig(
         FSQ,
