@@ -52,7 +52,7 @@ def fingerprint(model: WorldModel) -> str:
 @cache
 def source_digest() -> str:
     """sha256 of the source that a step is computed by: who changes a network has a new graph."""
-    folders = [Path(part.__file__).parent for part in (models, networks)]
+    folders = [Path(str(part.__file__)).parent for part in (models, networks)]
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
     digest = hashlib.sha256()
     for file in (*files, Path(__file__).with_name("step_function.py")):
