@@ -8,7 +8,7 @@ import numpy as np
 
 from collectors.dataset.dataset import Dataset
 from world_models.models.tokens_config import TokensConfig
-from world_models.networks.patch_counts import TOO_MANY, PatchCounter, enough
+from world_models.networks.patch_counts import PatchCounter, enough, too_many
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import find_preset
 
@@ -38,10 +38,10 @@ def choose_family(dataset: Dataset) -> Choice:
     counter = PatchCounter(tokenizer.patch, tokenizer.patch**2 * frames.shape[-1])
     for part in np.array_split(frames, max(1, len(frames) // 64)):
         counter.add(part)
-        if len(counter.counts) > TOO_MANY * tokenizer.most_patches:
+        if too_many(counter, tokenizer.most_patches):
             break
     found, changed = len(counter.counts), float((frames != after).any(-1).mean())
-    if found <= TOO_MANY * tokenizer.most_patches and enough(counter, tokenizer.most_patches):
+    if enough(counter, tokenizer.most_patches):
         lacking = counter.lacking(tokenizer.most_patches)
         reason = f"{found} different patches: a dictionary lacks {lacking:.2f} per frame"
         return Choice(TOKENS, reason, found, changed)

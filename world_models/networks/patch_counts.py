@@ -68,9 +68,14 @@ class PatchCounter:
         return (sum(left_out) + once) / max(1, self.frames)
 
 
+def too_many(counter: PatchCounter, count: int) -> bool:
+    """Whether too many patches differ for a dictionary of `count` entries: count no more."""
+    return len(counter.counts) > TOO_MANY * count
+
+
 def enough(counter: PatchCounter, count: int) -> bool:
     """Whether a dictionary of at most `count` entries is enough for what was counted."""
-    return counter.lacking(count) <= MOST_LACKING
+    return not too_many(counter, count) and counter.lacking(count) <= MOST_LACKING
 
 
 def count_patches(
@@ -84,7 +89,7 @@ def count_patches(
     counter, automatic = PatchCounter(config.patch, config.patch**2 * colors), config.kind == "auto"
     for part in frames():
         counter.add(part)
-        if automatic and len(counter.counts) > TOO_MANY * config.most_patches:
+        if automatic and too_many(counter, config.most_patches):
             return None
     if automatic and not enough(counter, config.most_patches):
         return None
