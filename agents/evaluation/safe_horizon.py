@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from agents.envs import bundle_spec, env_id, env_settings, find_twins, make_vector_env
 from agents.evaluation.play import Agent, bootstrap, interval, make_agent
+from collectors.action_space import ActionSpace
 from neural_envs import bundles
 
 HORIZONS = (8, 16, 32, 64, 128, 256, 512, 1000)
@@ -115,7 +116,7 @@ def returns_from_same_starts(
 def _warm_up(
     real: VectorEnv, agents: Sequence[Agent], steps: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(frames (N, K, H, W, C), actions (N, K - 1), lanes whose game still runs (N,)).
+    """(frames (N, K, H, W, C), actions (N, K - 1, *row), lanes whose game still runs (N,)).
 
     The first agent plays, and all see what it sees.
     """
@@ -123,13 +124,14 @@ def _warm_up(
     running = np.ones(real.num_envs, bool)
     for agent in agents:
         agent.reset(running)
-    shown, taken = [frames], [np.zeros((real.num_envs, 0), np.int64)]
+    space = ActionSpace.from_gymnasium(real.single_action_space)
+    shown, taken = [frames], [np.zeros((real.num_envs, 0, *space.row), space.dtype)]
     for _ in range(steps):
         actions = [agent(frames) for agent in agents][0]
         frames, _, terminations, truncations, _ = real.step(actions)
         running = running & ~(terminations | truncations)
         shown.append(frames)
-        taken.append(np.asarray(actions, np.int64)[:, None])
+        taken.append(np.asarray(actions, space.dtype)[:, None])
     return np.stack(shown, 1), np.concatenate(taken, 1), running
 
 

@@ -14,8 +14,11 @@ from agents.evaluation.safe_horizon import (
     returns_from_same_starts,
     safe_horizon,
 )
+from collectors.action_space import ActionSpace
 from collectors.policies.policies import make_policy
 from collectors.worlds.table import find_world
+from neural_envs.vector_env import NeuralVectorEnv
+from tests.neural_envs.test_dream_actions import SPACES, bundle_of
 
 HORIZONS = (8, 16, 32, 64)
 
@@ -74,6 +77,16 @@ def test_the_dream_begins_with_the_frames_and_actions_of_the_real_game():
     assert dream.given["actions"].shape == (4, 3)
     played(dream, warm_up=0)
     assert dream.given["frames"].shape[:2] == (4, 1) and dream.given["actions"].shape == (4, 0)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_dream_of_any_actions_goes_on_from_those_of_the_real_game(space):
+    limit = {"autoreset_mode": "SameStep", "max_episode_steps": 20}
+    real, dream = (NeuralVectorEnv(3, bundle_of(space), **limit) for _ in range(2))
+    policy = make_policy("random", ActionSpace.from_gymnasium(space).for_policies)
+    for warm_up in (0, 2):
+        returns = returns_from_same_starts(policy, real, dream, warm_up, (2, 4), seed=5)
+        assert returns.real_steps.tolist() == returns.dream_steps.tolist() == [4] * 3
 
 
 def test_a_dream_that_pays_too_much_is_safe_until_then():
