@@ -86,7 +86,8 @@ def make_players(
         from agents.ppo.policy_file import read_policy  # scripted players need no PPO
 
         model = read_policy(policy_file)
+        own = ActionSpace.discrete(actions) if isinstance(actions, int) else actions
         players[f"agent-{Path(policy_file).parent.name}"] = lambda lanes: make_agent(
-            model, lanes, seed
+            model, lanes, seed, space=own.to_gymnasium()
         )
     return players

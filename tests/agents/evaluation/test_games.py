@@ -10,7 +10,12 @@ import pytest
 from agents.evaluation.game import GameOptions, measure_games, play_all
 from agents.evaluation.game_table import game_table
 from agents.evaluation.players import EquivalentKeyAgent, NoisyAgent, make_players
+from agents.ppo.policy_file import make_ppo, save_policy
+from agents.ppo.vec_env import sb3_env
+from collectors.action_space import ActionSpace
+from tests.agents.ppo.test_ppo_actions import SMALL, dream
 from tests.agents.stub_envs import CountingVectorEnv
+from tests.neural_envs.test_dream_actions import BOX, LATE
 from tests.oracles import CountingModel
 from tests.source_tree import ROOT
 from world_models.bundles.bundle import Bundle
@@ -47,6 +52,18 @@ def test_every_world_with_equivalent_keys_has_a_player_that_presses_them(world):
 def test_a_policy_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing"):
         make_players("snake", 4, str(tmp_path / "nothing.zip"), 0)
+
+
+@pytest.mark.parametrize("space", [BOX, LATE], ids=str)
+def test_a_trained_agent_plays_in_the_actions_of_the_game(space, tmp_path):
+    model = make_ppo(sb3_env(dream(space), 0), SMALL, 0)
+    file = save_policy(model, tmp_path / "trained" / "policy.zip")
+    known = ActionSpace.from_gymnasium(space)
+    agent = make_players("tiny", known.for_policies, str(file), 0)["agent-trained"](2)
+    frames = np.zeros((2, 16, 24, 3), np.uint8)
+    taken = np.concatenate([agent(frames) for _ in range(40)])
+    assert known.holds(taken) and known.encode(taken).std() > 0.2
+    assert not known.encoded().holds(taken)
 
 
 @pytest.mark.parametrize(
