@@ -7,7 +7,7 @@ import numpy as np
 
 from collectors.dataset.coverage import coverage
 from collectors.dataset.dataset import Dataset, DatasetError
-from collectors.media import enlarge, tile, write_png
+from collectors.media import enlarge, tile, to_rgb, write_png
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 
@@ -62,14 +62,15 @@ def statistics(dataset: Dataset) -> dict:
 
 
 def contact_sheet(dataset: Dataset, episodes: int, columns: int) -> np.ndarray:
-    """An image (H, W, 3) uint8: a row per episode, from its first frame to its last."""
+    """An image (H, W, 3) uint8: a row per episode, from its first frame to its last. Of stacked
+    frames the newest."""
     images = []
     for index in np.linspace(
         0, len(dataset.episodes) - 1, min(episodes, len(dataset.episodes))
     ).astype(int):
         frames = dataset.episode(int(index)).frames
         images += [frames[place] for place in np.linspace(0, len(frames) - 1, columns).astype(int)]
-    return enlarge(tile(np.stack(images), columns, SHEET_COLOR, gap=2), 2)
+    return enlarge(tile(to_rgb(np.stack(images)), columns, SHEET_COLOR, gap=2), 2)
 
 
 def table(found: dict) -> str:

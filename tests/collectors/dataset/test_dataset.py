@@ -4,6 +4,7 @@ sentence.
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, wri
 from collectors.dataset.episode import Episode
 from collectors.dataset.stats import contact_sheet, statistics, table
 from collectors.dataset.stats import main as stats_main
+from collectors.media import to_rgb
 from collectors.recording.collect import collect
 from collectors.worlds.snake.env import RealSnake
+from tests.collectors.parts_games import register
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,24 @@ def test_statistics_count_what_is_there_and_the_sheet_is_a_png(original, tmp_pat
     assert stats_main([str(original), "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert (tmp_path / "sheet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "contact sheet" in capsys.readouterr().out
+
+
+def test_gray_frames_have_a_contact_sheet(tmp_path):
+    register()
+    options = {"env": "Dot-v0", "color": "gray", "size": "16x24"}
+    collect("AnyGame-v0", tmp_path, 30, "random", env_options=options)
+    assert stats_main([str(tmp_path)]) == 0
+    assert (tmp_path / "contact_sheet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("channels", [4, 12])
+def test_the_contact_sheet_shows_the_newest_of_stacked_frames(channels):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 8, channels), np.uint8)
+    stacked, newest = (
+        SimpleNamespace(episodes=[0], episode=lambda _, of=of: SimpleNamespace(frames=of))
+        for of in (frames, to_rgb(frames))
+    )
+    assert (contact_sheet(stacked, 1, 2) == contact_sheet(newest, 1, 2)).all()
 
 
 def test_episodes_of_one_key_fall_into_one_split_and_a_key_may_name_its_part(original, tmp_path):
