@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from collectors.media import to_rgb
 from neural_envs.play.keyboard import Keys
 from neural_envs.replays.dream_format import Segment
 from neural_envs.replays.replay_file import DreamFile
@@ -150,6 +151,14 @@ return [await text(recorder), await text(branch)];
     assert second.rewards.tolist() == [0.5, -1.0] and second.noise == (2**31 - 1, 1)
     assert second.segments[0].start == 1 and second.context_frames.shape == (2, 4, 4, 3)
     assert second.frames_hash == hashlib.sha256(np.tile(shown, 3).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 12])
+def test_the_page_shows_of_stacked_frames_what_python_shows(channels):
+    frame = np.random.default_rng(0).integers(0, 256, (4, 6, channels), np.uint8)
+    code = "return [...own.rgb(Uint8Array.from(given.frame), given.shape)]"
+    given = {"frame": frame.ravel().tolist(), "shape": frame.shape}
+    assert run("dream_file.js", code, given) == to_rgb(frame).ravel().tolist()
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "huge"])

@@ -127,9 +127,10 @@ export class Replay {
   }
 }
 
-// the pixels of a frame as they are shown, three bytes each
+// the pixels of a frame as they are shown, three bytes each: as collectors/media.py has them, of stacked frames the newest
 export function rgb(frame, shape) {
-  if (shape[2] === 3) return frame;
-  const channels = shape[2], found = new Uint8Array((frame.length / channels) * 3);
-  return found.map((_, i) => frame[Math.floor(i / 3) * channels]);
+  const channels = shape[2], color = channels % 3 === 0;
+  if (channels === 3) return frame;
+  const found = new Uint8Array((frame.length / channels) * 3);
+  return found.map((_, i) => frame[(Math.floor(i / 3) + 1) * channels - (color ? 3 - (i % 3) : 1)]);
 }
