@@ -119,12 +119,14 @@ class AnyGame(RealGameEnv):
 
     def get_keys_to_action(self) -> dict[tuple, Any]:
         """Keys for `gymnasium.utils.play`: the game's own, else those of its action space."""
-        own = getattr(self.game.unwrapped, "get_keys_to_action", None)
-        if own is None:
+        game: Any = self.game.unwrapped
+        try:
+            own = game.get_keys_to_action().items()
+        except Exception:  # it has none, or none for these options, as continuous=True of ALE
             return default_keys(self._actions)
         if self._actions.is_discrete:
-            return {keys: int(action) for keys, action in own().items() if keys}
-        return {keys: np.asarray(action, self._actions.dtype) for keys, action in own().items()}
+            return {keys: int(action) for keys, action in own if keys}
+        return {keys: np.asarray(action, self._actions.dtype) for keys, action in own}
 
 
 def twin_options(spec: dict) -> dict:

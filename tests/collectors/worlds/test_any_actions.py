@@ -13,7 +13,8 @@ from collectors.recording.collect import collect
 from collectors.recording.collect import main as collect_main
 from collectors.worlds.any_game import AnyGame, twin_options
 from collectors.worlds.any_game_images import AnyGameError
-from tests.collectors.parts_games import register
+from collectors.worlds.default_keys import RIGHT, UP
+from tests.collectors.parts_games import Dot, register
 
 register()
 BOX = {"type": "Box", "low": [-2.0, 0.0], "high": [2.0, 4.0]}
@@ -74,6 +75,26 @@ def test_the_twin_has_the_same_spaces():
     )
     assert twin.action_space == game.action_space == game.game.action_space
     assert twin.world_spec() == game.world_spec()
+
+
+class OneMap(Dot):
+    """A game that has keys for single actions only, and says so by an error."""
+
+    def get_keys_to_action(self):
+        raise AttributeError("`get_keys_to_action` can't be provided with `continuous=True`")
+
+
+def test_a_game_whose_own_keys_fail_has_those_of_its_actions():
+    gymnasium.register("OneMap-v0", entry_point=OneMap)
+    keys = AnyGame("OneMap-v0", size=16).get_keys_to_action()
+    assert keys == AnyGame("Dot-v0", size=16).get_keys_to_action() and keys[(UP,)] == (0, 4)
+
+
+def test_a_continuous_atari_game_has_keys():
+    pytest.importorskip("ale_py")
+    game = AnyGame("ALE/Pong-v5", size=16, continuous=True)
+    keys = game.get_keys_to_action()
+    assert game.action_space.shape == (3,) and keys[(UP,)] != keys[()] != keys[(RIGHT,)]
 
 
 def test_out_of_range_is_refused_or_clipped():
