@@ -4,6 +4,7 @@ What the training itself needs is in `train`; here is what a person sees of it: 
 what is refused, how the agent plays, and what to do next.
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,6 +22,7 @@ from agents.ppo.train import PPOConfig, load_policy, run_text, train_ppo
 from collectors.dataset.dataset import dataset_name
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
+from collectors.worlds.table import WORLDS
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,23 @@ def real_games(config: PPOCommand, policy: Path) -> list[str]:
 
 def next_steps(config: PPOCommand, policy: Path) -> list[str]:
     """Commands that show the agent."""
-    bundle = f" --bundle {config.bundle}" if config.bundle else ""
-    serve = f"{bundle} --policy {policy}"
-    return [
-        f"watch it: neural-envs play {config.name}{bundle} --real --policy {policy}",
-        f"      or: neural-envs serve{serve}",
-    ]
+    bundle = ["--bundle", config.bundle] if config.bundle else []
+    agent, name, twin = ["--policy", str(policy)], [], twin_words(config)
+    if config.name in WORLDS:  # another game is named by its bundle
+        name = [config.name]
+    play = ["neural-envs", "play", *name, *bundle, *twin, *agent]
+    serve = ["neural-envs", "serve", *bundle, *agent]
+    return [f"watch it: {shlex.join(play)}", f"      or: {shlex.join(serve)}"]
+
+
+def twin_words(config: PPOConfig) -> list[str]:
+    """The words with which `play` shows the real game of a run."""
+    known = config.name in WORLDS
+    if known and not config.real_options:
+        return ["--real"]
+    twin = find_twins(config.name).real if known else config.name
+    options = ["--real-options", ",".join(config.real_options)] if config.real_options else []
+    return ["--twin", twin, *options]
 
 
 def preset(words: Sequence[str]) -> PPOCommand:

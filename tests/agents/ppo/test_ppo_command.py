@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from agents.ppo import command as ppo
 from agents.ppo.policy_file import MEMBER, PolicyFileError, read_origin
 from collectors.policies.policies import PolicyError, make_policy
+from collectors.settings.parse import parse
+from neural_envs.play.config import PlayConfig
+from neural_envs.web.config import ServeConfig
 
 SMALL = ["ppo.num_envs=4", "ppo.n_steps=8", "ppo.batch_size=16", "ppo.n_epochs=1", "--steps=32"]
 
@@ -41,6 +46,28 @@ def test_it_plays_real_games_films_them_and_names_the_next_command(tmp_path, cap
     assert (tmp_path / "strip.png").is_file() and "dream_vs_real." in printed
     assert f"neural-envs play snake --real --policy {tmp_path / 'policy.zip'}" in printed
     assert "n_steps: 8" in (tmp_path / "settings.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ppo.PPOCommand(name="snake"),
+        ppo.PPOCommand(name="snake", bundle="my snake", real_options=("grid_size=6", "wrap=true")),
+        ppo.PPOCommand(name="LunarLander-v3", bundle="runs/moon/bundle"),
+        ppo.PPOCommand(name="ALE/Pong-v5", bundle="b", real_options=("continuous=true",)),
+    ],
+)
+def test_the_commands_that_it_names_show_its_agent_beside_the_real_game(config):
+    play, serve = (line.split(": ")[1] for line in ppo.next_steps(config, Path("a b/policy.zip")))
+    played = parse(PlayConfig, shlex.split(play)[2:], "neural-envs play", ("world",))
+    served = parse(ServeConfig, shlex.split(serve)[2:], "neural-envs serve")
+    assert played.policy == "a b/policy.zip" and served.policy == ("a b/policy.zip",)
+    assert played.bundle == config.bundle or not config.bundle
+    assert played.real_options == config.real_options
+    if config.name == "snake":
+        assert played.world == "snake" and (played.real or played.twin == "collectors:RealSnake-v0")
+    else:
+        assert played.world == "" and played.twin == config.name
 
 
 def test_a_finished_run_is_not_trained_again_and_one_of_other_settings_is_refused(
