@@ -42,18 +42,30 @@ from collectors.dataset.splits import PARTS, split_part
 from collectors.files import put_in_place, write_atomically
 from collectors.untrusted_files import DamagedFileError
 
-MOST_REWARDS = 255
+MOST_REWARDS = 255  # different ones; networks have a class for each
 __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetWriter",
     "EpisodeRow",
     "Shard",
+    "TooManyRewards",
     "WrittenShard",
     "dataset_name",
     "read_manifest",
     "write_shard",
 ]
+
+
+class TooManyRewards(DatasetError):
+    """A game whose steps give more different rewards than a model tells apart."""
+
+    def __init__(self, found: int, verb: str = "collect"):
+        super().__init__(
+            f"the game has {found} different rewards, a model tells {MOST_REWARDS} apart at most; "
+            f"{verb} their signs: --options reward=sign, in another directory"
+        )
+        self.found = found
 
 
 class Shard(NamedTuple):
@@ -182,15 +194,16 @@ class DatasetWriter:
 
     def add(self, written: WrittenShard) -> None:
         """Moves a finished shard from its temporary directory into the dataset, in place of an
-        older one.
+        older one. Raises TooManyRewards, and then moves nothing.
         """
+        entry = self._with_rewards(written)
         if written.entry["index"] in self.shards:
             self.remove(written.entry["index"])
         for file in array_names(written.entry):
             played, own = Path(written.directory) / file, self.path / file
             if played.exists() or not own.exists():  # a killed writer may have moved it already
                 put_in_place(played, own)
-        self.shards[written.entry["index"]] = self._with_rewards(written.entry)
+        self.shards[written.entry["index"]] = entry
         self._rows[written.entry["index"]] = written.rows
         self._write_tables()
         shutil.rmtree(written.directory)  # last: its note makes the shard count until it is listed
@@ -204,19 +217,21 @@ class DatasetWriter:
     def _finds_rewards(self) -> bool:
         return not self.header["spec"]["reward_values"]
 
-    def _with_rewards(self, entry: dict) -> dict:
+    def _with_rewards(self, written: WrittenShard) -> dict:
         """The entry with the rewards of its shard where the header's spec has none: they are found
-        while collecting.
+        while collecting. Raises TooManyRewards where those of all shards are too many.
         """
+        entry = written.entry
         if not self._finds_rewards:
             return entry
-        values = np.unique(np.load(self.path / array_name(entry["index"], "rewards"))).tolist()
-        if len(values) > MOST_REWARDS:
-            raise DatasetError(
-                f"the game has {len(values)} different rewards, a model tells {MOST_REWARDS} "
-                "apart at most; collect "
-                "their signs: --options reward=sign, in another directory"
-            )
+        file = array_name(entry["index"], "rewards")
+        played = Path(written.directory) / file
+        # a killed writer may have moved it already
+        values = np.unique(np.load(played if played.exists() else self.path / file)).tolist()
+        others = [shard for index, shard in self.shards.items() if index != entry["index"]]
+        found = {*values}.union(*(shard["reward_values"] for shard in others))
+        if len(found) > MOST_REWARDS:
+            raise TooManyRewards(len(found))
         return {**entry, "reward_values": values}
 
     def _write_tables(self) -> None:

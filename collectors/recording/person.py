@@ -10,8 +10,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.dataset.dataset import (
+    MOST_REWARDS,
+    Dataset,
+    DatasetError,
+    DatasetWriter,
+    TooManyRewards,
+    write_shard,
+)
 from collectors.dataset.episode import Episode
+from collectors.interchange.writing import header_of
 from collectors.locks import holds_files
 from collectors.recording.named_game import game_header
 from collectors.recording.rollout import as_recorded, split_key
@@ -30,8 +38,13 @@ class PersonRecorder:
     def __init__(self, env: gymnasium.Env, out: str | Path, seed: int = 0):
         self.env, self.out, self.seed = env, Path(out), seed
         header = {**game_header(env), "policy": PLAYER, "mixture": [[PLAYER, 1.0]], "seed": seed}
-        self._before = _games_before(self.out, header)
+        before = _games_before(self.out, header)
+        self._before = len(before.episodes) if before else 0
         self._header = header
+        # None where the game says its rewards beforehand
+        self._rewards: set[float] | None = None if header["spec"]["reward_values"] else set()
+        if before and self._rewards is not None:
+            self._rewards |= {*before.spec["reward_values"]}
         self._finished: list[Episode] = []
         self._outcomes: list[tuple[float, bool, bool]] = []
         self.games = self.steps = 0  # that were finished, and steps in all
@@ -47,8 +60,11 @@ class PersonRecorder:
         self._frames, self._actions = [np.array(self.frame)], []
 
     def step(self, action: Any) -> bool:
-        """One step of the game; whether that ended it, after which `begin` is next."""
+        """One step of the game; whether that ended it, after which `begin` is next. Raises
+        TooManyRewards at the first one that no dataset can hold; `close` writes what was before.
+        """
         self.frame, reward, terminated, truncated, _ = self.env.step(action)
+        self._count_reward(float(np.float32(reward)))
         self._frames.append(np.array(self.frame))
         self._actions.append(action)
         self._outcomes.append((float(reward), bool(terminated), bool(truncated)))
@@ -64,6 +80,13 @@ class PersonRecorder:
             self._finish(stopped=True)
         self._write()
         return Dataset(self.out) if (self.out / "manifest.json").is_file() else None
+
+    def _count_reward(self, reward: float) -> None:
+        if self._rewards is None:
+            return
+        self._rewards.add(reward)
+        if len(self._rewards) > MOST_REWARDS:
+            raise TooManyRewards(len(self._rewards), "record")
 
     def _finish(self, stopped: bool) -> None:
         rewards, terminations, truncations = zip(*self._outcomes, strict=True)
@@ -92,17 +115,21 @@ class PersonRecorder:
         self._finished = []
 
 
-def _games_before(out: Path, header: dict) -> int:
-    """How many games a directory holds. Raises DatasetError where it is no recording of this game
-    by a person.
+def _games_before(out: Path, header: dict) -> Dataset | None:
+    """The games that a directory holds. Raises DatasetError where it is no recording of this game
+    by a person, with rewards as they are now.
     """
     if not holds_files(out):
-        return 0
+        return None
     dataset = Dataset(out)
-    before = {**dataset.spec, "reward_values": header["spec"]["reward_values"]}
-    if before != header["spec"] or dataset.manifest["policy"] != PLAYER:
+    before = header_of(dataset)["spec"]
+    if {**before, "reward_values": []} != {**header["spec"], "reward_values": []} or (
+        dataset.manifest["policy"] != PLAYER
+    ):
         raise DatasetError(
             f"{out} holds other games ({dataset.spec['world']}, by {dataset.manifest['policy']}); "
             "choose another --out"
         )
-    return len(dataset.episodes)
+    if before["reward_values"] != header["spec"]["reward_values"]:
+        raise DatasetError(f"{out} holds games with other rewards; choose another --out")
+    return dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
@@ -19,6 +19,9 @@ from neural_envs.own_keys import keys_setting, own_keys
 from neural_envs.play.keyboard import Keys
 from neural_envs.play.twins import PlayError
 from world_models.world_spec import WorldSpec
+
+if TYPE_CHECKING:
+    from collectors.recording.person import PersonRecorder
 
 ENDING_SECONDS = 1.0  # how long the end of a game is shown before the next one starts
 REPEAT = 250, 100  # milliseconds until a held key presses again, where the game waits
@@ -165,14 +168,23 @@ def run(settings: RecordSettings) -> str:
             window = RecordWindow(recorder, keys, settings, name)
             print(f"keys: {described}")
             with deferred_interrupts() as stop:  # what was played is saved however it is ended
-                window.run(settings.max_steps, stop)
-                dataset = recorder.close()
+                try:
+                    window.run(settings.max_steps, stop)
+                except BaseException:
+                    print(_saved(recorder))
+                    raise
+                line = _saved(recorder)
+    stop.end(line)
+    return line
+
+
+def _saved(recorder: PersonRecorder) -> str:
+    """Writes what was played, and says so."""
+    dataset = recorder.close()
     if dataset is None:
         return "nothing was played, nothing is recorded"
-    line = f"{out}: {recorder.games} games and {recorder.steps} steps more, {dataset.steps} in all"
-    if stop:
-        stop.end(line)
-    return line
+    played = f"{recorder.games} games and {recorder.steps} steps more"
+    return f"{recorder.out}: {played}, {dataset.steps} in all"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -49,6 +49,20 @@ class CountingGame(gymnasium.Env):
         return frame
 
 
+class ManyRewards(CountingGame):
+    """Pays another reward at every step, as games with shaped rewards do; its spec names none."""
+
+    given = 0
+
+    def world_spec(self):
+        return {**SPEC, "reward_values": []}
+
+    def step(self, action):
+        type(self).given += 1
+        frame, _, *rest = super().step(action)
+        return frame, self.given / 4, *rest
+
+
 class CountingVectorGame(VectorEnv):
     """The same games in lanes, autoreset DISABLED; a lane that is done must be reset before the
     next step.

@@ -5,7 +5,8 @@ import numpy as np
 import pygame
 import pytest
 
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.dataset.episode import Episode
 from collectors.recording.person import PersonRecorder
 from collectors.settings.values import SettingsError
 from neural_envs.commands import record
@@ -162,3 +163,75 @@ def test_wrong_keys_are_a_sentence_and_no_folder_is_made(tmp_path, capsys):
 def test_a_game_or_an_id_is_named_not_both():
     with pytest.raises((ValueError, SettingsError), match="name the game to play"):
         RecordSettings()
+
+
+@pytest.fixture
+def many_rewards():
+    """Its id is of this test alone."""
+    name, counting_env.ManyRewards.given = "ManyRewards-v0", 0
+    gymnasium.register(name, "tests.collectors.counting_env:ManyRewards")
+    yield lambda: gymnasium.make(name)
+    del gymnasium.registry[name]
+
+
+def play_on(recorder, steps: int) -> None:
+    for _ in range(steps):
+        if recorder.step(1):
+            recorder.begin()
+
+
+def test_a_game_of_too_many_rewards_ends_with_the_remedy_and_keeps_what_was_played(
+    tmp_path, many_rewards, monkeypatch
+):
+    monkeypatch.setattr("collectors.recording.person.SHARD_STEPS", 100)
+    recorder = PersonRecorder(many_rewards(), tmp_path / "out")
+    with pytest.raises(DatasetError, match="256 different rewards.*--options reward=sign"):
+        play_on(recorder, 300)
+    data = recorder.close()
+    assert data is not None and data.steps == recorder.steps == 255 and len(data.shards) > 1
+    assert len(data.spec["reward_values"]) == 255
+    again = PersonRecorder(many_rewards(), tmp_path / "out")
+    counting_env.ManyRewards.given = 1000
+    with pytest.raises(DatasetError, match="256 different rewards"):
+        again.step(1)
+
+
+def test_rewards_are_counted_over_all_shards_and_nothing_of_the_shard_too_many_is_listed(
+    tmp_path, many_rewards
+):
+    recorder = PersonRecorder(many_rewards(), tmp_path / "a")
+    play_on(recorder, 200)
+    data = recorder.close()
+    assert data is not None
+    writer = DatasetWriter(tmp_path / "b", {**recorder._header})
+    games = [data.episode(row.id) for row in data.episodes]
+    writer.add(write_shard(tmp_path / "b", 0, 200, games))
+    more = [Episode(*game[:2], game.rewards + 100, *game[3:]) for game in games]
+    with pytest.raises(DatasetError, match="400 different rewards"):
+        writer.add(write_shard(tmp_path / "b", 1, 200, more))
+    assert Dataset(tmp_path / "b", verify=True).steps == 200
+
+
+def test_signs_are_not_added_to_games_with_raw_rewards(tmp_path):
+    for reward in ("raw", "sign"):
+        env = gymnasium.make("collectors:AnyGame-v0", env="FrozenLake-v1", size=16, reward=reward)
+        if reward == "sign":
+            with pytest.raises(DatasetError, match="other rewards; choose another --out"):
+                PersonRecorder(env, tmp_path / "out")
+        else:
+            recorder = PersonRecorder(env, tmp_path / "out")
+            recorder.step(1)
+            recorder.close()
+
+
+def test_what_was_played_is_kept_when_the_game_or_the_window_breaks(tmp_path, capsys, monkeypatch):
+    def breaks(window):
+        window.recorder.step(0)
+        raise DatasetError("the game is lost")
+
+    monkeypatch.setattr(record.RecordWindow, "tick", breaks)
+    out = str(tmp_path / "out")
+    assert main(["--env", "FrozenLake-v1", "--options", "size=16", "--out", out]) == 1
+    printed = capsys.readouterr()
+    assert "the game is lost" in printed.err and "1 steps more, 1 in all" in printed.out
+    assert Dataset(out).steps == 1
