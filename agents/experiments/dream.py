@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.evaluation.evaluate import EvaluateConfig, as_text, evaluate_bundle
 from agents.evaluation.how_made import machine_class
-from agents.experiments.dream_choice import choose_family
+from agents.experiments.dream_choice import check_family, check_size, choose_family
 from agents.experiments.stages import Stages, settings_of
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import POLICY_FILE, PPOConfig, train_ppo
@@ -38,6 +38,7 @@ from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs.bundles import load_model
 from world_models.bundles.bundle import update_provenance
+from world_models.training.distributed import find_device
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run import train
@@ -100,6 +101,9 @@ class DreamRun:
         self.options = (*config.options, *signs)
         with make_named_game(self.world, self.env, self.options) as env:  # or a sentence, at once
             self.header = game_header(env)
+        check_size(self.header["spec"])
+        if config.family:
+            check_family(config.family, self.header["spec"])
         self.data, self.bundle = self.root / "data", self.root / "dream" / "bundle"
 
     def run(self) -> str:
@@ -114,6 +118,8 @@ class DreamRun:
             "evaluate": (self.evaluate, self.root / "evaluation" / "evaluation.json"),
             "report": (self.report, self.root / "report" / "index.html"),
         }
+        if not works["evaluate"][1].exists():  # nothing is computed any more
+            find_device(config.device)
         note(f"{config.id}: about {config.minutes:g} minutes, into {self.root}")
         with locked(self.root), OverallProgress(SHARES) as overall:
             self.stages = Stages(self.root, settings_of(config, FREE))

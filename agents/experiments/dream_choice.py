@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from collectors.dataset.dataset import Dataset
+from neural_envs.bundles import load_model
+from world_models.evaluation.metrics import SSIM_WINDOW
+from world_models.models.table import build_model
 from world_models.models.tokens_config import TokensConfig
 from world_models.networks.patch_counts import PatchCounter, enough, too_many
+from world_models.training.expert_clips import ExpertClips
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import find_preset
+from world_models.world_spec import WorldSpec
 
 LOOKED_AT = 5_000  # frames, spread over the recording
 MOVES = 0.3  # of all pixels change from a frame to the next: the whole frame scrolls
@@ -50,6 +57,34 @@ def choose_family(dataset: Dataset) -> Choice:
         return Choice(TOKENS, reason, found, changed)
     reason = f"{changed:.0%} of the pixels change in a step: the rest is copied"
     return Choice(CHANCE, reason, found, changed)
+
+
+def check_size(spec: Mapping[str, Any]) -> None:
+    """Raises ValueError for frames of a game that are too small to be measured on."""
+    height, width, _ = spec["frame_shape"]
+    if min(height, width) < SSIM_WINDOW:
+        raise ValueError(
+            f"frames of {height}x{width} pixels are too small: a dream is measured by windows of "
+            f"{SSIM_WINDOW} pixels; take a larger one, as --options size=16"
+        )
+
+
+def check_family(name: str, spec: Mapping[str, Any]) -> None:
+    """Raises ValueError, a sentence, where the model of the preset `name` cannot be one of this
+    game, for its actions or its frames. `spec` may leave rewards open.
+    """
+    preset = fitted(name, find_preset(name), spec["frame_shape"])
+    rewards = spec["reward_values"] or [0.0]
+    game = WorldSpec.from_dict({**spec, "reward_values": rewards})
+    # noise stands for the data, which decide sizes of some models
+    noise = np.random.default_rng(0).integers(0, 256, (64, *game.frame_shape), np.uint8)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            build_model(game, preset.model, load_model, lambda: [noise])
+            if preset.expert:
+                ExpertClips(game, preset.sampled)
+    except ValueError as error:
+        raise ValueError(f"--family {name} is not for this game: {error}") from error
 
 
 def _pairs(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

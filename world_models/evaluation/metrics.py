@@ -14,6 +14,7 @@ from collectors.media import to_rgb
 
 # dB of equal frames; one gray level in one pixel of 64 x 64 x 3 is already 89 dB
 IDENTICAL_PSNR = 100.0
+SSIM_WINDOW = 11  # pixels
 
 
 def psnr(frames: Tensor, target: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def psnr(frames: Tensor, target: Tensor) -> Tensor:
     )
 
 
-def ssim(frames: Tensor, target: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
+def ssim(frames: Tensor, target: Tensor, window: int = SSIM_WINDOW, sigma: float = 1.5) -> Tensor:
     """Structural similarity of each frame, (N,) float32, with a Gaussian window in the valid
     region (Wang et al. 2004). Raises ValueError for frames smaller than the window.
     """

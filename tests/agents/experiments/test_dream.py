@@ -2,6 +2,8 @@
 done is not done again.
 """
 
+import re
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from collectors.dataset.episode import Episode
 from collectors.dataset.joining import add_recording
 from collectors.policies.policies import RandomPolicy
 from collectors.recording.collect import collect
-from tests.collectors import counting_env
+from tests.collectors import counting_env, parts_games
 
 SPEC = {**counting_env.SPEC, "frame_shape": [32, 32, 3]}
 
@@ -185,6 +187,32 @@ def test_a_run_of_other_settings_and_a_game_without_images_are_sentences(tmp_pat
     with pytest.raises(SystemExit):
         main(["snake", "--family", "snaek"])
     assert "did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["Dot-v0", "--options", "size=16", "--family", "pong"],
+            "pong is not for this game: .*Box",
+        ),
+        (["FrozenLake-v1", "--options", "size=8"], "8x8 pixels are too small.*size=16"),
+        (
+            ["FrozenLake-v1", "--options", "size=20", "--family", "worldmap-flow"],
+            "flow is not for .*do not divide into",
+        ),
+        (["FrozenLake-v1", "--options", "size=16", "--family", "snake-eqm"], "expert=true needs"),
+        (["FrozenLake-v1", "--options", "size=16", "--device", "abacus"], "'abacus' cannot be"),
+    ],
+)
+def test_what_cannot_be_a_dream_is_a_sentence_before_anything_is_recorded(
+    tmp_path, capsys, monkeypatch, words, sentence
+):
+    parts_games.register()
+    monkeypatch.setattr(module, "collect", lambda *args, **settings: 1 / 0)
+    assert main([*words, "--out", str(tmp_path / "run")]) == 1
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_parts_fill_the_time_and_no_more():
