@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from collectors.worlds.default_keys import default_keys, resting
+from collectors.worlds.default_keys import default_keys, resting, values_of
 from neural_envs.play.keyboard import ARROWS
 from world_models.world_spec import WorldSpec
 
@@ -24,8 +24,9 @@ class Choice(NamedTuple):
 
 def choices_of(spec: WorldSpec, table: Mapping[Any, Any] | None = None) -> list[Choice]:
     """What a player of a game can press: every action, or of actions in parts the one without any
-    key, those that move one part, and those that a single key moves several parts by. `table` is
-    {keys: row of P numbers}, that of `keys_of` if None.
+    key, those that move one part to each of its choices or to a bound, whether they have a key or
+    not, those that keys move one part by, and those that a single key moves several parts by.
+    `table` is {keys: row of P numbers}, that of `keys_of` if None.
     """
     space = spec.actions
     if space.is_discrete:
@@ -35,6 +36,10 @@ def choices_of(spec: WorldSpec, table: Mapping[Any, Any] | None = None) -> list[
     rows = {frozenset(keys): row for keys, row in rows.items()}
     rest = rows.get(frozenset(), resting(space))
     moves: dict[Any, list[tuple[int, Any]]] = {}
+    for part in range(space.parts):
+        for value in values_of(space, part):
+            if value != rest[part]:
+                moves[(*rest[:part], value, *rest[part + 1 :])] = [(part, value)]
     for keys, row in rows.items():
         moved = [(part, row[part]) for part in range(space.parts) if row[part] != rest[part]]
         if len(moved) == 1 or (moved and len(keys) == 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from collectors.settings.parse import setting
-from collectors.worlds.default_keys import MOST_COMBINATIONS, resting
+from collectors.worlds.default_keys import held_together, resting
 from neural_envs.action_keys import choices_of, keys_of
 from neural_envs.play.keyboard import ARROWS
 from world_models.world_spec import WorldSpec
@@ -53,7 +52,7 @@ def own_keys(
         rest = (keys_of(spec) if usual is None else usual).items()
         kept = {keys: act for keys, act in rest if act not in taken and set(keys) not in own}
         return kept | given
-    return _combined({(): resting(spec.actions)} | given, spec)
+    return _combined({(): resting(spec.actions)} | given)
 
 
 def _of_word(word: str) -> tuple[str, str]:
@@ -100,7 +99,7 @@ def _action(value: Any, spec: WorldSpec) -> Any:
     return int(row) if space.is_discrete else tuple(row.astype(space.dtype).tolist())
 
 
-def _combined(given: Mapping[Pressed, Any], spec: WorldSpec) -> dict[tuple, Any]:
+def _combined(given: Mapping[Pressed, Any]) -> dict[tuple, Any]:
     """The table with the keys of different parts held together as well."""
     rest = given[()]
     moves: dict[int, list[tuple[Pressed, Any]]] = {}
@@ -108,12 +107,4 @@ def _combined(given: Mapping[Pressed, Any], spec: WorldSpec) -> dict[tuple, Any]
         changed = [part for part, value in enumerate(row) if value != rest[part]]
         if len(changed) == 1:
             moves.setdefault(changed[0], []).append((keys, row[changed[0]]))
-    table: dict[tuple, Any] = {}
-    options = [[None, *((keys, part, value) for keys, value in own)] for part, own in moves.items()]
-    for chosen in itertools.islice(itertools.product(*options), MOST_COMBINATIONS):
-        row = list(rest)
-        for _, part, value in filter(None, chosen):
-            row[part] = value
-        keys = tuple(key for keys, _, _ in filter(None, chosen) for key in keys)
-        table[keys] = tuple(row)
-    return table | dict(given)
+    return held_together(rest, moves) | dict(given)

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from collectors.action_space import ActionSpace, ActionSpaceError
-from collectors.worlds.default_keys import LEFT, UP, default_keys
+from collectors.worlds.default_keys import LEFT, MOST_COMBINATIONS, UP, default_keys
 from collectors.worlds.lane_arguments import UnknownActionError, check_in_space
 
 SPACES = (
@@ -94,3 +94,39 @@ def test_keys_of_different_parts_go_together():
     assert default_keys(pad)[(LEFT, "1")] == (1, 6) and default_keys(pad)[()] == (0, 5)
     assert default_keys(ActionSpace.discrete(3, 5)) == {("5",): 5, ("6",): 6, ("7",): 7}
     assert len(default_keys(ActionSpace.from_gymnasium(spaces.MultiBinary(200)))) <= 1024
+
+
+def keyed(counts) -> dict[tuple, tuple]:
+    """The keys of a MultiDiscrete of these numbers of choices."""
+    return default_keys(ActionSpace.from_gymnasium(spaces.MultiDiscrete(counts)))
+
+
+def test_a_part_takes_as_many_keys_as_it_has_choices():
+    table = keyed([2, 2, 2])
+    assert table[("1",)] == (1, 0, 0) and table[("2",)] == (0, 1, 0) and table[("3",)] == (0, 0, 1)
+    assert table[("1", "2", "3")] == (1, 1, 1) and len(table) == 8
+    table = keyed([4, 4])
+    assert set(table.values()) == {(a, b) for a in range(4) for b in range(4)}
+    box = default_keys(ActionSpace("Box", low=(-1.0,) * 6, high=(1.0,) * 6))
+    assert box[("1",)] == (0, 0, 0, 0, -1, 0) and box[("4",)] == (0, 0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("counts", [[2] * 12, [30, 2], [9, 9, 9, 9], [2] * 27])
+def test_every_part_has_a_key_while_there_are_enough(counts):
+    table = keyed(counts)
+    assert len(table) <= MOST_COMBINATIONS
+    alone = {row for keys, row in table.items() if len(keys) == 1}
+    assert {part for row in alone for part, value in enumerate(row) if value} == {
+        *range(len(counts))
+    }
+
+
+def test_of_many_parts_fewer_are_moved_together():
+    table = keyed([2] * 12)
+    assert max(map(len, table)) == 3 and table[("1", "2", "3")] == (1, 1, 1, *[0] * 9)
+
+
+@pytest.mark.parametrize(("start", "key"), [(-2, "0"), (5, "0"), (300, "0"), (0, "0")])
+def test_keys_of_numbers_that_are_no_digits_are_digits(start, key):
+    table = default_keys(ActionSpace.discrete(10, start))
+    assert table[(key,)] == start and {len(key) for (key,) in table} == {1} and len(table) == 10

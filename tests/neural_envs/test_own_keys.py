@@ -58,6 +58,15 @@ def test_keys_of_different_parts_are_held_together_and_no_key_is_rest(tmp_path):
     assert not keys.knows(ARROWS["left"])
 
 
+def test_every_choice_of_every_part_has_a_name_whether_it_has_a_key_or_not():
+    pad = game(("x", "y"), ActionSpace("MultiDiscrete", (60, 2), (0, 5)))
+    names = [choice.name for choice in choices_of(pad)]
+    assert names == ["rest", *(f"x {i}" for i in range(1, 60)), "y 6"]
+    assert own_keys(("x 59=x", "y 6=y"), pad)[("x", "y")] == (59, 6)
+    assert names == [choice.name for choice in choices_of(pad, {("x",): (3, 5)})]
+    assert [choice.name for choice in choices_of(CAR)] == ["rest", "0 -1", "0 1", "1 1", "2 1"]
+
+
 def test_a_row_that_moves_several_parts_is_one_key(tmp_path):
     file = tmp_path / "car.json"
     file.write_text('{"x": [1, 1, 0], "": [0, 0.25, 0]}')
