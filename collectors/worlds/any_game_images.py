@@ -1,4 +1,10 @@
-"""The images of any game: what in an observation is one, and how it becomes a frame."""
+"""The images of any game: what in an observation is one, and how it becomes a frame.
+
+An image is (H, W), or has 1 or 3 channels along its last or its first axis. Along the shorter of
+these axes it may also have those of several frames, the newest one last: three channels a frame
+where they are a multiple of three, else one. So (3, H, W) is one image in color, never three gray
+ones, and (H, W, 4) four gray ones. N frames.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +34,10 @@ class Source(NamedTuple):
 
     renders: bool
     key: str = ""  # of a Dict observation
-    stacked: bool = False  # whether the observation is a stack of images, the newest one last
 
     def of(self, observation) -> np.ndarray:
         """The image (H, W), (H, W, 1) or (H, W, 3) of an observation."""
-        found = np.asarray(observation[self.key] if self.key else observation)
-        return found[-1] if self.stacked else found
+        return newest(np.asarray(observation[self.key] if self.key else observation))
 
 
 def image_source(space: spaces.Space, key: str, name: str) -> Source | None:
@@ -42,41 +46,46 @@ def image_source(space: spaces.Space, key: str, name: str) -> Source | None:
     Raises AnyGameError for a `key` that is none, and where several keys of a Dict have images.
     """
     if isinstance(space, spaces.Dict):
-        images = [part for part, own in space.items() if is_image(own) or is_stack(own)]
+        images = [part for part, own in space.items() if is_image(own)]
         if key and key not in images:
             raise AnyGameError(f"{name} has no image {key!r}; there are {images or 'none'}")
         if len(images) > 1 and not key:
             raise AnyGameError(
-                f"{name} has several images; choose one of {images} by --options key={images[0]}"
+                f"{name} has several images; choose one of {images} by --options key={images[0]}, "
+                f"in play, serve, ppo, transfer and evaluate by --real-options key={images[0]}"
             )
         chosen = key or (images[0] if images else "")
-        return Source(False, chosen, is_stack(space[chosen])) if chosen else None
+        return Source(False, chosen) if chosen else None
     if key:
         raise AnyGameError(f"{name} has no observation by keys, so no {key!r}: leave out key")
-    if is_stack(space):
-        return Source(False, stacked=True)
     return Source(False) if is_image(space) else None
 
 
 def is_image(space: spaces.Space) -> bool:
-    """Whether the observations of a space are images."""
-    if (
-        not isinstance(space, spaces.Box)
-        or space.dtype != np.uint8
-        or len(space.shape) not in (2, 3)
-    ):
+    """Whether the observations of a space are images or stacks of them, also (N, *image)."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
         return False
-    return min(space.shape[:2]) >= SMALLEST_IMAGE and (
-        len(space.shape) == 2 or space.shape[2] in (1, 3)
-    )
+    shape = space.shape[1:] if len(space.shape) == 4 else space.shape
+    if len(shape) == 2:
+        return min(shape) >= SMALLEST_IMAGE
+    return len(shape) == 3 and _channels(shape) is not None
 
 
-def is_stack(space: spaces.Space) -> bool:
-    """Whether the observations of a space are stacks of images, (N, H, W) or (N, H, W, C)."""
-    if not isinstance(space, spaces.Box) or len(space.shape) < 3 or is_image(space):
-        return False
-    low, high = space.low[0], space.high[0]
-    return space.dtype == np.uint8 and is_image(spaces.Box(low, high, space.shape[1:], np.uint8))
+def newest(found: np.ndarray) -> np.ndarray:
+    """The image (H, W), (H, W, 1) or (H, W, 3) in an observation of a space of `is_image`."""
+    found = found[-1] if found.ndim == 4 else found
+    axis = _channels(found.shape) if found.ndim == 3 else None
+    if axis is None:
+        return found
+    image = np.moveaxis(found, axis, 2)
+    return image[..., -3:] if image.shape[2] % 3 == 0 else image[..., -1:]
+
+
+def _channels(shape: tuple[int, ...]) -> int | None:
+    """Which axis of an image of three axes has its channels, 0 or 2; None where it is no image."""
+    last = shape[2] in (1, 3) or shape[2] < shape[0]
+    sides = shape[:2] if last else shape[1:]
+    return (2 if last else 0) if min(sides) >= SMALLEST_IMAGE else None
 
 
 def height_and_width(size: int | str) -> tuple[int, int]:

@@ -85,6 +85,15 @@ class Stacked(Dot):
         return np.stack([np.zeros((SIDE, SIDE), np.uint8)] * 3 + [self.image()[..., 0]])
 
 
+class Planes(Dot):
+    """Observes its image with the channels first."""
+
+    observation_space = spaces.Box(0, 255, (3, SIDE, SIDE), np.uint8)
+
+    def observed(self):
+        return self.image().transpose(2, 0, 1)
+
+
 class Rendered(Dot):
     """Observes numbers; its image is rendered. Its bounds are float64."""
 
@@ -110,7 +119,7 @@ class Tangled(Dot):
     action_space = spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (1,))))
 
 
-GAMES = (Dot, Pad, Buttons, Stacked, Rendered, Cameras, Tangled)
+GAMES = (Dot, Pad, Buttons, Stacked, Planes, Rendered, Cameras, Tangled)
 
 
 def register() -> None:

@@ -12,7 +12,7 @@ from collectors.dataset.stats import statistics
 from collectors.recording.collect import collect
 from collectors.recording.collect import main as collect_main
 from collectors.worlds.any_game import AnyGame, twin_options
-from collectors.worlds.any_game_images import AnyGameError
+from collectors.worlds.any_game_images import AnyGameError, is_image, newest, resized
 from collectors.worlds.default_keys import RIGHT, UP
 from tests.collectors.parts_games import Dot, register
 
@@ -128,9 +128,45 @@ def test_the_image_is_found_in_any_observation(name, options):
     assert (game.image() == frame).all()
 
 
+def test_a_game_whose_channels_come_first_keeps_its_colors():
+    frames = [AnyGame(f"{name}-v0", size=24).reset(seed=3)[0] for name in ("Planes", "Dot")]
+    assert (frames[0] == frames[1]).all() and frames[0].max((0, 1)).tolist() == [255, 160, 40]
+
+
+GRAY, COLOR = (np.random.default_rng(0).integers(0, 256, (20, 30, c), np.uint8) for c in (1, 3))
+OLDER, DARK = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30, 9), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("observed", "image"),
+    [
+        (GRAY, GRAY),
+        (COLOR, COLOR),
+        (COLOR.transpose(2, 0, 1), COLOR),
+        (GRAY.transpose(2, 0, 1), GRAY),
+        (np.dstack([OLDER, GRAY]), GRAY),
+        (np.dstack([OLDER, GRAY]).transpose(2, 0, 1), GRAY),
+        (np.dstack([DARK, COLOR]), COLOR),
+        (np.dstack([DARK, COLOR]).transpose(2, 0, 1), COLOR),
+        (np.stack([OLDER, OLDER, COLOR]), COLOR),
+        (np.stack([OLDER, COLOR]).transpose(0, 3, 1, 2), COLOR),
+    ],
+    ids=lambda array: str(array.shape),
+)
+def test_the_newest_image_is_found_along_any_axis(observed, image):
+    assert is_image(spaces.Box(0, 255, observed.shape, np.uint8))
+    assert (newest(observed) == image).all()
+    assert (resized(newest(observed), (20, 30, 3)) == image).all()
+
+
+@pytest.mark.parametrize("shape", [(4,), (7, 7, 3), (4, 10, 10), (3, 84), (2, 2, 2, 20, 20)])
+def test_what_is_small_or_flat_is_no_image(shape):
+    assert not is_image(spaces.Box(0, 255, shape, np.uint8))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
-    [("Cameras", {}, "several images; choose one of.*key=left"),
+    [("Cameras", {}, "several images; .* --options key=left.* --real-options key=left"),
      ("Buttons", {"key": "speed"}, "no image 'speed'.*camera"),
      ("Tangled", {}, "Tangled-v0 makes no dream: actions are Discrete"),
      ("Rendered", {"source": "observation"}, "no images")],
