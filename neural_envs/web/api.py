@@ -131,7 +131,7 @@ def _check_actions(actions: tuple[Any, ...], world: WorldSpec) -> None:
                 check_in_space(action, world.actions, names)
             except ValueError as error:
                 raise ValueError(f"'actions[{i}]': {error}") from None
-        elif not isinstance(action, int) or action >= len(names):
+        elif not isinstance(action, int) or not 0 <= action < len(names):
             known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
             raise ValueError(
                 f"'actions[{i}]' is {action}, which this world does not know; there are {known}"

@@ -17,6 +17,8 @@ REQUEST_BYTES = 65_536  # longest body of /api/generate
 DREAM_BYTES = 4_000_000  # longest .dream file that is accepted
 MAX_ACTIONS = 256  # of one request
 MAX_PARTS = 256  # of one action
+MOST_NUMBER = 2**32  # of an action that is one number: beyond every start, and every choice from it
+MOST_BUTTONS = 4096  # of actions on the page: more than choices and keys of one's own come to
 MAX_SAMPLER_STEPS = 32  # per frame
 MAX_GUIDANCE = 8.0
 MAX_TEMPERATURE = 10.0
@@ -168,7 +170,7 @@ MESSAGES: dict[str, type] = {
 def _taken(name: str, value: Any) -> Any:
     """One action: a whole number, or a row of numbers as a tuple."""
     if not isinstance(value, list):
-        return whole(0, 255)(name, value)
+        return whole(-MOST_NUMBER, MOST_NUMBER)(name, value)
     if not 0 < len(value) <= MAX_PARTS or not all(type(part) in (int, float) for part in value):
         raise MessageError(f"'{name}' is an action of 1 to {MAX_PARTS} numbers")
     return tuple(value)
@@ -191,7 +193,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "on": flag,
     "real": flag,
     "difference": flag,
-    "action": whole(0, 255),
+    "action": whole(0, MOST_BUTTONS),
     "actions": _actions,
     "seed": whole(0, MAX_SEED, optional=True),
     "sampler_steps": whole(1, MAX_SAMPLER_STEPS, optional=True),

@@ -176,6 +176,26 @@ def test_programs_send_rows_of_numbers():
         job('[["a"]]')
 
 
+@pytest.mark.parametrize(
+    ("space", "known", "unknown"),
+    [
+        (spaces.Discrete(2, start=-3), (-3, -2), (-4, -1, 0)),
+        (spaces.Discrete(2, start=300), (300, 301), (0, 299, 302)),
+        (spaces.Discrete(2), (0, 1), (-1, 2, 300)),
+    ],
+    ids=str,
+)
+def test_programs_send_the_numbers_of_the_game_and_no_others(space, known, unknown):
+    spec = NeuralEnv(bundle_of(space)).world
+    for number in (*known, *unknown):
+        actions = protocol.read_generate(f'{{"actions": [{number}]}}').actions
+        if number in known:
+            api._check_actions(actions, spec)
+        else:
+            with pytest.raises(ValueError, match=r"actions\[0\]"):
+                api._check_actions(actions, spec)
+
+
 @pytest.mark.parametrize("chosen", [BOX, PAD], ids=str)
 def test_a_step_is_still_one_function_of_tensors(chosen):
     bundle = bundle_of(chosen)

@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 
+from collectors.action_space import MOST_CHOICES
 from neural_envs.web import protocol
 from neural_envs.web.frames import View, pack_views, unpack_views
 from neural_envs.web.protocol import MessageError, read_generate, read_message
@@ -75,6 +76,16 @@ def test_every_kind_of_message_is_read_into_its_dataclass():
 def test_every_field_has_its_check():
     kinds = [*protocol.MESSAGES.values(), protocol.Generate]
     assert {field for kind in kinds for field in kind.__dataclass_fields__} == set(protocol.CHECKS)
+
+
+@pytest.mark.parametrize("number", [-300, -1, 256, 1023, 2**31 + 1000])
+def test_an_action_is_any_number_that_a_game_may_have(number):
+    assert read_generate(json.dumps({"actions": [number]})).actions == (number,)
+
+
+def test_a_page_has_a_button_for_each_of_a_thousand_choices():
+    text = json.dumps({"type": "action", "action": MOST_CHOICES, "down": True})
+    assert read_message(text) == protocol.Action(MOST_CHOICES, True)
 
 
 @pytest.mark.parametrize(
