@@ -127,7 +127,7 @@ def next_steps(config: PPOCommand, policy: Path) -> list[str]:
     if config.name in WORLDS:  # another game is named by its bundle
         name = [config.name]
     play = ["neural-envs", "play", *name, *bundle, *twin, *agent]
-    serve = ["neural-envs", "serve", *bundle, *agent]
+    serve = ["neural-envs", "serve", *bundle, *([] if name else twin), *agent]
     return [f"watch it: {shlex.join(play)}", f"      or: {shlex.join(serve)}"]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collectors.worlds.table import WORLDS, unknown
 from neural_envs.bundles import label_of, load, released_names, resolve_bundle
+from neural_envs.play.twins import PlayError, make_dream, real_twin
 from neural_envs.web.agent_list import AgentList
 from neural_envs.web.keyboards import keyboards
 from world_models.bundles.identity import bundle_hashes
@@ -58,6 +59,7 @@ class BundleCatalogue:
         for source in more:
             load(source, device)  # a wrong one is found now, not when somebody plays it
         self.keyboards = self._own_keyboards(keys, more) if keys else {}
+        self.twins: dict[str, tuple[str, tuple[str, ...]]] = {}  # bundle's name -> id, its options
 
     def _own_keyboards(
         self, words: Sequence[str], more: Sequence[str]
@@ -66,6 +68,26 @@ class BundleCatalogue:
         infos = {info.source: info for info in self.ordered()}
         specs = {info.name: self._spec(info, info.source in more) for info in infos.values()}
         return keyboards(words, specs, [infos[source].name for source in more])
+
+    def set_twin(self, twin: str, words: Sequence[str] = ()) -> None:
+        """The game of id `twin`, with options as ("continuous=true",), is the real one of the
+        bundles whose game is no world of the table: those that name it, else all that it fits.
+
+        Raises PlayError where there is none, and as `real_twin` where it fits none.
+        """
+        others = [info for info in self.ordered() if info.world not in WORLDS]
+        errors = [PlayError("--twin is the real game of a dream of another game: add its --bundle")]
+        for info in [info for info in others if info.world == twin] or others:
+            dream = make_dream(info.world, self.device, self.load(info))
+            try:
+                real_twin(dream, info.world, twin, tuple(words)).close()
+                self.twins[info.name] = twin, tuple(words)
+            except PlayError as error:
+                errors.append(error)
+            finally:
+                dream.close()
+        if not self.twins:
+            raise errors[-1]
 
     def _spec(self, info: BundleInfo, is_loaded: bool) -> WorldSpec:
         if is_loaded:  # maybe of a format that is migrated as it is loaded

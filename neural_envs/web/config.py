@@ -23,6 +23,12 @@ class ServeConfig:
     keys: tuple[str, ...] = keys_setting(
         "; for the bundles of --bundle, without these for every dream that has the actions"
     )
+    twin: str = setting(
+        "",
+        "the real game, any Gymnasium id, of those bundles of --bundle whose game is no world of "
+        "ours",
+    )
+    real_options: tuple[str, ...] = setting((), "of the game of --twin, as continuous=true")
     host: str = setting(
         "127.0.0.1",
         "address to listen on; 0.0.0.0 lets everybody in who can reach this machine and knows the "
@@ -50,6 +56,8 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.real_options and not self.twin:
+            raise ValueError("setting 'real_options' is of the real game: name it with --twin ID")
         if any("*" in name for name in self.names):
             raise ValueError(
                 "setting 'names' lists whole names; without any, a token is asked for instead"

@@ -56,6 +56,7 @@ class GameSession:
     def __init__(self, catalogue: BundleCatalogue, info: BundleInfo, seed: int | None = None):
         self.info, self.lock, self.agents = info, threading.RLock(), catalogue.agents
         self.env = make_dream(info.world, catalogue.device, catalogue.load(info))
+        self.twin = catalogue.twins.get(info.name, ("", ()))
         self.model = catalogue.load(info).model
         self.spec = self.model.spec
         dream: Any = self.env.unwrapped
@@ -238,7 +239,7 @@ class GameSession:
     def _show_views(self, message: protocol.ShowViews) -> None:
         session, needed = self.session, message.real or message.difference
         if needed and session.real is None:
-            real = PlayerView("real", real_twin(self.env, self.info.world))
+            real = PlayerView("real", real_twin(self.env, self.info.world, *self.twin))
             real.history_length = session.views[0].history_length
             self._set_views([*session.views, real])
             session.new_game(session.seed if self.seed is None else self.seed)  # the same start

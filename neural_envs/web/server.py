@@ -73,7 +73,8 @@ def main(argv: list[str] | None = None, agents: AgentMaker | None = None) -> int
 
 def make_server(config: ServeConfig, access: Access, agents: AgentMaker | None = None) -> Any:
     """The Starlette application that `config` asks for. BundleError for a bundle that is none,
-    ValueError for a policy file that no world here can use, KeysError for keys of no game here.
+    ValueError for a policy file that no world here can use, KeysError for keys of no game here,
+    PlayError for a real game of none.
     """
     import torch
 
@@ -83,6 +84,8 @@ def make_server(config: ServeConfig, access: Access, agents: AgentMaker | None =
 
     torch.set_num_threads(1)
     catalogue = BundleCatalogue(config.bundle, config.device, config.keys)
+    if config.twin:
+        catalogue.set_twin(config.twin, config.real_options)
     catalogue.agents = AgentList(config.policy, agents)
     threads = config.threads or cores()
     state = AppState(catalogue, config.connections, config.idle, threads, config.per_address)

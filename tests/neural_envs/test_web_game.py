@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from collectors.policies.policies import RandomPolicy
-from neural_envs.play.twins import policy_names
+from neural_envs.play.twins import PlayError, policy_names
 from neural_envs.web import protocol
 from neural_envs.web.agent_list import AgentList
+from neural_envs.web.catalogue import BundleCatalogue, BundleInfo
+from neural_envs.web.config import ServeConfig
 from neural_envs.web.game import GameSession
+from neural_envs.web.server import main
 from neural_envs.web.snapshots import MAX_SNAPSHOTS
+from tests.collectors.parts_games import Dot, register
+from tests.neural_envs.test_dream_actions import bundle_of
 from tests.neural_envs.web_double import COUNTING, RIGHT, CountingCatalogue
 from tests.oracles import COUNT, shown
 
@@ -93,6 +100,52 @@ def test_a_missing_real_game_is_a_sentence_with_its_command_and_the_dream_goes_o
     )
     game.tick()
     assert names(game) == ["dream"] and game.show()[0]["step"] == 1
+
+
+def of_dots() -> tuple[CountingCatalogue, BundleInfo]:
+    """The catalogue of a dream of a game that is no world of the table."""
+    register()
+    found, info = CountingCatalogue(), BundleInfo("dots", "Dot-v0", "dots")
+    bundle = bundle_of(Dot.action_space)
+    bundle.model.spec = replace(bundle.model.spec, world="Dot-v0")
+    found.bundles["dots"], found.loaded["dots"] = info, bundle
+    return found, info
+
+
+def test_a_game_of_ones_own_is_beside_its_dream_where_the_server_was_given_it():
+    catalogue, info = of_dots()
+    real = protocol.ShowViews(real=True, difference=False)
+    game = GameSession(catalogue, info, seed=1)
+    game.apply(real)
+    assert "name it with --twin Dot-v0" in game.take_messages()[0]["message"]
+    catalogue.set_twin("Dot-v0", ("length=5",))
+    game = GameSession(catalogue, info, seed=1)
+    game.apply(real)
+    assert names(game) == ["dream", "real"]
+    twin = game.session.real.env.unwrapped.game.unwrapped
+    assert isinstance(twin, Dot) and twin.length == 5
+
+
+def test_a_real_game_that_fits_no_dream_is_a_sentence_before_anybody_plays():
+    catalogue, _ = of_dots()
+    for twin, words, sentence in (
+        ("Pad-v0", (), "do not fit"),
+        ("Nothing-v0", (), "the real game Nothing-v0 is not here"),
+        ("Dot-v0", ("lenght=5",), "does not take these options"),
+    ):
+        with pytest.raises(PlayError, match=sentence):
+            catalogue.set_twin(twin, words)
+    with pytest.raises(PlayError, match="add its --bundle"):
+        BundleCatalogue().set_twin("Dot-v0")
+    with pytest.raises(ValueError, match="name it with --twin"):
+        ServeConfig(real_options=("length=5",))
+
+
+def test_a_server_with_a_real_game_of_no_dream_does_not_start(capsys, monkeypatch):
+    monkeypatch.setattr("neural_envs.web.server.listen", lambda *address: 1 / 0)
+    assert main(["--port", "0", "--twin", "Dot-v0"]) == 1
+    error = capsys.readouterr().err
+    assert "--twin is the real game of a dream of another game" in error and error.count("\n") == 1
 
 
 def test_trained_agents_are_players_by_the_names_that_the_server_gave_them():

@@ -67,7 +67,8 @@ def test_the_commands_that_it_names_show_its_agent_beside_the_real_game(config):
     if config.name == "snake":
         assert played.world == "snake" and (played.real or played.twin == "collectors:RealSnake-v0")
     else:
-        assert played.world == "" and played.twin == config.name
+        assert played.world == "" and played.twin == served.twin == config.name
+        assert served.real_options == config.real_options
 
 
 def test_a_finished_run_is_not_trained_again_and_one_of_other_settings_is_refused(
