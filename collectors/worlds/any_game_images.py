@@ -1,7 +1,7 @@
 """The images of any game: what in an observation is one, and how it becomes a frame.
 
 An image is (H, W), or has 1 or 3 channels along its last or its first axis. Along the shorter of
-these axes it may also have those of several frames, the newest one last: three channels a frame
+these axes it may also have those of several frames, the newest one last: three channels per frame
 where they are a multiple of three, else one. So (3, H, W) is one image in color, never three gray
 ones, and (H, W, 4) four gray ones. N frames.
 """
@@ -84,8 +84,8 @@ def newest(found: np.ndarray) -> np.ndarray:
 def _channels(shape: tuple[int, ...]) -> int | None:
     """Which axis of an image of three axes has its channels, 0 or 2; None where it is no image."""
     last = shape[2] in (1, 3) or shape[2] < shape[0]
-    sides = shape[:2] if last else shape[1:]
-    return (2 if last else 0) if min(sides) >= SMALLEST_IMAGE else None
+    pixels = shape[:2] if last else shape[1:]
+    return (2 if last else 0) if min(pixels) >= SMALLEST_IMAGE else None
 
 
 def height_and_width(size: int | str) -> tuple[int, int]:

@@ -53,8 +53,8 @@ def held_together(
         sizes = [a + len(own) * b for a, b in zip([*sizes, 0], [0, *sizes], strict=True)]
     most = max(i for i in range(len(sizes)) if i < 2 or sum(sizes[: i + 1]) <= MOST_COMBINATIONS)
     table: dict[tuple, tuple] = {}
-    for held in range(most + 1):
-        for chosen_parts in itertools.combinations(parts, held):
+    for count in range(most + 1):
+        for chosen_parts in itertools.combinations(parts, count):
             for chosen in itertools.product(*chosen_parts):
                 row = list(rest)
                 for part, _, value in chosen:
