@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from agents.envs import bundle_spec, env_id, env_settings, find_twins, make_vector_env
+from agents.envs import (
+    NOTHING,
+    bundle_spec,
+    env_id,
+    env_settings,
+    find_twins,
+    make_vector_env,
+)
 from agents.evaluation.play import Agent, bootstrap, interval, make_agent
 from collectors.action_space import ActionSpace
 from neural_envs import bundles
@@ -62,18 +69,21 @@ def play_same_starts(
     lanes: int,
     seed: int,
     real_settings: Mapping[str, Any],
+    dreamed: Mapping[str, Any] = NOTHING,
 ) -> HorizonReturns:
     """Play a world's real game and its dream with a policy from the same states.
 
     The states are those of the real games seed, seed + 1, ... at the step at which the dream's
     model has its whole context. Dreams are whole ones: nothing but the game's limit cuts them.
+    `real_settings` and `dreamed` are the games' settings, beyond the bundle.
     """
     model = bundle or find_twins(name).bundle
     warm_up, limit = bundles.load(model).model.context_length - 1, _limit(model)
     real = make_vector_env(env_id(name, "real", bundle), lanes, **real_settings)
     try:
         # the dream begins where the real game has done its first steps: both end together
-        settings = env_settings(name, "dream", bundle) | {"max_episode_steps": limit - warm_up}
+        settings = env_settings(name, "dream", bundle, dreamed=dreamed)
+        settings |= {"max_episode_steps": limit - warm_up}
         dream = make_vector_env(env_id(name, "dream", bundle), lanes, **settings)
         try:
             horizons = sorted({min(steps, limit) for steps in HORIZONS})

@@ -15,7 +15,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from agents.envs import DEVICE_HELP, Kind, discrete_actions, env_id, env_settings, game_actions
+from agents.envs import (
+    DEVICE_HELP,
+    NOTHING,
+    Kind,
+    discrete_actions,
+    env_id,
+    env_settings,
+    game_actions,
+)
 from agents.evaluation.play import MOST_GAMES, first_game, play_policy
 from agents.experiments.dyna_records import CHECKS, check_played
 from agents.experiments.dyna_report import LoopRun, format_table, report, write_plot
@@ -237,7 +245,8 @@ class Loop:
 
     def _play(self, policy, kind: Kind, bundle: Path | None = None) -> dict[str, list]:
         config, name = self.config, None if bundle is None else str(bundle)
-        settings = env_settings(config.name, kind, name, config.real_options)
+        dreamed = {"device": config.device} if kind == "dream" else NOTHING
+        settings = env_settings(config.name, kind, name, config.real_options, dreamed)
         identifier = env_id(config.name, kind, name)
         return play_policy(
             policy, identifier, config.episodes, first_game(self.seed), **settings

@@ -194,7 +194,10 @@ class SeedWork:
         """What the policies of a half in the dream earn there and in the real game."""
         config, decided = self.config, {**self._decided(policy), "model": model.weights}
         count, game = config.exploitation_episodes, self._real_settings()
-        run = DreamRun(config.name, half.bundle, half.name, decided, count, self.first_game, game)
+        dreamed = {"device": config.device}
+        run = DreamRun(
+            config.name, half.bundle, half.name, decided, count, self.first_game, game, dreamed
+        )
         return measure_run(run, self.stages)
 
     def _decided(self, policy: str) -> dict[str, str]:

@@ -145,6 +145,7 @@ class Experiment:
                 game=False,
                 control_clips=0,
                 decision_states=0,
+                device=self.config.device,
                 **asdict(COUNTS),
             )
         )

@@ -64,7 +64,7 @@ class Parts:
         self.calls.append(f"play along in {'dream' if 'Neural' in env_id else 'real'}")
         return episodes(8.0 if "Neural" in env_id else 4.0, count)
 
-    def play_same_starts(self, policy, world, bundle, lanes, seed, real_settings):
+    def play_same_starts(self, policy, world, bundle, lanes, seed, *settings):
         self.calls.append("play from the same starts")
         returns = np.tile([1.0, 2.0], (lanes, 1))
         return HorizonReturns(np.array([8, 16]), returns, returns, *[np.full(lanes, 16)] * 2)
