@@ -22,6 +22,7 @@ from collectors.worlds.table import WORLDS, UnknownNameError, unknown
 from neural_envs.bundles import resolve_bundle
 from neural_envs.ray_vector_env import make_lanes
 from world_models.bundles.reading import read_config
+from world_models.protocols import SamplingOptions
 
 Kind = Literal["dream", "real"]
 Backend = Literal["auto", "eager", "compile", "onnx", "openvino", "openvino-bf16", "cuda-graph"]
@@ -149,6 +150,16 @@ def dream_settings(
         "output": None if output == "numpy" else output,
     }
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def sampling_settings(device: str, sampling: SamplingOptions) -> dict[str, Any]:
+    """The constructor settings of a dream that is computed on `device` and drawn so."""
+    return {
+        "device": device,
+        "sampler_steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "temperature": sampling.temperature,
+    }
 
 
 def make_vector_env(identifier: str, num_envs: int, **settings: Any) -> VectorEnv:

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from agents.envs import sampling_settings
 from agents.evaluation.branches import BranchOptions
 from agents.evaluation.decisions import decide
 from agents.evaluation.ranking import rank_policies
@@ -17,6 +18,7 @@ from collectors.settings.parse import check_settings, setting
 from collectors.worlds.table import WORLDS
 from world_models.evaluation.control import Drawn, control_figures
 from world_models.evaluation.evaluation import EvaluationOptions
+from world_models.evaluation.rollouts import device_of
 from world_models.evaluation.test_split import SplitReader
 from world_models.protocols import WorldModel
 
@@ -84,8 +86,10 @@ def measure_control(
         )
     if options.ranking:
         size = (options.ranking_episodes, options.ranking_steps)
+        drawn = sampling_settings(str(device_of(model)), evaluation.sampling)
+        dreamed = {"bundle": str(bundle), **drawn}
         figures["ranking"] = _played(
-            lambda: rank_policies(world, str(bundle), *size, seed, real_options, agents)
+            lambda: rank_policies(world, dreamed, *size, seed, real_options, agents)
         )
     return figures | {"policy_ranking": plain_ranking(figures["ranking"])}
 

@@ -50,7 +50,6 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
     policies: tuple[str, ...] = setting(
         (), "a random and a good policy, none: the world's own; FILE.zip: an agent that is ranked"
     )
-    policy: str = setting("", "a trained agent, policy.zip of ppo: it is ranked among the others")
     device: str = setting("cpu", "torch device")
     minutes: float = setting(
         10.0, "all may take so long on this machine, else less of it is measured; 0: no limit",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from agents.envs import env_id, env_settings, make_vector_env
+from agents.envs import env_id, env_settings, make_vector_env, sampling_settings
 from agents.evaluation.players import (
     EQUIVALENT,
     EquivalentKeyAgent,
@@ -51,7 +51,10 @@ class GameOptions:
         least=0, most=1,
     )  # fmt: skip
     real_options: tuple[str, ...] = setting((), "of the real game that is played, as levels=test")
-    policy_file: str = setting("", "a trained agent that plays too, as runs/ppo/policy.zip")
+    policy: str = setting(
+        "",
+        "a trained agent, policy.zip of ppo: it plays whole games, and is ranked with the others",
+    )
 
     def __post_init__(self):
         check_settings(self)
@@ -86,7 +89,7 @@ def measure_games(
     except gymnasium.error.DependencyNotInstalled as error:
         return _omitted(str(error))
     actions, seed = spec.actions.for_policies, evaluation.seed
-    players = make_players(spec.world, actions, options.policy_file, seed, options.all_players)
+    players = make_players(spec.world, actions, options.policy, seed, options.all_players)
     try:
         plays, unmet = play_all(envs, players, evaluator, options.game_steps, seed)
         games = _measured(plays, envs, bundle.model, evaluator, evaluation)
@@ -117,10 +120,8 @@ def _make_envs(
 ) -> dict[str, VectorEnv]:
     """The environments "real", "dream" and, where asked for, "cut", a dream with `min_trust`."""
     world = bundle.model.spec.world
-    dream = {"bundle": bundle, "device": str(device_of(bundle.model))}
-    sampling = evaluation.sampling
-    dream |= {"sampler_steps": sampling.steps, "guidance": sampling.guidance}
-    dream |= {"temperature": sampling.temperature}
+    drawn = sampling_settings(str(device_of(bundle.model)), evaluation.sampling)
+    dream = {"bundle": bundle, **drawn}
     named = None if world in WORLDS else str(bundle.path)  # by which such a game is known
     real = env_settings(world, "real", named, options.real_options)
     settings: dict[str, dict[str, Any]] = {"real": real, "dream": dream}

@@ -3,12 +3,12 @@
 P policies, E episodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from agents.envs import KINDS, env_id, env_settings, game_actions
+from agents.envs import KINDS, NOTHING, env_id, env_settings, game_actions
 from agents.evaluation.play import play_policy
 from agents.evaluation.players import EQUIVALENT
 from collectors.policies.policies import POLICY_FILE, make_policy, makers_of
@@ -27,7 +27,7 @@ def ranked_policies(world: str, agents: Sequence[str] = ()) -> list[str]:
 
 def rank_policies(
     name: str,
-    bundle: str | None = None,
+    dreamed: Mapping[str, Any] = NOTHING,
     episodes: int = 16,
     horizon: int = 300,
     seed: int = 0,
@@ -40,7 +40,8 @@ def rank_policies(
     Returns {"spearman", "kendall", "mmrv"}, see `rank_figures`, and {"episodes", "horizon",
     "policies"}; the returns are means over `episodes` episodes, of each the first `horizon` steps.
     {"omitted": reason} for a game that is not in the table of worlds. `real_options` are the real
-    game's, as ("levels=test",): CoinRun without options plays its training levels.
+    game's, as ("levels=test",): CoinRun without options plays its training levels. `dreamed` are
+    the dream's settings, as {"bundle": FOLDER} and those of `sampling_settings`.
     """
     if name not in WORLDS:
         return {"omitted": f"no policies are listed for the world {name!r}"}
@@ -55,7 +56,8 @@ def rank_policies(
                 policy = load_policy(policy_name)
             else:
                 policy = make_policy(policy_name, actions, world=name)
-            settings = env_settings(name, kind, bundle, real_options)
+            own = dreamed if kind == "dream" else NOTHING
+            settings = env_settings(name, kind, options=real_options, dreamed=own)
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             returns[kind].append(played.returns)
     rows = [

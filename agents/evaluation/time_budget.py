@@ -51,7 +51,7 @@ def dreamed_frames(config: EvaluateConfig, world: str, policies: int) -> dict[st
 
 def dreams_played(config: EvaluateConfig) -> int:
     """How often the dreams are played for whole games, by all players."""
-    players = (PLAYERS if config.all_players else 2) + bool(config.policy_file)
+    players = (PLAYERS if config.all_players else 2) + bool(config.policy)
     return players + bool(config.min_trust)
 
 

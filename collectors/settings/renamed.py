@@ -10,6 +10,7 @@ RENAMED = {
     "end_price": "termination_cost",
     "visitors": "connections",
     "pictures": "images",
+    "policy_file": "policy",
 }
 GONE = {
     "resolver": "a setting names no code any more; leave it out",

@@ -1,14 +1,18 @@
 """The verb `evaluate`: it asks for data, measures a bundle and writes what it says."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from agents.evaluation import control
 from agents.evaluation import evaluate as command
 from collectors.recording.collect import collect
 from neural_envs.bundles import resolve_bundle
+from world_models.evaluation.evaluation import EvaluationOptions
 
 SIZES = {"transitions": 40, "random_actions": 20, "rollouts": 4, "horizon": 8, "kid_frames": 0}
 SIZES |= {"game_lanes": 2, "game_steps": 6, "minutes": 0}
@@ -68,6 +72,27 @@ def test_without_a_ranking_no_policies_are_ranked(monkeypatch, tmp_path, data):
     command.evaluate_bundle(config)
     saved = json.loads((tmp_path / "evaluation.json").read_text())
     assert "omitted" in saved["policy_ranking"]
+
+
+def test_policies_are_ranked_in_dreams_that_are_drawn_as_the_others(monkeypatch):
+    asked, ranking = [], {"omitted": "not here"}
+    monkeypatch.setattr(control, "rank_policies", lambda *words: asked.append(words) or ranking)
+    options = control.ControlOptions(control_clips=0, decision_states=0)
+    drawn = EvaluationOptions(sampler_steps=2, guidance=1.5, temperature=0.5)
+    model: Any = SimpleNamespace(
+        spec=SimpleNamespace(world="snake"),
+        parameters=lambda: iter([torch.zeros(1, device="meta")]),
+        resolve_options=lambda given: given,
+    )
+    nothing: Any = None
+    control.measure_control(Path("runs/a"), model, nothing, options, drawn)
+    assert asked[0][1] == {
+        "bundle": "runs/a",
+        "device": "meta",
+        "sampler_steps": 2,
+        "guidance": 1.5,
+        "temperature": 0.5,
+    }
 
 
 def test_data_are_looked_for_under_the_name_of_the_world(monkeypatch, tmp_path):

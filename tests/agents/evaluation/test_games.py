@@ -2,17 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agents.evaluation import game
+from agents.evaluation.evaluate_config import EvaluateConfig
 from agents.evaluation.game import GameOptions, measure_games, play_all
 from agents.evaluation.game_table import game_table
 from agents.evaluation.players import EquivalentKeyAgent, NoisyAgent, make_players
+from agents.evaluation.time_budget import dreams_played
 from agents.ppo.policy_file import make_ppo, save_policy
 from agents.ppo.vec_env import sb3_env
 from collectors.action_space import ActionSpace
+from collectors.settings.parse import parse
 from tests.agents.ppo.test_ppo_actions import SMALL, dream
 from tests.agents.stub_envs import CountingVectorEnv
 from tests.neural_envs.test_dream_actions import BOX, LATE
@@ -47,6 +52,26 @@ def test_a_noisy_player_takes_the_inner_action_in_the_rest_of_its_steps():
 def test_every_world_with_equivalent_keys_has_a_player_that_presses_them(world):
     players = make_players(world, {"snake": 4, "pong": 3, "coinrun": 15}[world], "", 0)
     assert list(players)[0] == "random" and "equivalent" in players and len(players) == 4
+
+
+def test_a_trained_agent_plays_whole_games_and_is_ranked_by_one_setting(monkeypatch):
+    asked = []
+    monkeypatch.setattr(game, "_make_envs", lambda *words: {})
+    monkeypatch.setattr(game, "make_players", lambda *words: asked.append(words[2]) or {})
+    monkeypatch.setattr(game, "play_all", lambda *words: ({}, {}))
+    monkeypatch.setattr(game, "_measured", lambda *words: game.Games({"game": {}}, {}, {}, {}))
+    bare = EvaluateConfig(bundle="snake")
+    config = replace(bare, policy="runs/agent/policy.zip")
+    bundle = Bundle(CountingModel(), NO_CONTEXTS, {}, Path("none"))
+    measure_games(bundle, Evaluator(bundle.model.spec), config, config, "counting")
+    assert asked == config.agents == ["runs/agent/policy.zip"]
+    assert dreams_played(config) == dreams_played(bare) + 1
+
+
+def test_the_other_name_of_that_setting_is_answered_with_this_one(capsys):
+    with pytest.raises(SystemExit):
+        parse(EvaluateConfig, ["snake", "--policy-file", "a.zip"], "evaluate", ("bundle",))
+    assert "called 'policy' now" in capsys.readouterr().err
 
 
 def test_a_policy_file_that_is_not_there_is_named(tmp_path):

@@ -4,7 +4,7 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from agents.evaluation import play
+from agents.evaluation import play, ranking
 from agents.evaluation.play import (
     Episodes,
     ModelAgent,
@@ -111,6 +111,21 @@ def test_a_batched_policy_plays_all_lanes_at_once_and_is_reset_where_episodes_be
 
 def test_a_world_that_is_not_in_the_table_has_no_ranking():
     assert "ALE/Pong-v5" in rank_policies("ALE/Pong-v5")["omitted"]
+
+
+def test_a_ranking_plays_the_dream_with_its_settings_and_the_game_with_its_own(monkeypatch):
+    played = {}
+
+    def keep(policy, env_id, episodes, seed, horizon, **settings):
+        played[env_id] = settings
+        return Episodes(*[np.arange(episodes)] * 3)
+
+    monkeypatch.setattr(ranking, "play_policy", keep)
+    rank_policies("snake", {"bundle": "runs/a", "device": "cuda"}, 4, real_options=("apples=2",))
+    assert played == {
+        "neural_envs:NeuralSnake-v0": {"bundle": "runs/a", "device": "cuda"},
+        "collectors:RealSnake-v0": {"apples": 2},
+    }
 
 
 @pytest.mark.parametrize("name", ["snake", "pong", "worldmap", "coinrun"])
