@@ -205,7 +205,7 @@ class Simulator:
 
     def backend_info(self, lanes: int, options: SamplingOptions) -> dict[str, np.ndarray]:
         """That as a vector environment's info; empty where no backend was asked for."""
-        if self.steps is None:
+        if self.backend == "eager":
             return {}
         name = self.running_backend(lanes, options)
         return {"backend": np.full(lanes, name), "_backend": np.ones(lanes, bool)}

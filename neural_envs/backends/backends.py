@@ -20,7 +20,7 @@ from neural_envs.backends.agreement import (
     agreement,
     eager_dreams,
 )
-from neural_envs.backends.errors import BackendError, ExportError
+from neural_envs.backends.errors import BackendError, ExportError, first_line
 from neural_envs.backends.fastest import best_of, choice_file, fastest, keep_choice, kept_choice
 from neural_envs.backends.runtimes import RUNTIMES, Compute, require
 from neural_envs.backends.step_function import StepFunction
@@ -101,7 +101,7 @@ class Steps:
         """The fastest backend that agrees, timed unless a choice is kept; eager torch for other
         sampling options than the model's own, of which there are too many to keep graphs of.
         """
-        eager, found, refusals = self.model.step, {}, {}
+        eager = self.model.step
         if self.model.resolve_options(options) != self.model.default_options:
             return "eager", eager
         file = choice_file(self.model, lanes, options)
@@ -111,24 +111,33 @@ class Steps:
             return "eager", eager
         samples = SAMPLES if chosen is None else FEW_SAMPLES
         dreams = eager_dreams(self.model, self.contexts, lanes, options, samples)
-        for name in names:
-            try:
-                graph, refusal = self._graph(name, options, dreams)
-            except ExportError:
-                continue
-            if graph is None:
-                refusals[name] = refusal
-            else:
-                found[name] = graph
+        found, refusals = self._graphs(names, options, dreams)
         if chosen is None and (found or refusals):
             example = (dreams[0].state, *dreams[0].steps[0][:2], options)
             calls = {"eager": eager, **found}.items()
-            ratios = fastest({name: lambda step=step: step(*example) for name, step in calls})
+            timed = {name: lambda step=step: step(*example) for name, step in calls}
+            ratios = fastest(timed) if found else {"eager": 1.0}
             chosen = best_of(ratios)
             keep_choice(file, chosen, {**refusals, **ratios})
         if chosen is None or chosen not in found:
             return "eager", eager
         return chosen, found[chosen]
+
+    def _graphs(
+        self, names: list[str], options: SamplingOptions, dreams: list[Dream]
+    ) -> tuple[dict[str, Graph], dict[str, str]]:
+        """The graphs that agree, and why the others do not run, by backend."""
+        found, refusals = {}, {}
+        for name in names:
+            try:
+                graph, refusal = self._graph(name, options, dreams)
+            except ExportError as error:  # of memory there may be enough another time
+                graph, refusal = None, "" if out_of_memory(error) else str(error)
+            if graph is not None:
+                found[name] = graph
+            elif refusal:
+                refusals[name] = refusal
+        return found, refusals
 
     def _can(self, name: str) -> bool:
         try:
@@ -140,15 +149,31 @@ class Steps:
     def _graph(
         self, backend: str, options: SamplingOptions, dreams: list[Dream]
     ) -> tuple[Graph | None, str]:
-        """A graph that dreams the same dreams, or None and why it is refused."""
+        """A graph that dreams the same dreams, or None and why it is refused.
+
+        Raises ExportError where the runtime cannot open it or cannot run it.
+        """
         with torch.inference_mode(False), torch.no_grad():
             first = (dreams[0].state, *dreams[0].steps[0][:2])
             example = [map_leaves(part, torch.clone) for part in first]
             function = StepFunction(self.model, options, *example)
             tensors = function.tensors(*example)
-        graph = Graph(function, RUNTIMES[backend].open(function, tensors))
-        refusal = agreement(graph, dreams, options).refusal
+        try:
+            graph = Graph(function, RUNTIMES[backend].open(function, tensors))
+            refusal = agreement(graph, dreams, options).refusal
+        except (BackendError, ExportError):
+            raise
+        except Exception as error:  # each runtime has kinds of its own
+            raise ExportError(
+                f"backend={backend!r} cannot run a step of this {self.model.kind} model "
+                f"({first_line(error)}); use backend='eager'"
+            ) from error
         return (None, refusal) if refusal else (graph, "")
+
+
+def out_of_memory(error: ExportError) -> bool:
+    """Whether a graph could not be made because there was too little memory."""
+    return isinstance(error.__cause__, (MemoryError, torch.cuda.OutOfMemoryError))
 
 
 def checked_backend(backend: str) -> str:

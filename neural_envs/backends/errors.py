@@ -7,3 +7,8 @@ class BackendError(ValueError):
 
 class ExportError(RuntimeError):
     """A step that cannot be made a graph, or a package that is missing; with the remedy."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says first; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

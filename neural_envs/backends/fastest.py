@@ -79,9 +79,12 @@ def kept_choice(file: Path) -> str | None:
 
 
 def keep_choice(file: Path, chosen: str, figures: Mapping[str, object]) -> None:
-    """Write the choice and what it was made by."""
+    """Write the choice and what it was made by; where the disk takes no file it is made again."""
     text = json.dumps({"backend": chosen, "candidates": dict(figures)}, indent=1)
-    write_atomically(file, text + "\n", shared=True)
+    try:
+        write_atomically(file, text + "\n", shared=True)
+    except OSError:
+        pass
 
 
 def installed(package: str) -> str:

@@ -8,20 +8,22 @@ import hashlib
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from collectors.files import write_atomically
 from neural_envs import __version__
-from neural_envs.backends.errors import ExportError
+from neural_envs.backends.errors import ExportError, first_line
 from neural_envs.backends.step_function import StepFunction
 from world_models import models, networks
 from world_models.protocols import WorldModel
 
+Opened = TypeVar("Opened")  # a graph in a runtime
 EXPORT_VERSION = 3  # counts up when what is written changes; old files are then no longer found
 
 
@@ -66,13 +68,34 @@ def graph_file(function: StepFunction, tensors: list[Tensor]) -> Path:
     Its inputs are x0, x1, ...; those that it does not need are missing. Raises ExportError where
     torch cannot express it.
     """
-    model, form = function.model, [(str(x.dtype), tuple(x.shape)) for x in tensors]
-    facts = f"{fingerprint(model)} {model.resolve_options(function.options)} {form}"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:32]
-    file = cache_folder() / "steps" / f"{model.kind}_{len(tensors[0])}_{digest}.onnx"
+    file = _place(function, tensors)
     if not file.exists():
         export(function, tensors, file)
     return file
+
+
+def open_graph(
+    function: StepFunction, tensors: list[Tensor], open_file: Callable[[Path], Opened]
+) -> Opened:
+    """What `open_file` makes of that file. One that was there and does not open is damaged: it is
+    deleted and exported once more. Raises ExportError, and what `open_file` raises of a new file.
+    """
+    kept = _place(function, tensors).exists()
+    file = graph_file(function, tensors)
+    try:
+        return open_file(file)
+    except Exception:  # each runtime has kinds of its own
+        if not kept:
+            raise
+    file.unlink(missing_ok=True)
+    return open_file(graph_file(function, tensors))
+
+
+def _place(function: StepFunction, tensors: list[Tensor]) -> Path:
+    model, form = function.model, [(str(x.dtype), tuple(x.shape)) for x in tensors]
+    facts = f"{fingerprint(model)} {model.resolve_options(function.options)} {form}"
+    digest = hashlib.sha256(facts.encode()).hexdigest()[:32]
+    return cache_folder() / "steps" / f"{model.kind}_{len(tensors[0])}_{digest}.onnx"
 
 
 def export(function: StepFunction, tensors: list[Tensor], file: Path) -> None:
@@ -109,5 +132,4 @@ def write_graph(module: nn.Module, tensors: list[Tensor], file: Path) -> None:
         first: BaseException = error  # the last one says only that it did not work
         while first.__cause__ is not None:
             first = first.__cause__
-        reason = next(iter(str(first).strip().splitlines()), type(first).__name__)
-        raise ExportError(reason) from error
+        raise ExportError(first_line(first)) from error

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from collectors.extras import install
-from neural_envs.backends.errors import BackendError, ExportError
-from neural_envs.backends.graph_files import graph_file
+from neural_envs.backends.errors import BackendError, ExportError, first_line
+from neural_envs.backends.graph_files import open_graph
 from neural_envs.backends.step_function import StepFunction
 
 Compute = Callable[[list[Tensor]], list[Tensor]]
@@ -43,9 +43,9 @@ class Runtime(NamedTuple):
 def open_onnx(function: StepFunction, tensors: list[Tensor]) -> Compute:
     """ONNX Runtime, in float32; many lanes in blocks, all by one graph."""
     if len(tensors[0]) <= BLOCK or len(tensors[0]) % BLOCK:
-        return onnx_session(graph_file(function, tensors))
+        return open_graph(function, tensors, onnx_session)
     few = [x[:BLOCK] for x in tensors]
-    return in_blocks(onnx_session(graph_file(function.narrowed(BLOCK), few)))
+    return in_blocks(open_graph(function.narrowed(BLOCK), few, onnx_session))
 
 
 def in_blocks(compute: Compute) -> Compute:
@@ -83,7 +83,7 @@ def open_openvino(precision: str, function: StepFunction, tensors: list[Tensor])
     import openvino  # pyright: ignore[reportMissingImports]
 
     core = openvino.Core()
-    graph = core.read_model(str(graph_file(function, tensors)))
+    graph = open_graph(function, tensors, lambda file: core.read_model(str(file)))
     count = len(graph.outputs)
     if precision == "bf16":
         graph.add_outputs(decisions(graph))
@@ -160,10 +160,9 @@ def open_compiled(function: StepFunction, tensors: list[Tensor]) -> Compute:
         except Exception as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise  # of the network itself, not of its compilation
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackendError(
-                f"backend='compile' does not work here ({reason}): torch.compile needs a C++ "
-                "compiler on the CPU and Triton on a GPU; use backend='eager'"
+                f"backend='compile' does not work here ({first_line(error)}): torch.compile needs "
+                "a C++ compiler on the CPU and Triton on a GPU; use backend='eager'"
             ) from error
         return [x.clone() for x in found] if cuda else list(found)  # a graph writes in place
 
@@ -172,21 +171,13 @@ def open_compiled(function: StepFunction, tensors: list[Tensor]) -> Compute:
 
 def open_cuda_graph(function: StepFunction, tensors: list[Tensor]) -> Compute:
     """The step recorded once as a CUDA graph: few lanes wait for launches, not for arithmetic."""
-    given, side = [x.clone() for x in tensors], torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # libraries choose their algorithms before anything is recorded
-        for _ in range(3):
-            function(*given)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
+    given = [x.clone() for x in tensors]
     try:
-        with torch.cuda.graph(graph):
-            found = function(*given)
+        graph, found = recorded(function, given)
     except RuntimeError as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ExportError(
             f"a step of a {function.model.kind} model cannot be recorded as a CUDA graph "
-            f"({reason}); use backend='eager' or 'compile'"
+            f"({first_line(error)}); use backend='eager' or 'compile'"
         ) from error
 
     def compute(values: list[Tensor]) -> list[Tensor]:
@@ -196,6 +187,22 @@ def open_cuda_graph(function: StepFunction, tensors: list[Tensor]) -> Compute:
         return [x.clone() for x in found]  # the next replay writes in place
 
     return compute
+
+
+def recorded(
+    function: StepFunction, given: list[Tensor]
+) -> tuple[torch.cuda.CUDAGraph, list[Tensor]]:
+    """The CUDA graph of a step that reads the tensors `given`, and those that it writes."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # libraries choose their algorithms before anything is recorded
+        for _ in range(3):
+            function(*given)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = function(*given)
+    return graph, list(found)
 
 
 EXPORTER = ("onnx", "onnxscript")
@@ -228,11 +235,21 @@ def require(name: str, device: torch.device) -> None:
                 f"backend={name!r} needs {package}, which is not installed: "
                 f"{install(runtime.extra)}"
             )
-    if name == "openvino-bf16" and not has_bfloat16():
+    if name == "openvino-bf16" and not _computes_bfloat16():
         raise BackendError(
             "backend='openvino-bf16' needs a processor that computes in bfloat16 (AVX512_BF16 or "
             "AMX), or it is many times slower: use backend='openvino'"
         )
+
+
+def _computes_bfloat16() -> bool:
+    try:
+        return has_bfloat16()
+    except Exception as error:  # an installation that is damaged
+        raise ExportError(
+            f"backend='openvino-bf16': OpenVINO does not start here ({first_line(error)}); use "
+            "backend='eager'"
+        ) from error
 
 
 def has_bfloat16() -> bool:

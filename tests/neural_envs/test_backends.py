@@ -97,7 +97,7 @@ def test_a_step_is_a_function_of_state_action_and_draws_alone(kind):
 @pytest.mark.parametrize("kind", GRAPHS)
 def test_many_lanes_are_stepped_in_blocks_by_one_graph_for_few(kind, monkeypatch):
     monkeypatch.setattr(runtimes, "BLOCK", 2)
-    monkeypatch.setattr(runtimes, "graph_file", lambda function, tensors: (function, tensors))
+    monkeypatch.setattr(runtimes, "open_graph", lambda step, given, opens: opens((step, given)))
     sizes = []
 
     def session(graph):
@@ -130,7 +130,8 @@ def test_a_model_that_is_no_graph_is_refused_by_its_kind_and_auto_steps_it_as_it
     bundle = counting_bundle() if kind == "counting" else tiny(kind)
     with pytest.raises(ValueError, match="backend='compile' runs models of kind chance, diffusion"):
         NeuralVectorEnv(1, bundle, backend="compile")
-    assert NeuralVectorEnv(1, bundle, backend="auto").simulator.steps is None
+    env = NeuralVectorEnv(1, bundle, backend="auto")
+    assert env.simulator.steps is None and env.reset(seed=0)[1]["backend"].tolist() == ["eager"]
 
 
 @pytest.mark.parametrize(
