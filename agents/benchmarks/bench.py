@@ -38,14 +38,14 @@ from collectors.dataset.dataset import Dataset
 from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
 from collectors.progress import OverallProgress, counted, duration, note, progress
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
-from world_models.training.presets.table import PRESETS
+from world_models.training.presets.table import find_preset
 from world_models.training.trainer import Trainer
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -68,21 +68,34 @@ class BenchConfig:
     snake_unet_lanes: tuple[int, ...] = setting(
         (1,), "lanes of the Snake pixel-EDM U-Net; none leaves it out"
     )
-    rounds: int = setting(3, "times that everything is timed in turn")
-    seconds: float = setting(1.0, "shortest time of one timing")
+    rounds: int = setting(3, "times that everything is timed in turn", least=1)
+    seconds: float = setting(1.0, "shortest time of one timing; 0: one step", least=0)
     data: str = setting("data/snake", "dataset for read and training throughput, if it is there")
     real: str = setting("collectors:RealSnake-v0", "id of the real environment")
     preset: str = setting("snake", "training preset to time")
-    memory_lanes: int = setting(64, "lanes of the dream whose memory is measured")
+    memory_lanes: int = setting(64, "lanes of the dream whose memory is measured", least=1)
     backend: Backend = setting("auto", BACKEND_HELP)
     backends: tuple[str, ...] = setting(
         ("onnx", "openvino", "openvino-bf16", "auto"),
         "each timed beside eager, at backend_lanes; those that are not installed are left out",
     )
     backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
-    threads: int = setting(0, "CPU threads, 0 for torch's choice")
+    threads: int = setting(0, "CPU threads, 0 for torch's choice", least=0)
     ppo: bool = setting(False, "also time PPO in each dream beside PPO in its real game")
-    ppo_steps: int = setting(16_384, "environment steps of such a training")
+    ppo_steps: int = setting(16_384, "environment steps of such a training", least=1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        find_preset(self.preset)  # which names the nearest one, before minutes of timing
+        for name in (
+            "lanes",
+            "sampler_steps",
+            "diamond_lanes",
+            "snake_unet_lanes",
+            "backend_lanes",
+        ):
+            if min(getattr(self, name), default=1) < 1:
+                raise ValueError(f"{name} are whole numbers from 1 on, as --{name} 1,16")
 
 
 def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
@@ -140,7 +153,7 @@ def bundle_macs(name: str, steps: int | None) -> int:
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
     """Reading clips of one context and one next frame, and training on clips."""
-    dataset, preset = Dataset(config.data), PRESETS[config.preset]()
+    dataset, preset = Dataset(config.data), find_preset(config.preset)
     trainer = Trainer(replace(preset, rollout_from=1.0), dataset)
     context = trainer.model.context_length
     reader = ClipReader(dataset, dataset.split()["train"], context, 1, preset.event_weight)

@@ -43,25 +43,25 @@ class CompareConfig:
     out: str = setting(
         "", "directory; none: runs/compare-WORLD. Finished families in it are not repeated"
     )
-    seed: int = setting(0, "of every training and measurement")
+    seed: int = setting(0, "of every training and measurement", least=0)
     device: str = setting("cpu", "where agents learn and bundles are measured, as cuda")
-    threads: int = setting(0, "CPU threads, 0 for torch's choice")
-    transitions: int = setting(2_000, "teacher-forced transitions")
-    rollouts: int = setting(64, "open-loop rollouts")
-    horizon: int = setting(64, "steps of a rollout")
-    survival_steps: int = setting(300, "steps of dreams that policies play")
+    threads: int = setting(0, "CPU threads, 0 for torch's choice", least=0)
+    transitions: int = setting(2_000, "teacher-forced transitions", least=1)
+    rollouts: int = setting(64, "open-loop rollouts", least=1)
+    horizon: int = setting(64, "steps of a rollout", least=1)
+    survival_steps: int = setting(300, "steps of dreams that policies play", least=1)
     ppo_steps: int = setting(
-        100_000, "steps of PPO in each dream and, for comparison, in the real game"
+        100_000, "steps of PPO in each dream and, for comparison, in the real game", least=1
     )
     ppo_minutes: float = setting(
         0.0,
         "at most this long for each PPO, so that a slow dream gives fewer steps; 0: no limit",
         least=0,
     )
-    episodes: int = setting(64, "real episodes in which each agent is measured")
+    episodes: int = setting(64, "real episodes in which each agent is measured", least=1)
     real: bool = setting(True, "train the same PPO in the real game too")
-    seconds: float = setting(1.0, "shortest time of one timing")
-    rounds: int = setting(3, "times that everything is timed in turn")
+    seconds: float = setting(1.0, "shortest time of one timing; 0: one step", least=0)
+    rounds: int = setting(3, "times that everything is timed in turn", least=1)
 
     def __post_init__(self):
         check_settings(self)

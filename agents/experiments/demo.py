@@ -14,7 +14,7 @@ from agents.evaluation.twin_film import film_twins
 from agents.ppo.presets import ppo_settings, quick
 from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
-from collectors.settings.parse import setting
+from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
 
 
@@ -24,13 +24,16 @@ class DemoConfig:
 
     name: str = setting("snake", WORLD_HELP)
     out: str = setting("demo", "folder for the video, the strip of frames and the policy")
-    seconds: float = setting(60.0, "time for learning in the dream")
-    steps: int = setting(100_000, "most steps for learning in the dream")
-    frames: int = setting(200, "most frames of the video")
-    episodes: int = setting(128, "real episodes for each policy")
-    seed: int = setting(0, "seed of everything")
+    seconds: float = setting(60.0, "time for learning in the dream", above=0)
+    steps: int = setting(100_000, "most steps for learning in the dream", least=1)
+    frames: int = setting(200, "most frames of the video", least=1)
+    episodes: int = setting(128, "real episodes for each policy", least=1)
+    seed: int = setting(0, "seed of everything", least=0)
     bundle: str | None = setting(None, "the dream's model; none: the released one")
     device: str = setting("cpu", DEVICE_HELP)
+
+    def __post_init__(self):
+        check_settings(self)
 
 
 def film_both(config: DemoConfig) -> list[str]:

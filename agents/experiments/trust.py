@@ -58,11 +58,11 @@ class TrustConfig:
     """PPO in a dream of too little data, with and without min_trust, measured in the real game."""
 
     name: str = setting("snake", "the world")
-    frames: int = setting(2_000, "of random play, all that the dream learns from")
-    steps: int = setting(80_000, "of each PPO, all lanes together")
+    frames: int = setting(2_000, "of random play, all that the dream learns from", least=1)
+    steps: int = setting(80_000, "of each PPO, all lanes together", least=1)
     min_trust: float = setting(0.5, "trust below which a dream is truncated", least=0, most=1)
     seeds: tuple[int, ...] = setting((0, 1), "of the PPO runs")
-    episodes: int = setting(64, "real episodes for each policy")
+    episodes: int = setting(64, "real episodes for each policy", least=1)
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     device: str = setting("cpu", DEVICE_HELP)
@@ -74,6 +74,8 @@ class TrustConfig:
 
     def __post_init__(self):
         check_settings(self)
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds are different whole numbers from 0 on, as --seeds 0,1")
 
 
 def few_updates(name: str) -> TrainConfig:
