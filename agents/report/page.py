@@ -87,7 +87,11 @@ def _hero(found: Findings) -> str:
 def _scorecard(found: Findings) -> str:
     world = found.bundle.model.spec.world
     body = tiles.scorecard(
-        rows(world, found.sources), origins(found.sources), found.config.bundle, world
+        rows(world, found.sources),
+        origins(found.sources),
+        found.config.bundle,
+        world,
+        found.sources,
     )
     return sections.section(
         "scorecard",

@@ -5,8 +5,10 @@ from html import escape
 
 from agents.results.figures import Figure, count_text, number_text
 from agents.results.goals import OF_TRANSFER, command_of
-from agents.results.scorecard import Row
-from agents.results.tables import range_text
+from agents.results.released import Source
+from agents.results.scorecard import Given, Row
+from agents.results.summary import UNCERTAIN
+from agents.results.tables import Bundle, range_text, without_value
 
 GROUPS = (  # title, and the first keys of its figures' paths
     ("The frame and the rules", "one_step rollout rules reward termination survival kid".split()),
@@ -17,10 +19,21 @@ GROUPS = (  # title, and the first keys of its figures' paths
     ("Learning in it", [*OF_TRANSFER]),
     ("Trust in itself", ["trust"]),
 )
+REASONS = {  # why a ratio that was measured has no value, by the first key of its path
+    "transfer": ", for agents of the game are not clearly above random play there",
+    "exploitation": ", for what the agent earns in the game is not clearly above zero",
+}
 
 
-def scorecard(rows: Sequence[Row], origins: dict[str, str], bundle: str, world: str) -> str:
-    """All figures in groups, what is absent with its command, and what the sources are.
+def scorecard(
+    rows: Sequence[Row],
+    origins: dict[str, str],
+    bundle: str,
+    world: str,
+    sources: Sequence[Given] = (),
+) -> str:
+    """All figures in groups, what is absent with its command or with the reason, and what the
+    sources are.
 
     `origins` says how each source was made, as HTML.
     """
@@ -32,18 +45,30 @@ def scorecard(rows: Sequence[Row], origins: dict[str, str], bundle: str, world: 
             parts.append(f'<h3>{escape(title)}</h3><div class="tiles">{tiles}</div>')
     used = dict.fromkeys(row.source for row in rows if row.source)
     notes = [f"<b>{escape(name)}</b>: {origins.get(name, '')}" for name in used]
-    lines = "".join(
-        f'<p class="note">{note}</p>' for note in [*absent(rows, bundle, world), *notes]
-    )
+    named = Bundle(bundle, world, "", [Source(*given, "") for given in sources])
+    absences = [*without_ratio(rows, named), *absent(rows, named)]
+    lines = "".join(f'<p class="note">{note}</p>' for note in [*absences, *notes])
     return "".join(parts) + lines
 
 
-def absent(rows: Sequence[Row], bundle: str, world: str) -> list[str]:
+def without_ratio(rows: Sequence[Row], bundle: Bundle) -> list[str]:
+    """A line per figure that was measured and gave no number, with the reason, as HTML."""
+    lines = []
+    for row in rows:
+        source = without_value(bundle, row)
+        if source is not None:
+            reason = REASONS.get(row.target.path.split(".")[0], "")
+            about = f"{row.target.title}: {UNCERTAIN}{reason} ({source.name})"
+            lines.append(f"{escape(about)}.")
+    return lines
+
+
+def absent(rows: Sequence[Row], bundle: Bundle) -> list[str]:
     """A line per command that would measure what no source has, as HTML."""
     by_command: dict[str, list[str]] = {}
     for row in rows:
-        if row.figure is None:
-            command = command_of(row.target.path, bundle, world)
+        if row.figure is None and without_value(bundle, row) is None:
+            command = command_of(row.target.path, bundle.name, bundle.world)
             by_command.setdefault(command, []).append(row.target.title)
     return [
         f"Not measured: {escape('; '.join(titles))}. <code>{escape(command)}</code> measures them."

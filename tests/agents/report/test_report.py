@@ -14,6 +14,7 @@ from agents.report.findings import ReportConfig
 from agents.report.from_dataset import DIVERGED, clip_of, reliability, visibly_different
 from agents.report.sources import read_evaluation
 from agents.results.scorecard import CARD, Given, rows
+from agents.results.summary import UNCERTAIN
 from world_models.evaluation.rollouts import Rollouts
 
 SMALL = [
@@ -110,6 +111,19 @@ def test_a_tile_shows_interval_samples_target_and_the_one_source_of_its_figure()
     assert "0.500" in second and "no interval, no count" in second and CARD in second
     assert CARD not in first and "evaluation.json" not in second
     assert f"<b>{CARD}</b>: old" in page and "neural-envs transfer snake" in page
+
+
+def test_a_ratio_that_is_too_uncertain_is_not_called_unmeasured():
+    learned = {"return_mean": 1.0, "return_ci": [0.5, 1.5], "runs": 3, "episodes": 9}
+    uncertain = {"transfer": None, "dream": learned, "real": learned, "random": learned}
+    sources = [Given("runs/transfer.json", uncertain)]
+    page = tiles.scorecard(rows("snake", sources), {}, "snake", "snake", sources)
+    ratio = "(dream - random) / (game - random)"
+    lines = [line for line in re.findall(r'<p class="note">.*?</p>', page) if ratio in line]
+    assert len(lines) == 1 and f"{ratio}: no ratio: too uncertain, for agents" in lines[0]
+    assert "runs/transfer.json" in lines[0] and "easures" not in lines[0]
+    bare = tiles.scorecard(rows("snake", []), {}, "snake", "snake")
+    assert re.search(rf"Not measured: [^<]*{re.escape(ratio)}", bare) and UNCERTAIN not in bare
 
 
 def test_policies_are_shown_beside_the_game_and_depths_as_charts():
