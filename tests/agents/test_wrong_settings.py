@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.benchmarks.bench import BenchConfig
 from agents.benchmarks.bench import main as bench
+from agents.benchmarks.bench_config import BenchConfig
 from agents.envs import make_vector_env
 from agents.experiments.compare_families import CompareConfig
 from agents.experiments.demo import DemoConfig
