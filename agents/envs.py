@@ -28,6 +28,7 @@ Kind = Literal["dream", "real"]
 Backend = Literal["auto", "eager", "compile", "onnx", "openvino", "openvino-bf16", "cuda-graph"]
 DEVICE_HELP = "where dreams are computed and agents learn, as cuda"
 BACKEND_HELP = "what runs dreams: auto, the fastest here, or one of docs/speed.md"
+TRAINING_BACKEND_HELP = BACKEND_HELP.replace("dreams", "the dreams that agents learn in")
 KINDS: tuple[Kind, ...] = ("dream", "real")
 WORLD_HELP = "the world: " + ", ".join(WORLDS) + "; with --bundle and no name the bundle's"
 NOTHING: Mapping[str, Any] = MappingProxyType({})

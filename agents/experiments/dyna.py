@@ -17,7 +17,8 @@ from pathlib import Path
 
 from agents.envs import (
     DEVICE_HELP,
-    NOTHING,
+    TRAINING_BACKEND_HELP,
+    Backend,
     Kind,
     discrete_actions,
     env_id,
@@ -46,7 +47,7 @@ from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
 
 # Settings that may change when a run goes on.
-FREE = ("rounds", "out", "seeds", "device", "world_model.threads", "world_model.device")
+FREE = ("rounds", "out", "seeds", "backend", "device", "world_model.threads", "world_model.device")
 ROUNDS_OF_BUDGET = 3  # in which PPO gets as many steps as teach the real game
 SEEDS_PER_LOOP = 1000  # more than it has rounds: no two loops train with the same one
 FINE_RATE = 0.5  # of the world model's learning rate, in rounds after the first
@@ -73,6 +74,7 @@ class DynaConfig:
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
     seeds: tuple[int, ...] = setting((0, 1, 2), "a loop each; with one there is no interval")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
+    backend: Backend = setting("auto", TRAINING_BACKEND_HELP)
     device: str = setting("cpu", DEVICE_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     # Of the first round; `data` and `out` are set by the loop.
@@ -138,16 +140,9 @@ class Loop:
         """
         config = self.config
         self._check_shards(number - 1)
-        model = (
-            None if number == 1 else load_policy(self._folder(number - 1, "dream") / POLICY_FILE)
-        )
-        player = Explorer(
-            model,
-            self.actions,
-            f"round {number - 1}",
-            config.random_episodes,
-            config.random_actions,
-        )
+        model = None if number == 1 else self._policy(number - 1, "dream")
+        noise = (config.random_episodes, config.random_actions)
+        player = Explorer(model, self.actions, f"round {number - 1}", *noise)
         shards = {
             "frames": number * config.frames,
             "shard_steps": config.frames,
@@ -238,14 +233,14 @@ class Loop:
             config.name, kind, config.steps, str(out), self._training_seed(number), bundle
         )
         run = replace(run, real_options=options, init_from=before, ppo=config.ppo)
-        run = replace(run, device=config.device)
+        run = replace(run, device=config.device, backend=config.backend)
         if not (out / POLICY_FILE).is_file():  # it is there only when it is complete
             train_ppo(run)
         return {"steps": config.steps}
 
     def _play(self, policy, kind: Kind, bundle: Path | None = None) -> dict[str, list]:
         config, name = self.config, None if bundle is None else str(bundle)
-        dreamed = {"device": config.device} if kind == "dream" else NOTHING
+        dreamed = {"device": config.device} if kind == "dream" else {}
         settings = env_settings(config.name, kind, name, config.real_options, dreamed)
         identifier = env_id(config.name, kind, name)
         return play_policy(

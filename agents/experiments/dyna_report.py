@@ -8,7 +8,7 @@ import numpy as np
 from agents.envs import find_twins
 from agents.evaluation.how_made import how_made
 from agents.evaluation.play import Episodes
-from agents.experiments.transfer_report import NOTHING, player_row, span_text, transfer_row
+from agents.experiments.transfer_report import player_row, span_text, transfer_row, why_none
 from world_models.evaluation.plots import line_plot
 
 if TYPE_CHECKING:
@@ -109,10 +109,17 @@ def format_table(result: dict) -> str:
     lines.append("* the policy of the round before, in this round's dream")
     one = "one loop: no interval over loops; give more --seeds"
     lines.append(f"95 % intervals are over {loops} loops" if loops > 1 else one)
-    untaught = [str(row["round"]) for row in result["rounds"] if row["learned"] is False]
-    if untaught:
-        lines.append(f"no transfer after round {', '.join(untaught)}: {NOTHING}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_untaught(result)])
+
+
+def _untaught(result: dict) -> list[str]:
+    """Why rounds have no transfer, a line per reason."""
+    rounds: dict[str, list[str]] = {}
+    for row in result["rounds"]:
+        if row["learned"] is False:
+            reason = why_none(row["reference"], result["random"])
+            rounds.setdefault(reason, []).append(str(row["round"]))
+    return [f"no transfer after round {', '.join(those)}: {why}" for why, those in rounds.items()]
 
 
 def _number(summary: dict | None) -> str:

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 from agents.envs import (
     DEVICE_HELP,
+    TRAINING_BACKEND_HELP,
     WORLD_HELP,
+    Backend,
     Kind,
     env_id,
     env_settings,
@@ -44,7 +46,7 @@ from collectors.worlds.table import WORLDS
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS, find_preset
 
-FREE = ("out", "bundle", "ray", "actors", "device")  # of a training, what decides no result
+FREE = ("out", "bundle", "ray", "actors", "device", "backend")  # decide no training
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class TransferConfig:
     exploitation_episodes: int = setting(
         32, "dreams and real games at each", least=1, most=MOST_GAMES
     )
+    backend: Backend = setting("auto", TRAINING_BACKEND_HELP)
     device: str = setting("cpu", DEVICE_HELP)
     ppo: PPOSettings = field(default_factory=PPOSettings, metadata={LISTED_BY: "neural-envs ppo"})
     world_model: TrainConfig = field(
@@ -147,7 +150,7 @@ class SeedWork:
         """
         config, out = self.config, self.folder / half.name
         run = PPOConfig(config.name, half.kind, config.steps, str(out), self.seed, half.bundle)
-        run = replace(run, ppo=config.ppo, device=config.device)
+        run = replace(run, ppo=config.ppo, device=config.device, backend=config.backend)
         if half.kind == "dream":
             run = replace(
                 run, min_trust=config.min_trust, starts=config.starts, horizon=config.horizon
@@ -181,23 +184,16 @@ class SeedWork:
                 player = load_policy(self.folder / name / POLICY_FILE)
             return play_policy(player, game, config.episodes, self.first_game, **settings).as_dict()
 
-        found = self.stages.run(
-            f"{name}/play",
-            work,
-            Settings(decided, defaults),
-            repeat=True,
-            check=Episodes.check_dict,
-        )
+        settings, check = Settings(decided, defaults), Episodes.check_dict
+        found = self.stages.run(f"{name}/play", work, settings, repeat=True, check=check)
         return Episodes.from_dict(found)
 
     def exploitation(self, half: Half, model: WorldModel, policy: str) -> RunExploitation:
         """What the policies of a half in the dream earn there and in the real game."""
         config, decided = self.config, {**self._decided(policy), "model": model.weights}
-        count, game = config.exploitation_episodes, self._real_settings()
+        games = (config.exploitation_episodes, self.first_game, self._real_settings())
         dreamed = {"device": config.device}
-        run = DreamRun(
-            config.name, half.bundle, half.name, decided, count, self.first_game, game, dreamed
-        )
+        run = DreamRun(config.name, half.bundle, half.name, decided, *games, dreamed)
         return measure_run(run, self.stages)
 
     def _decided(self, policy: str) -> dict[str, str]:
@@ -240,9 +236,8 @@ def run_transfer(config: TransferConfig) -> dict:
     Raises LockError where another process writes the folder.
     """
     with ExitStack() as opened:
-        for folder in dict.fromkeys(
-            [Path(config.out), *(_folder(config, s) for s in config.seeds)]
-        ):
+        folders = [Path(config.out), *(_folder(config, seed) for seed in config.seeds)]
+        for folder in dict.fromkeys(folders):
             opened.enter_context(locked(folder))
         return _run_transfer(config)
 

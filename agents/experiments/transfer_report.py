@@ -200,7 +200,8 @@ def only_seeds_differ(real: Mapping[str, Any], random: Mapping[str, Any]) -> boo
     return bool(runs.min() > by_chance.max()) and runs.size > 1
 
 
-def _why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+def why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+    """Why there is no ratio where nothing was learned with certainty, and what to do."""
     if not only_seeds_differ(real, random):
         return f"{NOTHING}; give more --steps, or more --seeds"
     runs = np.array(real["return_by_run"])
@@ -213,7 +214,7 @@ def _why_none(real: Mapping[str, Any], random: Mapping[str, Any]) -> str:
 def transfer_line(result: Mapping[str, Any]) -> str:
     """The ratio, or why there is none."""
     if not result["learned"]:
-        return f"transfer: none, for {_why_none(result['real'], result['random'])}"
+        return f"transfer: none, for {why_none(result['real'], result['random'])}"
     if result["transfer_ci"] is None:
         one = result["dream"]["runs"] == 1
         why = "one run, no interval" if one else "its interval has no end: give more --seeds"

@@ -1,5 +1,7 @@
 """The device of an experiment is that of its agents' training, and of all that is dreamed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,38 @@ def test_agents_are_trained_on_the_device_of_the_experiment(module, monkeypatch,
     with pytest.raises(Begun):
         CALLS[module](folder if module is compare else str(folder))
     assert devices == ["cuda"]
+
+
+LEARN = {
+    dyna: lambda run: dyna.Loop(dyna.DynaConfig(**run), 0)._learn(1, "dream"),
+    transfer: lambda run: transfer.SeedWork(transfer.TransferConfig(**run), 0).train(
+        transfer.Half("dream", "dream", None)
+    ),
+}
+
+
+@pytest.mark.parametrize("module", LEARN, ids=lambda module: module.__name__.split(".")[-1])
+def test_agents_learn_by_the_backend_of_the_experiment_and_go_on_by_another(
+    module, monkeypatch, tmp_path
+):
+    backends = []
+
+    def learn(run, *arguments, **settings):
+        backends.append(run.backend)
+        Path(run.out).mkdir(parents=True, exist_ok=True)
+        (Path(run.out) / module.POLICY_FILE).write_bytes(b"")
+
+    monkeypatch.setattr(module, "train_ppo", learn)
+    for backend in ("eager", "auto"):  # it decides no result, so what is done stays done
+        LEARN[module]({"backend": backend, "out": str(tmp_path / "run"), "seeds": (0,)})
+    assert backends == ["eager"]
+
+
+@pytest.mark.parametrize("config", [dyna.DynaConfig, transfer.TransferConfig])
+def test_a_backend_that_there_is_not_is_refused(config):
+    assert config().backend == "auto"
+    with pytest.raises(ValueError, match="'backend'.*did you mean 'onnx'"):
+        config(backend="onx")
 
 
 def test_the_dreams_of_dyna_are_played_on_its_device_and_its_real_games_have_none(

@@ -195,6 +195,22 @@ def test_rounds_in_which_the_real_game_taught_nothing_have_no_ratio_but_a_senten
     assert text in capsys.readouterr().out
 
 
+def test_loops_that_lie_too_far_apart_are_not_said_to_have_learned_nothing(
+    parts, config, monkeypatch, capsys
+):
+    def play_loop(policy, env_id, episodes, seed, **settings):
+        own = 0 if policy == "random" else 10 * (seed // play.MOST_GAMES % 10)
+        return Episodes(RETURNS[policy] + own + np.zeros(episodes), *[np.ones(episodes)] * 2)
+
+    monkeypatch.setattr(dyna, "play_policy", play_loop)
+    monkeypatch.setitem(RETURNS, "real", 0.0)
+    result = run_dyna(dataclasses.replace(config, seeds=(0, 1, 2)))
+    assert [row["learned"] for row in result["rounds"]] == [False, False]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("no transfer after round 1, 2: the real game's returns of 3 PPO seeds")
+    assert "0.00 to 20.00, lie too far apart to tell what it taught; give more --seeds" in last
+
+
 def test_loops_share_no_training_seed(parts, config, monkeypatch):
     seeds, train = [], parts.train
     monkeypatch.setattr(
