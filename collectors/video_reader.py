@@ -53,6 +53,23 @@ def count_frames(path: str | Path) -> int:
     return int(counts[-1])
 
 
+def frame_height_and_width(path: str | Path) -> tuple[int, int]:
+    """The height and width of a film's frames, by its header. Raises as `count_frames` does."""
+    try:
+        reader: Any = find_ffmpeg().read_frames(
+            _address(path), input_params=[*_input_options(path), "-noautorotate"]
+        )
+        with closing(reader):
+            width, height = next(reader)["size"]
+    except (FileNotFoundError, DamagedFileError):
+        raise
+    except (OSError, RuntimeError, AssertionError, ValueError, IndexError, KeyError) as error:
+        _check_pixels(path, str(error))
+        raise DamagedFileError(f"{path} cannot be decoded ({reason_of(error)})") from None
+    check_size(f"a frame of {path}", width * height, MOST_PIXELS, "pixels")
+    return height, width
+
+
 def read_film(path: str | Path) -> Iterator[np.ndarray]:
     """The frames (H, W, 3) uint8 of a film, one at a time. Raises as `count_frames` does."""
     try:

@@ -61,9 +61,10 @@ class TooManyRewards(DatasetError):
     """A game whose steps give more different rewards than a model tells apart."""
 
     def __init__(self, found: int, verb: str = "collect"):
+        option = "--reward sign" if verb == "import" else "--options reward=sign"
         super().__init__(
             f"the game has {found} different rewards, a model tells {MOST_REWARDS} apart at most; "
-            f"{verb} their signs: --options reward=sign, in another directory"
+            f"{verb} their signs: {option}, in another directory"
         )
         self.found = found
 

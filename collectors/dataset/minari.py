@@ -7,9 +7,12 @@ with which it went. Minari keeps its sets in $MINARI_DATASETS_PATH.
 """
 
 import json
+import math
 import shutil
 import warnings
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,17 @@ from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.dataset.minari_metadata import own_description, trusted_spec
 from collectors.dataset.minari_reading import (
     SET_ERRORS,
+    Fit,
+    Reading,
     check_set,
     damaged_set,
+    first_pass,
     read_episodes,
     set_folder,
 )
+from collectors.interchange.action_kinds import between, named
 from collectors.interchange.frames import frame_shape
+from collectors.interchange.options import MINARI, OWN, SourceOptions
 from collectors.interchange.writing import (
     FRAMES_PER_SECOND,
     STEPS,
@@ -38,8 +46,11 @@ from collectors.interchange.writing import (
     write_dataset,
 )
 from collectors.spec_checks import check_spec
-from collectors.worlds.any_game_images import is_image
+from collectors.untrusted_files import DamagedFileError, check_size
+from collectors.worlds.any_game_images import AnyGameError, Source, image_source, newest
 
+PLAIN = SourceOptions()
+MOST_PIXELS = 2**26  # of an observation of others, all colors and frames of a stack
 OURS = "neural_envs"  # the key of a Minari set's metadata that holds what its own fields cannot
 
 
@@ -90,27 +101,59 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
         raise
 
 
-def import_dataset(name: str, out: str | Path, size: str = "") -> Dataset:
-    """Writes the Minari set `name` into the new directory `out` and opens it. Raises DatasetError
-    for a set with actions that are no `ActionSpace`, without images, or with images that are not
-    whole patches (unless `size` resizes)."""
+def import_dataset(
+    name: str, out: str | Path, options: SourceOptions = PLAIN, compress: bool = False
+) -> Dataset:
+    """Writes the Minari set `name` into the new directory `out` and opens it. Steps of all episodes
+    are checked before an image is copied. Raises DatasetError for a set with actions that are no
+    `ActionSpace` or not in it, without images, or with images that are not whole patches (unless
+    `options.size` resizes)."""
     import minari
 
     out, data = check_empty(out), set_folder(name)
     try:
         check_set(data)
         source = minari.load_dataset(name)
-        header, shards = _description(source, name, size)
+        recorded = _recorded(source, name, data, options)
     except DatasetError:
         raise
     except ImportError as error:  # of what another format than hdf5 needs
         raise DatasetError(f"the Minari set {name} cannot be read: {error}") from error
     except SET_ERRORS as error:
         raise damaged_set(name, error) from error
-    actions = ActionSpace.of_spec(header["spec"])
-    shape = header["spec"]["frame_shape"] if size else None
-    recorded = Recorded(header, read_episodes(source, name, shape, actions), shards)
-    return write_dataset(recorded, out, f"the Minari set {name}")
+    return write_dataset(
+        options.with_rewards(recorded), out, f"the Minari set {name}", compress=compress
+    )
+
+
+def _recorded(source: Any, name: str, data: Path, options: SourceOptions) -> Recorded:
+    own = source.storage.metadata.get(OURS)
+    options.check_source(MINARI if own is None else OWN, name)
+    if own is not None:
+        header, shards = own_description(own, len(source.episode_indices))
+        reading = Reading(name, ActionSpace.of_spec(header["spec"]))
+        deque(first_pass(source, data, reading), maxlen=0)
+        found = Recorded(header, read_episodes(source, reading), shards)
+        with _options_refused(name):
+            return options.overridden(found, name)
+    with _options_refused(name):
+        images = _images(source, name, options)
+        header = _header(source, name, images, options)
+    spec = header["spec"]
+    changes = options.size or options.color
+    fit = Fit(spec["frame_shape"], options.size, options.color) if changes else None
+    reading = Reading(name, ActionSpace.of_spec(spec), images, fit)
+    options.check_rewards(first_pass(source, data, reading))
+    return Recorded(header, read_episodes(source, reading), [])
+
+
+@contextmanager
+def _options_refused(name: str) -> Iterator[None]:
+    """What is wrong is what was said of the set, not the set."""
+    try:
+        yield
+    except DamagedFileError as error:
+        raise DatasetError(f"{name} cannot be imported: {error}") from None
 
 
 def _buffers(dataset: Dataset) -> Iterator:
@@ -144,28 +187,50 @@ def _environment(header: dict) -> EnvSpec | None:
     return spec
 
 
-def _description(source, name: str, size: str) -> tuple[dict, list[dict]]:
-    """The header of the dataset, and its shards where the set says how it was cut."""
-    own = source.storage.metadata.get(OURS)
-    if own is not None and not size:
-        return own_description(own, len(source.episode_indices))
+def _images(source: Any, name: str, options: SourceOptions) -> Source:
+    """Where the images are in an observation. Raises DatasetError where there are none."""
+    space = source.observation_space
     try:
-        actions = ActionSpace.from_gymnasium(source.action_space)
-    except ActionSpaceError as error:
-        raise DatasetError(f"{name} cannot be a dataset: {error}") from None
-    images = source.observation_space
-    if not is_image(images):
-        raise DatasetError(f"{name} has no images: it observes {images!s:.200}")
-    shape = frame_shape(images.shape, size, name)
+        found = image_source(space, options.key, name, "--key {}")
+    except AnyGameError as error:
+        raise DatasetError(str(error)) from None
+    if found is None:
+        raise DatasetError(f"{name} has no images: it observes {space!s:.200}")
+    return found
+
+
+def _header(source: Any, name: str, images: Source, options: SourceOptions) -> dict:
+    """The header of the dataset of a set that somebody else made."""
+    actions = _actions(source.action_space, name, options)
+    space = source.observation_space
+    found = (space[images.key] if images.key else space).shape
+    check_size(f"an observation of {name}", math.prod(found), MOST_PIXELS, "numbers")
+    image = newest(np.zeros(found, np.uint8))
+    shape = frame_shape(image.shape, options.size, name, options.color)
     env = source.env_spec
     spec = {
-        "world": env.id if env else name,
+        "world": options.world or (env.id if env else name),
         "frame_shape": list(shape),
-        **actions.spec_fields(),
+        **named(actions, options.actions),
         "reward_values": [],
-        "fps": FRAMES_PER_SECOND,
+        "fps": options.fps or FRAMES_PER_SECOND,
         "max_episode_steps": (env.max_episode_steps if env else None) or STEPS,
     }
     check_spec(spec, open_rewards=True)
     policy = str(source.storage.metadata.get("algorithm_name") or "unknown")
-    return {"spec": spec, "env_spec": env.to_json() if env else "", "policy": policy, "seed": 0}, []
+    return {"spec": spec, "env_spec": env.to_json() if env else "", "policy": policy, "seed": 0}
+
+
+def _actions(space: spaces.Space, name: str, options: SourceOptions) -> ActionSpace:
+    """The actions as the set says, or as the user does."""
+    if options.action_space is not None:
+        return options.action_space
+    try:
+        if not options.bounds:
+            return ActionSpace.from_gymnasium(space)
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise DatasetError(f"--bounds is for a Box of actions, and {name} has {space!s:.200}")
+        low, high = between(options.bounds, space.shape[0])
+        return ActionSpace("Box", low=tuple(low.tolist()), high=tuple(high.tolist()))
+    except ActionSpaceError as error:
+        raise DatasetError(f"{name} cannot be a dataset: {error}") from None

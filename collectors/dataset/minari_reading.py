@@ -4,7 +4,8 @@ and every library's error turned into a sentence.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import DatasetError
+from collectors.interchange.frames import fitted
 from collectors.size_limits import REMEDY, allow_large
 from collectors.spec_checks import is_whole
 from collectors.untrusted_files import (
@@ -24,7 +26,7 @@ from collectors.untrusted_files import (
     read_regular_file,
     reason_of,
 )
-from collectors.worlds.any_game_images import resized
+from collectors.worlds.any_game_images import Source, newest
 
 MOST_LETTERS = 500  # of a library's reason in a message
 SET_ERRORS = (*PARSE_ERRORS, gymnasium.error.Error, Image.DecompressionBombError)
@@ -99,43 +101,111 @@ def damaged_set(name: str, error: BaseException) -> DatasetError:
     return DatasetError(f"the Minari set {name} is damaged ({reason}); get it again")
 
 
-def read_episodes(
-    source, name: str, shape: Sequence[int] | None, actions: ActionSpace
-) -> Iterator[Episode]:
-    """The episodes of a set, resized to `shape` where it is given. One without a seed gets its
-    number. Raises DatasetError.
+class Fit(NamedTuple):
+    """How frames become those of the dataset, see `frames.fitted`."""
+
+    shape: Sequence[int]
+    size: str = ""
+    color: str = ""
+
+
+class Reading(NamedTuple):
+    """How the episodes of a set are read; `name` is the set's."""
+
+    name: str
+    actions: ActionSpace
+    images: Source | None = None  # None: the observations are frames of ours
+    fit: Fit | None = None  # None: frames stay as they are
+
+    def images_of(self, observations: Any) -> Any:
+        """The images of the observations of an episode."""
+        key = self.images.key if self.images else ""
+        return observations[key] if key else observations
+
+
+def first_pass(source: Any, data: Path, reading: Reading) -> Iterator[np.ndarray]:
+    """The rewards (T,) of each episode, whose steps and number of images are checked, without
+    reading an image; nothing where the set is no hdf5. Raises DatasetError.
     """
+    if source.storage.FORMAT != "hdf5":
+        return
+    import h5py
+
+    with h5py.File(data / "main_data.hdf5", "r") as content:
+        for number, index in enumerate(source.episode_indices):
+            part: Any = content[f"episode_{index}"]
+            images = reading.images_of(part["observations"])
+            where = f"{reading.name}: episode {number}"
+            names = ("actions", "rewards", "terminations", "truncations")
+            found = SimpleNamespace(**{name: part[name][()] for name in names})
+            rewards = _steps(where, found, reading.actions)[1]
+            _check_count(where, images.shape, np.shape(found.rewards))
+            yield rewards
+
+
+def read_episodes(source: Any, reading: Reading) -> Iterator[Episode]:
+    """The episodes of a set. One without a seed gets its number. Raises DatasetError."""
     try:
-        yield from _unpacked(source, name, shape, actions)
+        yield from _unpacked(source, reading)
     except DatasetError:
         raise
     except SET_ERRORS as error:
-        raise damaged_set(name, error) from error
+        raise damaged_set(reading.name, error) from error
 
 
-def _unpacked(
-    source, name: str, shape: Sequence[int] | None, actions: ActionSpace
-) -> Iterator[Episode]:
+def _unpacked(source: Any, reading: Reading) -> Iterator[Episode]:
     metadata = source.storage.get_episode_metadata(source.episode_indices)
     for number, (found, about) in enumerate(zip(source.iterate_episodes(), metadata, strict=True)):
-        where, steps = f"{name}: episode {number}", np.shape(found.rewards)
-        frames = _frames(where, np.asarray(found.observations), steps)
-        given = np.asarray(found.actions)
-        if given.dtype.kind not in ("f" if actions.is_box else "iub"):
-            raise DatasetError(f"{where} has actions of {given.dtype}, which are not in {actions}")
-        if shape:
-            size = (shape[0], shape[1], shape[2])
-            frames = np.stack([resized(frame, size) for frame in frames])
+        where = f"{reading.name}: episode {number}"
+        images = np.asarray(reading.images_of(found.observations))
+        frames = _frames(where, images, np.shape(found.rewards))
+        if reading.images is not None:
+            frames = np.stack([newest(frame) for frame in frames])
+        if fit := reading.fit:
+            frames = np.stack([fitted(frame, *fit) for frame in frames])
         seed = about.get("seed")
         yield Episode(
             frames,
-            _per_step(where, "actions", given.astype(actions.dtype), (*steps, *actions.row)),
-            np.asarray(found.rewards, np.float32),
-            _per_step(where, "terminations", np.asarray(found.terminations, bool), steps),
-            _per_step(where, "truncations", np.asarray(found.truncations, bool), steps),
+            *_steps(where, found, reading.actions),
             number if seed is None else int(seed),
             str(about.get("policy", "unknown")),
             str(about.get("split_key", "")),
+        )
+
+
+def _steps(
+    where: str, found: Any, space: ActionSpace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Actions, rewards, terminations and truncations of an episode. Raises DatasetError."""
+    given, steps = np.asarray(found.actions), np.shape(found.rewards)
+    if given.dtype.kind not in ("f" if space.is_box else "iub"):
+        raise DatasetError(f"{where} has actions of {given.dtype}, which are not in {space}")
+    if space.is_discrete and given.shape == (*steps, 1):  # a row of one part
+        given = given[:, 0]
+    actions = _per_step(where, "actions", given.astype(space.dtype), (*steps, *space.row))
+    if not space.holds(actions):
+        wrong = next(step for step, action in enumerate(actions) if not space.holds(action))
+        raise DatasetError(
+            f"{where}, step {wrong}: the action {actions[wrong]!s:.60} is not in {space}; say the "
+            "game's with --action-space"
+        )
+    rewards = np.asarray(found.rewards, np.float32)
+    if not np.isfinite(rewards).all():
+        raise DatasetError(f"{where} has rewards that are not finite")
+    return (
+        actions,
+        rewards,
+        _per_step(where, "terminations", np.asarray(found.terminations, bool), steps),
+        _per_step(where, "truncations", np.asarray(found.truncations, bool), steps),
+    )
+
+
+def _check_count(where: str, images: tuple[int, ...], steps: tuple[int, ...]) -> None:
+    """Raises DatasetError unless an episode has one image more than steps."""
+    if len(steps) != 1 or not steps[0] or images[:1] != (steps[0] + 1,):
+        raise DatasetError(
+            f"{where} has frames {images!s:.60} and rewards {steps!s:.60}, not a reward per "
+            "step and a frame more"
         )
 
 
@@ -143,11 +213,7 @@ def _frames(where: str, frames: np.ndarray, steps: tuple[int, ...]) -> np.ndarra
     """The frames of an episode whose rewards have the shape `steps`. Raises DatasetError where they
     do not fit.
     """
-    if len(steps) != 1 or not steps[0] or frames.shape[:1] != (steps[0] + 1,):
-        raise DatasetError(
-            f"{where} has frames {frames.shape!s:.60} and rewards {steps!s:.60}, not a reward per "
-            "step and a frame more"
-        )
+    _check_count(where, frames.shape, steps)
     if frames.dtype != np.uint8:
         raise DatasetError(f"{where} has frames of {frames.dtype}, not of uint8")
     return frames

@@ -15,13 +15,17 @@ UNUSED = 16  # numbers without use, beyond four times those in use, that a sourc
 
 
 def read_actions(
-    steps: Sequence[Steps], names: Sequence[str] = (), bounds: Sequence[float] = ()
+    steps: Sequence[Steps],
+    names: Sequence[str] = (),
+    bounds: Sequence[float] = (),
+    space: ActionSpace | None = None,
 ) -> tuple[dict[str, Any], Encode]:
     """The fields of the spec that say which actions there are, and what turns recorded ones into
     these. `names` are those of the actions or of their parts, or none: then words are in
     alphabetical order, and whole numbers go up to the largest. Other numbers are a Box, between
-    `bounds` or the least and the largest of each part. Raises DamagedFileError for actions that no
-    game takes.
+    `bounds` (one pair for all parts, or one for each) or the least and the largest of each part.
+    Where `space` is given, it is that of the game. Raises DamagedFileError for actions that no game
+    takes, or that are not in it.
     """
     first, used = steps[0], [part.actions[part.present] for part in steps]
     kinds = [(actions.shape[1:], actions.dtype.kind in "iuf") for actions in used]
@@ -30,6 +34,13 @@ def read_actions(
             raise DamagedFileError(f"{part.source} has other kinds of actions than {first.source}")
     found = np.concatenate(used)
     try:
+        if space is not None:
+            return _of_space(steps, space, names)
+        if bounds and (not kinds[0][1] or found.dtype.kind != "f"):
+            raise DamagedFileError(
+                "--bounds is for actions that are numbers with a point; say another space with "
+                "--action-space"
+            )
         if not kinds[0][1]:
             return _worded(steps, found, names)
         if found.dtype.kind == "f":
@@ -86,7 +97,65 @@ def _in_parts(found: np.ndarray, names: Sequence[str]) -> tuple[dict[str, Any], 
         raise DamagedFileError(f"a part of an action is {least.min()}; parts count from 0")
     counts = tuple((largest + 1).tolist())
     space = ActionSpace("MultiDiscrete", counts, (0,) * len(counts))
-    return space.spec_fields(names), lambda actions: actions.astype(np.int64)
+    return named(space, names), lambda actions: actions.astype(np.int64)
+
+
+def _of_space(
+    steps: Sequence[Steps], space: ActionSpace, names: Sequence[str]
+) -> tuple[dict[str, Any], Encode]:
+    """Actions of a space that is known, as numbers or, of a Discrete, as names too."""
+    fields = named(space, names)
+    codes = {name: number for number, name in enumerate(fields["action_names"])}
+
+    def encode(actions: np.ndarray) -> np.ndarray:
+        if actions.dtype == object and space.is_discrete:
+            words = [codes.get(str(word), -1) for word in actions.tolist()]
+            return np.array(words, np.int64) + space.starts[0]
+        return actions.reshape(len(actions), *space.row).astype(space.dtype)
+
+    for part in steps:
+        used, rows = part.actions[part.present], np.flatnonzero(part.present)
+        fits = used.dtype.kind in ("iuf" if space.is_box else "iu")
+        fits |= used.dtype == object and space.is_discrete
+        if not fits or np.prod(used.shape[1:]) != space.parts:
+            raise DamagedFileError(
+                f"{part.source} has actions like {used[:1].tolist()!s:.60}, which are none of "
+                f"{space}"
+            )
+        codes_used = encode(used)
+        if not space.holds(codes_used):
+            wrong = next(n for n, code in enumerate(codes_used) if not space.holds(code))
+            raise DamagedFileError(
+                f"{part.source}, row {part.line + rows[wrong]}: the action {used[wrong]!s:.60} is "
+                f"not in {space}"
+            )
+    return fields, encode
+
+
+def named(space: ActionSpace, names: Sequence[str]) -> dict[str, Any]:
+    """The fields of a spec for this space and these names, or none. Raises DamagedFileError for
+    another number of names.
+    """
+    fields = space.spec_fields(names)
+    expected = len(fields["action_names"])
+    if names and len(names) != expected:
+        what = "actions" if space.is_discrete else "parts of an action"
+        raise DamagedFileError(f"--actions has {len(names)} names, and there are {expected} {what}")
+    return fields
+
+
+def between(bounds: Sequence[float], parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest number of each part: from one pair for all, or one for each.
+    Raises DamagedFileError for another number of pairs.
+    """
+    pairs = np.array(bounds, np.float32).reshape(-1, 2)
+    if len(pairs) not in (1, parts):
+        raise DamagedFileError(
+            f"--bounds has {len(pairs)} pairs, and an action has {parts} parts; give one for all, "
+            "or one for each"
+        )
+    low, high = np.broadcast_to(pairs, (parts, 2)).T
+    return low, high
 
 
 def _bounded(
@@ -95,16 +164,17 @@ def _bounded(
     rows = found.reshape(len(found), -1).astype(np.float32)
     low, high = rows.min(0), rows.max(0)
     if bounds:
-        least, most = map(np.float32, bounds)
-        if low.min() < least or high.max() > most:
-            wrong = low.min() if low.min() < least else high.max()
-            raise DamagedFileError(f"an action is {wrong:g}, beyond {least:g} to {most:g}")
-        low, high = np.full_like(low, least), np.full_like(high, most)
-    high = np.where(high > low, high, low + 1)  # a part that was never moved
+        least, most = between(bounds, rows.shape[1])
+        for part in np.flatnonzero((low < least) | (high > most)):
+            wrong = low[part] if low[part] < least[part] else high[part]
+            raise DamagedFileError(
+                f"an action is {wrong:g} in part {part}, beyond {least[part]:g} to {most[part]:g}"
+            )
+        low, high = least, most
+    else:
+        high = np.where(high > low, high, low + 1)  # a part that was never moved
     space = ActionSpace("Box", low=tuple(low.tolist()), high=tuple(high.tolist()))
-    return space.spec_fields(names), lambda actions: actions.reshape(len(actions), -1).astype(
-        np.float32
-    )
+    return named(space, names), lambda actions: actions.reshape(len(actions), -1).astype(np.float32)
 
 
 def _where(steps: Sequence[Steps], action: object) -> str:

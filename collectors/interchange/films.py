@@ -21,25 +21,14 @@ from collectors.dataset.splits import split_keys
 from collectors.interchange.action_kinds import read_actions
 from collectors.interchange.csv_steps import read_csv
 from collectors.interchange.frames import fitted, frame_shape, stacked
+from collectors.interchange.options import FILMS, SourceOptions
 from collectors.interchange.steps import Encode, Steps
 from collectors.interchange.writing import FRAMES_PER_SECOND, STEPS, Recorded
 from collectors.spec_checks import check_spec
 from collectors.untrusted_files import DamagedFileError
-from collectors.video_reader import CONTAINERS, count_frames, read_film
+from collectors.video_reader import CONTAINERS, count_frames, frame_height_and_width, read_film
 
 MOST_FILMS = 100_000
-
-
-@dataclass(frozen=True)
-class FilmOptions:
-    """What a folder of films does not say of itself."""
-
-    world: str = ""  # the game's name; the folder's if empty
-    actions: tuple[str, ...] = ()  # their names; found in the tables if empty
-    fps: int = FRAMES_PER_SECOND
-    size: str = ""  # of the frames, a side or HEIGHTxWIDTH; as they are if empty
-    bounds: tuple[float, ...] = ()  # of actions that are numbers; found in the tables if empty
-    cut: int = 0  # longer games are cut into episodes of so many steps; 0 leaves them whole
 
 
 @dataclass(frozen=True)
@@ -50,24 +39,29 @@ class Film:
     steps: Steps
 
 
-def read_films(folder: str | Path, options: FilmOptions) -> Recorded:
-    """The games of a folder of films. Tables, lengths of films and the first frame are checked at
-    once, before anything is decoded.
+def read_films(folder: str | Path, options: SourceOptions) -> Recorded:
+    """The games of a folder of films. Tables, and lengths and sizes of all films, are checked
+    before anything is decoded.
 
     Raises DatasetError, and ImportError without ffmpeg.
     """
     folder = Path(folder)
+    options.check_source(FILMS, str(folder))
     try:
         films = [_checked(file) for file in _film_files(folder)]
         fields, encode = read_actions(
-            [film.steps for film in films], options.actions, options.bounds
+            [film.steps for film in films],
+            options.actions,
+            options.bounds,
+            options.action_space,
         )
+        options.check_rewards(film.steps.rewards[film.steps.present] for film in films)
         spec = {
             "world": options.world or folder.resolve().name,
-            "frame_shape": _first_shape(films[0].file, options.size),
+            "frame_shape": _common_shape(films, options),
             **fields,
             "reward_values": [],
-            "fps": options.fps,
+            "fps": options.fps or FRAMES_PER_SECOND,
             "max_episode_steps": STEPS,
         }
         check_spec(spec, open_rewards=True)
@@ -77,12 +71,19 @@ def read_films(folder: str | Path, options: FilmOptions) -> Recorded:
     return Recorded(header, _episodes(films, spec["frame_shape"], encode, options), [])
 
 
-def _first_shape(file: Path, size: str) -> list[int]:
-    """The shape of frames by the first one of a film. Raises as `frame_shape`."""
-    first = next(read_film(file), None)
-    if first is None:
-        raise DamagedFileError("its first film has no frame")
-    return frame_shape(first.shape, size, str(file))
+def _common_shape(films: Sequence[Film], options: SourceOptions) -> list[int]:
+    """The shape of the frames of all films. Raises as `frame_shape`, and DatasetError for films of
+    several sizes that are not resized.
+    """
+    first = films[0].file
+    first_size = frame_height_and_width(first)
+    for film in films[1:]:
+        if not options.size and (found := frame_height_and_width(film.file)) != first_size:
+            raise DatasetError(
+                f"{film.file} has frames of {found[0]}x{found[1]} pixels, {first} of "
+                f"{first_size[0]}x{first_size[1]}; resize them with --size 64"
+            )
+    return frame_shape((*first_size, 3), options.size, str(first), options.color)
 
 
 def _film_files(folder: Path) -> list[Path]:
@@ -114,12 +115,14 @@ def _checked(file: Path) -> Film:
 
 
 def _episodes(
-    films: Sequence[Film], shape: Sequence[int], encode: Encode, options: FilmOptions
+    films: Sequence[Film], shape: Sequence[int], encode: Encode, options: SourceOptions
 ) -> Iterator[Episode]:
     keys = split_keys(sum(len(film.steps.cut(options.cut)) for film in films))
     numbers = itertools.count()
     for film in films:
-        frames = (fitted(frame, shape, options.size) for frame in read_film(film.file))
+        frames = (
+            fitted(frame, shape, options.size, options.color) for frame in read_film(film.file)
+        )
         shared: list[np.ndarray] = []  # the frame that two parts of a game have in common
         for start, end in film.steps.cut(options.cut):
             part = itertools.islice(frames, end - start + 1 - len(shared))

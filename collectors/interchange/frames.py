@@ -13,26 +13,35 @@ from collectors.worlds.any_game_images import MOST_SIDE, PATCH, height_and_width
 MOST_EPISODE_BYTES = 2**31  # an episode is kept as a whole
 
 
-def frame_shape(found: Sequence[int], size: str, name: str) -> list[int]:
+CHANNELS = {"rgb": 3, "gray": 1}
+
+
+def frame_shape(found: Sequence[int], size: str, name: str, color: str = "") -> list[int]:
     """The shape (H, W, C) that frames of shape `found` have in the dataset: resized to `size`, a
-    side or HEIGHTxWIDTH, in color, or as they are where it is empty. Raises DatasetError where a
-    model cannot cut them, AnyGameError for a size that is none.
+    side or HEIGHTxWIDTH, or as they are where it is empty; in this `color`, by default in rgb
+    where they are resized. Raises DatasetError where a model cannot cut them, AnyGameError for a
+    size that is none.
     """
     if size:
-        return [*height_and_width(size), 3]
-    shape = list(found)
+        return [*height_and_width(size), CHANNELS[color or "rgb"]]
+    shape = [*found[:2], CHANNELS[color]] if color else list(found)
     fits = len(shape) == 3 and shape[2] in (1, 3) and not (shape[0] % PATCH or shape[1] % PATCH)
     if not fits or max(shape) > MOST_SIDE:
         raise DatasetError(
             f"{name} has images of shape {tuple(found)}, not of (height, width, 3) with sides that "
-            f"{PATCH} divides, up to {MOST_SIDE}; resize them with --size 64"
+            f"{PATCH} divides, up to {MOST_SIDE}; resize them with --size 64, or take them as gray "
+            "with --color gray"
         )
     return shape
 
 
-def fitted(frame: np.ndarray, shape: Sequence[int], size: str) -> np.ndarray:
-    """A frame (H, W) or (H, W, C) uint8 in this shape, or as it is where there is no `size`."""
-    return resized(frame, (shape[0], shape[1], shape[2])) if size else np.asarray(frame)
+def fitted(frame: np.ndarray, shape: Sequence[int], size: str, color: str = "") -> np.ndarray:
+    """A frame (H, W) or (H, W, C) uint8 in this shape, or as it is where there is neither `size`
+    nor `color`, or where it has other sides and is not to be resized.
+    """
+    same_size = list(frame.shape[:2]) == list(shape[:2])
+    changes = bool(size) or (bool(color) and same_size)
+    return resized(frame, (shape[0], shape[1], shape[2])) if changes else np.asarray(frame)
 
 
 def stacked(frames: Iterable[np.ndarray], shape: Sequence[int], name: str) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,8 @@ from collectors.extras import optional
 from collectors.interchange import lerobot
 from collectors.interchange.action_kinds import read_actions
 from collectors.interchange.frames import fitted, frame_shape, stacked
+from collectors.interchange.options import OWN as OURS
+from collectors.interchange.options import TABLES, SourceOptions
 from collectors.interchange.own_tables import OWN, own_recorded
 from collectors.interchange.parquet import opened, read_cells, read_columns
 from collectors.interchange.repositories import Files
@@ -36,19 +37,6 @@ MOST_ROWS = 5_000_000
 MOST_PARTS = 64  # of an action
 MOST_PIXELS = 2**24  # of an image
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """What a data set does not say of itself."""
-
-    world: str = ""  # the game's name; the data set's if empty
-    actions: tuple[str, ...] = ()  # their names; their numbers if empty
-    fps: int = 0  # 0: what the data set says, or FRAMES_PER_SECOND
-    size: str = ""  # of the frames, a side or HEIGHTxWIDTH; as they are if empty
-    bounds: tuple[float, ...] = ()  # of actions that are numbers; found in the tables if empty
-    image: str = ""  # columns; found by their names if empty
-    action: str = ""
 
 
 class Rows(NamedTuple):
@@ -70,20 +58,23 @@ def table_names(files: Files) -> list[str]:
     return [name for name in names if not name.startswith(("meta/", "."))]
 
 
-def read_tables(files: Files, options: TableOptions) -> Recorded:
+def read_tables(files: Files, options: SourceOptions) -> Recorded:
     """The games of the tables. Raises DatasetError, and ImportError without pyarrow."""
     optional("pyarrow.parquet")
     try:
         names = table_names(files)
-        info = lerobot.read_info(files, options.image)
+        info = lerobot.read_info(files, options.image_column)
         with opened(files, names[0]) as table:
             films = bool(info and info.films)
             columns = find_columns(
-                table.schema_arrow, options.image, options.action, files.name, films
+                table.schema_arrow, options.image_column, options.action_column, files.name, films
             )
         rows = _read_rows(files, names, columns)
-        if rows.own and not options.size:
-            return own_recorded(rows.own, _frames(files, names, columns), rows.steps, rows.games)
+        if rows.own:
+            options.check_source(OURS, files.name)
+            own = own_recorded(rows.own, _frames(files, names, columns), rows.steps, rows.games)
+            return options.overridden(own, files.name)
+        options.check_source(TABLES, files.name)
         return _recorded(files, names, columns, rows, options, info)
     except DamagedFileError as error:
         raise DatasetError(f"{files.name} cannot be imported: {error}") from None
@@ -94,18 +85,19 @@ def _recorded(
     names: Sequence[str],
     columns: Columns,
     rows: Rows,
-    options: TableOptions,
+    options: SourceOptions,
     info: lerobot.Info | None,
 ) -> Recorded:
     games = _games(rows)
-    fields, encode = read_actions(games, options.actions, options.bounds)
+    fields, encode = read_actions(games, options.actions, options.bounds, options.action_space)
+    options.check_rewards(game.rewards[game.present] for game in games)
     if info and info.films:
         places = lerobot.film_places(files, info, [len(game) for game in games])
         found, images = info.shape, lerobot.film_frames(files, places)
     else:
         found, images = _first_shape(files, names, columns), _frames(files, names, columns)
-    shape = frame_shape(found, options.size, files.name)
-    frames = (fitted(image, shape, options.size) for image in images)
+    shape = frame_shape(found, options.size, files.name, options.color)
+    frames = (fitted(image, shape, options.size, options.color) for image in images)
     spec = {
         "world": options.world or files.name.rpartition("/")[2].partition("@")[0],
         "frame_shape": shape,
@@ -116,7 +108,7 @@ def _recorded(
     }
     check_spec(spec, open_rewards=True)
     header = {"spec": spec, "env_spec": "", "policy": "recorded", "seed": 0}
-    return Recorded(header, _episodes(games, frames, shape, encode, files.name), [])
+    return Recorded(header, _episodes(games, frames, shape, encode, (files.name, options.cut)), [])
 
 
 def _episodes(
@@ -124,14 +116,19 @@ def _episodes(
     frames: Iterator[np.ndarray],
     shape: Sequence[int],
     encode: Encode,
-    name: str,
+    source: tuple[str, int],
 ) -> Iterator[Episode]:
-    keys = split_keys(len(games))
+    """`source` is its name, and the steps after which games are cut."""
+    name, most = source
+    keys = iter(split_keys(sum(len(game.cut(most)) for game in games)))
+    numbers = itertools.count()
     for number, game in enumerate(games):
         images = stacked(itertools.islice(frames, len(game)), shape, name)
         if len(images) < len(game):
             raise DatasetError(f"{name} has fewer images than rows, in game {number}")
-        yield game.episode((0, len(game) - 1), images, encode, number, keys[number])
+        for start, end in game.cut(most):
+            part = images[start : end + 1]
+            yield game.episode((start, end), part, encode, next(numbers), next(keys))
 
 
 def _games(rows: Rows) -> list[Steps]:

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collectors.dataset.dataset import Dataset, DatasetError, DatasetWriter, write_shard
+from collectors.dataset.dataset import (
+    Dataset,
+    DatasetError,
+    DatasetWriter,
+    TooManyRewards,
+    write_shard,
+)
 from collectors.dataset.episode import Episode
 from collectors.files import put_in_place
 from collectors.untrusted_files import DamagedFileError
@@ -62,6 +68,8 @@ def write_dataset(
         if out.exists():
             out.rmdir()
         put_in_place(temporary, out)
+    except TooManyRewards as error:
+        raise TooManyRewards(error.found, "import") from None
     except DamagedFileError as error:  # of what is read only now
         raise DatasetError(f"{name} cannot be imported: {error}") from None
     except OSError as error:

@@ -40,10 +40,15 @@ class Source(NamedTuple):
         return newest(np.asarray(observation[self.key] if self.key else observation))
 
 
-def image_source(space: spaces.Space, key: str, name: str) -> Source | None:
+# how a key is given, where a game is
+GAME_KEY = "--options key={0}, in play, serve, ppo, transfer and evaluate by --real-options key={0}"
+
+
+def image_source(space: spaces.Space, key: str, name: str, by: str = GAME_KEY) -> Source | None:
     """Where an observation of the space has its image; None where it has none.
 
-    Raises AnyGameError for a `key` that is none, and where several keys of a Dict have images.
+    Raises AnyGameError for a `key` that is none, and where several keys of a Dict have images;
+    `by` is how a key is given.
     """
     if isinstance(space, spaces.Dict):
         images = [part for part, own in space.items() if is_image(own)]
@@ -51,8 +56,7 @@ def image_source(space: spaces.Space, key: str, name: str) -> Source | None:
             raise AnyGameError(f"{name} has no image {key!r}; there are {images or 'none'}")
         if len(images) > 1 and not key:
             raise AnyGameError(
-                f"{name} has several images; choose one of {images} by --options key={images[0]}, "
-                f"in play, serve, ppo, transfer and evaluate by --real-options key={images[0]}"
+                f"{name} has several images; choose one of {images} by " + by.format(images[0])
             )
         chosen = key or (images[0] if images else "")
         return Source(False, chosen) if chosen else None

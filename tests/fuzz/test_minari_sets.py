@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from collectors.dataset.dataset import DatasetError
 from collectors.dataset.minari import OURS, export_dataset, import_dataset
+from collectors.interchange.options import SourceOptions
 from collectors.recording.collect import collect
 from collectors.size_limits import ALLOW_LARGE, ALLOW_LARGE_SWITCH
 from tests.fuzz.mutations import FUZZ, Files, damaged_bytes, damaged_json
@@ -155,7 +156,7 @@ def tried(files: Files, size: str = "") -> str:
             if content is not None:
                 (stored / name).write_bytes(content)
         try:
-            dataset = import_dataset(SET, out, size)
+            dataset = import_dataset(SET, out, SourceOptions(size=size))
         except DatasetError as error:
             assert not out.exists() and {*os.listdir(folder)} == {"ours"}
             assert len(str(error)) < 2000 and "\n" not in str(error)

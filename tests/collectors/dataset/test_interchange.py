@@ -10,6 +10,7 @@ from collectors.dataset.dataset import Dataset, DatasetError
 from collectors.dataset.minari import export_dataset, import_dataset
 from collectors.interchange.export_command import main as export_main
 from collectors.interchange.import_command import main as import_main
+from collectors.interchange.options import SourceOptions
 from collectors.recording.collect import collect
 from tests.collectors import counting_env
 
@@ -104,7 +105,9 @@ def test_a_foreign_set_of_pictures_is_read_and_its_rewards_are_found(tmp_path):
     assert dataset.spec["reward_values"] == [0.0, 0.25, 0.5, 0.75, 1.0] and dataset.spec[
         "action_names"
     ] == list("012")
-    assert import_dataset("theirs/pictures-v0", tmp_path / "e", size=16).spec["frame_shape"] == [
+    assert import_dataset("theirs/pictures-v0", tmp_path / "e", SourceOptions(size="16")).spec[
+        "frame_shape"
+    ] == [
         16,
         16,
         3,
@@ -124,6 +127,70 @@ def test_a_foreign_set_keeps_its_actions(tmp_path, actions):
     dataset = import_dataset("theirs/parts-v0", tmp_path / "d")
     np.testing.assert_array_equal(dataset.episode(0).actions, taken)
     assert dataset.actions.to_gymnasium() == actions
+
+
+def test_a_foreign_set_is_read_by_its_key_and_of_stacks_the_newest_image(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 4, 32, 32), dtype=np.uint8)
+    space = gymnasium.spaces.Dict({"pov": pixels(4, 32, 32), "map": pixels(32, 32, 3)})
+    observations = {"pov": frames, "map": np.zeros((4, 32, 32, 3), np.uint8)}
+    foreign("theirs/keys-v0", observations, np.arange(3), space, gymnasium.spaces.Discrete(3))
+    with pytest.raises(DatasetError, match="several images; choose one of .* by --key"):
+        import_dataset("theirs/keys-v0", tmp_path / "d")
+    options = SourceOptions(key="pov", world="mine", fps=9, actions=("a", "b", "c"))
+    dataset = import_dataset("theirs/keys-v0", tmp_path / "d", options)
+    np.testing.assert_array_equal(dataset.episode(0).frames[..., 0], frames[:, -1])
+    assert (dataset.spec["world"], dataset.spec["fps"]) == ("mine", 9)
+    assert dataset.spec["action_names"] == ["a", "b", "c"]
+
+
+def test_bounds_and_spaces_that_are_given_are_those_of_a_foreign_set(tmp_path):
+    endless = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    actions = np.array([[0.5, 0], [-1, 2], [0, 1]], np.float32)
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    foreign("theirs/wide-v0", frames, actions, pixels(32, 32, 3), endless)
+    dataset = import_dataset("theirs/wide-v0", tmp_path / "d", SourceOptions(bounds=(-1, 1, 0, 2)))
+    assert dataset.spec["action_space"] == {"type": "Box", "low": [-1, 0], "high": [1, 2]}
+    with pytest.raises(DatasetError, match="cannot be imported: --bounds has 3 pairs"):
+        import_dataset("theirs/wide-v0", tmp_path / "e", SourceOptions(bounds=(-1, 1) * 3))
+    with pytest.raises(DatasetError, match="cannot be imported: --actions has 1 names"):
+        options = SourceOptions(bounds=(-2, 2), actions=("steer",))
+        import_dataset("theirs/wide-v0", tmp_path / "e", options)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("action", r"episode 0, step 1: the action 7 is not in Discrete\(3\)"),
+        ("frame", r"episode 0 has frames \(3, 32, 32, 3\)"),
+    ],
+)
+def test_actions_outside_the_space_and_missing_frames_are_found_before_anything_is_copied(
+    tmp_path, monkeypatch, wrong, words
+):
+    import h5py
+
+    frames, space = np.zeros((4, 32, 32, 3), np.uint8), gymnasium.spaces.Discrete(3)
+    foreign("theirs/wrong-v0", frames, np.arange(3), pixels(32, 32, 3), space)
+    file = next((tmp_path / "shelf").rglob("main_data.hdf5"))
+    with h5py.File(file, "a") as content:
+        part = content["episode_0"]
+        if wrong == "action":
+            part["actions"][1] = 7
+        else:
+            del part["observations"]
+            part["observations"] = frames[:3]
+    monkeypatch.setattr("collectors.dataset.minari.write_dataset", lambda *args, **rest: 1 / 0)
+    with pytest.raises(DatasetError, match=words):
+        import_dataset("theirs/wrong-v0", tmp_path / "d")
+
+
+def test_what_a_set_of_ours_says_itself_is_refused(tmp_path):
+    collect("Counting-v0", tmp_path / "d", 50, "mix")
+    export_dataset(tmp_path / "d", "ours/d-v0")
+    with pytest.raises(DatasetError, match="--cut is for films, tables of others"):
+        import_dataset("ours/d-v0", tmp_path / "e", SourceOptions(cut=3))
+    found = import_dataset("ours/d-v0", tmp_path / "e", SourceOptions(world="mine", reward="sign"))
+    assert found.spec["world"] == "mine" and found.spec["reward_values"] == [-1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,35 @@ def test_few_recordings_have_a_part_for_every_split():
         keys = split_keys(count)
         parts = [split_part(key or str(seed)) for seed, key in enumerate(keys)]
         assert {*parts} == {*PARTS} and parts.count("train") >= count - 2 - count // 2
+
+
+def test_films_of_several_sizes_are_refused_before_one_is_decoded(tmp_path, capsys, monkeypatch):
+    film(tmp_path / "in", "a", 3, ["action", "0", "1"])
+    write_video(tmp_path / "in" / "b.mp4", np.zeros((3, 64, 48, 3), np.uint8), 5, 1)
+    (tmp_path / "in" / "b.csv").write_text("action\n0\n1\n")
+    monkeypatch.setattr(films, "read_film", lambda path: 1 / 0)
+    sentence = refused(tmp_path / "in", capsys)
+    assert "b.mp4 has frames of 64x48 pixels" in sentence and "of 32x32" in sentence
+    monkeypatch.undo()
+    assert imported(tmp_path / "in", "--size", "16").spec["frame_shape"] == [16, 16, 3]
+
+
+def test_films_become_gray_and_their_rewards_signs(tmp_path):
+    film(tmp_path / "in", "a", 4, ["action,reward", "0,2.5", "1,-7", "0,0"])
+    data = imported(tmp_path / "in", "--color", "gray", "--reward", "sign")
+    assert data.spec["frame_shape"] == [32, 32, 1]
+    assert data.spec["reward_values"] == [-1, 0, 1]
+    assert data.episode(0).rewards.tolist() == [1, -1, 0]
+
+
+def test_too_many_rewards_are_found_before_a_film_is_decoded(tmp_path, capsys, monkeypatch):
+    film(tmp_path / "in", "a", 300, ["action,reward", *(f"0,{n / 8}" for n in range(300))])
+    monkeypatch.setattr(films, "read_film", lambda path: 1 / 0)
+    assert "different rewards" in (sentence := refused(tmp_path / "in", capsys))
+    assert "--reward sign" in sentence
+
+
+@pytest.mark.parametrize("words", [("--key", "pov"), ("--image-column", "a")])
+def test_what_films_do_not_have_is_refused_with_the_sources_that_have_it(tmp_path, capsys, words):
+    film(tmp_path / "in", "a", 3, ["action", "0", "1"])
+    assert re.search(f"{words[0]} is for (tables|Minari)", refused(tmp_path / "in", capsys, *words))

@@ -2,11 +2,14 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
+from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import Dataset
 from collectors.interchange import repositories
 from collectors.interchange.export_command import main as export_main
@@ -173,6 +176,111 @@ def test_a_file_that_is_no_table_and_bounds_that_do_not_hold_are_sentences(tmp_p
     assert "beyond 0 to 0.25" in refused(tmp_path / "in", capsys, "--bounds", "0,0.25")
     (tmp_path / "in" / "data" / "train-0.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     assert "cannot be read" in refused(tmp_path / "in", capsys)
+
+
+def test_games_have_the_action_space_that_is_given(tmp_path):
+    racing = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))
+    rows = [[-1.0, 0.5, 0.0]] * 6
+    write(tmp_path / "in", action=rows)
+    data = imported(tmp_path / "in", "--bounds", "-1,1,0,1,0,1", "--actions", "steer,gas,brake")
+    assert data.actions.to_gymnasium() == racing
+    assert data.spec["action_names"] == ["steer", "gas", "brake"]
+    for number, (actions, space) in enumerate(
+        [
+            ([5, 6, 5, 6, 5, 5], spaces.Discrete(3, start=5)),
+            ([[1, 0], [0, 0]] * 3, spaces.MultiBinary(2)),
+            ([[1, 0], [0, 0]] * 3, spaces.MultiDiscrete([4, 3])),
+            ([[1, 0], [0, 0]] * 3, spaces.Box(-2, 2, (2,))),
+        ]
+    ):
+        folder = tmp_path / str(number) / "in"
+        write(folder, action=actions)
+        text = json.dumps(ActionSpace.from_gymnasium(space).as_dict())
+        data = imported(folder, "--action-space", text)
+        assert data.actions.to_gymnasium() == space
+        assert data.episode(0).actions.tolist() == actions[:3]
+
+
+def test_actions_by_name_have_the_numbers_of_the_space_that_is_given(tmp_path):
+    write(tmp_path / "in", action=["go", "stay", "go", "go", "stay", "stay"])
+    space = '{"type": "Discrete", "n": 2, "start": 3}'
+    data = imported(tmp_path / "in", "--action-space", space, "--actions", "stay,go")
+    assert data.episode(0).actions.tolist() == [4, 3, 4]
+
+
+WRONG_WORDS = {
+    "another number of names": (("--actions", "a,b,c"), "has 3 names, and there are 2 parts"),
+    "another number of bounds": (("--bounds", "0,1,0,1,0,1"), "has 3 pairs"),
+    "bounds of a part": (("--bounds", "0,1,0,0.5"), "is 1 in part 1, beyond 0 to 0.5"),
+    "upside down": (("--bounds", "1,0"), "not below its upper bound|beyond 1 to 0"),
+    "outside": (
+        ("--action-space", '{"type": "Box", "low": [0, 0], "high": [1, 0.5]}'),
+        r"row 0: the action .* is not in Box",
+    ),
+    "another kind": (
+        ("--action-space", '{"type": "Discrete", "n": 3, "start": 0}'),
+        "which are none of Discrete",
+    ),
+    "a key": (("--key", "pov"), "--key is for Minari sets"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_WORDS)
+def test_what_is_said_wrongly_of_actions_is_a_sentence(tmp_path, capsys, name):
+    words, sentence = WRONG_WORDS[name]
+    write(tmp_path / "in", action=[[0.5, 1.0]] * 6)
+    assert re.search(sentence, refused(tmp_path / "in", capsys, *words))
+
+
+def test_an_action_space_that_is_none_is_answered_with_examples(tmp_path, capsys):
+    write(tmp_path / "in")
+    with pytest.raises(SystemExit):
+        import_main([str(tmp_path / "in"), str(tmp_path / "out"), "--action-space", "Discrete(3)"])
+    assert '"MultiBinary"' in capsys.readouterr().err
+
+
+def test_gray_tables_are_read_as_gray_of_any_size_and_color_becomes_gray(tmp_path, capsys):
+    def gray(level):
+        stream = io.BytesIO()
+        Image.new("L", (SIDE, SIDE), level).save(stream, "PNG")
+        return {"bytes": stream.getvalue(), "path": None}
+
+    write(tmp_path / "a" / "in", **{"observation.image": [gray(40 * row) for row in range(6)]})
+    assert "--color gray" in refused(tmp_path / "a" / "in", capsys)
+    data = imported(tmp_path / "a" / "in", "--color", "gray")
+    assert data.spec["frame_shape"] == [SIDE, SIDE, 1]
+    assert data.episode(0).frames[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+    write(tmp_path / "b" / "in")
+    data = imported(tmp_path / "b" / "in", "--color", "gray", "--size", "8")
+    assert data.spec["frame_shape"] == [8, 8, 1]
+    assert data.episode(0).frames[:, 0, 0, 0].tolist() == [0, 40, 80, 120]
+
+
+def test_games_of_tables_are_cut_and_may_be_compressed(tmp_path):
+    pytest.importorskip("zstandard")
+    write(tmp_path / "in")
+    data = imported(tmp_path / "in", "--cut", "2", "--compress")
+    assert [row.length for row in data.episodes] == [2, 1, 1]
+    assert data.episode(1).frames[:, 0, 0, 0].tolist() == [80, 120]
+    assert list(data.path.glob("*_frames.zst"))
+
+
+def test_an_export_of_ours_keeps_its_actions_and_players_whatever_is_said_otherwise(
+    tmp_path, capsys
+):
+    counting_env.register()
+    before = collect("Counting-v0", tmp_path / "before", 60, "mix", seed=3)
+    tables = tmp_path / "tables"
+    assert export_main([str(tmp_path / "before"), "--tables", str(tables)]) == 0
+    words = ("--world", "mine", "--fps", "7", "--actions", "rest,move", "--size", "16")
+    data = imported(tables, *words)
+    assert (data.spec["world"], data.spec["fps"]) == ("mine", 7)
+    assert data.spec["action_names"] == ["rest", "move"]
+    assert data.spec["frame_shape"] == [16, 16, 3] and data.episode(0).frames.shape[1:3] == (16, 16)
+    assert [row.seed for row in data.episodes] == [row.seed for row in before.episodes]
+    np.testing.assert_array_equal(data.episode(0).actions, before.episode(0).actions)
+    (tmp_path / "out").rename(tmp_path / "again")
+    assert "--bounds is for films" in refused(tables, capsys, "--bounds", "0,1")
 
 
 def lerobot(folder, version: str, lengths=(4, 3)) -> None:
