@@ -31,7 +31,7 @@ OWN = {  # world -> path and short name of what says most of one step, and of ma
         ("rules.rollout.ball_error.32", "ball after 32 steps off by"),
     ),
     "worldmap": (
-        ("rules.rollout.known_psnr.1", "terrain kept:"),
+        ("rules.known_psnr", "terrain kept:"),
         ("rules.rollout.known_psnr.32", "terrain kept for 32 steps:"),
     ),
     "coinrun": (("one_step.psnr", "PSNR"), ("rollout.psnr.32", "PSNR after 32 steps")),

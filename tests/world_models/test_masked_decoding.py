@@ -8,15 +8,17 @@ from conftest_models import make_context, make_model
 
 from world_models.models.masked_decoding import (
     MaskedDecoding,
-    draw_masks,
-    mask_shares,
-    still_masked,
+)
+from world_models.models.place_order import shuffled, spread_order, still_masked, sure_first
+from world_models.models.token_losses import some_new_only
+from world_models.models.training_masks import draw_masks, mask_shares
+from world_models.networks.code_copy import (
+    OUTSIDE,
+    CodeCopy,
+    chosen_codes,
     sure_copies,
     without_rare,
 )
-from world_models.models.place_order import spread_order
-from world_models.models.token_losses import some_new_only
-from world_models.networks.code_copy import OUTSIDE, CodeCopy, chosen_codes
 from world_models.networks.code_head import CodeHead
 from world_models.noise import NoiseStream
 
@@ -172,6 +174,9 @@ def test_every_place_is_decided_after_the_last_pass():
     left = [still_masked(unsure, n, 4).tolist() for n in (1, 2, 3, 4)]
     assert left == [[236, 29, 0], [181, 22, 0], [97, 12, 0], [0, 0, 0]]
     assert still_masked(unsure, 1, 1).tolist() == [0, 0, 0]
+    left = [still_masked(unsure, n, 4, doubling=True).tolist() for n in (1, 2, 3, 4)]
+    assert left == [[238, 29, 0], [204, 25, 0], [136, 17, 0], [0, 0, 0]]
+    assert still_masked(unsure, 1, 1, doubling=True).tolist() == [0, 0, 0]
     for passes in (1, 2, 5):
         model = make_model("tokens", passes=passes)
         state = model.init(make_context(model, 2))
@@ -225,9 +230,8 @@ def test_what_is_decided_in_a_pass_stays_and_the_surest_come_first():
 
 def test_a_choice_temperature_shuffles_the_unsure_places_and_leaves_the_sure_ones_first():
     probability = torch.tensor([[0.99, 0.5, 0.4, 0.01, 0.95]]).expand(2_000, 5)
-    plain = MaskedDecoding().order(probability.log(), stream(2_000), 64)
-    assert torch.equal(plain, probability.log())
-    order = MaskedDecoding(choice_temperature=1.0).order(probability.log(), stream(2_000), 64)
+    assert torch.equal(sure_first(probability.log(), None), probability.log())
+    order = sure_first(probability.log(), shuffled(probability.log(), stream(2_000), 64, 1.0))
     assert (order[:, [0, 4]].amin(1) > order[:, 1:4].amax(1)).all()
     # Gumbel noise of weight 1: the first of the unsure ones is a draw by their probabilities
     first = torch.bincount(order[:, 1:4].argmax(1), minlength=3) / 2_000
@@ -249,7 +253,7 @@ def test_spread_places_are_decided_far_from_one_another_wherever_the_order_begin
 def test_the_sure_places_come_first_in_a_spread_order_too():
     probability = torch.tensor([[0.99, 0.5, 0.4, 0.01, 0.95, 0.2]]).expand(50, 6)
     spread = spread_order(torch.Size((2, 3)), stream(50), 3)
-    order = MaskedDecoding(spread_order=True).order(probability.log(), stream(50), 64, spread)
+    order = sure_first(probability.log(), spread)
     assert (order[:, [0, 4]].amin(1) > order[:, [1, 2, 3, 5]].amax(1)).all()
     unsure = [1, 2, 3, 5]
     assert torch.equal(order[:, unsure].argsort(1), spread[:, unsure].argsort(1))
@@ -263,3 +267,53 @@ def test_masks_hide_at_least_one_place_and_all_in_a_share_of_samples():
     assert (
         abs(masks.all(2).all(1).float().mean() - 0.3 - 0.7 * 0.22) < 0.05
     )  # a cosine share above 15 / 16 is all too
+
+
+def every_place(decoding, among, head, h, noise, salt):
+    return decoding.generate(head, h, noise, salt)
+
+
+def test_what_is_not_generated_where_a_copy_is_sure_changes_no_code(monkeypatch):
+    torch.manual_seed(0)
+    head, copy, lanes = CodeHead(8, (3, 4, 2)), CodeCopy(8, (0, 1)), 40
+    copy.gate.weight.data.normal_(std=1.5)
+    network = SimpleNamespace(head=head, copy=copy, scroll=None)
+    h, last = torch.randn(2 * lanes, 16, 8), torch.randint(0, 24, (lanes, 4, 4))
+    sources, among = copy.sources(last), torch.rand(lanes, 16) < 0.8
+    by_place = torch.rand(1, 16, 1).clamp(0.3)
+    few = 0
+    for fields, halves in [
+        ({"temperature": 1.0, "sure_copy": 0.3}, 1),
+        ({"temperature": 0.6, "least_share": 0.1}, 1),
+        ({"temperature": by_place, "sure_copy": 0.5}, 1),
+        ({"temperature": 0.0}, 1),
+        ({"temperature": 1.0, "guidance": 2.0, "sure_copy": 0.3}, 2),
+        ({"temperature": 1.3, "sure_copy": 0.3}, 1),
+    ]:
+        decoding, rows = MaskedDecoding(**fields), h[: halves * lanes]
+        found = decoding.choose(network, sources, rows, stream(lanes), 64, among)
+        with monkeypatch.context() as patch:
+            patch.setattr(MaskedDecoding, "generate_among", every_place)
+            expected = decoding.choose(network, sources, rows, stream(lanes), 64)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.allclose(one[among].double(), other[among].double(), atol=1e-5)
+        nowhere = torch.zeros_like(among)
+        found = decoding.choose(network, sources, rows, stream(lanes), 64, nowhere)
+        assert all(x.shape == among.shape for x in found)
+        gates = copy.masked(decoding.guided(copy.gate(head.norm(rows)), halves), sources)
+        few += int((~decoding.may_generate(gates)).sum() > lanes)
+    assert few == 5  # above a temperature of 1 every place may be generated
+
+
+def test_passes_end_where_nothing_is_left_to_decide():
+    model, calls = make_model("tokens", passes=4), []
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    state = model.init(make_context(model, 3))
+    features = model.encode_state(state, torch.zeros(3, dtype=torch.int64))
+    with torch.no_grad():
+        for logits in model.network.head.logits:
+            logits.weight.zero_()
+            logits.bias.zero_()[0] = 30  # every place is sure
+    steps = list(MaskedDecoding(4, 1.0).pass_by_pass(model.network, features, stream(3)))
+    assert len(steps) == 5 and len(calls) == 1
+    assert all(torch.equal(step.codes, steps[1].codes) for step in steps[2:])

@@ -17,15 +17,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from world_models.models.place_order import spread_order
-from world_models.networks.code_copy import OUTSIDE, chosen_codes
+from world_models.models.place_order import shuffled, spread_order, still_masked, sure_first
+from world_models.models.some_places import PlaceNoise, SomePlaces, along_edge
+from world_models.networks.code_copy import (
+    LEAST,
+    OUTSIDE,
+    SURE,
+    SURE_SHARE,
+    chosen_codes,
+    sure_copies,
+    without_rare,
+)
 from world_models.networks.code_head import CodeHead
 from world_models.networks.masked_tokens import CodeFeatures, MaskedTokens, MovedFrame
 from world_models.noise import FRAME_SALT, NoiseStream
 
 DIGITS = 8  # salts that a pass may use
-SURE = math.log(0.9)  # a place that is more probable than this waits for no other pass
-FAR = 1_000.0  # puts all unsure places behind the sure ones
 
 
 class Decided(NamedTuple):
@@ -53,8 +60,9 @@ class MaskedDecoding(NamedTuple):
     places are ordered, as in the code of MaskGIT. At 0 the surest draws come first, and where much
     is unsure, as relief, these are the smooth ones: a long dream loses its texture.
 
-    With `spread_order` places that are decided in one pass lie far apart. What lies side by side
-    in one pass does not know of each other, so that coasts become crumbs.
+    With `spread_order` places that are decided in one pass lie far apart, and each pass decides
+    twice as many as the one before. What lies side by side in one pass does not know of each other,
+    so that coasts become crumbs.
 
     A copy that is more probable than `sure_copy` is taken without a draw. Where games keep what was
     in sight, one place in ten that is drawn anew per step soon covers it.
@@ -102,25 +110,45 @@ class MaskedDecoding(NamedTuple):
         sources = network.sources(features.last[:lanes], moved)
         decoding = self.at_places(self.new_places(network, sources, shape))
         spread = spread_order(shape, noise, FRAME_SALT + 1) if self.spread_order else None
-        now = [x.unflatten(1, shape) for x in (codes, found, origin)]
-        yield Decided(now[0], now[1], now[2], features.moved)
+        # what is sure needs no more computing; a graph and a card need sizes that do not vary
+        skips = codes.is_cpu and not torch.compiler.is_compiling()
+        now = Decided(
+            codes.unflatten(1, shape),
+            found.unflatten(1, shape),
+            origin.unflatten(1, shape),
+            features.moved,
+        )
+        yield now
         for number in range(1, self.passes + 1):
+            if skips and not masked.any():
+                yield now
+                continue
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
-            chosen, log_probability, source = decoding.choose(network, sources, h, noise, salt)
+            among = masked if skips else None
+            chosen, log_probability, source = decoding.choose(
+                network, sources, h, noise, salt, among
+            )
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
             origin = torch.where(masked, source, origin)
             if number < self.passes:
                 if number == 1:
                     unsure = (log_probability < SURE).sum(1)  # (B,)
-                left = still_masked(unsure, number, self.passes)
-                order = self.order(log_probability, noise, salt, spread)
+                left = still_masked(unsure, number, self.passes, self.spread_order)
+                order = spread
+                if spread is None and (noisy := self.choice_temperature):
+                    order = shuffled(log_probability, noise, salt + DIGITS - 2, noisy)
+                order = sure_first(log_probability, order)
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 masked = masked & (rank < left[:, None])
                 codes = codes.masked_fill(masked, mask)
-            now = [x.unflatten(1, shape) for x in (codes, found, origin)]
-            yield Decided(now[0], now[1], now[2], features.moved)
+            now = now._replace(
+                codes=codes.unflatten(1, shape),
+                log_probability=found.unflatten(1, shape),
+                source=origin.unflatten(1, shape),
+            )
+            yield now
 
     def choose_move(self, logits: Tensor, noise: NoiseStream) -> Tensor:
         """How the frame scrolls (B,), from logits (B or 2 B, M)."""
@@ -152,21 +180,6 @@ class MaskedDecoding(NamedTuple):
         assert not isinstance(self.temperature, Tensor)
         return self.at(torch.where(new[..., None], self.new_temperature, self.temperature))
 
-    def order(
-        self, log_probability: Tensor, noise: NoiseStream, salt: int, spread: Tensor | None = None
-    ) -> Tensor:
-        """What places are ordered by, (B, L); the last ones are masked again. Those that are sure
-        keep their place. `spread` (B, L) orders the others, where there is one.
-        """
-        if spread is not None:
-            unsure = spread
-        elif self.choice_temperature:
-            gumbel = noise.gumbel(tuple(log_probability.shape[1:]), salt + DIGITS - 2)
-            unsure = log_probability + self.choice_temperature * gumbel
-        else:
-            return log_probability
-        return torch.where(log_probability < SURE, unsure - FAR, log_probability)
-
     def choose(
         self,
         network: MaskedTokens,
@@ -174,16 +187,20 @@ class MaskedDecoding(NamedTuple):
         h: Tensor,
         noise: NoiseStream,
         salt: int,
+        among: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """h (B or 2 B, L, D), sources (B, L, M) -> codes, their log-probabilities and where they
-        come from (B, L).
+        come from (B, L); anything at places that are not `among` (B, L) bool those asked for.
         """
         h, lanes = network.head.norm(h), len(noise.seeds)
-        codes, generated, mass, peak = self.generate(network.head, h, noise, salt)
         if network.copy is None or sources is None:
+            codes, generated, *_ = self.generate_among(among, network.head, h, noise, salt)
             return codes, generated, torch.zeros_like(codes)
         gates = self.guided(network.copy.gate(h).float(), len(h) // lanes)
         gates = network.copy.masked(gates, sources)
+        if among is not None:
+            among = among & self.may_generate(gates)
+        codes, generated, mass, peak = self.generate_among(among, network.head, h, noise, salt)
         if not self.as_believed:
             gates = torch.cat((gates[..., :1] + mass[..., None], gates[..., 1:]), 2)
         if self.least_share:
@@ -194,8 +211,43 @@ class MaskedDecoding(NamedTuple):
         log_probability = log_probability + torch.where(source == 0, generated, 0.0)
         return chosen_codes(source, codes, sources), log_probability, source
 
+    def may_generate(self, gates: Tensor) -> Tensor:
+        """Where (B, L) bool a code may come from the head, by the gates (B, L, 1 + M).
+
+        Up to a temperature of 1 generating is never likelier than the gates say (see `generate`),
+        so a copy that is sure by them is taken, and what the head would say is not needed: in most
+        of a frame, where most of it stays.
+        """
+        share = min(self.sure_copy, SURE_SHARE)
+        hottest = torch.as_tensor(self.temperature).max()
+        if hottest > 1 or share <= self.least_share:
+            return torch.ones_like(gates[..., 0], dtype=torch.bool)
+        copies = gates[..., 1:].amax(2) - gates.logsumexp(2)
+        return copies <= math.log(max(share, LEAST))
+
+    def generate_among(
+        self, among: Tensor | None, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`generate` at the places `among` (B, L) bool, with the draws that they have there, and
+        zeros elsewhere; None: everywhere.
+        """
+        if among is None:
+            return self.generate(head, h, noise, salt)
+        places, temperature = SomePlaces.where(among), self.temperature
+        if not len(places.rows):
+            nothing = torch.zeros(among.shape, device=h.device)
+            return nothing.long(), nothing, nothing, nothing
+        if isinstance(temperature, Tensor):
+            temperature = places.take(temperature.expand(*among.shape, 1))
+        some = self._replace(temperature=temperature)
+        own = PlaceNoise(noise, places)
+        codes, total, mass, peak = map(
+            places.put_back, some.generate(head, places.take(h), own, salt)
+        )
+        return codes, total, mass, peak
+
     def generate(
-        self, head: CodeHead, h: Tensor, noise: NoiseStream, salt: int
+        self, head: CodeHead, h: Tensor, noise: NoiseStream | PlaceNoise, salt: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """From the code head alone, h (B or 2 B, L, D) after its `norm`: codes, their
         log-probabilities, what the temperature leaves of generating, and the log-probability of the
@@ -252,7 +304,9 @@ class MaskedDecoding(NamedTuple):
         """Which choices (B, L, M) are too unlikely beside the likeliest to be drawn."""
         return logits < logits.amax(2, keepdim=True) + math.log(self.least_share)
 
-    def pick(self, logits: Tensor, noise: NoiseStream, salt: int) -> tuple[Tensor, Tensor]:
+    def pick(
+        self, logits: Tensor, noise: NoiseStream | PlaceNoise, salt: int
+    ) -> tuple[Tensor, Tensor]:
         """logits (B, L, M) -> a choice (B, L) int64 for each place, and its log-probability."""
         if self.takes_likeliest:
             best, choice = logits.max(2)
@@ -264,54 +318,3 @@ class MaskedDecoding(NamedTuple):
         height = noise.uniform((logits.shape[1],), salt)[:, :, None] * below[:, :, -1:]  # (B, L, 1)
         choice = (below <= height).sum(2).clamp(max=logits.shape[2] - 1)
         return choice, log_probability.gather(2, choice[:, :, None])[:, :, 0]
-
-
-def without_rare(logits: Tensor) -> Tensor:
-    """Logits (B, L, M) without the other choices of a place where one is sure: one place in a
-    hundred that is generated where it should be copied stays in sight for long.
-    """
-    best = logits.amax(2, keepdim=True)
-    sure = best - logits.logsumexp(2, keepdim=True) > SURE
-    return logits.masked_fill(sure & (logits < best), -math.inf)
-
-
-def sure_copies(gates: Tensor, share: float) -> Tensor:
-    """Logits (B, L, 1 + M) of generating and of copies, without the other choices of a place where
-    one copy is more probable than `share`; as they are at 1.
-    """
-    if share >= 1:
-        return gates
-    best = gates[..., 1:].amax(2, keepdim=True)
-    sure = best - gates.logsumexp(2, keepdim=True) > math.log(max(share, 1e-9))
-    return gates.masked_fill(sure & (gates != best), -math.inf)
-
-
-def along_edge(shape: torch.Size, places: int, device: torch.device) -> Tensor:
-    """Which places of a grid are among the outermost `places` on any side, (1, L) bool."""
-    near = torch.ones(shape, dtype=torch.bool, device=device)
-    near[places:-places, places:-places] = False
-    return near.flatten()[None]
-
-
-def still_masked(unsure: Tensor, number: int, passes: int) -> Tensor:
-    """How many of `unsure` (B,) places are undecided (B,) int64 after pass `number`: the cosine
-    schedule, none after the last pass.
-    """
-    return (unsure * math.cos(math.pi / 2 * number / passes)).long()
-
-
-def mask_shares(count: int, all_masked: float, generator: torch.Generator) -> Tensor:
-    """Shares (count,) of places to be predicted in training:
-    cos(pi/2 r), r uniform, and all in a part of samples.
-    """
-    share = torch.cos(math.pi / 2 * torch.rand(count, generator=generator))
-    return torch.where(torch.rand(count, generator=generator) < all_masked, 1.0, share)
-
-
-def draw_masks(shares: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """(B, G, G) bool, True where a code is to be predicted:
-    in each sample its share of places, at least one.
-    """
-    order = torch.rand(len(shares), math.prod(shape), generator=generator).argsort(1).argsort(1)
-    count = (shares * math.prod(shape)).ceil().clamp(min=1)
-    return (order < count[:, None]).unflatten(1, shape)

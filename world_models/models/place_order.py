@@ -10,13 +10,17 @@ B lanes, G x G places, L = G * G.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from world_models.networks.code_copy import SURE
 from world_models.noise import NoiseStream
+
+FAR = 1_000.0  # puts all unsure places behind the sure ones
 
 
 @lru_cache
@@ -41,3 +45,31 @@ def spread_order(shape: torch.Size, noise: NoiseStream, salt: int) -> Tensor:
     row = (torch.arange(rows, device=matrix.device) + down) % rows  # (B, G)
     column = (torch.arange(columns, device=matrix.device) + right) % columns
     return matrix[row[:, :, None], column[:, None, :]].flatten(1)
+
+
+def shuffled(log_probability: Tensor, noise: NoiseStream, salt: int, temperature: float) -> Tensor:
+    """Log-probabilities (B, L) with so much Gumbel noise, as the code of MaskGIT orders places."""
+    gumbel = noise.gumbel(tuple(log_probability.shape[1:]), salt)
+    return log_probability + temperature * gumbel
+
+
+def sure_first(log_probability: Tensor, order: Tensor | None) -> Tensor:
+    """What places are decided by (B, L), the largest first: log-probabilities (B, L), but for
+    places that are not sure their `order` (B, L), behind the sure ones; None: all alike.
+    """
+    if order is None:
+        return log_probability
+    return torch.where(log_probability < SURE, order - FAR, log_probability)
+
+
+def still_masked(unsure: Tensor, number: int, passes: int, doubling: bool = False) -> Tensor:
+    """How many of `unsure` (B,) places are undecided (B,) int64 after pass `number`, none after the
+    last one: by the cosine schedule of MaskGIT, or each pass decides twice as many places as the
+    one before (`doubling`).
+
+    In spread order the places of a pass lie amid those of the passes before, so the last half may
+    be decided at once. What is decided first knows of nothing, so it should be little.
+    """
+    if doubling:
+        return (unsure * (1 - (2**number - 1) / (2**passes - 1))).long()
+    return (unsure * math.cos(math.pi / 2 * number / passes)).long()

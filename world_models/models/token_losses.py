@@ -13,7 +13,6 @@ from torch import Tensor
 
 from world_models import frames as pixels
 from world_models.models.context_corruption import corrupt
-from world_models.models.masked_decoding import draw_masks, mask_shares
 from world_models.models.outcomes import OUTCOMES, outcome_losses
 from world_models.models.token_scroll import (
     Camera,
@@ -26,6 +25,7 @@ from world_models.models.token_scroll import (
     scrolled,
     watch,
 )
+from world_models.models.training_masks import draw_masks, mask_shares
 from world_models.networks.actions import put_null
 from world_models.networks.masked_tokens import CodeFeatures
 from world_models.protocols import Clips

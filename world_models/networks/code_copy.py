@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 OUTSIDE = -1  # the code of a source that lies outside the frame
+SURE_SHARE = 0.9  # a choice that is more probable than this is taken
+SURE = math.log(SURE_SHARE)
+LEAST = 1e-9  # of a share whose logarithm is taken
 
 
 class CodeCopy(nn.Module):
@@ -95,3 +98,23 @@ def chosen_codes(source: Tensor, generated: Tensor, sources: Tensor) -> Tensor:
     """
     copied = sources.gather(2, (source - 1).clamp(min=0)[..., None])[..., 0]
     return torch.where(source == 0, generated, copied)
+
+
+def without_rare(logits: Tensor) -> Tensor:
+    """Logits (B, L, M) without the other choices of a place where one is sure: one place in a
+    hundred that is generated where it should be copied stays in sight for long.
+    """
+    best = logits.amax(2, keepdim=True)
+    sure = best - logits.logsumexp(2, keepdim=True) > SURE
+    return logits.masked_fill(sure & (logits < best), -math.inf)
+
+
+def sure_copies(gates: Tensor, share: float) -> Tensor:
+    """Logits (B, L, 1 + M) of generating and of copies, without the other choices of a place where
+    one copy is more probable than `share`; as they are at 1.
+    """
+    if share >= 1:
+        return gates
+    best = gates[..., 1:].amax(2, keepdim=True)
+    sure = best - gates.logsumexp(2, keepdim=True) > math.log(max(share, LEAST))
+    return gates.masked_fill(sure & (gates != best), -math.inf)

@@ -97,7 +97,7 @@ def coinrun_scroll() -> TrainConfig:
 
 def worldmap() -> TrainConfig:
     """The world map by tokens: the bundle `worldmap`. More codes for its relief; what comes into
-    sight is drawn in four passes.
+    sight is drawn in five passes.
 
     A move is 8 pixels, two places, and what was in sight is copied from there, pixel by pixel.
     """
@@ -105,9 +105,9 @@ def worldmap() -> TrainConfig:
         tokenizer=TokenizerConfig(levels=(8,) * 10, width=96, texture=0.3),
         network=MaskedTokensConfig(width=96, copy=(0, 2)),
         context_length=2,
-        passes=4,
-        temperature=1.1,  # at 1 relief fades in a hundred steps
-        choice_temperature=5.0,  # the surest draws are the smooth ones
+        passes=5,
+        temperature=1.0,
+        spread_order=True,  # the surest draws are the smooth ones, and coasts become crumbs
         sure_copy=0.3,  # what was in sight stays
         draw_ends=True,  # where land begins is a matter of a few pixels
         copy_pixels=True,
