@@ -5,6 +5,7 @@ by a bundle that dreams it.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -212,6 +213,12 @@ def _made(make, identifier: str, settings: Mapping[str, Any], **rest: Any):
 
 
 def weights_fingerprint(name: str, bundle: str | None = None) -> str:
-    """The sha256 of the weights that a world's dream runs on, in hexadecimal."""
-    weights = resolve_bundle(bundle or find_twins(name).bundle) / "model.safetensors"
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
+    """The sha256 of the weights that a world's dream runs on, in hexadecimal; of a bundle whose
+    sampler was set anew since (`sampler_since` in its provenance) that of its settings too.
+    """
+    folder = resolve_bundle(bundle or find_twins(name).bundle)
+    found = hashlib.sha256((folder / "model.safetensors").read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    if "sampler_since" in config.get("provenance", {}):
+        found.update(json.dumps(config["model"], sort_keys=True).encode())
+    return found.hexdigest()

@@ -12,10 +12,10 @@ from world_models.models.pixel import PixelConfig
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 
-# family -> how its presets' names end: "" for WORLD, else WORLD-ENDING, or where there is none
+# family -> how its presets' names end: WORLD-ENDING, or where there is none that of any game, or
 # another world's, trained on this world's data
 FAMILIES = {
-    "chance": "",
+    "chance": "chance",
     "edm": "edm",
     "unet": "unet",
     "ddpm": "ddpm",
@@ -25,7 +25,18 @@ FAMILIES = {
     "pixel": "pixel",
     "latent": "latent",
     "tokens": "tokens",
+    "sprites": "sprites",
+    "scene": "scene",
 }
+# presets that are not named by their family
+NAMED = {
+    ("snake", "chance"): "snake",
+    ("pong", "scene"): "pong",
+    ("worldmap", "tokens"): "worldmap",
+    ("worldmap", "edm"): "worldmap-diffusion",
+    ("coinrun", "tokens"): "coinrun",
+}
+OF_ANY_GAME = {"chance": "any", "tokens": "any-tokens", "scene": "pong"}
 
 
 @dataclass(frozen=True)
@@ -73,12 +84,11 @@ class CompareError(ValueError):
 
 def preset_of(world: str, family: str) -> str | None:
     """The name of the preset that trains a family on a world; None where there is none."""
-    ending = FAMILIES[family]
-    if not ending:
-        return world if world in PRESETS else "any"
-    others = [name for name in PRESETS if name.endswith(f"-{ending}")]
-    own = f"{world}-{ending}"
-    return own if own in PRESETS else next(iter(others), None)
+    own = NAMED.get((world, family), f"{world}-{FAMILIES[family]}")
+    if own in PRESETS:
+        return own
+    others = (name for name in PRESETS if name.endswith(f"-{FAMILIES[family]}"))
+    return OF_ANY_GAME.get(family) or next(others, None)
 
 
 def chosen(config: CompareConfig) -> dict[str, str]:

@@ -11,7 +11,7 @@ from agents.results.intervals import Interval, auroc_interval, f1_interval, shar
 
 VALUES = ("value", "mean", "ratio", "all")
 INTERVALS = ("interval", "ci", "ratio_interval", "ratio_ci")
-COUNTS = ("samples", "support", "episodes", "games", "count", "frames", "clips", "starts")
+COUNTS = ("samples", "support", "runs", "episodes", "games", "count", "frames", "clips", "starts")
 COUNTED = {  # figures whose count stands beside them under a name of its own
     "one_food_after_eating": "samples_eating",
     "transition_exact_rate_random_actions": "samples_random_actions",
@@ -35,6 +35,16 @@ SHARES = (  # figures that are a share of their samples
 )
 
 
+BESIDE = {  # what a figure is read against, where its file has it, as a reader knows it
+    "real": "game",
+    "copy_start": "start frames",
+    "copy_first_frame": "first frame kept, PSNR",
+    "true_actions": "true actions",
+    "copied": "frame kept",
+    "reconstruction": "reconstructions",
+}
+
+
 class Figure(NamedTuple):
     """A number of a file; None where the file has no interval or no count."""
 
@@ -42,6 +52,7 @@ class Figure(NamedTuple):
     interval: Interval | None
     samples: int | None
     pair: tuple[float, float] | None = None  # what a ratio is of: dream and game
+    beside: Mapping[str, float] = {}  # what it is read against
 
 
 def find_figure(figures: Mapping, path: str) -> Figure | None:
@@ -60,7 +71,7 @@ def find_figure(figures: Mapping, path: str) -> Figure | None:
     if value is None:
         return None
     interval = interval or _computed(beside, leaf, value, samples)
-    return Figure(value, interval, samples, _pair(found))
+    return Figure(value, interval, samples, _pair(found), _beside(found))
 
 
 def as_number(value: Any) -> float | None:
@@ -75,6 +86,14 @@ def _pair(found: Any) -> tuple[float, float] | None:
         return None
     dream, real = (find_figure(found, name) for name in ("dream", "real"))
     return (dream.value, real.value) if dream and real else None
+
+
+def _beside(found: Any) -> dict[str, float]:
+    """What the file says of the same figure elsewhere, where it is no ratio of two games."""
+    if not isinstance(found, Mapping) or "dream" in found:
+        return {}
+    read = {name: find_figure(found, key) for key, name in BESIDE.items() if key in found}
+    return {name: figure.value for name, figure in read.items() if figure}
 
 
 def _above(figures: Any, keys: list[str]) -> list | None:

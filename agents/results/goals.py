@@ -5,7 +5,10 @@ A `*` in a path stands for every key there: policies, depths. An absent figure n
 
 from collections.abc import Mapping
 
+from agents.evaluation.players import EQUIVALENT
+from collectors.worlds.table import WORLDS
 from world_models.evaluation.evaluator import Evaluator, Target
+from world_models.evaluation.holding import DEPTHS
 from world_models.evaluation.worlds.table import find_evaluator, policies_of
 
 # first keys
@@ -16,17 +19,16 @@ def _near_one(path: str, title: str, reach: float) -> Target:
     return Target(path, title, 1 - reach, 1 + reach)
 
 
-def _game(returns: float, events: float, ending: bool) -> tuple[Target, ...]:
+def _game(returns: float, events: float) -> tuple[Target, ...]:
     """Dream over real game, per policy: how far from 1 a ratio may be."""
-    shares = (
+    return (
         _near_one("game.*.return", "return, dream / game: {}", returns),
         _near_one("game.*.length", "length of a game, dream / game: {}", 0.25),
         _near_one("game.*.events_per_1000", "events, dream / game: {}", events),
+        _near_one("game.*.events.*", "{1}, dream / game: {0}", events),
+        Target("game.*.final_score", "final score, dream / game: {}"),
+        Target("game.*.ends_by_the_rules.dream", "games end by the rules: {}", least=0.98),
     )
-    if not ending:
-        return shares
-    ended = Target("game.*.ends_by_the_rules", "games end by the rules: {}", least=0.98)
-    return (*shares, Target("game.*.final_score", "final score, dream / game: {}"), ended)
 
 
 COMMON = (
@@ -54,23 +56,23 @@ COMMON = (
 )
 OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     "snake": (
-        *_game(0.05, 0.05, False),
+        *_game(0.05, 0.05),
         Target("rules.counts", "one head, one food: all frames", 0.9995),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "pong": (
-        *_game(0.25, 0.15, True),
+        *_game(0.25, 0.15),
         Target("rules.counts", "one ball, two paddles: all frames", 0.995),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "worldmap": (
-        *_game(0.25, 0.25, False),
+        *_game(0.25, 0.25),
         Target("loop_closure.4.in_sight", "4 steps and back, what stayed in sight", 30, unit="dB"),
         Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "coinrun": (
-        *_game(0.25, 0.25, False),
+        *_game(0.25, 0.25),
         Target("rules.counts", "one player: all frames", 0.99),
         Target("loop_closure.*", "there and back, PSNR: {}", unit="dB"),
         Target("control.delta_psnr", "PSNR that the true actions gain", 3, unit="dB"),
@@ -89,6 +91,17 @@ def targets_of(world: str) -> list[Target]:
     for target in (*own, ratio, *Evaluator.targets):
         found.setdefault(target.path, target)
     return list(found.values())
+
+
+def keys_of(first: str, world: str) -> tuple[str, ...]:
+    """What a `*` stands for if all was measured: the players of a world, the depths of a dream."""
+    if first == "hold":
+        return tuple(map(str, DEPTHS))
+    if first != "game" or world not in WORLDS:
+        return ()
+    best = WORLDS[world].best_policy
+    equivalent = (EQUIVALENT,) if WORLDS[world].equivalent_keys else ()
+    return ("random", f"{best}+random", *equivalent, best)
 
 
 BRIEF_GAME = ("return", "events_per_1000", "ends_by_the_rules")
@@ -128,7 +141,7 @@ def _speeds(alone: float | None, many: float | None) -> dict[str, Target]:
 
 
 SPEEDS: Mapping[str, Mapping[str, Target]] = {
-    "snake": _speeds(50, 250),
+    "snake": _speeds(50, 500),
     "pong": _speeds(50, 250),
     "worldmap": _speeds(None, None),
     "coinrun": _speeds(None, None),

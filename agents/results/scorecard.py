@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agents.results.figures import Figure, as_number, find_figure
-from agents.results.goals import targets_of
+from agents.results.goals import keys_of, targets_of
 from agents.results.released import Source
 from world_models.evaluation.evaluator import Target
 
@@ -44,7 +44,7 @@ def rows(world: str, sources: Sequence[Given]) -> list[Row]:
     """The scorecard: every figure from the first source that has it, whole."""
     found = []
     for target in targets_of(world):
-        found += [_row(one, sources) for one in _spelled_out(target, sources)]
+        found += [_row(one, sources) for one in _spelled_out(target, world, sources)]
     measured = {row.target.title for row in found if row.figure}
     titles: dict[str, Row] = {}
     for row in found:  # a figure that is measured under two names is shown once
@@ -62,29 +62,49 @@ def _row(target: Target, sources: Sequence[Given]) -> Row:
     return Row(target, None, None, None)
 
 
-def _spelled_out(target: Target, sources: Sequence[Given]) -> list[Target]:
-    """A goal with a `*` once for each key that any source has there; itself where none has."""
+def _spelled_out(
+    target: Target, world: str, sources: Sequence[Given], words: tuple[str, ...] = ()
+) -> list[Target]:
+    """A goal with a `*` once for each key that should be there or that any source has; as one where
+    no source has any. Its title has the keys where `{}` or `{0}` is.
+    """
     before, star, after = target.path.partition("*")
     if not star:
-        return [target]
-    keys: dict[str, None] = {}
-    for source in sources:
-        below: Any = source.figures
-        for key in before.strip(".").split("."):
-            below = below.get(key) if isinstance(below, Mapping) else None
-        if isinstance(below, Mapping):
-            keys |= {k: None for k in below if find_figure(below, f"{k}{after}") is not None}
-    named = [
-        target._replace(path=f"{before}{key}{after}", title=target.title.format(_words(key)))
-        for key in keys
+        return [target._replace(title=target.title.format(*words) if words else target.title)]
+    keys = [key for source in sources for key in _keys(source.figures, before, after)]
+    if not keys:
+        return [] if words else [target._replace(title=_without_keys(target.title))]
+    keys += keys_of(before.strip("."), world)
+    spelled = [
+        _spelled_out(
+            target._replace(path=f"{before}{key}{after}"), world, sources, (*words, _words(key))
+        )
+        for key in dict.fromkeys(keys)
     ]
-    return named or [target._replace(title=target.title.partition(":")[0])]
+    return [one for several in spelled for one in several]
+
+
+def _without_keys(title: str) -> str:
+    """A title without the part that its keys would fill."""
+    return title.replace("{1}", "each event").partition(":")[0]
+
+
+def _keys(figures: Any, before: str, after: str) -> list[str]:
+    """Keys at `before` under which the rest of a path leads to a figure, or to more keys."""
+    below = figures
+    for key in before.strip(".").split("."):
+        below = below.get(key) if isinstance(below, Mapping) else None
+    if not isinstance(below, Mapping):
+        return []
+    if "*" in after:
+        return [key for key, inner in below.items() if isinstance(inner, Mapping)]
+    return [key for key in below if find_figure(below, f"{key}{after}") is not None]
 
 
 def _words(key: str) -> str:
     """A key as a person reads it: policy names as they are, depths as steps."""
     if not key.isdigit():
-        return key
+        return key.replace("_", " ")
     return f"{int(key):,} step{'s' * (key != '1')}".replace(",", " ")
 
 

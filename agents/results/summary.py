@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from agents.results.figures import number_text
 from agents.results.scorecard import Row
-from agents.results.tables import OLDER, Bundle, all_rows, bounded, without_value
+from agents.results.tables import OLDER, Bundle, all_rows, bounded, why_absent, without_value
 from collectors.worlds.table import WORLDS
 
 ABSENT = "not measured"
+NO_VALUE = "no value"  # measured, and nothing came of it, as where no frame was wrong
 UNCERTAIN = "no ratio: too uncertain"  # agents of the game are not clearly above random play
 FEW = 10  # samples, below which a figure without an interval says how many
 HEAD = (
@@ -75,7 +76,9 @@ def _cell(bundle: Bundle, path: str, name: str) -> str:
 
 def _absent(bundle: Bundle, row: Row) -> str:
     """Why there is no number."""
-    return ABSENT if without_value(bundle, row) is None else UNCERTAIN
+    if without_value(bundle, row) is not None:
+        return UNCERTAIN
+    return ABSENT if why_absent(bundle, row) == ABSENT else NO_VALUE
 
 
 def _older(bundle: Bundle, row: Row) -> str:

@@ -93,6 +93,9 @@ def cells(row: Row, figure: Figure) -> list[str]:
     value = f"{number_text(figure.value)}{unit}"
     if figure.pair is not None:
         value += " ({} / {})".format(*map(number_text, figure.pair))
+    if figure.beside:
+        others = (f"{name} {number_text(other)}" for name, other in figure.beside.items())
+        value += f" ({', '.join(others)})"
     return [row.target.title, value, interval, samples, goal(row)]
 
 
@@ -120,12 +123,27 @@ def absent(bundle: Bundle) -> list[str]:
     for row in all_rows(bundle):
         if row.figure is None:
             command = command_of(row.target.path, bundle.name, bundle.world)
-            word = "without a value" if without_value(bundle, row) else "not measured"
+            word = "without a value" if without_value(bundle, row) else why_absent(bundle, row)
             titles.setdefault((word, command), []).append(row.target.title)
     return [
         f"`{bundle.name}`, {word} (`{command}`): {'; '.join(those)}."
         for (word, command), those in titles.items()
     ]
+
+
+def why_absent(bundle: Bundle, row: Row) -> str:
+    """Why there is no figure: what an evaluation said of leaving it out, or that none was asked."""
+    for source in bundle.sources:
+        here: object = source.figures
+        for key in row.target.path.split("."):
+            if isinstance(here, Mapping) and key in here and here[key] is None:
+                return "without a value"
+            here = here.get(key) if isinstance(here, Mapping) else None
+            if isinstance(here, Mapping) and "omitted" in here:
+                return f"left out, as {here['omitted']}"
+            if isinstance(here, Mapping) and here.get("value", 0) is None:
+                return "without a value"
+    return "not measured"
 
 
 def without_value(bundle: Bundle, row: Row) -> Source | None:

@@ -112,12 +112,7 @@ class MaskedDecoding(NamedTuple):
         spread = spread_order(shape, noise, FRAME_SALT + 1) if self.spread_order else None
         # what is sure needs no more computing; a graph and a card need sizes that do not vary
         skips = codes.is_cpu and not torch.compiler.is_compiling()
-        now = Decided(
-            codes.unflatten(1, shape),
-            found.unflatten(1, shape),
-            origin.unflatten(1, shape),
-            features.moved,
-        )
+        now = _on_grid(codes, found, origin, features)
         yield now
         for number in range(1, self.passes + 1):
             if skips and not masked.any():
@@ -143,11 +138,7 @@ class MaskedDecoding(NamedTuple):
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 masked = masked & (rank < left[:, None])
                 codes = codes.masked_fill(masked, mask)
-            now = now._replace(
-                codes=codes.unflatten(1, shape),
-                log_probability=found.unflatten(1, shape),
-                source=origin.unflatten(1, shape),
-            )
+            now = _on_grid(codes, found, origin, features)
             yield now
 
     def choose_move(self, logits: Tensor, noise: NoiseStream) -> Tensor:
@@ -318,3 +309,10 @@ class MaskedDecoding(NamedTuple):
         height = noise.uniform((logits.shape[1],), salt)[:, :, None] * below[:, :, -1:]  # (B, L, 1)
         choice = (below <= height).sum(2).clamp(max=logits.shape[2] - 1)
         return choice, log_probability.gather(2, choice[:, :, None])[:, :, 0]
+
+
+def _on_grid(codes: Tensor, found: Tensor, origin: Tensor, features: CodeFeatures) -> Decided:
+    """Codes, their log-probabilities and origins (B, L) as those of a frame."""
+    shape = features.last.shape[1:]
+    codes, found, origin = (x.unflatten(1, shape) for x in (codes, found, origin))
+    return Decided(codes, found, origin, features.moved)

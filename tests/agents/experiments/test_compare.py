@@ -201,6 +201,20 @@ def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first
     assert all(preset_of("pong", family) in PRESETS for family in FAMILIES)
 
 
+def test_a_preset_is_of_the_family_that_it_is_found_for():
+    kinds = {
+        "chance": "ChanceConfig",
+        "tokens": "TokensConfig",
+        "scene": "SceneConfig",
+        "sprites": "ChanceConfig",
+    }
+    for world in ("snake", "pong", "worldmap", "coinrun"):
+        for family, kind in kinds.items():
+            name = preset_of(world, family)
+            assert type(PRESETS[name]().model).__name__ == kind, (world, family, name)
+    assert preset_of("coinrun", "tokens") == "coinrun" and preset_of("pong", "scene") == "pong"
+
+
 def test_every_family_trains_on_snake_or_says_in_a_sentence_why_not(small_snake, tmp_path):
     for world, data in (("snake", small_snake), ("pong", small_snake.parent / "pong")):
         config = CompareConfig(world, 0.1, data=str(data), out=str(tmp_path / world))

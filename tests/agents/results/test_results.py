@@ -14,9 +14,15 @@ from agents.results import pages, summary
 from agents.results.figures import Figure, find_figure, number_text
 from agents.results.goals import in_summary
 from agents.results.intervals import auroc_interval, f1_interval, share_interval
-from agents.results.released import FOLDER, read_results, results_of, with_trust_of_dreams
-from agents.results.scorecard import CARD, Given, Row, rows
-from agents.results.tables import cells
+from agents.results.released import (
+    FOLDER,
+    Source,
+    read_results,
+    results_of,
+    with_trust_of_dreams,
+)
+from agents.results.scorecard import CARD, Given, Row, given, rows
+from agents.results.tables import Bundle, cells, why_absent
 from collectors.worlds.table import WORLDS
 from world_models.evaluation.evaluator import Target
 
@@ -265,6 +271,51 @@ def test_policies_and_depths_are_spelled_out_as_the_file_has_them():
     assert found["sharpness, dream / game: 32 steps deep"] is True
     assert found["return, dream / game: random"] is False
     assert found["length of a game, dream / game"] is None
+
+
+def test_what_was_left_out_is_a_goal_without_a_value_that_says_why():
+    game = {"value": 1.0, "interval": [0.9, 1.1], "samples": 9}
+    figures = {
+        "game": {"random": {"return": game}, "astar": {"return": {**game, "value": None}}},
+        "hold": {"1": {"sharpness": game}, "500": {"omitted": "too few games last 500 steps"}},
+    }
+    found = {row.target.path: row for row in rows("snake", [Given("evaluation", figures)])}
+    assert found["game.random.return"].passed and found["game.astar.return"].figure is None
+    assert found["hold.500.sharpness"].figure is None and "hold.100.sharpness" in found
+    source = Source("snake/evaluation.json", figures, "w")
+    bundle = Bundle("snake", "snake", "w", [source])
+    reasons = [why_absent(bundle, found[f"{path}"]) for path in (
+        "game.astar.return", "hold.500.sharpness", "hold.100.sharpness")]  # fmt: skip
+    assert reasons == [
+        "without a value",
+        "left out, as too few games last 500 steps",
+        "not measured",
+    ]
+
+
+def test_each_event_of_each_player_is_a_goal():
+    game = {"value": 1.4, "interval": [1.0, 2.0], "samples": 9}
+    figures = {"game": {"scripted": {"events": {"points_won": game, "points_lost": game}}}}
+    found = {row.target.title: row for row in rows("pong", [Given("evaluation", figures)])}
+    won = found["points won, dream / game: scripted"]
+    assert won.target.path == "game.scripted.events.points_won" and won.passed is False
+
+
+def test_a_figure_shows_what_it_is_read_against():
+    kid = {"value": 0.5, "copy_start": 0.75, "reconstruction": 0.25, "samples": 8}
+    figure = find_figure({"hold": {"32": {"kid": kid}}}, "hold.32.kid")
+    row = Row(Target("hold.32.kid", "KID", most=0.1), figure, "file", False)
+    assert cells(row, figure)[1] == "0.500 (start frames 0.750, reconstructions 0.250)"
+
+
+def test_every_column_of_the_readme_s_table_is_a_goal_of_its_world():
+    for world, columns in summary.OWN.items():
+        paths = {row.target.path for row in rows(world, read_given(world))}
+        assert {path for path, _ in columns} <= paths, world
+
+
+def read_given(world: str) -> list[Given]:
+    return given(read_results(FOLDER)[world])
 
 
 def test_the_two_sides_of_a_ratio_are_shown_beside_it():

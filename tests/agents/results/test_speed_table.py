@@ -5,7 +5,8 @@ import json
 from agents.results.speed_table import NONE, speed_table
 
 
-def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
+def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.results.speed_table.weights_fingerprint", lambda *_: "now")
     row = {"frames_per_second": 700.4, "ratio_to_eager": 1.0, "share_of_peak": 0.25}
     figures = {
         "made": {
@@ -13,6 +14,7 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
             "date": "2026-11-26",
             "machine": {"vectors": "AVX512"},
         },
+        "weights": {"a": "now", "b": "before"},
         "machine": {"threads": 1},
         "convolution_peak_gmac_per_second": {"float32": 95.2, "bfloat16": 180.0},
         "ppo": {"a": {"steps": 9, "dream_seconds": 2.4, "real_seconds": 2.0, "ratio": 1.2}},
@@ -26,9 +28,10 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path):
     lines = speed_table(file).splitlines()
     assert lines[0] == "| bundle, lanes | eager, frames/s | of the peak | `onnx` | `openvino` |"
     assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | - |"
-    assert lines[3] == "| `b`, 64 | 700 | 25 % | - | 2.25 (25 %) |"
-    assert "95 in float32, 180 in bfloat16" in lines[5]
-    assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[5]
+    assert lines[3] == "| `b†`, 64 | 700 | 25 % | - | 2.25 (25 %) |"
+    assert "† of weights that were released earlier" in lines[5]
+    assert "95 in float32, 180 in bfloat16" in lines[7]
+    assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[7]
     assert lines[-1] == "| `a` | 2 s | 2 s | 1.20 |" and "9 steps" in lines[-3]
 
 

@@ -20,8 +20,9 @@ class CoinRunEvaluator(ProbingEvaluator):
     """
 
     targets = (
-        Target("one_step.psnr", "next frame, PSNR", 30, unit="dB"),
-        Target("rollout.psnr.32", "32 steps deep, PSNR", 22, unit="dB"),
+        Target("one_step.psnr", "next frame, PSNR", 31, unit="dB"),
+        Target("rollout.psnr.10", "10 steps deep, PSNR", 23, unit="dB"),
+        Target("rollout.psnr.32", "32 steps deep, PSNR", 18, unit="dB"),
         Target("reward.one_step.classes.10.f1", "reward 10, F1", 0.9),
         Target("termination.one_step.f1", "game over, F1", 0.9),
     )

@@ -80,9 +80,9 @@ class SnakeEvaluator(Evaluator):
         Target(
             "rules.transition_exact_rate_random_actions", "the same after a random action", 0.995
         ),
-        Target("rules.one_food_after_eating", "exactly one food after eating", 0.99),
-        Target("survival.random.one_head_one_food", "one head, one food: random play", 0.999),
-        Target("survival.astar.one_head_one_food", "one head, one food: A*", 0.999),
+        Target("rules.one_food_after_eating", "exactly one food after eating", 0.995),
+        Target("survival.random.one_head_one_food", "one head, one food: random play", 0.9995),
+        Target("survival.astar.one_head_one_food", "one head, one food: A*", 0.9995),
         Target("rules.food_uniformity_p", "food placed uniformly, p", 0.01),
         Target("reward.one_step.classes.-1.f1", "reward -1, F1", 0.99),
         Target("reward.one_step.classes.1.f1", "reward 1, F1", 0.99),

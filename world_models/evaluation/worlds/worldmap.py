@@ -70,10 +70,10 @@ class WorldMapEvaluator(Evaluator):
     opposites = (("up", "down"), ("right", "left"), ("down", "up"), ("left", "right"))
     needs_game = True
     targets = (
+        Target("rules.known_psnr", "what was in sight, next frame", 30, unit="dB"),
         Target("rules.rollout.known_psnr.1", "what was in sight, 1 step", 30, unit="dB"),
         Target("rules.rollout.known_psnr.32", "what was in sight, 32 steps", 26, unit="dB"),
         Target("rules.shift_error", "shift error", most=0.5, unit="px"),
-        Target("kid.value", "KID 32 steps deep", most=0.10),
         Target("rules.landfall.one_step.f1", "landfall, F1"),
     )
 
