@@ -24,7 +24,7 @@ from agents.report.findings import ReportConfig
 from collectors.action_space import ActionSpace
 from collectors.dataset.dataset import Dataset, dataset_name
 from collectors.dataset.joining import add_recording
-from collectors.extras import MissingExtra
+from collectors.extras import MissingExtra, optional
 from collectors.interrupts import Interrupted
 from collectors.locks import locked
 from collectors.policies.policies import Policy, make_policy
@@ -43,7 +43,14 @@ from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run import train
 
-FREE = ("out", "workers", "threads", "device", "serve")  # a run may go on on another machine
+FREE = (
+    "out",
+    "workers",
+    "threads",
+    "device",
+    "serve",
+    "compress",
+)  # a run may go on on another machine
 SHARES = {  # of the minutes
     "record": 0.12,
     "first dream": 0.12,
@@ -79,10 +86,13 @@ class DreamConfig:
     threads: int = setting(0, "CPU threads of training; 0: torch's choice", least=0)
     device: str = setting("cpu", "where models are trained, e.g. cuda")
     seed: int = setting(0, "of everything", least=0)
+    compress: bool = setting(False, "recorded frames without loss in a seventh of the room or less")
     serve: bool = setting(True, "on a terminal, open the page to play it at the end")
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.compress:
+            optional("zstandard")  # before anything is recorded
         if self.family and self.family not in PRESETS:
             find_preset(self.family)  # which names the nearest one
 
@@ -255,6 +265,7 @@ class DreamRun:
     def _collect(self, players: str | Policy, out: Path, frames: int) -> Dataset:
         env_id, options = named_game(self.world, self.env, self.options)
         how: dict[str, Any] = {"workers": self.config.workers, "seed": self.config.seed}
+        how["compress"] = self.config.compress
         return collect(
             env_id, out, frames, players, options, shard_steps=SHARD_STEPS, resume=True, **how
         )

@@ -114,7 +114,7 @@ class Reading(NamedTuple):
 
     name: str
     actions: ActionSpace
-    images: Source | None = None  # None: the observations are frames of ours
+    images: Source | None = None  # None: they are frames of ours
     fit: Fit | None = None  # None: frames stay as they are
 
     def images_of(self, observations: Any) -> Any:

@@ -32,11 +32,11 @@ class PersonRecorder:
     """One game after another in `env`, recorded into the directory `out`, which may hold games
     that were recorded so before. `frame` is what there is to be seen now, (H, W, C) uint8.
 
-    Raises DatasetError where `out` holds something else.
+    `compress` as in `write_shard`. Raises DatasetError where `out` holds something else.
     """
 
-    def __init__(self, env: gymnasium.Env, out: str | Path, seed: int = 0):
-        self.env, self.out, self.seed = env, Path(out), seed
+    def __init__(self, env: gymnasium.Env, out: str | Path, seed: int = 0, compress: bool = False):
+        self.env, self.out, self.seed, self.compress = env, Path(out), seed, compress
         header = {**game_header(env), "policy": PLAYER, "mixture": [[PLAYER, 1.0]], "seed": seed}
         before = _games_before(self.out, header)
         self._before = len(before.episodes) if before else 0
@@ -111,7 +111,7 @@ class PersonRecorder:
             return
         writer = DatasetWriter(self.out, self._header)
         index, quota = max(writer.shards, default=-1) + 1, sum(map(len, self._finished))
-        writer.add(write_shard(self.out, index, quota, self._finished))
+        writer.add(write_shard(self.out, index, quota, self._finished, self.compress))
         self._finished = []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from collectors.extras import install
+from collectors.extras import install, optional
 from collectors.interrupts import deferred_interrupts
 from collectors.locks import locked
 from collectors.settings.parse import check_settings, setting
@@ -46,11 +46,14 @@ class RecordSettings:
     fps: int = setting(0, "steps per second; 0 is the game's own rate", least=0, most=1000)
     seed: int = setting(0, "of the first game; the next ones count up", least=0)
     max_steps: int = setting(0, "end after so many steps; 0 is never", least=0)
+    compress: bool = setting(False, "frames without loss in a seventh of the room or less")
 
     def __post_init__(self):
         if bool(self.world) == bool(self.env):
             raise ValueError("name the game to play: a world, or any Gymnasium id as --env ID")
         check_settings(self)
+        if self.compress:
+            optional("zstandard")  # before anything is played
 
 
 def game_keys(env: gymnasium.Env, words: Sequence[str] = ()) -> tuple[Keys, str]:
@@ -164,7 +167,7 @@ def run(settings: RecordSettings) -> str:
     with make_named_game(settings.world, settings.env, settings.options) as env:
         keys, described = game_keys(env, settings.keys)
         with locked(out):
-            recorder = PersonRecorder(env, out, settings.seed)
+            recorder = PersonRecorder(env, out, settings.seed, settings.compress)
             window = RecordWindow(recorder, keys, settings, name)
             print(f"keys: {described}")
             with deferred_interrupts() as stop:  # what was played is saved however it is ended

@@ -235,3 +235,13 @@ def test_what_was_played_is_kept_when_the_game_or_the_window_breaks(tmp_path, ca
     printed = capsys.readouterr()
     assert "the game is lost" in printed.err and "1 steps more, 1 in all" in printed.out
     assert Dataset(out).steps == 1
+
+
+def test_what_is_played_may_be_compressed(tmp_path):
+    pytest.importorskip("zstandard")
+    counting_env.register()
+    recorder = PersonRecorder(gymnasium.make("CountingAlone-v0"), tmp_path / "out", compress=True)
+    recorder.step(1)
+    data = recorder.close()
+    assert data is not None and list(data.path.glob("*_frames.zst"))
+    assert data.episode(0).frames.shape == (2, 8, 8, 3)

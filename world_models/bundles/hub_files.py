@@ -16,7 +16,8 @@ ENV_FILE = "env.py"
 
 ENV_PY = '''"""A dream of {world} as an environment of LeRobot's EnvHub: `make_env`.
 
-Needs `pip install neural-envs`. The bundle is what lies beside this file, at the same revision.
+Needs `pip install neural-envs`. The bundle is what lies beside this file or, where this file alone
+was fetched into the cache of the Hub, that of the repository at the same revision.
 """
 
 from pathlib import Path
@@ -29,8 +30,12 @@ def make_env(n_envs: int = 1, use_async_envs: bool = False):
     """
     from neural_envs.vector_env import NeuralVectorEnv
 
-    here = Path(__file__).resolve().parent
-    bundle = str(here) if (here / "model.safetensors").is_file() else "{repository}"
+    here = Path(__file__).absolute().parent  # not resolved: a snapshot's files are links to blobs
+    bundle = str(here)
+    if not all((here / name).is_file() for name in ("config.json", "model.safetensors")):
+        # env.py was fetched alone, into .../snapshots/COMMIT
+        revision = "@" + here.name if here.parent.name == "snapshots" else ""
+        bundle = "{repository}" + revision
     return NeuralVectorEnv(bundle=bundle, num_envs=n_envs, autoreset_mode="SameStep")
 '''
 

@@ -66,6 +66,24 @@ def test_recordings_are_joined_once_however_often_that_is_asked(tmp_path):
         add_recording(tmp_path / "a", tmp_path / "c", 9)
 
 
+def test_what_is_joined_stays_as_compressed_as_it_was(tmp_path):
+    pytest.importorskip("zstandard")
+    counting_env.register()
+    collect("Counting-v0", tmp_path / "a", 50, "random", seed=1)
+    more = collect("Counting-v0", tmp_path / "b", 50, "random", seed=2, compress=True)
+    joined = add_recording(tmp_path / "a", tmp_path / "b", 1)
+    assert [file.suffix for file in sorted(joined.path.glob("*_frames.*"))] == [".npy", ".zst"]
+    last = joined.episode(len(joined.episodes) - 1)
+    np.testing.assert_array_equal(last.frames, more.episode(len(more.episodes) - 1).frames)
+
+
+def test_a_dream_may_compress_what_it_records(tmp_path, stubs):
+    pytest.importorskip("zstandard")
+    assert main([*WORDS, "--out", str(tmp_path / "run"), "--compress"]) == 0
+    frames = list((tmp_path / "run").glob("data*/*_frames.*"))
+    assert len(frames) > 1 and all(file.suffix == ".zst" for file in frames)
+
+
 def test_large_frames_have_large_patches_in_a_dream_as_by_hand(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 255, (6, 96, 128, 3), dtype=np.uint8)
     large = dataset_of(tmp_path / "large", noise, SPEC | {"frame_shape": [96, 128, 3]})

@@ -116,6 +116,25 @@ def test_a_pushed_bundle_is_an_environment_of_env_hub(hub):
     env.step(env.action_space.sample())
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "env.py alone"])
+def test_the_env_py_of_a_snapshot_takes_the_bundle_of_its_commit(tmp_path, monkeypatch, hub, whole):
+    """A snapshot of the Hub's cache is links to blobs, of what was fetched."""
+    assert cli(["push", "snake", "somebody/snake", "--no-film"]) == 0
+    snapshot = tmp_path / "models--somebody--snake" / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    pushed = hub / "somebody" / "snake"
+    for file in pushed.iterdir() if whole else [pushed / "env.py"]:
+        (snapshot / file.name).symlink_to(file)
+    if not whole:
+        (pushed / "model.safetensors").unlink()
+    asked = []
+    monkeypatch.setattr(
+        "neural_envs.vector_env.NeuralVectorEnv", lambda bundle, **rest: asked.append(bundle)
+    )
+    run_as_lerobot_does(snapshot / "env.py")()
+    assert asked == [str(snapshot) if whole else "somebody/snake@0123abc"]
+
+
 def test_loading_a_bundle_runs_nothing_that_lies_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "bundle"
     path.mkdir()
