@@ -36,7 +36,7 @@ def speed_table(file: Path) -> str:
             lines.append(f"| `{name}`, {lanes} | {rate} | " + " | ".join(cells) + " |")
     older = len(present) < len(report)
     note = [
-        f"{OLDER} of weights that were released earlier; the present ones are not measured.",
+        f"{OLDER} of weights or a sampler from before; the present ones are not measured.",
         "",
     ]
     source = [_source(figures), *_ppo(figures.get("ppo") or {})]

@@ -48,7 +48,7 @@ def summary(bundles: Sequence[Bundle]) -> str:
         older |= any(cell.endswith(OLDER) for cell in cells)
         lines.append(f"| `{bundle.name}` | {' | '.join([*cells, _goals(bundle)])} |")
     if older:
-        lines += ["", f"{OLDER} of weights that were released earlier."]
+        lines += ["", f"{OLDER} of weights or a sampler from before."]
     return "\n".join(lines) + "\n"
 
 

@@ -42,7 +42,7 @@ class Numbering:
             f"{n}. {origin_text(source.figures)}"
             for n, source in enumerate(self.sources.values(), 1)
         ]
-        older = f"{OLDER} of weights that were released earlier; the present ones are not measured."
+        older = f"{OLDER} of weights or a sampler from before; the present ones are not measured."
         return [*found, "", older] if self.older else found
 
 
