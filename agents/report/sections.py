@@ -183,8 +183,26 @@ def _calibration_figures(figures: Mapping) -> str:
     text = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in shown.items())
     return (
         f'<p class="note">Trust, measured by evaluate on {trust.get("samples", "?")} '
-        f"transitions: {text}.</p>{_min_trust(trust.get('min_trust'))}"
+        f"transitions: {text}.</p>{_risk_coverage(trust)}{_min_trust(trust.get('min_trust'))}"
     )
+
+
+def _risk_coverage(trust: Mapping) -> str:
+    """The share of wrong frames among the most trusted ones, by how many of them are kept."""
+    curve, any_frame = trust.get("risk_coverage"), trust.get("aurc_uninformed")
+    if not curve or not any_frame:
+        return ""
+    points = sorted((float(share), risk) for share, risk in curve.items())
+    lines = [
+        Line("the most trusted", points, "c0"),
+        Line("any", [(share, any_frame) for share, _ in points], "c3"),
+    ]
+    top = max(any_frame, *(risk for _, risk in points))
+    area = find_figure(trust, "aurc")
+    note = "" if area is None else f'<p class="note">Area (AURC) {_ratio(area)}.</p>'
+    chart = line_chart(lines, Axis(points[0][0], 1, "share of frames kept"), Axis(0, top, "wrong"))
+    title = "Wrong frames among those kept, by the head's trust"
+    return f'<div class="card"><h3>{title}</h3>{chart}{note}</div>'
 
 
 def _min_trust(found: Any) -> str:

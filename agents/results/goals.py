@@ -45,6 +45,7 @@ COMMON = (
     Target("ranking.kendall", "the same, Kendall"),
     Target("ranking.mmrv", "the same, mean maximum rank violation", most=0.05),
     Target("trust.of_dreams.auroc", "trust finds wrong frames, AUROC", least=0.9),
+    Target("trust.by_motion.auroc", "the same, by what the motion allows: the head"),
     Target("trust.of_dreams.aurc", "area under risk and coverage"),
     Target("trust.min_trust.with.return", "return, dream / game, cut at low trust"),
     Target("dream.return_mean", "return in the game, learned in the dream"),

@@ -140,6 +140,16 @@ def test_policies_are_shown_beside_the_game_and_depths_as_charts():
     assert "samples" not in charted and depths.own_charts({}) == depths.game_table({}) == ""
 
 
+def test_wrong_frames_among_those_kept_are_a_chart_beside_any_frames():
+    curve = {"0.1": 0.0, "0.5": 0.1, "1": 0.25}
+    aurc = {"value": 0.1, "interval": [0.05, 0.2], "samples": 9}
+    trust = {"auroc": 0.9, "samples": 9, "aurc": aurc, "aurc_uninformed": 0.25}
+    text = sections.calibration({}, {"trust": {**trust, "risk_coverage": curve}}, "evaluate")
+    assert text.count("<polyline") + text.count("<path") >= 2 and "share of frames kept" in text
+    assert "Area (AURC) 0.1 (0.05 to 0.2)." in text
+    assert "share of frames kept" not in sections.calibration({}, {"trust": trust}, "evaluate")
+
+
 def test_what_min_trust_does_to_games_and_what_was_not_played_are_sentences():
     ratio = {"value": 0.97, "interval": [0.9, 1.0], "samples": 8}
     cut = {"threshold": 0.5, "policy": "astar", "cuts_per_1000": {"value": 12.5, "samples": 8}}
