@@ -144,8 +144,8 @@ def _samples(above: list, leaf: str) -> int | None:
         for name in (*names, *COUNTS):
             count = here.get(name)
             count = count.get(leaf) if isinstance(count, Mapping) else count
-            if isinstance(count, int) and not isinstance(count, bool):
-                return count
+            if isinstance(count, int) and not isinstance(count, bool) and count:
+                return count  # 0 runs: random play has none, and is counted by its games
     return None
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from agents.results.figures import Figure, count_text, find_figure, number_text
 from agents.results.goals import OF_TRANSFER, SPEEDS, command_of, in_summary
-from agents.results.released import Source
+from agents.results.released import SPREAD, Source
 from agents.results.scorecard import Row, given, rows
 from world_models.evaluation.evaluator import Target
 
@@ -133,7 +133,7 @@ def absent(bundle: Bundle) -> list[str]:
 
 def why_absent(bundle: Bundle, row: Row) -> str:
     """Why there is no figure: what an evaluation said of leaving it out, or that none was asked."""
-    for source in bundle.sources:
+    for source in bundle.sources if row.target.path.split(".")[0] != SPREAD else ():
         here: object = source.figures
         for key in row.target.path.split("."):
             if isinstance(here, Mapping) and key in here and here[key] is None:
@@ -149,7 +149,7 @@ def why_absent(bundle: Bundle, row: Row) -> str:
 def without_value(bundle: Bundle, row: Row) -> Source | None:
     """The transfer that was measured and gave no number for this row, if one did."""
     first = row.target.path.split(".")[0]
-    if row.figure is not None or first not in OF_TRANSFER or first == "spread":
+    if row.figure is not None or first not in OF_TRANSFER or first == SPREAD:
         return None
     parts = ["transfer"] if first in ("dream", "real", "random") else ["transfer", first]
     return next((s for s in bundle.sources if all(_was_measured(s, part) for part in parts)), None)

@@ -277,6 +277,7 @@ def test_what_was_left_out_is_a_goal_without_a_value_that_says_why():
     game = {"value": 1.0, "interval": [0.9, 1.1], "samples": 9}
     figures = {
         "game": {"random": {"return": game}, "astar": {"return": {**game, "value": None}}},
+        "spread": None,
         "hold": {"1": {"sharpness": game}, "500": {"omitted": "too few games last 500 steps"}},
     }
     found = {row.target.path: row for row in rows("snake", [Given("evaluation", figures)])}
@@ -284,6 +285,7 @@ def test_what_was_left_out_is_a_goal_without_a_value_that_says_why():
     assert found["hold.500.sharpness"].figure is None and "hold.100.sharpness" in found
     source = Source("snake/evaluation.json", figures, "w")
     bundle = Bundle("snake", "snake", "w", [source])
+    assert why_absent(bundle, found["spread.world_models"]) == "not measured"
     reasons = [why_absent(bundle, found[f"{path}"]) for path in (
         "game.astar.return", "hold.500.sharpness", "hold.100.sharpness")]  # fmt: skip
     assert reasons == [
@@ -291,6 +293,13 @@ def test_what_was_left_out_is_a_goal_without_a_value_that_says_why():
         "left out, as too few games last 500 steps",
         "not measured",
     ]
+
+
+def test_random_play_has_no_runs_and_is_counted_by_its_games():
+    figures = {"random": {"return_mean": 1.0, "return_ci": [0.5, 1.5], "runs": 0, "episodes": 384}}
+    assert find_figure(figures, "random.return_mean").samples == 384
+    figures["random"]["runs"] = 3
+    assert find_figure(figures, "random.return_mean").samples == 3
 
 
 def test_each_event_of_each_player_is_a_goal():
