@@ -218,7 +218,7 @@ def weights_fingerprint(name: str, bundle: str | None = None) -> str:
     """
     folder = resolve_bundle(bundle or find_twins(name).bundle)
     found = hashlib.sha256((folder / "model.safetensors").read_bytes())
-    config = json.loads((folder / "config.json").read_text())
-    if "sampler_since" in config.get("provenance", {}):
+    config = read_config(folder)  # as it is stored: what later versions add is not in it
+    if "sampler_since" in config["provenance"]:
         found.update(json.dumps(config["model"], sort_keys=True).encode())
     return found.hexdigest()

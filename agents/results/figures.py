@@ -36,6 +36,7 @@ SHARES = (  # figures that are a share of their samples
 
 
 BESIDE = {  # what a figure is read against, where its file has it, as a reader knows it
+    "dreamed": "dream",
     "real": "game",
     "copy_start": "start frames",
     "copy_first_frame": "first frame kept, PSNR",

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from agents.envs import weights_fingerprint
-from agents.results.tables import OLDER
+from agents.results.tables import OLDER, OLDER_NOTE
 
 EAGER = "eager"
 NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/speed.json`.\n"
@@ -29,18 +29,18 @@ def speed_table(file: Path) -> str:
         "|---" * (len(names) + 3) + "|",
     ]
     for bundle, backends in report.items():
-        for lanes, eager in backends[EAGER].items():
-            cells = [_cell(backends.get(name, {}).get(lanes)) for name in names]
-            rate = f"{eager['frames_per_second']:.0f} | {100 * eager['share_of_peak']:.0f} %"
-            name = bundle + ("" if bundle in present else OLDER)
-            lines.append(f"| `{name}`, {lanes} | {rate} | " + " | ".join(cells) + " |")
-    older = len(present) < len(report)
-    note = [
-        f"{OLDER} of weights or a sampler from before; the present ones are not measured.",
-        "",
-    ]
-    source = [_source(figures), *_ppo(figures.get("ppo") or {})]
-    return "\n".join([*lines, "", *(note if older else []), *source]) + "\n"
+        title = bundle if bundle in present else f"{bundle}{OLDER}"
+        lines += [_row(title, lanes, backends, names) for lanes in backends[EAGER]]
+    if len(present) < len(report):
+        lines += ["", f"{OLDER_NOTE}; the present ones are not measured."]
+    return "\n".join([*lines, "", _source(figures), *_ppo(figures.get("ppo") or {})]) + "\n"
+
+
+def _row(title: str, lanes: str, backends: dict, names: list[str]) -> str:
+    eager = backends[EAGER][lanes]
+    cells = [_cell(backends.get(name, {}).get(lanes)) for name in names]
+    rate = f"{eager['frames_per_second']:.0f} | {100 * eager['share_of_peak']:.0f} %"
+    return f"| `{title}`, {lanes} | {rate} | " + " | ".join(cells) + " |"
 
 
 def _cell(row: dict | None) -> str:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from agents.results.figures import number_text
 from agents.results.scorecard import Row
-from agents.results.tables import OLDER, Bundle, all_rows, bounded, why_absent, without_value
+from agents.results.tables import (
+    OLDER,
+    OLDER_NOTE,
+    Bundle,
+    all_rows,
+    bounded,
+    why_absent,
+    without_value,
+)
 from collectors.worlds.table import WORLDS
 
 ABSENT = "not measured"
@@ -48,7 +56,7 @@ def summary(bundles: Sequence[Bundle]) -> str:
         older |= any(cell.endswith(OLDER) for cell in cells)
         lines.append(f"| `{bundle.name}` | {' | '.join([*cells, _goals(bundle)])} |")
     if older:
-        lines += ["", f"{OLDER} of weights or a sampler from before."]
+        lines += ["", f"{OLDER_NOTE}."]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from agents.results.scorecard import Row, given, rows
 from world_models.evaluation.evaluator import Target
 
 COLUMNS = ("figure", "measured", "95 %", "samples", "target", "from")
+OLDER_NOTE = "† of weights or a sampler from before"
 OLDER = "†"  # behind the number of a source that measured other weights than the released ones
 
 
@@ -42,7 +43,7 @@ class Numbering:
             f"{n}. {origin_text(source.figures)}"
             for n, source in enumerate(self.sources.values(), 1)
         ]
-        older = f"{OLDER} of weights or a sampler from before; the present ones are not measured."
+        older = f"{OLDER_NOTE}; the present ones are not measured."
         return [*found, "", older] if self.older else found
 
 

@@ -27,21 +27,16 @@ def read_actions(
     Where `space` is given, it is that of the game. Raises DamagedFileError for actions that no game
     takes, or that are not in it.
     """
-    first, used = steps[0], [part.actions[part.present] for part in steps]
-    kinds = [(actions.shape[1:], actions.dtype.kind in "iuf") for actions in used]
-    for part, kind in zip(steps, kinds, strict=True):
-        if kind != kinds[0]:
-            raise DamagedFileError(f"{part.source} has other kinds of actions than {first.source}")
-    found = np.concatenate(used)
+    found, are_numbers = _all_alike(steps)
     try:
         if space is not None:
             return _of_space(steps, space, names)
-        if bounds and (not kinds[0][1] or found.dtype.kind != "f"):
+        if bounds and (not are_numbers or found.dtype.kind != "f"):
             raise DamagedFileError(
                 "--bounds is for actions that are numbers with a point; say another space with "
                 "--action-space"
             )
-        if not kinds[0][1]:
+        if not are_numbers:
             return _worded(steps, found, names)
         if found.dtype.kind == "f":
             return _bounded(steps, found, names, bounds)
@@ -50,6 +45,20 @@ def read_actions(
         return _numbered(steps, found, names)
     except ActionSpaceError as error:
         raise DamagedFileError(str(error)) from None
+
+
+def _all_alike(steps: Sequence[Steps]) -> tuple[np.ndarray, bool]:
+    """The actions of all files, and whether they are numbers. Raises DamagedFileError where files
+    have other kinds than the first one.
+    """
+    used = [part.actions[part.present] for part in steps]
+    kinds = [(actions.shape[1:], actions.dtype.kind in "iuf") for actions in used]
+    for part, kind in zip(steps, kinds, strict=True):
+        if kind != kinds[0]:
+            raise DamagedFileError(
+                f"{part.source} has other kinds of actions than {steps[0].source}"
+            )
+    return np.concatenate(used), kinds[0][1]
 
 
 def _numbered(

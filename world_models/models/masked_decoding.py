@@ -120,26 +120,29 @@ class MaskedDecoding(NamedTuple):
                 continue
             given = codes.unflatten(1, shape).repeat(len(features.tokens) // lanes, 1, 1)
             h, salt = network(given, features), FRAME_SALT + DIGITS * number
-            among = masked if skips else None
-            chosen, log_probability, source = decoding.choose(
-                network, sources, h, noise, salt, among
-            )
+            draws = (noise, salt, masked if skips else None)
+            chosen, log_probability, source = decoding.choose(network, sources, h, *draws)
             codes = torch.where(masked, chosen, codes)
             found = torch.where(masked, log_probability, found)
             origin = torch.where(masked, source, origin)
+            if number == 1:
+                unsure = (log_probability < SURE).sum(1)  # (B,)
             if number < self.passes:
-                if number == 1:
-                    unsure = (log_probability < SURE).sum(1)  # (B,)
                 left = still_masked(unsure, number, self.passes, self.spread_order)
-                order = spread
-                if spread is None and (noisy := self.choice_temperature):
-                    order = shuffled(log_probability, noise, salt + DIGITS - 2, noisy)
-                order = sure_first(log_probability, order)
+                order = self.order(log_probability, noise, salt, spread)
                 rank = torch.where(masked, order, math.inf).argsort(1).argsort(1)
                 masked = masked & (rank < left[:, None])
                 codes = codes.masked_fill(masked, mask)
             now = _on_grid(codes, found, origin, features)
             yield now
+
+    def order(
+        self, log_probability: Tensor, noise: NoiseStream, salt: int, spread: Tensor | None
+    ) -> Tensor:
+        """What places are ordered by (B, L): `spread` (B, L) orders the unsure ones, if it is."""
+        if spread is None and (noisy := self.choice_temperature):
+            spread = shuffled(log_probability, noise, salt + DIGITS - 2, noisy)
+        return sure_first(log_probability, spread)
 
     def choose_move(self, logits: Tensor, noise: NoiseStream) -> Tensor:
         """How the frame scrolls (B,), from logits (B or 2 B, M)."""
@@ -230,11 +233,9 @@ class MaskedDecoding(NamedTuple):
             return nothing.long(), nothing, nothing, nothing
         if isinstance(temperature, Tensor):
             temperature = places.take(temperature.expand(*among.shape, 1))
-        some = self._replace(temperature=temperature)
-        own = PlaceNoise(noise, places)
-        codes, total, mass, peak = map(
-            places.put_back, some.generate(head, places.take(h), own, salt)
-        )
+        some, own = self._replace(temperature=temperature), PlaceNoise(noise, places)
+        found = some.generate(head, places.take(h), own, salt)
+        codes, total, mass, peak = map(places.put_back, found)
         return codes, total, mass, peak
 
     def generate(

@@ -1,4 +1,4 @@
-"""In which order places of a frame are decided: evenly spread ones first.
+"""In which order places of a frame are decided, evenly spread ones first, and how many per pass.
 
 Besnier et al. 2025 (arXiv:2503.17076) decide the places of an image in the order of a Halton
 sequence, so that those of one pass lie far apart: each is drawn by itself, and what is near should

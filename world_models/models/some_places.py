@@ -32,8 +32,8 @@ class SomePlaces(NamedTuple):
 
     def put_back(self, x: Tensor) -> Tensor:
         """(N, 1) -> (B, L), zeros at the other places."""
-        among_all = torch.zeros(self.shape[0] * self.shape[1], dtype=x.dtype, device=x.device)
-        return among_all.index_copy(0, self.rows, x[:, 0]).view(self.shape)
+        every_place = torch.zeros(self.shape[0] * self.shape[1], dtype=x.dtype, device=x.device)
+        return every_place.index_copy(0, self.rows, x[:, 0]).view(self.shape)
 
 
 class PlaceNoise(NamedTuple):
