@@ -4,17 +4,13 @@ Every command that writes figures puts this under `made`, so that a table can na
 """
 
 import os
-import platform
 import shlex
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from collectors.settings.parse import list_settings
 from neural_envs import __version__
-from world_models.training.run_info import git_commit
+from world_models.training.run_info import git_commit, machine_class, today
 
 PLACES = ("out", "overwrite")  # settings of where something is written, not of what is measured
 
@@ -28,7 +24,7 @@ def how_made(verb: str, config: Any, defaults: Any, positional: tuple[str, ...] 
     return {
         "command": command_text(verb, config, defaults, positional),
         "commit": git_commit(Path(__file__)),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "date": today(),
         "version": __version__,
         "machine": machine_class(),
     }
@@ -55,18 +51,3 @@ def _word(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_word, value))
     return Path(value).name if isinstance(value, str) and os.path.isabs(value) else str(value)
-
-
-def machine_class() -> dict[str, Any]:
-    """What decides speeds and last digits: processor, its vectors, cores, threads, libraries."""
-    return {
-        "processor": platform.machine(),
-        "vectors": torch.backends.cpu.get_cpu_capability(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }

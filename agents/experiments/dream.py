@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.evaluation.evaluate import EvaluateConfig, as_text, evaluate_bundle
-from agents.evaluation.how_made import machine_class
 from agents.experiments.dream_choice import check_family, check_size, choose_family
 from agents.experiments.stages import Stages, settings_of
 from agents.ppo.presets import ppo_settings, quick
@@ -42,6 +41,7 @@ from world_models.training.distributed import find_device
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.run import train
+from world_models.training.run_info import machine_class
 
 FREE = (
     "out",
@@ -179,9 +179,7 @@ class DreamRun:
             seed=self.config.seed,
         )
         train(preset, load_model)
-        machine = machine_class()
-        if preset.device == "cpu":  # a card that is there did nothing
-            machine["cuda"] = None
+        machine = machine_class(preset.device)
         return {"family": made["family"], "minutes": preset.minutes, "machine": machine}
 
     def learn(self) -> dict[str, Any]:

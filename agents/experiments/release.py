@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
-from agents.evaluation.how_made import how_made, machine_class
+from agents.evaluation.how_made import how_made
 from agents.experiments.stages import Stages, settings_of, write_json
 from collectors.dataset.dataset import Dataset
 from collectors.locks import locked
@@ -31,6 +31,7 @@ from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import find_preset
 from world_models.training.run import train
+from world_models.training.run_info import machine_text
 
 FREE = ("out", "workers", "threads", "to")  # settings that do not decide the bundle
 
@@ -148,9 +149,8 @@ def _evaluate(
     copy_bundle(out / "run" / "bundle", bundle)
     facts = {name: made[name] for name in ("collect", "minutes", "commit")}
     how = how_made("release", config, ReleaseConfig, ("name",))
-    machine = ", ".join(f"{name} {value}" for name, value in machine_class().items() if value)
     facts |= {"preset": config.name, "command": how["command"], "date": how["date"]}
-    update_provenance(bundle, {**facts, "machine": machine})
+    update_provenance(bundle, {**facts, "machine": machine_text()})
     report = evaluate_bundle(
         EvaluateConfig(
             **vars(config.evaluation),

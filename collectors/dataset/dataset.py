@@ -20,7 +20,7 @@ import numpy as np
 
 from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
-from collectors.dataset.manifest import check_rows, format_version, read_manifest
+from collectors.dataset.manifest import check_rows, format_version, how_recorded, read_manifest
 from collectors.dataset.shards import (
     ARRAYS,
     TEMPORARY,
@@ -114,6 +114,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """sha256 of the manifest, and so of everything: equal for equal data."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def how_recorded(self) -> str:
+        """In a line for a model card, see `manifest.how_recorded`."""
+        return how_recorded(self.manifest)
 
     @property
     def steps(self) -> int:

@@ -56,6 +56,16 @@ def read_manifest(path: Path) -> dict:
     return manifest
 
 
+def how_recorded(manifest: Mapping[str, Any]) -> str:
+    """How a dataset came about, in a line for a model card: the command where one recording by that
+    name has these settings, else game, policy and seed.
+    """
+    if preset := manifest.get("preset"):
+        return f"neural-envs collect {preset}"
+    game = manifest["spec"]["world"]
+    return f"{game}, policy {manifest['policy']:.200}, seed {manifest['seed']}"
+
+
 def check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raises DamagedFileError for missing entries and for such of wrong types or ranges."""
     if type(manifest["format_version"]) is not int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import gymnasium as gym
 import pytest
 
+from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 from neural_envs.env import NeuralEnv
 from world_models.bundles.migration import FORMAT_VERSION
@@ -70,6 +72,15 @@ def test_released_bundles_are_complete():
         path = bundles.resolve_bundle(name)
         files = [path / file for file in bundles.FILES if file not in ("trust.npz", "contexts.npz")]
         assert all(file.is_file() for file in [*files, contexts_file(path)])
+
+
+@pytest.mark.parametrize("world", [world for world in WORLDS if world in PRESETS])
+def test_the_card_of_a_default_bundle_says_how_it_was_made(world):
+    config = json.loads((bundles.resolve_bundle(world) / "config.json").read_text())
+    made = config["provenance"]
+    assert made["collect"].startswith(f"neural-envs collect {world}") and made["preset"] == world
+    assert "threads" in made["machine"] and made["minutes"] > 1 and made["updates"] > 1_000
+    assert date.fromisoformat(made["date"]) and len(made["commit"]) == len(made["dataset"]) - 24
 
 
 @pytest.mark.parametrize("name", bundles.NOT_PACKAGED)

@@ -31,7 +31,13 @@ from world_models.training.metrics_log import MetricsWriter
 from world_models.training.presets.scaling import fitted
 from world_models.training.presets.table import PRESETS, find_preset
 from world_models.training.resuming import bundle_updates, refusal
-from world_models.training.run_info import command_line, git_commit, write_record
+from world_models.training.run_info import (
+    command_line,
+    git_commit,
+    machine_text,
+    today,
+    write_record,
+)
 from world_models.training.run_report import RunReport
 from world_models.training.sample_films import write_samples
 from world_models.training.trackers import Tracker, require
@@ -136,7 +142,14 @@ class MainProcess:
         self.trainer, self.out = trainer, config.out
         data = {"dataset": dataset.fingerprint, "steps_in_dataset": dataset.steps}
         commit = git_commit(Path(__file__))
-        self.provenance = {**data, "command": "; ".join(trainer.commands), "commit": commit}
+        self.provenance = {
+            **data,
+            "collect": dataset.how_recorded,
+            "command": "; ".join(trainer.commands),
+            "commit": commit,
+            "date": today(),
+            "machine": machine_text(trainer.device.type),
+        }
         about = {
             "from_update": trainer.update,
             **data,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,34 @@ def git_commit(file: Path) -> str | None:
     return f"{git('rev-parse', 'HEAD')}{'+changes' if git('status', '--porcelain', '-uno') else ''}"
 
 
+def today() -> str:
+    """The date, in UTC, as in cards and files of figures."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
 def command_line() -> str:
     """How this process was called."""
     return " ".join(sys.argv[1:])
+
+
+def machine_class(device: str = "cuda") -> dict[str, Any]:
+    """What decides speeds and last digits: processor, its vectors, cores, threads, libraries, and
+    the card, which on the device cpu does nothing.
+    """
+    card = device != "cpu" and torch.cuda.is_available()
+    return {
+        "processor": platform.machine(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if card else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def machine_text(device: str = "cuda") -> str:
+    """The class of this machine in a line, for a model card."""
+    return ", ".join(f"{name} {value}" for name, value in machine_class(device).items() if value)

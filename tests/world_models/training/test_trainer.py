@@ -44,6 +44,7 @@ def test_training_writes_a_bundle_metrics_and_a_resolved_config(dataset_path, tm
     path = training.train(config_for(dataset_path, tmp_path, model=CONFIGS[name]))
     made = load_bundle(path).config["provenance"]
     assert made["updates"] == 6 and made["minutes"] >= 0 and "dataset" in made
+    assert made["collect"].endswith("seed 0") and made["date"] and "torch" in made["machine"]
     assert made["commit"] == git_commit(Path(training.__file__))
     rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
     assert [row["update"] for row in rows] == ["3", "6"]
