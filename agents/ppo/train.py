@@ -104,17 +104,26 @@ class PPOConfig:
 
 
 class ProgressBar(BaseCallback):
-    """Shows steps, rate and mean return of the latest episodes; ends the training by `seconds`."""
+    """Shows steps, rate and mean return of the latest episodes; ends the training by `seconds`,
+    and then counts those, for nobody knows how many steps they hold.
+    """
 
     def __init__(self, total: int, desc: str, seconds: float | None = None, done: int = 0):
         super().__init__()
-        self._bar = progress(total=total, desc=desc, unit="step")
-        self._bar.update(done)
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        if seconds is None:
+            self._bar = progress(total=total, desc=desc, unit="step", initial=done)
+        else:
+            self._bar = progress(total=max(1, round(seconds)), desc=desc, unit="s")
+        self._left, self._end = seconds, time.monotonic() + (seconds or 0.0)
 
     def _on_step(self) -> bool:
-        self._bar.update(self.training_env.num_envs)
-        return self._deadline is None or time.monotonic() < self._deadline
+        if self._left is None:
+            self._bar.update(self.training_env.num_envs)
+            return True
+        left = max(0.0, self._end - time.monotonic())
+        self._bar.update(self._left - left)
+        self._left = left
+        return left > 0
 
     def _on_rollout_end(self) -> None:
         episodes = self.model.ep_info_buffer

@@ -51,7 +51,7 @@ EVALUATION: dict[str, Any] = {  # what no table shows is left out
     "decision_states": 0,
     "ranking": False,
 }
-DEPTHS = (1, 10, 100, 500)  # of a strip
+DEPTHS = (1, 10, 32, 100, 500)  # of a strip
 NOT_OF_THE_GAME = (LockError, StageError, OSError, ImportError)  # it can be run another time
 
 

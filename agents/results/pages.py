@@ -7,12 +7,13 @@ from pathlib import Path
 
 from agents.envs import bundle_spec, weights_fingerprint
 from agents.results import environment_pages
+from agents.results.exploitation_table import exploitation_table
 from agents.results.games_table import games_tables
 from agents.results.released import FOLDER, Source, read_results
 from agents.results.speed_table import speed_table
 from agents.results.strips import strip_path
 from agents.results.summary import summary
-from agents.results.tables import Bundle, Numbering, absent, met, table
+from agents.results.tables import Bundle, Numbering, absent, goals_met, table
 from collectors.files import write_atomically
 from collectors.worlds.table import WORLDS
 
@@ -39,7 +40,8 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
     return {
         "summary": summary([bundle for bundle in found if bundle.name in WORLDS]),
         "results": _goals(found),
-        "goals met": "\n".join(f"* {met(bundle)}" for bundle in found) + "\n",
+        "goals met": "\n".join(goals_met(found)) + "\n",
+        "exploitation": exploitation_table([bundle for bundle in found if bundle.name in WORLDS]),
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
         "speed of backends": speed_table(folder / "speed.json"),

@@ -20,7 +20,7 @@ from collectors.progress import progress
 from collectors.worlds.table import WORLDS
 from world_models.evaluation.worlds.table import policies_of
 
-DEPTHS = (1, 10, 100, 500, 1_000)
+DEPTHS = (1, 10, 32, 100, 500, 1_000)
 LANES = 8
 SIDE = 128  # pixels of a frame in an image
 OVER = 26  # gray of a step that no dream reached

@@ -161,20 +161,31 @@ def _was_measured(source: Source, part: str) -> bool:
     return part in source.figures and (part == "transfer" or source.figures[part] is not None)
 
 
-def met(bundle: Bundle) -> str:
-    """Which goals of a bundle are met, missed and without a value, in a line each."""
-    found = all_rows(bundle)
-    groups = {
-        "met": [row for row in found if row.passed],
-        "missed": [row for row in found if row.passed is False],
-        "without a value": [row for row in found if row.figure is None and bounded(row.target)],
-    }
-    parts = [
-        f"**{word} {len(group)}**: {'; '.join(row.target.title for row in group)}"
-        for word, group in groups.items()
-        if group
-    ]
-    return f"`{bundle.name}`: {'. '.join(parts)}."
+def goals_met(bundles: Sequence[Bundle]) -> list[str]:
+    """How many goals each bundle meets, and by name those that it misses or has no value for."""
+    lines = ["| bundle | goals met | missed | without a value |", "|---|---|---|---|"]
+    named = []
+    for bundle in bundles:
+        found = all_rows(bundle)
+        missed = [row.target.title for row in found if row.passed is False]
+        open_ = [row.target.title for row in found if row.figure is None and bounded(row.target)]
+        counts = (sum(bool(row.passed) for row in found), len(missed), len(open_))
+        lines.append(f"| `{bundle.name}` | " + " | ".join(map(str, counts)) + " |")
+        for word, titles in (("misses", missed), ("has no value for", open_)):
+            if titles:
+                named.append(f"* `{bundle.name}` {word}: {_grouped(titles)}.")
+    return [*lines, "", *named]
+
+
+def _grouped(titles: Sequence[str]) -> str:
+    """Titles that begin alike, as "KID to the game: 32 steps deep", share their beginning."""
+    groups: dict[str, list[str]] = {}
+    for title in titles:
+        begin, _, rest = title.partition(": ")
+        groups.setdefault(begin, []).extend([rest] if rest else [])
+    return "; ".join(
+        f"{begin} ({', '.join(cases)})" if cases else begin for begin, cases in groups.items()
+    )
 
 
 def bounded(target: Target) -> bool:

@@ -18,6 +18,7 @@ from agents.ppo.train import PPOConfig, load_policy, train_ppo
 from collectors.files import WriteError
 from collectors.interrupts import Interrupted
 from collectors.locks import LockError, locked
+from collectors.progress import OverallProgress
 
 SMALL = PPOSettings(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
 
@@ -168,3 +169,10 @@ def test_a_run_of_other_settings_begins_without_the_policies_of_before(tmp_path)
     train_ppo(config(tmp_path, seed=1, steps=32), kept=3)
     steps = [load_policy(path).num_timesteps for path in kept_policies(tmp_path / "run")]
     assert steps == [32]
+
+
+def test_a_training_that_its_seconds_end_moves_the_bar_by_them(tmp_path):
+    with OverallProgress({"learn": 1.0, "play": 9.0}) as overall:
+        overall.phase("learn")
+        train_ppo(config(tmp_path, steps=10**8), seconds=0.5)
+        assert overall.reached == pytest.approx(0.5)  # half of one second, the bar's least total

@@ -75,7 +75,9 @@ class PongEvaluator(Evaluator):
         Target("rules.score_events.one_step.f1", "points, F1", 0.98),
         Target("rules.score_events.rollout.f1", "points in rollouts, F1", 0.98),
         Target("rules.score_events.one_step.pips.f1", "the score shows a point, F1", 0.99),
-        Target("rules.score_events.rollout.pips.f1", "the same in rollouts", 0.99),
+        Target(
+            "rules.score_events.rollout.pips.f1", "the score shows a point in rollouts, F1", 0.99
+        ),
         Target("rules.bounce_accuracy", "bounces correct"),
         Target("survival.scripted.ball_and_paddles", "ball and paddles there: scripted play"),
     )

@@ -78,7 +78,9 @@ class SnakeEvaluator(Evaluator):
     targets = (
         Target("rules.transition_exact_rate", "next frame exact where nothing is random", 0.995),
         Target(
-            "rules.transition_exact_rate_random_actions", "the same after a random action", 0.995
+            "rules.transition_exact_rate_random_actions",
+            "next frame exact after a random action",
+            0.995,
         ),
         Target("rules.one_food_after_eating", "exactly one food after eating", 0.995),
         Target("survival.random.one_head_one_food", "one head, one food: random play", 0.9995),
