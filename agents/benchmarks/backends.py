@@ -3,28 +3,34 @@
 import statistics
 from collections.abc import Mapping
 
+import torch
+
 from agents.benchmarks.peaks import BFLOAT16, FLOAT32
 from agents.benchmarks.timing import Advance, dream
 from collectors.progress import progress
 from neural_envs.backends.backends import checked_backend
 from neural_envs.backends.errors import BackendError, ExportError
 
+OF_A_CARD = ("cuda-graph",)
+OF_A_PROCESSOR = ("onnx", "openvino", "openvino-bf16")
+
 
 def backend_subjects(
-    names: list[str], backends: tuple[str, ...], lanes: tuple[int, ...]
+    names: list[str], backends: tuple[str, ...], lanes: tuple[int, ...], device: str = "cpu"
 ) -> dict[tuple, Advance]:
     """("backend", bundle, backend, lanes) -> steps of such a dream, eager first; maybe empty.
+    Those that are for another device are not tried.
 
     What a backend does not run, or refuses, is left out, and a line says so. Raises BackendError
     for an unknown backend.
     """
     subjects: dict[tuple, Advance] = {}
-    combinations = [
-        (n, name, b) for name in names for n in lanes for b in map(checked_backend, backends)
-    ]
+    foreign = OF_A_CARD if torch.device(device).type == "cpu" else OF_A_PROCESSOR
+    fitting = [one for one in map(checked_backend, backends) if one not in foreign]
+    combinations = [(n, name, b) for name in names for n in lanes for b in fitting]
     for n, name, backend in progress(combinations, desc="opening backends"):
         try:
-            advance = dream(name, n, None, backend)
+            advance = dream(name, n, None, backend, device)
         except (BackendError, ExportError) as error:
             print(f"{name} is not timed at {n} lanes: {error}")
             continue
@@ -32,28 +38,39 @@ def backend_subjects(
             continue  # it was refused with a warning
         subjects[("backend", name, backend, n)] = advance
         if ("backend", name, "eager", n) not in subjects:
-            subjects[("backend", name, "eager", n)] = dream(name, n, None)
+            subjects[("backend", name, "eager", n)] = dream(name, n, None, "eager", device)
     return subjects
 
 
 def backend_report(
-    rates: dict[tuple, list[float]], work: Mapping[str, int], peaks: Mapping[str, float]
+    rates: dict[tuple, list[float]],
+    work: Mapping[str, int],
+    peaks: Mapping[str, float],
+    others: Mapping[int, list[float]] | None = None,
 ) -> dict:
-    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager, share_of_peak}}}}, medians
-    over rounds; the share of what the fastest convolution does, in bfloat16 for a backend that
-    computes so, and none for `auto`, which may. `work`: multiply-adds of a frame by bundle.
-    `peaks`: of a second by dtype.
+    """{bundle: {backend: {lanes: {frames_per_second, ratio_to_eager, ratio_to_diamond,
+    share_of_peak}}}}, medians over rounds. The ratio to the DIAMOND-sized model is there where that
+    was timed with as many lanes, `others`: its rates by lanes. The share is of what the fastest
+    convolution does, in bfloat16 for a backend that computes so, and none for `auto`, which may.
+    `work`: multiply-adds of a frame by bundle. `peaks`: of a second by dtype.
     """
     report: dict = {}
     for (_, name, backend, lanes), values in rates.items():
         eager = rates["backend", name, "eager", lanes]
-        ratio = statistics.median(own / theirs for own, theirs in zip(values, eager, strict=True))
+        ratio = _ratio(values, eager)
         rate, dtype = statistics.median(values), BFLOAT16 if backend.endswith("bf16") else FLOAT32
         row = {"frames_per_second": rate, "ratio_to_eager": ratio}
+        if lanes in (others or {}):
+            row["ratio_to_diamond"] = _ratio(values, (others or {})[lanes])
         if dtype in peaks and backend != "auto":
             row["share_of_peak"] = rate * work[name] / peaks[dtype]
         report.setdefault(name, {}).setdefault(backend, {})[lanes] = row
     return report
+
+
+def _ratio(own: list[float], others: list[float]) -> float:
+    """The median over rounds."""
+    return statistics.median(a / b for a, b in zip(own, others, strict=True))
 
 
 def backend_lines(report: dict) -> list[str]:

@@ -45,6 +45,7 @@ from neural_envs import bundles
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
+from world_models.training.distributed import find_device
 from world_models.training.presets.table import find_preset
 from world_models.training.trainer import Trainer
 
@@ -60,7 +61,7 @@ def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
     for name in progress(names, desc="opening bundles"):
         steps = own_steps(bundles.load(name).model, config.sampler_steps)
         subjects |= {
-            (name, n, s or 1): dream(name, n, s, config.backend)
+            (name, n, s or 1): dream(name, n, s, config.backend, config.device)
             for n in config.lanes
             for s in steps
         }
@@ -76,24 +77,29 @@ def reference_subjects(config: BenchConfig) -> dict[tuple, Advance]:
     """(model, lanes, 3) -> how to dream so, with untrained weights; both take three steps."""
     subjects = {}
     if config.diamond_lanes:
-        denoiser = _ready(reference.DiamondDenoiser())
-        outcome = _ready(reference.DiamondRewardEnd())
+        denoiser = _ready(reference.DiamondDenoiser(), config.device)
+        outcome = _ready(reference.DiamondRewardEnd(), config.device)
         subjects |= {
-            ("diamond", n, 3): network_dream(reference.diamond_dreams(n, denoiser, outcome))
+            ("diamond", n, 3): network_dream(
+                reference.diamond_dreams(n, denoiser, outcome, config.device)
+            )
             for n in config.diamond_lanes
         }
     if config.snake_unet_lanes:
-        unet = _ready(reference.SnakePixelUNet())
+        unet = _ready(reference.SnakePixelUNet(), config.device)
         lanes = config.snake_unet_lanes
         subjects |= {
-            ("snake_pixel_unet", n, 3): network_dream(reference.snake_dreams(n, unet))
+            ("snake_pixel_unet", n, 3): network_dream(
+                reference.snake_dreams(n, unet, device=config.device)
+            )
             for n in lanes
         }
     return subjects
 
 
-def _ready(network: Module) -> Module:
-    return network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks this overload
+def _ready(network: Module, device: str) -> Module:
+    moved = network.eval().to(device)
+    return moved.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks this overload
 
 
 def bundle_macs(name: str, steps: int | None) -> int:
@@ -107,7 +113,7 @@ def bundle_macs(name: str, steps: int | None) -> int:
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
     """Reading clips of one context and one next frame, and training on clips."""
     dataset, preset = Dataset(config.data), find_preset(config.preset)
-    trainer = Trainer(replace(preset, rollout_from=1.0), dataset)
+    trainer = Trainer(replace(preset, rollout_from=1.0, device=config.device), dataset)
     context = trainer.model.context_length
     reader = ClipReader(dataset, dataset.split()["train"], context, 1, preset.event_weight)
     order = np.random.default_rng(0)
@@ -196,13 +202,13 @@ def bench(config: BenchConfig) -> dict:
     """All figures of bench.json; see the module. Raises BundleError for an unknown bundle."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    find_device(config.device)
     names = list(config.bundles) or bundles.released_names()
     weights = bench_phases(config, len(names))
     note(
         f"timing {counted(len(names), 'bundle')}, {counted(config.rounds, 'round')} of "
-        f"{config.seconds:g} s for each, with {counted(torch.get_num_threads(), 'thread')} on the "
-        f"processor: about "
-        f"{duration(sum(weights.values()))}"
+        f"{config.seconds:g} s for each, with {counted(torch.get_num_threads(), 'thread')} on "
+        f"{config.device}: about {duration(sum(weights.values()))}"
     )
     with OverallProgress(weights) as overall:
         return _bench(config, names, overall)
@@ -223,13 +229,14 @@ def bench_phases(config: BenchConfig, names: int) -> dict[str, float]:
 
 def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> dict:
     overall.phase("opening bundles", loops=2)
-    backends = backend_subjects(names, config.backends, config.backend_lanes)
+    backends = backend_subjects(names, config.backends, config.backend_lanes, config.device)
     subjects: dict[tuple, Advance] = own_subjects(names, config) | reference_subjects(config)
-    subjects |= peak_subjects()
+    subjects |= peak_subjects(config.device)
     overall.phase("dreams")
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
     peaks, backend_rates = peaks_of(rates), {key: rates.pop(key) for key in backends}
     work = {name: bundle_macs(name, None) for name in names if backends}
+    others = {lanes: values for (name, lanes, *_), values in rates.items() if name == "diamond"}
     overall.phase("games and data")
     throughput = rates_of_games_and_data(config, names)
     overall.phase("start-up and sizes")
@@ -245,14 +252,14 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
         "machine": {
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "device": "cpu",
+            "device": config.device,
         },
         "rounds": config.rounds,
         "convolution_peak_gmac_per_second": {name: peak / 1e9 for name, peak in peaks.items()},
         "bundles": reports,
         "references": reference_report(rates),
         "ratios": ratios(names, rates),
-        "backends": backend_report(backend_rates, work, peaks),
+        "backends": backend_report(backend_rates, work, peaks, others),
         "per_second": throughput,
         "ppo": ppo_times(names, config) if config.ppo else {},
     }
@@ -262,7 +269,7 @@ def ppo_times(names: list[str], config: BenchConfig) -> dict:
     """`ppo_report` of these bundles; what learns is imported for it alone."""
     from agents.benchmarks.ppo import ppo_report
 
-    return ppo_report(names, config.ppo_steps, config.rounds, config.backend)
+    return ppo_report(names, config.ppo_steps, config.rounds, config.backend, config.device)
 
 
 def run(config: BenchConfig) -> str:

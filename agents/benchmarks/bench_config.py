@@ -32,10 +32,12 @@ class BenchConfig:
     memory_lanes: int = setting(64, "lanes of the dream whose memory is measured", least=1)
     backend: Backend = setting("auto", BACKEND_HELP)
     backends: tuple[str, ...] = setting(
-        ("onnx", "openvino", "openvino-bf16", "auto"),
-        "each timed beside eager, at backend_lanes; those that are not installed are left out",
+        ("onnx", "openvino", "openvino-bf16", "cuda-graph", "auto"),
+        "each timed beside eager, at backend_lanes; those that are not installed, or for another "
+        "device, are left out",
     )
     backend_lanes: tuple[int, ...] = setting((1, 64), "lanes at which backends are timed")
+    device: str = setting("cpu", "where models are computed and agents learn, as cuda")
     threads: int = setting(0, "CPU threads, 0 for torch's choice", least=0)
     ppo: bool = setting(False, "also time PPO in each dream beside PPO in its real game")
     ppo_steps: int = setting(16_384, "environment steps of such a training", least=1)

@@ -13,15 +13,20 @@ from agents.ppo.train import PPOConfig, train_ppo
 from neural_envs import bundles
 
 
-def ppo_report(names: list[str], steps: int, rounds: int, backend: str) -> dict:
+def ppo_report(
+    names: list[str], steps: int, rounds: int, backend: str, device: str = "cpu"
+) -> dict:
     """{bundle: {dream_seconds, real_seconds, ratio}}, medians over rounds; the ratio is dream /
     real of the same round. A bundle whose real game is missing is left out, and a line says so.
     """
     report: dict = {}
     for name in names:
         try:
-            seconds(name, "dream", 1, backend)  # graphs are made before anything is timed
-            pairs = [[seconds(name, kind, steps, backend) for kind in KINDS] for _ in range(rounds)]
+            seconds(name, "dream", 1, backend, device)  # graphs are made before anything is timed
+            pairs = [
+                [seconds(name, kind, steps, backend, device) for kind in KINDS]
+                for _ in range(rounds)
+            ]
         except (ImportError, gymnasium.error.Error) as error:
             print(f"PPO of {name} is not timed: {error}")
             continue
@@ -35,7 +40,7 @@ def ppo_report(names: list[str], steps: int, rounds: int, backend: str) -> dict:
     return report
 
 
-def seconds(name: str, kind: Kind, steps: int, backend: str) -> float:
+def seconds(name: str, kind: Kind, steps: int, backend: str, device: str) -> float:
     """The wall time of a training with the settings of the bundle's world."""
     world = bundles.load(name).model.spec.world
     with TemporaryDirectory() as folder:
@@ -46,6 +51,7 @@ def seconds(name: str, kind: Kind, steps: int, backend: str) -> float:
             str(Path(folder) / "ppo"),
             bundle=name,
             backend=backend,  # pyright: ignore[reportArgumentType]  # checked where it is set
+            device=device,
             ppo=ppo_settings(world),
         )
         begun = time.perf_counter()

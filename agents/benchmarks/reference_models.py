@@ -190,22 +190,21 @@ def euler(levels: tuple[float, ...], noisy: Tensor, denoise) -> Tensor:
     return noisy
 
 
-def _draws(lanes: int) -> tuple[torch.Generator, Tensor]:
+def _draws(lanes: int, device: str) -> tuple[torch.Generator, Tensor]:
     """A generator and the past of B lanes as 12 channels, in the layout fastest on a CPU."""
-    generator = torch.Generator().manual_seed(0)
-    return generator, torch.randn(lanes, 12, 64, 64, generator=generator).to(
-        memory_format=torch.channels_last
-    )
+    generator = torch.Generator(device).manual_seed(0)
+    past = torch.randn(lanes, 12, 64, 64, generator=generator, device=device)
+    return generator, past.to(memory_format=torch.channels_last)
 
 
 def diamond_dreams(
-    lanes: int, denoiser: DiamondDenoiser, outcome: DiamondRewardEnd
+    lanes: int, denoiser: DiamondDenoiser, outcome: DiamondRewardEnd, device: str = "cpu"
 ) -> Iterator[Tensor]:
     """Endless DIAMOND frames (B, 3, 64, 64): three denoiser calls and one reward/end call each."""
-    (generator, past), memory = _draws(lanes), None
-    actions = torch.zeros(lanes, 4, dtype=torch.int64)
+    (generator, past), memory = _draws(lanes, device), None
+    actions = torch.zeros(lanes, 4, dtype=torch.int64, device=past.device)
     while True:
-        noise = torch.randn(lanes, 3, 64, 64, generator=generator)
+        noise = torch.randn(lanes, 3, 64, 64, generator=generator, device=past.device)
         frame = euler(
             DIAMOND_LEVELS, noise, lambda x, sigma, past=past: denoiser(x, past, actions, sigma)
         )
@@ -215,17 +214,19 @@ def diamond_dreams(
         yield frame
 
 
-def snake_dreams(lanes: int, network: SnakePixelUNet, guidance: float = 2.0) -> Iterator[Tensor]:
+def snake_dreams(
+    lanes: int, network: SnakePixelUNet, guidance: float = 2.0, device: str = "cpu"
+) -> Iterator[Tensor]:
     """Endless frames of the Snake pixel-EDM system: three steps, with and without the action."""
-    generator, past = _draws(lanes)
-    action = F.one_hot(torch.zeros(lanes, dtype=torch.int64), 4).float()
+    generator, past = _draws(lanes, device)
+    action = F.one_hot(torch.zeros(lanes, dtype=torch.int64, device=past.device), 4).float()
 
     def guided(x: Tensor, sigma: float) -> Tensor:
         free = network(x, past, torch.zeros_like(action), sigma)
         return free + guidance * (network(x, past, action, sigma) - free)
 
     while True:
-        noise = 80.0 * torch.randn(lanes, 3, 64, 64, generator=generator)
+        noise = 80.0 * torch.randn(lanes, 3, 64, 64, generator=generator, device=past.device)
         frame = euler(SNAKE_LEVELS, noise, guided).clamp(-1, 1)
         past = torch.cat((past[:, 3:], frame), 1)
         yield frame

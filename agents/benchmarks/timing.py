@@ -9,11 +9,9 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import gymnasium
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.envs import discrete_actions, policy_actions
 from collectors.progress import progress
 from neural_envs import bundles
 from neural_envs.vector_env import NeuralVectorEnv
@@ -60,15 +58,20 @@ def ratios(names: list[str], rates: Rates) -> dict:
 
 
 class Dream:
-    """Steps of a vector environment of dreams with random actions; a call counts frames."""
+    """Steps of a vector environment of dreams with random actions; a call counts frames, which come
+    as numpy arrays, also from a card.
+    """
 
-    def __init__(self, bundle: str, lanes: int, steps: int | None, backend: str):
-        self.env = NeuralVectorEnv(lanes, bundle, sampler_steps=steps, backend=backend)
+    def __init__(
+        self, bundle: str, lanes: int, steps: int | None, backend: str, device: str = "cpu"
+    ):
+        self.env = NeuralVectorEnv(
+            lanes, bundle, device=device, sampler_steps=steps, backend=backend
+        )
         self.env.reset(seed=0)
         # what runs it
         self.backend = self.env.simulator.running_backend(lanes, self.env.sampling)
-        count = discrete_actions(policy_actions(self.env.single_action_space))
-        self.actions = np.random.default_rng(0).integers(count, size=(64, lanes))
+        self.actions = some_actions(self.env.action_space, 64)
         self.number = 0
 
     def __call__(self) -> int:
@@ -77,9 +80,27 @@ class Dream:
         return self.env.num_envs
 
 
-def dream(bundle: str, lanes: int, steps: int | None, backend: str = "eager") -> Dream:
+def some_actions(space: gymnasium.Space, count: int) -> list[Any]:
+    """Random actions, of which each call gives the same."""
+    space.seed(0)
+    return [space.sample() for _ in range(count)]
+
+
+def dream(
+    bundle: str,
+    lanes: int,
+    steps: int | None,
+    backend: str = "eager",
+    device: str = "cpu",
+) -> Dream:
     """A dream to time."""
-    return Dream(bundle, lanes, steps, backend)
+    return Dream(bundle, lanes, steps, backend, device)
+
+
+def finish(found: torch.Tensor) -> None:
+    """Wait for a card, which computes while the processor goes on."""
+    if found.is_cuda:
+        torch.cuda.synchronize(found.device)
 
 
 def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
@@ -87,7 +108,9 @@ def network_dream(frames: Iterator[torch.Tensor]) -> Advance:
 
     def advance() -> int:
         with torch.inference_mode():
-            return len(next(frames))
+            frame = next(frames)
+        finish(frame)
+        return len(frame)
 
     return advance
 
@@ -138,8 +161,7 @@ def real_env(identifier: str, **options) -> Advance:
     """Steps of the real game with random actions, starting again when it ends."""
     env = gymnasium.make(identifier, **options)
     env.reset(seed=0)
-    count = discrete_actions(policy_actions(env.action_space))
-    actions = np.random.default_rng(0).integers(count, size=1000).tolist()
+    actions = some_actions(env.action_space, 1000)
 
     def advance() -> int:
         for action in actions:

@@ -12,8 +12,8 @@ NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/speed
 
 def speed_table(file: Path) -> str:
     """A row per bundle and number of lanes: frames per second of eager torch and the share of the
-    machine's fastest convolution that they take, then each backend as a ratio to it. A sentence
-    where the file has no backends.
+    machine's fastest convolution that they take, then each backend as a ratio to it, and eager
+    torch and `auto` beside the DIAMOND-sized model. A sentence where the file has no backends.
     """
     figures = json.loads(file.read_text()) if file.is_file() else {}
     report = figures.get("backends") or {}
@@ -24,9 +24,9 @@ def speed_table(file: Path) -> str:
     present = {name for name in report if measured.get(name) == weights_fingerprint(name, name)}
     lines = [
         "| bundle, lanes | eager, frames/s | of the peak | "
-        + " | ".join(f"`{name}`" for name in names)
+        + " | ".join([*(f"`{name}`" for name in names), "/ DIAMOND-sized"])
         + " |",
-        "|---" * (len(names) + 3) + "|",
+        "|---" * (len(names) + 4) + "|",
     ]
     for bundle, backends in report.items():
         title = bundle if bundle in present else f"{bundle}{OLDER}"
@@ -39,6 +39,7 @@ def speed_table(file: Path) -> str:
 def _row(title: str, lanes: str, backends: dict, names: list[str]) -> str:
     eager = backends[EAGER][lanes]
     cells = [_cell(backends.get(name, {}).get(lanes)) for name in names]
+    cells.append(_beside_diamond(eager, backends.get("auto", {}).get(lanes)))
     rate = f"{eager['frames_per_second']:.0f} | {100 * eager['share_of_peak']:.0f} %"
     return f"| `{title}`, {lanes} | {rate} | " + " | ".join(cells) + " |"
 
@@ -49,6 +50,14 @@ def _cell(row: dict | None) -> str:
         return "-"
     share = f" ({100 * row['share_of_peak']:.0f} %)" if "share_of_peak" in row else ""
     return f"{row['ratio_to_eager']:.2f}{share}"
+
+
+def _beside_diamond(eager: dict, auto: dict | None) -> str:
+    """As "71, `auto` 190": times the DIAMOND-sized model in the same run."""
+    if "ratio_to_diamond" not in eager:
+        return "-"
+    by_auto = "" if auto is None else f", `auto` {auto['ratio_to_diamond']:.0f}"
+    return f"{eager['ratio_to_diamond']:.0f}{by_auto}"
 
 
 def _source(figures: dict) -> str:

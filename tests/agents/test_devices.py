@@ -53,6 +53,12 @@ COMMANDS = {  # words, with the folder of what was recorded in DATA, and the fil
         "--rounds 1 --out OUT",
         "compare.json",
     ),
+    "bench": (
+        "bench --bundles snake --lanes 1 --sampler-steps 1 --diamond-lanes 1 --snake-unet-lanes [] "
+        "--rounds 1 --seconds 0 --backends auto --backend-lanes 1 --data DATA --memory-lanes 2 "
+        "--ppo --ppo-steps 64 --out OUT/bench.json",
+        "bench.json",
+    ),
     "demo": ("demo snake --seconds 2 --frames 8 --episodes 2 --out OUT", "strip.png"),
 }
 SETTINGS_OF_PPO = ("ppo", "ppo torch", "transfer", "transfer in trained dreams", "dyna", "trust")
@@ -80,6 +86,8 @@ def test_a_command_works_on_a_device_from_end_to_end(name, device, data, tmp_pat
     words += [f"device={device}"] if name == "train" else ["--device", device]
     monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    if name == "bench":
+        out.mkdir()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     assert cli.main(words) == 0

@@ -3,6 +3,7 @@ writes them.
 """
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,6 +198,34 @@ def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
     assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
 
 
+def test_a_backend_stands_beside_the_diamond_sized_model_of_as_many_lanes():
+    rates = {("backend", "a", "eager", n): [10.0, 30.0, 20.0] for n in (1, 64)}
+    report = backend_report(rates, {"a": 3}, {}, {64: [2.0, 3.0, 10.0]})["a"]["eager"]
+    assert report[64]["ratio_to_diamond"] == 5 and "ratio_to_diamond" not in report[1]
+
+
+def running(backend):
+    return SimpleNamespace(backend=backend)
+
+
+def test_backends_of_another_device_are_not_tried(monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        backend_timing, "dream", lambda *words: tried.append(words) or running(words[3])
+    )
+    every = ("onnx", "openvino", "openvino-bf16", "cuda-graph", "auto")
+    backend_subjects(["a"], every, (1,))
+    assert {words[3] for words in tried} == {"eager", *every} - {"cuda-graph"}
+    tried.clear()
+    backend_subjects(["a"], every, (1,), "cuda")
+    assert {words[3:] for words in tried} == {(n, "cuda") for n in ("eager", "cuda-graph", "auto")}
+
+
+def test_a_device_that_is_not_there_is_named_before_anything_is_timed(tmp_path, capsys):
+    assert bench.main(["--device", "cuda:63", "--out", str(tmp_path / "b.json")]) == 1
+    assert "'cuda:63' cannot be used here" in capsys.readouterr().err
+
+
 def test_a_share_is_one_of_the_peak_in_what_a_backend_computes_in():
     rates = {("backend", "a", name, 1): [10.0] for name in ("eager", "openvino-bf16")}
     both = backend_report(rates, {"a": 3}, {"float32": 300.0, "bfloat16": 600.0})["a"]
@@ -223,7 +252,7 @@ def test_no_backend_is_timed_unless_asked_for_and_unknown_ones_are_refused():
 
 def test_a_backend_that_is_missing_or_refused_is_left_out_with_a_line(monkeypatch, capsys):
     class Fake:
-        def __init__(self, name, lanes, steps, backend="eager"):
+        def __init__(self, name, lanes, steps, backend, device):
             if backend == "onnx":
                 raise ExportError("backend='onnx' needs onnx")
             self.backend = "eager" if backend == "compile" else backend

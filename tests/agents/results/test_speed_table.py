@@ -19,16 +19,21 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch)
         "convolution_peak_gmac_per_second": {"float32": 95.2, "bfloat16": 180.0},
         "ppo": {"a": {"steps": 9, "dream_seconds": 2.4, "real_seconds": 2.0, "ratio": 1.2}},
         "backends": {
-            "a": {"eager": {"1": row}, "onnx": {"1": {**row, "ratio_to_eager": 1.5}}},
+            "a": {
+                "eager": {"1": {**row, "ratio_to_diamond": 70.9}},
+                "onnx": {"1": {**row, "ratio_to_eager": 1.5}},
+                "auto": {"1": {**row, "ratio_to_eager": 2.5, "ratio_to_diamond": 190.2}},
+            },
             "b": {"eager": {"64": row}, "openvino": {"64": {**row, "ratio_to_eager": 2.25}}},
         },
     }
     file = tmp_path / "bench.json"
     file.write_text(json.dumps(figures))
     lines = speed_table(file).splitlines()
-    assert lines[0] == "| bundle, lanes | eager, frames/s | of the peak | `onnx` | `openvino` |"
-    assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | - |"
-    assert lines[3] == "| `b†`, 64 | 700 | 25 % | - | 2.25 (25 %) |"
+    named = ("`onnx`", "`auto`", "`openvino`", "/ DIAMOND-sized")
+    assert lines[0] == f"| bundle, lanes | eager, frames/s | of the peak | {' | '.join(named)} |"
+    assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | 2.50 (25 %) | - | 71, `auto` 190 |"
+    assert lines[3] == "| `b†`, 64 | 700 | 25 % | - | - | 2.25 (25 %) | - |"
     assert "† of weights or a sampler from before" in lines[5]
     assert "95 in float32, 180 in bfloat16" in lines[7]
     assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[7]
