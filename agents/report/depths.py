@@ -11,7 +11,7 @@ from PIL import Image
 from agents.evaluation.game_table import LABELS
 from agents.report.charts import Axis, Line, line_chart
 from agents.report.film_player import data_uri
-from agents.results.figures import as_number, find_figure, number_text
+from agents.results.figures import Figure, as_number, count_text, find_figure, number_text
 from agents.results.strips import Strip, write_depths
 
 WORDS = {
@@ -71,43 +71,61 @@ def _chart(name: str, values: Mapping[str, Any]) -> str:
 
 
 def game_table(figures: Mapping[str, Any]) -> str:
-    """Policies and what they earn in the dream and in the game, from `game` or the old ranking."""
+    """What each policy earns in the dream and in the game, from `game` or the old ranking."""
     played: Any = figures.get("game")
-    rows = []
     if isinstance(played, Mapping):
-        for policy, found in played.items():
-            rows += (
-                [_game_row(policy, key, one) for key, one in found.items()]
-                if isinstance(found, Mapping)
-                else []
-            )
+        rows = [_policy_rows(policy, found) for policy, found in played.items()]
     else:
         ranking = figures.get("policy_ranking", {}).get("policies", [])
-        rows = [_game_row(row["policy"], "mean return", row) for row in ranking]
-    body = "".join(row for row in rows if row)
+        rows = [_game_row(f"{row['policy']}: mean return", row) for row in ranking]
+    body = "".join(rows)
     if not body:
         return ""
-    head = "<tr><th>policy</th><th></th><th>dream</th><th>game</th></tr>"
+    head = "<tr><th></th><th>dream</th><th>game</th><th>dream / game</th></tr>"
     return f'<div class="card scroll"><table class="scores">{head}{body}</table></div>'
 
 
-def _game_row(policy: str, key: str, found: Any) -> str:
-    if key == "omitted":
-        return f'<tr><th>{escape(policy)}</th><td colspan="3">{escape(str(found))}</td></tr>'
+def _policy_rows(policy: str, found: Any) -> str:
+    """A line with the name of a policy and how long it played, then one per figure and event."""
     if not isinstance(found, Mapping):
         return ""
-    cells = []
-    for side in ("dream", "real"):
-        figure = find_figure(found, side)
-        span = (
-            ""
-            if figure is None or figure.interval is None
-            else (f" <small>{' to '.join(map(number_text, figure.interval))}</small>")
-        )
-        cells.append("–" if figure is None else f"{number_text(figure.value)}{span}")
+    if "omitted" in found:
+        return _heading(policy, str(found["omitted"]))
+    named = [(label, _as_ratio(key, found[key])) for key, label in LABELS.items() if key in found]
+    events = found.get("events", {}).items()
+    named += [(f"{name.replace('_', ' ')} per 1 000 steps", one) for name, one in events]
+    steps, lanes = (find_figure(found, f"{name}.dream") for name in ("steps", "lanes"))
+    played = (
+        "" if not (steps and lanes) else f"{lanes.value:.0f} × {count_text(int(steps.value))} steps"
+    )
+    return _heading(policy, played) + "".join(_game_row(label, one) for label, one in named)
+
+
+def _as_ratio(key: str, found: Any) -> Any:
+    """The figure without a value where that is no ratio: how games end is held against 1."""
+    return {**found, "value": None} if key == "ends_by_the_rules" else found
+
+
+def _heading(policy: str, about: str) -> str:
+    text = f"{escape(policy)} <small>{escape(about)}</small>"
+    return f'<tr class="group"><th colspan="4">{text}</th></tr>'
+
+
+def _game_row(label: str, found: Any) -> str:
+    """The value of each side and their ratio, each with its interval; "" where neither has one."""
+    if not isinstance(found, Mapping):
+        return ""
+    cells = [_cell(find_figure(found, side)) for side in ("dream", "real")]
     if cells == ["–", "–"]:
         return ""
-    name = escape(LABELS.get(key, key.replace("_", " ")))
-    return (
-        f"<tr><th>{escape(policy)}</th><td>{name}</td><td>{cells[0]}</td><td>{cells[1]}</td></tr>"
-    )
+    has_ratio = as_number(found.get("value")) is not None
+    cells.append(_cell(find_figure({"ratio": found}, "ratio") if has_ratio else None))
+    columns = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f"<tr><td>{escape(label)}</td>{columns}</tr>"
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
+    span = "" if figure.interval is None else " to ".join(map(number_text, figure.interval))
+    return f"{number_text(figure.value)}" + (f" <small>{span}</small>" if span else "")

@@ -202,7 +202,7 @@ def _risk_coverage(trust: Mapping) -> str:
     note = "" if area is None else f'<p class="note">Area (AURC) {_ratio(area)}.</p>'
     chart = line_chart(lines, Axis(points[0][0], 1, "share of frames kept"), Axis(0, top, "wrong"))
     title = "Wrong frames among those kept, by the head's trust"
-    return f'<div class="card"><h3>{title}</h3>{chart}{note}</div>'
+    return f'<div class="three"><div class="card"><h3>{title}</h3>{chart}{note}</div></div>'
 
 
 def _min_trust(found: Any) -> str:

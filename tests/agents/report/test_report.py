@@ -129,12 +129,24 @@ def test_a_ratio_that_is_too_uncertain_is_not_called_unmeasured():
 def test_policies_are_shown_beside_the_game_and_depths_as_charts():
     side = {"value": 1.5, "interval": [1, 2], "samples": 9}
     figures = {
-        "game": {"scripted": {"return": {"dream": side, "real": 2.0, "ratio": 0.75}}},
+        "game": {
+            "scripted": {
+                "return": {"dream": side, "real": 2.0, "value": 0.75, "interval": [0.5, 1]},
+                "ends_by_the_rules": {"dream": 0.875, "real": 1.0, "value": 0.875},
+                "events": {"points_won": {"dream": 3.0, "real": 4.0, "value": None}},
+                "steps": {"dream": 1000, "real": 1000},
+                "lanes": {"dream": 34, "real": 34},
+            }
+        },
         "rules": {"rollout": {"ball_error": {"1": 0.1, "32": 5.0}, "samples": {"1": 3, "32": 3}}},
         "hold": {"1": {"sharpness": side}, "500": {"sharpness": side}},
     }
     table = depths.game_table(figures)
-    assert "scripted" in table and "1.500 <small>1.000 to 2.000" in table and "2.000" in table
+    assert "scripted <small>34 × 1 000 steps</small>" in table
+    returned = "<td>1.500 <small>1.000 to 2.000</small></td><td>2.000</td>"
+    assert f"{returned}<td>0.750 <small>0.500 to 1.000</small></td>" in table
+    assert "<td>points won per 1 000 steps</td><td>3.000</td><td>4.000</td><td>–</td>" in table
+    assert table.count("0.875") == 1  # a share of games is no ratio
     charted = depths.own_charts(figures)
     assert "ball, error in pixels" in charted and "sharpness, dream / game" in charted
     assert "samples" not in charted and depths.own_charts({}) == depths.game_table({}) == ""
