@@ -243,9 +243,9 @@ def run_transfer(config: TransferConfig) -> dict:
 
 
 def _run_transfer(config: TransferConfig) -> dict:
-    if config.real_options:  # wrong ones fail before an hour of training
-        bundle = (*config.bundles, config.bundle)[0]
-        game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
+    bundle = (*config.bundles, config.bundle)[0]
+    # a game that is not here, or wrong options of it, fail before an hour of training
+    game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
     works = [SeedWork(config, seed) for seed in config.seeds]
     note(start_line(config, works))
     models = dreams_of(config)

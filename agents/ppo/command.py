@@ -21,7 +21,7 @@ from agents.ppo.run_folder import RunState, clear_run, state_of
 from agents.ppo.train import PPOConfig, load_policy, run_text, train_ppo
 from collectors.dataset.dataset import dataset_name
 from collectors.settings.parse import check_settings, setting
-from collectors.settings.run_command import command
+from collectors.settings.run_command import command, first_word
 from collectors.worlds.table import WORLDS
 
 
@@ -60,7 +60,12 @@ def run(config: PPOCommand) -> str:
     started = time.monotonic()
     train_ppo(training)
     lines = [f"{config.steps} steps in {time.monotonic() - started:.0f} s; policy: {policy}"]
-    return "\n".join([*lines, *real_games(config, policy), *next_steps(config, policy)])
+    try:
+        lines += real_games(config, policy)
+    except gym.error.DependencyNotInstalled as error:
+        lines.append(f"no real games were played: {error}")
+        config = replace(config, games=0, film=0)
+    return "\n".join([*lines, *next_steps(config, policy)])
 
 
 class FolderOfAnotherRun(ValueError):
@@ -97,26 +102,26 @@ def dream_name(config: PPOConfig) -> str:
 
 
 def real_games(config: PPOCommand, policy: Path) -> list[str]:
-    """How the agent plays the real game, and where its film is; why not, where it cannot."""
+    """How the agent plays the real game, and where its film is.
+
+    Raises gymnasium's DependencyNotInstalled where the game is not here.
+    """
     name, bundle, lines = config.name, config.bundle, []
     settings = env_settings(name, "real", bundle, config.real_options)
-    try:
-        if config.games:
-            agent, first = load_policy(policy), first_game(config.seed)
-            game = env_id(name, "real", bundle)
-            played = summarise(play_policy(agent, game, config.games, first, **settings))
-            low, high = played.return_ci
-            lines.append(
-                f"in the real game: return {played.return_mean:.2f} (95 %: {low:.2f} to "
-                f"{high:.2f}), {played.events_mean:.2f} {find_twins(name, bundle).event} and "
-                f"{played.length_mean:.0f} steps per game, {played.episodes} games"
-            )
-        if config.film:
-            out, seed = config.out, config.seed
-            film = film_twins(name, bundle, str(policy), config.film, seed, out, settings)
-            lines.append(f"film: {film.video} (dream: {film.dream}; real: {film.real})")
-    except gym.error.DependencyNotInstalled as error:
-        lines.append(f"no real games were played: {error}")
+    if config.games:
+        agent, first = load_policy(policy), first_game(config.seed)
+        game = env_id(name, "real", bundle)
+        played = summarise(play_policy(agent, game, config.games, first, **settings))
+        low, high = played.return_ci
+        lines.append(
+            f"in the real game: return {played.return_mean:.2f} (95 %: {low:.2f} to "
+            f"{high:.2f}), {played.events_mean:.2f} {find_twins(name, bundle).event} and "
+            f"{played.length_mean:.0f} steps per game, {played.episodes} games"
+        )
+    if config.film:
+        out, seed = config.out, config.seed
+        film = film_twins(name, bundle, str(policy), config.film, seed, out, settings)
+        lines.append(f"film: {film.video} (dream: {film.dream}; real: {film.real})")
     return lines
 
 
@@ -131,9 +136,11 @@ def next_steps(config: PPOCommand, policy: Path) -> list[str]:
     return [f"watch it: {shlex.join(play)}", f"      or: {shlex.join(serve)}"]
 
 
-def twin_words(config: PPOConfig) -> list[str]:
-    """The words with which `play` shows the real game of a run."""
+def twin_words(config: PPOCommand) -> list[str]:
+    """The words with which `play` shows the real game of a run, where that is known."""
     known = config.name in WORLDS
+    if not (known or config.games or config.film):
+        return []
     if known and not config.real_options:
         return ["--real"]
     twin = find_twins(config.name).real if known else config.name
@@ -147,6 +154,9 @@ def preset(words: Sequence[str]) -> PPOCommand:
     name = named_world(words, PPOConfig.name, real=real)
     out = f"runs/ppo/{dataset_name(name)}{'-real' if real else ''}"
     settings = PPOCommand(name=name, steps=ppo_steps(name), out=out, ppo=ppo_settings(name))
+    if name not in WORLDS and first_word(words) is None and option(words, "name") is None:
+        # a game that only the bundle names is not imported, see `named_world`
+        settings = replace(settings, games=0, film=0)
     return replace(settings, world="real") if real else settings
 
 

@@ -51,7 +51,14 @@ def make_game(name: str, source: str, key: str, options: dict) -> tuple[gymnasiu
     for prefix, package in PACKAGES.items():
         if name.startswith(prefix):
             _import(package, name)
-    game = gymnasium.make(name, disable_env_checker=True, **options)
+    try:
+        game = gymnasium.make(name, disable_env_checker=True, **options)
+    except gymnasium.error.UnregisteredEnv as error:
+        about = str(error).rstrip(".")
+        raise GameNotInstalled(
+            f"Gymnasium knows no game {name!r} here ({about}); if a package of yours has it, name "
+            "it as module:id"
+        ) from error
     try:
         found = None if source == "render" else image_source(game.observation_space, key, name)
     except AnyGameError:
