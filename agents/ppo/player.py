@@ -63,10 +63,8 @@ class AgentPolicy(Policy):
 
     def action_network(self) -> tuple[nn.Module, tuple[int, int, int]]:
         """What it plays by, see `neural_envs.web_export.exported_agents.ExportableAgent`."""
-        from agents.envs import discrete_actions
         from agents.ppo.action_network import ActionNetwork
 
-        discrete_actions(self.actions.for_policies, "an agent in a page")
         network = ActionNetwork(_agent(self.file))
         return network, network.shape
 

@@ -19,15 +19,19 @@ from world_models.world_spec import WorldSpec
 def page_keys(
     dream: Dream, own: Mapping[tuple, Any] | None = None
 ) -> tuple[Keys, list[Choice], str]:
-    """The keys of a dream, by a table of one's own where there is one; the choices for which the
-    page has buttons; and what the keys do in words, where they are not those of a known world.
+    """The keys of a dream, by a table of one's own where there is one, and its `buttons`."""
+    keys = Keys.of_dream(dream) if own is None else Keys(own)
+    return keys, *buttons(keys, dream.simulator.model.spec, own is not None)
+
+
+def buttons(keys: Keys, spec: WorldSpec, own: bool = False) -> tuple[list[Choice], str]:
+    """The choices for which the page has buttons, each of which has a key from now on; and what the
+    keys do in words, where they are one's own or not those of a known world.
     """
-    keys, spec = Keys.of_dream(dream) if own is None else Keys(own), dream.simulator.model.spec
     choices = choices_of(spec, keys.table)
-    unknown = own is not None or spec.world not in WORLDS
-    described = keys.described(choices) if unknown else ""
+    described = keys.described(choices) if own or spec.world not in WORLDS else ""
     with_buttons(keys, choices)
-    return keys, choices, described
+    return choices, described
 
 
 def keyboards(

@@ -12,18 +12,16 @@ import torch
 
 from collectors.files import write_atomically
 from neural_envs import bundles
-from neural_envs.action_keys import keys_to_action
-from neural_envs.play.keyboard import ARROWS, Keys
 from neural_envs.simulator import CONTEXT_SALT
 from neural_envs.web.agent_list import AgentList
 from neural_envs.web.catalogue import BundleInfo
 from neural_envs.web_export.exported_agents import export_agents
 from neural_envs.web_export.graphs import dream_graphs
+from neural_envs.web_export.page_actions import page_actions
 from world_models.bundles.identity import bundle_hashes
 from world_models.protocols import SamplingOptions
 
 GAMES = {(world, (64, 64, 3)) for world in ("snake", "pong", "worldmap")}  # in games.js
-KEY_NAMES = {code: f"Arrow{name.capitalize()}" for name, code in ARROWS.items()}  # as browsers say
 
 
 def export_dream(info: BundleInfo, folder: Path, agents: AgentList) -> dict[str, Any]:
@@ -35,7 +33,6 @@ def export_dream(info: BundleInfo, folder: Path, agents: AgentList) -> dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     bundle = bundles.load(info.source, "cpu")
     path, spec = bundles.resolve_bundle(info.source), bundle.model.spec
-    spec.discrete_count("a page without a server")
     graphs = dream_graphs(bundle, info.name, folder / "start.onnx")
     write_atomically(folder / "step.onnx", graphs.step.read_bytes())
     shutil.copyfile(path / "README.md", folder / "README.md")  # its license and provenance
@@ -47,7 +44,7 @@ def export_dream(info: BundleInfo, folder: Path, agents: AgentList) -> dict[str,
         "folder": folder.name,
         "hashes": list(bundle_hashes(path)),
         "spec": spec.as_dict(),
-        "keys": page_keys(spec.action_names),
+        **page_actions(spec),
         "draws": graphs.draws,
         "salt": CONTEXT_SALT,
         "start": graphs.start is not None,
@@ -69,20 +66,10 @@ def note_of(options: SamplingOptions) -> str:
     return f"Exported with {', '.join(given)}."
 
 
-def page_keys(names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The keyboard of a game as the page has it: keys by the names of browsers, and their action;
-    no keys at all is the idle action.
-    """
-    return [
-        {"keys": sorted(KEY_NAMES.get(key, chr(key % 2**20)) for key in keys), "action": action}
-        for keys, action in Keys(keys_to_action(names)).table.items()
-    ]
-
-
 def _write_starts(contexts: Any, states: list[torch.Tensor], file: Path) -> dict[str, Any]:
     """Write N start contexts and their states as one compressed file of plain arrays, one after
-    another in rows; returns their forms, in the file's order. A state that is the frames
-    themselves is not written again.
+    another in rows, actions encoded; returns their forms, in the file's order. A state that is
+    the frames themselves is not written again.
     """
     count = len(contexts)
     context = contexts.choose(torch.arange(count))

@@ -19,8 +19,9 @@ class ExportableAgent(Protocol):
     """A player that is a network."""
 
     def action_network(self) -> tuple[nn.Module, tuple[int, int, int]]:
-        """A module from observations (1, H, W, C * frames) uint8, the newest frame last, to
-        probabilities (1, A) float32; and the shape of one observation.
+        """A module from observations (1, H, W, C * frames) uint8, the newest frame last, to how
+        likely each choice is, of all parts one after another (1, A) float32, of a Box of P parts to
+        means and deviations of encoded actions (1, 2 P); and the shape of one observation.
         """
         ...
 
@@ -29,9 +30,9 @@ def export_agents(agents: AgentList, spec: WorldSpec, folder: Path) -> list[dict
     """Write the graphs of the agents that play this world into `folder`; returns their rows of the
     page's list. Raises ExportError for an agent that is no graph.
     """
-    rows, count = [], len(spec.action_names)
-    for number, name in enumerate(agents.names(count, spec.world)):
-        agent, file = agents.make(name, count, spec.world), folder / f"agent-{number}.onnx"
+    rows, actions = [], spec.action_inputs
+    for number, name in enumerate(agents.names(actions, spec.world)):
+        agent, file = agents.make(name, actions, spec.world), folder / f"agent-{number}.onnx"
         if not isinstance(agent, ExportableAgent):
             raise ExportError(f"{name} cannot be exported: a {type(agent).__name__} is no network")
         network, shape = agent.action_network()

@@ -39,8 +39,8 @@ class SmallSolve(TorchFunctionMode):
 
 
 class StartFunction(nn.Module):
-    """`model.init` on the frames (1, K, H, W, C) and actions (1, K - 1) of one context; the state's
-    tensors come out.
+    """`model.init` on the frames (1, K, H, W, C) and encoded actions (1, K - 1, *row) of one
+    context; the state's tensors come out.
     """
 
     def __init__(self, model: WorldModel, actions: Tensor, layout: Layout):
@@ -83,7 +83,7 @@ def dream_graphs(bundle: Any, name: str, start: Path) -> DreamGraphs:
 def _graphs(bundle: Any, start: Path) -> DreamGraphs:
     model = bundle.model
     context = map_leaves(bundle.contexts.choose(torch.tensor([0])), torch.clone)
-    state, action = model.init(context), torch.zeros(1, dtype=torch.int64)
+    state, action = model.init(context), torch.from_numpy(model.spec.actions.encoded_zeros((1,)))
     noise = NoiseStream.from_seeds(torch.tensor([0])).next()
     function = StepFunction(model, DEFAULT_OPTIONS, state, action, noise)
     before = function.before.leaves(state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,35 @@ def test_a_world_without_a_real_game_here_offers_none(address, new_page):
     page.goto(f"{address}/#world=coinrun")
     page.wait_for_selector("#views canvas")
     assert not page.is_visible("#compare")
+
+
+@pytest.mark.skipif("NEURAL_ENVS_SITE" in os.environ, reason="its dreams are others")
+@pytest.mark.parametrize("touch", [False, True], ids=["keys", "buttons"])
+def test_actions_in_parts_are_played_by_keys_together_and_by_buttons(
+    touch, address, new_page, tmp_path
+):
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=touch, is_mobile=touch)
+    page.goto(f"{address}/#world=tiny&seed=5")
+    page.wait_for_selector("#views canvas")
+    page.click("#pause")
+    shows(page, "#pause", "Resume")
+    begin = step_of(page)
+    if touch:
+        page.tap("#pad button[title='push 1']")
+    else:
+        page.keyboard.down("ArrowLeft")
+        page.keyboard.down("ArrowUp")
+    for step in (1, 2):
+        page.click("#single-step")
+        wait_for(lambda step=step: step_of(page) == begin + step)
+    with page.expect_download() as download:
+        page.click("#save")
+    path = tmp_path / "saved.dream"
+    download.value.save_as(path)
+    expected = [[0, 1], [0, 0]] if touch else [[-2, 0], [-2, 1]]
+    assert DreamFile.load(path).actions[-2:].tolist() == expected
+    assert touch or page.text_content("#own-keys").endswith("right: turn 2, up: push 1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_touching_the_pad_plays_on_a_phone(address, new_page):

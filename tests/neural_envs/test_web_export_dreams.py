@@ -127,23 +127,25 @@ def test_a_trained_agent_plays_with_the_probabilities_of_python(address, new_pag
 
 AGENT = """async (frames) => {
   const { openAgents } = await import("/static/agents.js");
+  const { ActionSpace } = await import("/static/actions.js");
   const ort = await import("/runtime/ort.wasm.bundle.min.mjs");
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: "/runtime/ort-wasm-simd-threaded.wasm" };
   const { dreams } = await (await fetch("/site.json")).json();
-  const rows = dreams.find((one) => one.name === "snake").agents;
+  const { agents, spec } = dreams.find((one) => one.name === "snake");
   const load = (file) => fetch(`/dreams/snake/${file}`);
-  const [agent] = Object.values(await openAgents(ort, rows, load, {}));
-  let found;
+  const found = await openAgents(ort, agents, load, {}, new ActionSpace(spec));
+  const [agent] = Object.values(found);
+  let predicted;
   const run = agent.graph.run.bind(agent.graph), [output] = agent.graph.outputNames;
   const listening = async (given) => {
     const done = await run(given);
-    found = done[output].data;
+    predicted = done[output].data;
     return done;
   };
   agent.graph = { outputNames: [output], inputNames: agent.graph.inputNames, run: listening };
-  for (const frame of frames) await agent.act(Uint8Array.from(frame), 0, 0.5);
-  return [...found];
+  for (const frame of frames) await agent.act(Uint8Array.from(frame), 0, { seed: 1, step: 0 });
+  return [...predicted];
 }"""
 
 

@@ -13,8 +13,8 @@ from collectors.media import to_rgb
 from neural_envs.play.keyboard import Keys
 from neural_envs.replays.dream_format import Segment
 from neural_envs.replays.replay_file import DreamFile
-from neural_envs.web_export.dreams import page_keys
-from tests.neural_envs.javascript import needs_node, run
+from neural_envs.web_export.page_actions import key_rows
+from tests.neural_envs.javascript import STATIC, needs_node, run
 from world_models.noise import NoiseStream
 
 pytestmark = needs_node
@@ -102,7 +102,7 @@ for (const [key, down, step] of given.presses) {
 }
 return found;
 """
-        assert run("keys.js", code, {"rows": page_keys(names), "presses": presses}) == expected
+        assert run("keys.js", code, {"rows": key_rows(Keys(table)), "presses": presses}) == expected
 
 
 def test_a_dream_file_of_python_is_read_on_the_page():
@@ -131,8 +131,9 @@ def test_a_dream_file_of_the_page_is_read_by_python():
     code = """
 const frame = Uint8Array.from({ length: 48 }, (_, i) => i), context = {
   frames: Uint8Array.from([...frame, ...frame]), actions: BigInt64Array.of(1n) };
-const dream = { entry: { name: "counting", hashes: ["ab"] },
-  spec: { world: "counting", frame_shape: [4, 4, 3] } };
+const { ActionSpace } = await import(given);
+const spec = { world: "counting", frame_shape: [4, 4, 3], action_names: ["a", "b", "c"] };
+const dream = { entry: { name: "counting", hashes: ["ab"] }, spec, space: new ActionSpace(spec) };
 const state = { frame, noise: { seed: 2147483647, step: 1 } };
 const recorder = new own.Recorder(dream, 2147483647, state, context);
 recorder.add(2, { state, reward: 0.5, terminated: false, truncated: false });
@@ -143,9 +144,8 @@ const text = async (r) => btoa(String.fromCharCode(...(await r.bytes("1.0"))));
 return [await text(recorder), await text(branch)];
 """
     shown = np.arange(48, dtype=np.uint8)
-    first, second = (
-        DreamFile.from_bytes(base64.b64decode(text)) for text in run("dream_file.js", code)
-    )
+    texts = run("dream_file.js", code, (STATIC / "actions.js").as_uri())
+    first, second = (DreamFile.from_bytes(base64.b64decode(text)) for text in texts)
     assert first.actions.tolist() == [2] and first.segments == ()
     assert second.actions.tolist() == [2, 1] and second.outcomes.tolist() == [0, 1]
     assert second.rewards.tolist() == [0.5, -1.0] and second.noise == (2**31 - 1, 1)
@@ -193,7 +193,7 @@ const step = async (state, action, { time: own, value, reward = 0 }) => {
   time += own;
   return { state: { frame: Uint8Array.of(value) }, reward, terminated: false };
 };
-const dream = { begin: () => ({}), step, stepGraph: wasm, spec: { action_names: ["a", "b"] } };
+const dream = { begin: () => ({}), step, stepGraph: wasm, space: { draw: () => 0 } };
 return own.gainOf(dream, given, (work) => work(), () => time);
 """
     assert run("webgpu.js", code, card) == expected

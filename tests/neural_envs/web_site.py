@@ -11,6 +11,9 @@ import time
 
 import pytest
 
+from tests.neural_envs.test_dream_actions import BOX, bundle_of
+from world_models.bundles.bundle import save_bundle
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 needs_chromium = [
     pytest.mark.browser,
@@ -39,9 +42,19 @@ def agent(tmp_path_factory):
     return str(policy_file.save_policy(model, path, policy_file.Origin("snake")))
 
 
+def save_dream(space, kind: str, folder) -> str:
+    """A bundle of a random model of the world "tiny" as a directory, as training leaves one."""
+    bundle = bundle_of(space, kind)
+    save_bundle(folder, bundle.model, bundle.contexts, {}, {})
+    (folder / "README.md").write_text("a card")
+    return str(folder)
+
+
 @pytest.fixture(scope="session")  # exporting takes minutes
 def site(tmp_path_factory, agent):
-    """The exported folder; $NEURAL_ENVS_SITE is one that is there already."""
+    """The exported folder, with a dream of a Box of actions; $NEURAL_ENVS_SITE is one that is there
+    already.
+    """
     pytest.importorskip("onnxscript")
     from neural_envs.cli import trained_agent
     from neural_envs.web_export import command
@@ -52,8 +65,9 @@ def site(tmp_path_factory, agent):
     if given:
         return given
     folder = tmp_path_factory.mktemp("site")
+    bundles = (*BUNDLES, save_dream(BOX, "chance", tmp_path_factory.mktemp("box") / "mine"))
     try:
-        config = ExportWebConfig(BUNDLES, str(folder), (agent,), overwrite=True)
+        config = ExportWebConfig(bundles, str(folder), (agent,), overwrite=True)
         command.run(config, trained_agent)
     except RuntimeCopyError as error:
         pytest.skip(str(error))

@@ -1,23 +1,23 @@
-// Trained agents, exported beside a dream: a graph from the last frames to the probability of each action.
-export async function openAgents(ort, rows, load, options) {
+// Trained agents, exported beside a dream: a graph from the last frames to how likely each action is.
+export async function openAgents(ort, rows, load, options, space) {
   const found = {};
   for (const { name, file, shape, count } of rows) {
     const graph = await ort.InferenceSession.create(new Uint8Array(await (await load(file)).arrayBuffer()), options);
-    found[name] = new Agent(ort, graph, shape, count);
+    found[name] = new Agent(ort, graph, shape, count, space);
   }
   return found;
 }
 
 class Agent {
-  constructor(ort, graph, shape, count) { // shape (H, W, C * count) of what it sees: the last `count` frames, the newest last
-    Object.assign(this, { ort, graph, shape, count });
+  constructor(ort, graph, shape, count, space) { // shape (H, W, C * count) of what it sees: the last `count` frames, the newest last
+    Object.assign(this, { ort, graph, shape, count, space });
     this.reset();
   }
 
   reset() { this.stacks = []; } // before a game's first frame they are zeros
 
-  // the action in this frame of a view; drawn in [0, 1) decides among the probabilities
-  async act(frame, view, drawn) {
+  // the action in this frame of a view, drawn by noise {seed, step}
+  async act(frame, view, noise) {
     const channels = this.shape[2] / this.count, old = this.stacks[view] ?? new Uint8Array(frame.length * this.count);
     const stack = new Uint8Array(old.length);
     for (let pixel = 0; pixel < frame.length / channels; pixel++) {
@@ -28,8 +28,6 @@ class Agent {
     this.stacks[view] = stack;
     const given = new this.ort.Tensor("uint8", stack, [1, ...this.shape]);
     const { [this.graph.outputNames[0]]: { data } } = await this.graph.run({ [this.graph.inputNames[0]]: given });
-    let action = 0, sum = data[0];
-    while (action < data.length - 1 && drawn >= sum) sum += data[++action];
-    return action;
+    return this.space.drawn(data, noise, 1 + view);
   }
 }

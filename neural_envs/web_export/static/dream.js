@@ -1,5 +1,6 @@
 // One bundle in the browser: graphs of a start and of a step, which ONNX Runtime computes. A state is a value, as in
 // neural_envs/simulator.py: a step returns a new one, so a snapshot is a reference to it.
+import { ActionSpace } from "./actions.js";
 import { integer, next, normal, uniform } from "./noise.js";
 
 const ARRAYS = { uint8: Uint8Array, bool: Uint8Array, int16: Int16Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array };
@@ -12,7 +13,7 @@ export async function inflate(response) {
 
 export class Dream {
   constructor(ort, entry, step, start, starts) {
-    Object.assign(this, { ort, entry, spec: entry.spec, stepGraph: step, startGraph: start });
+    Object.assign(this, { ort, entry, spec: entry.spec, stepGraph: step, startGraph: start, space: new ActionSpace(entry.spec) });
     this.starts = readStarts(entry.starts, starts);
   }
 
@@ -29,9 +30,9 @@ export class Dream {
     return integer({ seed, step: 0 }, this.entry.salt, this.entry.starts.count);
   }
 
-  // start context `row` as {frames, actions}: typed arrays
+  // start context `row` as {frames, actions}: typed arrays, actions as the game takes them
   context(row) {
-    return { frames: this.starts.frames.row(row), actions: this.starts.actions.row(row) };
+    return { frames: this.starts.frames.row(row), actions: this.space.decode(this.starts.actions.row(row)) };
   }
 
   // the state of a new game of this seed
@@ -46,7 +47,7 @@ export class Dream {
     if (row >= 0) return this.stateOf(this.starts.state.map((leaf) => this.tensor(leaf, leaf.row(row))), frames, noise);
     if (!this.startGraph) throw new Error(`${this.entry.name} can start from its own contexts only in the browser`);
     const given = [this.tensor(this.starts.frames, frames)];
-    if (actions.length) given.push(this.tensor(this.starts.actions, actions));
+    if (actions.length) given.push(this.tensor(this.starts.actions, this.space.encode(actions)));
     const found = await run(this.startGraph, given);
     return this.stateOf(found, frames, noise);
   }
@@ -65,7 +66,8 @@ export class Dream {
   async step(state, action, graph = this.stepGraph) {
     const draws = this.entry.draws.map(({ normal: bell, shape, salt }) =>
       new this.ort.Tensor("float32", (bell ? normal : uniform)(state.noise, salt, size(shape)), [1, ...shape]));
-    const given = [...state.leaves, new this.ort.Tensor("int64", [BigInt(action)], [1]), ...draws];
+    const { space } = this, taken = { type: space.isBox ? "float32" : "int64", shape: [1, ...space.row] };
+    const given = [...state.leaves, this.tensor(taken, space.encode(space.array([action]))), ...draws];
     const found = await run(graph, given);
     const [frame, reward, termination, trust] = found.splice(-4).map((tensor) => tensor.data);
     const elapsed = state.elapsed + 1, terminated = termination[0] !== 0, truncated = elapsed >= this.spec.max_episode_steps;

@@ -31,13 +31,14 @@ export class Recorder {
   copy() { return new Recorder(null, null, null, null, this); }
 
   bytes(version) {
-    const { entry, spec } = this.dream, parts = {}, count = this.actions.length;
+    const { entry, spec, space } = this.dream, parts = {}, count = this.actions.length;
     const context = ({ frames, actions }, prefix, tail = "") => {
-      parts[`${prefix}frames${tail}.npy`] = writeNpy(frames, [frames.length / spec.frame_shape.reduce((a, b) => a * b), ...spec.frame_shape]);
-      parts[`${prefix}actions${tail}.npy`] = writeNpy(actions, [actions.length]);
+      const length = frames.length / spec.frame_shape.reduce((a, b) => a * b);
+      parts[`${prefix}frames${tail}.npy`] = writeNpy(frames, [length, ...spec.frame_shape]);
+      parts[`${prefix}actions${tail}.npy`] = writeNpy(actions, [length - 1, ...space.row]);
     };
     context(this.first.context, "context_");
-    parts["actions.npy"] = writeNpy(BigInt64Array.from(this.actions, BigInt), [count]);
+    parts["actions.npy"] = writeNpy(space.array(this.actions), [count, ...space.row]);
     parts["rewards.npy"] = writeNpy(Float32Array.from(this.rewards), [count]);
     parts["ends.npy"] = writeNpy(Uint8Array.from(this.outcomes), [count]);
     this.segments.forEach((segment, i) => context(segment.context, `segment_${i}_`));
@@ -60,30 +61,31 @@ export async function readDreamFile(bytes) {
   const text = new TextDecoder().decode(members["dream.json"]).replace(STREAMS, '$1"$2"$3"$4"');
   const head = JSON.parse(text), array = (name) => (members[`${name}.npy`] ? readNpy(members[`${name}.npy`]) : null);
   if (head.format_version !== FORMAT) throw new Error(`it has format ${head.format_version}, this page reads ${FORMAT}`);
-  const actions = [...array("actions").array].map(Number), rewards = array("rewards").array, outcomes = array("ends").array;
-  if (actions.length > MOST_STEPS) throw new Error(`it has ${actions.length} steps; at most ${MOST_STEPS} can be watched here`);
+  const rewards = array("rewards").array, outcomes = array("ends").array, taken = array("actions"), [steps, width] = taken.shape;
+  if (steps > MOST_STEPS) throw new Error(`it has ${steps} steps; at most ${MOST_STEPS} can be watched here`);
+  const numbers = [...taken.array].map(Number); // of actions in parts a row each
+  const actions = width === undefined ? numbers : Array.from({ length: steps }, (_, i) => numbers.slice(i * width, (i + 1) * width));
   const stream = ([seed, step]) => ({ seed: BigInt(seed), step: Number(step) });
   const context = (prefix) => {
     const frames = array(`${prefix}frames`), own = array(`${prefix}actions`);
-    return frames && own && { frames: frames.array, shape: frames.shape, actions: own.array };
+    return frames && own && { frames: frames.array, shape: frames.shape, actions: own.array, taken: own };
   };
   const first = { start: 0, noise: stream(head.noise), settings: head.settings, context: context("context_") };
   const others = head.segments.map((row, i) => ({ ...row, noise: stream(row.noise), context: context(`segment_${i}_`) }));
   if (rewards.length !== actions.length || outcomes.length !== actions.length || !first.context) throw new Error("its parts do not fit together");
-  return { ...head, actions, rewards, outcomes, segments: [first, ...others] };
+  return { ...head, actions, taken, rewards, outcomes, segments: [first, ...others] };
 }
 
 // a file that is dreamed again while somebody watches
 export class Replay {
   constructor(dream, file) {
     Object.assign(this, { dream, file, step: 0, return: 0, reward: 0, paused: false, state: null });
-    const { entry, spec } = dream, known = spec.action_names.length;
+    const { entry, spec, space } = dream, length = dream.starts.frames.shape[1];
     this.remark = entry.hashes.includes(file.bundle_hash) ? "" : `the bundle '${entry.name}' has other weights or settings than the one that dreamed it`;
-    if (file.actions.some((action) => action < 0 || action >= known)) throw new Error("it has actions that its world does not know");
-    for (const { context } of file.segments) {
-      const shape = [dream.starts.frames.shape[1], ...spec.frame_shape];
-      if (context && String(context.shape) !== String(shape)) throw new Error("its frames are of another size");
-    }
+    const contexts = file.segments.map(({ context }) => context).filter(Boolean);
+    if (contexts.some(({ shape }) => String(shape) !== String([length, ...spec.frame_shape]))) throw new Error("its frames are of another size");
+    const known = space.fits(file.taken, file.actions.length) && contexts.every(({ taken }) => space.fits(taken, length - 1));
+    if (!known) throw new Error("it has actions that its world does not know");
     for (const { settings } of file.segments) {
       const foreign = ["sampler_steps:steps", "guidance:guidance", "temperature:temperature"].map((pair) => pair.split(":"))
         .filter(([name, own]) => settings[name] != null && settings[name] !== entry.options[own]);

@@ -1,6 +1,8 @@
 // What held and tapped keys mean: neural_envs/play/keyboard.py. Keys are called as browsers call them: "a", "ArrowUp".
 const QUEUED_TAPS = 2; // quick taps kept for the next steps, so that a fast double turn is not lost
 
+export const same = (one, other) => String(one) === String(other); // actions
+
 export class Keys {
   constructor(rows) { // [{keys, action}]; without keys: the action of pressing none
     this.table = rows.filter(({ keys }) => keys.length);
@@ -17,8 +19,8 @@ export class Keys {
     if (action !== null) this.taps = [...this.taps, action].slice(-QUEUED_TAPS);
   }
 
-  press(action, down) { // the keys of an action, for the buttons of the page
-    for (const key of this.table.find((row) => row.action === action)?.keys ?? []) this.set(key, down);
+  press(action, down) { // the keys of an action, a number or a row of them, for the buttons of the page
+    for (const key of this.table.find((row) => same(row.action, action))?.keys ?? []) this.set(key, down);
   }
 
   release() { this.pressed = []; }

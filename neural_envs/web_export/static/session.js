@@ -1,9 +1,8 @@
 // A game that is played on the page: what a message does, what a tick of the clock does, and what is shown. It answers
 // with the messages of neural_envs/web/game.py, so that the page knows no difference.
 import { Recorder, Replay, rgb } from "./dream_file.js";
-import { Keys } from "./keys.js";
+import { Keys, same } from "./keys.js";
 import { difference, png, rgba } from "./images.js";
-import { uniform } from "./noise.js";
 
 const PERSON = "you", ENDING_SECONDS = 1.2, MESSAGE_SECONDS = 2.5, MOST_SNAPSHOTS = 12;
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
@@ -17,7 +16,7 @@ export class Session {
     Object.assign(this, { player: PERSON, speed: 1, paused: false, episode: 0, message: "", messageTicks: 0, views: { real: false, difference: false } });
     this.handlers = {
       key: ({ key, down }) => this.keys.set(key, down),
-      action: ({ action, down }) => this.keys.press(action, down),
+      action: ({ action, down }) => this.keys.press(dream.entry.choices[action]?.action, down),
       release: () => this.keys.release(),
       new: ({ seed }) => this.newGame(seed ?? newSeed()),
       pause: ({ on }) => { (this.replay ?? this).paused = on; },
@@ -34,9 +33,10 @@ export class Session {
 
   about() {
     const { entry, spec } = this.dream, letters = entry.keys.flatMap(({ keys }) => keys).filter((key) => key.length === 1);
+    const idle = entry.choices.findIndex(({ action }) => same(action, this.keys.idle));
     return {
-      type: "dream", bundle: entry.name, world: spec.world, actions: spec.action_names, idle: this.keys.idle, letters: [...new Set(letters)],
-      fps: spec.fps, sampler_steps: null, guidance: null, temperature: null, policies: ["random", ...Object.keys(this.agents)],
+      type: "dream", bundle: entry.name, world: spec.world, actions: entry.choices.map(({ name }) => name), idle: idle < 0 ? null : idle,
+      letters: [...new Set(letters)], keys: entry.described, fps: spec.fps, sampler_steps: null, guidance: null, temperature: null, policies: ["random", ...Object.keys(this.agents)],
       twin: this.openGame !== null, note: entry.note,
     };
   }
@@ -93,8 +93,8 @@ export class Session {
   }
 
   policyAction(frame, view) {
-    const count = this.dream.spec.action_names.length, drawn = uniform({ seed: this.seed, step: this.score.step }, 1 + view, 1)[0];
-    return this.player === "random" ? Math.floor(drawn * count) : this.agents[this.player].act(frame, view, drawn);
+    const noise = { seed: this.seed, step: this.score.step };
+    return this.player === "random" ? this.dream.space.draw(noise, 1 + view) : this.agents[this.player].act(frame, view, noise);
   }
 
   // ---------------------------------------------------------------- what messages do

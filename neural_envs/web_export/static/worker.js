@@ -25,7 +25,7 @@ async function choose({ bundle }) {
   // the exporter has folded what can be: the runtime's own search takes as long as all else here, and no step is quicker
   const options = { executionProviders: ["wasm"], graphOptimizationLevel: "disabled" };
   const dream = await Dream.open(ort, entry, folder, options);
-  const agents = await openAgents(ort, entry.agents, folder, options);
+  const agents = await openAgents(ort, entry.agents, folder, options, dream.space);
   const openGame = entry.twin ? () => GAMES[entry.world](load) : null;
   const opened = new Session(dream, agents, openGame, (message) => postMessage(message));
   await opened.newGame(newSeed());

@@ -9,7 +9,8 @@ from gymnasium import spaces
 
 from agents.envs import discrete_actions, policy_actions
 from agents.evaluation.play import make_agent, play_episodes
-from agents.ppo.player import AgentPolicy
+from agents.ppo.action_network import ActionNetwork
+from agents.ppo.player import AgentPolicy, _distribution
 from agents.ppo.policy_file import Learner, PolicyFileError, make_ppo, read_policy, save_policy
 from agents.ppo.presets import PPOSettings
 from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO
@@ -65,6 +66,26 @@ def test_an_agent_learns_on_its_device_in_actions_of_any_kind(space, tmp_path):
     assert not all(map(torch.equal, before, model.policy.parameters()))
     again = read_policy(save_policy(model, tmp_path / "policy.zip"))
     assert again.action_space == ActionSpace.from_gymnasium(space).encoded().to_gymnasium()
+
+
+@pytest.mark.parametrize("space", [BOX, PAD, spaces.MultiBinary(2), LATE], ids=str)
+def test_the_network_for_a_page_says_what_the_agent_says(space):
+    """Probabilities of the choices of every part; of a Box means and deviations."""
+    known = ActionSpace.from_gymnasium(space).encoded().stored()
+    stored = {"frames": [3, 16, 24], "actions": known, "lanes": 1, "num_timesteps": 0}
+    agent = make_ppo(None, SMALL, 0, stored)
+    frame = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3), np.uint8)
+    with torch.inference_mode():
+        found = ActionNetwork(agent)(torch.from_numpy(frame))[0].numpy()
+    predicted = _distribution(agent, frame)
+    if space is BOX:
+        expected = np.concatenate([predicted.mean[0], predicted.stddev[0]])
+    elif isinstance(space, spaces.MultiBinary):
+        expected = np.stack([1 - predicted.probs[0], predicted.probs[0]], 1).ravel()
+    else:
+        parts = predicted if space is PAD else [predicted]
+        expected = np.concatenate([part.probs[0] for part in parts])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_numbers_within_minus_one_and_one_become_the_games():
