@@ -17,6 +17,8 @@ def test_returns_along_training_in_the_dream_stand_beside_those_in_the_game(tmp_
     found["exploitation"]["by_step"] = [
         {"steps": 1234, "dreamed": 9.0, "dreamed_ci": [8.0, 10.0], "games": 64}
         | {"real": 3.0, "real_ci": [2.0, 4.0], "ratio": 3.0, "ratio_ci": [2.0, 5.0]},
+        {"steps": 2000, "dreamed": 9.0, "dreamed_ci": None, "games": 64}
+        | {"real": 3.0, "real_ci": None, "ratio": None, "ratio_ci": None},
         {"steps": 5678, "dreamed": 0.5, "dreamed_ci": None, "games": 1}
         | {"real": 0.25, "real_ci": None, "ratio": None, "ratio_ci": None},
     ]
