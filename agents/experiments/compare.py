@@ -6,10 +6,12 @@ does, with small counts), timed, and the same PPO is trained in its dream and me
 game. Writes OUT/compare.json and OUT/compare.md. Finished families are not repeated.
 """
 
+import json
 import os
 import platform
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from agents.benchmarks.bench import bundle_macs
 from agents.benchmarks.timing import dream, rates_in_turn
 from agents.envs import Kind, env_id, find_twins, game_actions
 from agents.evaluation.evaluate import EvaluateConfig, evaluate_bundle
+from agents.evaluation.how_made import how_made
 from agents.evaluation.play import play_policy, summarise
 from agents.experiments.compare_families import CompareConfig, chosen, resolved, training
 from agents.experiments.compare_records import check_family, check_reference
@@ -40,6 +43,7 @@ from world_models.training.run import train
 
 FREE = ("families", "out", "seconds", "rounds", "real", "device")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
+GAME_LANES = 16  # games of each player at a time
 PPO_PER_MINUTE = 20_000  # steps, about, for the bar
 
 
@@ -97,7 +101,7 @@ def figures(config: CompareConfig, path: Path, folder: Path) -> dict:
         "parameters": sum(p.numel() for p in bundle.model.parameters()),
         "macs_per_frame": bundle_macs(str(path), None),
         "scores": fidelity(config, path, folder),
-        "ppo": taught(config, "dream", str(path), folder),
+        "ppo": taught(config, "dream", str(path), folder) if config.ppo_steps else None,
     }
 
 
@@ -112,18 +116,38 @@ def fidelity(config: CompareConfig, bundle: Path, folder: Path) -> dict:
         "kid_depth": min(32, config.horizon),
     }
     # the same counts for every family, however fast it dreams
-    counts |= {"minutes": 0, "game": False, "control_clips": 0, "decision_states": 0}
+    counts |= {"minutes": 0, "control_clips": 0, "decision_states": 0}
+    counts |= {"game": config.game_steps > 0, "game_steps": max(1, config.game_steps)}
+    counts |= {"game_lanes": GAME_LANES, "all_players": False, "min_trust": 0.0}
     out = str(folder / "evaluation")
-    return evaluate_bundle(
+    report = evaluate_bundle(
         EvaluateConfig(
             bundle=str(bundle),
             data=config.data,
             out=out,
             ranking=False,
             device=config.device,
+            overwrite=True,
             **counts,
         )
-    ).scores
+    )
+    figures = json.loads(report.path.read_text()) if config.game_steps else {}
+    return {**report.scores, **deep_figures(figures)}
+
+
+def deep_figures(evaluation: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the best player's dreams keep, by depth, and what happens in games of each player."""
+    kept = {
+        f"hold.{depth}.{name}": row[name]["value"]
+        for depth, row in evaluation.get("hold", {}).items()
+        for name in ("sharpness", "kid")
+        if isinstance(row, Mapping) and "value" in row.get(name, {})
+    }
+    return kept | {
+        f"game.{policy}.events_per_1000": row["events_per_1000"]["value"]
+        for policy, row in evaluation.get("game", {}).items()
+        if isinstance(row, Mapping) and "events_per_1000" in row
+    }
 
 
 def taught(config: CompareConfig, kind: Kind, bundle: str | None, folder: Path) -> dict:
@@ -155,6 +179,8 @@ def references(config: CompareConfig, stages: Stages) -> dict[str, dict]:
     def real() -> dict:
         return {"ppo": taught(config, "real", None, Path(config.out) / "real")}
 
+    if not config.ppo_steps:
+        return {}
     works = {"random": random, "real": real} if config.real else {"random": random}
     return {
         name: stages.run(f"reference/{name}", work, settings, check=check_reference)["ppo"]
@@ -227,6 +253,7 @@ def _compare(config: CompareConfig) -> dict:
 def phases(config: CompareConfig) -> dict[str, float]:
     """About how many minutes each phase takes."""
     families, learning = chosen(config), config.ppo_minutes or config.ppo_steps / PPO_PER_MINUTE
+    learning *= config.ppo_steps > 0
     weights = {}
     for family in families:
         weights[f"{family}: training"] = config.budget
@@ -253,6 +280,7 @@ def _written(config: CompareConfig, rows: list[dict], rates: dict, played: dict)
     rows = [{**row, "frames_per_second": rates.get(row["family"])} for row in rows]
     limits = {name: getattr(config, name) for name in ("ppo_steps", "ppo_minutes", "episodes")}
     about = {
+        "made": how_made("compare", config, CompareConfig, ("world",)),
         "world": config.world,
         "data": config.data,
         "seed": config.seed,

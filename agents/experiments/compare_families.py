@@ -61,8 +61,16 @@ class CompareConfig:
     rollouts: int = setting(64, "open-loop rollouts", least=1)
     horizon: int = setting(64, "steps of a rollout", least=1)
     survival_steps: int = setting(300, "steps of dreams that policies play", least=1)
+    game_steps: int = setting(
+        0,
+        "steps of games that random play and the best player play in each dream, for figures of "
+        "deep dreams; 0: none",
+        least=0,
+    )
     ppo_steps: int = setting(
-        100_000, "steps of PPO in each dream and, for comparison, in the real game", least=1
+        100_000,
+        "steps of PPO in each dream and, for comparison, in the real game; 0: no PPO",
+        least=0,
     )
     ppo_minutes: float = setting(
         0.0,

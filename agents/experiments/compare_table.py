@@ -11,6 +11,8 @@ OWN = {  # what else matters most in a world; elsewhere the frames after a long 
     "worldmap": {"rules.shift_error": "shift error", "rules.known_psnr": "known PSNR"},
 }
 OTHERS = {"rollout.psnr.32": "PSNR, 32 steps"}
+DEEP = {"sharpness": "sharpness, dream / game", "kid": "KID"}  # at the greatest depth
+TAUGHT = ("PPO steps", "real return (95 %)")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -43,8 +45,21 @@ def cells(row: dict, figures: dict[str, str]) -> list[str]:
         *size,
         *(number(rate) for rate in rates.values()),
         *fidelity,
-        *taught(row["ppo"]),
+        *(taught(row["ppo"]) if row["ppo"] else ()),
     ]
+
+
+def deep_columns(result: dict) -> dict[str, str]:
+    """Columns of figures of whole games, where those were played: by name of the card."""
+    scores = [row["scores"] for row in result["families"] if "failed" not in row]
+    names = dict.fromkeys(name for one in scores for name in one)
+    depths = [int(name.split(".")[1]) for name in names if name.startswith("hold.")]
+    kept = {
+        f"hold.{max(depths)}.{name}": f"{text}, {max(depths)} deep"
+        for name, text in (DEEP.items() if depths else ())
+    }
+    played = [name for name in names if name.startswith("game.")]
+    return kept | {name: f"events, dream / game: {name.split('.')[1]}" for name in played}
 
 
 def references(result: dict, columns: int) -> list[list[str]]:
@@ -56,7 +71,7 @@ def references(result: dict, columns: int) -> list[list[str]]:
 
 def markdown(result: dict) -> str:
     """The table, what was measured, and on what."""
-    figures = SHARED | OWN.get(result["world"], OTHERS)
+    figures = SHARED | OWN.get(result["world"], OTHERS) | deep_columns(result)
     head = [
         "family",
         "preset",
@@ -66,7 +81,7 @@ def markdown(result: dict) -> str:
         "fps, 1",
         "fps, 64",
     ]
-    head += [*figures.values(), "PPO steps", "real return (95 %)"]
+    head += [*figures.values(), *(TAUGHT if result["budget"]["ppo_steps"] else ())]
     lines = [
         head,
         *(cells(row, figures) for row in result["families"]),
@@ -92,17 +107,24 @@ def about(result: dict) -> list[str]:
         machine["card"]
         or f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores"
     )
+    learning = (
+        f", then PPO of {budget['ppo_steps']:,} steps in each dream{limit}, measured in "
+        f"{budget['episodes']} real episodes"
+    )
     lines = [
-        f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}, "
-        f"then PPO of {budget['ppo_steps']:,} steps in each dream{limit}, measured in "
-        f"{budget['episodes']} real episodes; {place}, torch {machine['torch']}."
+        f"{result['world']}: {budget['minutes']:g} minutes of training each on {result['data']}"
+        f"{learning if budget['ppo_steps'] else ''}; {place}, torch {machine['torch']}."
     ]
     done = [row for row in result["families"] if "failed" not in row]
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)
     if done:
         lines.append(
             f"CPU seconds per second of each training: {shares}. MACs: multiply-adds per frame; "
-            "fps: frames per second in 1 and in 64 lanes, timed in turn; real return: that of PPO, "
-            "trained in the dream, in the real game."
+            "fps: frames per second in 1 and in 64 lanes, timed in turn"
+            + (
+                "; real return: that of PPO, trained in the dream, in the real game."
+                if budget["ppo_steps"]
+                else "."
+            )
         )
     return lines

@@ -8,6 +8,7 @@ from pathlib import Path
 from agents.envs import bundle_spec, weights_fingerprint
 from agents.results import environment_pages
 from agents.results.exploitation_table import exploitation_table
+from agents.results.families_table import families_tables
 from agents.results.games_table import games_tables
 from agents.results.released import FOLDER, Source, read_results
 from agents.results.speed_table import speed_table
@@ -42,6 +43,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "results": _goals(found),
         "goals met": "\n".join(goals_met(found)) + "\n",
         "exploitation": exploitation_table([bundle for bundle in found if bundle.name in WORLDS]),
+        "families": families_tables(folder / "families"),
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
         "speed of backends": speed_table(folder / "speed.json"),

@@ -193,6 +193,30 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
     assert re.search(r"chance \d+\.\d\d", text[-1])
 
 
+def test_games_give_columns_of_deep_dreams_and_ppo_may_be_left_out(
+    calls, config, monkeypatch, tmp_path
+):
+    figures = {
+        "hold": {
+            "1": {"sharpness": {"value": 0.5}},
+            "100": {"sharpness": {"value": 0.875}, "kid": {"value": 0.25}},
+            "500": {"omitted": "no dream is so long"},
+        },
+        "game": {"astar": {"events_per_1000": {"value": 1.125}}, "equivalent": {"omitted": "no"}},
+    }
+    asked, file = [], tmp_path / "evaluation.json"
+    file.write_text(json.dumps(figures))
+    found = SimpleNamespace(scores=dict(SCORES), path=file)
+    monkeypatch.setattr(compare, "evaluate_bundle", lambda config: asked.append(config) or found)
+    result = compare.compare(replace(config, ppo_steps=0, game_steps=100))
+    assert {(one.game, one.game_steps, one.all_players) for one in asked} == {(True, 100, False)}
+    assert not any(call[0] == "ppo" for call in calls) and result["references"] == {}
+    head, _, first, *_ = markdown(result).splitlines()
+    assert "sharpness, dream / game, 100 deep" in head and "PPO" not in markdown(result)
+    assert [cell.strip() for cell in first.split("|")[-4:-1]] == ["0.875", "0.25", "1.12"]
+    assert compare.compare(replace(config, ppo_steps=0, game_steps=100)) == result
+
+
 def test_every_preset_found_for_a_family_is_there_and_the_worlds_own_comes_first():
     assert preset_of("snake", "chance") == "snake" and preset_of("snake", "edm") == "snake-edm"
     assert (

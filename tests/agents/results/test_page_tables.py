@@ -6,6 +6,7 @@ import json
 import shutil
 
 from agents.results import pages
+from agents.results.families_table import NONE, families_tables
 from agents.results.released import FOLDER, read_results
 from agents.results.tables import goals_met
 
@@ -38,3 +39,23 @@ def test_goals_that_begin_alike_are_named_together():
     for name in ("snake", "pong", "worldmap", "coinrun"):
         assert f"| `{name}` | " in found and f"* `{name}` misses: " in found
     assert "KID to the game (" in found and "KID to the game: " not in found
+
+
+def test_families_are_compared_in_a_table_per_world_that_was_measured(tmp_path):
+    assert families_tables(tmp_path) == NONE
+    machine = {"processor": "p", "vectors": "AVX512", "cores": 2, "threads": 1}
+    made = {"command": "neural-envs compare pong", "commit": "1" * 40, "date": "2026-01-02"}
+    failed = {"family": "eqm", "preset": "snake-eqm", "failed": "eqm needs Snake"}
+    result = {
+        "made": {**made, "machine": machine},
+        "world": "pong",
+        "data": "data/pong",
+        "budget": {"minutes": 8.0, "ppo_steps": 0, "ppo_minutes": 0.0, "episodes": 1},
+        "machine": {**machine, "card": None, "torch": "2"},
+        "families": [failed],
+        "references": {},
+    }
+    (tmp_path / "pong.json").write_text(json.dumps(result))
+    text = families_tables(tmp_path)
+    assert text.startswith("#### pong") and "failed: eqm needs Snake" in text
+    assert "8 minutes of training each" in text and "`neural-envs compare pong`" in text
