@@ -12,6 +12,11 @@ from typing import Any, NamedTuple
 from agents.envs import weights_fingerprint
 from agents.evaluation.control import LOOPS as CONTROL_LOOPS
 from agents.evaluation.control import measure_control
+from agents.evaluation.early_checks import (
+    check_before_dreaming,
+    check_before_loading,
+    check_named_game,
+)
 from agents.evaluation.evaluate_config import EvaluateConfig
 from agents.evaluation.game import Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
@@ -95,11 +100,14 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
     asked = config.first_look() if config.quick else config
     started, path = time.monotonic(), resolve_bundle(config.bundle)
     check_writable(config.out)
+    check_before_loading(asked)
     bundle = load_bundle(path, config.device)
     spec = bundle.model.spec
+    check_named_game(spec.world, config.real)
     dataset = open_dataset(config.data, spec.world)
     evaluator = make_evaluator(spec, config.real)
     names = _player_names(config, spec.world)
+    check_before_dreaming(asked, bundle, dataset, names)
     within, phases, seconds = _planned(asked, bundle, len(names))
     note(start_line(config, bundle, dataset, seconds))
     with OverallProgress(phases) as overall:

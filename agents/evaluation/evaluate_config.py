@@ -1,6 +1,6 @@
 """The settings of `neural-envs evaluate`, and what `--quick` makes of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agents.evaluation.control import ControlOptions
@@ -55,7 +55,10 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
         10.0, "all may take so long on this machine, else less of it is measured; 0: no limit",
         least=0,
     )  # fmt: skip
-    quick: bool = setting(False, "a first look within a minute: few games, few samples, no ranking")
+    quick: bool = setting(
+        False, "a first look within a minute: few games and samples, no ranking; other counts than "
+        "the usual ones stay as given",
+    )  # fmt: skip
     update_card: bool = setting(
         False, "write the figures into the bundle's config.json and model card"
     )
@@ -64,9 +67,10 @@ class EvaluateConfig(EvaluationOptions, GameOptions, ControlOptions):
         check_settings(self)
 
     def first_look(self) -> "EvaluateConfig":
-        """The same with the counts of a first look; those that are smaller stay."""
-        mine = {name: getattr(self, name) for name in FIRST_LOOK}
-        return replace(self, **{name: min(mine[name], most) for name, most in FIRST_LOOK.items()})
+        """The same with the counts of a first look; those that were given otherwise stay."""
+        usual = {field.name: field.default for field in fields(self)}
+        left = {n: most for n, most in FIRST_LOOK.items() if getattr(self, n) == usual[n]}
+        return replace(self, **left)
 
     @property
     def agents(self) -> list[str]:

@@ -57,11 +57,12 @@ def horizon(curves: dict | None, command: str) -> str:
             f"{line_chart(lines, Axis(1, last, 'steps deep'), y)}</div>"
         )
     broken = broken_even(curves)
-    note = (
-        f"From step {broken} on, copying the start frame is better."
-        if broken
-        else "The dream is better throughout."
-    )
+    known = sum(value is not None for value in curves["dream"]["psnr"])
+    note = f"The dream is better throughout the {known} steps that recordings here are long."
+    if broken:
+        note = f"From step {broken} on, copying the start frame is better."
+    if not known:
+        note = "No recording here is a step long."
     return f'<div class="pair">{"".join(cards)}</div><p class="note">{note}</p>'
 
 

@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from agents.envs import weights_fingerprint
 from agents.report.findings import ReportConfig
@@ -29,17 +30,27 @@ def find_sources(config: ReportConfig, bundle: Bundle) -> list[Given]:
 
 
 def read_evaluation(config: ReportConfig) -> Given | None:
-    """evaluation.json; one that was not asked for must be of this bundle."""
+    """evaluation.json; one that was not asked for must be of this bundle's weights."""
     folder = config.evaluation or f"evaluation/{label_of(config.bundle)}"
     file = Path(folder) / "evaluation.json"
     made = f"neural-envs evaluate {config.bundle} --out {config.evaluation}"
     figures = _read(file, "one_step", made if config.evaluation else "", "evaluate")
-    if figures and Path(str(figures.get("bundle"))).name != Path(config.bundle).name:
+    other = figures and _other_bundle(figures, config.bundle)
+    if other:
+        left = "" if config.evaluation else "; it is left out: evaluate the bundle again"
+        print(f"neural-envs report: note: {file} is of {other}{left}", file=sys.stderr)
         if not config.evaluation:
             return None
-        note = f"note: {file} is of the bundle {figures.get('bundle')}"
-        print(f"neural-envs report: {note}", file=sys.stderr)
     return Given(str(file), with_trust_of_dreams(figures)) if figures else None
+
+
+def _other_bundle(figures: Mapping[str, Any], bundle: str) -> str:
+    """Which other bundle figures are of, in words; "" where they are of this one."""
+    if Path(str(figures.get("bundle"))).name != Path(bundle).name:
+        return f"the bundle {figures.get('bundle')}"
+    weights = figures.get("weights")  # an older file has none
+    own = weights_fingerprint("", bundle)
+    return "other weights than the bundle has now" if weights and weights != own else ""
 
 
 def read_transfer(config: ReportConfig, bundle: Bundle) -> Given | None:

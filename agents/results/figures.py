@@ -7,7 +7,8 @@ beside it, or it is a dictionary {"value", "interval", "samples"} of its own.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from agents.results.intervals import Interval, auroc_interval, f1_interval, share_interval
+from agents.results.intervals import Interval, auroc_interval, f1_interval
+from world_models.evaluation.estimates import share_interval
 
 VALUES = ("value", "mean", "ratio", "all")
 INTERVALS = ("interval", "ci", "ratio_interval", "ratio_ci")
@@ -33,7 +34,8 @@ SHARES = (  # figures that are a share of their samples
     "ends_by_the_rules",
     "dream",  # of action_sensitivity
 )
-
+# shares of samples that are met or not, whose interval is in the file
+MET_OR_NOT = ("ends_by_the_rules", "hit_rate", "regret", "same_frame", "same_outcome")
 
 BESIDE = {  # what a figure is read against, where its file has it, as a reader knows it
     "dreamed": "dream",
@@ -71,6 +73,8 @@ def find_figure(figures: Mapping, path: str) -> Figure | None:
         value, samples = as_number(found), _samples(above, leaf)
     if value is None:
         return None
+    if samples and _is_of_all(path, value, interval):
+        interval = share_interval(value, samples)
     interval = interval or _computed(beside, leaf, value, samples)
     return Figure(value, interval, samples, _pair(found), _beside(found))
 
@@ -132,6 +136,12 @@ def _by_depth(above: list, path: str) -> Interval | None:
     *_, parent, leaf = ["", *path.split(".")]
     bounds = above[-3].get(f"{parent}_ci") if len(above) > 2 else None
     return _interval({"ci": bounds.get(leaf)}, "") if isinstance(bounds, Mapping) else None
+
+
+def _is_of_all(path: str, value: float, interval: Interval | None) -> bool:
+    """Whether all samples of a share agreed, which the bootstrap of older files took for sure."""
+    sure = value in (0.0, 1.0) and interval == (value, value)
+    return sure and not set(MET_OR_NOT).isdisjoint(path.split("."))
 
 
 def _samples(above: list, leaf: str) -> int | None:

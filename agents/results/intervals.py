@@ -4,18 +4,10 @@ Samples count as independent; those of one dream are not quite, so these interva
 """
 
 import math
-from statistics import NormalDist
+
+from world_models.evaluation.estimates import Z, share_interval
 
 Interval = tuple[float, float]
-Z = NormalDist().inv_cdf(0.975)
-
-
-def share_interval(share: float, samples: int) -> Interval:
-    """Of a share in [0, 1] of `samples` (Wilson 1927)."""
-    squared = Z * Z / samples
-    middle = (share + squared / 2) / (1 + squared)
-    reach = Z / (1 + squared) * math.sqrt(share * (1 - share) / samples + squared / samples / 4)
-    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
 
 
 def f1_interval(f1: float, counted: int) -> Interval:

@@ -20,7 +20,12 @@ from collectors.progress import progress
 from world_models.evaluation import metrics
 from world_models.evaluation.action_classes import ActionClasses
 from world_models.evaluation.action_probe import TRANSITIONS, EquivalentKeys, train_probe
-from world_models.evaluation.estimates import bootstrap_interval, estimate, mean_estimate
+from world_models.evaluation.estimates import (
+    bootstrap_interval,
+    estimate,
+    mean_estimate,
+    share_estimate,
+)
 from world_models.evaluation.rollouts import device_of, on_cpu, rollouts, to_model
 from world_models.evaluation.test_split import Place, SplitReader
 from world_models.noise import NoiseStream
@@ -225,7 +230,8 @@ def equivalent_figures(
     names = ("same_frame", "same_outcome", "psnr", "other_keys_same_frame")
     columns = [torch.cat(column).double().numpy() for column in zip(*rows, strict=True)]
     return {
-        name: mean_estimate(values, generator) for name, values in zip(names, columns, strict=True)
+        name: (mean_estimate if name == "psnr" else share_estimate)(values, generator)
+        for name, values in zip(names, columns, strict=True)
     }
 
 

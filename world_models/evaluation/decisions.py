@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from collectors.progress import progress
-from world_models.evaluation.estimates import estimate, mean_estimate
+from world_models.evaluation.estimates import estimate, share_estimate
 from world_models.evaluation.rollouts import device_of, on_cpu, to_model
 from world_models.lanes import take_lanes
 from world_models.noise import NoiseStream
@@ -85,8 +85,8 @@ def decision_figures(
         nothing = estimate(None, None, 0)
         return {"hit_rate": nothing, "regret": nothing}
     return {
-        "hit_rate": mean_estimate((share * good).sum(1), generator),
-        "regret": mean_estimate((share * lack).sum(1), generator),
+        "hit_rate": share_estimate((share * good).sum(1), generator),
+        "regret": share_estimate((share * lack).sum(1), generator),
         "hit_rate_by_chance": float(good.mean()),
         "regret_by_chance": float(lack.mean()),
     }

@@ -1,10 +1,13 @@
 """Figures with their sample count and a 95 % bootstrap interval, as evaluation.json writes them.
 
 N samples. The interval is the central 95 % of what resampling the samples with replacement gives
-(Efron & Tibshirani 1993, chapter 13).
+(Efron & Tibshirani 1993, chapter 13). Resampling says nothing of a share that was never, or always,
+met: there it is Wilson's.
 """
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ import numpy as np
 RESAMPLES = 2_000
 FEWEST = 2  # samples that an interval needs
 CHUNK = 100  # resamples at a time, which bounds the memory
+Z = NormalDist().inv_cdf(0.975)
 
 
 def estimate(value: float | None, interval: list[float] | None, samples: int) -> dict[str, Any]:
@@ -31,6 +35,24 @@ def mean_estimate(values: np.ndarray, generator: np.random.Generator) -> dict[st
         return estimate(None, None, 0)
     interval = bootstrap_interval(lambda rows: values[rows].mean(-1), len(values), generator)
     return estimate(values.mean(), interval, len(values))
+
+
+def share_estimate(values: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
+    """The mean of (N,) samples that are met or not, in [0, 1]; None of nothing. Two games that both
+    ended well do not show that all do: where all are 0, or all are 1, it has a `share_interval`.
+    """
+    found = mean_estimate(values, generator)
+    if found["samples"] >= FEWEST and found["value"] in (0.0, 1.0):
+        found["interval"] = list(share_interval(found["value"], found["samples"]))
+    return found
+
+
+def share_interval(share: float, samples: int) -> tuple[float, float]:
+    """The interval of a share in [0, 1] of `samples` (Wilson 1927)."""
+    squared = Z * Z / samples
+    middle = (share + squared / 2) / (1 + squared)
+    reach = Z / (1 + squared) * math.sqrt(share * (1 - share) / samples + squared / samples / 4)
+    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
 
 
 def bootstrap_interval(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from world_models.evaluation.estimates import mean_estimate, share_estimate
 from world_models.evaluation.game_play import GamePlay
-from world_models.evaluation.ratios import compared, mean_estimate
+from world_models.evaluation.ratios import compared
 
 WHOLE = 1000.0  # steps that events are counted per
 
@@ -71,7 +72,7 @@ def _endings(
     shares = {}
     for name, play in (("dream", dream), ("real", real)):
         both = _end_shares(play, limit)
-        shares[name] = mean_estimate(both[np.isfinite(both)], generator)
+        shares[name] = share_estimate(both[np.isfinite(both)], generator)
     how = "termination of finished games" if dream.over is None else "rules read from frames"
     return {**shares["dream"], **shares, "measured_by": how}
 

@@ -13,8 +13,9 @@ import torch
 
 from collectors.media import to_rgb, write_strip
 from world_models.evaluation import metrics
+from world_models.evaluation.estimates import share_estimate
 from world_models.evaluation.game_play import DeepFrames, GamePlay
-from world_models.evaluation.ratios import compared, mean_estimate
+from world_models.evaluation.ratios import compared
 
 DEPTHS = (1, 32, 100, 500, 1000)
 FEWEST = 8  # frames of a depth that a figure needs
@@ -68,8 +69,8 @@ def _at_depth(
         "sharpness": compared(sharpness(dream.frames), sharpness(real.frames), generator),
         "kid": _kid(dream, real, reconstruct, kid_frames),
         "counts": {
-            **mean_estimate(dream.right.astype(float), generator),
-            "real": mean_estimate(real.right.astype(float), generator),
+            **share_estimate(dream.right.astype(float), generator),
+            "real": share_estimate(real.right.astype(float), generator),
         }
         if counted
         else {"omitted": "the frames of this world show nothing that can be counted"},

@@ -41,7 +41,10 @@ class SplitReader:
         self.episodes = np.asarray(dataset.split()[split], int)
         self.lengths = np.array([dataset.episodes[i].length for i in self.episodes], int)
         if not self.lengths.sum():
-            raise ValueError(f"the {split} split of this dataset is empty: collect more frames")
+            raise ValueError(
+                f"the {split} split of {getattr(dataset, 'path', 'this dataset')} is empty: "
+                "collect more episodes"
+            )
 
     def __len__(self) -> int:
         return int(self.lengths.sum())

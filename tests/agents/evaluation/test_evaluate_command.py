@@ -32,6 +32,27 @@ def test_it_asks_for_data_and_says_how_to_get_it(tmp_path, capsys):
     assert "neural-envs collect snake" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--policies=nosuch"], "unknown policy 'nosuch'"),
+        (["--policy=nosuch.zip"], "nosuch.zip: No such file"),
+        (["--policies=nosuch.zip", "--quick"], "is an agent to rank, and nothing is ranked"),
+        (["--real-options=grid_size=5"], "the real game has frames (20, 20, 3), the bundle (64"),
+        (["--real-options=nosuch=5"], "unknown option 'nosuch'"),
+        (["--real=RealPong-v0"], "RealPong-v0 is not the game of this bundle, RealSnake-v0"),
+        (["--device=nosuch"], "cannot use device 'nosuch'"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is_dreamed(
+    words, sentence, data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "evaluate", None)
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["snake", f"--data={data}", *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
 def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys):
     written, scales = {}, []
     monkeypatch.setattr(command, "update_scores", lambda path, scores: written.update(scores))

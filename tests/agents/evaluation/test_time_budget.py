@@ -36,7 +36,9 @@ def test_games_lose_lanes_before_they_lose_steps():
     assert fewer.game_lanes < ALL.game_lanes and fewer.game_steps == ALL.game_steps
 
 
-def test_a_first_look_takes_at_most_a_minute_and_keeps_counts_that_are_smaller():
+def test_a_first_look_takes_at_most_a_minute_and_keeps_counts_that_were_given():
     assert FIRST.minutes == 1 and not FIRST.ranking and not FIRST.all_players
     assert replace(ALL, transitions=40, minutes=0.5).first_look().transitions == 40
-    assert replace(ALL, minutes=0.5).first_look().minutes == 0.5
+    given = {"minutes": 0.5, "kid_frames": 64, "game_lanes": 32, "min_trust": 0.8}
+    kept = replace(ALL, **given).first_look()
+    assert {name: getattr(kept, name) for name in given} == given and kept.game_steps == 100

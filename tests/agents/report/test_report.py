@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.envs import weights_fingerprint
 from agents.report import charts, depths, film_player, main, sections, tiles
 from agents.report.findings import ReportConfig
 from agents.report.from_dataset import DIVERGED, clip_of, reliability, visibly_different
@@ -230,6 +231,10 @@ def test_the_horizon_says_where_copying_becomes_better():
     }
     assert sections.broken_even(curves) == 2
     assert "From step 2 on" in sections.horizon(curves, "")
+    curves["copy_last_frame"]["psnr"] = [25, 19, 20]
+    assert "better throughout the 2 steps that" in sections.horizon(curves, "")
+    nothing = {name: {"psnr": [None], "ssim": [None]} for name in curves}
+    assert "better" not in sections.horizon(nothing, "")
 
 
 def pages(folder) -> str:
@@ -324,3 +329,19 @@ def test_an_evaluation_that_is_damaged_or_of_another_bundle_is_not_taken(tmp_pat
     file.write_text("{")
     with pytest.raises(ValueError, match="is damaged .* evaluate the bundle again"):
         read_evaluation(ReportConfig("snake"))
+
+
+def test_an_evaluation_of_other_weights_is_not_shown_as_that_of_the_bundle(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "evaluation/snake/evaluation.json"
+    file.parent.mkdir(parents=True)
+    figures = {"bundle": "snake", "one_step": {}, "weights": weights_fingerprint("snake")}
+    file.write_text(json.dumps(figures))
+    assert read_evaluation(ReportConfig("snake"))
+    file.write_text(json.dumps({**figures, "weights": "0" * 64}))
+    assert read_evaluation(ReportConfig("snake")) is None
+    assert "other weights than the bundle has now; it is left out" in capsys.readouterr().err
+    assert read_evaluation(ReportConfig("snake", str(file.parent)))  # it was asked for
+    assert "other weights" in capsys.readouterr().err

@@ -244,6 +244,12 @@ def test_a_figure_is_found_with_its_interval_and_its_samples():
 
 def test_intervals_hold_their_share_and_shrink_with_the_samples():
     assert share_interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson 1927
+    old = {"game": {"random": {"ends_by_the_rules": {"dream": {}, "real": {}}, "return": {}}}}
+    for side in old["game"]["random"].values():
+        side |= {"value": 1.0, "interval": [1.0, 1.0], "samples": 2}
+    sure = find_figure(old, "game.random.ends_by_the_rules")
+    assert sure.interval == share_interval(1.0, 2) and sure.interval[0] < 0.4
+    assert find_figure(old, "game.random.return").interval == (1.0, 1.0)
     assert share_interval(1.0, 10)[1] == 1 and share_interval(1.0, 10)[0] < 0.8
     assert f1_interval(1.0, 1000)[0] > f1_interval(1.0, 10)[0]
     wide, narrow = auroc_interval(0.9, 10, 100), auroc_interval(0.9, 100, 1000)

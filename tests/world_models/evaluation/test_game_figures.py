@@ -11,6 +11,7 @@ from collectors.worlds.snake.env import RealSnake, RealSnakeVector
 from collectors.worlds.snake.tiles import HEAD, TILE, TILES
 from collectors.worlds.worldmap.env import RealWorldMapVector
 from tests.agents.stub_envs import CountingVectorEnv
+from world_models.evaluation.estimates import mean_estimate, share_estimate
 from world_models.evaluation.evaluator import Evaluator
 from world_models.evaluation.game_figures import count_figures, game_figures
 from world_models.evaluation.game_play import play_game
@@ -103,6 +104,17 @@ def test_games_that_end_without_a_reason_do_not_end_by_the_rules(real):
     late = real._replace(terminations=np.roll(real.terminations, 1, 0))
     found = game_figures(late, real, 1000, rng())["ends_by_the_rules"]
     assert found["value"] < 0.1 and found["real"]["value"] == 1
+
+
+def test_two_games_that_ended_well_do_not_show_that_all_do():
+    for share, samples in ((1.0, 2), (0.0, 2), (1.0, 20)):
+        found = share_estimate(np.full(samples, share), rng())
+        low, high = found["interval"]
+        assert found["value"] == share and low <= share <= high and high - low > 0.1
+    assert share_estimate(np.ones(2), rng())["interval"][0] == pytest.approx(0.342, abs=1e-3)
+    assert share_estimate(np.ones(1), rng())["interval"] is None
+    mixed = np.array([0.0, 1.0] * 10)
+    assert share_estimate(mixed, rng()) == mean_estimate(mixed, rng())
 
 
 def test_a_blurred_dream_loses_sharpness_and_an_equal_one_does_not(real):
