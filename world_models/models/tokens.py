@@ -60,7 +60,7 @@ class TokensModel(WorldModel):
     kind = "tokens"
     config_class = TokensConfig
     full_precision = "tokenizer."  # a frame keeps its codes
-    one_graph = quick_in_bfloat16 = True
+    one_graph = True
     config: TokensConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool
