@@ -18,7 +18,7 @@ def lines(figures: dict) -> list[str]:
     for other, rows in figures["ratios"].items():
         for name, by_lanes in rows.items():
             ratios = "; ".join(f"{_lanes(n)}: {_times(row)}" for n, row in by_lanes.items())
-            found.append(f"{name} is faster than {other}, {ratios}")
+            found.append(f"{name}, speed over that of {other}: {ratios}")
     return found + backend_lines(figures["backends"]) + ppo_lines(figures["ppo"])
 
 
@@ -38,5 +38,5 @@ def _lanes(count: int) -> str:
 def _times(by_steps: dict) -> str:
     """How many times as fast, by denoising steps."""
     return ", ".join(
-        f"{ratio:.0f}x with {steps} step{'s' * (steps > 1)}" for steps, ratio in by_steps.items()
+        f"{ratio:.3g}x with {steps} step{'s' * (steps > 1)}" for steps, ratio in by_steps.items()
     )

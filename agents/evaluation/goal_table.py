@@ -21,7 +21,7 @@ def goal_table(world: str, figures: Mapping[str, Any]) -> str:
     ]
     if not found:
         return ""
-    head = f"{'':44s} {'value':>9s} {'95 % interval':>19s} {'samples':>8s}  goal"
+    head = f"{'':44s} {'value':>9s} {'95 % interval':>19s} {'samples':>8s}  goal; beside it"
     return "\n".join([head, *map(_line, found)])
 
 
@@ -33,4 +33,6 @@ def _line(row: Row) -> str:
     goal = "" if row.passed is None else range_text(target, ">=", "<=")
     goal += {True: ", met", False: ", missed", None: ""}[row.passed]
     title = f"{target.title} ({target.unit})" if target.unit else target.title
-    return f"{title:44s} {figure.value:>9.4g} {interval:>19s} {samples:>8s}  {goal}".rstrip()
+    beside = ", ".join(f"{name} {value:.4g}" for name, value in figure.beside.items())
+    text = "; ".join(filter(None, (goal, beside)))
+    return f"{title:44s} {figure.value:>9.4g} {interval:>19s} {samples:>8s}  {text}".rstrip()

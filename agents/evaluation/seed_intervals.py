@@ -8,22 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from world_models.evaluation.estimates import t_quantile
+
 Interval = tuple[float, float]
-# the 97.5 % points of Student's t for 1 to 30 degrees of freedom
-_T = (
-    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
-    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
-)
-
-
-def t_quantile(freedom: int) -> float:
-    """The 97.5 % point of Student's t for 1 degree of freedom or more, to 1e-3."""
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    z = 1.959964  # of the normal distribution, to which t tends (Abramowitz & Stegun, 26.7.5)
-    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / freedom + second / freedom**2
 
 
 class Spread(NamedTuple):
@@ -43,15 +30,19 @@ def mean_spread(runs: np.ndarray) -> Spread | None:
     models, seeds = runs.shape
     if models == 1 and seeds == 1:
         return None
-    grand = runs.mean()
     by_model, by_seed = runs.mean(1), runs.mean(0)
     own = [float(means.var(ddof=1)) / len(means) for means in (by_model, by_seed) if len(means) > 1]
     freedom = min(count for count in (models, seeds) if count > 1) - 1
     if len(own) == 1:
         return Spread(own[0], freedom)
-    rest = runs - by_model[:, None] - by_seed + grand
-    twice = float((rest**2).sum()) / ((models - 1) * (seeds - 1) * models * seeds)
-    return Spread(max(*own, sum(own) - twice), freedom)
+    return Spread(max(*own, sum(own) - _rest(runs) / (models * seeds)), freedom)
+
+
+def _rest(runs: np.ndarray) -> float:
+    """The variance of (M, S) runs that is neither the model's nor the seed's, of several each."""
+    models, seeds = runs.shape
+    rest = runs - runs.mean(1, keepdims=True) - runs.mean(0) + runs.mean()
+    return float((rest**2).sum()) / ((models - 1) * (seeds - 1))
 
 
 def mean_interval(runs: np.ndarray) -> Interval | None:
@@ -96,12 +87,15 @@ def spread_shares(runs: np.ndarray, games: float) -> dict[str, float | None] | N
     """Which share of the variance of (M, S) runs' means is between world models, between PPO seeds
     of one world model, and of the games that were played to measure them.
 
-    `games` is the variance of a run's mean that comes from its games. None for a single run and
-    where nothing varies; "world_models" is None where there is one.
+    `games` is the variance of a run's mean that comes from its games. What a seed does in every
+    model alike is no difference between models. With one seed the luck of a model's one PPO run
+    counts as the model's. None for a single run and where nothing varies; "world_models" is None
+    where there is one.
     """
     models, seeds = runs.shape
     within = float(runs.var(1, ddof=1).mean()) if seeds > 1 else games
-    between = float(runs.mean(1).var(ddof=1)) - within / seeds if models > 1 else 0.0
+    between = float(runs.mean(1).var(ddof=1)) if models > 1 else 0.0
+    between -= _rest(runs) / seeds if models > 1 and seeds > 1 else games * (models > 1)
     parts = {
         "world_models": max(between, 0.0),
         "ppo_seeds": max(within - games, 0.0),

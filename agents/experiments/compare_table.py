@@ -122,7 +122,8 @@ def about(result: dict) -> list[str]:
             f"CPU seconds per second of each training: {shares}. MACs: multiply-adds per frame; "
             "fps: frames per second in 1 and in 64 lanes, timed in turn"
             + (
-                "; real return: that of PPO, trained in the dream, in the real game."
+                "; real return: that of one PPO run, trained in the dream, in the real game; its "
+                "95 % are over games, and another run may differ by more."
                 if budget["ppo_steps"]
                 else "."
             )

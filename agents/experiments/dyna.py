@@ -69,7 +69,7 @@ class DynaConfig:
         2_000, "world model updates per round; the first: world_model's", least=1
     )
     steps: int = setting(100_000, "PPO steps in the dream per round", least=1)
-    episodes: int = setting(128, "games of each measurement", least=1, most=MOST_GAMES)
+    episodes: int = setting(128, "games of each measurement", least=2, most=MOST_GAMES)
     reference: bool = setting(True, "the same PPO in the real game beside it, for transfer")
     out: str = setting("runs/dyna", "folder; finished stages in it are not repeated")
     seeds: tuple[int, ...] = setting((0, 1, 2), "a loop each; with one there is no interval")

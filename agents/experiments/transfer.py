@@ -21,6 +21,7 @@ from agents.envs import (
     WORLD_HELP,
     Backend,
     Kind,
+    bundle_spec,
     env_id,
     env_settings,
     find_twins,
@@ -55,7 +56,7 @@ class TransferConfig:
 
     name: str = setting("snake", WORLD_HELP)
     steps: int = setting(300_000, "training budget of each, in environment steps", least=1)
-    episodes: int = setting(128, "real games per policy", least=1, most=MOST_GAMES)
+    episodes: int = setting(128, "real games per policy", least=2, most=MOST_GAMES)
     out: str = setting("runs/transfer", "folder; finished stages in it are not repeated")
     seeds: tuple[int, ...] = setting((0, 1, 2), "of PPO; with one there is no interval")
     bundle: str | None = setting(None, "the dream's model; none: the released one")
@@ -82,7 +83,7 @@ class TransferConfig:
         8, "moments of the training at which dreamed and real return are compared; 0: none", least=0
     )
     exploitation_episodes: int = setting(
-        32, "dreams and real games at each", least=1, most=MOST_GAMES
+        32, "dreams and real games at each", least=2, most=MOST_GAMES
     )
     backend: Backend = setting("auto", TRAINING_BACKEND_HELP)
     device: str = setting("cpu", DEVICE_HELP)
@@ -246,6 +247,7 @@ def _run_transfer(config: TransferConfig) -> dict:
     bundle = (*config.bundles, config.bundle)[0]
     # a game that is not here, or wrong options of it, fail before an hour of training
     game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
+    check_worlds(config)
     works = [SeedWork(config, seed) for seed in config.seeds]
     note(start_line(config, works))
     models = dreams_of(config)
@@ -258,6 +260,14 @@ def _run_transfer(config: TransferConfig) -> dict:
         result = _write_result(Path(config.out), config, models, found)
     write_plots(Path(config.out), result)
     return result
+
+
+def check_worlds(config: TransferConfig) -> None:
+    """Raises ValueError where a model is a dream of another world."""
+    for bundle in (*config.bundles, *([config.bundle] if config.bundle else [])):
+        world = bundle_spec(bundle).get("world", config.name)
+        if world != config.name:
+            raise ValueError(f"the bundle {bundle} is a dream of {world}, not of {config.name}")
 
 
 def start_line(config: TransferConfig, works: list[SeedWork]) -> str:

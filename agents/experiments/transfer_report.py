@@ -163,7 +163,8 @@ def _kinds(models: int, seeds: int) -> list[tuple[int, str]]:
 def _spread_lines(shares: Mapping[str, float | None] | None) -> list[str]:
     if shares is None:
         return []
-    names = {"world_models": "world models", "ppo_seeds": "PPO seeds", "games": "games"}
+    alone = " and the luck of PPO in each" if shares["ppo_seeds"] is None else ""
+    names = {"world_models": f"world models{alone}", "ppo_seeds": "PPO seeds", "games": "games"}
     parts = [
         f"{names[key]} {100 * share:.0f} %" for key, share in shares.items() if share is not None
     ]

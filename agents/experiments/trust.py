@@ -62,7 +62,7 @@ class TrustConfig:
     steps: int = setting(80_000, "of each PPO, all lanes together", least=1)
     min_trust: float = setting(0.5, "trust below which a dream is truncated", least=0, most=1)
     seeds: tuple[int, ...] = setting((0, 1), "of the PPO runs")
-    episodes: int = setting(64, "real episodes for each policy", least=1)
+    episodes: int = setting(64, "real episodes for each policy", least=2)
     out: str = setting("runs/trust", "folder for data, model, policies and trust.json")
     real_options: tuple[str, ...] = setting((), "of the real game, as grid_size=8")
     device: str = setting("cpu", DEVICE_HELP)
@@ -233,7 +233,9 @@ def format_table(result: dict) -> str:
         shown = f"{sum(dreamed) / len(dreamed):.2f}" if dreamed else "-"
         span = "{:.2f} to {:.2f}".format(*row["return_ci"])
         lines.append(f"{name:<18}{row['return_mean']:>12.2f}  {span:<16}{shown:>13}")
-    return "\n".join(lines)
+    runs = len(result["without"].get("by_seed", []))
+    over = f"95 % intervals are over games, as if the {runs} PPO runs of a line did not differ"
+    return "\n".join([*lines, over if runs > 1 else "one PPO run a line: 95 % over its games"])
 
 
 def run(config: TrustConfig) -> str:

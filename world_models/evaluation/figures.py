@@ -39,15 +39,10 @@ def _quality(run: OneStep, mask: Tensor) -> dict:
 
     return {
         **means(run.quality),
-        **{f"{name}_ci": _interval(run.quality[name][mask]) for name in ("psnr", "ssim")},
+        **{f"{name}_ci": metrics.interval(run.quality[name][mask]) for name in ("psnr", "ssim")},
         "copy_last_frame": means(run.copy_quality),
         "samples": int(mask.sum()),
     }
-
-
-def _interval(values: Tensor) -> list[float] | None:
-    """95 % of the mean; None of nothing."""
-    return metrics.interval(values) if len(values) else None
 
 
 def rollout_figures(run: Rollouts, last: int) -> dict:
@@ -66,7 +61,7 @@ def rollout_figures(run: Rollouts, last: int) -> dict:
             psnr = metrics.psnr(frames, real)
             curves[name]["psnr"].append(mean(psnr))
             if name == "dream":
-                intervals[h] = _interval(psnr)
+                intervals[h] = metrics.interval(psnr)
             curves[name]["ssim"].append(mean(metrics.ssim(frames, real)))
     shown = [h for h in HORIZONS if h <= last]
     pick = {
@@ -89,6 +84,8 @@ def kid_figures(run: Rollouts, depth: int, count: int) -> dict:
     """KID of frames `depth` steps deep, and of the start frames,
     to the real frames at that depth.
     """
+    if count < 2:
+        return {"omitted": "no frames for KID were asked for", "depth": depth}
     rows = run.real_running[:, depth - 1].nonzero()[:count, 0]
     others = {"value": run.frames[rows, depth], "copy_start_frame": run.real_frames[rows, 0]}
     return {**metrics.kid(run.real_frames[rows, depth], others), "depth": depth}

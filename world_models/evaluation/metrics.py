@@ -11,6 +11,7 @@ from torch import Tensor
 
 from collectors.extras import install
 from collectors.media import to_rgb
+from world_models.evaluation.estimates import t_quantile
 
 # dB of equal frames; one gray level in one pixel of 64 x 64 x 3 is already 89 dB
 IDENTICAL_PSNR = 100.0
@@ -165,10 +166,12 @@ def uniformity_p(uniform: Tensor, bins: int = 16) -> float | None:
     )
 
 
-def interval(values: Tensor) -> list[float]:
-    """95 % normal interval [low, high] of the mean of (N,) values."""
+def interval(values: Tensor) -> list[float] | None:
+    """95 % t interval [low, high] of the mean of (N,) values; None of fewer than two."""
+    if len(values) < 2:
+        return None
     values = values.double()
-    half = 1.96 * float(values.std(correction=0)) / max(len(values), 1) ** 0.5
+    half = t_quantile(len(values) - 1) * float(values.std()) / len(values) ** 0.5
     return [float(values.mean()) - half, float(values.mean()) + half]
 
 

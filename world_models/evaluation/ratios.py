@@ -7,25 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from world_models.evaluation.estimates import CHUNK, RESAMPLES, central, estimate, mean_estimate
+from world_models.evaluation.estimates import (
+    CHUNK,
+    FEWEST,
+    RESAMPLES,
+    central,
+    estimate,
+    mean_estimate,
+)
 
 
 def compared(dream: np.ndarray, real: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
     """{"value", "interval", "samples", "dream", "real"}: the ratio of two means first.
 
     dream (L,) and real (M,) are not paired; numbers that are not finite are left out. There is no
-    ratio where the real mean may be zero by its interval, or a side has no numbers.
+    ratio where the real mean may be zero by its interval, or a side has fewer than two numbers.
     """
     top, bottom = (values[np.isfinite(values)] for values in (dream, real))
     means = {"dream": mean_estimate(top, generator), "real": mean_estimate(bottom, generator)}
     ratio, interval = None, None
-    if len(top) and _apart_from_zero(means["real"]):
+    if len(top) >= FEWEST and _apart_from_zero(means["real"]):
         ratio, interval = top.mean() / bottom.mean(), ratio_interval(top, bottom, generator)
     return {**estimate(ratio, interval, min(len(top), len(bottom))), **means}
 
 
 def _apart_from_zero(found: dict[str, Any]) -> bool:
-    low, high = found["interval"] or (found["value"] or 0.0,) * 2
+    low, high = found["interval"] or (0.0, 0.0)
     return low > 0 or high < 0
 
 

@@ -70,12 +70,29 @@ def test_paired_models_and_seeds_with_one_real_training_per_seed():
 
 
 def test_shares_of_the_spread_are_those_of_hand_computed_variances():
-    # within models: variances 2 and 2, of them 0.5 from games; means 1 and 5: variance 8, less 2/2
+    # within models: variances 2 and 2, of them 0.5 from games; means 1 and 5: variance 8, less
+    # half of what is neither the model's nor the seed's, here nothing
     shares = spread_shares(np.array([[0.0, 2.0], [4.0, 6.0]]), 0.5)
-    total = 7 + 1.5 + 0.5
+    total = 8 + 1.5 + 0.5
     assert shares == pytest.approx(
-        {"world_models": 7 / total, "ppo_seeds": 1.5 / total, "games": 0.5 / total}
+        {"world_models": 8 / total, "ppo_seeds": 1.5 / total, "games": 0.5 / total}
     )
+    # residuals 0.5, -0.5, -0.5, 0.5: their variance 1, half of it less than 4.5 between means
+    shares = spread_shares(np.array([[0.0, 2.0], [2.0, 6.0]]), 0.0)
+    assert shares == pytest.approx({"world_models": 4 / 9, "ppo_seeds": 5 / 9, "games": 0})
+
+
+def test_what_a_seed_does_in_every_world_model_hides_no_difference_between_them():
+    generator = np.random.default_rng(0)
+    models, seeds, rest = (generator.normal(size=(500, *s)) for s in ((3, 1), (1, 3), (3, 3)))
+    for weight in (0, 3):  # variance of a seed in all models: none, and nine times the models'
+        runs = models + weight * seeds + rest
+        between = [
+            shares["world_models"] * one.var(1, ddof=1).mean() / (1 - shares["world_models"])
+            for one in runs
+            if (shares := spread_shares(one, 0.0)) is not None
+        ]
+        assert 0.8 < np.mean(between) < 1.5  # 1, and some more: it is never below 0
 
 
 def test_a_kind_that_there_is_one_of_has_no_share():

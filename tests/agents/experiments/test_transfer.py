@@ -272,7 +272,7 @@ def test_the_command_prints_the_table_and_a_missing_bundle_is_one_sentence(parts
     [
         (["--seeds", "1,1"], "seeds has one twice: 1, 1"),
         (["--seeds", "[]"], "seeds are one or more"),
-        (["--episodes", "0"], "'episodes' got 0, expected 1 to 10000"),
+        (["--episodes", "0"], "'episodes' got 0, expected 2 to 10000"),
         (["--bundle", "a", "--bundles", "b,c"], "give one of bundle and bundles"),
         (["--world-model-preset", "snok"], "did you mean 'snake"),
     ],

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from agents.experiments import transfer
 from agents.experiments.transfer import TransferConfig
 
@@ -22,3 +24,11 @@ def test_a_game_that_is_no_world_of_ours_is_learned_with_its_options_too(tmp_pat
         for kind in ("dream", "real"):
             transfer.SeedWork(one, 0).train(transfer.Half(kind, kind, "bundle"))
     assert learned == [("dream", ()), ("real", given), ("dream", ()), ("real", ())]
+
+
+def test_a_bundle_of_another_world_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "train_ppo", None)
+    for given in ({"bundles": ("snake", "pong")}, {"bundle": "pong"}):
+        one = TransferConfig("snake", 9, out=str(tmp_path / "out"), seeds=(0,), **given)
+        with pytest.raises(ValueError, match="the bundle pong is a dream of pong, not of snake"):
+            transfer.run_transfer(one)

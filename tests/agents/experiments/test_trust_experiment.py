@@ -36,6 +36,9 @@ def test_the_table_sets_real_returns_beside_dreamed_ones():
     lines = trust.format_table({**result, "random": ROW}).splitlines()
     assert lines[1].split() == ["without", "1.50", "1.00", "to", "2.00", "9.00"]
     assert lines[2].split()[-1] == lines[3].split()[-1] == "-"
+    assert lines[4] == "one PPO run a line: 95 % over its games"
+    several = {**result, "random": ROW, "without": {**result["without"], "by_seed": [1.0, 2.0]}}
+    assert "over games, as if the 2 PPO runs" in trust.format_table(several)
 
 
 def test_a_world_without_a_preset_is_refused(capsys):

@@ -157,7 +157,7 @@ def test_trust_is_scored_only_where_something_is_wrong(perfect, frozen):
 
 def test_what_cannot_be_measured_says_why(perfect):
     assert (
-        "few" in perfect[0]["kid"]["omitted"]
+        "no frames for KID were asked for" in perfect[0]["kid"]["omitted"]
         and "ranking" in perfect[0]["policy_ranking"]["omitted"]
     )
 

@@ -166,6 +166,7 @@ def test_there_is_no_ratio_to_a_mean_that_may_be_zero():
     found = compared(np.ones(8), np.array([-1.0, 1.0] * 4), rng())
     assert found["value"] is None and found["interval"] is None and found["real"]["samples"] == 8
     assert compared(np.zeros(0), np.ones(4), rng())["value"] is None
+    assert compared(np.ones(4), np.ones(1), rng())["value"] is None  # nobody knows its spread
     assert compared(np.full(4, 3.0), np.full(4, 2.0), rng())["value"] == 1.5
 
 

@@ -122,3 +122,9 @@ def test_uniformity_p_is_the_survival_function_of_chi_square():
 
 def test_kid_says_why_it_is_left_out():
     assert "too few" in metrics.kid(noise(1), {"value": noise(1)})["omitted"]
+
+
+def test_an_interval_of_few_samples_is_that_of_a_t_test_and_of_one_there_is_none():
+    low, high = metrics.interval(torch.tensor([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5))
+    assert metrics.interval(torch.tensor([1.0])) is None
