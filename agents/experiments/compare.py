@@ -37,7 +37,7 @@ from collectors.policies.policies import make_policy
 from collectors.progress import OverallProgress, duration, note
 from collectors.settings.run_command import command
 from neural_envs import bundles
-from neural_envs.bundles import load_model
+from neural_envs.bundles import checked_device, load_model
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.run import train
 
@@ -227,6 +227,7 @@ def compare(config: CompareConfig) -> dict:
     Raises CompareError, and LockError where another process writes the folder.
     """
     config = resolved(config)
+    checked_device(config.device)  # before minutes of training
     with locked(config.out):
         return _compare(config)
 

@@ -16,6 +16,7 @@ from agents.ppo.train import POLICY_FILE, PPOConfig, load_policy, train_ppo
 from collectors.policies.policies import make_policy
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
+from neural_envs.bundles import checked_device
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def format_table(rows: dict[str, Evaluation], event: str = "events") -> str:
 
 def run(config: DemoConfig) -> str:
     """Film, learn, measure; print each part as it is done; return the time it took."""
+    checked_device(config.device)
     start = time.monotonic()
     world = find_twins(config.name, config.bundle)
     player = world.ranking[-1]

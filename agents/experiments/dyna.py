@@ -41,7 +41,7 @@ from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command, first_word
 from collectors.worlds.registration import environment_id
 from collectors.worlds.table import WORLDS, find_world
-from neural_envs.bundles import load_model
+from neural_envs.bundles import checked_device, load_model
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
 from world_models.training.run import train
@@ -278,6 +278,7 @@ def run_dyna(config: DynaConfig) -> dict:
 
     Raises LockError where another process writes the folder.
     """
+    checked_device(config.device)  # before hours of training on another one
     root = Path(config.out)
     loops = [Loop(config, seed) for seed in config.seeds]
     with ExitStack() as opened:

@@ -21,7 +21,6 @@ from agents.envs import (
     WORLD_HELP,
     Backend,
     Kind,
-    bundle_spec,
     env_id,
     env_settings,
     find_twins,
@@ -34,7 +33,12 @@ from agents.evaluation.play import MOST_GAMES, Episodes, first_game, play_policy
 from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
 from agents.experiments.stages import Settings, Stages, settings_of, write_json
 from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
-from agents.experiments.world_model_seeds import WorldModel, trained_bundles, world_models
+from agents.experiments.world_model_seeds import (
+    WorldModel,
+    check_worlds,
+    trained_bundles,
+    world_models,
+)
 from agents.ppo.presets import PPOSettings, expected_time, ppo_settings, ppo_steps
 from agents.ppo.train import POLICY_FILE, PPOConfig, dreamed_weights, load_policy, train_ppo
 from collectors.dataset.dataset import dataset_name
@@ -247,7 +251,7 @@ def _run_transfer(config: TransferConfig) -> dict:
     bundle = (*config.bundles, config.bundle)[0]
     # a game that is not here, or wrong options of it, fail before an hour of training
     game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
-    check_worlds(config)
+    check_worlds(config.name, (*config.bundles, config.bundle))
     works = [SeedWork(config, seed) for seed in config.seeds]
     note(start_line(config, works))
     models = dreams_of(config)
@@ -260,14 +264,6 @@ def _run_transfer(config: TransferConfig) -> dict:
         result = _write_result(Path(config.out), config, models, found)
     write_plots(Path(config.out), result)
     return result
-
-
-def check_worlds(config: TransferConfig) -> None:
-    """Raises ValueError where a model is a dream of another world."""
-    for bundle in (*config.bundles, *([config.bundle] if config.bundle else [])):
-        world = bundle_spec(bundle).get("world", config.name)
-        if world != config.name:
-            raise ValueError(f"the bundle {bundle} is a dream of {world}, not of {config.name}")
 
 
 def start_line(config: TransferConfig, works: list[SeedWork]) -> str:

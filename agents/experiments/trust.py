@@ -25,7 +25,7 @@ from collectors.recording.named_game import read_options
 from collectors.settings.parse import LISTED_BY, check_settings, setting
 from collectors.settings.run_command import command
 from collectors.worlds.table import UnknownNameError, unknown
-from neural_envs.bundles import load_model
+from neural_envs.bundles import checked_device, load_model
 from world_models.evaluation.evaluation import EvaluationOptions
 from world_models.training.config import TrainConfig
 from world_models.training.presets.table import PRESETS
@@ -103,6 +103,7 @@ class Experiment:
 
         Raises LockError where another process writes the folder.
         """
+        checked_device(self.config.device)  # before a training on another one
         with locked(self.root):
             return self._run()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from agents.envs import find_twins, weights_fingerprint
+from agents.envs import bundle_spec, find_twins, weights_fingerprint
 from agents.experiments.stages import Stages, settings_of
 from neural_envs.bundles import load_model
 from world_models.bundles.reading import read_config
@@ -35,6 +35,14 @@ class WorldModel(NamedTuple):
     def as_dict(self, name: str) -> dict[str, str]:
         """For JSON: which model it is."""
         return {"bundle": self.bundle or find_twins(name).bundle, "weights": self.weights}
+
+
+def check_worlds(name: str, bundles: Sequence[str | None]) -> None:
+    """Raises ValueError where one of the bundles, None apart, is a dream of another world."""
+    for bundle in filter(None, bundles):
+        world = bundle_spec(bundle).get("world", name)
+        if world != name:
+            raise ValueError(f"the bundle {bundle} is a dream of {world}, not of {name}")
 
 
 def world_models(name: str, bundles: Sequence[str | None]) -> list[WorldModel]:

@@ -44,6 +44,23 @@ def test_agents_are_trained_on_the_device_of_the_experiment(module, monkeypatch,
     assert devices == ["cuda"]
 
 
+RUN = {
+    demo: lambda out: demo.run(demo.DemoConfig(device="nosuch", out=out)),
+    compare: lambda out: compare.compare(CompareConfig(device="nosuch", out=out)),
+    dyna: lambda out: dyna.run_dyna(dyna.DynaConfig(device="nosuch", out=out)),
+    trust: lambda out: trust.Experiment(trust.TrustConfig(device="nosuch", out=out)).run(),
+}
+
+
+@pytest.mark.parametrize("module", RUN, ids=lambda module: module.__name__.split(".")[-1])
+def test_a_device_that_is_not_here_is_refused_before_anything_is_collected(
+    module, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(compare, "resolved", lambda config: config)
+    with pytest.raises(ValueError, match="cannot use device 'nosuch'"):
+        RUN[module](str(tmp_path / "run"))
+
+
 LEARN = {
     dyna: lambda run: dyna.Loop(dyna.DynaConfig(**run), 0)._learn(1, "dream"),
     transfer: lambda run: transfer.SeedWork(transfer.TransferConfig(**run), 0).train(
