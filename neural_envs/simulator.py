@@ -17,7 +17,7 @@ from torch import Tensor
 from collectors.worlds.lane_arguments import lane_seeds
 from neural_envs import bundles
 from neural_envs.backends.backends import Steps, steps_by
-from world_models.lanes import put_lanes, take_lanes
+from world_models.lanes import put_lanes, step_in_blocks, take_lanes
 from world_models.noise import NoiseStream, plus_one
 from world_models.protocols import (
     DEFAULT_OPTIONS,
@@ -180,7 +180,7 @@ class Simulator:
         if self.steps is not None:
             return self.steps(state.model, action, state.noise, options)
         with torch.inference_mode():
-            return self.model.step(state.model, action, state.noise, options)
+            return step_in_blocks(self.model, state.model, action, state.noise, options)
 
     def advance(
         self,

@@ -198,11 +198,11 @@ class WorldModel(nn.Module, ABC):
 
     # ------------------------------------------------------------------ files and backends
 
-    # prefix of the weights that a bundle keeps in full precision; "": half precision for all
-    full_precision: ClassVar[str] = ""
+    full_precision: ClassVar[str] = ""  # prefix of weights that bundles keep in float32; "": none
     # whether a step can be exported as one graph: for given lanes and options it does the same
     # whatever the numbers are, and all that is random comes from `noise.uniform` and `.normal`
     one_graph: ClassVar[bool] = False
+    lanes_at_once: ClassVar[int] = 0  # that a processor steps fastest; 0: all, see `step_in_blocks`
 
     # ------------------------------------------------------------------ training
 

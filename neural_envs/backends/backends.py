@@ -6,7 +6,7 @@ The dream is the same, up to rounding: noise is drawn in torch, by the lanes' ow
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +24,7 @@ from neural_envs.backends.errors import BackendError, ExportError, first_line
 from neural_envs.backends.fastest import best_of, choice_file, fastest, keep_choice, kept_choice
 from neural_envs.backends.runtimes import RUNTIMES, Compute, require
 from neural_envs.backends.step_function import StepFunction
-from world_models.lanes import map_leaves
+from world_models.lanes import map_leaves, step_in_blocks
 from world_models.models.table import FAMILIES
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, State, Transition, WorldModel
@@ -58,6 +58,7 @@ class Steps:
 
     def __init__(self, model: WorldModel, contexts: Any, backend: str):
         self.model, self.contexts, self.backend = model, contexts, backend
+        self.eager = partial(step_in_blocks, model)
         self.device = next(model.parameters()).device
         # (lanes, options) -> the name of what runs, and its step
         self._opened: dict[tuple[int, SamplingOptions], tuple[str, Step]] = {}
@@ -95,13 +96,13 @@ class Steps:
             "eager torch runs it",
             stacklevel=2,
         )
-        return "eager", self.model.step
+        return "eager", self.eager
 
     def _fastest(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
         """The fastest backend that agrees, timed unless a choice is kept; eager torch for other
         sampling options than the model's own, of which there are too many to keep graphs of.
         """
-        eager = self.model.step
+        eager = self.eager
         if self.model.resolve_options(options) != self.model.default_options:
             return "eager", eager
         file = choice_file(self.model, lanes, options)

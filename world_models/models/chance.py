@@ -64,6 +64,7 @@ class ChanceModel(NextFrameModel):
     kind = "chance"
     full_precision = "sprites."  # positions to a hundredth of a pixel
     one_graph = True
+    lanes_at_once = 16
     config_class = ChanceConfig
 
     def __init__(self, spec: WorldSpec, config: ChanceConfig):
