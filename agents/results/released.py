@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent / "measured"
 SPREAD = "spread"  # the kind of a file that is of a preset, not of the bundle
 KINDS = ("evaluation", "games", "transfer", SPREAD)
 MADE = {"command", "commit", "date", "machine"}
+MACHINE = {"processor", "vectors", "cores", "threads"}
 OF_A_MACHINE = re.compile(r"^(/|~|\\\\|[A-Za-z]:\\|file:)")
 
 
@@ -58,6 +59,8 @@ def read_results(folder: Path = FOLDER) -> dict[str, list[Source]]:
     bench = folder / "bench.json"
     if bench.is_file():
         figures = read_file(bench)
+        if not isinstance(figures["weights"], dict):
+            raise ValueError(f"{bench.name} does not say which bundles were timed; measure again")
         for bundle, weights in figures["weights"].items():
             found.setdefault(bundle, []).append(Source(bench.name, figures, weights))
     return found
@@ -79,7 +82,9 @@ def read_file(file: Path) -> dict:
     except ValueError as error:
         raise ValueError(f"{name} is damaged ({error}); measure again") from None
     made = figures.get("made") if isinstance(figures, dict) else None
-    if not isinstance(made, dict) or not made.keys() >= MADE or "weights" not in figures:
+    machine = made.get("machine") if isinstance(made, dict) else None
+    complete = isinstance(made, dict) and made.keys() >= MADE and "weights" in figures
+    if not complete or not isinstance(machine, dict) or not machine.keys() >= MACHINE:
         raise ValueError(f"{name} does not say how it was made; measure again")
     places = [text for text in _texts(figures) if OF_A_MACHINE.match(text)]
     if places:

@@ -1,9 +1,9 @@
 """The table of docs/speed.md: what each backend gains, read from a file of `neural-envs bench`."""
 
-import json
 from pathlib import Path
 
 from agents.envs import weights_fingerprint
+from agents.results.released import read_file
 from agents.results.tables import OLDER, OLDER_NOTE
 
 EAGER = "eager"
@@ -15,7 +15,7 @@ def speed_table(file: Path) -> str:
     machine's fastest convolution that they take, then each backend as a ratio to it, and eager
     torch and `auto` beside the DIAMOND-sized model. A sentence where the file has no backends.
     """
-    figures = json.loads(file.read_text()) if file.is_file() else {}
+    figures = read_file(file) if file.is_file() else {}
     report = figures.get("backends") or {}
     names = list(dict.fromkeys(name for row in report.values() for name in row if name != EAGER))
     if not names:

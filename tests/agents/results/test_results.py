@@ -218,7 +218,8 @@ def test_a_file_that_cannot_be_used_is_a_sentence(text, sentence, tmp_path):
 @pytest.mark.parametrize("place", ["/home/somebody/data", "~/data", "C:\\data", "file:data"])
 def test_a_file_that_names_a_place_on_a_machine_is_refused(place, tmp_path):
     (tmp_path / "snake").mkdir()
-    made = dict.fromkeys(("command", "commit", "date", "machine"), "")
+    machine = dict.fromkeys(("processor", "vectors", "cores", "threads"), 1)
+    made = {**dict.fromkeys(("command", "commit", "date"), ""), "machine": machine}
     figures = {"made": made, "weights": "", "data": {"path": place}}
     (tmp_path / "snake" / "evaluation.json").write_text(json.dumps(figures))
     with pytest.raises(ValueError, match="names a place on a machine"):

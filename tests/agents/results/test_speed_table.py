@@ -2,18 +2,23 @@
 
 import json
 
+import pytest
+
 from agents.results.speed_table import NONE, speed_table
+
+MADE = {
+    "command": "neural-envs bench",
+    "commit": "0",
+    "date": "2026-11-26",
+    "machine": {"processor": "x86_64", "vectors": "AVX512", "cores": 1, "threads": 1},
+}
 
 
 def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.results.speed_table.weights_fingerprint", lambda *_: "now")
     row = {"frames_per_second": 700.4, "ratio_to_eager": 1.0, "share_of_peak": 0.25}
     figures = {
-        "made": {
-            "command": "neural-envs bench",
-            "date": "2026-11-26",
-            "machine": {"vectors": "AVX512"},
-        },
+        "made": MADE,
         "weights": {"a": "now", "b": "before"},
         "machine": {"threads": 1},
         "convolution_peak_gmac_per_second": {"float32": 95.2, "bfloat16": 180.0},
@@ -42,5 +47,12 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch)
 
 def test_a_file_without_backends_is_no_table(tmp_path):
     assert speed_table(tmp_path / "none.json") == NONE
-    (tmp_path / "bench.json").write_text("{}")
+    (tmp_path / "bench.json").write_text(json.dumps({"made": MADE, "weights": {}}))
     assert speed_table(tmp_path / "bench.json") == NONE
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"made": {}, "weights": {}}'])
+def test_a_damaged_file_is_a_sentence_with_its_remedy(tmp_path, text):
+    (tmp_path / "speed.json").write_text(text)
+    with pytest.raises(ValueError, match=r"speed.json (is damaged|does not say).*measure again"):
+        speed_table(tmp_path / "speed.json")
