@@ -54,6 +54,7 @@ def read_results(folder: Path = FOLDER) -> dict[str, list[Source]]:
             file = folder / bundle / f"{kind}.json"
             if file.is_file():
                 figures = with_trust_of_dreams(read_file(file))
+                figures = _of_a_preset(figures) if kind == SPREAD else figures
                 source = Source(f"{bundle}/{file.name}", figures, figures["weights"])
                 found.setdefault(bundle, []).append(source)
     bench = folder / "bench.json"
@@ -91,6 +92,16 @@ def read_file(file: Path) -> dict:
         remedy = "measure again with paths relative to the working tree"
         raise ValueError(f"{name} names a place on a machine, {places[0]!r}; {remedy}")
     return figures
+
+
+def _of_a_preset(figures: dict) -> dict:
+    """What a transfer from several world models says of a preset, all of it under `spread`: none of
+    its dreams need be the released one.
+    """
+    kept = {name: figures.get(name) for name in ("transfer", "transfer_ci")}
+    return {"made": figures["made"], "weights": figures["weights"]} | {
+        SPREAD: {**figures[SPREAD], **kept}
+    }
 
 
 def with_trust_of_dreams(figures: dict) -> dict:

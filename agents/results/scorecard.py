@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from agents.results.figures import Figure, as_number, find_figure
 from agents.results.goals import keys_of, targets_of
-from agents.results.released import Source
+from agents.results.released import SPREAD, Source
 from world_models.evaluation.evaluator import Target
 
 CARD = "model card"
@@ -36,7 +36,7 @@ def given(sources: Sequence[Source]) -> list[Given]:
     return [
         Given(source.name, source.figures)
         for source in sources
-        if "one_step" in source.figures or "transfer" in source.figures
+        if {"one_step", "transfer", SPREAD} & source.figures.keys()
     ]
 
 
