@@ -35,7 +35,7 @@ from agents.benchmarks.timing import (
 from agents.envs import env_id, weights_fingerprint
 from agents.evaluation.how_made import how_made
 from agents.ppo.presets import STEPS_PER_SECOND
-from collectors.dataset.dataset import Dataset
+from collectors.dataset.dataset import recorded_dataset
 from collectors.extras import optional
 from collectors.files import check_free, check_writable, write_atomically
 from collectors.progress import OverallProgress, counted, duration, note, progress
@@ -112,7 +112,7 @@ def bundle_macs(name: str, steps: int | None) -> int:
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:
     """Reading clips of one context and one next frame, and training on clips."""
-    dataset, preset = Dataset(config.data), find_preset(config.preset)
+    dataset, preset = recorded_dataset(config.data), find_preset(config.preset)
     trainer = Trainer(replace(preset, rollout_from=1.0, device=config.device), dataset)
     context = trainer.model.context_length
     reader = ClipReader(dataset, dataset.split()["train"], context, 1, preset.event_weight)

@@ -30,7 +30,7 @@ from agents.evaluation.time_budget import (
     frames_per_second,
     reduced,
 )
-from collectors.dataset.dataset import Dataset, dataset_name
+from collectors.dataset.dataset import Dataset, dataset_name, recorded_dataset
 from collectors.files import check_free, check_writable
 from collectors.policies.policies import make_policy
 from collectors.progress import OverallProgress, duration, note
@@ -227,7 +227,7 @@ def open_dataset(data: str, world: str) -> Dataset:
         game = world if world in WORLDS else f"--env {world}"
         remedy = f"record some with `neural-envs collect {game} --frames 200000 --out {path}`"
         raise ValueError(f"there are no held-out episodes in {path!r}; {remedy}")
-    return Dataset(path)
+    return recorded_dataset(path)
 
 
 if __name__ == "__main__":

@@ -273,9 +273,10 @@ def start_line(config: TransferConfig, works: list[SeedWork]) -> str:
     trainings = len(works) * (dreams + 1)
     done = sum(name.endswith("/train") for work in works for name in work.stages.finished())
     again = f"; {done} of {trainings} trainings are done already" if done else ""
+    time = expected_time(config.steps, config.ppo, config.device, trainings - done)
     return (
-        f"transfer {config.name}: {trainings} trainings of PPO, {config.steps} steps each, "
-        f"{expected_time(config.steps * (trainings - done), config.device)}; in {where}, seeds "
+        f"transfer {config.name}: {trainings} trainings of PPO, {config.steps} steps each, {time}; "
+        f"in {where}, seeds "
         f"{', '.join(map(str, config.seeds))}; then {config.episodes} real games per policy, into "
         f"{config.out}{again}"
     )

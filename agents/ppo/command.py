@@ -16,7 +16,11 @@ from agents.envs import env_id, env_settings, find_twins, named_world, option
 from agents.evaluation.play import first_game, play_policy, summarise
 from agents.evaluation.twin_film import film_twins
 from agents.ppo.checkpoints import POLICY_FILE
-from agents.ppo.presets import expected_time, ppo_settings, ppo_steps
+from agents.ppo.presets import (
+    expected_time,
+    ppo_settings,
+    ppo_steps,
+)
 from agents.ppo.run_folder import RunState, clear_run, state_of
 from agents.ppo.train import PPOConfig, load_policy, run_text, train_ppo
 from collectors.dataset.dataset import dataset_name
@@ -88,11 +92,10 @@ def start_line(config: PPOCommand, state: RunState) -> str:
     """What is about to be trained, where, and with what."""
     where = "the real game" if config.world == "real" else f"the dream '{dream_name(config)}'"
     again = ", going on from its checkpoint" if state is RunState.BEGUN else ""
-    lanes = config.ppo.num_envs
+    time = expected_time(config.steps, config.ppo, config.device)
     return (
-        f"PPO learns {config.name} in {where}: {config.steps} steps in {lanes} lanes "
-        f"{expected_time(config.steps, config.device)}; seed {config.seed}, into "
-        f"{config.out}{again}"
+        f"PPO learns {config.name} in {where}: {config.steps} steps in "
+        f"{config.ppo.num_envs} lanes {time}; seed {config.seed}, into {config.out}{again}"
     )
 
 

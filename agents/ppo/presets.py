@@ -52,9 +52,19 @@ def ppo_steps(name: str) -> int:
     return WORLDS[name].ppo_steps if name in WORLDS else ANY_GAME_STEPS
 
 
-def expected_time(steps: int, device: str) -> str:
-    """Where so many steps of PPO are computed, and about how long that takes."""
+def played_steps(steps: int, settings: PPOSettings) -> int:
+    """The steps that a training of at least `steps` plays: whole rollouts of all lanes."""
+    rollout = settings.n_steps * settings.num_envs
+    return -(-steps // rollout) * rollout
+
+
+def expected_time(steps: int, settings: PPOSettings, device: str, trainings: int = 1) -> str:
+    """Where so many steps of PPO are computed in each training, and about how long all take; also
+    how many steps that are where whole rollouts are more.
+    """
+    played = played_steps(steps, settings)
+    whole = f" ({played} steps in whole rollouts)" if played != steps else ""
     if device != "cpu":
-        return f"on {device}"
-    seconds = duration(max(1, steps / STEPS_PER_SECOND))
-    return f"on the processor, about {seconds} at {STEPS_PER_SECOND} steps per second"
+        return f"on {device}{whole}"
+    seconds = duration(max(1, played * trainings / STEPS_PER_SECOND))
+    return f"on the processor, about {seconds} at {STEPS_PER_SECOND} steps per second{whole}"

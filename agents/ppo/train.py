@@ -46,7 +46,7 @@ from agents.ppo.policy_file import (
     read_weights,
     save_policy,
 )
-from agents.ppo.presets import PPOSettings
+from agents.ppo.presets import PPOSettings, played_steps
 from agents.ppo.progress_table import ProgressTable
 from agents.ppo.run_folder import SETTINGS_FILE
 from agents.ppo.torch_learner import TensorLanes, TensorRollout, TorchPPO
@@ -207,7 +207,8 @@ def _callbacks(
     config: PPOConfig, found: Checkpoint | None, seconds: float | None, kept: int, stop: StopRequest
 ) -> list[BaseCallback]:
     out, done = Path(config.out), found.steps if found else 0
-    bar = ProgressBar(config.steps, f"ppo {config.name} ({config.world})", seconds, done)
+    total = played_steps(config.steps, config.ppo)
+    bar = ProgressBar(total, f"ppo {config.name} ({config.world})", seconds, done)
     keeping = [KeptPolicies(out, kept, config.steps)] if kept else []
     return [bar, Checkpoints(out, config.save_every, stop), *keeping]
 

@@ -53,6 +53,7 @@ __all__ = [
     "WrittenShard",
     "dataset_name",
     "read_manifest",
+    "recorded_dataset",
     "write_shard",
 ]
 
@@ -251,6 +252,16 @@ class DatasetWriter:
             found = {value for entry in entries for value in entry["reward_values"]}
             manifest["spec"] = {**self.header["spec"], "reward_values": sorted(found)}
         write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+def recorded_dataset(path: str | Path, verify: bool = False) -> Dataset:
+    """Opens a dataset of at least one episode. Raises DatasetError for one that has none yet, and
+    what `Dataset` does.
+    """
+    dataset = Dataset(path, verify)
+    if not dataset.episodes:
+        raise DatasetError(f"{path} has no finished shard yet; go on with `collect --resume`")
+    return dataset
 
 
 def dataset_name(world: str) -> str:

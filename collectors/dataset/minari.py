@@ -22,7 +22,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from collectors.action_space import ActionSpace, ActionSpaceError
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset, DatasetError, recorded_dataset
 from collectors.dataset.minari_metadata import own_description, trusted_spec
 from collectors.dataset.minari_reading import (
     SET_ERRORS,
@@ -60,7 +60,8 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
     import minari
     from minari.storage.datasets_root_dir import get_dataset_path
 
-    dataset = Dataset(data, verify=True)
+    dataset = recorded_dataset(data, verify=True)
+    _check_id(name)
     header = header_of(dataset)
     target = get_dataset_path(name)
     if target.exists():
@@ -77,9 +78,8 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
     }
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # that no author, address or evaluation game is named
+            # that no author, address or evaluation game is named
+            warnings.simplefilter("ignore", UserWarning)
             written = minari.create_dataset_from_buffers(
                 name,
                 _buffers(dataset),  # pyright: ignore[reportArgumentType] # any iterable will do
@@ -99,6 +99,19 @@ def export_dataset(data: str | Path, name: str, author: str = "") -> None:
         if isinstance(error, (ValueError, OSError)):
             raise DatasetError(f"{name} cannot be written: {error}") from error
         raise
+
+
+def _check_id(name: str) -> None:
+    """Raises DatasetError for what Minari takes as no name; without a version it fails itself."""
+    from minari.dataset.minari_dataset import parse_dataset_id
+
+    try:
+        parse_dataset_id(name)
+    except (ValueError, TypeError):
+        raise DatasetError(
+            f"{name!r} is no id of a Minari set: names of two letters or more, and a version, as "
+            "pong/mix-v0"
+        ) from None
 
 
 def import_dataset(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from collectors.dataset.coverage import coverage
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset, recorded_dataset
 from collectors.media import enlarge, tile, to_rgb, write_png
 from collectors.settings.parse import check_settings, setting
 from collectors.settings.run_command import command
@@ -116,11 +116,7 @@ def _means(lengths: np.ndarray, returns: np.ndarray) -> dict[str, float]:
 
 def run(settings: StatsSettings) -> str:
     """Write the contact sheet; return the table. Raises DatasetError where there is no episode."""
-    dataset = Dataset(settings.data, verify=settings.verify)
-    if not dataset.episodes:
-        raise DatasetError(
-            f"{settings.data} has no finished shard yet; go on with `collect --resume`"
-        )
+    dataset = recorded_dataset(settings.data, verify=settings.verify)
     sheet = Path(settings.sheet or Path(settings.data) / "contact_sheet.png")
     write_png(sheet, contact_sheet(dataset, settings.episodes, settings.columns))
     return f"{table(statistics(dataset))}\n\ncontact sheet: {sheet}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ PART = re.compile(r"action_\d{1,4}")
 WHOLE, NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.I)
 MOST_BYTES = 2**26
 MOST_CELLS = 2**22  # each takes 60 bytes and more
+OUTCOMES = {"reward", "terminated", "truncated"}
+OTHER_NAMES: dict[str, str] = dict.fromkeys(("done", "dones", "terminal"), "terminated")
 TRUE, FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 
 
@@ -35,6 +39,7 @@ def read_csv(file: Path) -> Steps:
         raise DamagedFileError(
             f"{file} needs a header with a column 'action', got {[*columns]!s:.80}"
         )
+    _check_names(file, columns)
     words = [columns[name] for name in parts or ["action"]]
     present = np.array([any(row) for row in zip(*words, strict=True)])
     actions = [_actions(file, name, columns[name]) for name in parts or ["action"]]
@@ -48,6 +53,19 @@ def read_csv(file: Path) -> Steps:
         _flags(file, columns.get("truncated", none)),
         line=2,
     )
+
+
+def _check_names(file: Path, columns: Iterable[str]) -> None:
+    """Raises DamagedFileError for a name that is nearly one that is read: without it all rewards
+    would be 0, and no game would end, without a word. Other columns are not looked at.
+    """
+    for name in set(columns) - OUTCOMES:
+        near = difflib.get_close_matches(name, OUTCOMES, n=1, cutoff=0.8)
+        meant = OTHER_NAMES.get(name, near[0] if near else "")
+        if meant:
+            raise DamagedFileError(
+                f"{file} has a column {name!r}, which is not read; did you mean {meant!r}?"
+            )
 
 
 def _columns(file: Path) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors import network_access
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import DatasetError, recorded_dataset
 from collectors.extras import optional
 from collectors.interchange.repositories import first_line
 from collectors.interchange.writing import Recorded, header_of, write_dataset
@@ -41,7 +41,7 @@ def push_tables(data: str | Path, repository: str, private: bool = False) -> str
     """
     from collectors.interchange.table_writing import export_tables
 
-    Dataset(data)
+    recorded_dataset(data)
     hub = optional("huggingface_hub")
     if reason := network_access.offline():
         raise DatasetError(f"{repository} could not be pushed: {reason}")
@@ -64,7 +64,7 @@ def compress_dataset(data: str | Path, out: str | Path) -> int:
     DatasetError, and MissingExtra without zstandard.
     """
     optional("zstandard")
-    dataset = Dataset(data, verify=True)
+    dataset = recorded_dataset(data, verify=True)
     shards = [
         {key: entry[key] for key in ("index", "quota", "episodes")}
         for entry in dataset.manifest["shards"]

@@ -27,10 +27,11 @@ def frame_shape(found: Sequence[int], size: str, name: str, color: str = "") -> 
     shape = [*found[:2], CHANNELS[color]] if color else list(found)
     fits = len(shape) == 3 and shape[2] in (1, 3) and not (shape[0] % PATCH or shape[1] % PATCH)
     if not fits or max(shape) > MOST_SIDE:
+        other = len(shape) != 3 or shape[2] not in (1, 3)
         raise DatasetError(
             f"{name} has images of shape {tuple(found)}, not of (height, width, 3) with sides that "
-            f"{PATCH} divides, up to {MOST_SIDE}; resize them with --size 64, or take them as gray "
-            "with --color gray"
+            f"{PATCH} divides, up to {MOST_SIDE}; resize them with --size 64"
+            + (", or take them as gray with --color gray" if other else "")
         )
     return shape
 

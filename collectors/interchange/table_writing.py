@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from collectors.dataset.dataset import Dataset, DatasetError
+from collectors.dataset.dataset import Dataset, DatasetError, recorded_dataset
 from collectors.extras import optional
 from collectors.files import put_in_place, write_atomically, writing
 from collectors.interchange.own_tables import OWN, description
@@ -47,7 +47,7 @@ def export_tables(data: str | Path, out: str | Path, place: str = "") -> Path:
     what the card calls it, by default the folder. Raises DatasetError.
     """
     optional("pyarrow.parquet")
-    dataset, out = Dataset(data, verify=True), check_empty(out)
+    dataset, out = recorded_dataset(data, verify=True), check_empty(out)
     if dataset.spec["frame_shape"][2] not in (1, 3):
         raise DatasetError(
             f"{data} has frames of {dataset.spec['frame_shape'][2]} channels, and a PNG has 1 or 3"

@@ -140,8 +140,10 @@ def _check_directory(path: Path, header: dict, resume: bool) -> None:
     """Refuses a directory that holds something else."""
     if not holds_files(path):
         return
-    if not (path / "manifest.json").exists():
-        if {file.name for file in path.iterdir()} <= BEGUN:
+    files = {file.name for file in path.iterdir()}
+    begun = files <= BEGUN | {"manifest.json"}  # also where a game broke before its first shard
+    if "manifest.json" not in files or (begun and not read_manifest(path)["shards"]):
+        if begun:
             return
         raise DatasetError(f"{path} is not empty and not a dataset; choose another directory")
     manifest = read_manifest(path)

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 LISTED_BY = "listed_by"  # in the metadata of a field: the command whose --help has its settings
+TRUTHS = {"true", "false", "none"}  # after a flag that may also be none
 OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
@@ -252,7 +253,7 @@ def _read_option(
     setting = _find(settings, key)
     if equals:
         return setting, convert(setting.name, setting.type, text)
-    if _is_flag(setting):
+    if _is_flag(setting) and not (setting.type is not bool and rest and rest[0] in TRUTHS):
         return setting, True
     if not rest or rest[0].startswith("--"):
         raise SettingsError(
@@ -262,7 +263,7 @@ def _read_option(
 
 
 def _is_flag(setting: Setting | None) -> bool:
-    return setting is not None and setting.type is bool
+    return setting is not None and setting.type in (bool, bool | None)
 
 
 def _normal(key: str) -> str:

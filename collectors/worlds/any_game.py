@@ -5,10 +5,19 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from collectors.worlds.any_game_checks import (
+    fields,
+    fps_of,
+    image_of,
+    in_game,
+    limit_of,
+    number_of,
+)
 from collectors.worlds.any_game_images import height_and_width, resized
 from collectors.worlds.any_game_source import (
     actions_of,
     check_options,
+    close_game,
     make_game,
     names_of,
     to_game,
@@ -29,8 +38,11 @@ class AnyGame(RealGameEnv):
     whole patches of 4 pixels up to 128; `color` is "rgb" or "gray". Actions are those of the game,
     a Box in float32; `out_of_range` says whether numbers beyond its bounds are an error ("refuse")
     or become the bounds ("clip"). `reward` is "raw" or "sign". `max_steps` 0 is the game's own
-    limit, or 10 000. Other options go to the game. Raises AnyGameError, a sentence, for a game
-    without images and for one whose actions no dream can have (see `ActionSpace`).
+    limit, or 10 000 where it has none, or one above 100 000. Other options go to the game.
+
+    Raises AnyGameError, a sentence, for a game without images, for one whose actions no dream can
+    have (see `ActionSpace`), and while it is played for what it raises itself, for a reward that is
+    no finite number and for what is no image.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 30}
@@ -57,10 +69,8 @@ class AnyGame(RealGameEnv):
         self._actions = actions_of(self.game, env)
         self.action_space = self._actions.to_gymnasium()
         self.observation_space = spaces.Box(0, 255, self.shape, np.uint8)
-        fps = int(self.game.metadata.get("render_fps") or 30)
-        self.metadata = {**self.metadata, "render_fps": fps}
-        own_limit = self.game.spec.max_episode_steps if self.game.spec else 0
-        self.limit = max_steps or own_limit or LIMIT
+        self.metadata = {**self.metadata, "render_fps": fps_of(self.game.metadata)}
+        self.limit = max_steps or limit_of(self.game, LIMIT)
         self._described = self._actions.spec_fields(names_of(self.game))
         self._frame, self._steps = np.zeros(self.shape, np.uint8), 0
 
@@ -79,9 +89,9 @@ class AnyGame(RealGameEnv):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         super().reset(seed=seed)
-        observation, info = self.game.reset(
-            seed=None if seed is None else seed % 2**31, options=options
-        )
+        with in_game(self.name, "reset"):
+            given = self.game.reset(seed=None if seed is None else seed % 2**31, options=options)
+        observation, info = fields(given, "observation, info", self.name, "reset")
         self._steps = 0
         frame = self._observe(observation)
         self.shown()
@@ -89,10 +99,16 @@ class AnyGame(RealGameEnv):
 
     def step(self, action):
         self.check_open()
-        observation, reward, terminated, truncated, info = self.game.step(self._checked(action))
-        self._steps += 1
-        reward = float(np.sign(float(reward))) if self.reward == "sign" else float(reward)
-        frame, cut = self._observe(observation), bool(truncated) or self._steps >= self.limit
+        checked, count = self._checked(action), self._steps + 1
+        with in_game(self.name, f"step {count}"):
+            given = self.game.step(checked)
+        expected = "observation, reward, terminated, truncated, info"
+        observation, reward, terminated, truncated, info = fields(
+            given, expected, self.name, "step"
+        )
+        self._steps = count
+        reward = number_of(reward, self.reward == "sign", self.name, count)
+        frame, cut = self._observe(observation), bool(truncated) or count >= self.limit
         self.shown()
         return frame, reward, bool(terminated), cut, info
 
@@ -101,7 +117,7 @@ class AnyGame(RealGameEnv):
 
     def close(self) -> None:
         super().close()
-        self.game.close()
+        close_game(self.game)
 
     def _checked(self, action) -> Any:
         """The action in the form in which the game takes it."""
@@ -113,8 +129,10 @@ class AnyGame(RealGameEnv):
 
     def _observe(self, observation) -> np.ndarray:
         """A fresh frame, which is also what `render` shows after the step."""
-        found = self.game.render() if self.source.renders else self.source.of(observation)
-        self._frame = resized(np.asarray(found), self.shape)
+        renders = self.source.renders
+        with in_game(self.name, f"what it shows after step {self._steps}"):
+            found = self.game.render() if renders else self.source.of(observation)
+        self._frame = resized(image_of(found, renders, self.name), self.shape)
         return self._frame.copy()
 
     def get_keys_to_action(self) -> dict[tuple, Any]:

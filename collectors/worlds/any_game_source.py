@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from collectors.action_space import ActionSpace, ActionSpaceError
+from collectors.spec_checks import MOST_STEPS
 from collectors.worlds.any_game_images import (
     AnyGameError,
     GameNotInstalled,
@@ -39,8 +41,10 @@ CHOICES = {
 def check_options(size: int | str, max_steps: int, choices: Mapping[str, str]) -> None:
     """Raises AnyGameError, a sentence, for options of `AnyGame` out of their range."""
     height_and_width(size)
-    if max_steps < 0:
-        raise AnyGameError(f"max_steps is 0 (the game's own limit) or more, got {max_steps}")
+    if not isinstance(max_steps, int) or not 0 <= max_steps <= MOST_STEPS:
+        raise AnyGameError(
+            f"max_steps is 0 (the game's own limit) or more, a whole number, got {max_steps}"
+        )
     for name, value in choices.items():
         if value not in CHOICES[name]:
             raise AnyGameError(f"{name} must be one of {CHOICES[name]}, got {value!r}")
@@ -51,28 +55,52 @@ def make_game(name: str, source: str, key: str, options: dict) -> tuple[gymnasiu
     for prefix, package in PACKAGES.items():
         if name.startswith(prefix):
             _import(package, name)
+    game = _made(name, options)
     try:
-        game = gymnasium.make(name, disable_env_checker=True, **options)
+        found = None if source == "render" else image_source(game.observation_space, key, name)
+    except AnyGameError:
+        close_game(game)
+        raise
+    if found is not None:
+        return game, found
+    close_game(game)
+    if source == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+        raise AnyGameError(
+            f"{name} has no images: it observes {game.observation_space}, and its "
+            'metadata["render_modes"] names no rgb_array'
+        )
+    return _made(name, {**options, "render_mode": "rgb_array"}), Source(renders=True)
+
+
+def close_game(game: gymnasium.Env) -> None:
+    """Closes it; what was played is not lost by an error of how it closes."""
+    with contextlib.suppress(Exception):
+        game.close()
+
+
+def _made(name: str, options: dict) -> gymnasium.Env:
+    """The game. Raises AnyGameError, a sentence, for what its constructor raises."""
+    try:
+        return gymnasium.make(name, disable_env_checker=True, **options)
     except gymnasium.error.UnregisteredEnv as error:
         about = str(error).rstrip(".")
         raise GameNotInstalled(
             f"Gymnasium knows no game {name!r} here ({about}); if a package of yours has it, name "
             "it as module:id"
         ) from error
-    try:
-        found = None if source == "render" else image_source(game.observation_space, key, name)
-    except AnyGameError:
-        game.close()
+    except gymnasium.error.Error:
         raise
-    if found is not None:
-        return game, found
-    game.close()
-    if source == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+    except ModuleNotFoundError as error:
+        raise GameNotInstalled(
+            f"{name} cannot be made: no module {error.name or name.partition(':')[0]!r} is "
+            "installed; one in this folder is found with PYTHONPATH=. before the command"
+        ) from error
+    except Exception as error:
+        about = str(error).partition(" was raised from the environment creator")[0]
         raise AnyGameError(
-            f"{name} has no images: it observes {game.observation_space} and renders no rgb_array"
-        )
-    rendered = gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array", **options)
-    return rendered, Source(renders=True)
+            f"{name} cannot be made: {type(error).__name__}: {about}; its own options are given as "
+            "--options name=value"
+        ) from error
 
 
 def _import(package: str, name: str) -> None:
@@ -91,7 +119,7 @@ def actions_of(game: gymnasium.Env, name: str) -> ActionSpace:
     try:
         return ActionSpace.from_gymnasium(game.action_space)
     except ActionSpaceError as error:
-        game.close()
+        close_game(game)
         raise AnyGameError(f"{name} makes no dream: {error}") from None
 
 

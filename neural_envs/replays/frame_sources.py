@@ -45,9 +45,9 @@ def of_episode(path: str | Path, number: int, steps: int = 0) -> FrameSource:
 
     Raises ValueError where there is no such episode.
     """
-    from collectors.dataset.dataset import Dataset
+    from collectors.dataset.dataset import recorded_dataset
 
-    dataset = Dataset(path)
+    dataset = recorded_dataset(path)
     if number >= len(dataset.episodes):
         raise ValueError(f"{path} has the episodes 0 to {len(dataset.episodes) - 1}, no {number}")
     frames = dataset.episode(number).frames[: steps + 1 if steps else None]

@@ -43,7 +43,8 @@ class ClipReader:
         if not episodes:
             raise ValueError(
                 f"{dataset.path} has no episodes for this part of its split: collect more frames "
-                "(`neural-envs collect` with a larger --frames and --resume)"
+                "(`neural-envs collect` with a larger --frames and --resume), or import films and "
+                "tables anew with --cut 100, which makes episodes of long games"
             )
         self.dataset, self.context_length, self.steps = dataset, context_length, steps
         self.reward_values = np.array(dataset.spec["reward_values"], np.float32)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from collectors.dataset.dataset import Dataset, read_manifest
+from collectors.dataset.dataset import read_manifest, recorded_dataset
 from collectors.interrupts import StopRequest, deferred_interrupts
 from collectors.locks import locked
 from collectors.progress import note
@@ -54,7 +54,7 @@ def train(config: TrainConfig, load: LoadModel | None = None) -> Path:
     `load` gives the model of a bundle that the config names; without it the name is a directory.
     """
     require(config.tracker)
-    trainer = Trainer(config, Dataset(config.data), load)
+    trainer = Trainer(config, recorded_dataset(config.data), load)
     with ExitStack() as opened:
         if trainer.processes.main:
             with writing(config.out):
@@ -110,7 +110,7 @@ def start(config: TrainConfig, load: LoadModel | None = None) -> Trainer:
     """A trainer at the newest good checkpoint of the run directory, or at the beginning, for
     measurements: nothing keeps others from writing the directory.
     """
-    trainer = Trainer(config, Dataset(config.data), load)
+    trainer = Trainer(config, recorded_dataset(config.data), load)
     resume(trainer)
     return trainer
 

@@ -11,6 +11,7 @@ import pytest
 
 from agents.ppo import command as ppo
 from agents.ppo.policy_file import MEMBER, PolicyFileError, read_origin
+from agents.ppo.presets import PPOSettings, expected_time, played_steps
 from collectors.policies.policies import PolicyError, make_policy
 from collectors.settings.parse import parse
 from neural_envs.play.config import PlayConfig
@@ -36,6 +37,14 @@ def agent(folder, capsys) -> str:
         assert train(folder, "--film=12") == 0, capsys.readouterr().err
         capsys.readouterr()
     return str(folder / "policy.zip")
+
+
+def test_the_steps_that_are_said_are_those_of_whole_rollouts():
+    settings = PPOSettings(num_envs=64, n_steps=64)
+    assert played_steps(4096, settings) == 4096 and played_steps(4097, settings) == 8192
+    assert expected_time(300, settings, "cuda") == "on cuda (4096 steps in whole rollouts)"
+    assert "about 20 s" in expected_time(300, settings, "cpu", trainings=2)
+    assert "whole" not in expected_time(8192, settings, "cpu")
 
 
 def test_it_plays_real_games_films_them_and_names_the_next_command(tmp_path, capsys):

@@ -223,8 +223,9 @@ def test_names_that_are_taken_missing_or_wrong_are_refused(tmp_path):
         export_dataset(tmp_path / "d", "ours/d-v0")
     with pytest.raises(DatasetError, match="Minari holds no set ours/none-v0"):
         import_dataset("ours/none-v0", tmp_path / "e")
-    with pytest.raises(DatasetError, match="cannot be written"):
-        export_dataset(tmp_path / "d", "no version")
+    for name in ("no version", "ours/d", "o/d-v0"):
+        with pytest.raises(DatasetError, match="no id of a Minari set.*as pong/mix-v0"):
+            export_dataset(tmp_path / "d", name)
     with pytest.raises(DatasetError, match="is not empty"):
         import_dataset("ours/d-v0", tmp_path / "d")
 

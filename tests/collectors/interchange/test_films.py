@@ -106,6 +106,8 @@ BAD = {
     "a flag": (3, ["action,terminated", "0,0", "1,maybe"], "'maybe' is neither"),
     "an early end": (4, ["action,terminated", "0,1", "1,0", "1,0"], "row 2, says that the game"),
     "an empty game": (4, ["action", "0", "", "", "1"], "row 4: a game without"),
+    "a misspelt column": (3, ["action,rewards", "0,1", "1,1"], "'rewards', .* mean 'reward'"),
+    "another name of the end": (3, ["action,done", "0,0", "1,1"], "'done', .* mean 'terminated'"),
     "a huge action": (3, ["action", "0", "900"], "name all actions"),
 }
 
@@ -133,7 +135,8 @@ def test_a_film_of_odd_sides_is_refused_unless_it_is_resized(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     write_video(tmp_path / "in" / "a.mp4", np.zeros((3, 20, 34, 3), np.uint8), 5, 1)
     (tmp_path / "in" / "a.csv").write_text("action\n0\n1\n")
-    assert "--size 64" in refused(tmp_path / "in", capsys)
+    error = refused(tmp_path / "in", capsys)
+    assert "--size 64" in error and "--color" not in error  # gray ones have these sides too
 
 
 def test_a_play_list_under_the_name_of_a_film_reads_nothing_else(tmp_path, capsys):

@@ -297,3 +297,16 @@ def test_a_dictionary_gives_the_settings_back_with_their_kinds():
         from_dict(Household, {**to_dict(home), "pet": {"type": "dig"}})
     with pytest.raises(ValueError, match=r"unknown keys \['roof'\], missing keys \['rooms'\]"):
         from_dict(Household, {"roof": 1, "pet": to_dict(home)["pet"]})
+
+
+def test_a_flag_that_may_be_none_is_given_like_any_other():
+    @dataclass
+    class Waiting:
+        wait: bool | None = None
+
+    def read(*words: str) -> bool | None:
+        return parse(Waiting, list(words), "wait").wait
+
+    assert read() is None and read("--wait") is True and read("--no-wait") is False
+    assert read("--wait", "false") is False and read("--wait", "none") is None
+    assert read("--wait=true") is True and read("wait=false") is False
