@@ -87,6 +87,8 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
 
 # Settings that came later: kind, dotted path, and the value with which older bundles are as before.
 ADDED: tuple[tuple[str, str, Any], ...] = (
+    ("chance", "model.most_colors", 0),
+    ("chance", "model.palette", 0),
     ("tokens", "model.copy_pixels", False),
     ("tokens", "model.choice_temperature", 0.0),
     ("tokens", "model.spread_order", False),

@@ -9,8 +9,8 @@ B lanes, K context frames, H x W x C a frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from collectors.settings.parse import setting
 from world_models import frames as pixels
 from world_models.models.chance_variables import Chance, ChanceSettings, Chosen
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
+from world_models.models.palette import find_palette, to_palette
 from world_models.networks.grid import ContextEncoder, FrameDecoder, GridConfig
 from world_models.networks.sprites import Moves, Sprites, Track, reads_frames
 from world_models.noise import NoiseStream
@@ -28,8 +29,10 @@ from world_models.protocols import (
     Clips,
     Context,
     Features,
+    LoadModel,
     ModelConfig,
     SamplingOptions,
+    TrainingFrames,
     WorldSpec,
 )
 
@@ -42,6 +45,10 @@ class ChanceConfig(ModelConfig):
     chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = setting(1, "frames the model sees")
     change_weight: float = setting(20.0, "extra weight of patches that change")
+    most_colors: int = setting(
+        0, "dreams are drawn in the colors of the recording where it has at most so many; 0: in any"
+    )
+    palette: int = setting(0, "how many these are; found in the recording")
     sprites: int = setting(
         0, "things followed to a fraction of a pixel and drawn over the decoded frame"
     )
@@ -84,6 +91,26 @@ class ChanceModel(NextFrameModel):
             actions,
         )
         self.sprites = Sprites(*sizes) if config.sprites else None
+        colors = torch.zeros(config.palette, self.colors)
+        self.register_buffer("palette", colors, persistent=config.palette > 0)
+
+    palette: Tensor  # (P, C) of whole numbers from 0 to 255
+
+    @classmethod
+    def build_for_training(
+        cls, spec: WorldSpec, config: ChanceConfig, load: LoadModel, frames: TrainingFrames
+    ) -> Self:
+        """The colors are those of the frames."""
+        found = find_palette(frames, config.most_colors) if config.most_colors else None
+        model = cls.build(spec, replace(config, palette=0 if found is None else len(found)), load)
+        if found is not None:
+            model.palette.copy_(torch.from_numpy(found))
+        return model
+
+    def as_image(self, predicted: Tensor) -> Tensor:
+        if not self.config.palette:
+            return super().as_image(predicted)
+        return to_palette(predicted, self.palette)
 
     def init(self, context: Context) -> Window | SpriteWindow:
         window = super().init(context)

@@ -154,12 +154,16 @@ class NextFrameModel(WorldModel):
         """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
         options = self.resolve_options(options)
         features = self.encode_state(state, action, options)
-        image = pixels.to_uint8(self.predict(features, noise, options))
+        image = self.as_image(self.predict(features, noise, options))
         after = self.remember(state, action, image, features)
         frame = image
         if self.stack > 1:  # (B, stack, H, W, C) -> (B, H, W, stack * C)
             frame = after.frames[:, -self.stack :].movedim(1, 3).flatten(3)
         return Transition(after, frame, *self.outcome(features, image))
+
+    def as_image(self, predicted: Tensor) -> Tensor:
+        """A predicted frame (B, C, H, W) as it is shown, (B, H, W, C) uint8."""
+        return pixels.to_uint8(predicted)
 
     def outcome(self, features: Features, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reward (B,) float32, termination (B,) bool and trust (B,) of an image (B, H, W, C) uint8

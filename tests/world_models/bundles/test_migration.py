@@ -209,4 +209,4 @@ def test_a_bundle_from_before_a_setting_was_added_is_what_it_was():
     assert before["model"] == {"passes": 2}
     explicit = {**before, "model": {**later, "copy_pixels": True}}
     assert migrate_config(explicit) == explicit
-    assert migrate_config({**before, "kind": "chance"})["model"] == {"passes": 2}
+    assert migrate_config({**before, "kind": "pixel"})["model"] == {"passes": 2}
