@@ -133,6 +133,15 @@ def test_every_file_is_written_by_the_one_function_that_leaves_no_half_file():
     assert wrong == []
 
 
+def test_modules_of_tests_outside_packages_have_names_of_their_own():
+    """Pytest imports them by their bare names."""
+    folders: dict[str, list[str]] = {}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        if not (file.parent / "__init__.py").exists():
+            folders.setdefault(file.name, []).append(file.parent.name)
+    assert not {name: found for name, found in folders.items() if len(found) > 1}
+
+
 def test_the_tools_of_the_gate_are_set_up_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["ruff"]["line-length"] == WIDTH
