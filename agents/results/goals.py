@@ -54,7 +54,7 @@ COMMON = (
     Target("exploitation.by_step.-1", "dreamed / real return after training", 0.8, 1.25),
     Target("safe_horizon", "longest dream that agrees with the game", unit="steps"),
     Target("spread.world_models", "spread of returns that is between world models"),
-    Target("spread.transfer", "(dream - random) / (game - random), three world models"),
+    Target("spread.transfer", "transfer over three world models of the preset"),
 )
 OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     "snake": (

@@ -105,9 +105,12 @@ def real_twin(
     try:
         real = gymnasium.make(identifier, disable_env_checker=True, **options)
     except (ImportError, gymnasium.error.Error) as error:
-        raise PlayError(
-            f"the real game {name} is not here ({error}); play the dream alone"
-        ) from error
+        # what is there and fails is a Gymnasium error and a ValueError of ours, with its own words
+        fails = isinstance(error, ValueError) and not isinstance(
+            error, gymnasium.error.DependencyNotInstalled
+        )
+        what = "cannot be shown" if fails else "is not here"
+        raise PlayError(f"the real game {name} {what} ({error}); play the dream alone") from error
     except TypeError as error:
         raise PlayError(f"the real game {name} does not take these options: {error}") from error
     if real.observation_space != dream.observation_space or real.action_space != dream.action_space:

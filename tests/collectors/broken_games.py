@@ -26,7 +26,7 @@ class Broken(Dot):
         raise self.given.get("close", None) or RuntimeError("it cannot be closed")
 
 
-class Rendered(Broken):
+class RenderedBroken(Broken):
     """The same without images in its observations."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (4,))

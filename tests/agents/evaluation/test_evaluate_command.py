@@ -121,5 +121,5 @@ def test_data_are_looked_for_under_the_name_of_the_world(monkeypatch, tmp_path):
     folder = tmp_path / "data" / "pong"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    monkeypatch.setattr(command, "Dataset", lambda path: SimpleNamespace(path=path))
+    monkeypatch.setattr(command, "recorded_dataset", lambda path: SimpleNamespace(path=path))
     assert command.open_dataset("", "pong").path == "data/pong"

@@ -8,14 +8,14 @@ from collectors.dataset.dataset import DatasetError, recorded_dataset
 from collectors.recording.collect import collect, main
 from collectors.worlds.any_game import AnyGame
 from collectors.worlds.any_game_images import AnyGameError
-from tests.collectors.broken_games import Broken, Old, Rendered
+from tests.collectors.broken_games import Broken, Old, RenderedBroken
 from tests.collectors.parts_games import SIDE, Dot
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setattr(Broken, "given", {})
-    for game in (Broken, Rendered, Old):
+    for game in (Broken, RenderedBroken, Old):
         if f"{game.__name__}-v0" not in gymnasium.registry:
             gymnasium.register(
                 f"{game.__name__}-v0",
@@ -59,8 +59,10 @@ def test_what_a_game_raises_or_gives_that_no_dream_can_have_is_a_sentence(given,
 
 @pytest.mark.parametrize("found", [None, [np.zeros((SIDE, SIDE, 3), np.uint8)], {}, [[1], [1, 2]]])
 def test_a_game_that_renders_no_image_is_named(found):
-    with pytest.raises(AnyGameError, match=r"render\(\) of Rendered-v0 gave .*which is no image"):
-        played("Rendered-v0", {"frame": found})
+    with pytest.raises(
+        AnyGameError, match=r"render\(\) of RenderedBroken-v0 gave .*which is no image"
+    ):
+        played("RenderedBroken-v0", {"frame": found})
 
 
 def test_rewards_in_an_array_and_signs_of_infinite_ones_are_numbers():
@@ -72,7 +74,7 @@ def test_a_rendered_image_may_say_how_opaque_it_is():
     image = np.full((SIDE, SIDE, 4), 9, np.uint8)
     image[..., 3] = 255
     Broken.given = {"frame": image}
-    assert (AnyGame("Rendered-v0", size=24).reset()[0] == 9).all()
+    assert (AnyGame("RenderedBroken-v0", size=24).reset()[0] == 9).all()
 
 
 def test_a_game_for_the_older_gym_and_one_that_cannot_be_made_are_named():
