@@ -45,6 +45,13 @@ def test_each_pixel_becomes_the_nearest_color():
     assert np.array_equal(drawn.reshape(4, 3).numpy(), COLORS)
 
 
+def test_colors_that_are_close_are_told_apart_where_matrices_are_rounded():
+    close = torch.tensor([[200.0, 200, 200], [202, 200, 200], [204, 200, 200]])
+    x = (close / 127.5 - 1).T.reshape(1, 3, 1, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(to_palette(x, close).reshape(3, 3), close.to(torch.uint8))
+
+
 def test_a_trained_model_dreams_in_its_colors_and_so_does_its_bundle(tmp_path):
     recorded = frames(COLORS)
     model = ChanceModel.build_for_training(SPEC, CONFIG, load_model, lambda: [recorded])

@@ -37,6 +37,6 @@ def to_palette(x: Tensor, palette: Tensor) -> Tensor:
     the palette (P, C) float of whole numbers from 0 to 255.
     """
     levels = (x.float().movedim(1, -1) + 1) * 127.5
-    # the squared distance without the pixel's own square, which is the same for all colors
-    distance = palette.square().sum(1) - 2 * levels @ palette.T
-    return palette.to(torch.uint8)[distance.argmin(-1)].contiguous()
+    # a product of matrices would be in bfloat16 under autocast and by some backends
+    apart = [(levels[..., c, None] - palette[:, c].float()).square() for c in range(x.shape[1])]
+    return palette.to(torch.uint8)[torch.stack(apart).sum(0).argmin(-1)].contiguous()
