@@ -31,6 +31,7 @@ from collectors.worlds.worldmap.env import (
 STRIDE = 8  # of RealWorldMap-v0 as registered
 REACH = (WINDOW - MIDDLE) // 2 // STRIDE  # moves that bring the window's rim to its middle
 FAR = 10_000  # moves; what the distance field says of a place from which no landfall can be reached
+TURNING = 0.3  # chance per move that a voyage along a coast may turn
 POINTS = slice(3, WINDOW, 8)  # rows and columns of a window that its key is made of
 
 
@@ -155,6 +156,39 @@ class ShorePolicy(CoastPolicy):
         return self._walk_to(self._by_sight(land_mask(observation)), observation)
 
 
+class AlongPolicy(CoastPolicy):
+    """To the coast and then along it: land stays in the middle of the frame, and no move lands as
+    far as the frame tells. It mostly goes on as it went.
+    """
+
+    name = "along"
+
+    def reset(self, generator: Generator) -> None:
+        super().reset(generator)
+        self._last = -1
+
+    def __call__(self, observation: np.ndarray) -> int:
+        choices = actions_along_land(land_mask(observation))
+        if not choices:
+            self._last = super().__call__(observation)
+        elif self._last not in choices or self._generator.random() < TURNING:
+            self._last = choices[int(self._generator.integers(len(choices)))]
+        return self._last
+
+
+def actions_along_land(mask: np.ndarray) -> list[int]:
+    """Actions after which a window's mask (64, 64) bool shows land in its middle half and no
+    landfall; what comes into sight counts as sea."""
+    padded, found = np.pad(mask, STRIDE), []
+    lands = 2 * middle_land(padded) >= MIDDLE**2
+    for action, (down, right) in enumerate(MOVES):
+        top, left = STRIDE * (1 + down), STRIDE * (1 + right)
+        half = padded[top + WINDOW // 4 :, left + WINDOW // 4 :][: WINDOW // 2, : WINDOW // 2]
+        if half.any() and not lands[top, left]:
+            found.append(action)
+    return found
+
+
 def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]:
     """Actions that begin a shortest way to the land in a window's mask (64, 64) bool: to the
     nearest landfall, else (if `shores`) to where most land would be in the middle. None where there
@@ -178,18 +212,22 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
 def worldmap_mix(actions: int) -> MixturePolicy:
     """Aimless walks, short and long, and voyages to the coast with more or less noise, with bursts
     of one held key (beyond the poles it does nothing), and with random play that comes and goes.
+    And voyages along coasts: of the others' frames one in five shows land.
 
-    Weights count episodes; aimless ones last longer, so they make most of the frames.
+    Weights count episodes; those that do not head for land last longer, so they make most of the
+    frames.
     """
-    coast = CoastPolicy(actions)
+    coast, along = CoastPolicy(actions), AlongPolicy(actions)
     weights = [
-        (RandomPolicy(actions), 0.1),
-        (StickyPolicy(actions, 0.8), 0.13),
-        (StickyPolicy(actions, 0.95), 0.1),
+        (RandomPolicy(actions), 0.05),
+        (StickyPolicy(actions, 0.8), 0.07),
+        (StickyPolicy(actions, 0.95), 0.06),
         (coast, 0.1),
-        *((EpsilonPolicy(coast, epsilon, actions), 0.12) for epsilon in (0.2, 0.5, 0.8)),
-        (burst("", actions), 0.11),
+        *((EpsilonPolicy(coast, epsilon, actions), 0.11) for epsilon in (0.2, 0.5, 0.8)),
+        (burst("", actions), 0.1),
         (SweepPolicy(coast, actions), 0.1),
+        (along, 0.12),
+        (EpsilonPolicy(along, 0.3, actions), 0.07),
     ]
     return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
 
@@ -208,6 +246,7 @@ def noisy(policy: Policy, number: str, actions: int) -> Policy:
 MAKERS: dict[str, Callable[[str, int], Policy]] = {
     "coast": lambda number, actions: noisy(CoastPolicy(actions), number, actions),
     "shore": lambda number, actions: noisy(ShorePolicy(actions), number, actions),
+    "along": lambda number, actions: noisy(AlongPolicy(actions), number, actions),
     "burst": burst,
     "sweep": lambda number, actions: SweepPolicy(CoastPolicy(actions), actions),
     "mix": lambda number, actions: worldmap_mix(actions),

@@ -8,11 +8,12 @@ import collectors  # noqa: F401  registers the ids
 from collectors.policies.policies import PolicyError, make_policy
 from collectors.recording.rollout import rollout
 from collectors.worlds.table import WORLDS
-from collectors.worlds.worldmap.env import load_map
+from collectors.worlds.worldmap.env import land_mask, load_map
 from collectors.worlds.worldmap.policies import (
     Chart,
     CoastPolicy,
     ShorePolicy,
+    actions_along_land,
     actions_to_land_in_sight,
     landfall_distances,
 )
@@ -111,6 +112,31 @@ def test_land_in_sight_is_steered_for(rows, columns, actions):
     assert actions_to_land_in_sight(mask) == actions
 
 
+def test_along_stays_at_a_coast_without_landing_and_turns_at_times():
+    env = gymnasium.make("RealWorldMap-v0")
+    episodes = play(env, "along", 20)
+    assert np.mean([episode.terminations[-1] for episode in episodes]) < 0.3
+    late = np.concatenate([episode.frames[100:] for episode in episodes if len(episode) == 200])
+    assert land_mask(late)[:, 16:48, 16:48].any((1, 2)).mean() > 0.9
+    keys = np.concatenate([episode.actions[100:] for episode in episodes])
+    assert np.bincount(keys, minlength=4).min() > 0.1 * len(keys)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "actions"),
+    [
+        ((0, 64), (48, 64), [RIGHT]),  # only that move brings it into the middle half
+        ((0, 64), (40, 64), [UP, DOWN]),  # to the right it would land
+        ((0, 64), (32, 64), [LEFT]),  # all others land, or stay where they have landed
+        ((0, 0), (0, 0), []),
+    ],
+)
+def test_moves_along_land_keep_it_in_the_middle_and_do_not_land(rows, columns, actions):
+    mask = np.zeros((64, 64), bool)
+    mask[slice(*rows), slice(*columns)] = True
+    assert actions_along_land(mask) == actions
+
+
 def test_a_policy_plays_equal_voyages_from_equal_generators_in_a_dream_too():
     frames, policy = (
         np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3)).astype(np.uint8),
@@ -138,6 +164,8 @@ def test_the_mix_holds_aimless_walks_and_voyages_to_the_coast():
         "coast:0.8",
         "coast+burst:sticky:0.97",
         "coast+sweep",
+        "along",
+        "along:0.3",
     }
     with pytest.raises(PolicyError, match="coast:2"):
         make_policy("coast:2", 4, "worldmap")
