@@ -182,3 +182,21 @@ def read_state(path: Path) -> tuple[dict[str, str], dict[str, Any]] | None:
     if not (isinstance(made, dict) and isinstance(done, dict)):
         raise ValueError("its settings or stages are no table")
     return made, done
+
+
+def folder_of_seed(root: Path, seed: int, alone: bool) -> Path:
+    """The folder of a seed's trainings: that of a seed that is `alone` is `root` itself, and stays
+    so when others join it later."""
+    own = root / f"seed_{seed}"
+    if own.is_dir():
+        return own
+    return root if alone or seed in _seeds_trained(root / "state.json") else own
+
+
+def _seeds_trained(path: Path) -> set[int]:
+    """The seeds of the finished trainings in a state file."""
+    try:
+        _, done = read_state(path) or ({}, {})
+        return {int(made["settings"]["seed"]) for name, made in done.items() if "/train" in name}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()  # no state of trainings, or a damaged one, which Stages says

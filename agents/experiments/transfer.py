@@ -31,7 +31,7 @@ from agents.envs import (
 from agents.evaluation.how_made import how_made
 from agents.evaluation.play import MOST_GAMES, Episodes, first_game, play_policy
 from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
-from agents.experiments.stages import Settings, Stages, settings_of, write_json
+from agents.experiments.stages import Settings, Stages, folder_of_seed, settings_of, write_json
 from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
 from agents.experiments.world_model_seeds import (
     WorldModel,
@@ -216,9 +216,7 @@ def _policy_hash(found: dict) -> None:
 
 
 def _folder(config: TransferConfig, seed: int) -> Path:
-    """A single seed has the folder to itself."""
-    root = Path(config.out)
-    return root if len(config.seeds) == 1 else root / f"seed_{seed}"
+    return folder_of_seed(Path(config.out), seed, alone=len(config.seeds) == 1)
 
 
 def real_settings(config: TransferConfig, bundle: str | None) -> Mapping[str, Any]:

@@ -213,11 +213,13 @@ def test_several_seeds_each_have_a_folder_and_one_report(parts, config):
     assert parts.calls.count("train dream") == parts.calls.count("train real") == 2
 
 
-def test_more_seeds_go_on_from_those_that_are_there(parts, config):
-    run_transfer(dataclasses.replace(config, seeds=(0, 1)))
+@pytest.mark.parametrize("first", [(0, 1), (1,)])
+def test_more_seeds_go_on_from_those_that_are_there(parts, config, first):
+    run_transfer(dataclasses.replace(config, seeds=first))
     parts.calls.clear()
     run_transfer(three(config))
-    assert [call for call in parts.calls if "train" in call] == ["train dream", "train real"]
+    more = ["train dream", "train real"] * (3 - len(first))
+    assert [call for call in parts.calls if "train" in call] == more
 
 
 def test_games_that_players_did_not_meet_alike_are_played_again(parts, config):
