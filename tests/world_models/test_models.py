@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest_models import (
     COMPOSED,
     CONFIGS,
@@ -19,6 +20,7 @@ from world_models import frames as pixels
 from world_models.models.chance_variables import (
     Chance,
     ChanceSettings,
+    Chosen,
     divergence,
     straight_through,
 )
@@ -226,6 +228,20 @@ def test_a_share_of_the_posteriors_draws_is_random_in_training_alone():
     assert 0.3 < (drawn(0.5).argmax(2) != sure).float().mean() < 0.6
     chance.eval()
     assert (drawn(0.5).argmax(2) == sure).all()
+
+
+def test_places_are_pointed_at_what_the_frame_lacks_but_not_at_the_one_that_was_drawn():
+    chance = Chance(ChanceSettings(variables=2), GridConfig(width=8), 3)
+    tokens, target = torch.randn(2, 8, 4, 4), torch.randn(2, 3, 16, 16)
+    error = torch.zeros(2, 1, 16, 16)
+    error[:, :, 4:8, 8:12] = 0.5  # patch 6 of 16
+    error[:, :, 0:4, 0:4] = 3.0  # patch 0, where the draw was
+    drawn = F.one_hot(torch.tensor([[0, 0], [0, 3]]), 16).float()
+    chosen = Chosen(drawn, torch.zeros(2, 0, 1))
+    loss = chance.point_loss(tokens, target, chosen, error)
+    shares = chance.posterior_logits(tokens, target).places.log_softmax(2)
+    assert torch.allclose(loss, -0.5 * shares[:, :, 6].mean(1), atol=1e-5)
+    assert (chance.point_loss(tokens, target, chosen, 0 * error) == 0).all()
 
 
 def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():

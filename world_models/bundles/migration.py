@@ -89,6 +89,7 @@ RENAMES: dict[int, tuple[Renames, ...]] = {  # by the version that is left behin
 ADDED: tuple[tuple[str, str, Any], ...] = (
     ("chance", "model.most_colors", 0),
     ("chance", "model.palette", 0),
+    ("chance", "model.point_weight", 0.0),
     ("tokens", "model.copy_pixels", False),
     ("tokens", "model.choice_temperature", 0.0),
     ("tokens", "model.spread_order", False),

@@ -45,6 +45,9 @@ class ChanceConfig(ModelConfig):
     chance: ChanceSettings = field(default_factory=ChanceSettings)
     context_length: int = setting(1, "frames the model sees")
     change_weight: float = setting(20.0, "extra weight of patches that change")
+    point_weight: float = setting(
+        0.0, "of the loss that points places at what the frame lacks; else some seeds use none"
+    )
     most_colors: int = setting(
         0, "dreams are drawn in the colors of the recording where it has at most so many; 0: in any"
     )
@@ -160,8 +163,11 @@ class ChanceModel(NextFrameModel):
         chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
         frame = self.decode(features, chosen)
         weights = change_weights(features.last, step.target, self.patch, self.change_weight)
-        error = ((frame - step.target) ** 2 * weights).mean((1, 2, 3))
-        return {"frame": error, **terms}, frame
+        error = ((frame - step.target) ** 2).mean(1, keepdim=True)
+        if self.config.point_weight and self.config.chance.variables:
+            point = self.chance.point_loss(features.tokens, step.target, chosen, error)
+            terms["point"] = self.config.point_weight * point
+        return {"frame": (error * weights).mean((1, 2, 3)), **terms}, frame
 
     def clip_losses(
         self,

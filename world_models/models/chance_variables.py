@@ -76,6 +76,7 @@ class Chance(nn.Module):
     def __init__(self, settings: ChanceSettings, grid: NetworkConfig, colors: int):
         super().__init__()
         self.settings, width, variables = settings, grid.width, settings.variables
+        self.patch = grid.patch
         if variables:
             self.prior = nn.Sequential(MixBlock(width), nn.Conv2d(width, variables, 1))
         self.register_buffer("random_share", torch.zeros(()), persistent=False)
@@ -166,6 +167,20 @@ class Chance(nn.Module):
                 straight_through(logits, sampling_logits, generator) if count else posterior
             )
         return Chosen(*drawn), terms
+
+    def point_loss(self, tokens: Tensor, target: Tensor, chosen: Chosen, error: Tensor) -> Tensor:
+        """The loss (B,) that points places at the patches where a frame that was decoded with
+        `chosen` differs most from the target (B, C, H, W); error (B, 1, H, W) is squared.
+
+        A place is learned only once the decoder heeds it, and heeded only once it is learned, so
+        with some seeds neither came about and chance was painted as its faint mean. The error knows
+        the place before both, and vanishes with them. That of the chosen patch is left out: what is
+        painted at a stray place is no reason to choose it.
+        """
+        by_patch = F.avg_pool2d(error.detach(), self.patch).flatten(1)  # (B, N)
+        missing = by_patch * (1 - chosen.places.detach().amax(1))
+        logits = self.posterior_logits(tokens, target).places.float().log_softmax(2)
+        return -(missing[:, None] * logits).sum(2).mean(1)
 
     def kl_losses(
         self, prior: Tensor, logits: Tensor, sampling_logits: Tensor

@@ -20,7 +20,11 @@ from world_models.training.config import TrainConfig
 def snake() -> TrainConfig:
     """The default Snake bundle: chance variable, one decoding call per step."""
     grid = GridConfig(width=48, encoder_depth=2, decoder_depth=2)
-    model = ChanceConfig(grid=grid, most_colors=16)  # agents hardly learn among faint ghosts
+    model = ChanceConfig(
+        grid=grid,
+        point_weight=0.05,  # without it two of three seeds painted no food at all
+        most_colors=16,  # agents hardly learn among faint ghosts
+    )
     return TrainConfig(model=model, random_chance=0.4, updates=8_000)
 
 
