@@ -212,22 +212,18 @@ def actions_to_land_in_sight(mask: np.ndarray, shores: bool = True) -> list[int]
 def worldmap_mix(actions: int) -> MixturePolicy:
     """Aimless walks, short and long, and voyages to the coast with more or less noise, with bursts
     of one held key (beyond the poles it does nothing), and with random play that comes and goes.
-    And voyages along coasts: of the others' frames one in five shows land.
 
-    Weights count episodes; those that do not head for land last longer, so they make most of the
-    frames.
+    Weights count episodes; aimless ones last longer, so they make most of the frames.
     """
-    coast, along = CoastPolicy(actions), AlongPolicy(actions)
+    coast = CoastPolicy(actions)
     weights = [
-        (RandomPolicy(actions), 0.05),
-        (StickyPolicy(actions, 0.8), 0.07),
-        (StickyPolicy(actions, 0.95), 0.06),
+        (RandomPolicy(actions), 0.1),
+        (StickyPolicy(actions, 0.8), 0.13),
+        (StickyPolicy(actions, 0.95), 0.1),
         (coast, 0.1),
-        *((EpsilonPolicy(coast, epsilon, actions), 0.11) for epsilon in (0.2, 0.5, 0.8)),
-        (burst("", actions), 0.1),
+        *((EpsilonPolicy(coast, epsilon, actions), 0.12) for epsilon in (0.2, 0.5, 0.8)),
+        (burst("", actions), 0.11),
         (SweepPolicy(coast, actions), 0.1),
-        (along, 0.12),
-        (EpsilonPolicy(along, 0.3, actions), 0.07),
     ]
     return MixturePolicy([policy for policy, _ in weights], [weight for _, weight in weights])
 

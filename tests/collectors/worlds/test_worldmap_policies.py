@@ -164,8 +164,6 @@ def test_the_mix_holds_aimless_walks_and_voyages_to_the_coast():
         "coast:0.8",
         "coast+burst:sticky:0.97",
         "coast+sweep",
-        "along",
-        "along:0.3",
     }
     with pytest.raises(PolicyError, match="coast:2"):
         make_policy("coast:2", 4, "worldmap")
