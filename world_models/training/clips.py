@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ class ClipReader:
     """Draws clips of some episodes, those with an event (a rare reward, a termination) more often.
 
     A step with another reward than the usual one is drawn `event_weight` times as often, a step
-    that ends the game `termination_event_weight` times. The position in the data is the caller's
+    that ends the game `termination_event_weight` times. With `unique_steps` those that begin at the
+    same frame with the same action share one step's weight, whatever came of them: a player who did
+    one thing in vain ten thousand times is no lesson. The position in the data is the caller's
     generator: equal generators give equal batches.
 
     Raises ValueError without episodes.
@@ -39,6 +42,7 @@ class ClipReader:
         steps: int,
         event_weight: float = 1.0,
         termination_event_weight: float = 1.0,
+        unique_steps: bool = False,
     ):
         if not episodes:
             raise ValueError(
@@ -55,6 +59,8 @@ class ClipReader:
         usual = values[counts.argmax()]  # a game may give a little reward in every step
         weight = np.where(rewards != usual, event_weight, 1.0)
         weight = np.where(terminations, termination_event_weight, weight)
+        if unique_steps:
+            weight = weight / self._times_recorded()
         self.weight = weight.astype(np.float32)
         self.cumulative = np.cumsum(self.weight / self.weight.sum(dtype=np.float64))
 
@@ -81,6 +87,21 @@ class ClipReader:
         """One number of every row, (len(self),)."""
         shards = zip(self.dataset.shards, self._kept, strict=True)
         return np.concatenate([getattr(shard, name)[kept] for shard, kept in shards])
+
+    def _times_recorded(self) -> np.ndarray:
+        """How often each row's frame and action were recorded together, (len(self),)."""
+        keys = np.empty((len(self), 2), np.uint32)
+        row = 0
+        for number, (shard, kept) in enumerate(zip(self.dataset.shards, self._kept, strict=True)):
+            frames = kept + self.order[self.shard == number]
+            for start in range(0, len(kept), FRAMES_AT_ONCE):
+                part = slice(start, start + FRAMES_AT_ONCE)
+                columns = (shard.frames[frames[part]], shard.actions[kept[part]])
+                for frame, action in zip(*columns, strict=True):
+                    keys[row] = crc32(frame.tobytes()), crc32(action.tobytes())
+                    row += 1
+        _, index, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        return counts[index.ravel()]
 
     def with_steps(self, steps: int) -> ClipReader:
         """The same episodes in clips of another length."""

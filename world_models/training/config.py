@@ -47,6 +47,9 @@ class TrainConfig:
     termination_event_weight: float = setting(
         30.0, "how often a step that ends the game is drawn", above=0
     )
+    unique_steps: bool = setting(
+        False, "equal frames with equal actions are drawn as often as one, however many there are"
+    )
     noise: float = setting(0.1, "largest standard deviation of context noise, of [-1, 1]", least=0)
     damage: float = setting(
         0.2, "share of clips with a patch of their context replaced", least=0, most=1

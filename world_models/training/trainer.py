@@ -76,7 +76,7 @@ class Trainer:
     def _open_data(self) -> None:
         config, split = self.config, self.dataset.split()
         clips = (self.model.context_length, config.rollout_steps)
-        weights = (config.event_weight, config.termination_event_weight)
+        weights = (config.event_weight, config.termination_event_weight, config.unique_steps)
         self.training_clips = ClipReader(self.dataset, split["train"], *clips, *weights)
         self.reader = self.training_clips  # of updates: later perhaps codes in place of frames
         self.validation_clips = ClipReader(self.dataset, split["validation"], *clips, *weights)

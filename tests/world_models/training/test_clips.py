@@ -49,6 +49,23 @@ def test_events_are_drawn_more_often_with_a_weight(dataset_path, generator):
     assert shares[0] < 0.25 < shares[1]
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_steps_that_are_unique_share_the_weight_of_all_their_repetitions(tmp_path, compress):
+    """On a small board many games begin alike."""
+    how = {"env_options": {"grid_size": 4}, "shard_steps": 150, "compress": compress}
+    dataset = collect("RealSnake-v0", tmp_path, 400, "random", **how)
+    episodes = [number for number in range(len(dataset.episodes)) if number != 1]
+    steps = [
+        (episode.frames[t].tobytes(), int(action))
+        for episode in map(dataset.episode, episodes)
+        for t, action in enumerate(episode.actions)
+    ]
+    times = np.array([steps.count(step) for step in steps])
+    assert times.max() > 2 and times.min() == 1
+    even, unique = (ClipReader(dataset, episodes, 1, 1, 5.0, 9.0, given) for given in (0, 1))
+    assert np.allclose(unique.weight, even.weight / times)
+
+
 def test_outcomes_are_learned_at_the_rate_of_the_game_however_often_they_are_drawn(
     dataset_path, generator
 ):

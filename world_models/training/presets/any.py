@@ -28,6 +28,7 @@ def any_game() -> TrainConfig:
         updates=5_000,
         rollout_from=0.6,
         event_weight=10.0,
+        unique_steps=True,  # agents that learned little do one thing over and over
         noise=0.05,
     )
 
