@@ -55,8 +55,8 @@ class SplitReader:
         return self._places(chosen)
 
     def starts(self, count: int, horizon: int, generator: np.random.Generator) -> list[Place]:
-        """Rollout starts: half with `horizon` steps left in their episode,
-        where there are such, half anywhere.
+        """At most `count` different rollout starts: half with `horizon` steps left in their
+        episode, where there are such, half anywhere. One that is drawn by both counts once.
         """
         offset = np.concatenate([[0], np.cumsum(self.lengths)])
         early = [
@@ -65,9 +65,9 @@ class SplitReader:
             if n >= horizon
         ]
         early = np.concatenate(early) if early else np.arange(len(self))
-        halves = [generator.choice(pool, n, replace=len(pool) < n) for pool, n in
-                  ((early, count - count // 2), (np.arange(len(self)), count // 2))]  # fmt: skip
-        return self._places(np.sort(np.concatenate(halves)))
+        pools = ((early, count - count // 2), (np.arange(len(self)), count // 2))
+        halves = [generator.choice(pool, min(n, len(pool)), replace=False) for pool, n in pools]
+        return self._places(np.unique(np.concatenate(halves)))
 
     def _places(self, numbers: np.ndarray) -> list[Place]:
         stops = np.cumsum(self.lengths)

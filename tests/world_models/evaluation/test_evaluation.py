@@ -207,6 +207,8 @@ def test_held_out_transitions_are_different_ones_of_the_test_split(dataset):
     assert all(0 <= place.step < dataset.episodes[place.episode].length for place in places)
     starts = test_split.starts(64, 20, np.random.default_rng(0))
     assert sum(dataset.episodes[p.episode].length - p.step >= 20 for p in starts) >= 32
+    every = test_split.starts(10**6, 20, np.random.default_rng(0))
+    assert len(starts) == len(set(starts)) and len(every) == len(set(every)) == len(test_split)
 
 
 def test_a_bundle_of_another_game_is_refused_by_name(dataset):
