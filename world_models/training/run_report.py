@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -9,11 +10,18 @@ import torch
 from tqdm import tqdm
 
 from collectors.progress import duration, log, note, progress
+from world_models.models.chance import ChanceConfig
+from world_models.models.diffusion import DiffusionConfig
+from world_models.protocols import ModelConfig
 from world_models.training.cost import cost_line
 from world_models.training.trainer import Trainer
 
 TIMED = 10  # updates of this start, after which its length is estimated
 SHOWN = ("frame", "reward", "termination")  # losses of a line; all are in metrics.csv
+
+
+LEAST_CHANCE = 0.02  # nats per frame; Snake's food is 5 in one frame of five
+LEARNED = 500  # updates before which chance need not be used
 
 
 class RunReport:
@@ -29,7 +37,7 @@ class RunReport:
         self.started, self.first = time.perf_counter(), trainer.update
         self.shown: float = 0  # where the bar is
         self.bar: tqdm | None = None
-        self.held_out = ""
+        self.held_out, self.remark = "", ""
 
     def begin(self) -> None:
         """Say what is about to be trained, and show the bar."""
@@ -54,6 +62,7 @@ class RunReport:
         """A validation is done, and a checkpoint written."""
         trainer = self.trainer
         self.held_out = f"; held out {held_out['frame']:.4g}"  # which has to fit on the bar
+        self.remark = unused_chance(trainer.config.model, held_out)
         end = "" if self.by_time else f" of {trainer.config.updates}"
         log(
             f"update {trainer.update}{end}, {duration(trainer.seconds)}: {text_of(losses)}"
@@ -64,6 +73,8 @@ class RunReport:
         """No more updates."""
         if self.bar is not None:
             self.bar.close()
+        if self.remark and self.trainer.progress >= 1 and self.trainer.update >= LEARNED:
+            note(self.remark)
 
     def _move(self) -> None:
         reached = self._reached()
@@ -85,6 +96,20 @@ class RunReport:
             updates = config.updates - self.trainer.update
             left = min(seconds / max(1, done) * updates, limit - seconds)
         return f"; about {duration(left)} left" if left > 0 else ""
+
+
+def unused_chance(model: ModelConfig, held_out: Mapping[str, float]) -> str:
+    """A sentence where a model has chance variables and draws nothing with them, else ""."""
+    if not isinstance(model, ChanceConfig | DiffusionConfig) or "prior" not in held_out:
+        return ""
+    weight = model.chance.prior_weight
+    nats = held_out["prior"] / weight if weight else math.inf
+    if nats >= LEAST_CHANCE:
+        return ""
+    return (
+        f"the chance variables are unused ({nats:.2g} nats per frame): right for a game without "
+        "chance, else its dream shows the mean of what may happen; see docs/training.md"
+    )
 
 
 def start_line(trainer: Trainer) -> str:

@@ -1,11 +1,15 @@
 """What a run says, and what it refuses when it goes on."""
 
 import pytest
+from conftest_models import CONFIGS
 from quick_runs import config_for
 
 from collectors.progress import duration
 from world_models.training import run as training
+from world_models.training import run_report
 from world_models.training.config import TrainingError
+from world_models.training.run_report import unused_chance
+from world_models.training.trainer import Trainer
 
 
 def test_a_run_in_a_pipe_says_what_it_begins_with_and_a_line_per_validation(
@@ -18,6 +22,21 @@ def test_a_run_in_a_pipe_says_what_it_begins_with_and_a_line_per_validation(
     assert "M parameters, on cpu (" in start and "6 updates, at most 170 minutes" in start
     assert [line.split(",")[0] for line in lines] == ["update 3 of 6", "update 6 of 6"]
     assert "held out: frame " in lines[0] and "left" in lines[0] and "left" not in lines[1]
+
+
+def test_a_run_whose_chance_is_unused_says_so_at_its_end(
+    dataset_path, tmp_path, capsys, monkeypatch
+):
+    config = config_for(dataset_path, tmp_path)
+    certain = {"frame": 0.1, "reward": 0.0, "termination": 0.0, "prior": 1e-5}
+    monkeypatch.setattr(Trainer, "validate", lambda trainer: certain)
+    monkeypatch.setattr(run_report, "LEARNED", 6)
+    training.train(config)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("the chance variables are unused (0.0005 nats per frame): right for a ")
+    model = config.model
+    assert unused_chance(model, {"frame": 0.1, "prior": 0.02}) == ""
+    assert unused_chance(CONFIGS["tokens"], certain) == unused_chance(model, {"frame": 0.1}) == ""
 
 
 def test_a_finished_run_has_nothing_to_do_and_keeps_its_files(dataset_path, tmp_path, capsys):
