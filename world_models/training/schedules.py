@@ -15,6 +15,10 @@ FINAL_RATE = 0.02  # of the learning rate
 # decoder comes to need the draw where nothing is random, and the prior to miss where something is.
 RANDOM_UNTIL = 0.95
 
+# Share of a run after which places are no longer pointed at what a frame lacks: by then they are
+# used, and what is left to mend is not chance.
+POINT_UNTIL = 0.4
+
 
 def learning_rate(config: TrainConfig, update: int, progress: float) -> float:
     """Learning rate of an update, with `progress` of the run done:
@@ -51,11 +55,12 @@ def weighted_sum(losses: dict[str, Tensor], config: TrainConfig, progress: float
     """The scalar that is minimized, with `progress` of the run done;
     a loss not named here weighs 1.
 
-    The weight of the chance variables' entropy fades: late in a run it would only blur the
-    posterior.
+    Two weights of chance variables fade: late in a run their entropy would only blur the posterior,
+    and pointing them at errors would draw them to what is not chance.
     """
     weights = {
         "entropy": max(0.0, 1 - progress / config.entropy_until),
+        "point": max(0.0, 1 - progress / POINT_UNTIL),
         "reward": config.reward_weight,
         "termination": config.termination_weight,
         "trust": config.trust_weight,
