@@ -170,6 +170,7 @@ def test_a_figure_of_few_samples_without_an_interval_says_how_many(tmp_path):
 def test_figures_of_other_weights_are_marked(tmp_path):
     folder = tmp_path / "measured"
     shutil.copytree(FOLDER, folder)
+    (folder / "pong" / "spread.json").unlink()  # of a preset, not of weights
     for kind in ("evaluation", "transfer"):
         change(folder, "pong", lambda figures: figures.update(weights="0" * 64), kind)
     text = pages.parts(folder)["results"]
