@@ -16,11 +16,7 @@ from agents.envs import env_id, env_settings, find_twins, named_world, option
 from agents.evaluation.play import first_game, play_policy, summarise
 from agents.evaluation.twin_film import film_twins
 from agents.ppo.checkpoints import POLICY_FILE
-from agents.ppo.presets import (
-    expected_time,
-    ppo_settings,
-    ppo_steps,
-)
+from agents.ppo.presets import expected_time, ppo_settings, ppo_steps
 from agents.ppo.run_folder import RunState, clear_run, state_of
 from agents.ppo.train import PPOConfig, load_policy, run_text, train_ppo
 from collectors.dataset.dataset import dataset_name
