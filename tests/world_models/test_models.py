@@ -238,10 +238,12 @@ def test_places_are_pointed_at_what_the_frame_lacks_but_not_at_the_one_that_was_
     error[:, :, 0:4, 0:4] = 3.0  # patch 0, where the draw was
     drawn = F.one_hot(torch.tensor([[0, 0], [0, 3]]), 16).float()
     chosen = Chosen(drawn, torch.zeros(2, 0, 1))
-    loss = chance.point_loss(tokens, target, chosen, error)
+    places = chance.sample_posterior(tokens, target, torch.Generator().manual_seed(0))[2]
     shares = chance.posterior_logits(tokens, target).places.log_softmax(2)
+    assert torch.allclose(places, shares)
+    loss = chance.point_loss(places, chosen, error)
     assert torch.allclose(loss, -0.5 * shares[:, :, 6].mean(1), atol=1e-5)
-    assert (chance.point_loss(tokens, target, chosen, 0 * error) == 0).all()
+    assert (chance.point_loss(places, chosen, 0 * error) == 0).all()
 
 
 def test_a_posterior_that_draws_with_certainty_can_still_change_its_mind():

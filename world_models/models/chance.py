@@ -160,12 +160,14 @@ class ChanceModel(NextFrameModel):
     def losses(
         self, step: Step, features: Features, generator: torch.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
-        chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
+        chosen, terms, places = self.chance.sample_posterior(
+            features.tokens, step.target, generator
+        )
         frame = self.decode(features, chosen)
         weights = change_weights(features.last, step.target, self.patch, self.change_weight)
         error = ((frame - step.target) ** 2).mean(1, keepdim=True)
         if self.config.point_weight and self.config.chance.variables:
-            point = self.chance.point_loss(features.tokens, step.target, chosen, error)
+            point = self.chance.point_loss(places, chosen, error)
             terms["point"] = self.config.point_weight * point
         return {"frame": (error * weights).mean((1, 2, 3)), **terms}, frame
 

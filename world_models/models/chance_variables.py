@@ -138,15 +138,15 @@ class Chance(nn.Module):
 
     def sample_posterior(
         self, tokens: Tensor, target: Tensor, generator: torch.Generator
-    ) -> tuple[Chosen, dict[str, Tensor]]:
-        """A draw from the posterior, which reads the next frame target (B, C, H, W), and losses
-        (B,).
+    ) -> tuple[Chosen, dict[str, Tensor], Tensor]:
+        """A draw from the posterior, which reads the next frame target (B, C, H, W), losses (B,)
+        and the posterior's log-probabilities of places (B, V, N).
 
         Categories are drawn from scaled logits and learned through the logits themselves: at the
         scale of the draws an early preference is soon certain, certainty has no gradient, and where
         chance is seldom at work (random play eats once in a hundred steps) it stayed unused.
         """
-        drawn, terms = [], {}
+        drawn, terms, learned = [], {}, []
         # single precision also where the networks run in bfloat16: see `straight_through`
         for prior, posterior in zip(
             map(Tensor.float, self.prior_logits(tokens)),
@@ -158,6 +158,7 @@ class Chance(nn.Module):
             losses = self.kl_losses(prior.log_softmax(2), logits, sampling_logits)
             for name, value in losses.items():
                 terms[name] = terms[name] + value if name in terms else value
+            learned.append(logits)
             count = posterior.shape[1]
             if count and self.training:
                 random = torch.rand(logits.shape[:2], generator=generator).to(logits.device)
@@ -166,11 +167,12 @@ class Chance(nn.Module):
             drawn.append(
                 straight_through(logits, sampling_logits, generator) if count else posterior
             )
-        return Chosen(*drawn), terms
+        return Chosen(*drawn), terms, learned[0]
 
-    def point_loss(self, tokens: Tensor, target: Tensor, chosen: Chosen, error: Tensor) -> Tensor:
+    def point_loss(self, places: Tensor, chosen: Chosen, error: Tensor) -> Tensor:
         """The loss (B,) that points places at the patches where a frame that was decoded with
-        `chosen` differs most from the target (B, C, H, W); error (B, 1, H, W) is squared.
+        `chosen` differs most from the next frame: places (B, V, N) are the posterior's
+        log-probabilities, error (B, 1, H, W) is squared.
 
         A place is learned only once the decoder heeds it, and heeded only once it is learned, so
         with some seeds neither came about and chance was painted as its faint mean. The error knows
@@ -179,8 +181,7 @@ class Chance(nn.Module):
         """
         by_patch = F.avg_pool2d(error.detach(), self.patch).flatten(1)  # (B, N)
         missing = by_patch * (1 - chosen.places.detach().amax(1))
-        logits = self.posterior_logits(tokens, target).places.float().log_softmax(2)
-        return -(missing[:, None] * logits).sum(2).mean(1)
+        return -(missing[:, None] * places).sum(2).mean(1)
 
     def kl_losses(
         self, prior: Tensor, logits: Tensor, sampling_logits: Tensor

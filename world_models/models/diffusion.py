@@ -140,7 +140,7 @@ class DiffusionModel(NextFrameModel, SampledModel):
     ) -> tuple[dict[str, Tensor], Tensor]:
         terms = {}
         if self.chance is not None:
-            chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
+            chosen, terms, _ = self.chance.sample_posterior(features.tokens, step.target, generator)
             features = features._replace(tokens=self.chance.condition_on(chosen, features.tokens))
         error, predicted = self.objective.learn(self.network, step.target, features, generator)
         return {"frame": self.frame_error(error, features.last, step.target), **terms}, predicted

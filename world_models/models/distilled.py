@@ -93,7 +93,7 @@ class DistilledModel(DiffusionModel):
         """
         chosen, terms = None, {}
         if self.chance is not None:
-            chosen, terms = self.chance.sample_posterior(features.tokens, step.target, generator)
+            chosen, terms, _ = self.chance.sample_posterior(features.tokens, step.target, generator)
             features = features._replace(tokens=self.chance.condition_on(chosen, features.tokens))
         example = self.example(step, chosen, generator)
         answer = self.objective.denoise(self.network, example.x, example.level, features)

@@ -249,7 +249,7 @@ class JointModel(NextFrameModel, SampledModel):
         latent, terms = self.codec_losses(step.target, generator)
         chance = None
         if self.chance is not None:
-            chance, more = self.chance.sample_posterior(features.tokens, step.target, generator)
+            chance, more, _ = self.chance.sample_posterior(features.tokens, step.target, generator)
             terms |= more
         pair = self.field.join(latent, features.rest[1])
         error, predicted = self.objective.learn(
