@@ -40,6 +40,7 @@ from neural_envs import bundles
 from neural_envs.bundles import checked_device, load_model
 from world_models.training.config import TrainConfig, TrainingError
 from world_models.training.run import train
+from world_models.training.run_info import machine_class
 
 FREE = ("families", "out", "seconds", "rounds", "real", "device")  # decide no row
 LANES = (1, 64)  # at which dreams are timed
@@ -84,13 +85,16 @@ def run_family(
 
 
 def trained(config: TrainConfig) -> tuple[Path, dict]:
-    """The bundle, and what this process spent on it; a resumed run has spent more before."""
+    """The bundle, on what it was trained, and what this process spent on it; a resumed run has
+    spent more before.
+    """
     load, begun, busy = os.getloadavg()[0], time.monotonic(), time.process_time()
     bundle = train(config, load_model)
     seconds = time.monotonic() - begun
     share = (time.process_time() - busy) / max(seconds, 1e-9)
     effort = {"train_seconds": round(seconds, 1), "cpu_seconds_per_second": round(share, 2)}
-    return bundle, {**effort, "load_average_before": round(load, 2)}
+    effort["load_average_before"] = round(load, 2)
+    return bundle, {**effort, "trained_on": machine_class(config.device)}
 
 
 def figures(config: CompareConfig, path: Path, folder: Path) -> dict:

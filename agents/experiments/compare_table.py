@@ -116,6 +116,9 @@ def about(result: dict) -> list[str]:
         f"{learning if budget['ppo_steps'] else ''}; {place}, torch {machine['torch']}."
     ]
     done = [row for row in result["families"] if "failed" not in row]
+    cards = {row.get("trained_on", {}).get("cuda") for row in done} - {None, machine["card"]}
+    if cards:  # the record was begun on another machine
+        lines.append(f"Trained on {', '.join(sorted(cards))}; timed on the machine above.")
     shares = ", ".join(f"{row['family']} {row['cpu_seconds_per_second']:.2f}" for row in done)
     if done:
         lines.append(

@@ -193,6 +193,13 @@ def test_the_table_has_a_column_for_every_figure_and_a_line_for_every_player(cal
     assert re.search(r"chance \d+\.\d\d", text[-1])
 
 
+def test_the_table_names_the_card_of_trainings_that_were_made_on_another_machine(calls, config):
+    result = compare.compare(config)
+    assert "Trained on" not in markdown(result)
+    result["families"][0]["trained_on"]["cuda"] = "a card"
+    assert "Trained on a card; timed on the machine above." in markdown(result)
+
+
 def test_games_give_columns_of_deep_dreams_and_ppo_may_be_left_out(
     calls, config, monkeypatch, tmp_path
 ):
