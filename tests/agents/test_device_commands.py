@@ -9,6 +9,7 @@ import json
 import pytest
 import torch
 
+from agents.envs import env_id
 from collectors.recording.collect import collect
 from neural_envs import cli
 
@@ -95,3 +96,18 @@ def test_a_command_works_on_a_device_from_end_to_end(name, device, data, tmp_pat
     assert made.is_file() and (made.suffix != ".json" or json.loads(made.read_text()))
     if device == "cuda":
         assert torch.cuda.max_memory_allocated() > 2**20  # the card did something
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "preset", ["pong", "pong-sprites", "pong-chance", "worldmap", "any-tokens"]
+)
+def test_a_preset_trains_on_a_device_in_the_precision_that_it_takes_there(preset, device, tmp_path):
+    # as Snake's above; on a card networks run under autocast, which refuses some losses
+    world = preset.partition("-")[0].replace("any", "pong")
+    collect(env_id(world, "real"), tmp_path / "data", 20_000, policy="mix", shard_steps=5_000)
+    out = tmp_path / "out"
+    places = (f"data={tmp_path / 'data'}", f"out={out}", f"device={device}")
+    assert cli.main(["train", preset, *places, *MODEL]) == 0
+    assert (out / "bundle" / "config.json").is_file()

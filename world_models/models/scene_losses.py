@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from world_models.models.scene import SceneModel
 
 NEVER = -1e4  # log-probability of what does not explain the next frame
+SURE = (-13.8, -1e-6)  # log-probabilities that trust is learned from: nothing is quite (im)possible
 
 
 class SceneState(NamedTuple):
@@ -70,13 +71,18 @@ def scene_losses(
     missed, wrong = sprite_losses(model, logits, state, *sprites)
     target = torch.where(codes == state.codes, 0, codes + 1)
     patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
-    wrong = (wrong | (logits.patch.argmax(2) != target).any(1)).float()
-    sure = likelihood_of_best(logits).exp().clamp(1e-6, 1 - 1e-6)
+    wrong = wrong | (logits.patch.argmax(2) != target).any(1)
+    sure = likelihood_of_best(logits).float().clamp(*SURE)
     return {
         "frame": missed + patches.unflatten(0, target.shape).sum(1),
-        "trust": F.binary_cross_entropy(sure, 1 - wrong, reduction="none"),
-        "wrong": wrong,
+        "trust": -torch.where(wrong, likely_wrong(sure), sure),
+        "wrong": wrong.float(),
     }
+
+
+def likely_wrong(sure: Tensor) -> Tensor:
+    """log(1 - p) of sure = log(p): what torch has for p itself it refuses under autocast."""
+    return (-torch.expm1(sure)).log()
 
 
 def windows(
