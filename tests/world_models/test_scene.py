@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.world_models.conftest_models import make_context, make_model
 from world_models import frames as pixels
-from world_models.models.scene_losses import likelihood_of_best
+from world_models.models.scene_losses import SURE, likelihood_of_best, trust_loss
 from world_models.networks.scene_dynamics import RowSums, SceneLogits
 from world_models.networks.scene_fit import dictionary, fit_scene, spread
 from world_models.noise import NoiseStream
@@ -119,6 +120,22 @@ def test_what_is_not_chosen_to_change_stays():
     assert torch.equal(codes, state.codes) and there.all()
     assert torch.allclose(center, state.center[:, -1] + model.scene.moves[:, :, 1])
     assert torch.allclose(likelihood_of_best(logits), sure, atol=1e-4)
+
+
+def test_frames_are_read_as_finely_while_networks_learn_in_half_precision():
+    model = make_model("scene")
+    frames = torch.randint(256, (3, *model.spec.frame_shape), dtype=torch.uint8)
+    exact = model.encode_frames(frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.encode_frames(frames), exact)
+
+
+def test_trust_is_learned_by_the_cross_entropy_of_whether_a_step_went_wrong():
+    likely = torch.tensor([-2.0, -2.0, -1e-3, -30.0])
+    wrong = torch.tensor([False, True, True, False])
+    known = likely.clamp(*SURE).double().exp()
+    expected = F.binary_cross_entropy(known, (~wrong).double(), reduction="none")
+    assert torch.allclose(trust_loss(likely, wrong).double(), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("weights", [None, torch.rand(4, 6)])

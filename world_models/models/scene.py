@@ -220,11 +220,12 @@ class SceneModel(WorldModel):
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, C) uint8 -> (..., 3 P + A) float32: centers, presence and codes."""
-        parts = []
+        parts, device = [], self.reward_values.device
         for part in frames.flatten(0, -4).split(LOCATED_AT_ONCE):
-            x = pixels.stack(part[:, None].to(self.reward_values.device))
-            center, there = self.scene.locate(x)
-            codes = self.scene.codes_of(self.scene.without_sprites(x, center, there))
+            x = pixels.stack(part[:, None].to(device))
+            with torch.autocast(device.type, enabled=False):  # places are parts of a pixel
+                center, there = self.scene.locate(x)
+                codes = self.scene.codes_of(self.scene.without_sprites(x, center, there))
             parts.append(torch.cat((center.flatten(1), there.float(), codes.float()), 1))
         return torch.cat(parts).unflatten(0, frames.shape[:-3])
 

@@ -72,17 +72,19 @@ def scene_losses(
     target = torch.where(codes == state.codes, 0, codes + 1)
     patches = F.cross_entropy(logits.patch.flatten(0, 1), target.flatten(), reduction="none")
     wrong = wrong | (logits.patch.argmax(2) != target).any(1)
-    sure = likelihood_of_best(logits).float().clamp(*SURE)
     return {
         "frame": missed + patches.unflatten(0, target.shape).sum(1),
-        "trust": -torch.where(wrong, likely_wrong(sure), sure),
+        "trust": trust_loss(likelihood_of_best(logits), wrong),
         "wrong": wrong.float(),
     }
 
 
-def likely_wrong(sure: Tensor) -> Tensor:
-    """log(1 - p) of sure = log(p): what torch has for p itself it refuses under autocast."""
-    return (-torch.expm1(sure)).log()
+def trust_loss(likely: Tensor, wrong: Tensor) -> Tensor:
+    """Cross-entropy (B,) of log-probabilities `likely` (B,) that a step is right with wrong (B,)
+    bool; torch's own, of probabilities, is refused under autocast.
+    """
+    sure = likely.float().clamp(*SURE)
+    return -torch.where(wrong, (-torch.expm1(sure)).log(), sure)
 
 
 def windows(
