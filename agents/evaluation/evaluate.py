@@ -22,6 +22,7 @@ from agents.evaluation.game import Games, measure_games, write_strips
 from agents.evaluation.game_table import game_table
 from agents.evaluation.goal_table import goal_table
 from agents.evaluation.how_made import how_made
+from agents.evaluation.players import EQUIVALENT
 from agents.evaluation.time_budget import (
     DREAMED,
     dreamed_frames,
@@ -32,7 +33,7 @@ from agents.evaluation.time_budget import (
 )
 from collectors.dataset.dataset import Dataset, dataset_name, recorded_dataset
 from collectors.files import check_free, check_writable
-from collectors.policies.policies import make_policy
+from collectors.policies.policies import make_policy, makers_of
 from collectors.progress import OverallProgress, duration, note
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
@@ -135,9 +136,12 @@ def evaluate_bundle(config: EvaluateConfig) -> Report:
 
 
 def _player_names(config: EvaluateConfig, world: str) -> list[str]:
-    """The players of the closed loops: the named policies but agents, else those of the world."""
+    """The players of the closed loops: the named policies but agents, else those of the world and
+    the one that presses equivalent keys.
+    """
     named = [name for name in config.policies if name not in config.agents]
-    return named or list(policies_of(world))
+    more = [EQUIVALENT] if EQUIVALENT in makers_of(world) else []
+    return named or [*policies_of(world), *more]
 
 
 def _planned(

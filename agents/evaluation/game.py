@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 
 from agents.envs import env_id, env_settings, make_vector_env, sampling_settings
 from agents.evaluation.players import (
+    AGENT,
     EQUIVALENT,
     EquivalentKeyAgent,
     MakePlayer,
@@ -196,7 +197,9 @@ def _measured(
         again = model.reconstruct(torch.from_numpy(frames).to(device_of(model)))
         return None if again is None else again.cpu().numpy()
 
-    extremes = {name: plays[name] for name in (names[0], best_player(spec.world))}
+    best = best_player(spec.world)
+    agents = [name for name in names if name.startswith(AGENT)]  # may last where the best wins
+    extremes = {name: plays[name] for name in (names[0], *agents, best)}
     figures = {
         "game": {
             name: game_figures(dream, real, spec.max_episode_steps, generator)

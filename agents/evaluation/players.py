@@ -16,6 +16,7 @@ from collectors.worlds.table import WORLDS
 
 EQUIVALENT = "equivalent"  # the policy of worlds whose row names equivalent keys
 NOISE = 0.6  # share of random actions of the noisy player
+AGENT = "agent-"  # before the name of a trained agent's folder
 STICKY = "sticky"  # the best that is known of a game without a row
 MakePlayer = Callable[[int], Agent]  # lanes -> the player of so many
 
@@ -87,7 +88,7 @@ def make_players(
 
         model = read_policy(policy_file)
         own = ActionSpace.discrete(actions) if isinstance(actions, int) else actions
-        players[f"agent-{Path(policy_file).parent.name}"] = lambda lanes: make_agent(
+        players[f"{AGENT}{Path(policy_file).parent.name}"] = lambda lanes: make_agent(
             model, lanes, seed, space=own.to_gymnasium()
         )
     return players

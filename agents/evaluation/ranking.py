@@ -3,7 +3,9 @@
 P policies, E episodes.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,8 @@ def rank_policies(
     game.
 
     Returns {"spearman", "kendall", "mmrv"}, see `rank_figures`, and {"episodes", "horizon",
-    "policies"}; the returns are means over `episodes` episodes, of each the first `horizon` steps.
+    "policies"}; the returns are means over `episodes` episodes, of each the first `horizon` steps,
+    and agents have the steps of their training and the hash of their file beside them.
     {"omitted": reason} for a game that is not in the table of worlds. `real_options` are the real
     game's, as ("levels=test",): CoinRun without options plays its training levels. `dreamed` are
     the dream's settings, as {"bundle": FOLDER} and those of `sampling_settings`.
@@ -48,12 +51,17 @@ def rank_policies(
     names = ranked_policies(name, agents)
     actions = game_actions(env_id(name, "real"))
     returns: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    made: dict[str, dict[str, Any]] = {}
     for policy_name in progress(names, desc="ranking"):
         for kind in KINDS:
             if policy_name.endswith(POLICY_FILE):
                 from agents.ppo.train import load_policy  # scripted policies need no PPO
 
                 policy = load_policy(policy_name)
+                made[policy_name] = {
+                    "trained_steps": policy.num_timesteps,
+                    "sha256": hashlib.sha256(Path(policy_name).read_bytes()).hexdigest(),
+                }
             else:
                 policy = make_policy(policy_name, actions, world=name)
             own = dreamed if kind == "dream" else NOTHING
@@ -61,7 +69,11 @@ def rank_policies(
             played = play_policy(policy, env_id(name, kind), episodes, seed, horizon, **settings)
             returns[kind].append(played.returns)
     rows = [
-        {"policy": policy, **{kind: float(returns[kind][number].mean()) for kind in KINDS}}
+        {
+            "policy": policy,
+            **{kind: float(returns[kind][number].mean()) for kind in KINDS},
+            **made.get(policy, {}),
+        }
         for number, policy in enumerate(names)
     ]
     figures = rank_figures(returns["real"], returns["dream"], np.random.default_rng(seed))

@@ -174,12 +174,14 @@ def safe_horizon(returns: HorizonReturns) -> int | None:
     """The longest horizon at which the mean returns agree, and at no shorter one they disagree.
 
     A difference whose 95 % interval over the games holds zero is no disagreement, and no agreement
-    either. A horizon before which all games have ended says nothing. None where there is no horizon
-    at which they agree.
+    either. A horizon at which nobody has earned anything yet, or before which all games have ended,
+    says nothing. None where there is no horizon at which they agree.
     """
     safe, generator = None, np.random.default_rng(0)
     for column, steps in enumerate(returns.horizons[: returns.reached()]):
         dreamed, real = returns.dream[:, column], returns.real[:, column]
+        if not dreamed.any() and not real.any():
+            continue
         if agree(float(dreamed.mean()), float(real.mean())):
             safe = int(steps)
             continue

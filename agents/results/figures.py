@@ -44,6 +44,7 @@ BESIDE = {  # what a figure is read against, where its file has it, as a reader 
     "copy_first_frame": "first frame kept, PSNR",
     "true_actions": "true actions",
     "copied": "frame kept",
+    "by_chance": "by chance",
     "reconstruction": "reconstructions",
 }
 
@@ -76,7 +77,14 @@ def find_figure(figures: Mapping, path: str) -> Figure | None:
     if samples and _is_of_all(path, value, interval):
         interval = share_interval(value, samples)
     interval = interval or _computed(beside, leaf, value, samples)
-    return Figure(value, interval, samples, _pair(found), _beside(found))
+    read = {**_beside(found), **_beside_by_name(beside, leaf)}
+    return Figure(value, interval, samples, _pair(found), read)
+
+
+def find_value(figures: Mapping, path: str) -> Any:
+    """Whatever stands at a dotted path, None where nothing does."""
+    above = _above(figures, path.split("."))
+    return above[-1] if above else None
 
 
 def as_number(value: Any) -> float | None:
@@ -99,6 +107,16 @@ def _beside(found: Any) -> dict[str, float]:
         return {}
     read = {name: find_figure(found, key) for key, name in BESIDE.items() if key in found}
     return {name: figure.value for name, figure in read.items() if figure}
+
+
+def _beside_by_name(above: Any, leaf: str) -> dict[str, float]:
+    """What stands beside a figure under its own name and more, as regret_by_chance."""
+    names = {key: f"{leaf}_{key}" for key in BESIDE} if isinstance(above, Mapping) else {}
+    return {
+        BESIDE[key]: value
+        for key, name in names.items()
+        if (value := as_number(above.get(name))) is not None
+    }
 
 
 def _above(figures: Any, keys: list[str]) -> list | None:

@@ -39,6 +39,7 @@ COMMON = (
     Target("control.action_f1.actions.*.f1", "action recovered from the dream, F1: {}"),
     Target("control.equivalent.same_frame", "keys of one effect: equal frames"),
     Target("control.equivalent.same_outcome", "keys of one effect: equal outcomes"),
+    Target("rules.counts.policies.*", "things counted right, all frames: {}"),
     Target("decisions.hit_rate", "best of five plans picked"),
     Target("decisions.regret", "regret of the picked plan", most=0.1),
     Target("ranking.spearman", "policies ranked as in the game, Spearman"),
@@ -48,6 +49,7 @@ COMMON = (
     Target("trust.by_motion.auroc", "trust by what the motion allows: the head, AUROC"),
     Target("trust.of_dreams.aurc", "area under risk and coverage"),
     Target("trust.min_trust.with.return", "return, dream / game, cut at low trust"),
+    Target("trust.min_trust.cuts_per_1000", "cuts at low trust per 1 000 steps"),
     Target("dream.return_mean", "return in the game, learned in the dream"),
     Target("real.return_mean", "return in the game, learned in the game"),
     Target("random.return_mean", "return in the game, random play"),
@@ -60,6 +62,7 @@ OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     "snake": (
         *_game(0.05, 0.05),
         Target("rules.counts", "one head, one food: all frames", 0.9995),
+        Target("survival.*.one_food_after_eating", "food after every meal of a dream: {}", 0.995),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "pong": (

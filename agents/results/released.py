@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents.envs import weights_fingerprint
+from agents.results.figures import count_text
 from neural_envs.bundles import released_names
 
 FOLDER = Path(__file__).parent / "measured"
+FEWEST_WRONG = 5  # frames that an AUROC of trust needs
 SPREAD = "spread"  # the kind of a file that is of a preset, not of the bundle
 KINDS = ("evaluation", "games", "transfer", SPREAD)
 MADE = {"command", "commit", "date", "machine"}
@@ -106,13 +108,26 @@ def _of_a_preset(figures: dict) -> dict:
 
 def with_trust_of_dreams(figures: dict) -> dict:
     """With `trust.of_dreams`: AUROC and AURC of the trust that dreams give, which is calibrated
-    where the evaluation found how (see `world_models.evaluation.trust_scores`).
+    where the evaluation found how (see `world_models.evaluation.trust_scores`). Of a few wrong
+    frames there is no AUROC.
     """
     trust = figures.get("trust", {})
     kind = "_calibrated" if "auroc_calibrated" in trust else ""
     names = {"auroc": f"auroc{kind}", "aurc": f"aurc{kind}", "wrong": "wrong", "samples": "samples"}
     given = {name: trust[own] for name, own in names.items() if own in trust}
-    return {**figures, "trust": {**trust, "of_dreams": given}} if trust else figures
+    parts = {**_told_apart(trust), "of_dreams": _told_apart(given)}
+    if "by_motion" in trust:
+        parts["by_motion"] = _told_apart(trust["by_motion"])
+    return {**figures, "trust": parts} if trust else figures
+
+
+def _told_apart(trust: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of trust, without an AUROC where hardly any frame is wrong."""
+    wrong = trust.get("wrong", FEWEST_WRONG)
+    if "auroc" not in trust or not 0 < wrong < FEWEST_WRONG:
+        return {**trust}
+    few = f"{count_text(trust['samples'])} frames hold {wrong} wrong ones, too few to be found by"
+    return {**trust, "auroc": {"omitted": few}}
 
 
 def _texts(values: Any) -> Iterator[str]:

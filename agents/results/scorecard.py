@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agents.results.figures import Figure, as_number, find_figure
+from agents.results.figures import Figure, as_number, find_figure, find_value
 from agents.results.goals import keys_of, targets_of
 from agents.results.released import SPREAD, Source
 from world_models.evaluation.evaluator import Target
@@ -53,13 +53,27 @@ def rows(world: str, sources: Sequence[Given]) -> list[Row]:
     return list(titles.values())
 
 
-def _row(target: Target, sources: Sequence[Given]) -> Row:
+def _row(goal: Target, sources: Sequence[Given]) -> Row:
     for source in sources:
+        target = _of_terminations(goal, source.figures)
         find = _of_card if source.name == CARD else find_figure
         figure = find(source.figures, target.path)
         if figure is not None:
             return Row(target, figure, source.name, _passed(target, figure.value))
-    return Row(target, None, None, None)
+    return Row(goal, None, None, None)
+
+
+def _of_terminations(target: Target, figures: Mapping) -> Target:
+    """Where no rules of a world say how a game ends, its share of terminated games is compared to
+    the game's: some of both are cut by the limit of steps.
+    """
+    whole, _, kind = target.path.rpartition(".")
+    if kind != "dream" or not whole.endswith("ends_by_the_rules"):
+        return target
+    measured_by = find_value(figures, f"{whole}.measured_by")
+    if not str(measured_by).startswith("termination"):
+        return target
+    return target._replace(path=whole, least=None)
 
 
 def _spelled_out(

@@ -17,7 +17,7 @@ from world_models.evaluation.estimates import share_estimate
 from world_models.evaluation.game_play import DeepFrames, GamePlay
 from world_models.evaluation.ratios import compared
 
-DEPTHS = (1, 32, 100, 500, 1000)
+DEPTHS = (1, 32, 100, 200, 500, 1000)  # the map's games have 200 steps
 FEWEST = 8  # frames of a depth that a figure needs
 Reconstruct = Callable[[np.ndarray], np.ndarray | None]
 

@@ -66,7 +66,7 @@ def test_it_writes_its_figures_and_the_card(data, tmp_path, monkeypatch, capsys)
     saved = json.loads((out / "evaluation.json").read_text())
     assert saved["rules"]["transition_exact_rate"] == written["rules.transition_exact_rate"]
     assert saved["evaluator"] == "SnakeEvaluator" and saved["real"] == "RealSnake-v0"
-    assert set(saved["survival"]) == {"random", "astar"}
+    assert set(saved["survival"]) == {"random", "astar", "equivalent"}
     assert set(saved["game"]) == {"random", "astar+random", "equivalent", "astar"}
     assert saved["rules"]["counts"]["real"]["value"] == 1 and set(saved["hold"]) == {"1"}
     assert "no actions" in saved["loop_closure"]["omitted"]

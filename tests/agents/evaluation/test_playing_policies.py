@@ -1,3 +1,6 @@
+import hashlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
@@ -126,6 +129,19 @@ def test_a_ranking_plays_the_dream_with_its_settings_and_the_game_with_its_own(m
         "neural_envs:NeuralSnake-v0": {"bundle": "runs/a", "device": "cuda"},
         "collectors:RealSnake-v0": {"apples": 2},
     }
+
+
+def test_a_ranking_says_which_agents_played(monkeypatch, tmp_path):
+    file = tmp_path / "policy.zip"
+    file.write_bytes(b"weights")
+    trained = SimpleNamespace(num_timesteps=7)
+    monkeypatch.setattr("agents.ppo.train.load_policy", lambda path: trained)
+    monkeypatch.setattr(
+        ranking, "play_policy", lambda *words, **settings: Episodes(*[np.arange(4)] * 3)
+    )
+    first, *_, last = rank_policies("snake", episodes=4, agents=(str(file),))["policies"]
+    assert last["trained_steps"] == 7 and "trained_steps" not in first
+    assert last["sha256"] == hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.mark.parametrize("name", ["snake", "pong", "worldmap", "coinrun"])

@@ -110,6 +110,12 @@ def test_a_difference_within_the_noise_of_the_games_ends_nothing():
                                        *[np.full(3, 8)] * 2)) is None  # fmt: skip
 
 
+def test_horizons_at_which_nobody_has_earned_anything_say_nothing():
+    dream, real = np.tile([0.0, 3.0], (8, 1)), np.zeros((8, 2))
+    returns = HorizonReturns(np.array([8, 16]), dream, real, *[np.full(8, 16)] * 2)
+    assert safe_horizon(returns) is None
+
+
 def test_horizons_that_no_game_reaches_say_nothing():
     short = played(StepGame(length=20), StepGame(length=20))
     assert short.real_steps.tolist() == [17] * 4

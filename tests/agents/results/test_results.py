@@ -367,7 +367,7 @@ def test_a_strip_of_deep_dreams_is_a_small_image(world):
 
 
 def test_trust_is_that_of_dreams_which_is_calibrated_where_it_can_be():
-    trust = {"auroc": 0.75, "aurc": {"value": 0.25}, "wrong": 3, "samples": 40}
+    trust = {"auroc": 0.75, "aurc": {"value": 0.25}, "wrong": 6, "samples": 40}
     found = with_trust_of_dreams({"trust": trust})
     assert find_figure(found, "trust.of_dreams.auroc") == find_figure(found, "trust.auroc")
     found = with_trust_of_dreams(
@@ -375,5 +375,5 @@ def test_trust_is_that_of_dreams_which_is_calibrated_where_it_can_be():
     )
     auroc, aurc = (find_figure(found, f"trust.of_dreams.{name}") for name in ("auroc", "aurc"))
     assert (auroc.value, auroc.samples, aurc.value) == (0.875, 40, 0.125)
-    assert auroc.interval == auroc_interval(0.875, 3, 37)
+    assert auroc.interval == auroc_interval(0.875, 6, 34)
     assert with_trust_of_dreams({"made": {}}) == {"made": {}}
