@@ -55,13 +55,7 @@ def rank_policies(
     for policy_name in progress(names, desc="ranking"):
         for kind in KINDS:
             if policy_name.endswith(POLICY_FILE):
-                from agents.ppo.train import load_policy  # scripted policies need no PPO
-
-                policy = load_policy(policy_name)
-                made[policy_name] = {
-                    "trained_steps": policy.num_timesteps,
-                    "sha256": hashlib.sha256(Path(policy_name).read_bytes()).hexdigest(),
-                }
+                policy, made[policy_name] = _agent(policy_name)
             else:
                 policy = make_policy(policy_name, actions, world=name)
             own = dreamed if kind == "dream" else NOTHING
@@ -78,3 +72,12 @@ def rank_policies(
     ]
     figures = rank_figures(returns["real"], returns["dream"], np.random.default_rng(seed))
     return {**figures, "episodes": episodes, "horizon": horizon, "policies": rows}
+
+
+def _agent(file: str) -> tuple[Any, dict[str, Any]]:
+    """A trained agent, the steps of its training and the hash of its file."""
+    from agents.ppo.train import load_policy  # scripted policies need no PPO
+
+    policy = load_policy(file)
+    sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return policy, {"trained_steps": policy.num_timesteps, "sha256": sha256}
