@@ -7,8 +7,8 @@ from agents.results.figures import Figure, count_text, number_text
 from agents.results.goals import OF_TRANSFER, command_of
 from agents.results.released import Source
 from agents.results.scorecard import Given, Row
-from agents.results.summary import UNCERTAIN
-from agents.results.tables import Bundle, range_text, without_value
+from agents.results.summary import ABSENT, UNCERTAIN
+from agents.results.tables import Bundle, range_text, why_absent, without_value
 
 GROUPS = (  # title, and the first keys of its figures' paths
     ("The frame and the rules", "one_step rollout rules reward termination survival kid".split()),
@@ -64,16 +64,20 @@ def without_ratio(rows: Sequence[Row], bundle: Bundle) -> list[str]:
 
 
 def absent(rows: Sequence[Row], bundle: Bundle) -> list[str]:
-    """A line per command that would measure what no source has, as HTML."""
-    by_command: dict[str, list[str]] = {}
+    """A line per command that would measure what no source has, or per reason for which it gave no
+    number, as HTML.
+    """
+    titles: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.figure is None and without_value(bundle, row) is None:
             command = command_of(row.target.path, bundle.name, bundle.world)
-            by_command.setdefault(command, []).append(row.target.title)
-    return [
-        f"Not measured: {escape('; '.join(titles))}. <code>{escape(command)}</code> measures them."
-        for command, titles in by_command.items()
-    ]
+            titles.setdefault((why_absent(bundle, row), command), []).append(row.target.title)
+    lines = []
+    for (why, command), those in titles.items():
+        about = f"{why[0].upper()}{why[1:]}: {'; '.join(those)}."
+        remedy = f" <code>{escape(command)}</code> measures them." if why == ABSENT else ""
+        lines.append(escape(about) + remedy)
+    return lines
 
 
 def _tile(row: Row, figure: Figure) -> str:

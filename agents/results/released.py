@@ -115,13 +115,13 @@ def with_trust_of_dreams(figures: dict) -> dict:
     kind = "_calibrated" if "auroc_calibrated" in trust else ""
     names = {"auroc": f"auroc{kind}", "aurc": f"aurc{kind}", "wrong": "wrong", "samples": "samples"}
     given = {name: trust[own] for name, own in names.items() if own in trust}
-    parts = {**_told_apart(trust), "of_dreams": _told_apart(given)}
+    parts = {**_auroc_of_enough(trust), "of_dreams": _auroc_of_enough(given)}
     if "by_motion" in trust:
-        parts["by_motion"] = _told_apart(trust["by_motion"])
+        parts["by_motion"] = _auroc_of_enough(trust["by_motion"])
     return {**figures, "trust": parts} if trust else figures
 
 
-def _told_apart(trust: Mapping[str, Any]) -> dict[str, Any]:
+def _auroc_of_enough(trust: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of trust, without an AUROC where hardly any frame is wrong."""
     wrong = trust.get("wrong", FEWEST_WRONG)
     if "auroc" not in trust or not 0 < wrong < FEWEST_WRONG:

@@ -127,6 +127,18 @@ def test_a_ratio_that_is_too_uncertain_is_not_called_unmeasured():
     assert re.search(rf"Not measured: [^<]*{re.escape(ratio)}", bare) and UNCERTAIN not in bare
 
 
+def test_what_was_left_out_for_a_reason_is_not_called_unmeasured():
+    played = {"return": {"value": 1.0}}
+    figures = {"game": {"equivalent": {"omitted": "no two keys do the same"}, "random": played}}
+    sources = [Given("runs/evaluation.json", figures)]
+    page = tiles.scorecard(rows("snake", sources), {}, "snake", "snake", sources)
+    lines = [line for line in re.findall(r'<p class="note">.*?</p>', page) if "equivalent" in line]
+    assert [line for line in lines if "Left out, as no two keys do the same: return" in line]
+    assert not [
+        line for line in lines if "return, dream / game: equivalent" in line and "code>" in line
+    ]
+
+
 def test_policies_are_shown_beside_the_game_and_depths_as_charts():
     side = {"value": 1.5, "interval": [1, 2], "samples": 9}
     figures = {
