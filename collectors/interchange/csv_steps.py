@@ -34,7 +34,7 @@ def read_csv(file: Path) -> Steps:
     DamagedFileError, a sentence with the line, for whatever is wrong with it.
     """
     columns = _columns(file)
-    parts = [name for name in columns if PART.fullmatch(name)]
+    parts = _parts(file, columns)
     if not parts and "action" not in columns:
         raise DamagedFileError(
             f"{file} needs a header with a column 'action', got {[*columns]!s:.80}"
@@ -53,6 +53,21 @@ def read_csv(file: Path) -> Steps:
         _flags(file, columns.get("truncated", none)),
         line=2,
     )
+
+
+def _parts(file: Path, columns: Iterable[str]) -> list[str]:
+    """The columns of the parts of an action by their numbers, whatever their order in the file;
+    none without such. Raises DamagedFileError unless the numbers are all those from 0 on, as a
+    value would else be taken, without a word, for that of another part.
+    """
+    found = [name for name in columns if PART.fullmatch(name)]
+    parts = [f"action_{number}" for number in range(len(found))]
+    if {*parts} != {*found}:
+        raise DamagedFileError(
+            f"{file} has the columns {', '.join(found):.80}; the parts of an action count from 0: "
+            f"{', '.join(parts):.80}"
+        )
+    return parts
 
 
 def _check_names(file: Path, columns: Iterable[str]) -> None:

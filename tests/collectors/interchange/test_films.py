@@ -93,6 +93,15 @@ def test_an_action_whose_outcome_was_not_filmed_is_left_out(tmp_path):
     assert ended.terminations.tolist() == [False, True] and not ended.truncations.any()
 
 
+def test_columns_of_parts_are_read_by_their_numbers_in_whatever_order_they_are(tmp_path):
+    names = [f"action_{part}" for part in (1, 10, *range(2, 10), 0)]
+    rows = [",".join(names), ",".join(name[7:] for name in names), ",".join(["0"] * 11)]
+    film(tmp_path / "in", "a", 3, rows)
+    data = imported(tmp_path / "in")
+    assert data.episode(0).actions.tolist() == [[*range(11)], [0] * 11]
+    assert data.actions.counts == tuple(range(1, 12))
+
+
 BAD = {
     "no film": (0, ["action", "0"], "holds no film"),
     "no table": (3, None, "a.csv, with a column 'action'"),
@@ -108,6 +117,9 @@ BAD = {
     "an empty game": (4, ["action", "0", "", "", "1"], "row 4: a game without"),
     "a misspelt column": (3, ["action,rewards", "0,1", "1,1"], "'rewards', .* mean 'reward'"),
     "another name of the end": (3, ["action,done", "0,0", "1,1"], "'done', .* mean 'terminated'"),
+    "a part that is missing": (3, ["action_0,action_2", "0,1", "1,0"], "action_0, action_1$"),
+    "a part twice": (3, ["action_0,action_00", "0,1", "1,0"], "count from 0: action_0, action_1$"),
+    "parts from 1": (3, ["action_1", "0", "1"], "has the columns action_1; .* from 0: action_0$"),
     "a huge action": (3, ["action", "0", "900"], "name all actions"),
 }
 
