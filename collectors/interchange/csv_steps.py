@@ -21,7 +21,8 @@ from collectors.untrusted_files import (
 )
 
 PART = re.compile(r"action_\d{1,4}")
-WHOLE, NUMBER = re.compile(r"-?\d{1,18}"), re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.I)
+WHOLE = re.compile(r"-?\d{1,18}")
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.I)
 MOST_BYTES = 2**26
 MOST_CELLS = 2**22  # each takes 60 bytes and more
 OUTCOMES = {"reward", "terminated", "truncated"}
@@ -107,12 +108,21 @@ def _columns(file: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _actions(file: Path, name: str, cells: tuple[str, ...]) -> np.ndarray:
-    """Whole numbers where all cells are such, numbers where all are, else words."""
-    used = [cell for cell in cells if cell]
-    if all(WHOLE.fullmatch(cell) for cell in used):
+    """Whole numbers where all cells are such, numbers where all are, else words, of `action` alone.
+    Raises DamagedFileError for numbers among words: one `nan` would make words of all.
+    """
+    used = {row: cell for row, cell in enumerate(cells, 2) if cell}
+    if all(WHOLE.fullmatch(cell) for cell in used.values()):
         return np.array([int(cell or 0) for cell in cells], np.int64)
-    if name != "action" or all(NUMBER.fullmatch(cell) for cell in used):
+    words = {row: cell for row, cell in used.items() if not NUMBER.fullmatch(cell)}
+    if name != "action" or not words:
         return _numbers(file, name, cells)
+    if number := next((row for row in used if row not in words), None):
+        row, word = next(iter(words.items()))
+        raise DamagedFileError(
+            f"{file}, row {row}: the action {word!r:.40} is no number, as {used[number]!r:.40} in "
+            f"row {number} is; actions are all numbers or all words"
+        )
     return np.array(cells, object)
 
 

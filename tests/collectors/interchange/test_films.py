@@ -102,6 +102,11 @@ def test_columns_of_parts_are_read_by_their_numbers_in_whatever_order_they_are(t
     assert data.actions.counts == tuple(range(1, 12))
 
 
+def test_words_may_begin_like_numbers_where_no_action_is_one(tmp_path):
+    film(tmp_path / "in", "a", 5, ["action", "up", "2x", ".", "nan"])
+    assert imported(tmp_path / "in").spec["action_names"] == [".", "2x", "nan", "up"]
+
+
 BAD = {
     "no film": (0, ["action", "0"], "holds no film"),
     "no table": (3, None, "a.csv, with a column 'action'"),
@@ -120,6 +125,15 @@ BAD = {
     "a part that is missing": (3, ["action_0,action_2", "0,1", "1,0"], "action_0, action_1$"),
     "a part twice": (3, ["action_0,action_00", "0,1", "1,0"], "count from 0: action_0, action_1$"),
     "parts from 1": (3, ["action_1", "0", "1"], "has the columns action_1; .* from 0: action_0$"),
+    "a nan": (
+        4,
+        ["action", "0.5", "nan", "1.5"],
+        "row 3: .* 'nan' is no number, as '0.5' in row 2",
+    ),
+    "an infinite action": (4, ["action", "0.5", "", "inf"], "row 4: the action 'inf' is no number"),
+    "a number of C": (4, ["action", "1.0f", "1.0", "2"], "row 2: .* '1.0f' is .* '1.0' in row 3"),
+    "a number among words": (4, ["action", "up", "2", "2x"], "row 2: .* all numbers or all words"),
+    "a part that is a word": (3, ["action_0", "0.5", "nan"], "row 3: the action_0 'nan'"),
     "a huge action": (3, ["action", "0", "900"], "name all actions"),
 }
 
