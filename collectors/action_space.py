@@ -46,8 +46,8 @@ class ActionSpace:
             if not all(np.isfinite(np.array(pair, np.float32)).all() for pair in bounds):
                 raise ActionSpaceError(
                     f"actions from {list(self.low)} to {list(self.high)} have no bounds to scale "
-                    "them by; give the game bounds with gymnasium.wrappers.RescaleAction or "
-                    "ClipAction around another Box"
+                    "them by; wrap the game in gymnasium.wrappers.TransformAction(env, f, Box(low, "
+                    "high)), where f makes an action of the game's of one within these bounds"
                 )
             if not all(np.float32(pair[0]) < np.float32(pair[1]) for pair in bounds):
                 raise ActionSpaceError("the lower bound of an action is not below its upper bound")

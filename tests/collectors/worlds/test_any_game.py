@@ -44,6 +44,14 @@ class FrameGame(gymnasium.Env):
         )
 
 
+def bounded_game(**options):
+    """The game with unbounded actions, as the refusal of these says that it is to be wrapped."""
+    bounds = spaces.Box(-1, 1, (1,))
+    return gymnasium.wrappers.TransformAction(
+        FrameGame(continuous=True, **options), lambda action: 6 + action, bounds
+    )
+
+
 class Vector(FrameGame):
     """The same without pictures."""
 
@@ -138,6 +146,19 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
 def test_a_game_that_makes_no_dream_is_refused_with_a_sentence(options, words):
     with pytest.raises(AnyGameError, match=words):
         AnyGame(**options)
+
+
+def test_unbounded_actions_get_bounds_by_the_wrapper_that_their_refusal_names(tmp_path):
+    with pytest.raises(AnyGameError, match=r"TransformAction\(env, f, Box\(low, high\)\)"):
+        AnyGame(env="FrameGame-v0", continuous=True)
+    gymnasium.register("Bounded-v0", entry_point=bounded_game)
+    try:
+        options = {"env": "Bounded-v0"}
+        dataset = collect("AnyGame-v0", tmp_path / "d", 9, "random", env_options=options)
+    finally:
+        del gymnasium.registry["Bounded-v0"]
+    assert dataset.actions.to_gymnasium() == spaces.Box(-1, 1, (1,))
+    assert dataset.episode(0).rewards.tolist() == [0.5, 1.0, 1.5]
 
 
 def test_the_command_wants_one_game(capsys):
