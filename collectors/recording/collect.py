@@ -35,6 +35,7 @@ from collectors.recording import presets
 from collectors.recording.collect_settings import CollectSettings, settings_of
 from collectors.recording.named_game import game_header, named_game
 from collectors.recording.speed import expected_seconds
+from collectors.recording.worker_pool import WorkerDied
 from collectors.recording.workers import ShardTask, run_tasks
 from collectors.settings.run_command import command, first_word, option
 from collectors.worlds.registration import (
@@ -71,7 +72,8 @@ def collect(
 
     Raises ValueError for settings out of their range, LockError where another process writes `out`,
     and DatasetError where `out` holds a dataset and `resume` is False, or one that was collected
-    with other settings (`frames` may grow), and when the disk is full: what was finished is kept.
+    with other settings (`frames` may grow), and when the disk is full or a worker is killed: what
+    was finished is kept.
     """
     how = CollectSettings(env_id, frames=frames, **{"workers": 1, **settings})
     decided = {"seed": how.seed, "shard_steps": how.shard_steps}
@@ -80,7 +82,7 @@ def collect(
     world = WORLDS.get(header["spec"]["world"])
     fixed = (str(out), header["env_spec"], world, policy, how.seed)
     tasks = [ShardTask(*fixed, *shard, how.lanes, how.compress) for shard in enumerate(quotas)]
-    with _full_disk_explained(out, how.resume), locked(out):
+    with _loss_explained(out, how.resume), locked(out):
         _check_directory(Path(out), header, how.resume)
         writer = DatasetWriter(out, header)
         missing = _missing_shards(writer, quotas)
@@ -123,16 +125,18 @@ def _header(env_id: str, options: dict, policy: str | Policy, decided: dict) -> 
 
 
 @contextlib.contextmanager
-def _full_disk_explained(out: str | Path, resume: bool):
-    """What resumes already, as the rounds of `dyna` do, goes on by the same command."""
-    remedy = "then the same command goes on" if resume else "then `--resume` goes on"
+def _loss_explained(out: str | Path, resume: bool):
+    """What resumes already, as `dream` and the rounds of `dyna` do, goes on by the same command."""
+    remedy = "the same command goes on" if resume else "`--resume` goes on"
     try:
         yield
+    except WorkerDied as error:
+        raise DatasetError(f"a worker was killed; {remedy} from the shards in {out}") from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DatasetError(
-            f"the disk of {out} is full; make room, {remedy} from its shards"
+            f"the disk of {out} is full; make room, then {remedy} from its shards"
         ) from error
 
 

@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from collectors.action_space import ActionSpace
-from collectors.dataset.dataset import DatasetError, WrittenShard, write_shard
+from collectors.dataset.dataset import WrittenShard, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import mark_finished
 from collectors.policies.policies import Policy, make_policy
@@ -129,7 +129,8 @@ def run_tasks(
 ) -> Generator[WrittenShard, None, None]:
     """Shards in the order in which they are finished.
 
-    With `ray`, an address or "local", a cluster plays them.
+    With `ray`, an address or "local", a cluster plays them. Raises WorkerDied where a worker is
+    killed: whoever called knows how to go on.
     """
     if not tasks:
         return
@@ -146,14 +147,9 @@ def run_processes(tasks: list[ShardTask], workers: int) -> Iterator[WrittenShard
     in_lanes = _gains_by_lanes(EnvSpec.from_json(tasks[0].env_spec))
     size = min(GROUP, -(-len(tasks) // workers)) if in_lanes else 1
     groups = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-    try:
-        with WorkerPool(_play_group, min(workers, len(groups))) as pool:
-            for shards in pool.map(groups):
-                yield from shards
-    except WorkerDied as error:
-        raise DatasetError(
-            f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
-        ) from error
+    with WorkerPool(_play_group, min(workers, len(groups))) as pool:
+        for shards in pool.map(groups):
+            yield from shards
 
 
 def _play_group(tasks: list[ShardTask]) -> list[WrittenShard]:
@@ -181,8 +177,6 @@ def run_on_ray(tasks: list[ShardTask], address: str, workers: int) -> Iterator[W
                 task = running.pop(done[0])
                 yield task.write(ray.get(done[0]))
         except ray.exceptions.WorkerCrashedError as error:
-            raise DatasetError(
-                f"a worker was killed; `--resume` goes on from the shards in {tasks[0].path}"
-            ) from error
+            raise WorkerDied("a worker of the cluster has ended") from error
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error

@@ -235,7 +235,7 @@ class Mortal(Parity):
 
 def test_a_killed_worker_loses_only_the_shard_that_it_was_playing(tmp_path):
     settings = {"seed": 6, "shard_steps": 100}
-    with pytest.raises(DatasetError, match="a worker was killed"):
+    with pytest.raises(DatasetError, match="a worker was killed; `--resume` goes on from"):
         collect("Counting-v0", tmp_path / "d", 800, Mortal(tmp_path / "d"), workers=2, **settings)
     kept = {
         file.parent.name: file.stat().st_mtime_ns
@@ -254,10 +254,22 @@ def test_a_killed_worker_is_a_sentence_and_resuming_ends_with_the_same_data(tmp_
     settings = {"policy": deadly, "seed": 6, "shard_steps": 100}
     collect("Counting-v0", tmp_path / "d", 100, **settings)
     deadly.file.touch()
-    with pytest.raises(DatasetError, match="a worker was killed; `--resume` goes on"):
+    with pytest.raises(DatasetError, match="a worker was killed; the same command goes on from"):
         collect("Counting-v0", tmp_path / "d", 400, workers=2, resume=True, **settings)
     assert len(Dataset(tmp_path / "d", verify=True).shards) == 1
     deadly.file.unlink()
     collect("Counting-v0", tmp_path / "d", 400, resume=True, **settings)
     collect("Counting-v0", tmp_path / "whole", 400, **settings)
     assert contents(tmp_path / "d") == contents(tmp_path / "whole")
+
+
+@pytest.mark.ray
+def test_a_killed_worker_of_a_cluster_is_the_same_sentence(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def crashed(found):
+        raise ray.exceptions.WorkerCrashedError
+
+    monkeypatch.setattr(ray, "get", crashed)
+    with pytest.raises(DatasetError, match="a worker was killed; `--resume` goes on from"):
+        collect("Counting-v0", tmp_path / "d", 100, "mix", shard_steps=100, ray="local")
