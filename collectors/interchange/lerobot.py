@@ -79,7 +79,8 @@ def _shape(feature: dict[str, Any]) -> list[int]:
 
 def film_places(files: Files, info: Info, lengths: Sequence[int]) -> list[Place]:
     """Where the frames of each game are; `lengths` are their frames. Raises DamagedFileError where
-    a film is missing, and for a folder where one is too short.
+    a film is missing, where games overlap in one, and where one is too short: of the Hub as far as
+    version 3 says so, before a film is fetched, and of a folder as far as it is decoded.
     """
     if info.version == 2:
         places = [
@@ -94,6 +95,9 @@ def film_places(files: Files, info: Info, lengths: Sequence[int]) -> list[Place]
     for place in places:
         if place.film not in known:
             raise DamagedFileError(f"the film {place.film} is missing")
+    for before, place in itertools.pairwise([Place("", 0, 0), *places]):
+        if place.first < (before.first + before.count if place.film == before.film else 0):
+            raise DamagedFileError(f"games overlap in the film {place.film}")
     if isinstance(files, Folder):
         _check_lengths(files, places)
     return places
@@ -101,23 +105,35 @@ def film_places(files: Files, info: Info, lengths: Sequence[int]) -> list[Place]
 
 def _places_of_3(files: Files, info: Info, lengths: Sequence[int]) -> list[Place]:
     names = [name for name in files.names() if name.startswith("meta/episodes/")]
-    keys = ["episode_index"]
-    keys += [f"videos/{info.camera}/{k}" for k in ("chunk_index", "file_index", "from_timestamp")]
-    parts = []
-    for name in names:
-        with opened(files, name) as file:
-            table = read_columns(files, name, file, keys)
-        count = table.num_rows
-        parts.append(np.stack([as_numbers(table.column(k), count, k, name) for k in keys], 1))
-    rows = {int(row[0]): row[1:] for part in parts for row in part}
+    rows = {int(row[0]): row[1:] for name in names for row in _stretches(files, name, info.camera)}
     if missing := [game for game in range(len(lengths)) if game not in rows]:
         raise DamagedFileError(f"meta/episodes does not say where game {missing[0]} is")
     found = []
     for game, length in enumerate(lengths):
-        chunk, file, seconds = rows[game]
+        chunk, file, start, end = rows[game]
         film = f"videos/{info.camera}/chunk-{int(chunk):03d}/file-{int(file):03d}.mp4"
-        found.append(Place(film, round(seconds * info.fps), length))
+        # half a frame for rounding, and one as some writers say when the last frame begins
+        if (end - start) * info.fps < length - 1.5:
+            raise DamagedFileError(
+                f"game {game} has {length} rows, and meta/episodes gives it the seconds {start:g} "
+                f"to {end:g} of the film {film}, which are fewer frames"
+            )
+        found.append(Place(film, round(start * info.fps), length))
     return found
+
+
+def _stretches(files: Files, name: str, camera: str) -> np.ndarray:
+    """What a table of `meta/episodes` says of its games (G, 5): number, chunk and file of the film,
+    and from which second to which, without end where it does not say.
+    """
+    keys = [f"videos/{camera}/{key}" for key in ("chunk_index", "file_index", "from_timestamp")]
+    keys, end = ["episode_index", *keys], f"videos/{camera}/to_timestamp"
+    with opened(files, name) as file:
+        says_end = end in file.schema_arrow.names
+        table = read_columns(files, name, file, [*keys, end] if says_end else keys)
+    count = table.num_rows
+    columns = [as_numbers(table.column(key), count, key, name) for key in table.column_names]
+    return np.stack(columns if says_end else [*columns, np.full(count, np.inf)], 1)
 
 
 def _check_lengths(files: Folder, places: Sequence[Place]) -> None:
@@ -138,8 +154,6 @@ def film_frames(files: Files, places: Sequence[Place]) -> Iterator[np.ndarray]:
         with files.path(film) as path:
             frames, at = read_film(path), 0
             for place in games:
-                if place.first < at:
-                    raise DamagedFileError(f"games overlap in the film {film}")
                 chosen = itertools.islice(frames, place.first - at, place.first - at + place.count)
                 count = 0
                 for frame in chosen:

@@ -15,7 +15,6 @@ from collectors.interchange import repositories
 from collectors.interchange.export_command import main as export_main
 from collectors.interchange.import_command import main as import_main
 from collectors.recording.collect import collect
-from collectors.video_writers import write_video
 from tests.collectors import counting_env
 
 pa = pytest.importorskip("pyarrow")
@@ -281,61 +280,6 @@ def test_an_export_of_ours_keeps_its_actions_and_players_whatever_is_said_otherw
     np.testing.assert_array_equal(data.episode(0).actions, before.episode(0).actions)
     (tmp_path / "out").rename(tmp_path / "again")
     assert "--bounds is for films" in refused(tables, capsys, "--bounds", "0,1")
-
-
-def lerobot(folder, version: str, lengths=(4, 3)) -> None:
-    """A data set as LeRobot writes it, its frames in films, numbered by their gray."""
-    camera = "observation.images.front"
-    feature = {"dtype": "video", "shape": [3, 32, 32], "names": ["channels", "height", "width"]}
-    about = {"codebase_version": version, "fps": 5, "features": {camera: feature}}
-    (folder / "meta").mkdir(parents=True)
-    (folder / "meta" / "info.json").write_text(json.dumps(about))
-    grays = np.arange(sum(lengths), dtype=np.uint8) * 10
-    frames = np.broadcast_to(grays[:, None, None, None], (len(grays), 32, 32, 3))
-    starts = np.cumsum((0, *lengths))
-    games = list(zip(starts[:-1], starts[1:], strict=True))
-    rows = {
-        "episode_index": np.repeat(np.arange(len(lengths)), lengths),
-        "frame_index": np.concatenate([np.arange(n) for n in lengths]),
-        "action": [[float(n), -float(n)] for n in range(len(grays))],
-    }
-    table = folder / "data" / "chunk-000" / "file-000.parquet"
-    table.parent.mkdir(parents=True)
-    pq.write_table(pa.table(rows), table)
-    if version == "v3.0":
-        write_video(folder / f"videos/{camera}/chunk-000/file-000.mp4", frames, 5, 1)
-        places = {
-            "episode_index": list(range(len(lengths))),
-            f"videos/{camera}/chunk_index": [0] * len(lengths),
-            f"videos/{camera}/file_index": [0] * len(lengths),
-            f"videos/{camera}/from_timestamp": [float(first) / 5 for first, _ in games],
-        }
-        file = folder / "meta/episodes/chunk-000/file-000.parquet"
-        file.parent.mkdir(parents=True)
-        pq.write_table(pa.table(places), file)
-    else:
-        for number, (first, end) in enumerate(games):
-            film = folder / f"videos/chunk-000/{camera}/episode_{number:06d}.mp4"
-            write_video(film, frames[first:end], 5, 1)
-
-
-@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-def test_a_data_set_of_lerobot_is_read_from_its_films(tmp_path, capsys, version):
-    pytest.importorskip("imageio_ffmpeg")
-    lerobot(tmp_path / "in", version)
-    data = imported(tmp_path / "in")
-    assert data.spec["fps"] == 5 and data.spec["frame_shape"] == [32, 32, 3]
-    assert [row.length for row in data.episodes] == [3, 2]
-    levels = [data.episode(n).frames.mean((1, 2, 3)) for n in (0, 1)]
-    assert np.abs(levels[0] - [0, 10, 20, 30]).max() < 3
-    assert np.abs(levels[1] - [40, 50, 60]).max() < 3
-    assert data.episode(1).actions.tolist() == [[4, -4], [5, -5]]
-    film = next((tmp_path / "in").rglob("*.mp4"))
-    write_video(film, np.zeros((2, 32, 32, 3), np.uint8), 5, 1)
-    (tmp_path / "out").rename(tmp_path / "before")
-    assert "has 2 frames, its games" in refused(tmp_path / "in", capsys)
-    film.unlink()
-    assert "is missing" in refused(tmp_path / "in", capsys)
 
 
 def test_a_data_set_of_the_hub_is_read_at_one_commit_without_a_copy(tmp_path, monkeypatch, capsys):
