@@ -16,6 +16,7 @@ from world_models.evaluation.rollouts import device_of
 from world_models.networks.actions import numbered
 from world_models.noise import NoiseStream
 from world_models.protocols import Context, WorldModel
+from world_models.training.presets.scaling import PATCH, larger_size
 from world_models.training.schedules import augmentation, rollout_steps, weighted_sum
 from world_models.training.trainer import Trainer
 
@@ -56,15 +57,18 @@ def training_seconds(trainer: Trainer) -> float:
 
 
 def cost_line(trainer: Trainer) -> str:
-    """The sentence: grid, multiply-adds per step, time of the updates."""
+    """The sentence: grid, and the size of frames that would have a smaller one; multiply-adds per
+    step, time of the updates.
+    """
     model, config = trainer.model, trainer.config
     height, width, _ = model.spec.frame_shape
     rows, columns = height // model.patch, width // model.patch
     millions = step_multiply_adds(model) / 1e6
-    line = (
-        f"frames of {height}x{width} pixels in {rows}x{columns} patches of {model.patch}: "
-        f"{millions:.3g} M multiply-adds per dreamed step"
-    )
+    line = f"frames of {height}x{width} pixels in {rows}x{columns} patches of {model.patch}"
+    if size := larger_size(config, model.spec.frame_shape):
+        grid = f"{size[0] // PATCH}x{size[1] // PATCH} of {PATCH}"
+        line += f" (recorded with size={size[0]}x{size[1]} it would be {grid})"
+    line += f": {millions:.3g} M multiply-adds per dreamed step"
     if config.schedule == "minutes":
         return line
     return f"{line}; {config.updates} updates take about {duration(training_seconds(trainer))} here"

@@ -1,6 +1,7 @@
 """What a run says that it costs, and presets that fit the frames of their data."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from world_models.models.table import build_model
 from world_models.models.tokens_config import TokensConfig
 from world_models.training.cost import cost_line, step_multiply_adds, training_seconds
 from world_models.training.presets.any import any_game, any_tokens
-from world_models.training.presets.scaling import fitted
+from world_models.training.presets.scaling import fitted, larger_size
 from world_models.training.trainer import Trainer
 
 TOKENS = any_tokens().model
@@ -62,6 +63,19 @@ def test_the_preset_any_keeps_its_grid_small(shape, patch, width):
     )
     assert fitted("any", own, shape) == own
     build_model(replace(SPEC, frame_shape=shape), found.model)
+
+
+LEARNED = replace(TOKENS, tokenizer=replace(TOKENS.tokenizer, kind="fsq"))
+
+
+@pytest.mark.parametrize("own", [any_game().model, LEARNED], ids=["any", "any-tokens"])
+def test_large_frames_that_8_does_not_divide_are_told_the_next_size_that_it_does(own):
+    config = replace(any_game(), model=own, schedule="minutes")
+    model = build_model(replace(SPEC, frame_shape=(92, 100, 3)), config.model)
+    found = cost_line(SimpleNamespace(model=model, config=config))
+    assert "in 23x25 patches of 4 (recorded with size=96x104 it would be 12x13 of 8): " in found
+    assert larger_size(config, (96, 104, 3)) is larger_size(config, (60, 68, 3)) is None
+    assert larger_size(replace(config, model=CONFIGS["chance"]), (92, 100, 3)) is None
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,18 @@ def fitted(name: str, config: TrainConfig, frame_shape: Sequence[int]) -> TrainC
     return replace(config, model=enlarged(model))
 
 
+def larger_size(config: TrainConfig, frame_shape: Sequence[int]) -> tuple[int, int] | None:
+    """The next size (H, W) of large frames for which `fitted` would take larger patches, None where
+    it has, or is not asked to.
+    """
+    height, width, channels = frame_shape
+    size = -(-height // PATCH) * PATCH, -(-width // PATCH) * PATCH
+    if height * width <= FULL_GRID or size == (height, width):
+        return None
+    larger = (*size, channels)
+    return size if any(fitted(name, config, larger) is not config for name in SIZES) else None
+
+
 def _enlarged_grid(model: ChanceConfig) -> ChanceConfig:
     width = round(WIDER * model.grid.width)
     return replace(model, grid=replace(model.grid, patch=PATCH, width=width))
