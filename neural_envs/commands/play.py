@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from neural_envs.play.twins import AgentMaker
     from neural_envs.play.window import PlayWindow
 
+UNSEEN = "SDL_VIDEODRIVER=dummy to play unseen (with --record FILE.mp4 --policy NAME --max-steps N)"
+
 
 def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
     """Open the window and play until it is closed; returns the scores and the files written.
@@ -30,7 +32,7 @@ def run(config: PlayConfig, agents: AgentMaker | None = None) -> str:
         from neural_envs.play.window import RESERVED, PlayWindow, open_display
     except ImportError as error:
         raise PlayError(f"the window needs pygame: {install('play')} ({error})") from error
-    open_display()
+    open_display(UNSEEN)
     session = make_session(config, RESERVED, agents)
     name = world_name(config)
     policy = config.policy or default_policy(name)

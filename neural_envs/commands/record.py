@@ -151,7 +151,7 @@ class RecordWindow:
 
 def run(settings: RecordSettings) -> str:
     """Open the window and record until it is closed; return a line about the dataset. Raises
-    PlayError without pygame or a screen, and what making the game raises.
+    PlayError without pygame, DisplayError without a screen, and what making the game raises.
     """
     from collectors.dataset.dataset import dataset_name
     from collectors.recording.named_game import make_named_game
@@ -163,7 +163,7 @@ def run(settings: RecordSettings) -> str:
         raise PlayError(f"the window needs pygame: {install('play')} ({error})") from error
     name = settings.world or settings.env
     out = settings.out or f"data/{dataset_name(name)}-played"
-    open_display()
+    open_display("let a policy play by `neural-envs collect`")
     with make_named_game(settings.world, settings.env, settings.options) as env:
         keys, described = game_keys(env, settings.keys)
         with locked(out):

@@ -37,19 +37,20 @@ class DisplayError(RuntimeError):
     """There is no screen to open a window on."""
 
 
-def open_display() -> None:
-    """Start pygame's display (no audio).
+def open_display(otherwise: str = "") -> None:
+    """Start pygame's display (no audio). `otherwise`: what a command can do without a screen.
 
     DisplayError where there is no screen and no SDL_VIDEODRIVER was chosen.
     """
+    remedy = ", or ".join(filter(None, ["set DISPLAY", otherwise]))
     try:
         pygame.display.init()
         driver = pygame.display.get_driver()
     except pygame.error as error:
-        raise DisplayError(f"no window can be opened ({error}); {_remedy()}") from error
+        raise DisplayError(f"no window can be opened ({error}); {remedy}") from error
     if not os.environ.get("SDL_VIDEODRIVER") and driver in ("offscreen", "dummy"):
         pygame.display.quit()
-        raise DisplayError(f"this machine has no screen to play on; {_remedy()}")
+        raise DisplayError(f"this machine has no screen to play on; {remedy}")
 
 
 class PlayWindow:
@@ -219,10 +220,3 @@ class PlayWindow:
 def _free_name(world: str) -> Path:
     stem = world.replace("/", "-").replace(":", "-")
     return next(path for n in range(1, 10**6) if not (path := Path(f"{stem}-{n:03d}.mp4")).exists())
-
-
-def _remedy() -> str:
-    return (
-        "set DISPLAY, or SDL_VIDEODRIVER=dummy to play unseen (with --record FILE.mp4 --policy "
-        "NAME --max-steps N)"
-    )

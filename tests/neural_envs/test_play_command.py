@@ -7,10 +7,12 @@ import sys
 
 import gymnasium
 import imageio_ffmpeg
+import pygame
 import pytest
 
 from collectors.worlds import table
 from neural_envs.commands.play import main
+from neural_envs.commands.record import main as record
 from neural_envs.play import twins
 from neural_envs.play.session import PlaySession
 from tests.neural_envs.walk_doubles import DreamWalk, Homing, Walk
@@ -105,6 +107,26 @@ def test_a_dream_and_a_real_game_of_other_spaces_are_refused(walk_world, monkeyp
     monkeypatch.setattr(DreamWalk, "action_space", gymnasium.spaces.Discrete(3))
     assert main(["walk", "--real"]) == 1
     assert "do not fit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "remedy"),
+    [
+        (main, "set DISPLAY, or SDL_VIDEODRIVER=dummy to play unseen (with --record"),
+        (record, "set DISPLAY, or let a policy play by `neural-envs collect`"),
+    ],
+)
+def test_without_a_screen_every_verb_names_what_it_can_do(
+    verb, remedy, capsys, monkeypatch, tmp_path
+):
+    def unseen():
+        raise pygame.error("no device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pygame.display, "init", unseen)
+    assert verb(["snake"]) == 1
+    error = capsys.readouterr().err
+    assert remedy in error and ("--record" in error) == (verb is main)
 
 
 @pytest.mark.skipif(
