@@ -64,7 +64,13 @@ def make_game(name: str, source: str, key: str, options: dict) -> tuple[gymnasiu
     if found is not None:
         return game, found
     close_game(game)
-    if source == "observation" or "rgb_array" not in game.metadata.get("render_modes", []):
+    renders = "rgb_array" in game.metadata.get("render_modes", [])
+    if source == "observation" and renders:
+        raise AnyGameError(
+            f"{name} has no images among its observations, {game.observation_space}; leave out "
+            "source=observation, and what it renders is its image"
+        )
+    if not renders:
         raise AnyGameError(
             f"{name} has no images: it observes {game.observation_space}, and its "
             'metadata["render_modes"] names no rgb_array'

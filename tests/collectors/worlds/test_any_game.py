@@ -132,7 +132,9 @@ def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
     ("options", "words"),
     [
         ({"env": "FrameGame-v0", "continuous": True}, "no bounds to scale"),
-        ({"env": "Vector-v0"}, "no images"),
+        ({"env": "Vector-v0"}, 'no images: .* its metadata."render_modes". names no rgb_array'),
+        ({"env": "Vector-v0", "source": "observation"}, "names no rgb_array"),
+        ({"env": "CartPole-v1", "source": "observation"}, "Box.*; leave out source=observation"),
         ({"env": "FrameGame-v0", "reward": "log"}, "reward must be one of"),
         ({"env": "FrameGame-v0", "size": 4}, "size is at least"),
         ({"env": "FrameGame-v0", "size": "64x50"}, "a multiple of 4 in both"),
