@@ -15,6 +15,7 @@ from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import DatasetError
 from collectors.interchange.frames import fitted
+from collectors.interchange.repositories import HUB, REPOSITORY
 from collectors.size_limits import REMEDY, allow_large
 from collectors.spec_checks import is_whole
 from collectors.untrusted_files import (
@@ -43,8 +44,10 @@ def set_folder(name: str) -> Path:
     except ValueError as error:
         raise DatasetError(f"{name} is no name of a Minari set: {error}") from error
     if not path.exists():
+        # organization/name-v3 is a name of the Hub, too
+        hub = f", or name it {HUB}{name} if the Hub has it" if REPOSITORY.fullmatch(name) else ""
         raise DatasetError(
-            f"Minari holds no set {name} here, in {path}; get it by `minari download {name}`"
+            f"Minari holds no set {name} here, in {path}; get it by `minari download {name}`{hub}"
         )
     return path
 

@@ -31,7 +31,8 @@ class ImportSettings:
 
     source: str = setting(
         help="a folder; the id of a set that Minari has on this machine, as pong/mix-v0; or a data "
-        "set of the Hub, organization/name or hf:organization/name@revision"
+        "set of the Hub, organization/name or hf:organization/name@revision, with hf: where its "
+        "name ends in a version as Minari's do"
     )
     out: str = setting(help="directory to write")
     size: str = setting("", "resize frames to a side or HEIGHTxWIDTH; none: as they are")

@@ -216,6 +216,20 @@ def test_a_set_of_another_shape_is_refused_with_a_sentence(tmp_path, space, acti
     assert not list(tmp_path.glob("d*"))
 
 
+def test_a_name_that_the_hub_may_have_too_is_told_how_to_ask_the_hub(tmp_path, capsys, monkeypatch):
+    def asked(source):
+        raise DatasetError(f"the Hub is asked for {source}")
+
+    monkeypatch.setattr("collectors.interchange.import_command.hub_dataset", asked)
+    out = str(tmp_path / "d")
+    assert import_main(["ours/none-v0", out]) == 1
+    assert "or name it hf:ours/none-v0 if the Hub has it" in capsys.readouterr().err
+    assert import_main(["hf:ours/none-v0", out]) == 1
+    assert "the Hub is asked for hf:ours/none-v0" in capsys.readouterr().err
+    assert import_main(["D4RL/ours/none-v0", out]) == 1
+    assert "hf:" not in capsys.readouterr().err
+
+
 def test_names_that_are_taken_missing_or_wrong_are_refused(tmp_path):
     collect("Counting-v0", tmp_path / "d", 50, "mix")
     export_dataset(tmp_path / "d", "ours/d-v0")
