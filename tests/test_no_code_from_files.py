@@ -176,6 +176,14 @@ def test_agents_play_no_real_game_that_only_the_bundle_names(
     assert "name it as the first word, evilmod:Game-v0" in capsys.readouterr().err
 
 
+def test_bench_times_no_real_game_that_only_the_bundle_names(bundle, canary, capsys):
+    pytest.importorskip("stable_baselines3")
+    from agents.benchmarks.ppo import ppo_report
+
+    assert ppo_report([str(bundle)], 16, 1, "eager") == {}
+    assert "is not timed: it dreams 'evilmod:Game-v0'" in capsys.readouterr().out
+
+
 def test_the_page_shows_no_real_game_that_only_the_bundle_names(bundle, canary):
     from neural_envs.play.twins import PlayError, make_dream, real_twin
 

@@ -10,6 +10,7 @@ import gymnasium
 from agents.envs import KINDS, Kind
 from agents.ppo.presets import ppo_settings
 from agents.ppo.train import PPOConfig, train_ppo
+from collectors.worlds.table import WORLDS
 from neural_envs import bundles
 
 
@@ -17,10 +18,18 @@ def ppo_report(
     names: list[str], steps: int, rounds: int, backend: str, device: str = "cpu"
 ) -> dict:
     """{bundle: {dream_seconds, real_seconds, ratio}}, medians over rounds; the ratio is dream /
-    real of the same round. A bundle whose real game is missing is left out, and a line says so.
+    real of the same round. A bundle whose real game is missing, or is none of the table of worlds,
+    is left out, and a line says so.
     """
     report: dict = {}
     for name in names:
+        world = bundles.load(name).model.spec.world
+        if world not in WORLDS:
+            print(
+                f"PPO of {name} is not timed: it dreams {world!r}, and no game is imported because "
+                "a file says so"
+            )
+            continue
         try:
             seconds(name, "dream", 1, backend, device)  # graphs are made before anything is timed
             pairs = [
