@@ -42,6 +42,7 @@ from collectors.progress import OverallProgress, counted, duration, note, progre
 from collectors.settings.run_command import command
 from collectors.worlds.table import WORLDS
 from neural_envs import bundles
+from world_models.networks.actions import numbered
 from world_models.noise import NoiseStream
 from world_models.protocols import SamplingOptions, WorldModel
 from world_models.training.clips import ClipReader
@@ -107,7 +108,8 @@ def bundle_macs(name: str, steps: int | None) -> int:
     loaded, zero = bundles.load(name), torch.zeros(1, dtype=torch.int64)
     model, options = loaded.model, SamplingOptions(steps)
     state, noise = model.init(loaded.contexts.choose(zero)), NoiseStream.from_seeds(zero)
-    return macs(lambda: model.step(state, zero, noise, options))
+    action = numbered(model.spec.actions, zero)  # of several parts, or numbers, in some games
+    return macs(lambda: model.step(state, action, noise, options))
 
 
 def data_subjects(config: BenchConfig) -> dict[str, Advance]:

@@ -16,6 +16,7 @@ from agents.benchmarks import ppo as ppo_timing
 from agents.benchmarks.backends import backend_lines, backend_report, backend_subjects
 from agents.benchmarks.bench_lines import ppo_lines
 from neural_envs.backends.errors import BackendError, ExportError
+from tests.neural_envs.test_dream_actions import SPACES, bundle_of
 from world_models.bundles.bundle import load_bundle, save_bundle
 from world_models.bundles.contexts import Contexts
 from world_models.diffusion.objectives import Regression
@@ -50,6 +51,12 @@ def test_each_bundle_is_timed_with_the_sampler_steps_that_it_takes(tiny_bundle):
     assert bench.own_steps(load_bundle(tiny_bundle).model, (1, 2)) == (None,)
     assert bench.own_steps(sampled, (1, 5)) == (1, 5)
     assert bench.own_steps(direct, (1, 2, 3)) == (None,)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_frame_is_counted_whatever_the_parts_of_its_action(space, monkeypatch):
+    monkeypatch.setattr(bench.bundles, "load", lambda name: bundle_of(space))
+    assert bench.bundle_macs("of parts", None) > 0
 
 
 def giga_macs(call) -> float:
