@@ -8,9 +8,10 @@ numpy frames; the comparison networks run bare (no environment).
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -20,9 +21,10 @@ from agents.benchmarks import reference_models as reference
 from agents.benchmarks.backends import backend_report, backend_subjects
 from agents.benchmarks.bench_config import BenchConfig
 from agents.benchmarks.bench_lines import lines
-from agents.benchmarks.peaks import FLOAT32, peak_subjects, peaks_of
+from agents.benchmarks.peaks import peak_for, peak_subjects, peaks_of
 from agents.benchmarks.timing import (
     Advance,
+    Dream,
     Rates,
     dream,
     macs,
@@ -53,12 +55,12 @@ from world_models.training.trainer import Trainer
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
-def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Advance]:
+def own_subjects(names: list[str], config: BenchConfig) -> dict[tuple, Dream]:
     """(bundle, lanes, sampler steps) -> how to dream so.
 
     A bundle without a sampler takes one call per frame.
     """
-    subjects = {}
+    subjects: dict[tuple, Dream] = {}
     for name in progress(names, desc="opening bundles"):
         steps = own_steps(bundles.load(name).model, config.sampler_steps)
         subjects |= {
@@ -156,22 +158,34 @@ def rates_of_games_and_data(config: BenchConfig, names: list[str]) -> dict[str, 
     return {name: statistics.median(values) for name, values in rates.items()} | missing
 
 
-def bundle_report(name: str, rates: Rates, peak: float, config: BenchConfig) -> dict:
-    """All figures of one bundle; frames_per_second is [lanes][sampler steps]."""
+def bundle_report(
+    name: str, rates: Rates, peaks: Mapping[str, float], runs: Mapping[tuple, str], asked: str
+) -> dict:
+    """The figures of one bundle but for its start-up; those of its dreams are
+    [lanes][sampler steps]. `runs`: the backend of each dream, which is not always the `asked` one.
+    """
     model = bundles.load(name).model
     own = {key[1:]: statistics.median(values) for key, values in rates.items() if key[0] == name}
     work = {s: bundle_macs(name, s) for _, s in own}
-    nest = {n: {s: v for (lanes, s), v in own.items() if lanes == n} for n in config.lanes}
+    ran = {key: runs[name, *key] for key in own}
+    peak = {key: peak_for(asked if asked == "auto" else by, peaks) for key, by in ran.items()}
+    shares = {key: v * work[key[1]] / most for key, v in own.items() if (most := peak[key])}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "default_sampler_steps": model.default_options.steps or 1,
         "macs_per_frame": work,
-        "frames_per_second": nest,
-        "share_of_convolution_peak": {
-            n: {s: v * work[s] / peak for s, v in row.items()} for n, row in nest.items()
-        },
-        "startup": startup(name, config.memory_lanes),
+        "frames_per_second": by_lanes(own),
+        "runs": by_lanes(ran),
+        "share_of_convolution_peak": by_lanes(shares),
     }
+
+
+def by_lanes(values: Mapping[tuple, Any]) -> dict:
+    """(lanes, sampler steps) -> value as [lanes][sampler steps]."""
+    found: dict = {}
+    for (lanes, steps), value in values.items():
+        found.setdefault(lanes, {})[steps] = value
+    return found
 
 
 def reference_report(rates: Rates) -> dict:
@@ -232,8 +246,9 @@ def bench_phases(config: BenchConfig, names: int) -> dict[str, float]:
 def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> dict:
     overall.phase("opening bundles", loops=2)
     backends = backend_subjects(names, config.backends, config.backend_lanes, config.device)
-    subjects: dict[tuple, Advance] = own_subjects(names, config) | reference_subjects(config)
-    subjects |= peak_subjects(config.device)
+    own = own_subjects(names, config)
+    runs = {key: one.backend for key, one in {**own, **backends}.items()}
+    subjects = own | reference_subjects(config) | peak_subjects(config.device)
     overall.phase("dreams")
     rates = rates_in_turn({**subjects, **backends}, config.rounds, config.seconds)
     peaks, backend_rates = peaks_of(rates), {key: rates.pop(key) for key in backends}
@@ -243,7 +258,8 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
     throughput = rates_of_games_and_data(config, names)
     overall.phase("start-up and sizes")
     reports = {
-        name: bundle_report(name, rates, peaks[FLOAT32], config)
+        name: bundle_report(name, rates, peaks, runs, config.backend)
+        | {"startup": startup(name, config.memory_lanes)}
         for name in progress(names, desc="start-up and sizes")
     }
     if config.ppo:
@@ -261,7 +277,7 @@ def _bench(config: BenchConfig, names: list[str], overall: OverallProgress) -> d
         "bundles": reports,
         "references": reference_report(rates),
         "ratios": ratios(names, rates),
-        "backends": backend_report(backend_rates, work, peaks, others),
+        "backends": backend_report(backend_rates, work, peaks, others, runs),
         "per_second": throughput,
         "ppo": ppo_times(names, config) if config.ppo else {},
     }

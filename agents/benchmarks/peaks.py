@@ -3,6 +3,8 @@
 On a card that is float32 as torch convolves in it, by tensor cores where there are some.
 """
 
+from collections.abc import Mapping
+
 import torch
 
 from agents.benchmarks.timing import Advance, finish
@@ -27,6 +29,15 @@ def peaks_of(rates: dict[tuple, list[float]]) -> dict[str, float]:
     """Multiply-adds per second by dtype, the best round of each; they leave the rates."""
     keys = [key for key in rates if key[0] == "peak"]
     return {key[1]: max(rates.pop(key)) for key in keys}
+
+
+def peak_for(backend: str, peaks: Mapping[str, float]) -> float | None:
+    """The peak in the dtype that a backend computes in; None where that is not measured, and for
+    `auto`, which takes a backend of either.
+    """
+    if backend == "auto":
+        return None
+    return peaks.get(BFLOAT16 if backend.endswith("bf16") else FLOAT32)
 
 
 def convolution_peak(

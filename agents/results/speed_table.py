@@ -45,11 +45,12 @@ def _row(title: str, lanes: str, backends: dict, names: list[str]) -> str:
 
 
 def _cell(row: dict | None) -> str:
-    """As "1.50 (20 %)": times eager, and the share of the peak where it is known."""
+    """As "1.50 (20 %)": times eager, and the share of the peak or what `auto` took where known."""
     if row is None:
         return "-"
-    share = f" ({100 * row['share_of_peak']:.0f} %)" if "share_of_peak" in row else ""
-    return f"{row['ratio_to_eager']:.2f}{share}"
+    share = [f"{100 * row['share_of_peak']:.0f} %"] if "share_of_peak" in row else []
+    known = ", ".join([*share, *([f"`{row['runs']}`"] if "runs" in row else [])])
+    return f"{row['ratio_to_eager']:.2f}" + (f" ({known})" if known else "")
 
 
 def _beside_diamond(eager: dict, auto: dict | None) -> str:
@@ -64,10 +65,12 @@ def _source(figures: dict) -> str:
     made, peaks = figures["made"], figures["convolution_peak_gmac_per_second"]
     machine = made["machine"]
     speeds = ", ".join(f"{peak:.0f} in {name}" for name, peak in peaks.items())
+    rows = [row for each in figures["backends"].values() for row in each.get("auto", {}).values()]
+    chosen = ", behind `auto` what it took" if any("runs" in row for row in rows) else ""
     return (
         f"Times eager in the same run, in brackets the share of the peak: the machine's fastest "
         f"convolution, {speeds}, in thousand million multiply-adds per second; `openvino-bf16` is "
-        f"held against that in bfloat16. From `{made['command']}` ({made['date']}, "
+        f"held against that in bfloat16{chosen}. From `{made['command']}` ({made['date']}, "
         f"{machine['vectors']}, {figures['machine']['threads']} threads); - where a backend is not "
         "installed or refused."
     )

@@ -202,13 +202,47 @@ def test_a_backends_gain_is_a_ratio_of_rates_of_the_same_round():
     assert report["a"]["onnx"][1] == expected
     assert report["a"]["eager"][1]["ratio_to_eager"] == 1 and backend_report({}, {}, {}) == {}
     (line,) = backend_lines(report)
-    assert line.split() == ["a", "1", "lanes", "onnx", "20.0", "frames/s,", "2.00x", "eager"]
+    assert line.split()[:4] == ["a", "1", "lanes", "onnx"]
+    assert line.endswith("  20.0 frames/s, 2.00x eager, 10 % of the peak")
 
 
 def test_a_backend_stands_beside_the_diamond_sized_model_of_as_many_lanes():
     rates = {("backend", "a", "eager", n): [10.0, 30.0, 20.0] for n in (1, 64)}
     report = backend_report(rates, {"a": 3}, {}, {64: [2.0, 3.0, 10.0]})["a"]["eager"]
     assert report[64]["ratio_to_diamond"] == 5 and "ratio_to_diamond" not in report[1]
+
+
+def test_a_row_of_auto_says_what_ran_and_takes_no_share_of_a_peak():
+    rates = {("backend", "a", name, 1): [10.0] for name in ("eager", "auto")}
+    peak, diamond = {"float32": 300.0}, {1: [0.4]}
+    runs = {key: "openvino-bf16" if key[2] == "auto" else key[2] for key in rates}
+    report = backend_report(rates, {"a": 3}, peak, diamond, runs)
+    expected = {"frames_per_second": 10.0, "ratio_to_eager": 1.0, "ratio_to_diamond": 25.0}
+    assert report["a"]["auto"][1] == {**expected, "runs": "openvino-bf16"}
+    assert report["a"]["eager"][1] == {**expected, "share_of_peak": 0.1}
+    (line,) = backend_lines(report)
+    assert line.endswith(" 1.00x eager, 25x DIAMOND-sized, run by openvino-bf16")
+
+
+@pytest.mark.parametrize(
+    "asked, ran, share",
+    [
+        ("eager", "eager", 0.25),
+        ("openvino-bf16", "openvino-bf16", 0.125),
+        ("openvino-bf16", "eager", 0.25),  # refused
+        ("auto", "openvino-bf16", None),
+    ],
+)
+def test_a_dreams_share_is_of_the_peak_of_what_ran_and_of_auto_there_is_none(
+    asked, ran, share, monkeypatch
+):
+    monkeypatch.setattr(bench.bundles, "load", lambda name: bundle_of(SPACES[0]))
+    monkeypatch.setattr(bench, "bundle_macs", lambda name, steps: 5)
+    peaks_of_both = {"float32": 200.0, "bfloat16": 400.0}
+    rates, runs = {("a", 2, 1): [10.0], ("diamond", 1, 3): [1.0]}, {("a", 2, 1): ran}
+    found = bench.bundle_report("a", rates, peaks_of_both, runs, asked)
+    assert found["runs"] == {2: {1: ran}} and found["frames_per_second"] == {2: {1: 10.0}}
+    assert found["share_of_convolution_peak"] == ({} if share is None else {2: {1: share}})
 
 
 def running(backend):

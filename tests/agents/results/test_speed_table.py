@@ -17,6 +17,7 @@ MADE = {
 def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.results.speed_table.weights_fingerprint", lambda *_: "now")
     row = {"frames_per_second": 700.4, "ratio_to_eager": 1.0, "share_of_peak": 0.25}
+    auto = {"frames_per_second": 700.4, "runs": "onnx"}
     figures = {
         "made": MADE,
         "weights": {"a": "now", "b": "before"},
@@ -27,7 +28,7 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch)
             "a": {
                 "eager": {"1": {**row, "ratio_to_diamond": 70.9}},
                 "onnx": {"1": {**row, "ratio_to_eager": 1.5}},
-                "auto": {"1": {**row, "ratio_to_eager": 2.5, "ratio_to_diamond": 190.2}},
+                "auto": {"1": {**auto, "ratio_to_eager": 2.5, "ratio_to_diamond": 190.2}},
             },
             "b": {"eager": {"64": row}, "openvino": {"64": {**row, "ratio_to_eager": 2.25}}},
         },
@@ -37,10 +38,11 @@ def test_each_backend_is_a_ratio_to_eager_of_the_same_run(tmp_path, monkeypatch)
     lines = speed_table(file).splitlines()
     named = ("`onnx`", "`auto`", "`openvino`", "/ DIAMOND-sized")
     assert lines[0] == f"| bundle, lanes | eager, frames/s | of the peak | {' | '.join(named)} |"
-    assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | 2.50 (25 %) | - | 71, `auto` 190 |"
+    assert lines[2] == "| `a`, 1 | 700 | 25 % | 1.50 (25 %) | 2.50 (`onnx`) | - | 71, `auto` 190 |"
     assert lines[3] == "| `b†`, 64 | 700 | 25 % | - | - | 2.25 (25 %) | - |"
     assert "† of weights or a sampler from before" in lines[5]
     assert "95 in float32, 180 in bfloat16" in lines[7]
+    assert "in bfloat16, behind `auto` what it took. From" in lines[7]
     assert "`neural-envs bench` (2026-11-26, AVX512, 1 threads)" in lines[7]
     assert lines[-1] == "| `a` | 2 s | 2 s | 1.20 |" and "9 steps" in lines[-3]
 
