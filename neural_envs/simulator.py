@@ -203,6 +203,13 @@ class Simulator:
         """What runs the steps of so many lanes; its graph is made now where it is not there yet."""
         return "eager" if self.steps is None else self.steps.opened(lanes, options)[0]
 
+    def backend_line(self, lanes: int, options: SamplingOptions = DEFAULT_OPTIONS) -> str:
+        """That as a line, with what was refused and why; its graph is made as above."""
+        if self.steps is not None:
+            return self.steps.line(lanes, options)
+        why = f": no other steps models of kind {self.model.kind}"
+        return f"dreams run by eager{why if self.backend == 'auto' else ''}"
+
     def backend_info(self, lanes: int, options: SamplingOptions) -> dict[str, np.ndarray]:
         """That as a vector environment's info; empty where no backend was asked for."""
         if self.backend == "eager":

@@ -28,6 +28,7 @@ from agents.envs import (
     make_vector_env,
     weights_fingerprint,
 )
+from agents.ppo.backend_line import BackendLine
 from agents.ppo.checkpoints import (
     POLICY_FILE,
     Checkpoint,
@@ -210,7 +211,8 @@ def _callbacks(
     total = played_steps(config.steps, config.ppo)
     bar = ProgressBar(total, f"ppo {config.name} ({config.world})", seconds, done)
     keeping = [KeptPolicies(out, kept, config.steps)] if kept else []
-    return [bar, Checkpoints(out, config.save_every, stop), *keeping]
+    about = [BackendLine()] if config.world == "dream" else []
+    return [*about, bar, Checkpoints(out, config.save_every, stop), *keeping]
 
 
 def _learn(

@@ -21,8 +21,15 @@ from neural_envs.backends.agreement import (
     eager_dreams,
 )
 from neural_envs.backends.errors import BackendError, ExportError, first_line
-from neural_envs.backends.fastest import best_of, choice_file, fastest, keep_choice, kept_choice
-from neural_envs.backends.runtimes import RUNTIMES, Compute, require
+from neural_envs.backends.fastest import (
+    best_of,
+    choice_file,
+    fastest,
+    keep_choice,
+    kept_choice,
+    kept_refusals,
+)
+from neural_envs.backends.runtimes import RUNTIMES, Compute, lacks_package, require
 from neural_envs.backends.step_function import StepFunction
 from world_models.lanes import map_leaves, step_in_blocks
 from world_models.models.table import FAMILIES
@@ -62,6 +69,7 @@ class Steps:
         self.device = next(model.parameters()).device
         # (lanes, options) -> the name of what runs, and its step
         self._opened: dict[tuple[int, SamplingOptions], tuple[str, Step]] = {}
+        self._refused: dict[tuple[int, SamplingOptions], dict[str, str]] = {}
 
     def __call__(
         self, state: State, action: Tensor, noise: NoiseStream, options: SamplingOptions
@@ -85,12 +93,26 @@ class Steps:
                 found = self._opened[lanes, options] = choose(lanes, options)
         return found
 
+    def line(self, lanes: int, options: SamplingOptions) -> str:
+        """What runs the steps of so many lanes, which backends were refused and why, and of `auto`
+        those that lack a package here. Raises ExportError as `opened`.
+        """
+        name, _ = self.opened(lanes, options)
+        refused, auto = self._refused.get((lanes, options), {}), self.backend == "auto"
+        parts = [
+            f"dreams run by {name}",
+            *(f"{one} refused: {why}" for one, why in refused.items()),
+        ]
+        absent = [one for one in CANDIDATES if auto and lacks_package(one, self.device)]
+        return "; ".join([*parts, *([f"not installed: {', '.join(absent)}"] if absent else [])])
+
     def _agreeing(self, lanes: int, options: SamplingOptions) -> tuple[str, Step]:
         """The backend itself, or eager torch with a warning where it dreams something else."""
         dreams = eager_dreams(self.model, self.contexts, lanes, options, SAMPLES)
         graph, refusal = self._graph(self.backend, options, dreams)
         if graph is not None:
             return self.backend, graph
+        self._refused[lanes, options] = {self.backend: refusal}
         warnings.warn(
             f"backend={self.backend!r} is refused for this bundle at {lanes} lanes: {refusal}; "
             "eager torch runs it",
@@ -120,6 +142,7 @@ class Steps:
             ratios = fastest(timed) if found else {"eager": 1.0}
             chosen = best_of(ratios)
             keep_choice(file, chosen, {**refusals, **ratios})
+        self._refused[lanes, options] = {**kept_refusals(file), **refusals}
         if chosen is None or chosen not in found:
             return "eager", eager
         return chosen, found[chosen]

@@ -78,6 +78,16 @@ def kept_choice(file: Path) -> str | None:
     return chosen if isinstance(chosen, str) else None
 
 
+def kept_refusals(file: Path) -> dict[str, str]:
+    """Which backends were refused when it was chosen, and why; none where that is not known."""
+    try:
+        candidates = json.loads(file.read_text())["candidates"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    found = candidates.items() if isinstance(candidates, dict) else ()
+    return {name: why for name, why in found if isinstance(why, str)}
+
+
 def keep_choice(file: Path, chosen: str, figures: Mapping[str, object]) -> None:
     """Write the choice and what it was made by; where the disk takes no file it is made again."""
     text = json.dumps({"backend": chosen, "candidates": dict(figures)}, indent=1)

@@ -219,6 +219,13 @@ RUNTIMES = {
 }
 
 
+def lacks_package(name: str, device: torch.device) -> bool:
+    """Whether a runtime that is for the device has a package that is not installed."""
+    runtime = RUNTIMES[name]
+    found = map(importlib.util.find_spec, runtime.packages)
+    return device.type in runtime.devices and None in found
+
+
 def require(name: str, device: torch.device) -> None:
     """Raises ExportError naming the extra where a package is missing, BackendError where the
     runtime does not compute on the device or this processor.
