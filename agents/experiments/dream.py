@@ -8,6 +8,7 @@ measured, and described on a page. What is done is not done again: the same comm
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,6 +145,20 @@ class DreamRun:
         """The policy file of the agent."""
         return self.root / "agent" / POLICY_FILE
 
+    @property
+    def page(self) -> list[str]:
+        """The words of `serve` that show the dream: on the run's device and, beside it, the game,
+        which the page knows by itself where it is a world of ours.
+        """
+        config, words = self.config, ["--bundle", str(self.bundle)]
+        if config.device != DreamConfig.device:
+            words += ["--device", config.device]
+        if self.env:
+            words += ["--twin", self.env]
+        if self.env and config.options:
+            words += ["--real-options", ",".join(config.options)]
+        return words
+
     def record(self) -> dict[str, Any]:
         """Random and sticky play, or the mixture of players of a world."""
         players = "mix" if self.world else PLAYERS
@@ -277,21 +292,21 @@ def run(config: DreamConfig) -> str:
     lines = [
         figures,
         f"report: {made.root / 'report' / 'index.html'}",
-        f"play it: neural-envs serve --bundle {bundle}",
+        f"play it: {shlex.join(['neural-envs', 'serve', *made.page])}",
         f'in Python: gym.make("neural_envs:NeuralEnv-v0", bundle="{bundle}")',
     ]
     if config.serve and on_terminal():
         print("\n".join(lines), flush=True)
-        return _served(bundle)
+        return _served(made.page)
     return "\n".join(lines)
 
 
-def _served(bundle: str) -> str:
-    """Serve the page until Ctrl-C; a line about it."""
+def _served(words: list[str]) -> str:
+    """Serve the page of these words until Ctrl-C; a line about it."""
     try:
         from neural_envs.web.server import main as serve
 
-        serve(["--bundle", bundle])
+        serve(words)
     except (MissingExtra, Interrupted, KeyboardInterrupt) as error:
         return str(error)
     return ""

@@ -16,6 +16,8 @@ from collectors.dataset.episode import Episode
 from collectors.dataset.joining import add_recording
 from collectors.policies.policies import RandomPolicy
 from collectors.recording.collect import collect
+from collectors.settings.parse import parse
+from neural_envs.web.config import ServeConfig
 from tests.collectors import counting_env, parts_games
 
 SPEC = {**counting_env.SPEC, "frame_shape": [32, 32, 3]}
@@ -156,7 +158,8 @@ def test_every_stage_is_done_once_and_a_killed_run_goes_on(tmp_path, stubs, caps
     assert main(words) == 0
     assert stubs == [*begun, "evaluate", "report"]
     out = capsys.readouterr().out
-    assert f"neural-envs serve --bundle {tmp_path}/run/dream/bundle" in out
+    page = f"--bundle {tmp_path}/run/dream/bundle --twin FrozenLake-v1 --real-options size=16"
+    assert f"play it: neural-envs serve {page}\n" in out
     data = Dataset(tmp_path / "run" / "data")
     assert data.spec["reward_values"] == [-1.0, 0.0, 1.0]
     players = [name for name, _ in data.manifest["mixture"]]
@@ -235,6 +238,26 @@ def test_what_cannot_be_a_dream_is_a_sentence_before_anything_is_recorded(
 
 def test_the_parts_fill_the_time_and_no_more():
     assert sum(SHARES.values()) == pytest.approx(1)
+
+
+def test_the_page_at_the_end_shows_the_game_and_computes_where_the_run_did(
+    tmp_path, stubs, monkeypatch, capsys
+):
+    served = []
+    monkeypatch.setattr("neural_envs.web.server.main", served.append)
+    monkeypatch.setattr(module, "on_terminal", lambda: True)
+    monkeypatch.setattr(module, "find_device", lambda device: None)
+    monkeypatch.setattr(module, "machine_class", lambda device: {})
+    out = tmp_path / "a run"
+    words = [*WORDS, "--options", "size=16,is_slippery=false", "--device", "cuda"]
+    assert main([*words, "--out", str(out)]) == 0
+    (page,) = served
+    config, options = parse(ServeConfig(), page, "serve"), ("size=16", "is_slippery=false")
+    assert config.bundle == (str(out / "dream" / "bundle"),) and config.device == "cuda"
+    assert (config.twin, config.real_options) == ("FrozenLake-v1", options)
+    assert f"serve --bundle '{out}/dream/bundle' --device cuda --twin" in capsys.readouterr().out
+    own = DreamRun(DreamConfig("snake", out=str(out), options=("grid_size=8",)))
+    assert own.page == ["--bundle", str(out / "dream" / "bundle")]
 
 
 def test_a_world_of_ours_is_played_by_its_own_players(tmp_path):
