@@ -23,10 +23,11 @@ was fetched into the cache of the Hub, that of the repository at the same revisi
 from pathlib import Path
 
 
-def make_env(n_envs: int = 1, use_async_envs: bool = False):
+def make_env(n_envs: int = 1, use_async_envs: bool = False, cfg=None):
     """`n_envs` dreams as a gymnasium.vector.VectorEnv that resets within the step that ends a game.
 
     They are one batch of one model whatever `use_async_envs` says: processes would be slower.
+    LeRobot gives `cfg` where it was asked by a configuration; nothing in it is for a dream.
     """
     from neural_envs.vector_env import NeuralVectorEnv
 

@@ -107,7 +107,7 @@ def run_as_lerobot_does(file: Path):
 def test_a_pushed_bundle_is_an_environment_of_env_hub(hub):
     assert cli(["push", "snake", "somebody/snake", "--no-film"]) == 0
     make_env = run_as_lerobot_does(hub / "somebody" / "snake" / "env.py")
-    env = make_env(n_envs=3, use_async_envs=True)
+    env = make_env(n_envs=3, use_async_envs=True, cfg=object())  # which a config of its own brings
     assert isinstance(env, gymnasium.vector.VectorEnv) and env.num_envs == 3
     assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
     frames, _ = env.reset(seed=1)
