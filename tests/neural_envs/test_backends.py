@@ -311,6 +311,25 @@ def test_graphs_dream_what_torch_dreams_and_are_exported_once(kind, monkeypatch,
         steps._graph("openvino-bf16", DEFAULT_OPTIONS, dreams)
 
 
+@pytest.mark.guard
+@pytest.mark.timeout(300)
+def test_the_dream_of_snake_is_the_same_by_the_runtimes_themselves(monkeypatch, tmp_path):
+    """What CI runs of the slow tests above and below: one export, which all three open."""
+    monkeypatch.setenv("NEURAL_ENVS_CACHE", str(tmp_path))
+    bundle, ran = bundles.load("snake"), []
+    for backend in ("onnx", "openvino", "openvino-bf16"):
+        try:
+            runtimes.require(backend, torch.device("cpu"))
+        except (BackendError, ExportError):
+            continue  # not installed, or a processor without bfloat16
+        steps = Steps(bundle.model, bundle.contexts, backend)
+        assert steps.opened(3, DEFAULT_OPTIONS)[0] == backend
+        ran.append(backend)
+    if not ran:
+        pytest.skip("needs neural-envs[onnx]")
+    assert len(list((tmp_path / "steps").iterdir())) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("lanes", [1, 16])
