@@ -8,7 +8,6 @@ transfer = (dream-trained - random) / (real-trained - random), in mean return, i
 there is none where the real game taught nothing in this budget.
 """
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from agents.evaluation.how_made import how_made
 from agents.evaluation.play import MOST_GAMES, Episodes, first_game, play_policy
 from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
 from agents.experiments.stages import Settings, Stages, folder_of_seed, settings_of, write_json
+from agents.experiments.transfer_records import cards_of, check_training, training_record
 from agents.experiments.transfer_report import SeedRuns, format_table, report, write_plots
 from agents.experiments.world_model_seeds import (
     WorldModel,
@@ -146,10 +146,11 @@ class SeedWork:
             "seconds_real": made["real"]["seconds"],
         }
         dreamed = [played[half.name] for half in dreams]
-        return SeedRuns(dreamed, played["real"], played["random"], exploited, seconds)
+        cards = cards_of(made.values())
+        return SeedRuns(dreamed, played["real"], played["random"], exploited, seconds, cards)
 
     def train(self, half: Half) -> dict:
-        """Train one half, unless that is done; the policy's hash and seconds.
+        """Train one half, unless that is done; the policy's hash, the machine and seconds.
 
         Raises StageError if it was made with other settings or with another model.
         """
@@ -168,9 +169,9 @@ class SeedWork:
 
         def work() -> dict:
             train_ppo(run, kept=kept)
-            return {"policy": hashlib.sha256(product.read_bytes()).hexdigest()}
+            return training_record(product, config.device)
 
-        return self.stages.run(f"{half.name}/train", work, settings, product, check=_policy_hash)
+        return self.stages.run(f"{half.name}/train", work, settings, product, check=check_training)
 
     def measure(self, name: str, policy: str) -> Episodes:
         """Play real games with the policy of a half or with the "random" one, unless that is done.
@@ -208,11 +209,6 @@ class SeedWork:
 
     def _real_settings(self) -> Mapping[str, Any]:
         return real_settings(self.config, self.bundle)
-
-
-def _policy_hash(found: dict) -> None:
-    if len(bytes.fromhex(found["policy"])) != hashlib.sha256().digest_size:
-        raise ValueError("no hash of a policy")
 
 
 def _folder(config: TransferConfig, seed: int) -> Path:

@@ -3,7 +3,7 @@
 M world models, S PPO seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ class SeedRuns(NamedTuple):
     random: Episodes
     exploited: list[RunExploitation]  # M, or none
     seconds: dict[str, float]
+    cards: Sequence[str] = ()  # that its trainings computed on
 
 
 def transfer_score(dream: float, real: float, random: float) -> float:
@@ -55,9 +56,11 @@ def report(about: Mapping[str, Any], event: str, found: Mapping[int, SeedRuns]) 
         "random": [[one.random for one in seeds]],
     }
     rows = {name: player_row(runs, event, name != "random") for name, runs in played.items()}
+    cards = sorted({card for one in seeds for card in one.cards})
     exploited = list(zip(*(one.exploited for one in seeds), strict=True))
     return {
         **about,
+        **({"trained_on": cards} if cards else {}),  # `made` names the machine of the last process
         "seeds": list(found),
         **rows,
         "spread": spread_of(played["dream"]),

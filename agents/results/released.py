@@ -101,9 +101,8 @@ def _of_a_preset(figures: dict) -> dict:
     its dreams need be the released one.
     """
     kept = {name: figures.get(name) for name in ("transfer", "transfer_ci")}
-    return {"made": figures["made"], "weights": figures["weights"]} | {
-        SPREAD: {**figures[SPREAD], **kept}
-    }
+    about = {name: figures[name] for name in ("made", "weights", "trained_on") if name in figures}
+    return {**about, SPREAD: {**figures[SPREAD], **kept}}
 
 
 def with_trust_of_dreams(figures: dict) -> dict:

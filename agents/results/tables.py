@@ -48,7 +48,7 @@ class Numbering:
 
 
 def origin_text(figures: Mapping) -> str:
-    """How a file was made, in one line."""
+    """How a file was made, in one line; of a transfer, on which cards its agents learned."""
     made, machine = figures["made"], figures["made"]["machine"]
     commit = str(made["commit"])
     data = figures.get("data", {}).get("fingerprint", "")
@@ -59,6 +59,7 @@ def origin_text(figures: Mapping) -> str:
         str(made["date"]),
         f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores, "
         f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}",
+        f"trained on {' and '.join(cards)}" if (cards := figures.get("trained_on")) else "",
     ]
     return ", ".join(part for part in parts if part)
 
