@@ -110,7 +110,7 @@ def returns_from_same_starts(
     agents = [make_agent(policy, real.num_envs, seed, space=space) for _ in range(2)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        frames, actions, running = _warm_up(real, agents, warm_up, seed)
+        frames, actions, running = context_of_games(real, agents, warm_up, seed)
         if not running.any():
             raise ValueError("every game ended within the dream's context; play longer games")
         torch.manual_seed(seed + 1)
@@ -123,7 +123,7 @@ def returns_from_same_starts(
     return HorizonReturns(np.asarray(horizons), *(column[running] for column in columns))
 
 
-def _warm_up(
+def context_of_games(
     real: VectorEnv, agents: Sequence[Agent], steps: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(frames (N, K, H, W, C), actions (N, K - 1, *row), lanes whose game still runs (N,)).
