@@ -65,7 +65,11 @@ def report(about: Mapping[str, Any], event: str, found: Mapping[int, SeedRuns]) 
         **rows,
         "spread": spread_of(played["dream"]),
         **{key: round(sum(one.seconds[key] for one in seeds), 1) for key in seeds[0].seconds},
-        **(summarise_exploitation(exploited) if exploited else NOT_MEASURED),
+        **(
+            summarise_exploitation(exploited, rows["random"]["return_mean"])
+            if exploited
+            else NOT_MEASURED
+        ),
         **transfer_row(rows),
     }
 
