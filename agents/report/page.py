@@ -8,6 +8,7 @@ from agents.report import depths, sections, tiles
 from agents.report.charts import Axis, Line, line_chart
 from agents.report.film_player import Row, clip, explanation, player
 from agents.report.findings import Findings
+from agents.report.learning import exploitation_cards
 from agents.report.sources import origins
 from agents.results.scorecard import rows
 from collectors.dataset.dataset import dataset_name
@@ -110,6 +111,8 @@ def _depth(found: Findings, folder: Path) -> str:
     body += f'<div class="three">{charts}</div>' if charts else ""
     played = depths.game_table(figures)
     table = f"<h3>The same policies in the dream and in the game</h3>{played}" if played else ""
+    learned = exploitation_cards(found.sources)
+    table += f"<h3>Agents that learned in it</h3><div>{learned}</div>" if learned else ""
     lead = f"What the dream keeps as it goes on. {_from(found)}"
     return sections.section("depth", "Deep dreams and whole games", body + table, lead)
 

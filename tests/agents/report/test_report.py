@@ -13,6 +13,7 @@ from agents.envs import weights_fingerprint
 from agents.report import charts, depths, film_player, main, sections, tiles
 from agents.report.findings import ReportConfig
 from agents.report.from_dataset import DIVERGED, clip_of, reliability, visibly_different
+from agents.report.learning import exploitation_cards
 from agents.report.sources import read_evaluation
 from agents.results.scorecard import CARD, Given, rows
 from agents.results.summary import UNCERTAIN
@@ -137,6 +138,14 @@ def test_what_was_left_out_for_a_reason_is_not_called_unmeasured():
     assert not [
         line for line in lines if "return, dream / game: equivalent" in line and "code>" in line
     ]
+
+
+def test_what_agents_earn_in_the_dream_is_drawn_beside_the_game():
+    rows_of = [{"steps": n, "dreamed": n / 2, "real": n / 3} for n in (8, 16)]
+    given = Given("a/transfer.json", {"exploitation": {"by_step": rows_of, "by_horizon": rows_of}})
+    page = exploitation_cards([Given("b", {}), given])
+    assert page.count("<svg") == 2 and "Return along training" in page and "a/transfer.json" in page
+    assert "in the dream" in page and exploitation_cards([Given("b", {"exploitation": None})]) == ""
 
 
 def test_policies_are_shown_beside_the_game_and_depths_as_charts():
