@@ -24,7 +24,7 @@ def test_a_step_behind_the_end_of_a_dream_says_so(tmp_path):
     frame = np.full((16, 16, 3), 90, np.uint8)
     both = [frame, None], [frame, frame]
     image = Image.open(write_depths(tmp_path / "a.png", Strip((1, 9), *both, "random", 3)))
-    ends = Image.open(
+    complete = Image.open(
         write_depths(tmp_path / "b.png", Strip((1, 9), both[1], both[1], "random", 9))
     )
-    assert image.size == ends.size and image.tobytes() != ends.tobytes()
+    assert image.size == complete.size and image.tobytes() != complete.tobytes()
