@@ -112,7 +112,9 @@ def _depth(found: Findings, folder: Path) -> str:
     played = depths.game_table(figures)
     table = f"<h3>The same policies in the dream and in the game</h3>{played}" if played else ""
     learned = exploitation_cards(found.sources)
-    table += f"<h3>Agents that learned in it</h3><div>{learned}</div>" if learned else ""
+    table += (
+        f'<h3>Agents that learned in it</h3><div class="three">{learned}</div>' if learned else ""
+    )
     lead = f"What the dream keeps as it goes on. {_from(found)}"
     return sections.section("depth", "Deep dreams and whole games", body + table, lead)
 
