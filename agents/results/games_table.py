@@ -25,7 +25,7 @@ DREAMS = (
     "ΔPSNR of actions, dB",
     "F1 of rewards",
     "F1 of ends",
-    "holds",
+    "how it looks deep in",
 )
 RETURNS = (
     "game",
