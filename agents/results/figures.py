@@ -13,13 +13,13 @@ from world_models.evaluation.estimates import share_interval
 VALUES = ("value", "mean", "ratio", "all")
 INTERVALS = ("interval", "ci", "ratio_interval", "ratio_ci")
 COUNTS = ("samples", "support", "runs", "episodes", "games", "count", "frames", "clips", "starts")
-COUNTED = {  # figures whose count stands beside them under a name of its own
-    "one_food_after_eating": "samples_eating",
-    "transition_exact_rate_random_actions": "samples_random_actions",
-    "food_uniformity_p": "samples_food",
-    "bounce_accuracy": "samples_bounces",
-    "shift_error": "samples_shift",
-    "dream": "samples_dream",
+COUNTED = {  # figures whose count stands beside them under names of its own
+    "one_food_after_eating": ("samples_eating", "eaten"),  # teacher-forced, in closed loops
+    "transition_exact_rate_random_actions": ("samples_random_actions",),
+    "food_uniformity_p": ("samples_food",),
+    "bounce_accuracy": ("samples_bounces",),
+    "shift_error": ("samples_shift",),
+    "dream": ("samples_dream",),
 }
 SHARES = (  # figures that are a share of their samples
     "transition_exact_rate",
@@ -165,8 +165,8 @@ def _is_of_all(path: str, value: float, interval: Interval | None) -> bool:
 def _samples(above: list, leaf: str) -> int | None:
     """The nearest count: beside the figure, or by depth (samples.32), or above it."""
     # an F1 counts the times that its class occurred
-    own = "support" if leaf == "f1" else COUNTED.get(leaf)
-    names = [name for name in (own, f"samples_{leaf}", f"{leaf}_samples") if name]
+    own = ("support",) if leaf == "f1" else COUNTED.get(leaf, ())
+    names = [*own, f"samples_{leaf}", f"{leaf}_samples"]
     for here in reversed(above[:-1]):
         if not isinstance(here, Mapping):
             continue
