@@ -35,6 +35,7 @@ ALIKE = 16  # gray levels of 255 that no pixel of two equal frames may differ by
 STEPS = 4  # of delta_psnr, as in Genie
 SEED = 2_000_003  # of the first clip's noise
 BATCH = 128
+FEW, MANY = 4, 64  # states per clip in which two keys of the same effect are looked for
 
 
 class Drawn(NamedTuple):
@@ -244,21 +245,35 @@ def _key_pairs(
     held_out: SplitReader, clips: int, keys: EquivalentKeys, generator: np.random.Generator
 ) -> tuple[list[Place], np.ndarray, np.ndarray]:
     """(places, (N, 2) keys of the same effect there, (N,) keys of another effect), N at most
-    `clips`: one pair by chance in each of the states that have one, among 4 * `clips` states.
+    `clips`: one pair by chance in each of the states that have one, among `FEW` states per clip,
+    or `MANY` where those are too few, as in Pong, whose paddles are seldom at the edge.
     """
-    places, found = held_out.transitions(4 * clips, generator), []
-    for start in range(0, len(places), BATCH):
-        part = places[start : start + BATCH]
-        for place, row in zip(part, keys(held_out.window(part).frames[:, 0].numpy()), strict=True):
-            twins = np.flatnonzero(row != np.arange(len(row)))
-            if len(twins):
-                twin = int(generator.choice(twins))
-                different = np.flatnonzero(row != row[twin])
-                found.append((place, (int(row[twin]), twin), int(generator.choice(different))))
+    found: dict[Place, tuple[tuple[int, int], int]] = {}
+    for per_clip in (FEW, MANY):
+        if len(found) < clips:
+            places = held_out.transitions(per_clip * clips, generator)
+            for start in range(0, len(places), BATCH):
+                found |= _pairs_at(held_out, places[start : start + BATCH], keys, generator)
     chosen = np.sort(generator.permutation(len(found))[:clips])
-    kept = [found[number] for number in chosen]
-    pairs = np.array([pair for _, pair, _ in kept], np.int64).reshape(-1, 2)
-    return [p for p, _, _ in kept], pairs, np.array([o for *_, o in kept], np.int64)
+    met = list(found.items())
+    kept = [met[number] for number in chosen]
+    pairs = np.array([pair for _, (pair, _) in kept], np.int64).reshape(-1, 2)
+    return [place for place, _ in kept], pairs, np.array([o for _, (_, o) in kept], np.int64)
+
+
+def _pairs_at(
+    held_out: SplitReader, places: list[Place], keys: EquivalentKeys, generator: np.random.Generator
+) -> dict[Place, tuple[tuple[int, int], int]]:
+    """Two keys of the same effect, and one of another, at each of the places that has such."""
+    found = {}
+    frames = held_out.window(places).frames[:, 0].numpy()
+    for place, row in zip(places, keys(frames), strict=True):
+        twins = np.flatnonzero(row != np.arange(len(row)))
+        if len(twins):
+            twin = int(generator.choice(twins))
+            different = np.flatnonzero(row != row[twin])
+            found[place] = (int(row[twin]), twin), int(generator.choice(different))
+    return found
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from snake_doubles import CopySnake, PerfectSnake
 
 from collectors.recording.collect import collect
 from collectors.worlds.snake.tiles import DEAD_HEAD, HEAD, decode_frames, equivalent_keys
+from world_models.evaluation import control
 from world_models.evaluation.control import (
     Drawn,
     action_f1,
@@ -78,6 +79,21 @@ def test_equivalent_keys_are_alike_in_a_dream_that_is_the_game(splits):
     assert figures["psnr"]["value"] == IDENTICAL_PSNR
     assert figures["other_keys_same_frame"]["value"] < 0.3
     assert figures["same_frame"]["samples"] == 60
+
+
+def test_keys_that_are_seldom_alike_are_looked_for_in_more_states(splits, monkeypatch):
+    def seldom(frames):
+        alike = equivalent_keys(frames)
+        met = frames.reshape(len(frames), -1).argmax(1) % 7 == 0  # where something bright is
+        return np.where(met[:, None], alike, np.arange(alike.shape[1]))
+
+    def pairs() -> int:
+        found = equivalent_figures(drawn(PerfectSnake(GRID)), splits[1], 12, seldom)
+        return found.get("same_frame", {"samples": 0})["samples"]
+
+    many = pairs()
+    monkeypatch.setattr(control, "MANY", control.FEW)
+    assert pairs() < many <= 12
 
 
 def test_a_dream_that_turns_back_where_the_game_ignores_it_is_found_out(splits):
