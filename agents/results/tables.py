@@ -198,11 +198,9 @@ def _speeds(bundle: Bundle) -> list[Row]:
     """Frames per second, and beside the DIAMOND-sized model in the same run."""
     found = []
     for source in bundle.sources:
-        about: Mapping = source.figures.get("bundles", {}).get(bundle.name, {})
         for path, target in SPEEDS.get(bundle.world, {}).items():
-            steps = about.get("default_sampler_steps", 1)
-            place = path.format(bundle=bundle.name, steps=steps)
-            figure = find_figure(source.figures, place) if about else None
+            place = path.format(bundle=bundle.name)
+            figure = find_figure(source.figures, place)
             if figure is not None:
                 shown = Figure(figure.value, None, source.figures.get("rounds"))
                 passed = None if target.least is None else figure.value >= target.least
