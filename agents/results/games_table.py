@@ -11,6 +11,7 @@ from typing import Any
 from agents.experiments.transfer_report import only_seeds_differ
 from agents.results.figures import as_number, count_text, find_figure, number_text
 from agents.results.public_games import GAMES, read_games
+from agents.results.tables import counted
 from collectors.dataset.dataset import dataset_name
 
 NONE = "Not measured yet: `make games`.\n"
@@ -179,5 +180,5 @@ def _source(game: Figures) -> str:
 
 def _machine(machine: Figures) -> str:
     card = machine.get("cuda")
-    cores = f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores"
+    cores = f"{machine['processor']} {machine['vectors']}, {counted(machine['cores'], 'core')}"
     return f"{card}, {cores}" if card else cores

@@ -57,11 +57,16 @@ def origin_text(figures: Mapping) -> str:
         f"data {data[:8]}" if data else "",
         f"commit {commit[:7]}" + (" with changes" if "+" in commit else ""),
         str(made["date"]),
-        f"{machine['processor']} {machine['vectors']}, {machine['cores']} cores, "
-        f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}",
+        f"{machine['processor']} {machine['vectors']}, {counted(machine['cores'], 'core')}, "
+        f"{counted(machine['threads'], 'thread')}",
         f"trained on {' and '.join(cards)}" if (cards := figures.get("trained_on")) else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def counted(number: int, word: str) -> str:
+    """As "1 core" and "2 cores"."""
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def table(bundles: Sequence[Bundle], numbers: Numbering, goals_only: bool = False) -> list[str]:
