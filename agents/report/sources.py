@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.envs import weights_fingerprint
 from agents.report.findings import ReportConfig
-from agents.results.released import Source, results_of, with_trust_of_dreams
+from agents.results.released import Source, older_results_of, results_of, with_trust_of_dreams
 from agents.results.scorecard import CARD, Given
 from agents.results.tables import origin_text
 from collectors.dataset.dataset import dataset_name
@@ -17,15 +17,19 @@ from collectors.files import write_atomically
 from neural_envs.bundles import label_of
 from world_models.bundles.bundle import Bundle
 
+OLDER = "of weights or a sampler from before"
+
 
 def find_sources(config: ReportConfig, bundle: Bundle) -> list[Given]:
-    """All sources of figures of a bundle, the nearest first.
+    """All sources of figures of a bundle, the nearest first; what was measured of weights from
+    before comes last, under that name.
 
     Raises ValueError for a file that is damaged, and for one that was asked for and is missing.
     """
     released = [Given(f"release: {one.name}", one.figures) for one in results_of(config.bundle)]
     card = Given(CARD, {k: v for k, v in bundle.config["scores"].items() if v is not None})
-    found = [read_evaluation(config), read_transfer(config, bundle), *released, card]
+    older = [Given(f"{OLDER}: {one.name}", one.figures) for one in older_results_of(config.bundle)]
+    found = [read_evaluation(config), read_transfer(config, bundle), *released, card, *older]
     return [source for source in found if source is not None and source.figures]
 
 

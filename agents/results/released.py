@@ -77,6 +77,13 @@ def results_of(bundle: str, folder: Path = FOLDER) -> list[Source]:
     return [source for source in read_results(folder).get(bundle, []) if source.is_of(weights)]
 
 
+def older_results_of(bundle: str, folder: Path = FOLDER) -> list[Source]:
+    """The other files of one released bundle: of weights or a sampler from before."""
+    present = [source.name for source in results_of(bundle, folder)]
+    every = read_results(folder).get(bundle, []) if bundle in released_names() else []
+    return [source for source in every if source.name not in present]
+
+
 def read_file(file: Path) -> dict:
     """One file of figures. Raises ValueError as `read_results`."""
     name = f"{file.parent.name}/{file.name}"

@@ -17,6 +17,7 @@ from agents.results.intervals import auroc_interval, f1_interval, share_interval
 from agents.results.released import (
     FOLDER,
     Source,
+    older_results_of,
     read_results,
     results_of,
     with_trust_of_dreams,
@@ -178,6 +179,10 @@ def test_figures_of_other_weights_are_marked(tmp_path):
     timed = ("speed", "frames per second")
     assert marked and all("†" in line for line in marked if not any(word in line for word in timed))
     assert "of weights or a sampler from before" in text
+    assert {s.name for s in older_results_of("pong", folder)} == {
+        "pong/evaluation.json",
+        "pong/transfer.json",
+    }
     assert results_of("pong", folder) == [
         s for s in results_of("pong", folder) if "pong/" not in s.name
     ]
