@@ -140,7 +140,7 @@ def _player_names(config: EvaluateConfig, world: str) -> list[str]:
     the one that presses equivalent keys.
     """
     named = [name for name in config.policies if name not in config.agents]
-    more = [EQUIVALENT] if EQUIVALENT in makers_of(world) else []
+    more = [EQUIVALENT] if world in WORLDS and EQUIVALENT in makers_of(world) else []
     return named or [*policies_of(world), *more]
 
 

@@ -11,6 +11,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -83,13 +84,13 @@ class WorkerPool(Generic[Task, Result]):
     def end(self) -> None:
         """End all workers, whatever they do: none outlives this call."""
         for worker in self.workers:
-            worker.pipe.close()
-            worker.process.terminate()
+            worker.process.terminate()  # before its pipe is closed, of which it would complain
         for worker in self.workers:
             worker.process.join(PATIENCE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+            worker.pipe.close()
 
     def __enter__(self) -> WorkerPool[Task, Result]:
         return self
@@ -102,6 +103,8 @@ def _start(work: Callable[[Any], Any]) -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    if os.name == "posix":  # the first process starts it too, and with it lets Ctrl-C through again
+        resource_tracker.ensure_running()
     with interrupts_blocked():  # Ctrl-C goes to all processes of a terminal: ours ends the others
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe

@@ -43,6 +43,28 @@ def wait_for(what, seconds=60):
     return found
 
 
+BLOCKED = """
+from pathlib import Path
+from collectors.recording.worker_pool import WorkerPool
+if __name__ == "__main__":
+    with WorkerPool(str, 2) as pool:
+        for worker in pool.workers:
+            status = Path(f"/proc/{worker.process.pid}/status").read_text()
+            print(int(status.partition("SigBlk:")[2].split()[0], 16) & 2)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_no_worker_gets_the_interrupt_of_the_terminal_the_first_one_neither(tmp_path):
+    script = tmp_path / "pool.py"  # in a process that has started none before
+    script.write_text(BLOCKED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment
+    )
+    assert found.stdout.split() == ["2", "2"], found.stderr
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 @pytest.mark.parametrize(
     ("number", "group", "code", "word"),
