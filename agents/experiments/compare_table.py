@@ -105,7 +105,8 @@ def about(result: dict) -> list[str]:
     limit = f" or {budget['ppo_minutes']:g} minutes" if budget["ppo_minutes"] else ""
     place = (
         machine["card"]
-        or f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores"
+        or f"{machine['processor']}, {_count(machine['threads'], 'thread')} on "
+        f"{_count(machine['cores'], 'core')}"
     )
     learning = (
         f", then PPO of {budget['ppo_steps']:,} steps in each dream{limit}, measured in "
@@ -132,3 +133,8 @@ def about(result: dict) -> list[str]:
             )
         )
     return lines
+
+
+def _count(number: int, word: str) -> str:
+    """As "1 thread" and "2 threads"."""
+    return f"{number} {word}{'s' * (number != 1)}"
