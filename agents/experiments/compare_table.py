@@ -1,5 +1,7 @@
 """What `neural-envs compare` found, as one Markdown table that is also read in a terminal."""
 
+from collectors.progress import counted
+
 # figure of the card -> head of its column
 SHARED = {"one_step.psnr": "PSNR", "one_step.ssim": "SSIM"}
 OWN = {  # what else matters most in a world; elsewhere the frames after a long rollout
@@ -105,8 +107,8 @@ def about(result: dict) -> list[str]:
     limit = f" or {budget['ppo_minutes']:g} minutes" if budget["ppo_minutes"] else ""
     place = (
         machine["card"]
-        or f"{machine['processor']}, {_count(machine['threads'], 'thread')} on "
-        f"{_count(machine['cores'], 'core')}"
+        or f"{machine['processor']}, {counted(machine['threads'], 'thread')} on "
+        f"{counted(machine['cores'], 'core')}"
     )
     learning = (
         f", then PPO of {budget['ppo_steps']:,} steps in each dream{limit}, measured in "
@@ -133,8 +135,3 @@ def about(result: dict) -> list[str]:
             )
         )
     return lines
-
-
-def _count(number: int, word: str) -> str:
-    """As "1 thread" and "2 threads"."""
-    return f"{number} {word}{'s' * (number != 1)}"

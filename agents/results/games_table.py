@@ -11,8 +11,8 @@ from typing import Any
 from agents.experiments.transfer_report import only_seeds_differ
 from agents.results.figures import as_number, count_text, find_figure, number_text
 from agents.results.public_games import GAMES, read_games
-from agents.results.tables import counted
 from collectors.dataset.dataset import dataset_name
+from collectors.progress import counted
 
 NONE = "Not measured yet: `make games`.\n"
 ABSENT = "-"

@@ -46,7 +46,7 @@ def parts(folder: Path = FOLDER) -> dict[str, str]:
         "families": families_tables(folder / "families"),
         "all results": _everything(found),
         "arguments of every dream": environment_pages.dream_arguments() + "\n",
-        "speed of backends": speed_table(folder / "speed.json"),
+        "speed of backends": speed_table(folder / "bench.json"),
         "public games": games_tables(folder / "games", ROOT / "docs"),
     }
 

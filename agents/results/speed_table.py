@@ -7,7 +7,7 @@ from agents.results.released import read_file
 from agents.results.tables import OLDER, OLDER_NOTE
 
 EAGER = "eager"
-NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/speed.json`.\n"
+NONE = "Not measured yet: `neural-envs bench --out agents/results/measured/bench.json`.\n"
 
 
 def speed_table(file: Path) -> str:

@@ -7,6 +7,7 @@ from agents.results.figures import Figure, count_text, find_figure, number_text
 from agents.results.goals import OF_TRANSFER, SPEEDS, command_of, in_summary
 from agents.results.released import SPREAD, Source
 from agents.results.scorecard import Row, given, rows
+from collectors.progress import counted
 from world_models.evaluation.evaluator import Target
 
 COLUMNS = ("figure", "measured", "95 %", "samples", "target", "from")
@@ -62,11 +63,6 @@ def origin_text(figures: Mapping) -> str:
         f"trained on {' and '.join(cards)}" if (cards := figures.get("trained_on")) else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def counted(number: int, word: str) -> str:
-    """As "1 core" and "2 cores"."""
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def table(bundles: Sequence[Bundle], numbers: Numbering, goals_only: bool = False) -> list[str]:
