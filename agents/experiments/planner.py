@@ -84,7 +84,7 @@ class Planner(Policy):
         self, model: WorldModel, search: Search | None = None, proposer: Proposer | None = None
     ):
         self.model, self.search, self.proposer = model, search or Search(), proposer
-        self.actions = len(model.spec.action_names)
+        self.actions = model.spec.discrete_count("a planner")
 
     def batch(self, lanes: int) -> "PlannerLanes":
         """A planner for many lanes."""

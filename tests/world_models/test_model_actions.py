@@ -17,8 +17,12 @@ from world_models.networks.actions import (
     embed_actions,
     feature_count,
     features_of,
+    nearest_action,
+    not_given,
     null_of,
     put_null,
+    vector_of,
+    vector_width,
 )
 from world_models.protocols import AugmentationOptions, WorldModel
 from world_models.testing import WorldModelContract
@@ -28,7 +32,7 @@ PAD = ActionSpace.from_gymnasium(spaces.MultiDiscrete([4, 2], start=[0, 7]))
 NAMES = ("steer", "gas")
 WIDE = replace(SPEC, frame_shape=(16, 24, 3), action_names=NAMES, action_space=BOX)
 FAMILIES = ("chance-sprites", "diffusion-guided", "transformer-drops-both", "unet", "pixel",
-            "forcing", "latent", "tokens")  # fmt: skip
+            "forcing", "latent", "tokens", "joint", "scene")  # fmt: skip
 
 
 @pytest.fixture(params=[(name, space) for name in FAMILIES for space in (BOX, PAD)],
@@ -58,12 +62,6 @@ class TestContractOfParts(WorldModelContract):
         assert read and learned
 
 
-@pytest.mark.parametrize("name", ["joint", "scene"])
-def test_families_that_count_actions_say_so(name):
-    with pytest.raises(ValueError, match=r"needs Discrete actions; tiny has Box"):
-        build_model(WIDE, CONFIGS[name])
-
-
 @pytest.mark.parametrize("actions", [3, BOX, PAD], ids=str)
 def test_the_null_action_is_told_from_every_other(actions):
     torch.manual_seed(0)
@@ -79,6 +77,19 @@ def test_the_null_action_is_told_from_every_other(actions):
     assert (rows == rows[0]).all() and not (read[~where] == rows[0]).all(1).any()
     plain = features_of(mixed[:, 0], actions)
     assert plain.shape == (5, feature_count(actions)) and plain.isfinite().all()
+
+
+@pytest.mark.parametrize("actions", [3, BOX, PAD], ids=str)
+def test_a_point_of_an_action_leads_back_to_it_and_nearby_points_do_too(actions):
+    space = ActionSpace.discrete(actions) if isinstance(actions, int) else actions
+    given = torch.from_numpy(space.draw_encoded(np.random.default_rng(0), (50,)))
+    points = vector_of(given, actions)
+    assert points.shape == (50, vector_width(actions))
+    assert torch.equal(nearest_action(points, actions), given)
+    near = nearest_action(points + 0.2 * torch.rand(points.shape), actions)
+    assert near.dtype == given.dtype and (near - given).abs().max() <= 0.2
+    unknown = vector_of(not_given(space, 2, torch.device("cpu")), actions)
+    assert torch.allclose(unknown.sum(1), torch.tensor(0.0 if space.is_box else float(space.parts)))
 
 
 def test_numbers_that_are_near_are_read_alike_and_others_apart():

@@ -5,10 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from collectors.action_space import ActionSpace
 from tests.world_models.conftest_models import make_context, make_model
+from tests.world_models.test_model_actions import BOX, PAD
 from world_models import frames as pixels
 from world_models.models.scene_losses import SURE, likelihood_of_best, trust_loss
-from world_models.networks.scene_dynamics import RowSums, SceneLogits
+from world_models.networks.actions import vector_of
+from world_models.networks.scene import SceneSizes
+from world_models.networks.scene_dynamics import RowSums, SceneDynamics, SceneHistory, SceneLogits
 from world_models.networks.scene_fit import dictionary, fit_scene, spread
 from world_models.noise import NoiseStream
 from world_models.protocols import WorldSpec
@@ -146,3 +150,26 @@ def test_rows_add_up_to_the_same_in_a_graph(weights, monkeypatch):
     eager = sums(rows, weights)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     torch.testing.assert_close(sums(rows, weights), eager)
+
+
+@pytest.mark.parametrize("actions", [3, BOX, PAD], ids=str)
+def test_what_happens_may_follow_from_the_action_of_the_step_and_from_those_before(actions):
+    torch.manual_seed(0)
+    sizes = SceneSizes(1, 5, 2, 2, 2, 1)
+    dynamics = SceneDynamics(sizes, (8, 8), 3, actions, 4, 32, 1)
+    space = ActionSpace.discrete(actions) if isinstance(actions, int) else actions
+    given = torch.from_numpy(space.draw_encoded(np.random.default_rng(0), (512, 3)))
+    high = vector_of(given.flatten(0, 1), actions)[:, 0].view(512, 3) > 0
+    target = high[:, 2].long() + 2 * high[:, 0].long()
+    still = SceneHistory(
+        torch.zeros(512, 1, 2), torch.zeros(512, 1, 2), torch.zeros(512, 2, 1, 2).long(),
+        torch.ones(512, 3, 1).bool(), given, torch.zeros(512, 1).long(),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(dynamics.parameters(), lr=0.01)
+    for _ in range(150):
+        loss = F.cross_entropy(dynamics.outcome(dynamics.read(still)), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right = dynamics.outcome(dynamics.read(still)).argmax(1) == target
+    assert right.float().mean() > 0.97

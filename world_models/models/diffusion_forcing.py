@@ -36,7 +36,7 @@ from world_models.models.outcomes import (
     wrong_frames,
 )
 from world_models.models.sampler_model import SampledModel
-from world_models.networks.actions import put_null
+from world_models.networks.actions import not_given, put_null
 from world_models.networks.causal_dit import CausalDiT
 from world_models.networks.grid import OutcomeHead
 from world_models.networks.kv_cache import CacheView, Encoded, append
@@ -124,9 +124,8 @@ class ForcingModel(SampledModel):
         """
         lanes, device = len(noise.seeds), self.reward_values.device
         frames = torch.zeros(lanes, 0, *self.spec.frame_shape, dtype=torch.uint8, device=device)
-        action = torch.from_numpy(self.spec.actions.encoded_zeros((lanes,))).to(device)
+        action = not_given(self.spec.actions, lanes, device)
         nothing = Context(frames, action[:, None][:, :0])
-        action = torch.full_like(action, self.no_action)
         return self.step(self.init(nothing), action, noise, options)
 
     def step(

@@ -12,7 +12,7 @@ drawn towards 1, so it cannot collapse to a point that would be easy to predict.
 step, as the place of new food, is drawn first by chance variables (see `chance`); the field's own
 noise decides between equally good actions.
 
-B lanes, C colors, Z numbers a cell, G x G cells, A actions.
+B lanes, C colors, Z numbers a cell, G x G cells, V numbers an action (see `vector_of`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from world_models import frames as pixels
@@ -32,6 +32,14 @@ from world_models.models.chance_variables import Chance, Chosen
 from world_models.models.joint_config import JointConfig
 from world_models.models.next_frame import NextFrameModel, Step, Window, change_weights
 from world_models.models.sampler_model import SampledModel
+from world_models.networks.actions import (
+    absent,
+    embed_actions,
+    nearest_action,
+    not_given,
+    vector_of,
+    vector_width,
+)
 from world_models.networks.blocks import trunk
 from world_models.networks.eqm_field import EqMField, FrameCodec, TransformerEncoder
 from world_models.networks.modulation import modulate
@@ -50,14 +58,14 @@ PAIR_SALT = 128  # keeps the draws of free descent apart from those of a held ac
 class Joint(NamedTuple):
     """A pair at rest, and what was computed from it."""
 
-    action: Tensor  # (B,) int64
-    action_logits: Tensor  # (B, A): where the descent put the action, 1 in place of a one-hot 1
+    action: Tensor  # (B, *row) encoded
+    action_logits: Tensor  # (B, V): where the descent put the action, 1 in place of a one-hot 1
     next_frame: Tensor  # (B, H, W, C) uint8
     latent: Tensor  # (B, Z, G, G), what the frame was decoded from
     # (B,) of the unheld field at the pair, of the latents' and the action's alike: uncertainty
     gradient_norm: Tensor
     energy: Tensor  # (B,) see `EqMField.energies`
-    # pairs (B, Z G G + A) of the descent, first to last, if asked for
+    # pairs (B, Z G G + V) of the descent, first to last, if asked for
     trajectory: tuple[Tensor, ...] = ()
     gradient_norms: tuple[Tensor, ...] = ()  # (B,) each, of the field at these pairs
 
@@ -78,28 +86,28 @@ class JointModel(NextFrameModel, SampledModel):
     def __init__(self, spec: WorldSpec, config: JointConfig):
         super().__init__(spec, config.network, config.context_length, config.change_weight)
         self.config, self.objective, self.sampler = config, config.objective, config.sampler
-        self.actions = spec.discrete_count("a joint model")
+        self.actions = spec.action_inputs
+        self.action_width = vector_width(self.actions)
         channels = config.context_length * self.colors
         self.context_encoder = TransformerEncoder(config.network, channels, self.grid_shape)
-        # the last row: no action given
-        self.action = nn.Embedding(self.actions + 1, 2 * config.network.width)
+        self.action = embed_actions(self.actions, 2 * config.network.width)
         # The field works cell by cell: what a move does to the cells around the head is worked out
         # here, once per step.
         self.action_trunk = trunk(config.network.width, ACTION_DEPTH, attention=False)
         self.frame_codec = FrameCodec(config.network, self.colors)
-        self.field = EqMField(config.network, self.actions)
+        self.field = EqMField(config.network, self.action_width)
         self.chance = (
             Chance(config.chance, config.network, self.colors) if config.chance.count else None
         )
 
     def encode(self, context: Tensor, action: Tensor) -> Features:
-        """Tokens of context and action; rest = (tokens of the context alone, action (B, A), latents
+        """Tokens of context and action; rest = (tokens of the context alone, action (B, V), latents
         of the last frame).
         """
-        last = context[:, -self.colors :]
+        last, tokens = context[:, -self.colors :], self.context_encoder(context)
         rest = (
-            self.context_encoder(context),
-            self._one_hot(action),
+            tokens,
+            vector_of(action, self.actions).to(tokens),
             self._target(self.frame_codec.encode(last)),
         )
         return Features(self._act(rest[0], action), last, rest)
@@ -108,14 +116,9 @@ class JointModel(NextFrameModel, SampledModel):
         return latent.detach() if self.config.stop_gradient else latent
 
     def _act(self, tokens: Tensor, action: Tensor) -> Tensor:
-        """Tokens of the context (B, D, G, G) with the action (B,) in them."""
+        """Tokens of the context (B, D, G, G) with the action (B, *row) in them."""
         scale, shift = self.action(action)[:, :, None, None].chunk(2, 1)
         return self.action_trunk(modulate(tokens, scale, shift))
-
-    def _one_hot(self, action: Tensor) -> Tensor:
-        """(B,) int64 -> (B, A); the null action is 1 / A everywhere."""
-        rows = torch.eye(self.actions, device=action.device, dtype=self.action.weight.dtype)
-        return torch.cat((rows, rows.mean(0, keepdim=True)))[action]
 
     def _encode_conditions(self, features: Features, chosen: Chosen | None) -> Features:
         """What the field reads to find what a given action does."""
@@ -132,9 +135,9 @@ class JointModel(NextFrameModel, SampledModel):
         return Features(tokens, features.last, unknown)
 
     def _with_action(self, features: Features, action: Tensor) -> Features:
-        """The features of the same context with another action (B,)."""
+        """The features of the same context with another action (B, *row)."""
         tokens, _, now = features.rest
-        rest = (tokens, self._one_hot(action), now)
+        rest = (tokens, vector_of(action, self.actions).to(tokens), now)
         return Features(self._act(tokens, action), features.last, rest)
 
     def sample(
@@ -145,20 +148,22 @@ class JointModel(NextFrameModel, SampledModel):
         return_trajectory: bool = False,
     ) -> Joint:
         """A pair at rest. frames (B, K, H, W, C) uint8;
-        action (B,) int64 is held, None lets it be found.
+        action (B, *row) is held, None lets it be found.
 
         The found action is then held, chance is drawn, and the latents go on from where they are.
         The trajectory is that of the free descent, or of the held one where the action was given.
         """
-        none = torch.full((len(frames),), self.actions, device=frames.device)
-        features = self.encode(pixels.stack(frames), none if action is None else action)
+        given = (
+            not_given(self.spec.actions, len(frames), frames.device) if action is None else action
+        )
+        features = self.encode(pixels.stack(frames), given)
         logits, start = features.rest[1], Draws(noise, self.pair_shape)
         recorded: Any = RecordingField(self.field)
         if action is None:
             free = start._replace(salt=PAIR_SALT)
             pair = self.sampler(self.objective, recorded, free, self._free(features))
-            logits, start = pair[:, -self.actions :], fixed(pair)
-            action = logits.argmax(1)
+            logits, start = pair[:, -self.action_width :], fixed(pair)
+            action = nearest_action(logits, self.actions)
             features = self._with_action(features, action)
         network = self.field if recorded.inputs or not return_trajectory else recorded
         latent = self.latent_of(self._rest(network, features, start, noise))
@@ -168,19 +173,22 @@ class JointModel(NextFrameModel, SampledModel):
         return Joint(action, logits, frame, latent, norm, energy, *kept)
 
     def action_logits(self, frames: Tensor, noise: NoiseStream, starts: int) -> Tensor:
-        """Where descents from several starts put the action, on average: logits (B, A).
+        """Where descents from several starts put the action, on average: logits (B, V).
 
         Where several moves are good the field has a minimum at each of them. One descent ends in
         any; most end in the best.
         """
-        none = torch.full((len(frames),), self.actions, device=frames.device)
-        features = self._free(self.encode(pixels.stack(frames), none))
+        features = self._free(
+            self.encode(
+                pixels.stack(frames), not_given(self.spec.actions, len(frames), frames.device)
+            )
+        )
         draws = Draws(noise, self.pair_shape, PAIR_SALT)
         # (B * starts, ...)
         start = torch.stack([draws(number) for number in range(starts)], 1).flatten(0, 1)
         rows = torch.arange(len(frames), device=frames.device).repeat_interleave(starts)
         pair = self.sampler(self.objective, self.field, fixed(start), take_lanes(features, rows))
-        return pair[:, -self.actions :].unflatten(0, (len(frames), starts)).mean(1)
+        return pair[:, -self.action_width :].unflatten(0, (len(frames), starts)).mean(1)
 
     def predict(
         self, features: Features, noise: NoiseStream, options: SamplingOptions = DEFAULT_OPTIONS
@@ -194,7 +202,7 @@ class JointModel(NextFrameModel, SampledModel):
         options: SamplingOptions,
         objective: Objective,
     ) -> Tensor:
-        """A pair (B, Z G G + A) at rest with the action of the features held."""
+        """A pair (B, Z G G + V) at rest with the action of the features held."""
         start, sampler = Draws(noise, self.pair_shape), self.sampler_for(options)
         return sampler(objective, self.field, start, self._settled(features, noise))
 
@@ -208,7 +216,7 @@ class JointModel(NextFrameModel, SampledModel):
         return self._encode_conditions(features, chance)
 
     def latent_of(self, pair: Tensor) -> Tensor:
-        """The latents (B, Z, G, G) of pairs (B, Z G G + A)."""
+        """The latents (B, Z, G, G) of pairs (B, Z G G + V)."""
         return self.field.split(pair, self.grid_shape)[0]
 
     def to_frame(self, x: Tensor) -> Tensor:
@@ -216,16 +224,19 @@ class JointModel(NextFrameModel, SampledModel):
 
     @property
     def pair_shape(self) -> tuple[int]:
-        """(Z G G + A,): what is optimized."""
+        """(Z G G + V,): what is optimized."""
         return (
-            self.config.network.latent * self.grid_shape[0] * self.grid_shape[1] + self.actions,
+            self.config.network.latent * self.grid_shape[0] * self.grid_shape[1]
+            + self.action_width,
         )
 
     def residual(self, latent: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """How far from rest pairs are, (B,) each: the norm of the unheld field and the energy."""
         pair, free = self.field.join(latent, features.rest[1]), self._free(features)
         square = self.field(pair, pair.new_zeros(len(pair)), free).square()
-        norm = (square[:, : -self.actions].mean(1) + square[:, -self.actions :].mean(1)).sqrt()
+        norm = (
+            square[:, : -self.action_width].mean(1) + square[:, -self.action_width :].mean(1)
+        ).sqrt()
         return norm, self.field.energies(pair, free)
 
     def trust_signals(self, state: Window, action: Tensor, frame: Tensor) -> dict[str, Tensor]:
@@ -259,10 +270,10 @@ class JointModel(NextFrameModel, SampledModel):
         t = self.objective.sample_t((len(pair),), generator).to(pair)
         noise = torch.randn(pair.shape, generator=generator).to(pair)
         free = self.objective.loss(self.field, pair, t, noise, self._free(features))
-        known = step.action < self.actions
+        known = ~absent(step.action, self.actions)
         expert = (known if step.expert is None else known & step.expert).float()
         terms["pair"] = expert * self.latent_error(free, features.last, step.target)
-        action_error = self.config.action_weight * free[:, -self.actions :].mean(1)
+        action_error = self.config.action_weight * free[:, -self.action_width :].mean(1)
         terms["action"] = expert * action_error
         return terms, self.to_frame(predicted)
 
@@ -293,7 +304,7 @@ class JointModel(NextFrameModel, SampledModel):
         return self._target(latent), losses
 
     def latent_error(self, error: Tensor, last: Tensor, target: Tensor) -> Tensor:
-        """Errors (B, Z G G + A) of pairs -> (B,):
+        """Errors (B, Z G G + V) of pairs -> (B,):
         the latents' share, cells that change weighing more.
         """
         cells = self.field.split(error, self.grid_shape)[0].mean(1, keepdim=True)

@@ -93,7 +93,6 @@ class SceneModel(WorldModel):
     config: SceneConfig
     reward_values: Tensor  # (R,)
     final: Tensor  # (R,) bool
-    null_action: int  # the one of an action that is not known
 
     def __init__(self, spec: WorldSpec, config: SceneConfig):
         super().__init__(spec, config)
@@ -103,8 +102,7 @@ class SceneModel(WorldModel):
         self.register_buffer("final", final_classes(spec), persistent=False)
         self.scene = Scene(config.sizes, config.patch, spec.frame_shape)
         shape = (spec.frame_shape[0], spec.frame_shape[1])
-        self.null_action = spec.discrete_count("a scene model")
-        counts = (config.context_length, self.null_action, 2 * len(spec.reward_values))
+        counts = (config.context_length, spec.action_inputs, 2 * len(spec.reward_values))
         self.dynamics = SceneDynamics(config.sizes, shape, *counts, config.width, config.depth)
 
     @classmethod
@@ -140,7 +138,7 @@ class SceneModel(WorldModel):
         noise: NoiseStream,
         options: SamplingOptions = DEFAULT_OPTIONS,
     ) -> Transition:
-        """One step of every lane; see `protocols.WorldModel`. action (B,) int64."""
+        """One step of every lane; see `protocols.WorldModel`. action (B, *row)."""
         self.resolve_options(options)
         history = self.history(state, action)
         read = self.dynamics.read(history)
@@ -158,7 +156,7 @@ class SceneModel(WorldModel):
         return Transition(after, frame, self.reward_values[outcome // 2], over, trust)
 
     def history(self, state: SceneState, action: Tensor) -> SceneHistory:
-        """What the dynamics read of a state and an action (B,)."""
+        """What the dynamics read of a state and an action (B, *row)."""
         moved = state.center[:, 1:] - state.center[:, :-1]
         both = (state.there[:, 1:] & state.there[:, :-1])[..., None]
         moves = torch.where(both, self.scene.move_codes(moved), self.config.moves)

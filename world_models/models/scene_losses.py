@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from world_models.networks.actions import put_null
 from world_models.networks.scene_dynamics import SceneLogits
 from world_models.protocols import Clips
 
@@ -28,7 +29,7 @@ class SceneState(NamedTuple):
     center: Tensor  # (B, K, P, 2) float32 row and column of each sprite, pixels; oldest first
     there: Tensor  # (B, K, P) bool
     codes: Tensor  # (B, A) int64, of the changing patches
-    actions: Tensor  # (B, K - 1) int64, between the frames
+    actions: Tensor  # (B, K - 1, *row), between the frames
 
 
 def step_losses(
@@ -42,7 +43,7 @@ def step_losses(
     state, action, after = windows(model, clips, numbers, steps)
     if model.training:
         drop = torch.rand(len(action), generator=generator).to(device) < dropout
-        action = torch.where(drop, model.null_action, action)
+        action = put_null(action, drop, model.spec.null_action)
     history = model.history(state, action)
     if model.training and model.config.jitter:
         noise = torch.randn(history.center.shape, generator=generator).to(device)
@@ -98,7 +99,7 @@ def windows(
         raise ValueError("a scene model learns from clips with the actions of their context")
     center, there, codes = model.unpack(numbers[:, : length + steps])
     past = torch.cat((clips.context_actions, clips.actions[:, :steps]), 1).to(numbers.device)
-    actions = past.unfold(1, length, 1).flatten(0, 1)  # (B * S, K)
+    actions = past.unfold(1, length, 1).movedim(-1, 2).flatten(0, 1)  # (B * S, K, *row)
     center_before, there_before = (
         part[:, :-1].unfold(1, length, 1).movedim(-1, 2).flatten(0, 1) for part in (center, there)
     )

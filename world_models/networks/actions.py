@@ -78,6 +78,12 @@ def null_of(actions: Actions) -> int | float:
     return actions if isinstance(actions, int) else actions.null
 
 
+def not_given(space: ActionSpace, lanes: int, device: torch.device) -> Tensor:
+    """The null action of every lane, (B, *row) encoded."""
+    action = torch.from_numpy(space.encoded_zeros((lanes,)))
+    return torch.full_like(action, space.null).to(device)
+
+
 def absent(action: Tensor, actions: Actions) -> Tensor:
     """Which of the encoded actions are not given: (...) bool."""
     none = action == null_of(actions)
@@ -105,3 +111,37 @@ def feature_count(actions: Actions) -> int:
     if isinstance(actions, int):
         return actions + 1
     return actions.parts + (1 if actions.is_box else sum(actions.counts))
+
+
+def vector_of(action: Tensor, actions: Actions) -> Tensor:
+    """Encoded actions (B, *row) as points (B, V) float32: a one-hot row per part, or the numbers
+    of a Box. The null action is in their middle.
+    """
+    if isinstance(actions, int):
+        return _one_hot(action, actions)
+    if actions.is_box:
+        return action.masked_fill(absent(action, actions)[:, None], 0)
+    parts = zip(action.unbind(1), actions.counts, strict=True)
+    return torch.cat([_one_hot(part, n) for part, n in parts], 1)
+
+
+def _one_hot(choice: Tensor, count: int) -> Tensor:
+    """(B,) int64 -> (B, N); a choice beyond the last is 1 / N everywhere."""
+    rows = torch.eye(count, device=choice.device)
+    return torch.cat((rows, rows.mean(0, keepdim=True)))[choice.clamp(max=count)]
+
+
+def nearest_action(vector: Tensor, actions: Actions) -> Tensor:
+    """The encoded actions (B, *row) nearest to points (B, V)."""
+    if isinstance(actions, int):
+        return vector.argmax(1)
+    if actions.is_box:
+        return vector.clamp(-1, 1)
+    return torch.stack([part.argmax(1) for part in vector.split(actions.counts, 1)], 1)
+
+
+def vector_width(actions: Actions) -> int:
+    """V of `vector_of`."""
+    if isinstance(actions, int):
+        return actions
+    return actions.parts if actions.is_box else sum(actions.counts)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from world_models.networks.actions import Actions, embed_actions
 from world_models.networks.initialization import zeroed
 from world_models.networks.scene import AROUND, SceneSizes
 
@@ -33,7 +34,7 @@ class SceneHistory(NamedTuple):
     moved: Tensor  # (B, P, 2) pixels, the last move; 0 where there is none
     moves: Tensor  # (B, K - 1, P, 2) int64 entries, oldest first; M for none
     there: Tensor  # (B, K, P) bool
-    actions: Tensor  # (B, K) int64, the last one is the step's
+    actions: Tensor  # (B, K, *row), the last one is the step's
     codes: Tensor  # (B, A) int64
 
 
@@ -54,8 +55,8 @@ class SceneDynamics(nn.Module):
     last_rows: Tensor  # of each input, from its first
 
     def __init__(
-        self, sizes: SceneSizes, shape: tuple[int, int], frames: int, actions: int, outcomes: int,
-        width: int, depth: int,
+        self, sizes: SceneSizes, shape: tuple[int, int], frames: int, actions: Actions,
+        outcomes: int, width: int, depth: int,
     ):  # fmt: skip
         """shape: (H, W) of a frame. `frames`: K. `depth`: residual blocks after each reading."""
         super().__init__()
@@ -68,8 +69,7 @@ class SceneDynamics(nn.Module):
         self.register_buffer("last_rows", torch.tensor(rows) - 1, persistent=False)
         self.table = RowSums(sum(rows), width)
         nn.init.normal_(self.table.weight, std=TABLE_SCALE)
-        self.action = nn.Embedding(actions + 1, width)  # of the step; the last row is for none
-        nn.init.normal_(self.action.weight, std=TABLE_SCALE)
+        self._embed_actions(actions, frames, width)
         self.first = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
         self.outcome = nn.Linear(width, outcomes)
         self.chosen = nn.Embedding(outcomes, width)
@@ -81,16 +81,25 @@ class SceneDynamics(nn.Module):
         nn.init.zeros_(self.again.weight)
         self.patches = PatchNetwork(sizes, width)
 
-    def _table_rows(self, frames: int, actions: int) -> list[int]:
+    def _embed_actions(self, actions: Actions, frames: int, width: int) -> None:
+        """What is added for the action of the step, and for those before where they have parts."""
+        self.action = embed_actions(actions, width)
+        if isinstance(self.action, nn.Embedding):
+            nn.init.normal_(self.action.weight, std=TABLE_SCALE)
+        self.counted = isinstance(actions, int)  # past ones are then rows of the table
+        past = 0 if self.counted else frames - 1
+        self.past = nn.ModuleList(embed_actions(actions, width) for _ in range(past))
+
+    def _table_rows(self, frames: int, actions: Actions) -> list[int]:
         """How many rows of the table each input has: last and expected centers, their distances,
-        moves, past actions, presence, codes.
+        moves, past actions where they have no parts, presence, codes.
         """
         sizes, count = self.sizes, self.sizes.sprites
         return [
             *[self.longest_side + 1] * (4 * count),
             *[2 * self.longest_side + 1] * (4 * self.pairs.shape[1]),
             *[sizes.moves + 1] * ((frames - 1) * count * 2),
-            *[actions] * (frames - 1),
+            *([actions] * (frames - 1) if isinstance(actions, int) else []),
             *[2] * (frames * count),
             *[sizes.patches] * sizes.changing,
         ]
@@ -98,8 +107,10 @@ class SceneDynamics(nn.Module):
     def read(self, history: SceneHistory) -> Tensor:
         """(B, D)."""
         rows, weights = self._rows(history)
-        known = self.table(rows, weights)
-        return self.first(known + self.action(history.actions[:, -1]))
+        known = self.table(rows, weights) + self.action(history.actions[:, -1])
+        for number, embed in enumerate(self.past):
+            known = known + embed(history.actions[:, number])
+        return self.first(known)
 
     def _rows(self, history: SceneHistory) -> tuple[Tensor, Tensor]:
         """Rows of the table (B, n) int64 and how much of each."""
@@ -114,7 +125,7 @@ class SceneDynamics(nn.Module):
         share, low = value - low, low.long() + self.offsets[: value.shape[1]]
         whole = [
             history.moves.flatten(1),
-            history.actions[:, :-1],
+            *([history.actions[:, :-1]] if self.counted else []),
             history.there.flatten(1).long(),
             history.codes,
         ]
