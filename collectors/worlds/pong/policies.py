@@ -24,7 +24,7 @@ END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
 RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40
 BLOCK = 256  # random numbers are drawn for so many steps at a time
 # what each of a step's random numbers decides
-NOISE, REPEAT, ACTION, AIM, BURST = DECISIONS = range(5)
+NOISE, REPEAT, ACTION, AIM, BURST, HIT = DECISIONS = range(6)
 BURST_ENDS = 0.04  # chance after each of its steps: 25 in the mean, from the middle to an end
 
 
@@ -40,6 +40,7 @@ class Habits(NamedTuple):
     spin: float = 1.0
     burst: float = 0.0  # chance that a burst of random or held keys begins
     one_key: float = 0.0  # 1: one key is held through a burst; 0: all are random
+    any_spin: float = 0.0  # chance that the key at which the ball is hit is a random one
 
 
 class PongBatch:
@@ -72,7 +73,7 @@ class PongBatch:
 
     def __call__(self, observations: np.ndarray, lanes: np.ndarray | None = None) -> np.ndarray:
         """(B,) int64 actions for (B, S, S, 3) uint8 frames, of all lanes whatever the mask."""
-        noise, repeat, wander, aim, spin, burst, one_key = self._own.T
+        noise, repeat, wander, aim, spin, burst, one_key, any_spin = self._own.T
         chance = self._draw()
         paddle = self._paddle_target(observations, (2 * chance[AIM] - 1) * aim)
         silly = chance[NOISE] < np.where(self._vx < 0, np.maximum(noise, wander), noise)
@@ -82,10 +83,11 @@ class PongBatch:
         self._kept_key = np.where(begins, drawn, self._kept_key)
         self._bursting = begins | (self._bursting & (chance[BURST] >= BURST_ENDS))
         silly_action = np.where(self._bursting & (one_key > 0), self._kept_key, self._last)
-        return np.where(silly | self._bursting, silly_action, self._play(paddle, spin > 0))
+        key = np.where(chance[HIT] < any_spin, drawn, -1)
+        return np.where(silly | self._bursting, silly_action, self._play(paddle, spin > 0, key))
 
     def _draw(self) -> np.ndarray:
-        """(5, B) uniform numbers, every lane's from its own generator."""
+        """(6, B) uniform numbers, every lane's from its own generator."""
         for lane in np.flatnonzero(self._cursor == BLOCK).tolist():
             self._random[lane] = self._generators[lane].random((BLOCK, len(DECISIONS)))
             self._cursor[lane] = 0
@@ -114,9 +116,9 @@ class PongBatch:
         self._x, self._y, self._vx = x, y, vx
         return paddle
 
-    def _play(self, paddle: np.ndarray, spin: np.ndarray) -> np.ndarray:
+    def _play(self, paddle: np.ndarray, spin: np.ndarray, key: np.ndarray) -> np.ndarray:
         """(B,) actions: to where the ball comes down on the right,
-        and through it the way it flies.
+        and through it the way it flies, or there another `key` (B,), -1 for none.
         """
         substeps, y, rising = self._forecast()
         spin_to = np.where(rising == 0, np.where(self._aim < 0, -1.0, 1.0), rising) * spin
@@ -126,7 +128,8 @@ class PongBatch:
         direction = np.where(np.abs(away) > DEAD_ZONE, np.sign(away), 0)
         sure = np.abs(target - self._aim - paddle - DEAD_ZONE * spin_to) < SAFE
         direction = np.nan_to_num(np.where(now & sure, spin_to, direction))
-        return np.where(direction > 0, 1, np.where(direction < 0, 2, 0))
+        action = np.where(direction > 0, 1, np.where(direction < 0, 2, 0))
+        return np.where(now & sure & (key >= 0), key, action)
 
     def _forecast(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(substeps to the right paddle, the ball's y there, sign of its rise), each (B,);
@@ -212,8 +215,10 @@ def mix(number: str, actions: int) -> PongPolicy:
         (0.12, Habits("random", noise=1.0)),
         (0.09, Habits("sticky:0.8", noise=1.0, repeat=0.8)),
         (0.10, Habits("sticky:0.95", noise=1.0, repeat=0.95)),
-        (0.22, Habits("scripted", aim=25)),
-        (0.11, Habits("scripted:0.1", noise=0.1, aim=25)),
+        (0.12, Habits("scripted", aim=25)),
+        (0.06, Habits("scripted:0.1", noise=0.1, aim=25)),
+        (0.10, Habits("scripted+any-spin", aim=25, any_spin=1.0)),
+        (0.05, Habits("scripted+any-spin:0.2", noise=0.2, repeat=0.5, aim=25, any_spin=1.0)),
         (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
         (0.07, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
         (0.07, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),
