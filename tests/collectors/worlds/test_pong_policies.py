@@ -78,6 +78,25 @@ def test_the_mixture_gives_points_to_both_sides_and_takes_paddles_everywhere():
     assert counts.min() > 0.01 * counts.sum()
 
 
+def test_the_mixture_hits_the_ball_with_every_key_whichever_way_it_flies():
+    env = gymnasium.make_vec("RealPong-v0", num_envs=64, autoreset_mode=AutoresetMode.SAME_STEP)
+    policy, balls, keys = make("mix").batch(64), [], []
+    frames, _ = env.reset(seed=2)
+    policy.reset(np.ones(64, bool), [np.random.default_rng([2, lane]) for lane in range(64)])
+    for step in range(800):
+        balls.append(RealPong.decode_frames(frames).ball)
+        keys.append(policy(frames))
+        frames, _, terminated, truncated, _ = env.step(keys[-1])
+        over = terminated | truncated
+        policy.reset(over, [np.random.default_rng([step, lane]) for lane in range(64)])
+    ball, key = np.stack(balls), np.stack(keys)[1:-1]
+    before, after = np.diff(ball, axis=0)[:-1], np.diff(ball, axis=0)[1:]
+    hit = (before[..., 0] > 1) & (np.abs(after[..., 0]) < 2.3) & (ball[1:-1, :, 0] > 55)
+    for flies in (before[..., 1] < 0, before[..., 1] > 0):
+        share = np.bincount(key[hit & flies], minlength=3) / (hit & flies).sum()
+        assert share.min() > 0.1
+
+
 def test_a_burst_holds_one_key_for_some_twenty_steps():
     player, frame = make("burst:0.1"), np.zeros((64, 64, 3), np.uint8)  # no ball: it stands still
     player.reset(np.random.default_rng(0))
