@@ -26,6 +26,7 @@ SHARES = (  # figures that are a share of their samples
     "transition_exact_rate_random_actions",
     "one_food_after_eating",
     "one_head_one_food",
+    "legal_frames",
     "ball_and_paddles",
     "bounce_accuracy",
     "exact_frame_rate",

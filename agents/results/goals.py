@@ -62,12 +62,20 @@ OF_A_WORLD: Mapping[str, tuple[Target, ...]] = {
     "snake": (
         *_game(0.05, 0.05),
         Target("rules.counts", "one head, one food: all frames", 0.9995),
+        Target(
+            "survival.equivalent.one_head_one_food", "one head, one food: equivalent keys", 0.9995
+        ),
+        Target("survival.*.legal_frames", "frames of long dreams that obey all rules: {}", 0.9995),
+        Target("survival.*.transition_exact_rate", "right steps of long dreams: {}"),
         Target("survival.*.one_food_after_eating", "food after every meal of a dream: {}", 0.995),
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "pong": (
         *_game(0.25, 0.15),
         Target("rules.counts", "one ball, two paddles: all frames", 0.995),
+        Target(
+            "survival.*.ball_jumps_per_10000", "ball jumps per 10 000 frames: {}", most=0.5
+        ),  # none
         Target("control.delta_psnr", "PSNR that the true actions gain", unit="dB"),
     ),
     "worldmap": (

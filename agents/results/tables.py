@@ -41,11 +41,17 @@ class Numbering:
     def lines(self) -> list[str]:
         """What each number stands for: command, data, date, commit, machine."""
         found = [
-            f"{n}. {origin_text(source.figures)}"
+            f"{n}. {origin_text(source.figures)}{name_of_then(source)}"
             for n, source in enumerate(self.sources.values(), 1)
         ]
         older = f"{OLDER_NOTE}; the present ones are not measured."
         return [*found, "", older] if self.older else found
+
+
+def name_of_then(source: Source) -> str:
+    """Words for a bundle that had another name when it was measured; "" for all others."""
+    name, bundle = source.name.split("/")[0], source.figures.get("bundle")
+    return f"; `{bundle}` is now called `{name}`" if bundle not in (None, name) else ""
 
 
 def origin_text(figures: Mapping) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from runs import one_step, rollouts, runs_of
 from world_models.evaluation.worlds.pong import PongEvaluator
+from world_models.evaluation.worlds.pong_figures import PongState, ball_jumps
 
 STAY, UP, DOWN = range(3)
 SIZE, SPEED, TOP = 64, 3, 6
@@ -201,6 +202,20 @@ def test_a_rollout_from_a_serve_is_left_out():
         set(rules["rollout"]["samples"].values()) == {0}
         and rules["score_events"]["rollout"]["samples"] == 0
     )
+
+
+def test_jumps_of_the_ball_are_counted_but_not_serves_new_dreams_and_lost_balls():
+    steps, lanes = 100, 2
+    ball = np.stack(np.broadcast_arrays(np.arange(steps)[:, None] * 0.5, np.float32([[20, 30]])), 2)
+    score, rewards = np.zeros((steps, lanes, 2), int), np.zeros((steps, lanes))
+    over = np.zeros((steps, lanes), bool)
+    ball[40:, 0] += 5  # a jump
+    ball[60:, 1] -= 9  # a serve
+    rewards[60, 1], score[60:, 1, 0] = -1, 1
+    ball[70:, 0], over[69, 0] = ball[0, 0], True  # a new dream
+    ball[80, 0] = np.nan  # lost for a frame
+    decoded = PongState(ball, ball * 0, score, score[..., 0] * 1.0)
+    assert ball_jumps(decoded, rewards, over) == pytest.approx(10_000 / ((steps - 1) * lanes))
 
 
 def test_bounces_and_points_are_events():

@@ -27,6 +27,7 @@ from world_models.evaluation.worlds.pong_figures import (
     REAL,
     PongState,
     at,
+    ball_jumps,
     bounce_figures,
     bounces,
     distance,
@@ -40,8 +41,6 @@ from world_models.evaluation.worlds.pong_figures import (
 from world_models.protocols import WorldSpec
 
 NEAR = 1.0  # pixels within which a dreamed ball or paddle counts as correct
-
-
 POINT = 0.5  # the reward of a point is larger, either way
 
 
@@ -215,4 +214,5 @@ class PongEvaluator(Evaluator):
             "ball_and_paddles": mean(run.decoded.complete),
             "mean_white": mean(run.decoded.white),  # steady where balls neither split nor fade
             "complete_throughout": mean(run.decoded.complete.all(0)),
+            "ball_jumps_per_10000": ball_jumps(run.decoded, run.rewards, run.terminations),
         }

@@ -19,6 +19,7 @@ from world_models.evaluation.rollouts import OneStep, Rollouts
 
 HORIZONS = (1, 5, 10, 20, 32, 64)
 SLOWEST = 0.15  # pixels per step under which a velocity has no certain sign
+JUMP = 4.0  # pixels; a ball flies at most 3.4 per step
 PREVIOUS, LAST, REAL, DREAM = range(4)
 
 
@@ -50,6 +51,15 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def scored(decoded: PongState) -> np.ndarray:
     """(N,) bool: a point was made in the recording or in the dream, so that chance serves anew."""
     return (decoded.score[:, REAL:] != decoded.score[:, [LAST]]).any((1, 2))
+
+
+def ball_jumps(decoded: PongState, rewards: np.ndarray, over: np.ndarray) -> float:
+    """How often per 10 000 steps of states (T, L) the ball moves more than `JUMP` pixels, while
+    no point is made (rewards (T, L)) and no dream begins (`over` (T, L), after the step).
+    """
+    serve = (np.abs(rewards[1:]) > 0) | over[:-1] | (np.diff(decoded.score, axis=0) != 0).any(-1)
+    jump = distance(decoded.ball[1:], decoded.ball[:-1]) > JUMP  # never of a ball that is missing
+    return 10_000 * float((jump & ~serve).mean())
 
 
 def paddle_moves(decoded: PongState, frame: int) -> np.ndarray:
