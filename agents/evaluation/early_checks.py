@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import gymnasium as gym
 
-from agents.envs import env_id, env_settings
+from agents.envs import bundle_spec, env_id, env_settings
 from agents.ppo.player import AgentPolicy
 from collectors.dataset.dataset import Dataset
 from collectors.policies.policies import make_policy
@@ -56,12 +56,15 @@ def check_before_dreaming(
     for file in config.agents:
         AgentPolicy(file, spec.actions.for_policies, spec.world)
     if config.game or config.ranking or config.decision_states:
-        check_real_game(spec, str(bundle.path), config.real, config.real_options)
+        instead = "--no-game --no-ranking --decision-states 0"
+        check_real_game(spec, str(bundle.path), config.real, config.real_options, instead)
 
 
-def check_real_game(spec: WorldSpec, bundle: str, named: str, options: Sequence[str]) -> None:
+def check_real_game(
+    spec: WorldSpec, bundle: str, named: str, options: Sequence[str], instead: str = ""
+) -> None:
     """Raises ValueError where the real game that is played has other frames or actions than the
-    bundle dreams.
+    bundle dreams; `instead`: which options do without the game.
     """
     world, row = spec.world, WORLDS.get(spec.world)
     if row is None and not named:
@@ -77,8 +80,8 @@ def check_real_game(spec: WorldSpec, bundle: str, named: str, options: Sequence[
         raise ValueError(f"the real game cannot be made: {reason}") from error
     frames, actions = game.observation_space.shape, game.action_space
     game.close()
-    remedy = "give --real-options as they were when its data were collected, or --no-game "
-    remedy += "--no-ranking --decision-states 0"
+    remedy = "give --real-options as they were when its data were collected"
+    remedy += f", or {instead}" if instead else ""
     if frames != spec.frame_shape:
         raise ValueError(
             f"the real game has frames {frames}, the bundle {spec.frame_shape}; {remedy}"
@@ -86,3 +89,8 @@ def check_real_game(spec: WorldSpec, bundle: str, named: str, options: Sequence[
     if actions != spec.actions.to_gymnasium():
         ours = spec.actions.to_gymnasium()
         raise ValueError(f"the real game has actions {actions}, the bundle {ours}; {remedy}")
+
+
+def check_dream_of(game: str, bundle: str, options: Sequence[str], instead: str = "") -> None:
+    """The same for a bundle by its name or path, and the game that it is a dream of."""
+    check_real_game(WorldSpec.from_dict(bundle_spec(bundle)), bundle, game, options, instead)

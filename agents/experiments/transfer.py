@@ -27,6 +27,7 @@ from agents.envs import (
     named_world,
     option,
 )
+from agents.evaluation.early_checks import check_dream_of
 from agents.evaluation.how_made import how_made
 from agents.evaluation.play import MOST_GAMES, Episodes, first_game, play_policy
 from agents.experiments.exploitation import DreamRun, RunExploitation, measure_run
@@ -246,6 +247,9 @@ def _run_transfer(config: TransferConfig) -> dict:
     # a game that is not here, or wrong options of it, fail before an hour of training
     game_actions(env_id(config.name, "real", bundle), **real_settings(config, bundle))
     check_worlds(config.name, (*config.bundles, config.bundle))
+    dreams = config.bundles or (bundle or find_twins(config.name).bundle,)
+    for dream in () if config.world_model_seeds else dreams:
+        check_dream_of(config.name, dream, config.real_options)
     works = [SeedWork(config, seed) for seed in config.seeds]
     note(start_line(config, works))
     models = dreams_of(config)

@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium as gym
 
 from agents.envs import env_id, env_settings, find_twins, named_world, option
+from agents.evaluation.early_checks import check_dream_of
 from agents.evaluation.play import first_game, play_policy, summarise
 from agents.evaluation.twin_film import film_twins
 from agents.ppo.checkpoints import POLICY_FILE
@@ -56,6 +57,7 @@ def run(config: PPOCommand) -> str:
         lines = [f"{policy} is finished already with these settings: nothing to do"]
         return "\n".join([*lines, *next_steps(config, policy)])
     check_world(config)
+    check_games(config)
     print(start_line(config, state), flush=True)
     started = time.monotonic()
     train_ppo(training)
@@ -82,6 +84,15 @@ def check_world(config: PPOConfig) -> None:
     """Raises the errors of a world that is not there, before anything is written."""
     env_settings(config.name, config.world, config.bundle, config.real_options)
     env_id(config.name, config.world, config.bundle)
+
+
+def check_games(config: PPOCommand) -> None:
+    """Raises ValueError where the real game that the agent would play or be filmed in at the end
+    has other frames or actions than the dream.
+    """
+    if config.film or (config.games and config.world == "dream"):
+        instead = "--film 0" if config.world == "real" else "--games 0 --film 0"
+        check_dream_of(config.name, dream_name(config), config.real_options, instead)
 
 
 def start_line(config: PPOCommand, state: RunState) -> str:

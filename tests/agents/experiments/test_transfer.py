@@ -76,6 +76,7 @@ def parts(monkeypatch) -> Parts:
     monkeypatch.setattr(play, "RESAMPLES", 100)
     load = lambda path: Policy(Path(path).read_text())  # noqa: E731
     monkeypatch.setattr(transfer, "how_made", lambda *words: {})  # it asks git, which is slow
+    monkeypatch.setattr(transfer, "check_dream_of", lambda *words: None)  # there are no bundles
     monkeypatch.setattr(transfer, "train_ppo", parts.train)
     monkeypatch.setattr(transfer, "play_policy", parts.play)
     monkeypatch.setattr(transfer, "load_policy", load)

@@ -32,3 +32,10 @@ def test_a_bundle_of_another_world_is_refused_before_anything_is_trained(tmp_pat
         one = TransferConfig("snake", 9, out=str(tmp_path / "out"), seeds=(0,), **given)
         with pytest.raises(ValueError, match="the bundle pong is a dream of pong, not of snake"):
             transfer.run_transfer(one)
+
+
+def test_a_real_game_of_other_frames_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "train_ppo", None)
+    one = TransferConfig("pong", 9, out=str(tmp_path), seeds=(0,), real_options=("size=24",))
+    with pytest.raises(ValueError, match=r"real game has frames \(24, 24, 3\).*--real-options"):
+        transfer.run_transfer(one)

@@ -153,3 +153,16 @@ def test_a_policy_of_another_network_to_begin_with_is_a_sentence(agent, tmp_path
     assert "is of another network or game" in capsys.readouterr().err
     assert train(tmp_path / "c", "--init-from", str(tmp_path / "none.zip")) == 1
     assert "no trained policy at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["dream", "real"])
+def test_a_real_game_of_other_frames_than_the_dream_is_refused_before_training(
+    kind, tmp_path, capsys
+):
+    words = ["pong", f"--world={kind}", "--real-options=size=24", f"--out={tmp_path / 'agent'}"]
+    assert ppo.main([*words, *SMALL]) == 1
+    said = capsys.readouterr().err
+    assert "the real game has frames (24, 24, 3), the bundle (64, 64, 3)" in said
+    assert ("--film 0" if kind == "real" else "--games 0 --film 0") in said
+    assert not (tmp_path / "agent" / "policy.zip").exists()
+    assert ppo.main([*words, *SMALL, "--games=0", "--film=0"]) == 0, capsys.readouterr().err
