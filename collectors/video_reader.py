@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,21 +53,30 @@ def count_frames(path: str | Path) -> int:
     return int(counts[-1])
 
 
-def frame_height_and_width(path: str | Path) -> tuple[int, int]:
-    """The height and width of a film's frames, by its header. Raises as `count_frames` does."""
+class FilmHeader(NamedTuple):
+    """What a film says of its frames."""
+
+    height: int
+    width: int
+    fps: float  # 0 where it says nothing
+
+
+def film_header(path: str | Path) -> FilmHeader:
+    """Size and rate of a film's frames, by its header. Raises as `count_frames` does."""
     try:
         reader: Any = find_ffmpeg().read_frames(
             _address(path), input_params=[*_input_options(path), "-noautorotate"]
         )
         with closing(reader):
-            width, height = next(reader)["size"]
+            found = next(reader)
+            width, height = found["size"]
     except (FileNotFoundError, DamagedFileError):
         raise
     except (OSError, RuntimeError, AssertionError, ValueError, IndexError, KeyError) as error:
         _check_pixels(path, str(error))
         raise DamagedFileError(f"{path} cannot be decoded ({reason_of(error)})") from None
     check_size(f"a frame of {path}", width * height, MOST_PIXELS, "pixels")
-    return height, width
+    return FilmHeader(height, width, float(found.get("fps") or 0))
 
 
 def read_film(path: str | Path) -> Iterator[np.ndarray]:

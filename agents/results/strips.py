@@ -143,10 +143,11 @@ def _played(
 
 def write_depths(path: str | Path, strip: Strip) -> Path:
     """Write a strip as PNG: the dream above the game, the depth above the columns."""
-    first = next(frame for frame in strip.dream if frame is not None)
+    shown = [frame for frame in (*strip.dream, *(strip.real or ())) if frame is not None]
+    first = shown[0] if shown else np.zeros((SIDE, SIDE, 3), np.uint8)  # all is over at once
     blank = label("over", *first.shape[:2])
     rows = [row for row in (strip.dream, strip.real) if row is not None]
-    shown = [[blank if frame is None else frame for frame in row] for row in rows]
+    filled = [[blank if frame is None else frame for frame in row] for row in rows]
     heads = [f"step {depth}" for depth in strip.depths]
     scale = max(1, round(SIDE / max(first.shape[:2])))
-    return write_strip(path, shown, scale, labels=["dream", "game"][: len(rows)], heads=heads)
+    return write_strip(path, filled, scale, labels=["dream", "game"][: len(rows)], heads=heads)

@@ -50,6 +50,7 @@ __all__ = [
     "EpisodeRow",
     "Shard",
     "TooManyRewards",
+    "add_rewards",
     "WrittenShard",
     "dataset_name",
     "read_manifest",
@@ -67,7 +68,19 @@ class TooManyRewards(DatasetError):
             f"the game has {found} different rewards, a model tells {MOST_REWARDS} apart at most; "
             f"{verb} their signs: {option}, in another directory"
         )
-        self.found = found
+        self.found, self.verb = found, verb
+
+    def __reduce__(self):  # a worker process sends it
+        return type(self), (self.found, self.verb)
+
+
+def add_rewards(found: set[float], rewards: np.ndarray, verb: str = "collect") -> None:
+    """Adds the different rewards of a game (T,). Raises TooManyRewards where they become more than
+    a model tells apart.
+    """
+    found.update(np.unique(rewards).tolist())
+    if len(found) > MOST_REWARDS:
+        raise TooManyRewards(len(found), verb)
 
 
 class Shard(NamedTuple):

@@ -246,4 +246,9 @@ def _actions(space: spaces.Space, name: str, options: SourceOptions) -> ActionSp
         low, high = between(options.bounds, space.shape[0])
         return ActionSpace("Box", low=tuple(low.tolist()), high=tuple(high.tolist()))
     except ActionSpaceError as error:
+        if isinstance(space, spaces.Box) and not space.is_bounded():
+            raise DatasetError(
+                f"{name} has actions without bounds; say how far those of the set go, as "
+                "--bounds=-1,1, or a pair for each part"
+            ) from None
         raise DatasetError(f"{name} cannot be a dataset: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,9 +69,11 @@ def _numbered(
     least, largest = int(used[0]), int(used[-1])
     if least < 0 or (names and largest >= len(names)):
         wrong = least if least < 0 else largest
+        space = json.dumps({"type": "Discrete", "n": largest - least + 1, "start": least})
+        remedy = "" if names else f"; where they count from {least}: --action-space '{space}'"
         raise DamagedFileError(
             f"{_where(steps, wrong)}: the action {wrong} is none of "
-            f"{len(names) or largest + 1} that count from 0"
+            f"{len(names) or largest + 1} that count from 0{remedy}"
         )
     if not names and largest >= 4 * len(used) + UNUSED:
         raise DamagedFileError(
@@ -155,7 +158,7 @@ def named(space: ActionSpace, names: Sequence[str]) -> dict[str, Any]:
 
 def between(bounds: Sequence[float], parts: int) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest number of each part: from one pair for all, or one for each.
-    Raises DamagedFileError for another number of pairs.
+    Raises DamagedFileError for another number of pairs, and for bounds the wrong way round.
     """
     pairs = np.array(bounds, np.float32).reshape(-1, 2)
     if len(pairs) not in (1, parts):
@@ -164,6 +167,8 @@ def between(bounds: Sequence[float], parts: int) -> tuple[np.ndarray, np.ndarray
             "or one for each"
         )
     low, high = np.broadcast_to(pairs, (parts, 2)).T
+    if not (low < high).all():
+        raise DamagedFileError("--bounds are pairs of a lower and an upper bound, as --bounds=-1,1")
     return low, high
 
 

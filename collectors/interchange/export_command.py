@@ -31,7 +31,8 @@ class ExportSettings:
     def __post_init__(self):
         if sum(map(bool, (self.minari, self.compressed, self.tables, self.hub))) != 1:
             raise ValueError(
-                "say where to: --minari ID, --tables FOLDER, --hub ORG/NAME or --compressed FOLDER"
+                "say one place to export to: --minari ID, --tables FOLDER, --hub ORG/NAME or "
+                "--compressed FOLDER"
             )
 
 

@@ -24,9 +24,15 @@ from collectors.interchange.frames import fitted, frame_shape, stacked
 from collectors.interchange.options import FILMS, SourceOptions
 from collectors.interchange.steps import Encode, Steps
 from collectors.interchange.writing import FRAMES_PER_SECOND, STEPS, Recorded
-from collectors.spec_checks import check_spec
+from collectors.spec_checks import MOST_FPS, check_spec
 from collectors.untrusted_files import DamagedFileError
-from collectors.video_reader import CONTAINERS, count_frames, frame_height_and_width, read_film
+from collectors.video_reader import (
+    CONTAINERS,
+    FilmHeader,
+    count_frames,
+    film_header,
+    read_film,
+)
 
 MOST_FILMS = 100_000
 
@@ -56,12 +62,13 @@ def read_films(folder: str | Path, options: SourceOptions) -> Recorded:
             options.action_space,
         )
         options.check_rewards(film.steps.rewards[film.steps.present] for film in films)
+        headers = [film_header(film.file) for film in films]
         spec = {
             "world": options.world or folder.resolve().name,
-            "frame_shape": _common_shape(films, options),
+            "frame_shape": _common_shape(films, headers, options),
             **fields,
             "reward_values": [],
-            "fps": options.fps or FRAMES_PER_SECOND,
+            "fps": options.fps or _common_rate(films, headers),
             "max_episode_steps": STEPS,
         }
         check_spec(spec, open_rewards=True)
@@ -71,19 +78,34 @@ def read_films(folder: str | Path, options: SourceOptions) -> Recorded:
     return Recorded(header, _episodes(films, spec["frame_shape"], encode, options), [])
 
 
-def _common_shape(films: Sequence[Film], options: SourceOptions) -> list[int]:
+def _common_shape(
+    films: Sequence[Film], headers: Sequence[FilmHeader], options: SourceOptions
+) -> list[int]:
     """The shape of the frames of all films. Raises as `frame_shape`, and DatasetError for films of
     several sizes that are not resized.
     """
-    first = films[0].file
-    first_size = frame_height_and_width(first)
-    for film in films[1:]:
-        if not options.size and (found := frame_height_and_width(film.file)) != first_size:
+    first, size = films[0].file, headers[0][:2]
+    for film, found in zip(films, headers, strict=True):
+        if not options.size and found[:2] != size:
             raise DatasetError(
-                f"{film.file} has frames of {found[0]}x{found[1]} pixels, {first} of "
-                f"{first_size[0]}x{first_size[1]}; resize them with --size 64"
+                f"{film.file} has frames of {found.height}x{found.width} pixels, {first} of "
+                f"{size[0]}x{size[1]}; resize them with --size 64"
             )
-    return frame_shape((*first_size, 3), options.size, str(first), options.color)
+    return frame_shape((*size, 3), options.size, str(first), options.color)
+
+
+def _common_rate(films: Sequence[Film], headers: Sequence[FilmHeader]) -> int:
+    """Frames per second of all films, to the nearest whole one. Raises DatasetError where they
+    differ.
+    """
+    rates = [round(header.fps) for header in headers]
+    for film, rate in zip(films, rates, strict=True):
+        if rate != rates[0]:
+            raise DatasetError(
+                f"{film.file} has {rate} frames per second, {films[0].file} {rates[0]}; say how "
+                f"many of the game there are, as --fps {rates[0] or FRAMES_PER_SECOND}"
+            )
+    return min(rates[0], MOST_FPS) or FRAMES_PER_SECOND
 
 
 def _film_files(folder: Path) -> list[Path]:

@@ -54,7 +54,7 @@ def stacked(frames: Iterable[np.ndarray], shape: Sequence[int], name: str) -> np
         if frame.dtype != np.uint8 or list(frame.shape) != list(shape):
             raise DatasetError(
                 f"{name}: frame {len(found)} of a game is {frame.dtype}{frame.shape}, not uint8"
-                f"{tuple(shape)} as the first one of all"
+                f"{tuple(shape)} as the first one of all; resize them with --size 64"
             )
         found.append(frame)
         check_size(f"a game of {name}", len(found) * frame.nbytes, MOST_EPISODE_BYTES)

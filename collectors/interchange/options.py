@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from collectors.action_space import ActionSpace
-from collectors.dataset.dataset import MOST_REWARDS, DatasetError, TooManyRewards
+from collectors.dataset.dataset import DatasetError, add_rewards
 from collectors.dataset.episode import Episode
 from collectors.interchange.action_kinds import named
 from collectors.interchange.frames import fitted, frame_shape
@@ -60,9 +60,7 @@ class SourceOptions:
         if self.reward == "sign":
             return
         for game in rewards:
-            found.update(np.unique(game).tolist())
-            if len(found) > MOST_REWARDS:
-                raise TooManyRewards(len(found), "import")
+            add_rewards(found, game, "import")
 
     def overridden(self, own: Recorded, name: str) -> Recorded:
         """The games of a source that describes itself, with what is said here in its place. Raises

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from collectors.dataset.dataset import add_rewards
 from collectors.dataset.episode import Episode
 from collectors.policies.policies import Policy
 from collectors.recording.rollout import as_recorded
@@ -32,11 +33,13 @@ class Job:
         self.episodes: list[Episode] = []  # number 0, 1, ... without a gap
         self.ahead: dict[int, Episode] = {}
         self.steps = 0  # in `episodes`
+        self.rewards: set[float] = set()  # of all that were taken
 
     def take(self, number: int, episode: Episode) -> None:
         """Adds a finished episode; those past the quota are dropped:
-        one by one they would not have been begun.
+        one by one they would not have been begun. Raises TooManyRewards as soon as they are.
         """
+        add_rewards(self.rewards, episode.rewards)
         self.ahead[number] = episode
         self.finished_steps += len(episode)
         while not self.done and len(self.episodes) in self.ahead:

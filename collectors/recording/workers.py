@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from collectors.action_space import ActionSpace
-from collectors.dataset.dataset import WrittenShard, write_shard
+from collectors.dataset.dataset import WrittenShard, add_rewards, write_shard
 from collectors.dataset.episode import Episode
 from collectors.dataset.shards import mark_finished
 from collectors.policies.policies import Policy, make_policy
@@ -103,10 +103,11 @@ def _gains_by_lanes(spec: EnvSpec) -> bool:
 
 
 def play_single(env: gymnasium.Env, policy: Policy, task: ShardTask) -> list[Episode]:
-    """Plays episodes one by one until a shard is full."""
-    episodes, steps = [], 0
+    """Plays episodes one by one until a shard is full. Raises TooManyRewards."""
+    episodes, steps, rewards = [], 0, set()
     while steps < task.quota:
         episodes.append(rollout(env, policy, task.seed_of(len(episodes))))
+        add_rewards(rewards, episodes[-1].rewards)
         steps += len(episodes[-1])
     return episodes
 

@@ -13,7 +13,7 @@ from collectors.worlds.any_game_checks import (
     limit_of,
     number_of,
 )
-from collectors.worlds.any_game_images import height_and_width, resized
+from collectors.worlds.any_game_images import AnyGameError, height_and_width, resized
 from collectors.worlds.any_game_source import (
     actions_of,
     check_options,
@@ -131,7 +131,13 @@ class AnyGame(RealGameEnv):
         """A fresh frame, which is also what `render` shows after the step."""
         renders = self.source.renders
         with in_game(self.name, f"what it shows after step {self._steps}"):
-            found = self.game.render() if renders else self.source.of(observation)
+            try:
+                found = self.game.render() if renders else self.source.of(observation)
+            except NotImplementedError:
+                raise AnyGameError(
+                    f"{self.name} has no images: it names rgb_array among its render_modes, and "
+                    "its render() is not written"
+                ) from None
         self._frame = resized(image_of(found, renders, self.name), self.shape)
         return self._frame.copy()
 

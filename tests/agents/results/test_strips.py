@@ -20,6 +20,17 @@ def test_a_game_that_is_not_ours_is_not_played_unless_it_is_named(monkeypatch):
     assert depth_strip("snake", depths=(1,), lanes=1).real is None
 
 
+def test_a_strip_of_dreams_that_are_over_at_once_says_so(tmp_path):
+    none = Strip((1, 9), [None, None], None, "random", 0)
+    frame = np.zeros((16, 16, 3), np.uint8)
+    beside = Strip((1, 9), [None, None], [frame, frame], "random", 0)
+    sizes = [
+        Image.open(write_depths(tmp_path / f"{n}.png", strip)).size
+        for n, strip in enumerate((none, beside))
+    ]
+    assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]
+
+
 def test_a_step_behind_the_end_of_a_dream_says_so(tmp_path):
     frame = np.full((16, 16, 3), 90, np.uint8)
     both = [frame, None], [frame, frame]

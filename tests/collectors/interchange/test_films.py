@@ -189,13 +189,37 @@ def test_few_recordings_have_a_part_for_every_split():
 
 def test_films_of_several_sizes_are_refused_before_one_is_decoded(tmp_path, capsys, monkeypatch):
     film(tmp_path / "in", "a", 3, ["action", "0", "1"])
-    write_video(tmp_path / "in" / "b.mp4", np.zeros((3, 64, 48, 3), np.uint8), 5, 1)
+    write_video(tmp_path / "in" / "b.mp4", np.zeros((3, 64, 48, 3), np.uint8), 7, 1)
     (tmp_path / "in" / "b.csv").write_text("action\n0\n1\n")
     monkeypatch.setattr(films, "read_film", lambda path: 1 / 0)
     sentence = refused(tmp_path / "in", capsys)
     assert "b.mp4 has frames of 64x48 pixels" in sentence and "of 32x32" in sentence
     monkeypatch.undo()
     assert imported(tmp_path / "in", "--size", "16").spec["frame_shape"] == [16, 16, 3]
+
+
+def test_a_dataset_has_the_rate_of_its_films_and_of_several_rates_one_is_to_be_said(
+    tmp_path, capsys, monkeypatch
+):
+    one, two = (tmp_path / name / "in" for name in ("one", "two"))
+    for folder in (one, two):
+        folder.parent.mkdir()
+        film(folder, "a", 3, ["action", "0", "1"])
+    assert imported(one).spec["fps"] == 7
+    write_video(two / "b.mp4", images(3), 12, 1)
+    (two / "b.csv").write_text("action\n0\n1\n")
+    monkeypatch.setattr(films, "read_film", lambda path: 1 / 0)
+    sentence = refused(two, capsys)
+    assert "b.mp4 has 12 frames per second" in sentence and "--fps 7" in sentence
+
+
+def test_actions_that_count_from_below_0_are_imported_as_the_message_says(tmp_path, capsys):
+    film(tmp_path / "in", "a", 4, ["action", "-1", "0", "1"])
+    sentence = refused(tmp_path / "in", capsys)
+    said = re.search("--action-space '(.*)'", sentence)
+    assert said and "counts from -1" not in sentence
+    space = imported(tmp_path / "in", "--action-space", said[1]).spec["action_space"]
+    assert space == {"type": "Discrete", "n": 3, "start": -1}
 
 
 def test_films_become_gray_and_their_rewards_signs(tmp_path):

@@ -211,7 +211,7 @@ WRONG_WORDS = {
     "another number of names": (("--actions", "a,b,c"), "has 3 names, and there are 2 parts"),
     "another number of bounds": (("--bounds", "0,1,0,1,0,1"), "has 3 pairs"),
     "bounds of a part": (("--bounds", "0,1,0,0.5"), "is 1 in part 1, beyond 0 to 0.5"),
-    "upside down": (("--bounds", "1,0"), "not below its upper bound|beyond 1 to 0"),
+    "upside down": (("--bounds", "1,0"), "pairs of a lower and an upper bound"),
     "outside": (
         ("--action-space", '{"type": "Box", "low": [0, 0], "high": [1, 0.5]}'),
         r"row 0: the action .* is not in Box",

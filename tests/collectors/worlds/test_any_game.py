@@ -109,7 +109,8 @@ def test_raw_rewards_are_found_while_collecting_and_resuming_goes_on(tmp_path):
 
 def test_too_many_different_rewards_name_the_remedy(tmp_path, capsys):
     words = ["--env=FrameGame-v0", "--workers=1", f"--out={tmp_path / 'd'}", "--frames=400"]
-    assert main([*words, "--options=length=300"]) == 1
+    whole = ["--frames=5000000", "--shard-steps=5000000"]  # hours, were it found at a shard's end
+    assert main([*words[:3], *whole, "--options=length=300"]) == 1
     assert re.search(
         "300 different rewards.*--options reward=sign", capsys.readouterr().err, re.DOTALL
     )
