@@ -104,7 +104,7 @@ _ROWS = (
         ppo_steps=1_000_000,
         recordings={
             # bounces of every kind, as the models of points and sprites need them
-            "pong": {"frames": 600_000},
+            "pong": {"frames": 1_000_000},
             # small frames show no score, so a game is one rally
             "pong-rally": {
                 "frames": 400_000,

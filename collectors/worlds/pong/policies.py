@@ -22,6 +22,7 @@ STEP_X = SUBSTEPS * SPEED_X
 END_X, END_Y = COURT_WIDTH - BALL, COURT_HEIGHT - BALL
 # engine units: start of a spin, no need to move, still sure to hit
 RUN_UP, DEAD_ZONE, SAFE = 12, 8, 40
+EDGE = 55  # engine units from the middle of the paddle; beyond 51 it misses the ball
 BLOCK = 256  # random numbers are drawn for so many steps at a time
 # what each of a step's random numbers decides
 NOISE, REPEAT, ACTION, AIM, BURST, HIT = DECISIONS = range(6)
@@ -219,6 +220,7 @@ def mix(number: str, actions: int) -> PongPolicy:
         (0.06, Habits("scripted:0.1", noise=0.1, aim=25)),
         (0.10, Habits("scripted+any-spin", aim=25, any_spin=1.0)),
         (0.05, Habits("scripted+any-spin:0.2", noise=0.2, repeat=0.5, aim=25, any_spin=1.0)),
+        (0.12, Habits("scripted+edges", noise=0.1, aim=EDGE, any_spin=0.5)),
         (0.08, Habits("scripted:0.2", noise=0.2, aim=25)),
         (0.07, Habits("scripted:0.4", noise=0.4, repeat=0.5, aim=25)),
         (0.07, Habits("wander", noise=0.05, repeat=0.8, wander=0.7, aim=25)),

@@ -68,7 +68,7 @@ def pong() -> TrainConfig:
         model=SceneConfig(),
         data=Path("data/pong"),
         out=Path("runs/pong"),
-        updates=12_000,
+        updates=8_000,  # more learn the recording by heart
         batch_size=64,
         rollout_steps=16,
         rollout_from=0.0,
