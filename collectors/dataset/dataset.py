@@ -21,6 +21,7 @@ import numpy as np
 from collectors.action_space import ActionSpace
 from collectors.dataset.episode import Episode
 from collectors.dataset.manifest import check_rows, format_version, how_recorded, read_manifest
+from collectors.dataset.reward_values import MOST_REWARDS, TooManyRewards
 from collectors.dataset.shards import (
     ARRAYS,
     TEMPORARY,
@@ -42,45 +43,18 @@ from collectors.dataset.splits import PARTS, split_part
 from collectors.files import put_in_place, write_atomically
 from collectors.untrusted_files import DamagedFileError
 
-MOST_REWARDS = 255  # different ones; networks have a class for each
 __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetWriter",
     "EpisodeRow",
     "Shard",
-    "TooManyRewards",
-    "add_rewards",
     "WrittenShard",
     "dataset_name",
     "read_manifest",
     "recorded_dataset",
     "write_shard",
 ]
-
-
-class TooManyRewards(DatasetError):
-    """A game whose steps give more different rewards than a model tells apart."""
-
-    def __init__(self, found: int, verb: str = "collect"):
-        option = "--reward sign" if verb == "import" else "--options reward=sign"
-        super().__init__(
-            f"the game has {found} different rewards, a model tells {MOST_REWARDS} apart at most; "
-            f"{verb} their signs: {option}, in another directory"
-        )
-        self.found, self.verb = found, verb
-
-    def __reduce__(self):  # a worker process sends it
-        return type(self), (self.found, self.verb)
-
-
-def add_rewards(found: set[float], rewards: np.ndarray, verb: str = "collect") -> None:
-    """Adds the different rewards of a game (T,). Raises TooManyRewards where they become more than
-    a model tells apart.
-    """
-    found.update(np.unique(rewards).tolist())
-    if len(found) > MOST_REWARDS:
-        raise TooManyRewards(len(found), verb)
 
 
 class Shard(NamedTuple):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from collectors.action_space import ActionSpace
-from collectors.dataset.dataset import DatasetError, add_rewards
+from collectors.dataset.dataset import DatasetError
 from collectors.dataset.episode import Episode
+from collectors.dataset.reward_values import add_rewards
 from collectors.interchange.action_kinds import named
 from collectors.interchange.frames import fitted, frame_shape
 from collectors.interchange.writing import Recorded

@@ -11,10 +11,10 @@ from collectors.dataset.dataset import (
     Dataset,
     DatasetError,
     DatasetWriter,
-    TooManyRewards,
     write_shard,
 )
 from collectors.dataset.episode import Episode
+from collectors.dataset.reward_values import TooManyRewards
 from collectors.files import put_in_place
 from collectors.untrusted_files import DamagedFileError
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from collectors.dataset.dataset import add_rewards
 from collectors.dataset.episode import Episode
+from collectors.dataset.reward_values import add_rewards
 from collectors.policies.policies import Policy
 from collectors.recording.rollout import as_recorded
 

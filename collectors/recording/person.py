@@ -11,14 +11,13 @@ import gymnasium
 import numpy as np
 
 from collectors.dataset.dataset import (
-    MOST_REWARDS,
     Dataset,
     DatasetError,
     DatasetWriter,
-    TooManyRewards,
     write_shard,
 )
 from collectors.dataset.episode import Episode
+from collectors.dataset.reward_values import MOST_REWARDS, TooManyRewards
 from collectors.interchange.writing import header_of
 from collectors.locks import holds_files
 from collectors.recording.named_game import game_header

@@ -14,8 +14,9 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from collectors.action_space import ActionSpace
-from collectors.dataset.dataset import WrittenShard, add_rewards, write_shard
+from collectors.dataset.dataset import WrittenShard, write_shard
 from collectors.dataset.episode import Episode
+from collectors.dataset.reward_values import add_rewards
 from collectors.dataset.shards import mark_finished
 from collectors.policies.policies import Policy, make_policy
 from collectors.ray_cluster import cluster

@@ -161,8 +161,8 @@ def test_a_real_game_of_other_frames_than_the_dream_is_refused_before_training(
 ):
     words = ["pong", f"--world={kind}", "--real-options=size=24", f"--out={tmp_path / 'agent'}"]
     assert ppo.main([*words, *SMALL]) == 1
-    said = capsys.readouterr().err
-    assert "the real game has frames (24, 24, 3), the bundle (64, 64, 3)" in said
-    assert ("--film 0" if kind == "real" else "--games 0 --film 0") in said
+    sentence = capsys.readouterr().err
+    assert "the real game has frames (24, 24, 3), the bundle (64, 64, 3)" in sentence
+    assert ("--film 0" if kind == "real" else "--games 0 --film 0") in sentence
     assert not (tmp_path / "agent" / "policy.zip").exists()
     assert ppo.main([*words, *SMALL, "--games=0", "--film=0"]) == 0, capsys.readouterr().err

@@ -216,9 +216,9 @@ def test_a_dataset_has_the_rate_of_its_films_and_of_several_rates_one_is_to_be_s
 def test_actions_that_count_from_below_0_are_imported_as_the_message_says(tmp_path, capsys):
     film(tmp_path / "in", "a", 4, ["action", "-1", "0", "1"])
     sentence = refused(tmp_path / "in", capsys)
-    said = re.search("--action-space '(.*)'", sentence)
-    assert said and "counts from -1" not in sentence
-    space = imported(tmp_path / "in", "--action-space", said[1]).spec["action_space"]
+    remedy = re.search("--action-space '(.*)'", sentence)
+    assert remedy
+    space = imported(tmp_path / "in", "--action-space", remedy[1]).spec["action_space"]
     assert space == {"type": "Discrete", "n": 3, "start": -1}
 
 
