@@ -10,6 +10,7 @@ from typing import Any
 
 from collectors.extras import EXTRAS, missing
 from collectors.files import REMEDIES
+from collectors.freed_memory import keep_freed_memory
 from collectors.interrupts import interrupted, interruptible
 from collectors.settings.parse import SettingsError, parse
 
@@ -35,6 +36,7 @@ def command(
     command line (`parse` raises SystemExit); 130 Ctrl-C and 143 SIGTERM, with a sentence. Any other
     error is a bug and is raised.
     """
+    keep_freed_memory()
     try:
         with interruptible():
             return _command(config, run, argv, prog, positional)
