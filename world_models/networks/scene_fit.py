@@ -28,7 +28,8 @@ from world_models.networks.scene import (
 from world_models.networks.sprite_images import fitted, margin, solved, window_index
 from world_models.protocols import TrainingFrames, WorldSpec
 
-IMAGE_PARTS, MOVE_PARTS = 12, 60  # parts of the data from which images, and moves, are read
+# parts of the data from which images, and moves, are read: a move that has no entry is never dreamed
+IMAGE_PARTS, MOVE_PARTS = 12, 400
 FRAMES_OF_BACKGROUND = 1000
 AT_ONCE = 64  # frames
 CHANGED, FAINT = 0.2, 0.03  # of contrast: so much changes in a sprite's area, and at its edge
@@ -133,7 +134,7 @@ def with_dictionaries(scene: Scene, parts: Iterable[np.ndarray], spec: WorldSpec
     moved: list[Tensor] = []
     put: list[Tensor] = []
     tiles: Counter[tuple[int, bytes]] = Counter()
-    for part in progress(list(parts), desc="read the scene"):
+    for part in progress(parts, MOVE_PARTS, desc="read the scene"):
         center = []
         for x in batches(torch.from_numpy(part)):
             found, there = scene.locate(x)
