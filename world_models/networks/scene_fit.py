@@ -28,7 +28,7 @@ from world_models.networks.scene import (
 from world_models.networks.sprite_images import fitted, margin, solved, window_index
 from world_models.protocols import TrainingFrames, WorldSpec
 
-# parts of the data from which images, and moves, are read: a move that has no entry is never dreamed
+# parts of the data from which images, and moves, are read; what has no entry is never dreamed
 IMAGE_PARTS, MOVE_PARTS = 12, 400
 FRAMES_OF_BACKGROUND = 1000
 AT_ONCE = 64  # frames
