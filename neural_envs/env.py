@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from collectors.worlds.lane_arguments import NO_LIMIT, check_action, whole_seed
+from collectors.worlds.lane_arguments import NO_LIMIT, check_action, check_in_space, whole_seed
 from neural_envs import vector_arguments as checks
 from neural_envs.notebook_display import DisplayMixin, show_in_notebooks
 from neural_envs.registration import has_registered_limit
@@ -97,7 +97,8 @@ class NeuralEnv(DisplayMixin, SamplingMixin, gym.Env):
             action = check_action(action, world.action_names)
             encoded = torch.from_numpy(np.array([action], np.int64))
         else:
-            encoded = checks.action_tensor(np.asarray(action)[None], 1, world, dream.clips)
+            taken = check_in_space(action, world.actions, world.action_names, clip=dream.clips)
+            encoded = torch.from_numpy(world.actions.encode(taken[None]))
         outcome, info = dream.advance(encoded)
         terminated, truncated = bool(outcome.terminated.item()), bool(outcome.truncated.item())
         return dream.frames()[0], outcome.reward.item(), terminated, truncated, _lane(info)

@@ -67,8 +67,10 @@ def test_the_dream_has_the_games_space_and_is_an_environment(space):
     env = NeuralEnv(bundle_of(space), max_episode_steps=20)
     assert env.action_space == space and env.observation_space.shape == (16, 24, 3)
     check_env(env, skip_render_check=True)
-    with pytest.raises(UnknownActionError, match="got"):
+    with pytest.raises(UnknownActionError, match="got") as error:
         env.step(OUTSIDE[SPACES.index(space)])
+    row = env.world.actions.row  # of this game alone, not of lanes
+    assert f"actions are {row} " in str(error.value)
 
 
 def test_lanes_are_the_single_dreams_and_travel_by_pickle(space):
