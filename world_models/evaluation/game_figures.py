@@ -78,9 +78,13 @@ def _endings(
 
 
 def _end_shares(play: GamePlay, limit: int) -> np.ndarray:
-    """One number per end: 1.0 where it is by the rules, else 0.0."""
+    """One number per end: 1.0 where it is by the rules, else 0.0. A game that goes on after its end
+    by the rules is one 0.0, however long it does.
+    """
     if play.over is not None:
-        either = play.over | play.terminations
+        earlier = play.over & ~(play.terminations | play.truncations)
+        earlier = np.concatenate((np.zeros_like(earlier[:1]), earlier[:-1]))
+        either = (play.over | play.terminations) & ~earlier
         return (play.over & play.terminations)[either].astype(np.float64)
     first = _first_games(play, limit)
     finished = np.isfinite(first["final_score"])

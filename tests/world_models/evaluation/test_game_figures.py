@@ -106,6 +106,17 @@ def test_games_that_end_without_a_reason_do_not_end_by_the_rules(real):
     assert found["value"] < 0.1 and found["real"]["value"] == 1
 
 
+def test_a_game_that_goes_on_after_its_end_counts_once_however_long(real):
+    over, ended = np.zeros((2, *real.terminations.shape), bool)
+    over[5:30, 0], ended[29, 0] = True, True  # on for 24 steps
+    over[10, 1:4] = ended[10, 1:4] = True
+    over[30:32, 0] = ended[31, 0] = True  # the next one goes on for a step
+    cut = np.zeros_like(over)
+    played = real._replace(over=over, terminations=ended, truncations=cut)
+    found = game_figures(played, played, 1000, rng())["ends_by_the_rules"]
+    assert (found["value"], found["samples"]) == (3 / 5, 5)
+
+
 def test_two_games_that_ended_well_do_not_show_that_all_do():
     for share, samples in ((1.0, 2), (0.0, 2), (1.0, 20)):
         found = share_estimate(np.full(samples, share), rng())
