@@ -18,7 +18,7 @@ from collectors.policies.policies import RandomPolicy
 from collectors.recording.collect import collect
 from collectors.settings.parse import parse
 from neural_envs.web.config import ServeConfig
-from tests.collectors import counting_env, parts_games
+from tests.collectors import counting_env
 
 SPEC = {**counting_env.SPEC, "frame_shape": [32, 32, 3]}
 
@@ -213,10 +213,6 @@ def test_a_run_of_other_settings_and_a_game_without_images_are_sentences(tmp_pat
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            ["Dot-v0", "--options", "size=16", "--family", "pong"],
-            "pong is not for this game: .*Box",
-        ),
         (["FrozenLake-v1", "--options", "size=8"], "8x8 pixels are too small.*size=16"),
         (
             ["FrozenLake-v1", "--options", "size=20", "--family", "worldmap-flow"],
@@ -229,7 +225,6 @@ def test_a_run_of_other_settings_and_a_game_without_images_are_sentences(tmp_pat
 def test_what_cannot_be_a_dream_is_a_sentence_before_anything_is_recorded(
     tmp_path, capsys, monkeypatch, words, sentence
 ):
-    parts_games.register()
     monkeypatch.setattr(module, "collect", lambda *args, **settings: 1 / 0)
     assert main([*words, "--out", str(tmp_path / "run")]) == 1
     assert re.search(sentence, capsys.readouterr().err)

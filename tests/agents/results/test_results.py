@@ -172,6 +172,7 @@ def test_figures_of_other_weights_are_marked(tmp_path):
     folder = tmp_path / "measured"
     shutil.copytree(FOLDER, folder)
     (folder / "pong" / "spread.json").unlink()  # of a preset, not of weights
+    older = {source.name for source in older_results_of("pong", folder)}
     for kind in ("evaluation", "transfer"):
         change(folder, "pong", lambda figures: figures.update(weights="0" * 64), kind)
     text = pages.parts(folder)["results"]
@@ -182,6 +183,7 @@ def test_figures_of_other_weights_are_marked(tmp_path):
     assert {s.name for s in older_results_of("pong", folder)} == {
         "pong/evaluation.json",
         "pong/transfer.json",
+        *older,
     }
     assert results_of("pong", folder) == [
         s for s in results_of("pong", folder) if "pong/" not in s.name
