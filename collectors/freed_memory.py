@@ -7,7 +7,7 @@ back to the system in between, which then clears every page again: a fifth of th
 import ctypes
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # of mallopt, as malloc.h has them
-BLOCK, OLD_BLOCK = 2**30, 2**25  # bytes up to which one is kept; before glibc 2.35 32 MB at most
+BLOCK, OLD_BLOCK = 2**30, 2**25  # bytes up to which one is kept; some versions of glibc allow 32 MB
 NEVER, PAD = 2**31 - 1, 2**25  # bytes
 
 

@@ -92,6 +92,15 @@ def test_a_point_of_an_action_leads_back_to_it_and_nearby_points_do_too(actions)
     assert torch.allclose(unknown.sum(1), torch.tensor(0.0 if space.is_box else float(space.parts)))
 
 
+def test_a_pair_holds_the_action_to_the_last_digit_while_networks_learn_in_half_precision():
+    torch.manual_seed(0)
+    model = build_model(WIDE, CONFIGS["joint"])
+    action = torch.from_numpy(BOX.draw_encoded(np.random.default_rng(0), (4,)))
+    context = torch.zeros(4, 3 * model.context_length, 16, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.encode(context, action).rest[1], action)
+
+
 def test_numbers_that_are_near_are_read_alike_and_others_apart():
     torch.manual_seed(0)
     embed = embed_actions(BOX, 16)

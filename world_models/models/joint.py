@@ -107,7 +107,7 @@ class JointModel(NextFrameModel, SampledModel):
         last, tokens = context[:, -self.colors :], self.context_encoder(context)
         rest = (
             tokens,
-            vector_of(action, self.actions).to(tokens),
+            self._point(action),
             self._target(self.frame_codec.encode(last)),
         )
         return Features(self._act(rest[0], action), last, rest)
@@ -119,6 +119,13 @@ class JointModel(NextFrameModel, SampledModel):
         """Tokens of the context (B, D, G, G) with the action (B, *row) in them."""
         scale, shift = self.action(action)[:, :, None, None].chunk(2, 1)
         return self.action_trunk(modulate(tokens, scale, shift))
+
+    def _point(self, action: Tensor) -> Tensor:
+        """(B, *row) -> (B, V), in the precision of the weights: under autocast too, as a target."""
+        return vector_of(action, self.actions).to(self.reward_values)
+
+    def _no_action(self, frames: Tensor) -> Tensor:
+        return not_given(self.spec.actions, len(frames), frames.device)
 
     def _encode_conditions(self, features: Features, chosen: Chosen | None) -> Features:
         """What the field reads to find what a given action does."""
@@ -137,7 +144,7 @@ class JointModel(NextFrameModel, SampledModel):
     def _with_action(self, features: Features, action: Tensor) -> Features:
         """The features of the same context with another action (B, *row)."""
         tokens, _, now = features.rest
-        rest = (tokens, vector_of(action, self.actions).to(tokens), now)
+        rest = (tokens, self._point(action), now)
         return Features(self._act(tokens, action), features.last, rest)
 
     def sample(
@@ -153,9 +160,7 @@ class JointModel(NextFrameModel, SampledModel):
         The found action is then held, chance is drawn, and the latents go on from where they are.
         The trajectory is that of the free descent, or of the held one where the action was given.
         """
-        given = (
-            not_given(self.spec.actions, len(frames), frames.device) if action is None else action
-        )
+        given = self._no_action(frames) if action is None else action
         features = self.encode(pixels.stack(frames), given)
         logits, start = features.rest[1], Draws(noise, self.pair_shape)
         recorded: Any = RecordingField(self.field)
@@ -178,11 +183,7 @@ class JointModel(NextFrameModel, SampledModel):
         Where several moves are good the field has a minimum at each of them. One descent ends in
         any; most end in the best.
         """
-        features = self._free(
-            self.encode(
-                pixels.stack(frames), not_given(self.spec.actions, len(frames), frames.device)
-            )
-        )
+        features = self._free(self.encode(pixels.stack(frames), self._no_action(frames)))
         draws = Draws(noise, self.pair_shape, PAIR_SALT)
         # (B * starts, ...)
         start = torch.stack([draws(number) for number in range(starts)], 1).flatten(0, 1)
